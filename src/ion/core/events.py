@@ -1,0 +1,369 @@
+"""The event types: all that ever happened in a run, in the run's own words (language.md §10).
+
+Each event is a frozen record with `at` (milliseconds since the epoch, given by whoever writes it: nothing here reads a
+clock). The store numbers events; `Recorded` pairs an event with its number. `to_json`/`from_json` are exact inverses,
+fields at their defaults are left out, and an unknown type is refused rather than skipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ion.errors import DamagedStoreError
+
+# Longer texts live beside the log as blobs named by their hash (design.md, "Store").
+INLINE_LIMIT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A text kept whole: inline in `text`, or (`text` None) in the store's blob named `sha256`.
+
+    `size` is in bytes of UTF-8.
+    """
+
+    sha256: str
+    size: int
+    text: str | None = None
+
+    @classmethod
+    def inline(cls, text: str) -> Content:
+        data = text.encode("utf-8", "surrogatepass")
+        return cls(hashlib.sha256(data).hexdigest(), len(data), text)
+
+    def to_json(self) -> dict[str, Any]:
+        if self.text is None:
+            return {"blob": self.sha256, "bytes": self.size}
+        return {"text": self.text}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Content:
+        if "text" in data:
+            return cls.inline(data["text"])
+        return cls(data["blob"], data["bytes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt or a node failed. `code` decides whether trying again may help (`settle.retry_class`)."""
+
+    code: str
+    message: str
+    hint: str = ""
+    exit_status: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
+        return data if self.exit_status is None else {**data, "exit_status": self.exit_status}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Failure:
+        return cls(data["code"], data["message"], data.get("hint", ""), data.get("exit_status"))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The base of all events. `at` is milliseconds since the epoch."""
+
+    type: ClassVar[str] = ""
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent(Event):
+    """The base of events about one node."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStarted(Event):
+    """The first event of a run. `nodes` are [id, kind] in file order; `by` says who and where."""
+
+    type: ClassVar[str] = "workflow_started"
+    workflow: str
+    digest: str
+    nodes: tuple[tuple[str, str], ...]
+    file: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    arguments: str = ""
+    context: str = ""
+    agent: str | None = None
+    cwd: str = ""
+    max_concurrency: int | None = None
+    ion_version: str = ""
+    git_head: str | None = None
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPaused(Event):
+    type: ClassVar[str] = "workflow_paused"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowResumed(Event):
+    """A process went on with the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on."""
+
+    type: ClassVar[str] = "workflow_resumed"
+    cause: str = "resume"
+    agent: str | None = None
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCompleted(Event):
+    """`output_node` is the node whose output is the run's."""
+
+    type: ClassVar[str] = "workflow_completed"
+    output_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFailed(Event):
+    type: ClassVar[str] = "workflow_failed"
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCancelled(Event):
+    """`node` is the cancel node or the rejected gate, if one of them ended the run."""
+
+    type: ClassVar[str] = "workflow_cancelled"
+    reason: str = ""
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested(Event):
+    """`cause` is `person`, or `timeout` when the run's own time is over."""
+
+    type: ClassVar[str] = "cancel_requested"
+    reason: str = ""
+    cause: str = "person"
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted(NodeEvent):
+    """One attempt at one turn begins.
+
+    `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
+    each node waited for, what it was when this one ran (`state.fingerprint`): resume compares by it. `signaled` goes
+    from a loop's check to its gate.
+    """
+
+    type: ClassVar[str] = "node_started"
+    turn: str = ""
+    attempt: int = 1
+    iteration: int = 0
+    inputs: dict[str, str] = field(default_factory=dict)
+    signaled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCompleted(NodeEvent):
+    """`values`: for each reference that a condition makes to this node (`output`, `output.field`), `{"text"}` up to
+    4 KiB, else `{"sha256", "length"}`, or `{"error"}`."""
+
+    type: ClassVar[str] = "node_completed"
+    output: Content
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed(NodeEvent):
+    type: ClassVar[str] = "node_failed"
+    error: Failure
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSkipped(NodeEvent):
+    """`reason` is `trigger_rule`, `when`, `fail_fast` or `cancelled`; `detail` says it with names and values."""
+
+    type: ClassVar[str] = "node_skipped"
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCancelled(NodeEvent):
+    """`reason` is `fail_fast`, `cancelled` or `rejected`."""
+
+    type: ClassVar[str] = "node_cancelled"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetrying(NodeEvent):
+    """An attempt failed and another follows at `due_at` (ms since the epoch). `reask` holds what was wrong with a reply
+    that did not fit `output_format`."""
+
+    type: ClassVar[str] = "node_retrying"
+    error: Failure
+    due_at: int
+    reask: tuple[str, ...] = ()
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInvalidated(NodeEvent):
+    """A completed node is to run again: `reason` is `always_run` or `dependency`, then `dependency` names it."""
+
+    type: ClassVar[str] = "node_invalidated"
+    reason: str
+    dependency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IterationCompleted(NodeEvent):
+    """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done."""
+
+    type: ClassVar[str] = "iteration_completed"
+    iteration: int
+    output: Content
+    signaled: bool = False
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested(NodeEvent):
+    """A gate is open. `request` names it in this run; `gate` is `approval` or `iteration` (of a loop)."""
+
+    type: ClassVar[str] = "approval_requested"
+    request: str
+    message: str
+    gate: str = "approval"
+    iteration: int = 0
+    signaled: bool = False
+    decisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalResolved(NodeEvent):
+    """A gate was answered: `decision` is `approved`, `rejected`, or one of the gate's own decisions."""
+
+    type: ClassVar[str] = "approval_resolved"
+    request: str
+    decision: str
+    comment: str = ""
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRequested(NodeEvent):
+    """A prompt is parked at the host. `key` is the idempotency key."""
+
+    type: ClassVar[str] = "prompt_requested"
+    request: str
+    prompt: Content
+    system: str | None = None
+    iteration: int = 0
+    attempt: int = 1
+    session: str | None = None
+    output_format: dict[str, Any] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAnswered(NodeEvent):
+    type: ClassVar[str] = "prompt_answered"
+    request: str
+    output: Content
+    session: str | None = None
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event in a run's log: `seq` counts from 1 without gaps."""
+
+    seq: int
+    event: Event
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.type: cls
+    for cls in (
+        WorkflowStarted,
+        WorkflowPaused,
+        WorkflowResumed,
+        WorkflowCompleted,
+        WorkflowFailed,
+        WorkflowCancelled,
+        CancelRequested,
+        NodeStarted,
+        NodeCompleted,
+        NodeFailed,
+        NodeSkipped,
+        NodeCancelled,
+        NodeRetrying,
+        NodeInvalidated,
+        IterationCompleted,
+        ApprovalRequested,
+        ApprovalResolved,
+        PromptRequested,
+        PromptAnswered,
+    )
+}
+_FIELDS = {
+    cls: tuple(
+        (f.name, f.default_factory() if callable(f.default_factory) else f.default) for f in dataclasses.fields(cls)
+    )
+    for cls in EVENT_TYPES.values()
+}
+_CONTENT_FIELDS = ("output", "prompt")
+_TUPLE_FIELDS = ("decisions", "reask")
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as a JSON object: `type`, `at`, and every field that differs from its default."""
+    data: dict[str, Any] = {"type": event.type}
+    for name, default in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value is default or value == default:
+            continue
+        if isinstance(value, Content | Failure):
+            value = value.to_json()
+        data[name] = value
+    return data
+
+
+def from_json(data: dict[str, Any]) -> Event:
+    """The event that `to_json` wrote.
+
+    Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or fields that do not fit.
+    """
+    values = dict(data)
+    name = values.pop("type", None)
+    cls = EVENT_TYPES.get(name)
+    if cls is None:
+        raise DamagedStoreError(
+            f"the log holds an event of the unknown type {name!r}", hint="it may come from a newer Ion; use that one"
+        )
+    try:
+        for key in _CONTENT_FIELDS:
+            if key in values:
+                values[key] = Content.from_json(values[key])
+        if "error" in values:
+            values["error"] = Failure.from_json(values["error"])
+        for key in _TUPLE_FIELDS:
+            if key in values:
+                values[key] = tuple(values[key])
+        if cls is WorkflowStarted:
+            values["nodes"] = tuple((node, kind) for node, kind in values["nodes"])
+        return cls(**values)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {error}") from error

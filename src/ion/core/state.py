@@ -1,0 +1,409 @@
+"""The state of a run: a fold of its events and nothing else.
+
+`fold` makes a `RunState`, `apply` takes it one event further (in place, constant time, so that a long run stays
+linear). Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is
+decided in `plan.py` and `settle.py` and stands in the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ion.core import events as e
+
+TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
+TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
+_STATUS_AFTER: dict[type[e.Event], str] = {
+    e.WorkflowStarted: "running",
+    e.WorkflowPaused: "paused",
+    e.WorkflowResumed: "running",
+    e.WorkflowCompleted: "completed",
+    e.WorkflowFailed: "failed",
+    e.WorkflowCancelled: "cancelled",
+}
+_CLOSES_ALL = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.NodeCancelled)
+
+
+def status_after(event: e.Event) -> str | None:
+    """The run's status that this event brings, or None if it changes nothing. Stores keep it beside the log."""
+    return _STATUS_AFTER.get(type(event))
+
+
+def opens(event: e.Event) -> str | None:
+    """The request that this event opens for an answer."""
+    return event.request if isinstance(event, e.ApprovalRequested | e.PromptRequested) else None
+
+
+def answers(event: e.Event) -> str | None:
+    """The open request that this event answers; a store appends it only while that request is open."""
+    return event.request if isinstance(event, e.ApprovalResolved | e.PromptAnswered) else None
+
+
+def closes_node(event: e.Event) -> str | None:
+    """The node whose open requests end with this event."""
+    return event.node if isinstance(event, _CLOSES_NODE) else None
+
+
+def closes_all(event: e.Event) -> bool:
+    """Whether every open request of the run ends with this event."""
+    return isinstance(event, _CLOSES_ALL)
+
+
+@dataclass(slots=True)
+class Gate:
+    """An open question to a person: an approval, or the gate of an interactive loop."""
+
+    request: str
+    message: str
+    gate: str
+    iteration: int
+    signaled: bool
+    decisions: tuple[str, ...]
+    opened_at: int
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node. Times are ms since the epoch, durations ms.
+
+    `turn` is the turn that runs now (None: none does). `attempt` counts starts of the present turn, `attempts` all
+    starts. `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `judged` says
+    that what follows the last one has been decided. `answer` and `resolved` are answers that nothing acted on yet.
+    """
+
+    id: str
+    kind: str
+    status: str = "pending"
+    reason: str | None = None
+    detail: str = ""
+    error: e.Failure | None = None
+    output: e.Content | None = None
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    turn: str | None = None
+    iteration: int = 0
+    signaled: bool = False
+    attempt: int = 0
+    attempts: int = 0
+    retries: int = 0
+    reasks: int = 0
+    reask: tuple[str, ...] = ()
+    retry_at: int | None = None
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, float] = field(default_factory=dict)
+    repaired: bool = False
+    iterations: int = 0
+    iteration_output: e.Content | None = None
+    judged: bool = True
+    gate: Gate | None = None
+    prompt: e.PromptRequested | None = None
+    resolved: e.ApprovalResolved | None = None
+    answer: e.PromptAnswered | None = None
+    requests: int = 0
+    rejections: int = 0
+    reworked: int = 0
+    rejection_reason: str = ""
+    user_input: str = ""
+    started_at: int | None = None
+    ended_at: int | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL_NODE_STATES
+
+    @property
+    def live(self) -> bool:
+        """A turn of this node runs (or ran when its owner died)."""
+        return self.turn is not None
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does)."""
+
+    status: str = "pending"
+    started: e.WorkflowStarted | None = None
+    agent: str | None = None
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    error: e.Failure | None = None
+    reason: str = ""
+    output_node: str | None = None
+    cancel: e.CancelRequested | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    last_at: int = 0
+    owned_ms: int = 0
+    owned_since: int | None = None
+    resumes: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL_RUN_STATES
+
+
+def fold(events: Iterable[e.Event]) -> RunState:
+    """The state after these events, in their order."""
+    state = RunState()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: RunState, event: e.Event) -> None:
+    """Take `state` one event further, in place."""
+    _APPLY[type(event)](state, event)
+    status = _STATUS_AFTER.get(type(event))
+    if status is not None:
+        state.status = status
+    if event.at > state.last_at:
+        state.last_at = event.at
+
+
+def fingerprint(node: NodeState) -> str:
+    """What a dependent saw of this node: its state, and of a completed one the output's hash (value equality)."""
+    if node.status == "completed" and node.output is not None:
+        return f"completed:{node.output.sha256[:16]}"
+    return node.status
+
+
+def _started(state: RunState, event: e.WorkflowStarted) -> None:
+    state.started = event
+    state.agent = event.agent
+    state.started_at = state.owned_since = event.at
+    state.nodes = {node: NodeState(node, kind) for node, kind in event.nodes}
+
+
+def _disowned(state: RunState, at: int) -> None:
+    if state.owned_since is not None:
+        state.owned_ms += max(0, at - state.owned_since)
+        state.owned_since = None
+
+
+def _paused(state: RunState, event: e.WorkflowPaused) -> None:
+    _disowned(state, event.at)
+
+
+def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
+    """What the dead or absent owner left: turns that ran are cut off; on a real resume all but completed and waiting
+    nodes are decided anew, loops keeping their finished iterations."""
+    _disowned(state, state.last_at)
+    if state.status == "failed":
+        state.owned_ms, state.cancel, state.error = 0, None, None
+    state.ended_at, state.owned_since = None, event.at
+    state.resumes += 1
+    if event.agent is not None:
+        state.agent = event.agent
+    for node in state.nodes.values():
+        if node.turn is not None:
+            _cut_off(node)
+        if event.cause == "resume" and node.status in ("failed", "skipped", "cancelled"):
+            _decide_anew(node)
+        elif event.agent is not None and node.prompt is not None:
+            _cut_off(node)
+
+
+def _cut_off(node: NodeState) -> None:
+    node.status, node.turn, node.prompt = "pending", None, None
+    node.retries = node.reasks = node.attempt = 0
+    node.reask = ()
+
+
+def _decide_anew(node: NodeState) -> None:
+    if node.error is not None and node.error.code == "max_iterations":
+        _forget_progress(node)
+    _cut_off(node)
+    node.reason, node.detail, node.error, node.output = None, "", None, None
+    node.gate = node.resolved = node.answer = None
+    node.retry_at = node.started_at = node.ended_at = None
+
+
+def _forget_progress(node: NodeState) -> None:
+    node.iterations, node.iteration, node.iteration_output, node.judged = 0, 0, None, True
+    node.session = node.agent = None
+    node.rejections = node.reworked = 0
+    node.rejection_reason = node.user_input = ""
+
+
+def _ended(state: RunState, event: e.Event) -> None:
+    _disowned(state, event.at)
+    state.ended_at = event.at
+
+
+def _completed(state: RunState, event: e.WorkflowCompleted) -> None:
+    _ended(state, event)
+    state.output_node = event.output_node
+
+
+def _failed(state: RunState, event: e.WorkflowFailed) -> None:
+    _ended(state, event)
+    state.error = event.error
+
+
+def _cancelled(state: RunState, event: e.WorkflowCancelled) -> None:
+    _ended(state, event)
+    state.reason = event.reason
+
+
+def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
+    if state.cancel is None:
+        state.cancel = event
+
+
+def _node_started(state: RunState, event: e.NodeStarted) -> None:
+    node = state.nodes[event.node]
+    node.status, node.turn = "running", event.turn
+    node.attempt, node.iteration, node.signaled = event.attempt, event.iteration, event.signaled
+    node.inputs = event.inputs
+    node.retry_at = node.prompt = node.gate = None
+    node.ended_at = None
+    if node.started_at is None:
+        node.started_at = event.at
+    if event.turn == "gate":
+        node.reworked = node.rejections
+    if event.turn not in ("gate", "answer", "until_bash"):
+        node.attempts += 1
+    if event.turn not in ("gate", "until_bash"):
+        node.resolved = None
+        node.judged = True
+
+
+def _turn_over(node: NodeState) -> None:
+    node.turn = None
+    node.attempt = node.retries = node.reasks = 0
+    node.reask = ()
+
+
+def _settled(node: NodeState, status: str, at: int) -> None:
+    _turn_over(node)
+    node.status, node.ended_at = status, at
+    node.gate = node.prompt = node.resolved = node.answer = node.retry_at = None
+
+
+def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "completed", event.at)
+    node.reason, node.detail, node.error = None, "", None
+    node.output, node.values, node.repaired = event.output, event.values, event.repaired
+    if event.session is not None or node.kind != "loop":
+        node.session, node.agent = event.session, event.agent
+    _spend(node, event.usage)
+
+
+def _node_failed(state: RunState, event: e.NodeFailed) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "failed", event.at)
+    node.error = event.error
+    _spend(node, event.usage)
+
+
+def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "skipped", event.at)
+    node.reason, node.detail = event.reason, event.detail
+
+
+def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "cancelled", event.at)
+    node.reason = event.reason
+
+
+def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
+    node = state.nodes[event.node]
+    node.status, node.turn, node.retry_at, node.error = "waiting", None, event.due_at, event.error
+    node.answer = None
+    node.reask = event.reask
+    if event.reask:
+        node.reasks += 1
+    else:
+        node.retries += 1
+    _spend(node, event.usage)
+
+
+def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
+    node = state.nodes[event.node]
+    _forget_progress(node)
+    _decide_anew(node)
+
+
+def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
+    node = state.nodes[event.node]
+    _turn_over(node)
+    node.status, node.answer = "running", None
+    node.iterations = node.iteration = event.iteration
+    node.iteration_output, node.signaled, node.judged = event.output, event.signaled, False
+    node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
+    _spend(node, event.usage)
+
+
+def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
+    node = state.nodes[event.node]
+    _turn_over(node)
+    node.status = "waiting"
+    node.requests += 1
+    node.gate = Gate(
+        event.request, event.message, event.gate, event.iteration, event.signaled, event.decisions, event.at
+    )
+
+
+def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
+    node = state.nodes[event.node]
+    if node.gate is None or node.gate.request != event.request:
+        return
+    node.signaled = node.gate.signaled
+    node.status, node.gate, node.resolved = "pending", None, event
+    if event.decision == "rejected":
+        node.rejections += 1
+        node.rejection_reason = event.comment
+    elif node.kind == "loop":
+        node.user_input = event.comment
+
+
+def _prompt_requested(state: RunState, event: e.PromptRequested) -> None:
+    node = state.nodes[event.node]
+    attempt, retries, reasks, reask = node.attempt, node.retries, node.reasks, node.reask
+    _turn_over(node)
+    node.attempt, node.retries, node.reasks, node.reask = attempt, retries, reasks, reask
+    node.status, node.prompt = "waiting", event
+    node.requests += 1
+
+
+def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
+    node = state.nodes[event.node]
+    if node.prompt is None or node.prompt.request != event.request:
+        return
+    node.status, node.answer, node.prompt = "pending", event, None
+
+
+def _spend(node: NodeState, usage: dict[str, Any]) -> None:
+    """Add up what agents reported, failed attempts included."""
+    for name, amount in usage.items():
+        if isinstance(amount, int | float) and not isinstance(amount, bool):
+            node.usage[name] = node.usage.get(name, 0) + amount
+
+
+_APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
+    e.WorkflowStarted: _started,
+    e.WorkflowPaused: _paused,
+    e.WorkflowResumed: _resumed,
+    e.WorkflowCompleted: _completed,
+    e.WorkflowFailed: _failed,
+    e.WorkflowCancelled: _cancelled,
+    e.CancelRequested: _cancel_requested,
+    e.NodeStarted: _node_started,
+    e.NodeCompleted: _node_completed,
+    e.NodeFailed: _node_failed,
+    e.NodeSkipped: _node_skipped,
+    e.NodeCancelled: _node_cancelled,
+    e.NodeRetrying: _node_retrying,
+    e.NodeInvalidated: _node_invalidated,
+    e.IterationCompleted: _iteration_completed,
+    e.ApprovalRequested: _approval_requested,
+    e.ApprovalResolved: _approval_resolved,
+    e.PromptRequested: _prompt_requested,
+    e.PromptAnswered: _prompt_answered,
+}

@@ -1,0 +1,169 @@
+"""Every error Ion raises, as data, and the exit status each one means.
+
+An error has a stable `code`, a `message` for a person, a `hint` (what to type or change next) and, where it concerns a
+file, `problems` with their places. Nothing here prints; the faces render. This module imports nothing of Ion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+COMPLETED = 0
+FAILED = 1
+USAGE = 2
+WAITING = 3
+CANCELLED = 4
+REFUSED = 5
+INTERRUPTED = 130
+
+# The one table from a run's state to an exit status (cli.md, "Exit status").
+RUN_STATUS_EXIT: dict[str, int] = {
+    "completed": COMPLETED,
+    "failed": FAILED,
+    "paused": WAITING,
+    "cancelled": CANCELLED,
+    "running": INTERRUPTED,
+    "pending": INTERRUPTED,
+    "interrupted": INTERRUPTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    `line` and `column` count from 1 (0: no place is known). `path` is the place in the document, as in
+    `nodes[2].loop.max_iterations`. `severity` is `error` or `warning`. `length` is how many characters the caret line
+    underlines.
+    """
+
+    code: str
+    message: str
+    severity: str = "error"
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    path: str = ""
+    hint: str = ""
+    length: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that `ion validate --json` prints."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "path": self.path,
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+class IonError(Exception):
+    """The base of every error that Ion raises on purpose. Anything else that escapes is a bug."""
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = FAILED
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.error_code = code or self.code
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.error_code, "message": self.message, "hint": self.hint}
+
+
+class UsageError(IonError):
+    """The caller asked for something that cannot be asked: a wrong option, an input that is missing or unknown."""
+
+    code = "usage"
+    exit_status = USAGE
+
+
+class NotFoundError(IonError):
+    """No such workflow, run, node, store or file."""
+
+    code = "not-found"
+    exit_status = USAGE
+
+
+class InvalidWorkflowError(IonError):
+    """A workflow file that does not load. `problems` holds all of them, warnings included."""
+
+    code = "invalid-workflow"
+    exit_status = USAGE
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "problems": [problem.to_json() for problem in self.problems]}
+
+
+class MissingRuntimeError(IonError):
+    """A program that the workflow needs is not installed. The run has not begun."""
+
+    code = "missing-runtime"
+    exit_status = USAGE
+
+
+class RefusedError(IonError):
+    """The request came too late or to the wrong place: owned by a live process, answered already, ended, changed."""
+
+    code = "refused"
+    exit_status = REFUSED
+
+
+class OwnershipLostError(RefusedError):
+    """This process no longer owns the run; nothing that it still wanted to write was written."""
+
+    code = "ownership-lost"
+
+
+class StaleStateError(IonError):
+    """Somebody else's event was appended since the caller last read the log; read on, plan again, append again."""
+
+    code = "stale-state"
+
+
+class OutputFormatError(IonError):
+    """An answer that does not fit the node's `output_format`. Nothing was recorded."""
+
+    code = "output-format"
+    exit_status = USAGE
+
+
+class ConditionError(IonError):
+    """A condition met a value that it cannot judge (a field that is not there, a number that is none)."""
+
+    code = "condition"
+
+
+class ReferenceError_(IonError):
+    """A text refers to a value that cannot be read (a missing field, the output of a failed node, an unknown input)."""
+
+    code = "reference"
+
+
+class StoreError(IonError):
+    """The store cannot be opened, read or written. What was written before stays."""
+
+    code = "store"
+
+
+class DamagedStoreError(StoreError):
+    """What the store holds is not what Ion wrote."""
+
+    code = "damaged-store"
+
+
+class InternalError(IonError):
+    """Something that cannot happen did: a bug in Ion, said by name instead of hanging."""
+
+    code = "bug"

@@ -1,0 +1,432 @@
+"""The workflow as every other room sees it: frozen data, lowered from whatever file format it was written in.
+
+A `Workflow` is what a run freezes and what the cache keeps, so each class goes to JSON and back without loss
+(`to_json`/`from_json`), and nothing here imports pydantic, yaml or anything else that costs start-up time.
+All times are milliseconds. Texts are kept as written; `references.py` and `shell.py` say how they are filled in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "all_done")
+RUNTIMES = ("bun", "node", "uv", "python")
+AGENT_KINDS = frozenset({"command", "prompt", "loop"})
+DEFAULT_PROCESS_TIMEOUT_MS = 120_000
+DEFAULT_IDLE_TIMEOUT_MS = 1_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReference:
+    """`$node.output.path…`; an empty path is the whole output."""
+
+    node: str
+    path: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name of the value in `node_completed.values`: `output`, `output.field`, …"""
+        return ".".join(("output", *self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class InputReference:
+    """`$INPUTS.name`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReference:
+    """`$ARGUMENTS`, `$ARTIFACTS_DIR`, … : a name that the engine gives."""
+
+    name: str
+
+
+Reference: TypeAlias = NodeReference | InputReference | EngineReference
+
+
+def reference_to_json(reference: Reference) -> list[Any]:
+    match reference:
+        case NodeReference(node, path):
+            return ["node", node, *path]
+        case InputReference(name):
+            return ["input", name]
+        case EngineReference(name):
+            return ["engine", name]
+
+
+def reference_from_json(data: list[Any]) -> Reference:
+    kind, name, *path = data
+    if kind == "node":
+        return NodeReference(name, tuple(path))
+    return InputReference(name) if kind == "input" else EngineReference(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One atom of a condition. `literal` is the text to compare with, unquoted (`true` and `'true'` are the same)."""
+
+    reference: NodeReference | InputReference
+    operator: str
+    literal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A `when`: it holds if, in any of `alternatives`, every comparison holds."""
+
+    text: str
+    alternatives: tuple[tuple[Comparison, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "alternatives": [
+                [[reference_to_json(c.reference), c.operator, c.literal] for c in group] for group in self.alternatives
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Condition:
+        groups = (
+            tuple(Comparison(reference_from_json(r), op, literal) for r, op, literal in group)  # type: ignore[arg-type]
+            for group in data["alternatives"]
+        )
+        return cls(data["text"], tuple(groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A reference in shell text and the position it stands in (`shell.py` names them).
+
+    `start` and `end` are character offsets of the longest possible match; how many of the trailing `.x` belong to it
+    is decided when the value is known (language.md §5). `detail` is what the position needs for its rewriting.
+    """
+
+    start: int
+    end: int
+    reference: Reference
+    position: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> list[Any]:
+        return [self.start, self.end, reference_to_json(self.reference), self.position, self.detail]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Placement:
+        start, end, reference, position, detail = data
+        return cls(start, end, reference_from_json(reference), position, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Text for bash with its references placed. `edits` are further (start, end, replacement) that the placements
+    need, such as opening a quoted here-document."""
+
+    text: str
+    placements: tuple[Placement, ...] = ()
+    edits: tuple[tuple[int, int, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "placements": [p.to_json() for p in self.placements],
+            "edits": [list(edit) for edit in self.edits],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Shell:
+        return cls(
+            data["text"],
+            tuple(Placement.from_json(p) for p in data["placements"]),
+            tuple((start, end, text) for start, end, text in data["edits"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`command: name`; the text of the file is in `Workflow.commands`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bash:
+    shell: Shell
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """`code` or `name`, never both; a named one is in `Workflow.scripts`."""
+
+    runtime: str
+    code: str | None = None
+    name: str | None = None
+    deps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    max_iterations: int
+    prompt: str | None = None
+    command: str | None = None
+    until: str | None = None
+    until_bash: Shell | None = None
+    until_field: str | None = None
+    fresh_context: bool = False
+    interactive: bool = False
+    gate_message: str | None = None
+    signal_completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OnReject:
+    prompt: str
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    id: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    message: str
+    capture_response: bool = False
+    on_reject: OnReject | None = None
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    reason: str
+
+
+Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel
+_BODIES: dict[str, type[Any]] = {
+    "command": Command,
+    "prompt": Prompt,
+    "bash": Bash,
+    "script": Script,
+    "loop": Loop,
+    "approval": Approval,
+    "cancel": Cancel,
+}
+_KINDS = {body: kind for kind, body in _BODIES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`max_attempts` counts retries after the first try (Archon's sense)."""
+
+    max_attempts: int
+    delay_ms: int = 3000
+    on_error: str = "transient"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One entry of `with:`. `value` is JSON; a text in it is a template, and a text that is one whole reference keeps
+    the type of what it refers to. `if_skipped` counts only if `has_default`."""
+
+    value: Any
+    has_default: bool = False
+    if_skipped: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
+
+    `continues` is the agent node whose session this one goes on with, found from the layers of the graph (§3.3);
+    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit.
+    """
+
+    id: str
+    body: Body
+    description: str = ""
+    depends_on: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    when: Condition | None = None
+    trigger_rule: str = "all_success"
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    idle_timeout_ms: int | None = None
+    always_run: bool = False
+    env: dict[str, str] = field(default_factory=dict)
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    agent: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    output_format: dict[str, Any] | None = None
+    continues: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`command`, `prompt`, `bash`, `script`, `loop`, `approval` or `cancel`."""
+        return _KINDS[type(self.body)]
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Every node that must have settled before this one is decided."""
+        return self.depends_on + self.order
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A declared input. `default` counts only if `has_default`."""
+
+    name: str
+    required: bool = False
+    has_default: bool = False
+    default: Any = None
+    description: str = ""
+    type: str | None = None
+    enum: tuple[Any, ...] | None = None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that carries it: `INPUTS_<NAME>`."""
+        return variable_name(self.name)
+
+
+def variable_name(name: str) -> str:
+    """`my-input` → `INPUTS_MY_INPUT` (Archon's upper snake case)."""
+    return "INPUTS_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFile:
+    """A markdown command, frozen: its text without front matter, and where it was found."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFile:
+    """A named script, frozen with its folder: `files` maps a relative path to the sha256 of its bytes."""
+
+    path: str
+    entry: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A whole workflow. `digest` is the sha256 of all that it was made from, with Ion's language version."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    description: str = ""
+    file: str = ""
+    digest: str = ""
+    inputs: tuple[Input, ...] = ()
+    returns: str | None = None
+    interactive: bool = False
+    tags: tuple[str, ...] = ()
+    max_concurrency: int | None = None
+    timeout_ms: int | None = None
+    fail_fast: bool = False
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    commands: dict[str, CommandFile] = field(default_factory=dict)
+    scripts: dict[str, ScriptFile] = field(default_factory=dict)
+
+    @cached_property
+    def by_id(self) -> dict[str, Node]:
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def condition_references(self) -> dict[str, tuple[NodeReference, ...]]:
+        """For each node, the references that some condition makes to it, each once."""
+        found: dict[str, dict[NodeReference, None]] = {}
+        for node in self.nodes:
+            for group in node.when.alternatives if node.when else ():
+                for comparison in group:
+                    if isinstance(comparison.reference, NodeReference):
+                        found.setdefault(comparison.reference.node, {})[comparison.reference] = None
+        return {node: tuple(references) for node, references in found.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; `from_json` gives an equal workflow back."""
+        data = _plain(self)
+        data["nodes"] = [_node_to_json(node) for node in self.nodes]
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Workflow:
+        values = dict(data)
+        values["nodes"] = tuple(_node_from_json(node) for node in data["nodes"])
+        values["inputs"] = tuple(Input(**_tuples(item, "enum")) for item in data.get("inputs", ()))
+        values["commands"] = {k: CommandFile(**v) for k, v in data.get("commands", {}).items()}
+        values["scripts"] = {k: ScriptFile(**v) for k, v in data.get("scripts", {}).items()}
+        return cls(**_tuples(values, "tags", "secrets"))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, as JSON; nodes are done by their own function."""
+    result: dict[str, Any] = {}
+    for f in dataclasses.fields(value):
+        item = getattr(value, f.name)
+        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        if f.name != "nodes" and item != default:
+            result[f.name] = _jsonable(item)
+    return result
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Condition | Shell | Placement):
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(value)
+    if isinstance(value, tuple | list):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    return value
+
+
+def _node_to_json(node: Node) -> dict[str, Any]:
+    data = _plain(node)
+    del data["body"]
+    return {"kind": node.kind, "body": _plain(node.body), **data}
+
+
+def _node_from_json(data: dict[str, Any]) -> Node:
+    values = _tuples(data, "depends_on", "order")
+    values["body"] = _body_from_json(values.pop("kind"), data["body"])
+    if "when" in values:
+        values["when"] = Condition.from_json(values["when"])
+    if "retry" in values:
+        values["retry"] = Retry(**values["retry"])
+    if "bindings" in values:
+        values["bindings"] = {k: Binding(**v) for k, v in values["bindings"].items()}
+    return Node(**values)
+
+
+def _body_from_json(kind: str, data: dict[str, Any]) -> Any:
+    values = _tuples(data, "deps")
+    for name in ("shell", "until_bash"):
+        if name in values:
+            values[name] = Shell.from_json(values[name])
+    if "on_reject" in values:
+        values["on_reject"] = OnReject(**values["on_reject"])
+    if "decisions" in values:
+        values["decisions"] = tuple(Decision(**decision) for decision in values["decisions"])
+    return _BODIES[kind](**values)
+
+
+def _tuples(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A copy of `data` in which the lists under `names` are tuples again."""
+    return {k: tuple(v) if k in names and v is not None else v for k, v in data.items()}

@@ -1,0 +1,145 @@
+"""What a store must give: the `WorkflowStore` protocol and the records that pass through it.
+
+A store keeps and never decides. `create_workflow_event` is the only write to a run's log: the events and all that is
+derived from them (the run's row, its open requests) go in together or not at all. There are two kinds of write: the
+owner's, fenced by the epoch of its lease; and requests (answers, submissions, cancel) by anybody, guarded by
+compare-and-set on the open request that they answer, none after the run's end. All methods are synchronous and may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
+
+DEFAULT_LEASE_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process, named so that nobody mistakes another for it.
+
+    `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system gives it
+    (on Linux field 22 of /proc/PID/stat), so that a reused pid is told apart. `token` is random.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    process_started: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones."""
+
+    run_id: str
+    epoch: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """A run's row, derived from its log. Times are ms since the epoch.
+
+    `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. `owner` is None while
+    nobody owns the run. `last_seq` is the number of the newest event.
+    """
+
+    run_id: str
+    workflow: str
+    project: str
+    status: str
+    digest: str
+    started_at: int
+    ended_at: int | None
+    last_seq: int
+    epoch: int
+    owner: Owner | None
+    lease_expires_at: int | None
+
+
+class WorkflowStore(Protocol):
+    """A keeper of runs. Every method raises `StoreError` if the medium fails, `DamagedStoreError` if it was damaged,
+    and `NotFoundError` for a run that is not there."""
+
+    @property
+    def url(self) -> str:
+        """What `create_store` was given, made absolute."""
+
+    def create_workflow_run(
+        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
+    ) -> Lease:
+        """Create a run with its frozen `source` (JSON text), its first event and its first lease, all or nothing.
+
+        Raises `RefusedError` (code `run-exists`) if the id is taken.
+        """
+
+    def get_workflow_run(self, run_id: str) -> WorkflowRun:
+        """The run with exactly this id."""
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        """Runs, newest first. `status` is the log's; `prefix` is the beginning of the run id, taken literally."""
+
+    def get_source(self, run_id: str) -> str:
+        """The frozen source, exactly as it was given."""
+
+    def create_workflow_event(
+        self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
+    ) -> int:
+        """Append events in one durable transaction and return the number of the last.
+
+        With a lease: the owner's write. Raises `OwnershipLostError` if the epoch is no longer the run's, and
+        `StaleStateError` if `after` is given and is not the number of the newest event (somebody asked for something
+        meanwhile: read it, plan again). Without: a request; `RefusedError` with code `answered` if what it answers is
+        not open any more, `ended` if the run has ended. Nothing is written when it raises.
+        """
+
+    def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        """The log from the event after number `after` on, in order."""
+
+    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
+        """The output of each node that is completed now."""
+
+    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
+        """Bring the run to `paused`, `running`, `completed` or `cancelled` by appending the event that says so."""
+
+    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
+        """Append `workflow_failed`."""
+
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        """Become the owner. Raises `RefusedError` (code `owned`, naming host and pid) while a live process owns it.
+
+        A dead owner on this host and boot is replaced at once, any other when its lease has ended.
+        """
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        """Stay the owner for `lease_ms` more. Raises `OwnershipLostError` if somebody else is."""
+
+    def release_lease(self, lease: Lease) -> None:
+        """Stop being the owner; nothing happens if this lease is not the run's any more."""
+
+    def put_blob(self, data: bytes | Path) -> Content:
+        """Keep bytes, or a file's bytes (streamed), durably under their sha256; the same bytes are kept once."""
+
+    def open_blob(self, sha256: str) -> BinaryIO:
+        """The bytes of a blob. Raises `DamagedStoreError` if it is gone."""
+
+    def delete_workflow_run(self, run_id: str) -> None:
+        """Forget a run and its log. Raises `RefusedError` while a live process owns it."""
+
+    def close(self) -> None:
+        """Let go of files and connections; the store is not used afterwards."""
