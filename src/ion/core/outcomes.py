@@ -1,0 +1,67 @@
+"""What carrying out one turn can bring: the only words in which `nodes/` speaks to the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ion.core.events import Content, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The turn gave an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
+    taken out of `output`); `values` are what conditions will need (`values.condition_values`)."""
+
+    output: Content
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    signaled: bool = False
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed. `reask`: what was wrong with a reply that did not fit `output_format`."""
+
+    error: Failure
+    reask: tuple[str, ...] = ()
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`until_bash` ended: `done` is whether its exit status was 0."""
+
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpened:
+    """The gate's message is rendered; a person is to answer."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """No agent is configured: the prompt waits for the host."""
+
+    prompt: Content
+    system: str | None = None
+    session: str | None = None
+    output_format: dict[str, Any] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The engine stopped the turn (cancel, fail_fast)."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | Parked | Stopped
