@@ -225,12 +225,14 @@ class NodeInvalidated(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class IterationCompleted(NodeEvent):
-    """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done."""
+    """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done.
+    `values` are as in `node_completed`, should this iteration be the last."""
 
     type: ClassVar[str] = "iteration_completed"
     iteration: int
     output: Content
     signaled: bool = False
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
     session: str | None = None
     agent: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)

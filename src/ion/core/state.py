@@ -69,7 +69,8 @@ class Gate:
 class NodeState:
     """One node. Times are ms since the epoch, durations ms.
 
-    `turn` is the turn that runs now (None: none does). `attempt` counts starts of the present turn, `attempts` all
+    `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
+    `attempt` counts starts of the present turn, `attempts` all
     starts. `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `judged` says
     that what follows the last one has been decided. `answer` and `resolved` are answers that nothing acted on yet.
     """
@@ -77,6 +78,7 @@ class NodeState:
     id: str
     kind: str
     status: str = "pending"
+    begun: bool = False
     reason: str | None = None
     detail: str = ""
     error: e.Failure | None = None
@@ -207,7 +209,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
 
 
 def _cut_off(node: NodeState) -> None:
-    node.status, node.turn, node.prompt = "pending", None, None
+    node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
     node.retries = node.reasks = node.attempt = 0
     node.reask = ()
 
@@ -255,7 +257,7 @@ def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
 
 def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node = state.nodes[event.node]
-    node.status, node.turn = "running", event.turn
+    node.status, node.begun, node.turn = "running", True, event.turn
     node.attempt, node.iteration, node.signaled = event.attempt, event.iteration, event.signaled
     node.inputs = event.inputs
     node.retry_at = node.prompt = node.gate = None
@@ -337,6 +339,7 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node.iterations = node.iteration = event.iteration
     node.iteration_output, node.signaled, node.judged = event.output, event.signaled, False
     node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
+    node.values = event.values
     _spend(node, event.usage)
 
 

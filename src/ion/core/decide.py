@@ -1,0 +1,154 @@
+"""What one node does next once everything it waits for has settled and no turn of it runs.
+
+The answer is an event (skipped, failed, completed without a turn), or the start of a turn, or None.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ion.core import events as e
+from ion.core.requests import REJECTED
+from ion.core.settle import loop_completed, loop_exhausted
+from ion.core.state import NodeState, RunState
+from ion.core.values import condition_values, lookup
+from ion.errors import ConditionError
+from ion.language.conditions import evaluate, explain
+from ion.language.workflow import Approval, Loop, Node, Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a turn: append `event()` and carry it out. `not_before` (ms since the epoch) holds a retry back."""
+
+    node: str
+    turn: str
+    iteration: int = 0
+    attempt: int = 1
+    inputs: dict[str, str] = field(default_factory=dict)
+    signaled: bool = False
+    not_before: int | None = None
+    reason: str = ""
+
+    def event(self, at: int) -> e.NodeStarted:
+        """The event that says so."""
+        return e.NodeStarted(at, self.node, self.turn, self.attempt, self.iteration, self.inputs, self.signaled)
+
+
+Decision: TypeAlias = Start | e.Event | None
+
+
+def decide(
+    workflow: Workflow, state: RunState, node: Node, now: NodeState, inputs: dict[str, str], at: int
+) -> Decision:
+    """What `node` does next. `inputs` are the fingerprints of what it waited for."""
+    if not now.begun:
+        refused = _rule(state, node, at) or _when(state, node, at)
+        if refused is not None:
+            return refused
+    start = _Starter(node.id, now, inputs)
+    if now.answer is not None:
+        return start("answer", now.iteration)
+    if isinstance(node.body, Loop):
+        return _loop(node.body, now, start, at)
+    if isinstance(node.body, Approval):
+        return _approval(workflow, node, node.body, now, start, at)
+    return start("prompt" if node.kind == "command" else node.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Starter:
+    node: str
+    now: NodeState
+    inputs: dict[str, str]
+
+    def __call__(self, turn: str, iteration: int = 0, signaled: bool = False) -> Start:
+        reason = (
+            f"retry {self.now.retries + self.now.reasks}"
+            if self.now.retry_at is not None
+            else "all it waits for has settled"
+        )
+        return Start(self.node, turn, iteration, self.now.attempt + 1, self.inputs, signaled, self.now.retry_at, reason)
+
+
+def _rule(state: RunState, node: Node, at: int) -> e.Event | None:
+    """The trigger rule (language.md §3.2)."""
+    statuses = [(other, state.nodes[other].status) for other in node.depends_on]
+    if not statuses or trigger_rule_holds(node.trigger_rule, [status for _, status in statuses]):
+        return None
+    others = [f"{other} {status}" for other, status in statuses if status != "completed"]
+    detail = f"{node.trigger_rule}: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
+    return e.NodeSkipped(at, node.id, "trigger_rule", detail)
+
+
+def trigger_rule_holds(rule: str, statuses: list[str]) -> bool:
+    """Whether a node with these dependencies runs (the table of language.md §3.2)."""
+    completed = statuses.count("completed")
+    failed = sum(status in ("failed", "cancelled") for status in statuses)
+    match rule:
+        case "all_success":
+            return completed == len(statuses)
+        case "one_success":
+            return completed > 0
+        case "none_failed_min_one_success":
+            return completed > 0 and failed == 0
+        case "all_done":
+            return True
+    raise ValueError(f"no such trigger rule: {rule}")
+
+
+def _when(state: RunState, node: Node, at: int) -> e.Event | None:
+    if node.when is None:
+        return None
+    inputs = state.started.inputs if state.started else {}
+    read = lookup(state, inputs)
+    try:
+        if evaluate(node.when, read):
+            return None
+        seen = "; ".join(f"{value}" for _, value, result in explain(node.when, read) if result is False)
+    except ConditionError as error:
+        hint = error.hint or f"when: {node.when.text}"
+        return e.NodeFailed(at, node.id, e.Failure("condition", error.message, hint))
+    return e.NodeSkipped(at, node.id, "when", f"{node.when.text} (was {seen})")
+
+
+def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState, start: _Starter, at: int) -> Decision:
+    answer = now.resolved
+    if answer is None:
+        return start("rejection", now.rejections) if now.rejections > now.reworked else start("gate")
+    if approval.decisions:
+        text = json.dumps(
+            {"decision": answer.decision, "text": answer.comment}, ensure_ascii=False, separators=(",", ":")
+        )
+        return _approved(workflow, node, text, at)
+    if answer.decision != REJECTED:
+        return _approved(workflow, node, (answer.comment or "Approved") if approval.capture_response else "", at)
+    if approval.on_reject is None or now.rejections >= approval.on_reject.max_attempts:
+        return e.NodeCancelled(at, node.id, "rejected")
+    return start("rejection", now.rejections)
+
+
+def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompleted:
+    output = e.Content.inline(text)
+    return e.NodeCompleted(at, node.id, output, condition_values(workflow, node.id, output, lambda _: text))
+
+
+def _loop(loop: Loop, now: NodeState, start: _Starter, at: int) -> Decision:
+    answer = now.resolved
+    if answer is not None:
+        if answer.decision == REJECTED:
+            return e.NodeCancelled(at, now.id, "rejected")
+        if now.signaled and not answer.comment:
+            return loop_completed(now, at)
+    elif not now.judged:
+        if not now.signaled and loop.until_bash is not None:
+            return start("until_bash", now.iterations)
+        if loop.interactive and not (now.signaled and loop.signal_completes):
+            return start("gate", now.iterations, now.signaled)
+        if now.signaled:
+            return loop_completed(now, at)
+    if now.iterations >= loop.max_iterations:
+        return loop_exhausted(now.id, loop, at)
+    return start("prompt", now.iterations + 1)

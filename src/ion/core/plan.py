@@ -1,0 +1,340 @@
+"""What happens next in a run: a function of the workflow and the events so far, with the time given from outside.
+
+`Plan` keeps, beside the state, what makes that function cheap: for each node how many of those it waits for have not
+settled, and which nodes may start. `advance` takes both one event further; `next_steps` says what to do, each command
+with its reason. A plan built from a state and one that was advanced event by event give the same commands.
+
+A node that completed in an earlier life of the run settles only when all that it waits for has settled again with the
+values it saw; otherwise it is invalidated and runs again (language.md §10).
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from ion.core import events as e
+from ion.core.decide import Decision, Start, decide
+from ion.core.state import NodeState, RunState, apply, fingerprint
+from ion.errors import InternalError
+from ion.language.workflow import Node, Workflow
+
+# Only turns that work hold a slot of `max_concurrency`.
+SLOT_TURNS = frozenset({"prompt", "rejection", "bash", "script", "until_bash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append this event: it is decided without carrying anything out."""
+
+    event: e.Event
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the running turn of a node; its outcome is then `Stopped`."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing else to do before `until` (ms since the epoch), unless a turn ends or a request comes."""
+
+    until: int
+    reason: str
+
+
+Command: TypeAlias = Record | Start | Stop | Wait
+
+
+def next_steps(workflow: Workflow, state: RunState, *, at: int, max_concurrency: int) -> list[Command]:
+    """What to do now in this state. For a driver that keeps a `Plan` this is `plan.next_steps`."""
+    return Plan(workflow, state, max_concurrency).next_steps(at)
+
+
+class Plan:
+    """The state of a run and the indexes over it. Deterministic: no clock, no disk, no randomness."""
+
+    def __init__(self, workflow: Workflow, state: RunState, max_concurrency: int) -> None:
+        self.workflow = workflow
+        self.state = state
+        self.max_concurrency = max_concurrency
+        self._index = {node.id: i for i, node in enumerate(workflow.nodes)}
+        self._dependents: dict[str, list[str]] = {node.id: [] for node in workflow.nodes}
+        for node in workflow.nodes:
+            for other in node.waits_for:
+                self._dependents[other].append(node.id)
+        self._build()
+
+    def _build(self) -> None:
+        self._unsettled = {node.id: len(node.waits_for) for node in self.workflow.nodes}
+        self._settled: set[str] = set()
+        self._arrived: list[int] = []
+        self._ready: list[int] = []
+        self._free: list[int] = []
+        self._timers: list[tuple[int, int]] = []
+        self._starts: dict[str, Start] = {}
+        self._live: set[str] = set()
+        self._slots: set[str] = set()
+        self._failed = 0
+        self._halts: list[int] = []
+        for i, node in enumerate(self.workflow.nodes):
+            now = self.state.nodes[node.id]
+            self._count(node, now)
+            self._track(now)
+            if not node.waits_for:
+                self._arrived.append(i)
+
+    def _count(self, node: Node, now: NodeState) -> None:
+        if now.status == "failed":
+            self._failed += 1
+        elif self._halting(node, now):
+            heapq.heappush(self._halts, self._index[node.id])
+
+    @staticmethod
+    def _halting(node: Node, now: NodeState) -> bool:
+        """A cancel node that ran, or a gate whose rejection ends the run."""
+        if node.kind == "cancel":
+            return now.status == "completed"
+        return now.status == "cancelled" and now.reason == "rejected"
+
+    # ------------------------------------------------------------------ forward
+
+    def advance(self, event: e.Event) -> None:
+        """Take the state and the indexes one event further."""
+        apply(self.state, event)
+        if isinstance(event, e.WorkflowResumed):
+            self._build()
+        elif isinstance(event, e.NodeEvent):
+            self._advance_node(event)
+
+    def _advance_node(self, event: e.NodeEvent) -> None:
+        node = self.workflow.by_id[event.node]
+        now = self.state.nodes[event.node]
+        self._starts.pop(event.node, None)
+        self._track(now)
+        if now.terminal:
+            self._count(node, now)
+        if not now.live and self._unsettled[event.node] == 0:
+            heapq.heappush(self._arrived, self._index[event.node])
+
+    def _track(self, now: NodeState) -> None:
+        if now.live:
+            self._live.add(now.id)
+        else:
+            self._live.discard(now.id)
+        if now.turn in SLOT_TURNS:
+            self._slots.add(now.id)
+        else:
+            self._slots.discard(now.id)
+
+    def _settle(self, node: str) -> None:
+        if node in self._settled:
+            return
+        self._settled.add(node)
+        for dependent in self._dependents[node]:
+            self._unsettled[dependent] -= 1
+            if self._unsettled[dependent] == 0:
+                heapq.heappush(self._arrived, self._index[dependent])
+
+    # ------------------------------------------------------------------ what next
+
+    def next_steps(self, at: int) -> list[Command]:
+        """The commands of this moment.
+
+        Records come alone: append them, `advance` by them, and ask again before anything is started. Raises
+        `InternalError` if nothing can ever happen again in a run that has not ended.
+        """
+        if self.state.ended:
+            return []
+        overdue = self._overdue(at)
+        if overdue is not None:
+            return [Record(overdue, "the run's timeout")]
+        end = self._end_early(at)
+        if end is not None:
+            return self._winding_up(end, at)
+        records = self._decide_arrived(at)
+        if records:
+            return list(records)
+        return self._starting(at) or self._idle(at)
+
+    def _decide_arrived(self, at: int) -> list[Record]:
+        """Judge every node whose waiting is over; those that are to run wait for a slot from then on."""
+        records: list[Record] = []
+        while self._arrived:
+            node = self.workflow.nodes[heapq.heappop(self._arrived)]
+            decision = self._judge(node, at)
+            if isinstance(decision, Start):
+                self._starts[node.id] = decision
+                self._queue(node.id, decision)
+            elif decision is not None:
+                records.append(Record(decision, "decided without running"))
+        return records
+
+    def _judge(self, node: Node, at: int) -> Decision:
+        now = self.state.nodes[node.id]
+        if node.id in self._settled or now.live or now.gate is not None or now.prompt is not None:
+            return None
+        if now.terminal:
+            stale = self._stale(node, now)
+            if stale is not None:
+                return e.NodeInvalidated(at, node.id, "dependency", stale)
+            self._settle(node.id)
+            return None
+        return decide(self.workflow, self.state, node, now, self._inputs(node), at)
+
+    def _inputs(self, node: Node) -> dict[str, str]:
+        return {other: fingerprint(self.state.nodes[other]) for other in node.waits_for}
+
+    def _stale(self, node: Node, now: NodeState) -> str | None:
+        """The dependency of a completed node that has another value now than when the node ran."""
+        if now.status != "completed":
+            return None
+        return next((other for other, seen in self._inputs(node).items() if now.inputs.get(other) != seen), None)
+
+    def _queue(self, node: str, start: Start) -> None:
+        index = self._index[node]
+        if start.not_before is not None:
+            heapq.heappush(self._timers, (start.not_before, index))
+        else:
+            heapq.heappush(self._ready if start.turn in SLOT_TURNS else self._free, index)
+
+    def _starting(self, at: int) -> list[Command]:
+        while self._timers and self._timers[0][0] <= at:
+            _, index = heapq.heappop(self._timers)
+            start = self._starts.get(self.workflow.nodes[index].id)
+            if start is not None and start.not_before is not None:
+                start = replace(start, not_before=None)
+                self._starts[start.node] = start
+                self._queue(start.node, start)
+        room = self.max_concurrency - len(self._slots)
+        return [*self._first(self._free, len(self._free)), *self._first(self._ready, room)]
+
+    def _first(self, heap: list[int], count: int) -> list[Start]:
+        """The first `count` nodes of a queue that are still to start; they stay queued until they have started."""
+        found: list[Start] = []
+        kept: list[int] = []
+        while heap and len(found) < count:
+            index = heapq.heappop(heap)
+            start = self._starts.get(self.workflow.nodes[index].id)
+            if start is not None and start.not_before is None and (not kept or kept[-1] != index):
+                found.append(start)
+                kept.append(index)
+        for index in kept:
+            heapq.heappush(heap, index)
+        return found
+
+    def _idle(self, at: int) -> list[Command]:
+        """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
+        is over."""
+        if self._live:
+            return self._timeouts()
+        if len(self._settled) == len(self.workflow.nodes):
+            return [Record(self._end(at), "every node has settled")]
+        if self._timers:
+            return self._timeouts()
+        if any(now.status == "waiting" for now in self.state.nodes.values()):
+            if self.state.status == "running":
+                return [Record(e.WorkflowPaused(at), "nothing can go on without an answer")]
+            return []
+        raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
+
+    def _timeouts(self) -> list[Command]:
+        waits: list[Command] = []
+        if self._timers:
+            waits.append(Wait(self._timers[0][0], f"retry of {self.workflow.nodes[self._timers[0][1]].id}"))
+        deadline = self._deadline()
+        if deadline is not None:
+            waits.append(Wait(deadline, "the run's timeout"))
+        return waits
+
+    def _deadline(self) -> int | None:
+        """When the time that processes own this run is used up, if it goes on like now."""
+        if self.workflow.timeout_ms is None or self.state.owned_since is None or self.state.cancel is not None:
+            return None
+        return self.state.owned_since + self.workflow.timeout_ms - self.state.owned_ms
+
+    def _overdue(self, at: int) -> e.CancelRequested | None:
+        deadline = self._deadline()
+        if deadline is None or at < deadline:
+            return None
+        return e.CancelRequested(at, f"the run took longer than {self.workflow.timeout_ms} ms", "timeout")
+
+    # ------------------------------------------------------------------ the end
+
+    def _end(self, at: int) -> e.Event:
+        """The end of a run in which every node has settled (language.md §3.2)."""
+        failed = [now.id for now in self.state.nodes.values() if now.status == "failed"]
+        if failed:
+            names = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
+            message = f"{len(failed)} of {len(self.state.nodes)} nodes failed: {names}"
+            return e.WorkflowFailed(at, e.Failure("node-failed", message))
+        if not any(now.status == "completed" for now in self.state.nodes.values()):
+            return e.WorkflowFailed(at, e.Failure("nothing-completed", "no node completed: every one was skipped"))
+        return e.WorkflowCompleted(at, self._output_node())
+
+    def _output_node(self) -> str | None:
+        if self.workflow.returns is not None:
+            return self.workflow.returns if self.state.nodes[self.workflow.returns].status == "completed" else None
+        followed = {other for node in self.workflow.nodes for other in node.depends_on}
+        for node in self.workflow.nodes:
+            output = self.state.nodes[node.id].output
+            if node.id not in followed and output is not None and self._has_text(output):
+                return node.id
+        return None
+
+    @staticmethod
+    def _has_text(output: e.Content) -> bool:
+        return output.size > 0 and (output.text is None or bool(output.text.strip()))
+
+    def _end_early(self, at: int) -> e.Event | None:
+        """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a
+        cancel node, a rejection, or `fail_fast`."""
+        request = self.state.cancel
+        if request is not None:
+            if request.cause == "timeout":
+                hint = "ion resume gives it the same time again"
+                return e.WorkflowFailed(at, e.Failure("timeout", request.reason, hint))
+            return e.WorkflowCancelled(at, request.reason)
+        if self._halts:
+            return self._halted(at, self.workflow.nodes[self._halts[0]].id)
+        if self.workflow.fail_fast and self._failed:
+            failed = next(now.id for now in self.state.nodes.values() if now.status == "failed")
+            return e.WorkflowFailed(at, e.Failure("node-failed", f"'{failed}' failed and fail_fast is set"))
+        return None
+
+    def _halted(self, at: int, node: str) -> e.WorkflowCancelled:
+        now = self.state.nodes[node]
+        if now.kind == "cancel":
+            return e.WorkflowCancelled(at, (now.output.text if now.output else None) or "", node)
+        return e.WorkflowCancelled(at, now.rejection_reason or "rejected", node)
+
+    def _winding_up(self, end: e.Event, at: int) -> list[Command]:
+        """Stop what runs, close what waits, skip what has not begun; then end."""
+        reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
+        commands: list[Command] = []
+        live = False
+        for node in self.workflow.nodes:
+            now = self.state.nodes[node.id]
+            if now.terminal:
+                continue
+            if now.live:
+                live = True
+                commands.append(Stop(node.id, reason))
+            elif now.begun:
+                commands.append(Record(e.NodeCancelled(at, node.id, reason), reason))
+            else:
+                commands.append(Record(e.NodeSkipped(at, node.id, reason, self._because(end)), reason))
+        if not live:
+            commands.append(Record(end, reason))
+        return commands
+
+    @staticmethod
+    def _because(end: e.Event) -> str:
+        if isinstance(end, e.WorkflowFailed):
+            return end.error.message
+        return end.reason if isinstance(end, e.WorkflowCancelled) else ""

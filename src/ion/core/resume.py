@@ -1,0 +1,48 @@
+"""Going on with a run: which runs may, and the events that begin the new stretch.
+
+A run is a resume with an empty log; this is the part that a log which is not empty needs besides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ion.core import events as e
+from ion.core.state import RunState
+from ion.errors import RefusedError
+from ion.language.workflow import Workflow
+
+
+def answered(state: RunState) -> bool:
+    """Whether an answer came that nothing has acted on yet, or the run was asked to end."""
+    if state.cancel is not None:
+        return True
+    return any(node.resolved is not None or node.answer is not None for node in state.nodes.values())
+
+
+def going_on(state: RunState, *, agent: str | None) -> str | None:
+    """Why this run can be gone on with: `resume` or `answer`; None: it waits for people, and nothing came.
+
+    Raises `RefusedError` (code `ended`) for a completed or cancelled run.
+    """
+    if state.status in ("completed", "cancelled"):
+        raise RefusedError(f"the run has ended ({state.status})", code="ended", hint="ion run starts a new one")
+    if state.status == "paused":
+        takes_over = agent is not None and any(node.prompt is not None for node in state.nodes.values())
+        return "answer" if takes_over or answered(state) else None
+    return "resume"
+
+
+def resume_events(
+    workflow: Workflow, state: RunState, *, cause: str, at: int, by: dict[str, Any], agent: str | None = None
+) -> list[e.Event]:
+    """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; going on after
+    an answer does not (language.md §10)."""
+    events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by)]
+    if cause == "resume":
+        events += [
+            e.NodeInvalidated(at, node.id, "always_run")
+            for node in workflow.nodes
+            if node.always_run and state.nodes[node.id].status == "completed"
+        ]
+    return events

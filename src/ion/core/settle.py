@@ -1,0 +1,166 @@
+"""What the outcome of one turn means: the events that record it.
+
+Retries, re-asks, the turns of a loop and the questions of a gate are decided here, from the workflow, the state and
+the outcome. Times and the random part of a delay come in as values.
+"""
+
+from __future__ import annotations
+
+from ion.core import events as e
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Stopped
+from ion.core.state import NodeState, RunState
+from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
+
+# language.md §9. Classes come from the adapter or the exit, never from words in a message.
+TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
+FATAL_CODES = frozenset(
+    {
+        "not_logged_in",
+        "not_found",
+        "refused",
+        "cancelled",
+        "reference",
+        "condition",
+        "missing-runtime",
+        "max_iterations",
+    }
+)
+DEFAULT_AGENT_RETRY = Retry(max_attempts=2)
+MAX_REASKS = 2
+_AGENT_TURNS = frozenset({"prompt", "rejection"})
+
+
+def retry_class(code: str) -> str:
+    """`transient`, `fatal` or `other` (tried again only with `on_error: all`)."""
+    if code in TRANSIENT_CODES:
+        return "transient"
+    return "fatal" if code in FATAL_CODES else "other"
+
+
+def settle(
+    workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float
+) -> list[e.Event]:
+    """The events that the end of this node's present turn brings. `jitter` is from [0, 1)."""
+    node, now = workflow.by_id[node_id], state.nodes[node_id]
+    match outcome:
+        case Completed():
+            return _completed(node, now, outcome, at)
+        case Failed():
+            return [_failed(node, now, outcome, at, jitter)]
+        case Judged(done):
+            return _judged(node, now, done, at)
+        case GateOpened(message):
+            return [_gate(node, now, message, at)]
+        case Parked():
+            return [_parked(now, outcome, at)]
+        case Stopped(reason):
+            return [e.NodeCancelled(at, node_id, reason)]
+
+
+def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
+    if isinstance(node.body, Approval):
+        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs)]
+    if isinstance(node.body, Loop):
+        iteration = e.IterationCompleted(
+            at,
+            node.id,
+            now.iteration,
+            outcome.output,
+            outcome.signaled,
+            outcome.values,
+            outcome.session,
+            outcome.agent,
+            outcome.usage,
+            outcome.repaired,
+        )
+        return [iteration]
+    return [
+        e.NodeCompleted(
+            at,
+            node.id,
+            outcome.output,
+            outcome.values,
+            outcome.session,
+            outcome.agent,
+            outcome.usage,
+            outcome.repaired,
+        )
+    ]
+
+
+def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float) -> e.Event:
+    if outcome.reask and now.reasks < MAX_REASKS:
+        return e.NodeRetrying(at, node.id, outcome.error, at, outcome.reask, outcome.usage)
+    retry = _policy(node, now.turn)
+    if not outcome.reask and retry is not None and _may_help(retry, outcome.error) and now.retries < retry.max_attempts:
+        delay = retry.delay_ms * 2**now.retries
+        return e.NodeRetrying(at, node.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
+    return e.NodeFailed(at, node.id, outcome.error, outcome.usage)
+
+
+def _policy(node: Node, turn: str | None) -> Retry | None:
+    if node.retry is not None:
+        return node.retry
+    return DEFAULT_AGENT_RETRY if turn in _AGENT_TURNS else None
+
+
+def _may_help(retry: Retry, error: e.Failure) -> bool:
+    kind = retry_class(error.code)
+    return kind == "transient" or (kind == "other" and retry.on_error == "all")
+
+
+def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
+    """`until_bash` has spoken: the loop ends, asks its gate, or goes on. An iteration that was not done and was the
+    last one allowed fails the node."""
+    if not isinstance(node.body, Loop):
+        raise TypeError(f"{node.id} is no loop")
+    loop = node.body
+    if loop.interactive and not (done and loop.signal_completes):
+        return [e.NodeStarted(at, node.id, "gate", iteration=now.iteration, inputs=now.inputs, signaled=done)]
+    if done:
+        return [loop_completed(now, at)]
+    if now.iterations >= loop.max_iterations:
+        return [loop_exhausted(node.id, loop, at)]
+    return [e.NodeStarted(at, node.id, "prompt", iteration=now.iterations + 1, inputs=now.inputs)]
+
+
+def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
+    """The loop is done: its output is the last iteration's."""
+    if now.iteration_output is None:
+        raise ValueError(f"loop '{now.id}' ended without an iteration")
+    return e.NodeCompleted(at, now.id, now.iteration_output, now.values, now.session, now.agent, repaired=now.repaired)
+
+
+def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:
+    """The loop used up its iterations; the message names every way in which it could have ended."""
+    ways = [
+        f"the signal '{loop.until}'" if loop.until else "",
+        f"the field '{loop.until_field}'" if loop.until_field else "",
+        "a passing until_bash check" if loop.until_bash else "",
+    ]
+    message = f"{loop.max_iterations} iterations without {' or '.join(way for way in ways if way)}"
+    return e.NodeFailed(at, node_id, e.Failure("max_iterations", message, "a resume starts again at iteration 1"))
+
+
+def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
+    request = f"{node.id}.{now.requests + 1}"
+    if isinstance(node.body, Loop):
+        return e.ApprovalRequested(at, node.id, request, message, "iteration", now.iteration, now.signaled)
+    decisions = tuple(decision.id for decision in node.body.decisions) if isinstance(node.body, Approval) else ()
+    return e.ApprovalRequested(at, node.id, request, message, decisions=decisions)
+
+
+def _parked(now: NodeState, outcome: Parked, at: int) -> e.Event:
+    return e.PromptRequested(
+        at,
+        now.id,
+        f"{now.id}.{now.requests + 1}",
+        outcome.prompt,
+        outcome.system,
+        now.iteration,
+        now.attempt,
+        outcome.session,
+        outcome.output_format,
+        outcome.options,
+        outcome.key,
+    )

@@ -1,0 +1,80 @@
+"""The values that conditions will look at, taken from a node's output once, when the node completes.
+
+Conditions look only at what stands in `node_completed.values` (language.md §10), so a resume years later judges the
+same values, and a large output is never read again for a comparison.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from ion.core.events import Content
+from ion.core.state import RunState
+from ion.errors import ConditionError, IonError
+from ion.language.conditions import Fingerprint
+from ion.language.references import canonical, select_whole
+from ion.language.workflow import InputReference, NodeReference, Workflow
+
+VALUE_LIMIT_BYTES = 4096
+
+
+def condition_values(
+    workflow: Workflow, node: str, output: Content, read: Callable[[Content], str]
+) -> dict[str, dict[str, Any]]:
+    """What `node_completed.values` holds for this output. `read` is asked only for a field of a JSON output, or for a
+    whole output of at most 4 KiB that is not inline."""
+    values: dict[str, dict[str, Any]] = {}
+    declared = workflow.by_id[node].output_format
+    for reference in workflow.condition_references.get(node, ()):
+        if not reference.path and output.size > VALUE_LIMIT_BYTES:
+            values[reference.key] = {"sha256": output.sha256, "length": output.size}
+            continue
+        try:
+            value = select_whole(read(output), reference.path, declared)
+        except IonError as error:
+            values[reference.key] = {"error": error.message}
+        else:
+            values[reference.key] = _bounded(canonical(value))
+    return values
+
+
+def _bounded(text: str) -> dict[str, Any]:
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= VALUE_LIMIT_BYTES:
+        return {"text": text}
+    return {"sha256": hashlib.sha256(data).hexdigest(), "length": len(data)}
+
+
+def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[NodeReference | InputReference], str | Fingerprint]:
+    """How a condition reads its references in this state.
+
+    The function it gives raises `ConditionError` for what cannot be read: the output of a failed node, a field of a
+    skipped one, a field that is not there, an input that was not given.
+    """
+
+    def read(reference: NodeReference | InputReference) -> str | Fingerprint:
+        if isinstance(reference, InputReference):
+            if reference.name not in inputs:
+                raise ConditionError(f"the run has no input '{reference.name}'", hint="declare it under inputs:")
+            return canonical(inputs[reference.name])
+        return _node_value(state, reference)
+
+    return read
+
+
+def _node_value(state: RunState, reference: NodeReference) -> str | Fingerprint:
+    node = state.nodes[reference.node]
+    if node.status == "completed":
+        value = node.values.get(reference.key)
+        if value is None:
+            raise ConditionError(f"the value of ${reference.node}.{reference.key} was not recorded")
+        if "error" in value:
+            raise ConditionError(value["error"])
+        return value["text"] if "text" in value else Fingerprint(value["sha256"], value["length"])
+    if node.status == "skipped" and not reference.path:
+        return ""
+    if node.status == "skipped":
+        raise ConditionError(f"'{reference.node}' was skipped, so it has no field '{'.'.join(reference.path)}'")
+    raise ConditionError(f"'{reference.node}' {node.status}, so its output cannot be read")
