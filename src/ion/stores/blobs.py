@@ -1,0 +1,162 @@
+"""Bytes too big for the log, kept once under their hash beside it: `blobs/<2 digits>/<sha256>`.
+
+Written to a temporary file, synced, renamed, folder synced: a name that exists holds the whole content. Whoever reads
+one through to the end is told if it is not what was kept, so no damaged output ever passes for a real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ion.core.events import Content
+from ion.errors import DamagedStoreError, StoreError
+
+CHUNK_BYTES = 1024 * 1024
+
+
+def keep(folder: Path, data: bytes | Path) -> Content:
+    """Keep `data` durably under `folder` and say where. Raises `StoreError` if the disk does not take it."""
+    with storage_errors(f"cannot keep an output in {folder}"):
+        make_folder(folder)
+        temporary = folder / f".{os.urandom(8).hex()}.tmp"
+        try:
+            content = _copy(data, temporary)
+            place = _place(folder, content.sha256)
+            make_folder(place.parent)
+            if _is_intact(place, content.sha256):
+                temporary.unlink()
+            else:
+                temporary.rename(place)
+            sync_folder(place.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return content
+
+
+def open_kept(folder: Path, sha256: str) -> BinaryIO:
+    """The bytes kept under `sha256`; reading to the end raises `DamagedStoreError` if they are not those."""
+    try:
+        file = _place(folder, sha256).open("rb")
+    except FileNotFoundError as error:
+        raise missing(sha256) from error
+    except OSError as error:
+        raise StoreError(f"cannot read an output in {folder}: {error.strerror}") from error
+    return verified(sha256, file.read, file.close)
+
+
+def verified(sha256: str, read: Callable[[int], bytes], close: Callable[[], None]) -> BinaryIO:
+    """A stream over `read(at most n bytes)` that checks the hash of all when it ends."""
+    return cast("BinaryIO", io.BufferedReader(_Verified(sha256, read, close), CHUNK_BYTES))
+
+
+def missing(sha256: str) -> DamagedStoreError:
+    return DamagedStoreError(
+        f"the output {sha256} is gone from the store", hint="restore the store, blobs included, from a backup"
+    )
+
+
+class _Verified(io.RawIOBase):
+    def __init__(self, sha256: str, read: Callable[[int], bytes], close: Callable[[], None]) -> None:
+        self._sha256, self._read, self._close = sha256, read, close
+        self._hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(len(buffer))
+        self._hash.update(data)
+        if not data and self._hash.hexdigest() != self._sha256:
+            raise DamagedStoreError(
+                f"the output {self._sha256} is damaged: its content has another hash",
+                hint="restore the store, blobs included, from a backup",
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._close()
+        super().close()
+
+
+def chunks_of(data: bytes | Path) -> Iterator[bytes]:
+    """The content piece by piece. Raises `OSError` if the file cannot be read."""
+    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _copy(data: bytes | Path, target: Path) -> Content:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        for chunk in chunks_of(data):
+            digest.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return Content(digest.hexdigest(), size)
+
+
+def _is_intact(place: Path, sha256: str) -> bool:
+    try:
+        with place.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+def _place(folder: Path, sha256: str) -> Path:
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise DamagedStoreError(f"the log names an output by {sha256!r}, which is no hash")
+    return folder / sha256[:2] / sha256
+
+
+def make_folder(folder: Path) -> None:
+    """Make one folder (not its parents), for its owner only, durably; an existing one stays as it is.
+
+    Its name is synced in any case: whoever made it may have died before that.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do."""
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise StoreError(f"{what}: {error.strerror or error}{place}", hint=_remedy(error)) from error
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on the disk and try again; what was written before stays"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "make it writable for this user, or choose another place with --store"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "create the folder, or choose another place with --store"
+        case _:
+            return "check the disk; what was written before stays"

@@ -1,0 +1,121 @@
+"""Who owns a run, and whether that process is still alive.
+
+A process is named by host, boot id, pid and start time, so that neither a reboot nor a reused pid is mistaken for it.
+Death is certain only on this very boot of this very host; everywhere else the end of the lease decides. Nothing here
+writes: the stores do, in the transaction that also checks.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ion.errors import OwnershipLostError, RefusedError
+from ion.stores.base import Lease, Owner, WorkflowRun
+
+_START_TIME_FIELD = 19  # field 22 of /proc/PID/stat, counted from the field after the command's name
+_DEAD_STATES = (b"Z", b"X", b"x")
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def this_process() -> Owner:
+    """The calling process, with a new random token each time: two runs in one process are two owners."""
+    pid = os.getpid()
+    started = _process_started(pid) or "unknown"
+    return Owner(os.uname().nodename, _boot_id(), pid, started, os.urandom(8).hex())
+
+
+def is_alive(owner: Owner) -> bool | None:
+    """Whether the process lives; None if this cannot be known from here (another host, boot or container)."""
+    if (owner.host, owner.boot_id) != (os.uname().nodename, _boot_id()):
+        return None
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    started = _process_started(owner.pid)
+    if started is None:
+        return None
+    return started == owner.process_started
+
+
+def owner_is_live(owner: Owner | None, lease_expires_at: int | None, now_ms: int) -> bool:
+    """Whether a run belongs to `owner` at `now_ms`: its lease has not ended and it is not known to be dead.
+
+    A stopped process that outlived its lease is not live: its epoch fences it off once somebody else takes over.
+    """
+    if owner is None or lease_expires_at is None or lease_expires_at <= now_ms:
+        return False
+    return is_alive(owner) is not False
+
+
+def effective_status(run: WorkflowRun, now_ms: int) -> str:
+    """The status a person sees: the log's, but `interrupted` for a running run without a live owner."""
+    if run.status == "running" and not owner_is_live(run.owner, run.lease_expires_at, now_ms):
+        return "interrupted"
+    return run.status
+
+
+def require_free(run: WorkflowRun, now_ms: int) -> None:
+    """Raise `RefusedError` (code `owned`) while a live process owns the run."""
+    owner = run.owner
+    if owner is not None and owner_is_live(owner, run.lease_expires_at, now_ms):
+        raise RefusedError(
+            f"run {run.run_id} belongs to process {owner.pid} on {owner.host}, which is at work on it",
+            hint=f"wait for it, or end it: ion cancel {run.run_id}",
+            code="owned",
+        )
+
+
+def require_lease(run: WorkflowRun, lease: Lease) -> None:
+    """Raise `OwnershipLostError` unless `lease` is the run's present one."""
+    if run.owner is not None and (run.epoch, run.owner.token) == (lease.epoch, lease.owner.token):
+        return
+    now = "nobody" if run.owner is None else f"process {run.owner.pid} on {run.owner.host}"
+    raise OwnershipLostError(
+        f"run {run.run_id} no longer belongs to this process but to {now}; nothing was written",
+        hint=f"see how it stands: ion show {run.run_id}",
+    )
+
+
+@functools.cache
+def _boot_id() -> str:
+    """This boot of this kernel, and in it the space of pids that this process sees (a container has its own)."""
+    if sys.platform == "darwin":
+        return _output_of("sysctl", "-n", "kern.bootsessionuuid") or _output_of("sysctl", "-n", "kern.boottime") or ""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _process_started(pid: int) -> str | None:
+    """The start time as the system gives it, None if it does not say; `dead` for a process that only waits to be
+    reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return _output_of("ps", "-o", "lstart=", "-p", str(pid))
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return "dead" if fields[0] in _DEAD_STATES else fields[_START_TIME_FIELD].decode("ascii")
+
+
+def _output_of(*command: str) -> str | None:
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,150 @@
+"""The store in memory: for tests, for embedding without a trace, and as the model that the other stores are held to.
+
+One lock around everything is its transaction: each method checks first and changes after, so nothing half done is seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
+from ion.stores import rules
+from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.blobs import missing, storage_errors
+from ion.stores.lease import require_free, require_lease, wall_clock
+
+
+@dataclass(slots=True)
+class _Kept:
+    run: WorkflowRun
+    source: str
+    events: list[Event]
+    requests: rules.OpenRequests = field(default_factory=rules.OpenRequests)
+
+
+class MemoryStore:
+    """`WorkflowStore` for the life of this object. `clock` gives milliseconds since the epoch for leases."""
+
+    def __init__(self, *, clock: Callable[[], int] = wall_clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._runs: dict[str, _Kept] = {}
+        self._blobs: dict[str, bytes] = {}
+
+    @property
+    def url(self) -> str:
+        return "memory:"
+
+    def create_workflow_run(
+        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
+    ) -> Lease:
+        rules.require_run_id(run_id)
+        with self._lock:
+            if run_id in self._runs:
+                raise rules.run_exists(run_id)
+            run = rules.first_row(run_id, project, event, owner, self._clock() + lease_ms)
+            self._runs[run_id] = _Kept(run, source, [event])
+        return Lease(run_id, run.epoch, owner)
+
+    def get_workflow_run(self, run_id: str) -> WorkflowRun:
+        with self._lock:
+            return self._get(run_id).run
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        with self._lock:
+            runs = [kept.run for kept in self._runs.values()]
+        return rules.selected(runs, project, status, workflow, prefix, limit)
+
+    def get_source(self, run_id: str) -> str:
+        with self._lock:
+            return self._get(run_id).source
+
+    def create_workflow_event(
+        self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
+    ) -> int:
+        with self._lock:
+            kept = self._get(run_id)
+            rules.admit(kept.run, lease, after)
+            kept.requests = kept.requests.after(run_id, events)
+            kept.events.extend(events)
+            kept.run = rules.advanced(kept.run, events)
+            return kept.run.last_seq
+
+    def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        with self._lock:
+            events = self._get(run_id).events[after : None if limit is None else after + limit]
+        return [Recorded(seq, event) for seq, event in enumerate(events, after + 1)]
+
+    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
+        return rules.completed_outputs(self.get_workflow_events(run_id))
+
+    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
+        return self.create_workflow_event(run_id, [rules.status_event(status, at, reason)], lease=lease)
+
+    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
+        return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
+
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        with self._lock:
+            kept = self._get(run_id)
+            now = self._clock()
+            require_free(kept.run, now)
+            lease = Lease(run_id, kept.run.epoch + 1, owner)
+            kept.run = dataclasses.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=now + lease_ms)
+        return lease
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        with self._lock:
+            kept = self._get(lease.run_id)
+            require_lease(kept.run, lease)
+            kept.run = dataclasses.replace(kept.run, lease_expires_at=self._clock() + lease_ms)
+
+    def release_lease(self, lease: Lease) -> None:
+        with self._lock:
+            kept = self._runs.get(lease.run_id)
+            if kept is not None and kept.run.epoch == lease.epoch and kept.run.owner == lease.owner:
+                kept.run = dataclasses.replace(kept.run, owner=None, lease_expires_at=None)
+
+    def put_blob(self, data: bytes | Path) -> Content:
+        with storage_errors("cannot keep an output"):
+            content = data if isinstance(data, bytes) else data.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            self._blobs.setdefault(sha256, content)
+        return Content(sha256, len(content))
+
+    def open_blob(self, sha256: str) -> BinaryIO:
+        with self._lock:
+            content = self._blobs.get(sha256)
+        if content is None:
+            raise missing(sha256)
+        return io.BytesIO(content)
+
+    def delete_workflow_run(self, run_id: str) -> None:
+        with self._lock:
+            require_free(self._get(run_id).run, self._clock())
+            del self._runs[run_id]
+
+    def close(self) -> None:
+        """Nothing to let go of: what is kept goes with the object."""
+
+    def _get(self, run_id: str) -> _Kept:
+        kept = self._runs.get(run_id)
+        if kept is None:
+            raise rules.no_such_run(run_id)
+        return kept

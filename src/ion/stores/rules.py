@@ -1,0 +1,225 @@
+"""What all stores must do alike: which ids and writes are admitted, and what a run's row becomes with its events.
+
+Everything here is a pure function of a row and events, so that a store is left with nothing but keeping. The text that
+holds an event (`encode`) is the same in every store and carries a checksum: no medium is trusted to notice its decay.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ion.core import events as e
+from ion.core import state
+from ion.errors import DamagedStoreError, NotFoundError, RefusedError, StaleStateError, UsageError
+from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.lease import require_lease
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+def require_run_id(run_id: str) -> None:
+    """Raise `UsageError` for an id that could not be a file's name everywhere."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(
+            f"{run_id!r} cannot be a run's id",
+            hint="use up to 100 letters, digits, '.', '_' and '-', none of '._-' first",
+        )
+
+
+def no_such_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no run {run_id!r} in this store", hint="see which there are: ion runs")
+
+
+def run_exists(run_id: str) -> RefusedError:
+    return RefusedError(f"a run {run_id!r} exists already", hint="choose another id", code="run-exists")
+
+
+def answered(run_id: str, request: str) -> RefusedError:
+    return RefusedError(
+        f"run {run_id} does not wait for {request} any more: it was answered or is out of date",
+        hint=f"see what it waits for: ion show {run_id}",
+        code="answered",
+    )
+
+
+def first_row(
+    run_id: str, project: str, event: e.WorkflowStarted, owner: Owner | None, lease_expires_at: int | None
+) -> WorkflowRun:
+    """The row of a run that has just begun."""
+    return WorkflowRun(
+        run_id=run_id,
+        workflow=event.workflow,
+        project=project,
+        status=state.status_after(event) or "pending",
+        digest=event.digest,
+        started_at=event.at,
+        ended_at=None,
+        last_seq=1,
+        epoch=1,
+        owner=owner,
+        lease_expires_at=lease_expires_at,
+    )
+
+
+def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
+    """Raise unless this write may go into the run's log now (`WorkflowStore.create_workflow_event`)."""
+    if lease is not None:
+        require_lease(run, lease)
+    elif run.status in state.TERMINAL_RUN_STATES:
+        raise RefusedError(
+            f"run {run.run_id} has ended: it is {run.status}", hint=f"see it: ion show {run.run_id}", code="ended"
+        )
+    if after is not None and after != run.last_seq:
+        raise StaleStateError(f"run {run.run_id} has gone on from event {after} to event {run.last_seq}")
+
+
+def advanced(run: WorkflowRun, events: Iterable[e.Event]) -> WorkflowRun:
+    """The row after these events."""
+    status, ended_at, last_seq = run.status, run.ended_at, run.last_seq
+    for event in events:
+        last_seq += 1
+        after = state.status_after(event)
+        if after is not None:
+            status, ended_at = after, event.at if after in state.TERMINAL_RUN_STATES else None
+    return dataclasses.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
+
+
+def selected(
+    runs: Iterable[WorkflowRun],
+    project: str | None,
+    status: str | None,
+    workflow: str | None,
+    prefix: str,
+    limit: int | None,
+) -> list[WorkflowRun]:
+    """What `list_workflow_runs` gives, for stores without a query language."""
+    wanted = {"project": project, "status": status, "workflow": workflow}
+    tests = [(name, value) for name, value in wanted.items() if value is not None]
+    fitting = [
+        run
+        for run in runs
+        if run.run_id.startswith(prefix) and all(getattr(run, name) == value for name, value in tests)
+    ]
+    return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[:limit]
+
+
+class OpenRequests:
+    """The requests of one run that wait for an answer, for stores that keep them in memory."""
+
+    def __init__(self) -> None:
+        self._node_of: dict[str, str] = {}
+        self._of_node: dict[str, set[str]] = {}
+
+    def after(self, run_id: str, events: Sequence[e.Event]) -> OpenRequests:
+        """The requests after these events; `self` is unchanged if one of them answers what is not open.
+
+        Raises `RefusedError` (code `answered`).
+        """
+        result = copy.deepcopy(self) if any(state.answers(event) for event in events) else self
+        for event in events:
+            result.apply(run_id, event)
+        return result
+
+    def apply(self, run_id: str, event: e.Event) -> None:
+        """Take one event in. Raises `RefusedError` (code `answered`)."""
+        request = state.answers(event)
+        if request is not None:
+            node = self._node_of.pop(request, None)
+            if node is None:
+                raise answered(run_id, request)
+            self._of_node[node].discard(request)
+        if state.closes_all(event):
+            self._node_of.clear()
+            self._of_node.clear()
+        for closed in self._of_node.pop(state.closes_node(event) or "", ()):
+            del self._node_of[closed]
+        request = state.opens(event)
+        if request is not None and isinstance(event, e.NodeEvent):
+            self._node_of[request] = event.node
+            self._of_node.setdefault(event.node, set()).add(request)
+
+
+def status_event(status: str, at: int, reason: str) -> e.Event:
+    """The event that brings a run to `status`. Raises `UsageError` for a status that needs an event with more in it."""
+    if status == "cancelled":
+        return e.WorkflowCancelled(at, reason)
+    plain: dict[str, type[e.Event]] = {
+        "paused": e.WorkflowPaused,
+        "running": e.WorkflowResumed,
+        "completed": e.WorkflowCompleted,
+    }
+    if status not in plain:
+        raise UsageError(f"a run cannot be brought to {status!r}", hint=f"one of cancelled, {', '.join(plain)}")
+    return plain[status](at)
+
+
+def completed_outputs(recorded: Iterable[e.Recorded]) -> dict[str, e.Content]:
+    """The output of each node that is completed after these events."""
+    nodes = state.fold(record.event for record in recorded).nodes.values()
+    return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}
+
+
+def encode(data: Any) -> str:
+    """JSON text that every medium can hold: lone surrogates and NUL are escaped, all else stays readable."""
+    text = _encode_json(data)
+    return text if _is_utf8(text) else _encode_ascii(data)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def checksum(*parts: object) -> int:
+    """The CRC-32 of the parts, to find decay (not malice)."""
+    return zlib.crc32("\n".join(map(str, parts)).encode())
+
+
+def decode_event(run_id: str, seq: int, text: str, check: int) -> e.Recorded:
+    """The event that `encode(to_json(event))` wrote. Raises `DamagedStoreError` if it is not what was written."""
+    if checksum(run_id, seq, text) != check:
+        raise DamagedStoreError(
+            f"event {seq} of run {run_id} is damaged: its checksum differs",
+            hint="restore the store from a backup; other runs in it can still be read",
+        )
+    return e.Recorded(seq, e.from_json(json.loads(text)))
+
+
+def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: int) -> None:
+    """Raise `DamagedStoreError` unless `records` are the events after number `after` up to `last`, none missing."""
+    if [record.seq for record in records] != list(range(after + 1, last + 1)):
+        raise DamagedStoreError(
+            f"the log of run {run_id} has gaps between event {after} and event {last}",
+            hint="restore the store from a backup; other runs in it can still be read",
+        )
+
+
+def owner_to_json(owner: Owner | None) -> str | None:
+    return None if owner is None else encode(dataclasses.asdict(owner))
+
+
+def owner_from_json(text: str | None) -> Owner | None:
+    return None if text is None else Owner(**json.loads(text))
+
+
+def column(text: str) -> str:
+    """A name as a database's text column can hold it: one with NUL or lone surrogates (a path may have them) as
+    JSON."""
+    return text if _is_utf8(text) and "\0" not in text and not text.startswith('"') else _encode_ascii(text)
+
+
+def from_column(text: str) -> str:
+    """The inverse of `column`."""
+    value: str = json.loads(text) if text.startswith('"') else text
+    return value

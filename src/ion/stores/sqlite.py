@@ -1,0 +1,263 @@
+"""The store in one SQLite file: the default, durable without a server and shared by every process of a machine.
+
+WAL with `synchronous=FULL`: a commit that returned is on the disk. Each write is one `BEGIN IMMEDIATE` transaction that
+checks (lease, open request, newest event) and writes (events, the run's row, its open requests), so that what raced
+with it came wholly before or after. The work of a write does not grow with what is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ion.core import state
+from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
+from ion.errors import StoreError
+from ion.stores import blobs, rules
+from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.lease import require_free, require_lease, wall_clock
+from ion.stores.sqlite_file import is_deadly, open_database, store_error
+
+# The columns of `WorkflowRun`, in its order.
+_SELECT = """
+SELECT run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at
+FROM runs
+"""
+
+
+class SqliteStore:
+    """`WorkflowStore` on the file `path`. `clock` gives milliseconds since the epoch for leases."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], int] = wall_clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._unusable: StoreError | None = None
+        self._connection = open_database(path)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:{self._path}"
+
+    def create_workflow_run(
+        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
+    ) -> Lease:
+        rules.require_run_id(run_id)
+        run = rules.first_row(run_id, project, event, owner, self._clock() + lease_ms)
+        with self._transaction() as connection:
+            if self._find(connection, run_id) is not None:
+                raise rules.run_exists(run_id)
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns(run))
+            text = source.encode("utf-8", "surrogatepass")
+            connection.execute("INSERT INTO sources VALUES (?, ?)", (run_id, text))
+            _insert_events(connection, run_id, 0, [event])
+        return Lease(run_id, run.epoch, owner)
+
+    def get_workflow_run(self, run_id: str) -> WorkflowRun:
+        with self._transaction("BEGIN") as connection:
+            return self._get(connection, run_id)
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        wanted = {"project": project, "status": status, "workflow": workflow}
+        values = {name: rules.column(value) for name, value in wanted.items() if value is not None}
+        tests = [f"{name} = :{name}" for name in values]
+        if prefix:
+            values["prefix"] = rules.column(prefix)
+            tests.append("substr(run_id, 1, length(:prefix)) = :prefix")
+        where = f"WHERE {' AND '.join(tests)}" if tests else ""
+        query = f"{_SELECT} {where} ORDER BY started_at DESC, run_id DESC LIMIT :limit"
+        with self._transaction("BEGIN") as connection:
+            rows = connection.execute(query, {**values, "limit": -1 if limit is None else limit}).fetchall()
+        return [_run(row) for row in rows]
+
+    def get_source(self, run_id: str) -> str:
+        with self._transaction("BEGIN") as connection:
+            self._get(connection, run_id)
+            (source,) = connection.execute("SELECT source FROM sources WHERE run_id = ?", (run_id,)).fetchone()
+        return str(source, "utf-8", "surrogatepass")
+
+    def create_workflow_event(
+        self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
+    ) -> int:
+        with self._transaction() as connection:
+            run = self._get(connection, run_id)
+            rules.admit(run, lease, after)
+            for event in events:
+                _apply_to_requests(connection, run_id, event)
+            _insert_events(connection, run_id, run.last_seq, events)
+            run = rules.advanced(run, events)
+            connection.execute(
+                "UPDATE runs SET status = ?, ended_at = ?, last_seq = ? WHERE run_id = ?",
+                (run.status, run.ended_at, run.last_seq, run_id),
+            )
+        return run.last_seq
+
+    def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        with self._transaction("BEGIN") as connection:
+            last = self._get(connection, run_id).last_seq
+            if limit is not None:
+                last = min(last, after + limit)
+            rows = connection.execute(
+                "SELECT seq, event, checksum FROM events WHERE run_id = ? AND seq > ? AND seq <= ? ORDER BY seq",
+                (run_id, after, last),
+            ).fetchall()
+        records = [rules.decode_event(run_id, *row) for row in rows]
+        rules.require_whole(run_id, records, after, last)
+        return records
+
+    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
+        return rules.completed_outputs(self.get_workflow_events(run_id))
+
+    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
+        return self.create_workflow_event(run_id, [rules.status_event(status, at, reason)], lease=lease)
+
+    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
+        return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
+
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        with self._transaction() as connection:
+            run = self._get(connection, run_id)
+            now = self._clock()
+            require_free(run, now)
+            _set_owner(connection, run_id, run.epoch + 1, owner, now + lease_ms)
+        return Lease(run_id, run.epoch + 1, owner)
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        with self._transaction() as connection:
+            require_lease(self._get(connection, lease.run_id), lease)
+            _set_owner(connection, lease.run_id, lease.epoch, lease.owner, self._clock() + lease_ms)
+
+    def release_lease(self, lease: Lease) -> None:
+        with self._transaction() as connection:
+            run = self._find(connection, lease.run_id)
+            if run is not None and run.epoch == lease.epoch and run.owner == lease.owner:
+                _set_owner(connection, lease.run_id, lease.epoch, None, None)
+
+    def put_blob(self, data: bytes | Path) -> Content:
+        return blobs.keep(self._path.parent / "blobs", data)
+
+    def open_blob(self, sha256: str) -> BinaryIO:
+        return blobs.open_kept(self._path.parent / "blobs", sha256)
+
+    def delete_workflow_run(self, run_id: str) -> None:
+        with self._transaction() as connection:
+            require_free(self._get(connection, run_id), self._clock())
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+
+    def close(self) -> None:
+        with self._lock:
+            self._unusable = self._unusable or StoreError(f"the store {self._path} is closed")
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """Everything in it is durable when it ends, or undone when it raises."""
+        with self._lock:
+            if self._unusable is not None:
+                raise self._unusable.with_traceback(None)
+            connection = self._connection
+            try:
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                failure = store_error(error, self._path)
+                if is_deadly(error) or not _rolled_back(connection):
+                    self._unusable = failure
+                    connection.close()
+                raise failure from error
+            except BaseException:
+                if not _rolled_back(connection):
+                    self._unusable = StoreError(f"the store {self._path} could not undo a write")
+                    connection.close()
+                raise
+
+    def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
+        row = connection.execute(_SELECT + "WHERE run_id = ?", (rules.column(run_id),)).fetchone()
+        return None if row is None else _run(row)
+
+    def _get(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun:
+        run = self._find(connection, run_id)
+        if run is None:
+            raise rules.no_such_run(run_id)
+        return run
+
+
+def _rolled_back(connection: sqlite3.Connection) -> bool:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, events: Sequence[Event]) -> None:
+    rows = []
+    for seq, event in enumerate(events, last_seq + 1):
+        text = rules.encode(to_json(event))
+        rows.append((run_id, seq, text, rules.checksum(run_id, seq, text)))
+    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+
+
+def _apply_to_requests(connection: sqlite3.Connection, run_id: str, event: Event) -> None:
+    """Open and close requests as `rules.OpenRequests` does."""
+    answered = state.answers(event)
+    if answered is not None:
+        request = rules.column(answered)
+        deleted = connection.execute("DELETE FROM requests WHERE run_id = ? AND request = ?", (run_id, request))
+        if deleted.rowcount == 0:
+            raise rules.answered(run_id, answered)
+    if state.closes_all(event):
+        connection.execute("DELETE FROM requests WHERE run_id = ?", (run_id,))
+    closed = state.closes_node(event)
+    if closed is not None:
+        connection.execute("DELETE FROM requests WHERE run_id = ? AND node = ?", (run_id, rules.column(closed)))
+    opened = state.opens(event)
+    if opened is not None and isinstance(event, NodeEvent):
+        row = (run_id, rules.column(opened), rules.column(event.node))
+        connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", row)
+
+
+def _set_owner(
+    connection: sqlite3.Connection, run_id: str, epoch: int, owner: Owner | None, expires_at: int | None
+) -> None:
+    connection.execute(
+        "UPDATE runs SET epoch = ?, owner = ?, lease_expires_at = ? WHERE run_id = ?",
+        (epoch, rules.owner_to_json(owner), expires_at, run_id),
+    )
+
+
+def _columns(run: WorkflowRun) -> tuple[Any, ...]:
+    names = (run.run_id, rules.column(run.workflow), rules.column(run.project), run.status, rules.column(run.digest))
+    numbers = (run.started_at, run.ended_at, run.last_seq, run.epoch)
+    return (*names, *numbers, rules.owner_to_json(run.owner), run.lease_expires_at)
+
+
+def _run(row: Sequence[Any]) -> WorkflowRun:
+    run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at = row
+    return WorkflowRun(
+        run_id,
+        rules.from_column(workflow),
+        rules.from_column(project),
+        status,
+        rules.from_column(digest),
+        started_at,
+        ended_at,
+        last_seq,
+        epoch,
+        rules.owner_from_json(owner),
+        lease_expires_at,
+    )

@@ -1,0 +1,192 @@
+"""Opening an SQLite database for the store, and saying in words what SQLite's error codes mean.
+
+Many processes may do this to a new file at the same moment: switching it to WAL is tried until the others let go, and
+the numbered migrations run inside one transaction that begins with the write lock. `PRAGMA user_version` is the number
+of the last one; `application_id` tells Ion's databases from other people's.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ion.errors import DamagedStoreError, StoreError
+from ion.stores.blobs import make_folder, storage_errors, sync_folder
+
+BUSY_TIMEOUT_MS = 30_000
+_APPLICATION_ID = 0x496F6E31
+_OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+_MIGRATIONS = Path(__file__).parent / "sql" / "sqlite"
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# After these the connection's cache may hold what the disk does not: it is used no more.
+_DEADLY = (*_CORRUPT, sqlite3.SQLITE_IOERR)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to Ion's database at `path`, made if it is not there, with the newest schema.
+
+    Raises `StoreError` if it cannot be had, `DamagedStoreError` if the file is none of SQLite's.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, Ion needs 3.37",
+            hint="use a newer Python, or --store file:.ion/runs",
+        )
+    with storage_errors(f"cannot open the store {path}"):
+        _make_file(path)
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
+        )
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise store_error(error, path) from error
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error for a person: what happened to the file, and what to do."""
+    match _primary_code(error):
+        case sqlite3.SQLITE_NOTADB:
+            return DamagedStoreError(
+                f"{path} is not an SQLite database",
+                hint="restore it from a backup, or choose another place with --store",
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return DamagedStoreError(
+                f"the store {path} is damaged: {error}",
+                hint="restore it from a backup, or save what can be read: sqlite3 FILE .recover",
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreError(
+                f"no room for the store {path}",
+                hint="make room on the disk and try again; what was written before stays",
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
+            return StoreError(
+                f"cannot open or write the store {path}: {error}",
+                hint="make the file and its folder writable for this user, or choose another place with --store",
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(
+                f"another process has held the store {path} for {BUSY_TIMEOUT_MS // 1000} s",
+                hint="see who has it open (fuser FILE), then try again",
+            )
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(
+                f"the disk failed under the store {path}: {error}",
+                hint="check the disk and start again; what was written before stays",
+            )
+        case _:
+            return StoreError(f"the store {path} failed: {error}")
+
+
+def is_deadly(error: sqlite3.Error) -> bool:
+    """Whether the connection must not be used after this error."""
+    return _primary_code(error) in _DEADLY
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _make_file(path: Path) -> None:
+    """Make the file for its owner only; SQLite gives its own files beside it the same mode."""
+    if not path.parent.exists():
+        make_folder(path.parent)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    sync_folder(path.parent)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if _number(connection, "user_version") == 0:
+        _refuse_foreign(connection, path)
+    _switch_to_wal(connection, path)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    _migrate(connection, path)
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables and _number(connection, "application_id") != _APPLICATION_ID:
+        raise StoreError(f"{path} is the database of another program", hint="choose another place with --store")
+
+
+def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite does not wait for others here as it does elsewhere, so this waits."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode == "wal":
+            return
+        raise StoreError(
+            f"the file system of {path} cannot hold a store (SQLite's journal mode is {mode!r}, not WAL)",
+            hint="choose a local disk with --store",
+        )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    migrations = sorted(_MIGRATIONS.glob("*.sql"))
+    newest = int(migrations[-1].name.partition("_")[0])
+    if _require_known(connection, newest, path) == newest:
+        return
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        present = _require_known(connection, newest, path)
+        for migration in migrations:
+            number = int(migration.name.partition("_")[0])
+            if number > present:
+                for statement in _statements(migration.read_text(encoding="utf-8")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _require_known(connection: sqlite3.Connection, newest: int, path: Path) -> int:
+    present = _number(connection, "user_version")
+    if present > newest:
+        raise StoreError(
+            f"the store {path} was written by a newer Ion (its schema is number {present}, this Ion knows {newest})",
+            hint="update Ion: uv tool upgrade ion-workflows",
+        )
+    return present
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,81 @@
+"""What the tests of the stores share: the stores to hold to the contract, owners of every kind, a clock turned by hand,
+and the events of a small run."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ion.core import events as e
+from ion.stores.base import Lease, Owner, WorkflowStore
+from ion.stores.lease import this_process
+from ion.stores.memory import MemoryStore
+from ion.stores.sqlite import SqliteStore
+
+LEASE_MS = 30_000
+STARTED = e.WorkflowStarted(1_000, "report", "d1", (("build", "bash"), ("ask", "approval"), ("write", "prompt")))
+
+
+class HandClock:
+    """Milliseconds that pass only when a test says so."""
+
+    def __init__(self, now: int = 1_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+StoreMaker = Callable[[Path, HandClock], WorkflowStore]
+
+# Adding a store to every test of the contract is one line here.
+STORES: dict[str, StoreMaker] = {
+    "memory": lambda _folder, clock: MemoryStore(clock=clock),
+    "sqlite": lambda folder, clock: SqliteStore(folder / "ion.db", clock=clock),
+}
+SHARED_BETWEEN_PROCESSES = {"sqlite": "sqlite:ion.db"}
+
+
+def living() -> Owner:
+    return this_process()
+
+
+def dead() -> Owner:
+    """A process of this host and boot that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        process.kill()
+        process.wait()
+    return dataclasses.replace(this_process(), pid=process.pid, process_started=started)
+
+
+def elsewhere() -> Owner:
+    """A process of another host, of which nothing can be known."""
+    return dataclasses.replace(this_process(), host="another-host")
+
+
+def begin(store: WorkflowStore, run_id: str = "r1", *, owner: Owner | None = None, at: int = 1_000) -> Lease:
+    """Create a run of `STARTED` and return its first lease."""
+    return store.create_workflow_run(
+        run_id,
+        project="/project",
+        source='{"name": "report"}',
+        event=dataclasses.replace(STARTED, at=at),
+        owner=owner or living(),
+        lease_ms=LEASE_MS,
+    )
+
+
+def gate(request: str = "ask/1") -> e.ApprovalRequested:
+    return e.ApprovalRequested(2_000, "ask", request, "Ship it?")
+
+
+def approved(request: str = "ask/1") -> e.ApprovalResolved:
+    return e.ApprovalResolved(3_000, "ask", request, "approved")
+
+
+def log_of(store: WorkflowStore, run_id: str = "r1") -> list[e.Event]:
+    return [record.event for record in store.get_workflow_events(run_id)]
