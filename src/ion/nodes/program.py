@@ -1,0 +1,91 @@
+"""A turn that is a program: run it, take its output, or say why it failed. Shared by bash and scripts.
+
+Output is stdout less one final newline. What is plain text and short goes into the event; everything else is kept by
+its bytes, unread, so that 100 MB cost no memory and bytes that are no text are not lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ion import process
+from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
+from ion.core.outcomes import Completed, Failed
+from ion.core.values import condition_values
+from ion.nodes.base import Context, Turn
+
+STDERR_SHOWN = 2000
+
+
+async def run(argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str]) -> process.Exit:
+    """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`."""
+    return await process.run(
+        argv,
+        cwd=context.cwd,
+        env=env,
+        log=context.folders.logs / turn.log_name,
+        timeout_ms=turn.node.timeout_ms,
+        grace_ms=context.grace_ms,
+    )
+
+
+def completed(turn: Turn, context: Context) -> Completed:
+    """The outcome of a program that ended well."""
+    output = take(process.beside(context.folders.logs / turn.log_name, ".out"), context.keep)
+    return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
+
+
+def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
+    """Why a program failed, with the last of its stderr; None if it did not. `names` are paths that Ion made up, and
+    what to call them in the message."""
+    log = context.folders.logs / turn.log_name
+    what = turn.turn
+    if ended.timed_out:
+        code, message = "timeout", f"{what} timed out after {turn.node.timeout_ms} ms"
+    elif ended.signal is not None:
+        code, message = "signal", f"{what} was ended by {ended.signal}"
+    elif ended.status is None:
+        code, message = "spawn", f"{what} ended, but its status was lost: the program around Ion ignores SIGCHLD"
+    elif ended.status != 0:
+        code, message = "exit-status", f"{what} failed [exit {ended.status}]"
+    else:
+        return None
+    said = process.tail(process.beside(log, ".err"), STDERR_SHOWN).strip()
+    for path, name in names.items():
+        said = said.replace(path, name)
+    return Failed(Failure(code, f"{message}: {said}" if said else message, exit_status=ended.status))
+
+
+def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:
+    """The output in a file: its bytes less one final newline (cut off in the file itself if it is long).
+
+    Up to 256 KiB of text are inline. More than that, and what is no text (invalid UTF-8, or a NUL), is kept by its
+    bytes: bash gets every one of them back, texts for people and agents show U+FFFD in their place.
+    """
+    size = path.stat().st_size
+    if size <= INLINE_LIMIT_BYTES + 1:
+        data = path.read_bytes()
+        text = _text(data[:-1] if data.endswith(b"\n") else data)
+        if text is not None:
+            return Content.inline(text)
+    _cut_newline(path, size)
+    return keep(path)
+
+
+def _text(data: bytes) -> str | None:
+    if b"\0" in data or len(data) > INLINE_LIMIT_BYTES:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _cut_newline(path: Path, size: int) -> None:
+    with path.open("rb") as stream:
+        stream.seek(size - 1)
+        last = stream.read(1)
+    if last == b"\n":
+        os.truncate(path, size - 1)

@@ -1,0 +1,115 @@
+"""Run one program, whole: its process group from birth to the last survivor.
+
+The program leads a session of its own, reads from nothing or from a file, and writes to files rather than pipes, so
+that no grandchild holding a pipe can make Ion wait. Whatever it leaves in its group is ended with it, and every wait
+here has an end. `child` is one such program and its group, `table` what the system says about processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, spawn
+
+__all__ = ["Exit", "SpawnError", "beside", "end_recorded", "run", "tail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a program ended: by `status`, or by `signal` (its name). Both None: the status was lost, because the host
+    program ignores SIGCHLD. `timed_out` and `idle` say that Ion ended it, and why."""
+
+    status: int | None
+    signal: str | None = None
+    timed_out: bool = False
+    idle: bool = False
+    duration_ms: int = 0
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    stdin: bytes | None = None,
+    timeout_ms: int | None = None,
+    idle_timeout_ms: int | None = None,
+    grace_ms: int = 5000,
+) -> Exit:
+    """Run `argv` to its end and end whatever it leaves in its group.
+
+    stdout and stderr go to `log` + `.out` and `.err` (made anew). After `timeout_ms`, after `idle_timeout_ms` without a
+    new byte in either, or when the awaiting task is cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a
+    second cancellation cuts the grace short. A process that left both session and family (a double fork with setsid)
+    is out of reach. Raises `SpawnError`.
+    """
+    started = time.monotonic()
+    child = spawn(argv, cwd, env, log, stdin)
+    try:
+        cause = await _wait(child, log, timeout_ms, idle_timeout_ms)
+        await end(child, grace_ms)
+    except asyncio.CancelledError:
+        await end(child, grace_ms)
+        raise
+    finally:
+        close(child, log)
+    status, name = _decode(child.popen.returncode)
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return Exit(status, name, cause == "timeout", cause == "idle", milliseconds)
+
+
+def tail(path: Path, limit: int = 2000) -> str:
+    """The last `limit` characters of a file as text; what is no UTF-8 becomes U+FFFD. A missing file is ''."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - 4 * limit))
+            data = stream.read(4 * limit)
+    except FileNotFoundError:
+        return ""
+    return data.decode("utf-8", "replace")[-limit:]
+
+
+async def _wait(child: Child, log: Path, timeout_ms: int | None, idle_ms: int | None) -> str:
+    """Wait for the leader: `exited`, `timeout` or `idle`."""
+    now = time.monotonic()
+    deadline = None if timeout_ms is None else now + timeout_ms / 1000
+    active, written = now, 0
+    while True:
+        waits = [] if deadline is None else [deadline - now]
+        if idle_ms is not None:
+            waits += [active + idle_ms / 1000 - now, max(0.02, min(5.0, idle_ms / 10_000))]
+        await asyncio.wait({child.exited}, timeout=max(0.0, min(waits)) if waits else None)
+        now = time.monotonic()
+        if child.exited.done():
+            return "exited"
+        if deadline is not None and now >= deadline:
+            return "timeout"
+        if idle_ms is not None:
+            size = _written(log)
+            if size != written:
+                active, written = now, size
+            elif now >= active + idle_ms / 1000:
+                return "idle"
+
+
+def _written(log: Path) -> int:
+    return sum(beside(log, suffix).stat().st_size for suffix in (".out", ".err"))
+
+
+def _decode(returncode: int | None) -> tuple[int | None, str | None]:
+    if returncode is None or returncode == LOST:
+        return None, None
+    if returncode >= 0:
+        return returncode, None
+    try:
+        return None, signal.Signals(-returncode).name
+    except ValueError:
+        return None, f"SIG{-returncode}"

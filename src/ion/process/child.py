@@ -1,0 +1,266 @@
+"""One started program and its group: born, watched, told to end, killed, reaped.
+
+Its end is seen through a pidfd without reaping it, so that its number stays taken until the rest of its group has been
+told to go. `end` is the peaceful way and awaits; `close` is the last word and does not, since the loop may be going
+down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.errors import IonError
+from ion.process import table
+
+# How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
+# the second one holds the whole event loop up.
+_KILLED_WAIT_S = 5.0
+_CLOSE_WAIT_S = 1.0
+_POLL_S = (0.005, 0.02, 0.05, 0.1)
+# Stands for a status that the host program lost by ignoring SIGCHLD; no process can have it.
+LOST = 1 << 16
+_living: set[int] = set()
+
+
+class SpawnError(IonError):
+    """A program could not be started. `missing`: there is no such program."""
+
+    code = "spawn"
+
+    def __init__(self, program: str, reason: str, *, missing: bool = False, hint: str = "") -> None:
+        super().__init__(f"cannot start {program}: {reason}", hint=hint)
+        self.program = program
+        self.missing = missing
+
+
+def beside(log: Path, suffix: str) -> Path:
+    """The file of a log stem: `.out`, `.err`, or `.pid` while the program runs."""
+    return log.with_name(log.name + suffix)
+
+
+@dataclass(slots=True)
+class Child:
+    """A started program. `family` holds relatives outside of its group, seen before it was told to end; `ended` says
+    that nothing of it is left."""
+
+    popen: subprocess.Popen[bytes]
+    exited: asyncio.Future[None]
+    loop: asyncio.AbstractEventLoop
+    pidfd: int | None = None
+    reaped: bool = False
+    thread_reaps: bool = False
+    ended: bool = False
+    family: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+
+def spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
+    loop = asyncio.get_running_loop()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    end_recorded(log)
+    with contextlib.ExitStack() as files:
+        source = files.enter_context(_source(stdin, log.parent))
+        out = files.enter_context(_fresh(beside(log, ".out")))
+        err = files.enter_context(_fresh(beside(log, ".err")))
+        popen = _popen(argv, cwd, env, source, out, err)
+    _living.add(popen.pid)
+    child = Child(popen, loop.create_future(), loop)
+    try:
+        _watch(child)
+        record = {"pid": popen.pid, "identity": table.identity(popen.pid)}
+        beside(log, ".pid").write_text(json.dumps(record))
+    except BaseException:
+        close(child, log)
+        raise
+    return child
+
+
+def _fresh(path: Path) -> BinaryIO:
+    """A new file to append to: an old one may still be written to by a process that outlived another Ion."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb", 0)
+
+
+def _source(data: bytes | None, folder: Path) -> BinaryIO:
+    if not data:
+        return Path(os.devnull).open("rb")
+    stream: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (the caller's stack closes it)
+    stream.write(data)
+    stream.seek(0)
+    return stream
+
+
+def _popen(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], source: BinaryIO, out: BinaryIO, err: BinaryIO
+) -> subprocess.Popen[bytes]:
+    program = argv[0]
+    try:
+        return subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True)
+    except FileNotFoundError as error:
+        if error.filename == str(cwd) or not cwd.exists():
+            raise SpawnError(program, f"the working directory {cwd} does not exist") from error
+        raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
+    except OSError as error:
+        hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
+        raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
+    except ValueError as error:
+        raise SpawnError(program, f"an argument or a variable cannot be passed on ({error})") from error
+
+
+def _watch(child: Child) -> None:
+    """Resolve `exited` when the leader has ended, without reaping it where the system allows that."""
+    try:
+        child.pidfd = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):
+        child.thread_reaps = not hasattr(os, "waitid")
+        threading.Thread(target=_watch_blocking, args=(child,), daemon=True).start()
+        return
+    child.loop.add_reader(child.pidfd, _resolve, child)
+
+
+def _resolve(child: Child) -> None:
+    if child.pidfd is not None:
+        child.loop.remove_reader(child.pidfd)
+    if not child.exited.done():
+        child.exited.set_result(None)
+
+
+def _watch_blocking(child: Child) -> None:
+    """For systems without pidfd. Where `waitid` is missing too, the reaping comes first; a group that still has members
+    keeps its number even so (POSIX, "process group lifetime")."""
+    if not child.thread_reaps:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        _take_status(child, 0)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        child.loop.call_soon_threadsafe(_resolve, child)
+
+
+async def end(child: Child, grace_ms: int) -> None:
+    """End the whole group: SIGTERM, the grace, SIGKILL. At once where nothing is left."""
+    if not child.exited.done():
+        child.family = table.relatives(child.pid)
+    _signal(child, signal.SIGTERM)
+    deadline = time.monotonic() + grace_ms / 1000
+    child.ended = await _gone(child, deadline)
+    if not child.ended:
+        _signal(child, signal.SIGKILL)
+        child.ended = await _gone(child, time.monotonic() + _KILLED_WAIT_S)
+
+
+async def _gone(child: Child, deadline: float) -> bool:
+    """Wait until `deadline` for the leader and then for all that it leaves."""
+    await asyncio.wait({child.exited}, timeout=max(0.0, deadline - time.monotonic()))
+    if not child.exited.done():
+        return False
+    _reap(child)
+    polls = iter(_POLL_S)
+    pause = 0.0
+    while _left(child):
+        pause = next(polls, pause)
+        if time.monotonic() + pause > deadline:
+            return False
+        await asyncio.sleep(pause)
+    return True
+
+
+def _left(child: Child) -> bool:
+    """Whether anything of the reaped leader's group or family still lives."""
+    family = any(table.identity(pid) == identity for pid, identity in child.family.items())
+    return family or (_signal_group(child.pid, 0) and table.group_lives(child.pid))
+
+
+def _signal(child: Child, number: int) -> None:
+    _signal_group(child.pid, number)
+    for pid, identity in child.family.items():
+        if table.identity(pid) == identity:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Whether there was somebody in the group that may be signalled."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _reap(child: Child) -> None:
+    """Take the leader's status if it has ended."""
+    if not child.reaped and not child.thread_reaps:
+        _take_status(child, os.WNOHANG)
+
+
+def _take_status(child: Child, options: int) -> None:
+    """`Popen` must not do this: it calls a lost status 0."""
+    try:
+        pid, raw = os.waitpid(child.pid, options)
+    except ChildProcessError:
+        pid, raw = child.pid, None
+    if pid == child.pid:
+        child.popen.returncode = LOST if raw is None else os.waitstatus_to_exitcode(raw)
+        child.reaped = True
+
+
+def close(child: Child, log: Path) -> None:
+    """The last word, without an await: the loop may be going down. Kills what was not ended in peace."""
+    if not child.ended:
+        _signal(child, signal.SIGKILL)
+    deadline = time.monotonic() + _CLOSE_WAIT_S
+    _reap(child)
+    while not child.reaped and time.monotonic() < deadline:
+        time.sleep(0.002)
+        _reap(child)
+    if child.pidfd is not None:
+        with contextlib.suppress(RuntimeError):
+            child.loop.remove_reader(child.pidfd)
+        os.close(child.pidfd)
+        child.pidfd = None
+    _living.discard(child.pid)
+    beside(log, ".pid").unlink(missing_ok=True)
+
+
+def end_recorded(log: Path) -> bool:
+    """Kill the group whose `.pid` file a dead Ion left beside `log`; whether there was one. The start time guards
+    against a number that means another process by now."""
+    path = beside(log, ".pid")
+    try:
+        record = json.loads(path.read_bytes())
+        pid, identity = int(record["pid"]), record["identity"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        path.unlink(missing_ok=True)
+        return False
+    found = identity is not None and (table.identity(pid) == identity)
+    if found:
+        _signal_group(pid, signal.SIGKILL)
+    path.unlink(missing_ok=True)
+    return found
+
+
+@atexit.register
+def _kill_all() -> None:
+    """An interpreter that ends with programs still running (a loop in a daemon thread) takes them along."""
+    for group in tuple(_living):
+        _signal_group(group, signal.SIGKILL)

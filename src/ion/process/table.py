@@ -1,0 +1,76 @@
+"""What the system says about processes: who a number means, who is related, who still lives.
+
+A process number is used again, so a process is known by its number and an identity (boot and start time). Only Linux
+tells this without help; elsewhere there is no identity and no relatives, and the process group has to be enough.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+_DEAD = frozenset("ZX")
+
+
+class _Row(NamedTuple):
+    """The fields of `/proc/PID/stat` (proc(5)) that matter here. `start` is in clock ticks since the boot."""
+
+    state: str
+    parent: int
+    group: int
+    session: int
+    start: str
+
+
+def identity(pid: int) -> str | None:
+    """What tells this process from any other that has or had its number; None for none, a zombie, or no /proc."""
+    row = _row(pid)
+    return f"{_boot()}:{row.start}" if row is not None and row.state not in _DEAD else None
+
+
+def relatives(leader: int) -> dict[int, str]:
+    """The living members of the leader's session and its descendants, less its own group; each with its identity."""
+    rows = _rows()
+    children: dict[int, list[int]] = {}
+    for pid, row in rows.items():
+        children.setdefault(row.parent, []).append(pid)
+    found = {pid for pid, row in rows.items() if row.session == leader}
+    open_ends = [leader, *found]
+    while open_ends:
+        fresh = [child for child in children.get(open_ends.pop(), ()) if child not in found]
+        found.update(fresh)
+        open_ends.extend(fresh)
+    outside = (pid for pid in found if rows[pid].group != leader and rows[pid].state not in _DEAD)
+    return {pid: f"{_boot()}:{rows[pid].start}" for pid in outside}
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process group has a member that is no zombie. Where there is no /proc: True, ask with a signal."""
+    rows = _rows()
+    return not rows or any(row.group == group and row.state not in _DEAD for row in rows.values())
+
+
+def _rows() -> dict[int, _Row]:
+    if not _PROC.is_dir():
+        return {}
+    pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return {pid: row for pid in pids if (row := _row(pid)) is not None}
+
+
+def _row(pid: int) -> _Row | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return _Row(fields[0], int(fields[1]), int(fields[2]), int(fields[3]), fields[19])
+
+
+@cache
+def _boot() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,414 @@
+"""Programs really run: their whole group ends, whatever they do, and nothing ever waits without an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ion import process
+from ion.process import table
+
+pytestmark = pytest.mark.timeout(30)
+
+
+class Runner:
+    """Runs bash text with a marker in the environment, by which whatever is left of it can be found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.marker = f"ion-test-{uuid.uuid4().hex}"
+
+    async def __call__(self, script: str, **options: object) -> process.Exit:
+        return await self.argv(["bash", "-c", script], **options)
+
+    async def argv(self, argv: list[str], **options: object) -> process.Exit:
+        arguments: dict[str, object] = {"cwd": self.folder, "env": self.env, "log": self.log, **options}
+        return await process.run(argv, **arguments)  # type: ignore[arg-type]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "ION_RUN_ID": self.marker}
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "logs" / "turn"
+
+    @property
+    def out(self) -> bytes:
+        return process.beside(self.log, ".out").read_bytes()
+
+    @property
+    def err(self) -> bytes:
+        return process.beside(self.log, ".err").read_bytes()
+
+    def alive(self) -> list[int]:
+        """The living processes that carry the marker."""
+        wanted = f"ION_RUN_ID={self.marker}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+        return [pid for pid in found if table.identity(pid) is not None]
+
+    async def started(self, count: int = 1) -> None:
+        """Wait until `count` lines stand in the output."""
+        for _ in range(500):
+            with contextlib.suppress(FileNotFoundError):
+                if self.out.count(b"\n") >= count:
+                    return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the program never said that it runs")
+
+
+@pytest.fixture
+def bash(tmp_path: Path) -> Iterator[Runner]:
+    runner = Runner(tmp_path)
+    yield runner
+    left = runner.alive()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def quick(started: float, limit: float = 3.0) -> bool:
+    return time.monotonic() - started < limit
+
+
+async def test_status_and_both_streams_are_kept_apart(bash: Runner) -> None:
+    ended = await bash("echo out; echo err >&2; exit 3")
+    assert (ended.status, ended.signal, ended.timed_out, ended.idle) == (3, None, False, False)
+    assert (bash.out, bash.err) == (b"out\n", b"err\n")
+    assert ended.duration_ms < 5000
+
+
+async def test_stdin_is_empty_or_what_is_given(bash: Runner) -> None:
+    assert (await bash("cat; echo end")).status == 0
+    assert bash.out == b"end\n"
+    data = bytes(range(256)) * 4096
+    await bash("cat", stdin=data)
+    assert bash.out == data
+
+
+async def test_stdin_that_nobody_reads_does_not_hang(bash: Runner) -> None:
+    assert (await bash("exit 0", stdin=b"x" * 2_000_000)).status == 0
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGHUP"])
+async def test_an_end_by_signal_is_named(bash: Runner, name: str) -> None:
+    ended = await bash(f"kill -{name} $$")
+    assert (ended.status, ended.signal) == (None, name)
+
+
+async def test_a_real_time_signal_has_a_name_too(bash: Runner) -> None:
+    ended = await bash(f"kill -{signal.SIGRTMIN + 3} $$")
+    assert ended.signal == f"SIG{signal.SIGRTMIN + 3}"
+
+
+async def test_timeout_ends_the_whole_group(bash: Runner) -> None:
+    started = time.monotonic()
+    ended = await bash("sleep 60 & sleep 60 | cat; wait", timeout_ms=200)
+    assert ended.timed_out
+    assert ended.signal == "SIGTERM"
+    assert quick(started)
+    assert not bash.alive()
+
+
+async def test_a_program_that_ends_within_the_grace_may_clean_up(bash: Runner) -> None:
+    ended = await bash("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done", timeout_ms=300)
+    assert (ended.status, ended.timed_out) == (7, True)
+    assert bash.out == b"up\nbye\n"
+
+
+async def test_one_that_ignores_the_request_is_killed_after_the_grace(bash: Runner) -> None:
+    started = time.monotonic()
+    ended = await bash("trap '' TERM; sleep 60 & while :; do sleep 0.05; done", timeout_ms=200, grace_ms=300)
+    assert (ended.signal, ended.timed_out) == ("SIGKILL", True)
+    assert 0.5 <= time.monotonic() - started < 3
+    assert not bash.alive()
+
+
+async def test_a_stopped_program_is_ended_too(bash: Runner) -> None:
+    ended = await bash("kill -STOP $$", timeout_ms=200, grace_ms=200)
+    assert ended.timed_out
+    assert not bash.alive()
+
+
+async def test_a_grandchild_that_holds_the_output_does_not_hold_us(bash: Runner) -> None:
+    started = time.monotonic()
+    ended = await bash("sleep 60 & echo hi")
+    assert ended.status == 0
+    assert bash.out == b"hi\n"
+    assert quick(started)
+    assert not bash.alive()
+
+
+async def test_leftovers_that_ignore_the_request_are_killed_after_the_grace(bash: Runner) -> None:
+    started = time.monotonic()
+    ended = await bash("(trap '' TERM; echo up; while :; do sleep 0.05; done) & sleep 0.2; exit 4", grace_ms=300)
+    assert (ended.status, ended.timed_out) == (4, False)
+    assert quick(started)
+    assert not bash.alive()
+
+
+async def test_leftovers_may_say_goodbye(bash: Runner) -> None:
+    await bash("(trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.02; done) & sleep 0.2", grace_ms=3000)
+    assert bash.out == b"up\nbye\n"
+
+
+@pytest.mark.parametrize(
+    "escape",
+    ["setsid sleep 60 & wait", "setsid bash -c 'sleep 60 & sleep 60' & wait", "set -m; sleep 60 & wait"],
+)
+async def test_relatives_in_other_sessions_and_groups_end_with_a_timeout(bash: Runner, escape: str) -> None:
+    assert (await bash(escape, timeout_ms=300)).timed_out
+    assert not bash.alive()
+
+
+async def test_a_daemon_is_out_of_reach_but_holds_nothing_up(bash: Runner) -> None:
+    """A double fork with a session of its own leaves no trace to follow: it lives on, as the documentation says."""
+    started = time.monotonic()
+    await bash("(setsid sleep 60 &); sleep 0.3; echo done")
+    assert quick(started)
+    left = bash.alive()
+    assert len(left) == 1
+    os.kill(left[0], signal.SIGKILL)
+    while bash.alive():
+        await asyncio.sleep(0.01)
+
+
+async def test_cancelling_the_task_ends_everything_and_is_passed_on(bash: Runner) -> None:
+    task = asyncio.ensure_future(bash("sleep 60 & echo up; wait"))
+    await bash.started()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not bash.alive()
+
+
+async def test_a_second_cancellation_cuts_the_grace_short(bash: Runner) -> None:
+    task = asyncio.ensure_future(bash("trap '' TERM; echo up; while :; do sleep 0.05; done", grace_ms=20_000))
+    await bash.started()
+    started = time.monotonic()
+    task.cancel()
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert quick(started)
+    assert not bash.alive()
+
+
+async def test_cancelling_before_the_first_step_starts_nothing(bash: Runner) -> None:
+    task = asyncio.ensure_future(bash("sleep 60"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not bash.log.parent.exists()
+
+
+def test_a_loop_torn_down_under_way_leaves_nothing(tmp_path: Path) -> None:
+    """The coroutine is thrown away without ever being resumed."""
+    runner = Runner(tmp_path)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(runner("trap '' TERM; echo up; sleep 60 & wait", grace_ms=20_000))
+    loop.run_until_complete(runner.started())
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    task.get_coro().close()
+    assert not runner.alive()
+
+
+def test_an_interpreter_that_exits_takes_its_programs_along(tmp_path: Path) -> None:
+    runner = Runner(tmp_path)
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys, threading, time
+        from pathlib import Path
+        from ion import process
+        async def main():
+            await process.run(["sleep", "60"], cwd=Path("/"), env=dict(os.environ), log=Path(sys.argv[1]))
+        threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+        while not Path(sys.argv[1] + ".pid").exists():
+            time.sleep(0.01)
+        """
+    )
+    subprocess.run([sys.executable, "-c", program, str(runner.log)], env=runner.env, check=True, timeout=20)
+    assert not runner.alive()
+
+
+async def test_idle_means_no_new_byte_in_either_stream(bash: Runner) -> None:
+    talking = await bash("for i in 1 2 3 4 5 6; do echo . >&2; sleep 0.1; done", idle_timeout_ms=400)
+    assert (talking.status, talking.idle) == (0, False)
+    started = time.monotonic()
+    silent = await bash("echo once; sleep 60", idle_timeout_ms=200)
+    assert (silent.idle, silent.timed_out, silent.signal) == (True, False, "SIGTERM")
+    assert quick(started)
+
+
+async def test_the_timeout_counts_though_the_program_talks(bash: Runner) -> None:
+    ended = await bash("while :; do echo .; sleep 0.02; done", timeout_ms=300, idle_timeout_ms=5000)
+    assert (ended.timed_out, ended.idle) == (True, False)
+
+
+async def test_a_program_that_is_not_there(bash: Runner) -> None:
+    with pytest.raises(process.SpawnError, match="no-such-program") as caught:
+        await bash.argv(["no-such-program"])
+    assert caught.value.missing
+    assert caught.value.error_code == "spawn"
+
+
+async def test_a_program_that_may_not_run(bash: Runner) -> None:
+    path = bash.folder / "plain.txt"
+    path.write_text("x")
+    with pytest.raises(process.SpawnError, match=r"plain\.txt: Permission denied") as caught:
+        await bash.argv([str(path)])
+    assert not caught.value.missing
+
+
+async def test_a_working_directory_that_is_not_there(bash: Runner) -> None:
+    with pytest.raises(process.SpawnError, match=r"working directory .*gone") as caught:
+        await bash("echo", cwd=bash.folder / "gone")
+    assert not caught.value.missing
+
+
+async def test_an_environment_that_is_too_large(bash: Runner) -> None:
+    with pytest.raises(process.SpawnError, match="Argument list too long") as caught:
+        await bash("echo", env={**bash.env, "X": "x" * 200_000})
+    assert caught.value.hint
+
+
+async def test_what_no_system_call_can_carry(bash: Runner) -> None:
+    for env in ({"X": "a\0b"}, {"X=Y": "z"}, {"X": "\ud800"}):
+        with pytest.raises(process.SpawnError, match="bash"):
+            await bash("echo", env=bash.env | env)
+
+
+async def test_the_pid_file_names_the_program_while_it_runs(bash: Runner) -> None:
+    path = process.beside(bash.log, ".pid")
+    task = asyncio.ensure_future(bash("echo $$; sleep 60"))
+    await bash.started()
+    record = json.loads(path.read_text())
+    assert record["pid"] == int(bash.out)
+    assert record["identity"] == table.identity(record["pid"])
+    task.cancel()
+    await asyncio.wait({task})
+    assert not path.exists()
+
+
+async def test_the_group_of_a_dead_ion_is_found_by_its_pid_file(bash: Runner) -> None:
+    orphan = subprocess.Popen(["sleep", "60"], env=bash.env, start_new_session=True)
+    path = process.beside(bash.log, ".pid")
+    path.parent.mkdir()
+    path.write_text(json.dumps({"pid": orphan.pid, "identity": table.identity(orphan.pid)}))
+    assert process.end_recorded(bash.log)
+    assert orphan.wait(5) == -signal.SIGKILL
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "identity": "y"}', "null", "\udcff"])
+async def test_a_pid_file_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
+    path = process.beside(bash.log, ".pid")
+    path.parent.mkdir()
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert not process.end_recorded(bash.log)
+    assert not path.exists()
+
+
+async def test_a_number_that_means_somebody_else_by_now_is_left_alone(bash: Runner) -> None:
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    path = process.beside(bash.log, ".pid")
+    path.parent.mkdir()
+    path.write_text(json.dumps({"pid": other.pid, "identity": "another boot:1"}))
+    try:
+        assert not process.end_recorded(bash.log)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+async def test_logs_are_made_anew(bash: Runner) -> None:
+    await bash("echo a long first line; echo e >&2")
+    await bash("echo b")
+    assert (bash.out, bash.err) == (b"b\n", b"")
+
+
+async def test_a_thousand_runs_leak_no_descriptor_and_no_zombie(tmp_path: Path) -> None:
+    runner = Runner(tmp_path)
+
+    async def worker() -> None:
+        for _ in range(250):
+            await runner.argv(["/bin/true"], log=tmp_path / uuid.uuid4().hex)
+
+    await runner.argv(["/bin/true"])
+    before = os.listdir("/proc/self/fd")
+    await asyncio.gather(*(worker() for _ in range(4)))
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    zombies = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "stat="], capture_output=True, text=True).stdout
+    assert "Z" not in zombies
+    assert len([path for path in tmp_path.iterdir() if path.suffix == ".pid"]) == 0
+
+
+async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:
+    with (bash.folder / "secret").open("w") as secret:
+        os.set_inheritable(secret.fileno(), True)
+        await bash("ls -l /proc/self/fd")
+    assert b"secret" not in bash.out
+
+
+@pytest.mark.parametrize("missing", [["pidfd_open"], ["pidfd_open", "waitid"]])
+async def test_systems_without_pidfd(bash: Runner, monkeypatch: pytest.MonkeyPatch, missing: list[str]) -> None:
+    for name in missing:
+        monkeypatch.delattr(os, name)
+    assert (await bash("sleep 60 & exit 5")).status == 5
+    assert (await bash("sleep 60", timeout_ms=200)).timed_out
+    task = asyncio.ensure_future(bash("echo up; sleep 60"))
+    await bash.started()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_systems_without_proc(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_PROC", bash.folder / "nothing")
+    assert (await bash("trap '' TERM; (echo up; sleep 60) & sleep 0.2; exit 5", grace_ms=300)).status == 5
+    assert (await bash("sleep 60", timeout_ms=200)).timed_out
+
+
+def test_a_host_that_ignores_sigchld_gets_no_false_success(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, signal, sys
+        from pathlib import Path
+        from ion import process
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        print(asyncio.run(process.run(["false"], cwd=Path("/"), env=dict(os.environ), log=Path(sys.argv[1]))))
+        """
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "x")], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert "status=None, signal=None" in said.stdout
+
+
+def test_tail(tmp_path: Path) -> None:
+    path = tmp_path / "err"
+    assert process.tail(path) == ""
+    path.write_bytes(b"a\xffb\0\x1b[31m")
+    assert process.tail(path) == "a\ufffdb\0\x1b[31m"
+    path.write_text("é€😀" * 1000)
+    assert process.tail(path, 10) == ("é€😀" * 1000)[-10:]
