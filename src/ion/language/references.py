@@ -1,0 +1,143 @@
+"""References in texts: finding `$plan.output.title`, `$INPUTS.mode` and `$ARGUMENTS`, and filling them in, in one pass.
+
+One pass is the point: a value is never looked at again, whatever it contains, so text that a person or an agent wrote
+cannot name another value. How far a field path reaches is decided when the value is known (`Resolved.consumed`).
+What a field is, and how a value becomes text, is in `values.py`. Shell text has its own rewriting in `shell`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ion.language.values import Selected, canonical, select, select_whole
+from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+
+__all__ = [
+    "ENGINE_NAMES",
+    "Found",
+    "Resolved",
+    "Selected",
+    "canonical",
+    "end_of",
+    "engine_names",
+    "find_references",
+    "reference_text",
+    "render",
+    "select",
+    "select_whole",
+]
+
+ENGINE_NAMES = (
+    "ARGUMENTS",
+    "USER_MESSAGE",
+    "WORKFLOW_ID",
+    "ARTIFACTS_DIR",
+    "STATE_DIR",
+    "DOCS_DIR",
+    "BASE_BRANCH",
+    "CONTEXT",
+    "EXTERNAL_CONTEXT",
+    "ISSUE_CONTEXT",
+    "LOOP_PREV_OUTPUT",
+    "LOOP_USER_INPUT",
+    "REJECTION_REASON",
+)
+
+# A name ends where no further word follows: `$ARGUMENTS_X` is another name, the `_` of `_run $WORKFLOW_ID_` is text.
+_NAME_ENDS = r"(?!_*[A-Za-z0-9])"
+_ENGINE = "|".join(sorted(ENGINE_NAMES, key=len, reverse=True))
+_PATTERN = re.compile(
+    rf"\$(?:(?P<engine>{_ENGINE}){_NAME_ENDS}"
+    r"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)"
+    rf"|(?!INPUTS\.)(?P<node>[A-Za-z_][A-Za-z0-9_-]*+)\.output{_NAME_ENDS}(?P<path>(?:\.[A-Za-z_][A-Za-z0-9_]*)*))"
+)
+_MENTIONED = re.compile(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reference and its place: character offsets of the longest text that can belong to it, from its `$`."""
+
+    start: int
+    end: int
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The text that stands for a reference; `consumed` is how many elements of its path belong to it."""
+
+    text: str
+    consumed: int = 0
+
+
+def find_references(text: str, *, escapes: bool = True) -> list[Found]:
+    """Every reference in `text`, in order; never raises.
+
+    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out.
+    """
+    return [
+        Found(match.start(), match.end(), _reference(match))
+        for match in _PATTERN.finditer(text)
+        if not escapes or _backslashes(text, match.start()) % 2 == 0
+    ]
+
+
+def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
+    """`text` with each reference replaced by what `resolve` says, in one pass; errors of `resolve` pass through.
+
+    Backslashes directly before a reference are escapes: of each pair one stays, an odd one makes the reference text.
+    """
+    parts: list[str] = []
+    done = 0
+    for match in _PATTERN.finditer(text):
+        slashes = _backslashes(text, match.start())
+        parts.append(text[done : match.start() - slashes] + "\\" * (slashes // 2))
+        done = match.start()
+        if slashes % 2 == 0:
+            found = Found(match.start(), match.end(), _reference(match))
+            resolved = resolve(found.reference)
+            parts.append(resolved.text)
+            done = end_of(found, resolved.consumed)
+    return "".join(parts) + text[done:]
+
+
+def end_of(found: Found, consumed: int) -> int:
+    """The offset behind a reference of which `consumed` path elements belong to it; the rest is text."""
+    if not isinstance(found.reference, NodeReference):
+        return found.end
+    return found.end - sum(len(element) + 1 for element in found.reference.path[consumed:])
+
+
+def reference_text(reference: Reference) -> str:
+    """A reference as an author writes it: `$plan.output.title`, `$INPUTS.mode`, `$ARGUMENTS`."""
+    match reference:
+        case NodeReference(node=node):
+            return f"${node}.{reference.key}"
+        case InputReference(name):
+            return f"$INPUTS.{name}"
+        case EngineReference(name):
+            return f"${name}"
+
+
+def engine_names(text: str) -> frozenset[str]:
+    """The engine names that `text` may read, as `$NAME` or, in shell, `${NAME…}`: what must be looked up for it."""
+    return frozenset(_MENTIONED.findall(text))
+
+
+def _reference(match: re.Match[str]) -> Reference:
+    if match["engine"]:
+        return EngineReference(match["engine"])
+    if match["input"]:
+        return InputReference(match["input"])
+    path = match["path"]
+    return NodeReference(match["node"], tuple(path[1:].split(".")) if path else ())
+
+
+def _backslashes(text: str, end: int) -> int:
+    start = end
+    while start and text[start - 1] == "\\":
+        start -= 1
+    return end - start

@@ -1,0 +1,174 @@
+"""References in texts: what is one, what is not, and that a value is never looked at again (language.md §5)."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ion.language.references import (
+    ENGINE_NAMES,
+    Found,
+    Resolved,
+    end_of,
+    engine_names,
+    find_references,
+    reference_text,
+    render,
+)
+from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+
+
+def written(text: str) -> list[str]:
+    """The references of a text, as they stand in it."""
+    return [text[found.start : found.end] for found in find_references(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$a.output", ["$a.output"]),
+        ("see $a.output.", ["$a.output"]),
+        ("see $a.output.md", ["$a.output.md"]),
+        ("$a.output.x.y_z.w", ["$a.output.x.y_z.w"]),
+        ("$a.output.items[0]", ["$a.output.items"]),
+        ("$a.output[0]", ["$a.output"]),
+        ("$a.output.1", ["$a.output"]),
+        ("$my-node_2.output-x", ["$my-node_2.output"]),
+        ("_run $WORKFLOW_ID_", ["$WORKFLOW_ID"]),
+        ("_see $a.output_", ["$a.output"]),
+        ("**$WORKFLOW_ID**", ["$WORKFLOW_ID"]),
+        ("$ARGUMENTS_X $ARGUMENTS__X $ARGUMENTS2 $CONTEXTUAL", []),
+        ("$ARGUMENTS的", ["$ARGUMENTS"]),
+        ("$a.outputs $a.output_x $a.Output $1a.output ${a.output} a.output", []),
+        ("$INPUTS.mode, $INPUTS.my-mode.", ["$INPUTS.mode", "$INPUTS.my-mode"]),
+        ("$INPUTS.from-$INPUTS.to", ["$INPUTS.from", "$INPUTS.to"]),
+        ("$INPUTS.output.x", ["$INPUTS.output"]),
+        ("$INPUTS $INPUTS.1", []),
+        ("$WORKFLOW_ID.output.txt", ["$WORKFLOW_ID"]),
+        ("$a.output$b.output", ["$a.output", "$b.output"]),
+        ("$$a.output", ["$a.output"]),
+        (r"\$a.output", []),
+        (r"\\$a.output", [r"$a.output"]),
+        ("$HOME $unknown $", []),
+    ],
+)
+def test_what_is_a_reference(text: str, expected: list[str]) -> None:
+    assert written(text) == expected
+
+
+def test_a_reference_knows_its_parts() -> None:
+    found = find_references("$plan.output.a.b $INPUTS.my-mode $BASE_BRANCH")
+    assert [f.reference for f in found] == [
+        NodeReference("plan", ("a", "b")),
+        InputReference("my-mode"),
+        EngineReference("BASE_BRANCH"),
+    ]
+
+
+def test_every_engine_name_is_found() -> None:
+    for name in ENGINE_NAMES:
+        assert find_references(f"${name}") == [Found(0, len(name) + 1, EngineReference(name))]
+
+
+def test_without_escapes_every_match_counts() -> None:
+    """Shell text decides about backslashes itself."""
+    assert [f.start for f in find_references(r"\$a.output $b.output", escapes=False)] == [1, 11]
+
+
+@pytest.mark.parametrize("text", ["$plan.output", "$plan.output.a.b", "$INPUTS.my-mode", "$LOOP_PREV_OUTPUT"])
+def test_reference_text_is_what_was_written(text: str) -> None:
+    assert reference_text(find_references(text)[0].reference) == text
+
+
+def test_engine_names_are_seen_in_braces_too() -> None:
+    text = "$BASE_BRANCH ${STATE_DIR}/x ${#ARGUMENTS} ${DOCS_DIR:-docs} $CONTEXTUAL"
+    assert engine_names(text) == {"BASE_BRANCH", "STATE_DIR", "ARGUMENTS", "DOCS_DIR"}
+
+
+def fill(text: str, consumed: int = 0, **values: str) -> str:
+    """`text` with node outputs, inputs or engine names filled in by their name."""
+
+    def resolve(reference: Reference) -> Resolved:
+        name = reference.node if isinstance(reference, NodeReference) else reference.name
+        return Resolved(values[name], consumed)
+
+    return render(text, resolve)
+
+
+@pytest.mark.parametrize(
+    "value", ["$b.output", "$&", r"\1 \g<0>", "{x}", "$ARGUMENTS", "\\", "$$", "", r"\$a.output", "$INPUTS.x"]
+)
+def test_a_value_is_never_looked_at_again(value: str) -> None:
+    assert fill("<$a.output>", a=value, b="WRONG", ARGUMENTS="WRONG") == f"<{value}>"
+
+
+def test_values_that_touch_make_no_new_reference() -> None:
+    assert fill("$a.output$b.output", a="$c.", b="output", c="WRONG") == "$c.output"
+
+
+def test_the_rest_of_a_path_stays_text() -> None:
+    """How far a path reaches is known only with the value."""
+    assert fill("see $a.output.md.", a="plan") == "see plan.md."
+    assert fill("see $a.output.name.md.", 1, a="plan") == "see plan.md."
+    assert fill("see $a.output.name.md.", 2, a="plan") == "see plan."
+
+
+def test_end_of_a_reference() -> None:
+    found = find_references("$a.output.b.c")[0]
+    assert [end_of(found, n) for n in range(3)] == [9, 11, 13]
+    assert end_of(find_references("$INPUTS.a-b")[0], 0) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\$a.output", "$a.output"),
+        (r"\\$a.output", r"\V"),
+        (r"\\\$a.output", r"\$a.output"),
+        (r"C:\\$a.output\$a.output", r"C:\V$a.output"),
+        (r"\$HOME \n \\ \x", r"\$HOME \n \\ \x"),
+        (r"\$ARGUMENTS costs \$5", r"$ARGUMENTS costs \$5"),
+    ],
+)
+def test_escapes(text: str, expected: str) -> None:
+    """Only backslashes directly before a reference mean something."""
+    assert fill(text, a="V", ARGUMENTS="V") == expected
+
+
+def test_errors_of_the_resolver_pass_through() -> None:
+    with pytest.raises(KeyError, match="gone"):
+        fill("$gone.output")
+
+
+@given(st.text(st.sampled_from("$a.output_INPUTS-\\xARGUMENTS{} é\n"), max_size=60))
+def test_any_text_renders_and_keeps_what_is_no_reference(text: str) -> None:
+    found = find_references(text, escapes=False)
+    assert all(text[f.start] == "$" and f.start < f.end <= len(text) for f in found)
+    assert all(before.end <= after.start for before, after in pairwise(found))
+    if not found:
+        assert fill(text) == text
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=40))
+def test_what_is_rendered_is_text_value_text(before: str, after: str, value: str) -> None:
+    before, after = before.replace("$", "").rstrip("\\"), after.replace("$", "")
+    assert fill(f"{before}$a.output {after}", a=value) == f"{before}{value} {after}"
+
+
+def test_long_texts_take_linear_time() -> None:
+    hostile = [
+        "$" * 300_000,
+        "$a" * 150_000,
+        "\\" * 300_000 + "$a.output",
+        "$INPUTS.a" + "-" * 300_000,
+        "$a.output" * 30_000,
+    ]
+    begin = time.process_time()
+    for text in hostile:
+        find_references(text)
+        render(text, lambda _: Resolved("", 0))
+    assert time.process_time() - begin < 5
