@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 from ion.errors import ReferenceError_
 
 _BLANKS = " \t\r\n\ufeff"
-_FENCE = re.compile(r"```[ \t]*(?:json\b)?\s*", re.IGNORECASE)
+_FENCE = re.compile(r"```[ \t]*(?:json\b)?\s*(?=[\[{\"0-9tfn-])", re.IGNORECASE)
+_FENCES_TRIED = 500
 _FENCE_END = re.compile(r"\s*```")
 _SURROGATE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -136,10 +137,14 @@ def _not_json(name: str) -> NoReturn:
 
 
 def _fenced(text: str) -> Iterator[Any]:
-    """The contents of fenced blocks that are JSON; where reading one failed, the next is sought."""
+    """The contents of fenced blocks that are JSON. Where reading one failed, the next is sought, a bounded number of
+    times, since each failure costs the length of the text before it."""
     decoder = json.JSONDecoder(parse_constant=_not_json)
     position = 0
-    while fence := _FENCE.search(text, position):
+    for _ in range(_FENCES_TRIED):
+        fence = _FENCE.search(text, position)
+        if fence is None:
+            return
         try:
             _, end = decoder.raw_decode(text, fence.end())
         except json.JSONDecodeError as error:
