@@ -78,7 +78,7 @@ class Plan:
         self._free: list[int] = []
         self._timers: list[tuple[int, int]] = []
         self._starts: dict[str, Start] = {}
-        self._live: set[str] = set()
+        self.live: set[str] = set()
         self._slots: set[str] = set()
         self._failed = 0
         self._halts: list[int] = []
@@ -124,9 +124,9 @@ class Plan:
 
     def _track(self, now: NodeState) -> None:
         if now.live:
-            self._live.add(now.id)
+            self.live.add(now.id)
         else:
-            self._live.discard(now.id)
+            self.live.discard(now.id)
         if now.turn in SLOT_TURNS:
             self._slots.add(now.id)
         else:
@@ -231,7 +231,7 @@ class Plan:
     def _idle(self, at: int) -> list[Command]:
         """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
         is over."""
-        if self._live:
+        if self.live:
             return self._timeouts()
         if len(self._settled) == len(self.workflow.nodes):
             return [Record(self._end(at), "every node has settled")]

@@ -14,7 +14,7 @@ from ion.core.events import Content
 from ion.core.state import RunState
 from ion.errors import ConditionError, IonError
 from ion.language.conditions import Fingerprint
-from ion.language.references import canonical, select_whole
+from ion.language.values import canonical, select_whole
 from ion.language.workflow import InputReference, NodeReference, Workflow
 
 VALUE_LIMIT_BYTES = 4096

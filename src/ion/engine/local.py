@@ -1,0 +1,249 @@
+"""The local driver: carries out what the core says, in this process, and appends what came of it.
+
+Its loop is: settle what has ended, ask the plan, append all of that in one commit, start what is to start, wait. A
+node's outcome is durable before anything that depends on it starts, and the end of one node shares a commit with the
+start of the next. Run and resume are this same function; only the log they begin with differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from ion.core import events as e
+from ion.core.decide import Start
+from ion.core.outcomes import Completed, Failed, Outcome, Stopped
+from ion.core.plan import Plan, Record, Stop, Wait
+from ion.core.sessions import session_for
+from ion.core.settle import settle
+from ion.core.state import RunState, fold
+from ion.core.values import condition_values
+from ion.engine.observe import Observers
+from ion.errors import IonError, StaleStateError
+from ion.nodes.base import Context, Turn
+from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
+
+Runner = Callable[[Turn, Context], Awaitable[Outcome]]
+ValuesOf = Callable[[str, e.Content], dict[str, dict[str, Any]]]
+_Result = TypeVar("_Result")
+# How often an idle owner looks for requests of others (cli.md promises a second).
+POLL_SECONDS = 0.25
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Drive:
+    """One process driving one run that it owns."""
+
+    store: WorkflowStore
+    lease: Lease
+    context: Context
+    runners: dict[str, Runner]
+    observers: Observers
+    max_concurrency: int
+    lease_ms: int = DEFAULT_LEASE_MS
+    clock: Callable[[], int] = now_ms
+    values_of: ValuesOf | None = None
+    _seq: int = 0
+    _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _stopping: dict[str, str] = field(default_factory=dict)
+    _renewed: float = 0.0
+
+    @property
+    def run_id(self) -> str:
+        return self.lease.run_id
+
+    async def run(self, begin: Iterable[e.Event] = ()) -> RunState:
+        """Drive the run until it ends or waits for people; `begin` is appended first (what begins a resume).
+
+        Raises `OwnershipLostError` if another process took the run over, `StoreError` if the store fails; in both
+        cases, and when it is cancelled, every process it started is ended and nothing more is written.
+        """
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="ion-store")
+        try:
+            await self._reload()
+            await self._append(list(begin))
+            return await self._loop()
+        finally:
+            await self._end_tasks()
+            await self._in_thread(self.store.release_lease, self.lease)
+            self._executor.shutdown()
+
+    async def _loop(self) -> RunState:
+        outcomes: dict[str, Outcome] = {}
+        while True:
+            try:
+                wait_until = await self._advance(outcomes)
+            except StaleStateError:
+                await self._reload()
+                continue
+            outcomes = {}
+            state = self._plan.state
+            if state.ended or state.status == "paused":
+                return state
+            outcomes = await self._wait(wait_until)
+
+    # ------------------------------------------------------------------ one turn of the loop
+
+    async def _advance(self, outcomes: dict[str, Outcome]) -> int | None:
+        """Settle, plan, append, start. Gives the time (ms) at which something is due, if anything is."""
+        at = self.clock()
+        new: list[e.Event] = []
+
+        def take(event: e.Event) -> None:
+            self._plan.advance(event)
+            new.append(event)
+
+        for node, outcome in outcomes.items():
+            for event in settle(self.context.workflow, self._plan.state, node, outcome, at, random.random()):  # noqa: S311
+                take(event)
+        commands = self._plan.next_steps(at)
+        while any(isinstance(command, Record) for command in commands):
+            for command in commands:
+                if isinstance(command, Record):
+                    take(command.event)
+            commands = self._plan.next_steps(at)
+        for command in commands:
+            if isinstance(command, Start):
+                take(command.event(at))
+        await self._commit(new)
+        self._carry_out(commands)
+        due = [command.until for command in commands if isinstance(command, Wait)]
+        return min(due) if due else None
+
+    def _carry_out(self, commands: Iterable[object]) -> None:
+        for command in commands:
+            if isinstance(command, Stop) and command.node not in self._stopping:
+                self._stopping[command.node] = command.reason
+                self._tasks[command.node].cancel()
+        for node in self._plan.live - self._tasks.keys():
+            self._tasks[node] = asyncio.create_task(self._perform(node), name=node)
+
+    async def _commit(self, new: list[e.Event]) -> None:
+        if not new:
+            return
+        after = self._seq
+        self._seq = await self._in_thread(self._write, new, after)
+        recorded = [e.Recorded(after + 1 + i, event) for i, event in enumerate(new)]
+        self.observers.events(self.run_id, recorded, self._plan.state)
+
+    def _write(self, new: list[e.Event], after: int) -> int:
+        return self.store.create_workflow_event(self.run_id, new, lease=self.lease, after=after)
+
+    async def _append(self, events: list[e.Event]) -> None:
+        for event in events:
+            self._plan.advance(event)
+        try:
+            await self._commit(events)
+        except StaleStateError:
+            await self._reload()
+            await self._append(events)
+
+    async def _reload(self) -> None:
+        """Read the whole log again and build the plan from it."""
+        recorded = await self._in_thread(self.store.get_workflow_events, self.run_id)
+        state = fold(item.event for item in recorded)
+        if recorded and self._seq:
+            self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
+        self._seq = recorded[-1].seq if recorded else 0
+        self._plan = Plan(self.context.workflow, state, self.max_concurrency)
+        self.context = replace(self.context, nodes=state.nodes)
+
+    # ------------------------------------------------------------------ waiting
+
+    async def _wait(self, until: int | None) -> dict[str, Outcome]:
+        """Wait for a turn to end, a due time, or a request of somebody else; gives the outcomes of ended turns."""
+        while True:
+            timeout = POLL_SECONDS
+            if until is not None:
+                timeout = min(timeout, max(0.0, (until - self.clock()) / 1000))
+            if self._tasks:
+                await asyncio.wait(self._tasks.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(timeout)
+            await self._keep_lease()
+            ended = [node for node, task in self._tasks.items() if task.done()]
+            if ended:
+                return {node: await self._outcome(node) for node in ended}
+            if await self._read_requests() or (until is not None and self.clock() >= until):
+                return {}
+
+    async def _outcome(self, node: str) -> Outcome:
+        task = self._tasks.pop(node)
+        reason = self._stopping.pop(node, None)
+        if task.cancelled():
+            return Stopped(reason or "cancelled")
+        outcome = task.result()
+        if isinstance(outcome, Completed) and self.values_of is not None:
+            return replace(outcome, values=self.values_of(node, outcome.output))
+        return outcome
+
+    async def _read_requests(self) -> bool:
+        found = await self._in_thread(self._requests)
+        for item in found:
+            self._plan.advance(item.event)
+            self._seq = item.seq
+        self.observers.events(self.run_id, found, self._plan.state)
+        return bool(found)
+
+    def _requests(self) -> list[e.Recorded]:
+        return self.store.get_workflow_events(self.run_id, after=self._seq)
+
+    async def _keep_lease(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed > self.lease_ms / 3000:
+            await self._in_thread(self._renew)
+            self._renewed = now
+
+    def _renew(self) -> None:
+        self.store.renew_lease(self.lease, lease_ms=self.lease_ms)
+
+    # ------------------------------------------------------------------ one turn of a node
+
+    async def _perform(self, node_id: str) -> Outcome:
+        """Carry out the present turn of a node. What the runner raises on purpose fails the node; a bug is said to be
+        one, with its place, and fails the node too, so that the rest of the run is not lost."""
+        node, now = self.context.workflow.by_id[node_id], self._plan.state.nodes[node_id]
+        session, agent = session_for(self.context.workflow, self._plan.state, node, now)
+        turn = Turn(
+            node,
+            now.turn or "",
+            now.attempt,
+            now.iteration,
+            now.signaled,
+            session,
+            agent,
+            now.reask,
+            now.iteration_output,
+            now.user_input,
+            now.rejection_reason,
+            now.answer,
+        )
+        try:
+            return await self.runners[turn.turn](turn, self.context)
+        except IonError as error:
+            return Failed(e.Failure(error.error_code, error.message, error.hint))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+        self._tasks.clear()
+
+    async def _in_thread(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+def values_reader(context: Context) -> ValuesOf:
+    """What conditions will need of an output, read through the run's own store."""
+    return lambda node, output: condition_values(context.workflow, node, output, context.read)

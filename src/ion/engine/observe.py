@@ -1,0 +1,48 @@
+"""Observers: told of every event once it is durable, and of lines of progress. They look; they cannot fail a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from ion.core.events import Recorded
+from ion.core.state import RunState
+
+_log = logging.getLogger("ion")
+
+
+class Observer(Protocol):
+    """Whoever watches a run. Both methods are called in the thread of the engine and must be quick."""
+
+    def event(self, run_id: str, recorded: Recorded, state: RunState) -> None:
+        """An event is in the log. `state` is the state after the whole append it came with; look, do not keep it."""
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """A running node said something: a line of output, a step of an agent. Untrusted text."""
+
+
+class Observers:
+    """Several observers as one. One that raises is left out from then on, with a warning in the log."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = list(observers)
+
+    def events(self, run_id: str, recorded: Iterable[Recorded], state: RunState) -> None:
+        for item in recorded:
+            for observer in tuple(self._observers):
+                try:
+                    observer.event(run_id, item, state)
+                except Exception:  # noqa: BLE001 an observer cannot fail a run
+                    self._leave_out(observer)
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        for observer in tuple(self._observers):
+            try:
+                observer.progress(run_id, node, line)
+            except Exception:  # noqa: BLE001 an observer cannot fail a run
+                self._leave_out(observer)
+
+    def _leave_out(self, observer: Observer) -> None:
+        self._observers.remove(observer)
+        _log.warning("the observer %s failed and is left out", type(observer).__name__, exc_info=True)

@@ -1,0 +1,108 @@
+"""Exhaustive in a small scope: every DAG of up to three nodes, every trigger rule, every outcome, a death after every
+event. What must hold in all of them holds in the large: a plan is a function of the log."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from simulate import Simulation, completed, failed, workflow
+
+from ion.core.decide import trigger_rule_holds
+from ion.core.events import NodeStarted
+from ion.core.outcomes import Outcome
+from ion.core.state import fold
+from ion.language.workflow import TRIGGER_RULES, Bash, Node, Shell, Workflow
+
+NAMES = "abcd"
+OUTCOMES: dict[str, Outcome] = {"completed": completed(), "failed": failed()}
+
+
+def _nodes(size: int) -> Iterator[list[tuple[str, ...]]]:
+    """Every DAG over the nodes in file order: each node depends on any subset of the ones before it."""
+    subsets = [[tuple(NAMES[j] for j in range(i) if mask >> j & 1) for mask in range(2**i)] for i in range(size)]
+    yield from (list(choice) for choice in itertools.product(*subsets))
+
+
+def _workflows(size: int, *, only_joins: bool = False) -> Iterator[Workflow]:
+    for edges in _nodes(size):
+        rules = [
+            TRIGGER_RULES if len(dependencies) > (1 if only_joins else 0) else TRIGGER_RULES[:1]
+            for dependencies in edges
+        ]
+        for chosen in itertools.product(*rules):
+            yield workflow(
+                *(Node(NAMES[i], Bash(Shell("true")), depends_on=edges[i], trigger_rule=chosen[i]) for i in range(size))
+            )
+
+
+def _expected(flow: Workflow, wanted: dict[str, str]) -> dict[str, str]:
+    """The oracle, straight from the table of the language: settle the nodes in file order."""
+    statuses: dict[str, str] = {}
+    for node in flow.nodes:
+        runs = not node.depends_on or trigger_rule_holds(node.trigger_rule, [statuses[d] for d in node.depends_on])
+        statuses[node.id] = wanted[node.id] if runs else "skipped"
+    return statuses
+
+
+def _check(flow: Workflow, wanted: dict[str, str]) -> None:
+    outcomes = {node: OUTCOMES[status] for node, status in wanted.items()}
+    whole = Simulation(flow, outcomes).go()
+    expected = _expected(flow, wanted)
+    assert whole.statuses() == expected
+    ends = "failed" if "failed" in expected.values() or "completed" not in expected.values() else "completed"
+    assert whole.state.status == ends
+    for died in range(1, len(whole.log)):
+        broken = Simulation(flow, outcomes, list(whole.log[:died]), check_plan=False)
+        kept = {n.id for n in broken.state.nodes.values() if n.status == "completed"}
+        broken.resume()
+        assert broken.statuses() == expected, f"died after event {died}"
+        assert broken.state.status == ends
+        again = {ev.node for ev in broken.log[died:] if isinstance(ev, NodeStarted)}
+        assert not again & kept, "a completed node ran again"
+        assert fold(broken.log) == broken.plan.state
+
+
+def _cases(size: int, *, only_joins: bool = False) -> Iterator[tuple[Workflow, dict[str, str]]]:
+    for flow in _workflows(size, only_joins=only_joins):
+        for outcome in itertools.product(OUTCOMES, repeat=size):
+            yield flow, dict(zip(NAMES, outcome, strict=False))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_small_dag_ends_as_the_table_says_and_from_each_prefix_of_its_events(size: int) -> None:
+    count = 0
+    for flow, wanted in _cases(size):
+        _check(flow, wanted)
+        count += 1
+    assert count == {1: 2, 2: 20, 3: 520}[size]
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1200)
+def test_every_dag_of_four_nodes_with_rules_on_joins() -> None:
+    for flow, wanted in _cases(4, only_joins=True):
+        _check(flow, wanted)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "all_success", "one_success", "none_failed", "all_done"),
+    [
+        (["completed", "completed"], True, True, True, True),
+        (["completed", "skipped"], False, True, True, True),
+        (["completed", "failed"], False, True, False, True),
+        (["skipped", "skipped"], False, False, False, True),
+        (["failed", "skipped"], False, False, False, True),
+        (["failed", "failed"], False, False, False, True),
+    ],
+)
+def test_trigger_rules_are_the_table_of_the_language(
+    statuses: list[str], all_success: bool, one_success: bool, none_failed: bool, all_done: bool
+) -> None:
+    assert [trigger_rule_holds(rule, statuses) for rule in TRIGGER_RULES] == [
+        all_success,
+        one_success,
+        none_failed,
+        all_done,
+    ]
