@@ -64,6 +64,13 @@ class Runner:
                         found.append(int(entry.name))
         return [pid for pid in found if table.identity(pid) is not None]
 
+    async def all_gone(self) -> None:
+        for _ in range(500):
+            if not self.alive():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("something lives on")
+
     async def started(self, count: int = 1) -> None:
         """Wait until `count` lines stand in the output."""
         for _ in range(500):
@@ -84,6 +91,25 @@ def bash(tmp_path: Path) -> Iterator[Runner]:
     assert not left
 
 
+def python(program: str, *arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs Python text in an interpreter of its own."""
+    argv = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(argv, env=env, check=True, timeout=20, capture_output=True, text=True)
+
+
+def sleeper(env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "60"], env=env, start_new_session=True)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def zombies() -> list[int]:
+    """Children of this process that nobody has waited for."""
+    return [pid for pid, row in table._rows().items() if row.parent == os.getpid() and row.state == "Z"]
+
+
 def quick(started: float, limit: float = 3.0) -> bool:
     return time.monotonic() - started < limit
 
@@ -93,6 +119,35 @@ async def test_status_and_both_streams_are_kept_apart(bash: Runner) -> None:
     assert (ended.status, ended.signal, ended.timed_out, ended.idle) == (3, None, False, False)
     assert (bash.out, bash.err) == (b"out\n", b"err\n")
     assert ended.duration_ms < 5000
+
+
+async def test_streams_may_be_opened_anew_by_name(bash: Runner) -> None:
+    """`> /dev/stderr` and `tee /dev/stdout` are everyday bash; had the program a file there, they would cut it off."""
+    await bash("echo 1; echo 2 > /dev/stdout; echo 3 | tee /dev/stderr; echo 4 > /dev/stderr; echo 5 >&2; echo 6")
+    assert (bash.out, bash.err) == (b"1\n2\n3\n6\n", b"3\n4\n5\n")
+
+
+async def test_a_great_output_arrives_whole_and_in_order(bash: Runner) -> None:
+    assert (await bash("seq 1 2000000; printf end")).status == 0
+    expected = b"".join(b"%d\n" % number for number in range(1, 2_000_001)) + b"end"
+    assert bash.out == expected
+
+
+def test_a_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, resource, sys
+        from pathlib import Path
+        from ion import process
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            asyncio.run(process.run(["yes"], cwd=Path("/"), env=dict(os.environ), log=Path(sys.argv[1])))
+        except process.OutputError as error:
+            print(error.error_code, error.message)
+        """
+    )
+    said = python(program, tmp_path / "x")
+    assert said.stdout == "output the output of yes cannot be written: File too large\n"
 
 
 async def test_stdin_is_empty_or_what_is_given(bash: Runner) -> None:
@@ -186,8 +241,14 @@ async def test_a_daemon_is_out_of_reach_but_holds_nothing_up(bash: Runner) -> No
     left = bash.alive()
     assert len(left) == 1
     os.kill(left[0], signal.SIGKILL)
-    while bash.alive():
-        await asyncio.sleep(0.01)
+    await bash.all_gone()
+
+
+async def test_a_daemon_that_never_stops_writing_holds_nothing_up(bash: Runner) -> None:
+    started = time.monotonic()
+    await bash("(setsid yes &); sleep 0.3")
+    assert quick(started)
+    await bash.all_gone()  # nobody listens any more: it dies of that
 
 
 async def test_cancelling_the_task_ends_everything_and_is_passed_on(bash: Runner) -> None:
@@ -246,7 +307,7 @@ def test_an_interpreter_that_exits_takes_its_programs_along(tmp_path: Path) -> N
             time.sleep(0.01)
         """
     )
-    subprocess.run([sys.executable, "-c", program, str(runner.log)], env=runner.env, check=True, timeout=20)
+    python(program, runner.log, env=runner.env)
     assert not runner.alive()
 
 
@@ -309,8 +370,8 @@ async def test_the_pid_file_names_the_program_while_it_runs(bash: Runner) -> Non
     assert not path.exists()
 
 
-async def test_the_group_of_a_dead_ion_is_found_by_its_pid_file(bash: Runner) -> None:
-    orphan = subprocess.Popen(["sleep", "60"], env=bash.env, start_new_session=True)
+def test_the_group_of_a_dead_ion_is_found_by_its_pid_file(bash: Runner) -> None:
+    orphan = sleeper(bash.env)
     path = process.beside(bash.log, ".pid")
     path.parent.mkdir()
     path.write_text(json.dumps({"pid": orphan.pid, "identity": table.identity(orphan.pid)}))
@@ -320,7 +381,7 @@ async def test_the_group_of_a_dead_ion_is_found_by_its_pid_file(bash: Runner) ->
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "identity": "y"}', "null", "\udcff"])
-async def test_a_pid_file_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
+def test_a_pid_file_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
     path = process.beside(bash.log, ".pid")
     path.parent.mkdir()
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -328,8 +389,8 @@ async def test_a_pid_file_that_says_nothing_harms_nobody(bash: Runner, text: str
     assert not path.exists()
 
 
-async def test_a_number_that_means_somebody_else_by_now_is_left_alone(bash: Runner) -> None:
-    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+def test_a_number_that_means_somebody_else_by_now_is_left_alone(bash: Runner) -> None:
+    other = sleeper(bash.env)
     path = process.beside(bash.log, ".pid")
     path.parent.mkdir()
     path.write_text(json.dumps({"pid": other.pid, "identity": "another boot:1"}))
@@ -355,12 +416,21 @@ async def test_a_thousand_runs_leak_no_descriptor_and_no_zombie(tmp_path: Path) 
             await runner.argv(["/bin/true"], log=tmp_path / uuid.uuid4().hex)
 
     await runner.argv(["/bin/true"])
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     await asyncio.gather(*(worker() for _ in range(4)))
-    assert len(os.listdir("/proc/self/fd")) == len(before)
-    zombies = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "stat="], capture_output=True, text=True).stdout
-    assert "Z" not in zombies
-    assert len([path for path in tmp_path.iterdir() if path.suffix == ".pid"]) == 0
+    assert descriptors() == before
+    assert not zombies()
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".pid"]
+
+
+async def test_failed_starts_leak_no_descriptor(bash: Runner) -> None:
+    before = descriptors()
+    for _ in range(20):
+        with pytest.raises(process.SpawnError):
+            await bash.argv(["no-such-program"])
+        with pytest.raises(process.SpawnError, match="log cannot be made"):
+            await bash("echo", log=Path("/dev/null/log"))
+    assert descriptors() == before
 
 
 async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:
@@ -399,9 +469,7 @@ def test_a_host_that_ignores_sigchld_gets_no_false_success(tmp_path: Path) -> No
         print(asyncio.run(process.run(["false"], cwd=Path("/"), env=dict(os.environ), log=Path(sys.argv[1]))))
         """
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "x")], capture_output=True, text=True, timeout=20, check=True
-    )
+    said = python(program, tmp_path / "x")
     assert "status=None, signal=None" in said.stdout
 
 

@@ -1,8 +1,8 @@
 """Run one program, whole: its process group from birth to the last survivor.
 
-The program leads a session of its own, reads from nothing or from a file, and writes to files rather than pipes, so
-that no grandchild holding a pipe can make Ion wait. Whatever it leaves in its group is ended with it, and every wait
-here has an end. `child` is one such program and its group, `table` what the system says about processes.
+The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
+leaves in its group is ended with it, and every wait here has an end. `child` is one such program and its group, `relay`
+the way of its output, `table` what the system says about processes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ion.errors import IonError
 from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, spawn
 
-__all__ = ["Exit", "SpawnError", "beside", "end_recorded", "run", "tail"]
+__all__ = ["Exit", "OutputError", "SpawnError", "beside", "end_recorded", "run", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class Exit:
     timed_out: bool = False
     idle: bool = False
     duration_ms: int = 0
+
+
+class OutputError(IonError):
+    """What a program printed could not be kept (a full disk); it was ended."""
+
+    code = "output"
 
 
 async def run(
@@ -45,21 +52,24 @@ async def run(
 ) -> Exit:
     """Run `argv` to its end and end whatever it leaves in its group.
 
-    stdout and stderr go to `log` + `.out` and `.err` (made anew). After `timeout_ms`, after `idle_timeout_ms` without a
-    new byte in either, or when the awaiting task is cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a
-    second cancellation cuts the grace short. A process that left both session and family (a double fork with setsid)
-    is out of reach. Raises `SpawnError`.
+    stdout and stderr go to `log` + `.out` and `.err`, made anew, while it runs. After `timeout_ms`, after
+    `idle_timeout_ms` without a new byte in either, or when the awaiting task is cancelled, the group gets SIGTERM, and
+    SIGKILL after `grace_ms`; a second cancellation cuts the grace short. A process that left both session and family
+    (a double fork with setsid) is out of reach. Raises `SpawnError`, `OutputError`.
     """
     started = time.monotonic()
     child = spawn(argv, cwd, env, log, stdin)
     try:
-        cause = await _wait(child, log, timeout_ms, idle_timeout_ms)
+        cause = await _wait(child, timeout_ms, idle_timeout_ms)
         await end(child, grace_ms)
     except asyncio.CancelledError:
         await end(child, grace_ms)
         raise
     finally:
         close(child, log)
+    for stream in child.relays:
+        if stream.error is not None:
+            raise OutputError(f"the output of {argv[0]} cannot be written: {stream.error.strerror}") from stream.error
     status, name = _decode(child.popen.returncode)
     milliseconds = round((time.monotonic() - started) * 1000)
     return Exit(status, name, cause == "timeout", cause == "idle", milliseconds)
@@ -77,8 +87,8 @@ def tail(path: Path, limit: int = 2000) -> str:
     return data.decode("utf-8", "replace")[-limit:]
 
 
-async def _wait(child: Child, log: Path, timeout_ms: int | None, idle_ms: int | None) -> str:
-    """Wait for the leader: `exited`, `timeout` or `idle`."""
+async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> str:
+    """Wait for the leader: `exited`, `timeout`, `idle` or `broken`."""
     now = time.monotonic()
     deadline = None if timeout_ms is None else now + timeout_ms / 1000
     active, written = now, 0
@@ -86,22 +96,20 @@ async def _wait(child: Child, log: Path, timeout_ms: int | None, idle_ms: int | 
         waits = [] if deadline is None else [deadline - now]
         if idle_ms is not None:
             waits += [active + idle_ms / 1000 - now, max(0.02, min(5.0, idle_ms / 10_000))]
-        await asyncio.wait({child.exited}, timeout=max(0.0, min(waits)) if waits else None)
+        limit = max(0.0, min(waits)) if waits else None
+        await asyncio.wait({child.exited, child.broken}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         now = time.monotonic()
         if child.exited.done():
             return "exited"
+        if child.broken.done():
+            return "broken"
         if deadline is not None and now >= deadline:
             return "timeout"
         if idle_ms is not None:
-            size = _written(log)
-            if size != written:
-                active, written = now, size
+            if child.written != written:
+                active, written = now, child.written
             elif now >= active + idle_ms / 1000:
                 return "idle"
-
-
-def _written(log: Path) -> int:
-    return sum(beside(log, suffix).stat().st_size for suffix in (".out", ".err"))
 
 
 def _decode(returncode: int | None) -> tuple[int | None, str | None]:

@@ -20,11 +20,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from ion.errors import IonError
-from ion.process import table
+from ion.process import relay, table
+from ion.process.relay import Relay
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
 # the second one holds the whole event loop up.
@@ -54,12 +56,14 @@ def beside(log: Path, suffix: str) -> Path:
 
 @dataclass(slots=True)
 class Child:
-    """A started program. `family` holds relatives outside of its group, seen before it was told to end; `ended` says
-    that nothing of it is left."""
+    """A started program. `broken` is resolved when its output cannot be written any more. `family` holds relatives
+    outside of its group, seen before it was told to end; `ended` says that nothing of it is left."""
 
     popen: subprocess.Popen[bytes]
-    exited: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
+    relays: tuple[Relay, Relay]
+    exited: asyncio.Future[None]
+    broken: asyncio.Future[None]
     pidfd: int | None = None
     reaped: bool = False
     thread_reaps: bool = False
@@ -70,51 +74,52 @@ class Child:
     def pid(self) -> int:
         return self.popen.pid
 
+    @property
+    def written(self) -> int:
+        """Bytes that it has written so far."""
+        return sum(stream.size for stream in self.relays)
+
 
 def spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
+    """Start a program, watched and written down. Raises `SpawnError`."""
+    try:
+        return _spawn(argv, cwd, env, log, stdin)
+    except OSError as error:
+        raise SpawnError(argv[0], f"its log cannot be made ({error})") from error
+
+
+def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
     loop = asyncio.get_running_loop()
+    broken = loop.create_future()
     log.parent.mkdir(parents=True, exist_ok=True)
     end_recorded(log)
-    with contextlib.ExitStack() as files:
-        source = files.enter_context(_source(stdin, log.parent))
-        out = files.enter_context(_fresh(beside(log, ".out")))
-        err = files.enter_context(_fresh(beside(log, ".err")))
-        popen = _popen(argv, cwd, env, source, out, err)
-    _living.add(popen.pid)
-    child = Child(popen, loop.create_future(), loop)
-    try:
+    with contextlib.ExitStack() as undo:
+        relays = []
+        for suffix in (".out", ".err"):
+            relays.append(relay.start(beside(log, suffix), loop, partial(_resolve, broken)))
+            undo.callback(relay.finish, relays[-1], loop)
+        popen = _popen(argv, cwd, env, stdin, log, relays)
+        child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), broken)
+        _living.add(popen.pid)
+        undo.callback(close, child, log)
         _watch(child)
         record = {"pid": popen.pid, "identity": table.identity(popen.pid)}
         beside(log, ".pid").write_text(json.dumps(record))
-    except BaseException:
-        close(child, log)
-        raise
+        undo.pop_all()
     return child
 
 
-def _fresh(path: Path) -> BinaryIO:
-    """A new file to append to: an old one may still be written to by a process that outlived another Ion."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb", 0)
-
-
-def _source(data: bytes | None, folder: Path) -> BinaryIO:
-    if not data:
-        return Path(os.devnull).open("rb")
-    stream: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (the caller's stack closes it)
-    stream.write(data)
-    stream.seek(0)
-    return stream
-
-
 def _popen(
-    argv: Sequence[str], cwd: Path, env: Mapping[str, str], source: BinaryIO, out: BinaryIO, err: BinaryIO
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes | None, log: Path, relays: Sequence[Relay]
 ) -> subprocess.Popen[bytes]:
-    program = argv[0]
+    program, (out, err) = argv[0], (stream.writer for stream in relays)
     try:
-        return subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True)
+        with _source(stdin, log.parent) as source:
+            return subprocess.Popen(
+                argv, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True
+            )
     except FileNotFoundError as error:
-        if error.filename == str(cwd) or not cwd.exists():
+        if error.filename is not None and Path(error.filename) == cwd:
             raise SpawnError(program, f"the working directory {cwd} does not exist") from error
         raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
     except OSError as error:
@@ -122,6 +127,18 @@ def _popen(
         raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
     except ValueError as error:
         raise SpawnError(program, f"an argument or a variable cannot be passed on ({error})") from error
+    finally:
+        for stream in relays:
+            relay.release(stream)
+
+
+def _source(data: bytes | None, folder: Path) -> BinaryIO:
+    if not data:
+        return Path(os.devnull).open("rb")
+    stream: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (the caller closes it)
+    stream.write(data)
+    stream.seek(0)
+    return stream
 
 
 def _watch(child: Child) -> None:
@@ -132,14 +149,18 @@ def _watch(child: Child) -> None:
         child.thread_reaps = not hasattr(os, "waitid")
         threading.Thread(target=_watch_blocking, args=(child,), daemon=True).start()
         return
-    child.loop.add_reader(child.pidfd, _resolve, child)
+    child.loop.add_reader(child.pidfd, _exited, child)
 
 
-def _resolve(child: Child) -> None:
+def _exited(child: Child) -> None:
     if child.pidfd is not None:
         child.loop.remove_reader(child.pidfd)
-    if not child.exited.done():
-        child.exited.set_result(None)
+    _resolve(child.exited)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _watch_blocking(child: Child) -> None:
@@ -151,7 +172,7 @@ def _watch_blocking(child: Child) -> None:
     else:
         _take_status(child, 0)
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        child.loop.call_soon_threadsafe(_resolve, child)
+        child.loop.call_soon_threadsafe(_exited, child)
 
 
 async def end(child: Child, grace_ms: int) -> None:
@@ -231,6 +252,8 @@ def close(child: Child, log: Path) -> None:
     while not child.reaped and time.monotonic() < deadline:
         time.sleep(0.002)
         _reap(child)
+    for stream in child.relays:
+        relay.finish(stream, child.loop)
     if child.pidfd is not None:
         with contextlib.suppress(RuntimeError):
             child.loop.remove_reader(child.pidfd)
