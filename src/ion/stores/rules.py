@@ -1,28 +1,22 @@
 """What all stores must do alike: which ids and writes are admitted, and what a run's row becomes with its events.
 
-Everything here is a pure function of a row and events, so that a store is left with nothing but keeping. The text that
-holds an event (`encode`) is the same in every store and carries a checksum: no medium is trusted to notice its decay.
+Everything here is a pure function of a row and events, so that a store is left with nothing but keeping.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import re
-import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ion.core import events as e
 from ion.core import state
-from ion.errors import DamagedStoreError, NotFoundError, RefusedError, StaleStateError, UsageError
+from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_lease
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def require_run_id(run_id: str) -> None:
@@ -165,61 +159,3 @@ def completed_outputs(recorded: Iterable[e.Recorded]) -> dict[str, e.Content]:
     """The output of each node that is completed after these events."""
     nodes = state.fold(record.event for record in recorded).nodes.values()
     return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}
-
-
-def encode(data: Any) -> str:
-    """JSON text that every medium can hold: lone surrogates and NUL are escaped, all else stays readable."""
-    text = _encode_json(data)
-    return text if _is_utf8(text) else _encode_ascii(data)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def checksum(*parts: object) -> int:
-    """The CRC-32 of the parts, to find decay (not malice)."""
-    return zlib.crc32("\n".join(map(str, parts)).encode())
-
-
-def decode_event(run_id: str, seq: int, text: str, check: int) -> e.Recorded:
-    """The event that `encode(to_json(event))` wrote. Raises `DamagedStoreError` if it is not what was written."""
-    if checksum(run_id, seq, text) != check:
-        raise DamagedStoreError(
-            f"event {seq} of run {run_id} is damaged: its checksum differs",
-            hint="restore the store from a backup; other runs in it can still be read",
-        )
-    return e.Recorded(seq, e.from_json(json.loads(text)))
-
-
-def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: int) -> None:
-    """Raise `DamagedStoreError` unless `records` are the events after number `after` up to `last`, none missing."""
-    if [record.seq for record in records] != list(range(after + 1, last + 1)):
-        raise DamagedStoreError(
-            f"the log of run {run_id} has gaps between event {after} and event {last}",
-            hint="restore the store from a backup; other runs in it can still be read",
-        )
-
-
-def owner_to_json(owner: Owner | None) -> str | None:
-    return None if owner is None else encode(dataclasses.asdict(owner))
-
-
-def owner_from_json(text: str | None) -> Owner | None:
-    return None if text is None else Owner(**json.loads(text))
-
-
-def column(text: str) -> str:
-    """A name as a database's text column can hold it: one with NUL or lone surrogates (a path may have them) as
-    JSON."""
-    return text if _is_utf8(text) and "\0" not in text and not text.startswith('"') else _encode_ascii(text)
-
-
-def from_column(text: str) -> str:
-    """The inverse of `column`."""
-    value: str = json.loads(text) if text.startswith('"') else text
-    return value

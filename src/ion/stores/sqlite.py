@@ -12,12 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ion.core import state
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import StoreError
-from ion.stores import blobs, rules
+from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_free, require_lease, wall_clock
 from ion.stores.sqlite_file import is_deadly, open_database, store_error
@@ -51,9 +51,8 @@ class SqliteStore:
         with self._transaction() as connection:
             if self._find(connection, run_id) is not None:
                 raise rules.run_exists(run_id)
-            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns(run))
-            text = source.encode("utf-8", "surrogatepass")
-            connection.execute("INSERT INTO sources VALUES (?, ?)", (run_id, text))
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", encoding.columns(run))
+            connection.execute("INSERT INTO sources VALUES (?, ?, ?)", (run_id, *encoding.encode_source(source)))
             _insert_events(connection, run_id, 0, [event])
         return Lease(run_id, run.epoch, owner)
 
@@ -71,22 +70,23 @@ class SqliteStore:
         limit: int | None = None,
     ) -> list[WorkflowRun]:
         wanted = {"project": project, "status": status, "workflow": workflow}
-        values = {name: rules.column(value) for name, value in wanted.items() if value is not None}
+        values = {name: encoding.column(value) for name, value in wanted.items() if value is not None}
         tests = [f"{name} = :{name}" for name in values]
         if prefix:
-            values["prefix"] = rules.column(prefix)
+            values["prefix"] = encoding.column(prefix)
             tests.append("substr(run_id, 1, length(:prefix)) = :prefix")
         where = f"WHERE {' AND '.join(tests)}" if tests else ""
         query = f"{_SELECT} {where} ORDER BY started_at DESC, run_id DESC LIMIT :limit"
         with self._transaction("BEGIN") as connection:
             rows = connection.execute(query, {**values, "limit": -1 if limit is None else limit}).fetchall()
-        return [_run(row) for row in rows]
+        return [encoding.row(row) for row in rows]
 
     def get_source(self, run_id: str) -> str:
         with self._transaction("BEGIN") as connection:
             self._get(connection, run_id)
-            (source,) = connection.execute("SELECT source FROM sources WHERE run_id = ?", (run_id,)).fetchone()
-        return str(source, "utf-8", "surrogatepass")
+            query = "SELECT source, checksum FROM sources WHERE run_id = ?"
+            kept = connection.execute(query, (run_id,)).fetchone()
+        return encoding.decode_source(run_id, *(kept or (None, None)))
 
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
@@ -113,8 +113,8 @@ class SqliteStore:
                 "SELECT seq, event, checksum FROM events WHERE run_id = ? AND seq > ? AND seq <= ? ORDER BY seq",
                 (run_id, after, last),
             ).fetchall()
-        records = [rules.decode_event(run_id, *row) for row in rows]
-        rules.require_whole(run_id, records, after, last)
+        records = [encoding.decode_event(run_id, *row) for row in rows]
+        encoding.require_whole(run_id, records, after, last)
         return records
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
@@ -185,8 +185,8 @@ class SqliteStore:
                 raise
 
     def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
-        row = connection.execute(_SELECT + "WHERE run_id = ?", (rules.column(run_id),)).fetchone()
-        return None if row is None else _run(row)
+        row = connection.execute(_SELECT + "WHERE run_id = ?", (encoding.column(run_id),)).fetchone()
+        return None if row is None else encoding.row(row)
 
     def _get(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun:
         run = self._find(connection, run_id)
@@ -207,8 +207,8 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
 def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, events: Sequence[Event]) -> None:
     rows = []
     for seq, event in enumerate(events, last_seq + 1):
-        text = rules.encode(to_json(event))
-        rows.append((run_id, seq, text, rules.checksum(run_id, seq, text)))
+        text = encoding.encode(to_json(event))
+        rows.append((run_id, seq, text, encoding.checksum(run_id, seq, text)))
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
 
 
@@ -216,7 +216,7 @@ def _apply_to_requests(connection: sqlite3.Connection, run_id: str, event: Event
     """Open and close requests as `rules.OpenRequests` does."""
     answered = state.answers(event)
     if answered is not None:
-        request = rules.column(answered)
+        request = encoding.column(answered)
         deleted = connection.execute("DELETE FROM requests WHERE run_id = ? AND request = ?", (run_id, request))
         if deleted.rowcount == 0:
             raise rules.answered(run_id, answered)
@@ -224,10 +224,10 @@ def _apply_to_requests(connection: sqlite3.Connection, run_id: str, event: Event
         connection.execute("DELETE FROM requests WHERE run_id = ?", (run_id,))
     closed = state.closes_node(event)
     if closed is not None:
-        connection.execute("DELETE FROM requests WHERE run_id = ? AND node = ?", (run_id, rules.column(closed)))
+        connection.execute("DELETE FROM requests WHERE run_id = ? AND node = ?", (run_id, encoding.column(closed)))
     opened = state.opens(event)
     if opened is not None and isinstance(event, NodeEvent):
-        row = (run_id, rules.column(opened), rules.column(event.node))
+        row = (run_id, encoding.column(opened), encoding.column(event.node))
         connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", row)
 
 
@@ -236,28 +236,5 @@ def _set_owner(
 ) -> None:
     connection.execute(
         "UPDATE runs SET epoch = ?, owner = ?, lease_expires_at = ? WHERE run_id = ?",
-        (epoch, rules.owner_to_json(owner), expires_at, run_id),
-    )
-
-
-def _columns(run: WorkflowRun) -> tuple[Any, ...]:
-    names = (run.run_id, rules.column(run.workflow), rules.column(run.project), run.status, rules.column(run.digest))
-    numbers = (run.started_at, run.ended_at, run.last_seq, run.epoch)
-    return (*names, *numbers, rules.owner_to_json(run.owner), run.lease_expires_at)
-
-
-def _run(row: Sequence[Any]) -> WorkflowRun:
-    run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at = row
-    return WorkflowRun(
-        run_id,
-        rules.from_column(workflow),
-        rules.from_column(project),
-        status,
-        rules.from_column(digest),
-        started_at,
-        ended_at,
-        last_seq,
-        epoch,
-        rules.owner_from_json(owner),
-        lease_expires_at,
+        (epoch, encoding.owner_to_json(owner), expires_at, run_id),
     )

@@ -87,6 +87,8 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
                 f"the disk failed under the store {path}: {error}",
                 hint="check the disk and start again; what was written before stays",
             )
+        case None if "decode to UTF-8" in str(error):
+            return DamagedStoreError(f"the store {path} is damaged: {error}", hint="restore it from a backup")
         case _:
             return StoreError(f"the store {path} failed: {error}")
 

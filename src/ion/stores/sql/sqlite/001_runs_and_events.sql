@@ -21,7 +21,8 @@ CREATE INDEX runs_of_project ON runs (project, started_at, run_id);
 
 CREATE TABLE sources (
     run_id TEXT PRIMARY KEY REFERENCES runs (run_id) ON DELETE CASCADE,
-    source BLOB NOT NULL
+    source BLOB NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE events (
