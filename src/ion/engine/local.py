@@ -152,7 +152,7 @@ class Drive:
         """Read the whole log again and build the plan from it."""
         recorded = await self._in_thread(self.store.get_workflow_events, self.run_id)
         state = fold(item.event for item in recorded)
-        if recorded and self._seq:
+        if self._seq or len(recorded) == 1:
             self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
         self._seq = recorded[-1].seq if recorded else 0
         self._plan = Plan(self.context.workflow, state, self.max_concurrency)

@@ -1,0 +1,73 @@
+"""The inputs of a run, held against what the workflow declares."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ion.errors import UsageError
+from ion.language.problems import did_you_mean
+from ion.language.values import canonical
+from ion.language.workflow import Input, Workflow
+
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a run, with defaults. A text for a number, boolean, array or object is read as JSON.
+
+    Raises `UsageError` that names every missing input with its description, and every unknown one with its nearest.
+    """
+    declared = {item.name: item for item in workflow.inputs}
+    faults = [_unknown(name, declared) for name in given if name not in declared]
+    missing = [item for item in workflow.inputs if item.required and item.name not in given]
+    faults += [f"'{item.name}' is missing{': ' + item.description if item.description else ''}" for item in missing]
+    values: dict[str, Any] = {}
+    for item in workflow.inputs:
+        if item.name not in given:
+            if item.has_default:
+                values[item.name] = item.default
+            continue
+        try:
+            values[item.name] = _value(item, given[item.name])
+        except ValueError as error:
+            faults.append(f"'{item.name}' {error}")
+    if faults:
+        hint = " ".join(f"--input {item.name}=…" for item in missing)
+        raise UsageError(f"the inputs of '{workflow.name}' do not fit: {'; '.join(faults)}", hint=hint, code="inputs")
+    return values
+
+
+def _unknown(name: str, declared: dict[str, Input]) -> str:
+    near = did_you_mean(name, declared)
+    if near:
+        return f"'{name}' is not one, did you mean '{near}'?"
+    return f"'{name}' is not one{' of ' + ', '.join(declared) if declared else ' (it has none)'}"
+
+
+def _value(item: Input, value: Any) -> Any:
+    expected = _JSON_TYPES.get(item.type or "")
+    if expected is not None:
+        value = _typed(item, value, expected)
+    elif item.type == "string" and not isinstance(value, str):
+        value = canonical(value)
+    if item.enum is not None and value not in item.enum:
+        raise ValueError(f"must be one of {', '.join(canonical(choice) for choice in item.enum)}")
+    return value
+
+
+def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(f"must be of the type {item.type}") from None
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        raise ValueError(f"must be of the type {item.type}")
+    return value

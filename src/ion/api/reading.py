@@ -1,0 +1,83 @@
+"""Looking at runs: their state, events, outputs and logs. Nothing here loads asyncio or changes anything."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ion.api.result import RunResult, run_result
+from ion.api.workspace import Workspace
+from ion.core.events import Recorded
+from ion.core.state import RunState, fold
+from ion.engine.folders import folders_of
+from ion.errors import NotFoundError
+from ion.stores.base import WorkflowRun
+from ion.stores.lease import effective_status
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def status_of(run: WorkflowRun) -> str:
+    """The run's status, `interrupted` where the log says `running` and nobody alive owns it."""
+    return effective_status(run, now_ms())
+
+
+def describe(workspace: Workspace, run_id: str) -> RunResult:
+    """A run as it is now.
+
+    The row and the log are two reads; they are repeated until they agree, so that what is shown was true at one
+    moment.
+    """
+    while True:
+        run = workspace.store.get_workflow_run(run_id)
+        recorded = workspace.store.get_workflow_events(run_id)
+        if recorded and recorded[-1].seq == run.last_seq:
+            break
+    state = fold(item.event for item in recorded)
+    folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
+    return run_result(run_id, state, status=status_of(run), now=now_ms(), store=workspace.store, files=folder)
+
+
+def list_runs(
+    workspace: Workspace, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
+) -> list[tuple[WorkflowRun, str]]:
+    """The project's runs with their statuses, newest first. `status` may be `interrupted`."""
+    logged = "running" if status == "interrupted" else status
+    found = workspace.store.list_workflow_runs(
+        project=str(workspace.project),
+        status=logged,
+        workflow=workflow,
+        limit=None if logged == "running" else limit,
+    )
+    shown = [(run, status_of(run)) for run in found]
+    if status is not None:
+        shown = [(run, now) for run, now in shown if now == status]
+    return shown[:limit]
+
+
+def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Recorded]:
+    """The run's log from the event after number `after` on."""
+    return workspace.store.get_workflow_events(run_id, after=after)
+
+
+def read_state(workspace: Workspace, run_id: str) -> RunState:
+    """The run's state, from its log."""
+    return fold(item.event for item in workspace.store.get_workflow_events(run_id))
+
+
+def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[Path]:
+    """What the processes of a run (or of one node) wrote, stdout `.out` and stderr `.err`, oldest first.
+
+    Raises `NotFoundError` for a node that the run does not have.
+    """
+    nodes = read_state(workspace, run_id).nodes
+    if node is not None and node not in nodes:
+        raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(nodes)[:20])}")
+    logs = folders_of(workspace.data, run_id, workspace.project).logs
+    wanted = [logs / name for name in ([node] if node is not None else nodes)]
+    files = [file for folder in wanted if folder.is_dir() for file in folder.iterdir()]
+    files = [file for file in files if file.suffix in (".out", ".err")]
+    return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))

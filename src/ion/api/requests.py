@@ -1,0 +1,145 @@
+"""Asking something of a run, from anywhere: answers to gates and prompts, cancel.
+
+Each is one event, guarded by what it answers: of two answers one wins and the other is told. Going on with the run
+afterwards is the caller's next step (`runs.take_up_run`), unless a live process owns it, which then goes on by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ion.api.reading import now_ms
+from ion.api.who import who
+from ion.api.workspace import Workspace
+from ion.core import events as e
+from ion.core import requests
+from ion.core.state import RunState, fold
+from ion.errors import OutputFormatError, RefusedError
+
+
+def approve(
+    workspace: Workspace, run_id: str, node: str | None = None, *, comment: str = "", via: str = "library"
+) -> str:
+    """Approve an open gate; gives its node. Raises `RefusedError`, and `UsageError` if several are open and none is
+    named."""
+    return _answer(workspace, run_id, lambda s, by: requests.approve(s, node, at=now_ms(), comment=comment, by=by), via)
+
+
+def reject(
+    workspace: Workspace, run_id: str, node: str | None = None, *, reason: str = "", via: str = "library"
+) -> str:
+    """Reject an open gate; gives its node."""
+    return _answer(workspace, run_id, lambda s, by: requests.reject(s, node, at=now_ms(), reason=reason, by=by), via)
+
+
+def respond(
+    workspace: Workspace, run_id: str, node: str, decision: str, *, text: str = "", via: str = "library"
+) -> str:
+    """Answer a gate with one of its decisions; gives its node."""
+    return _answer(
+        workspace, run_id, lambda s, by: requests.respond(s, node, decision, at=now_ms(), text=text, by=by), via
+    )
+
+
+def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
+    """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.take_up_run`)."""
+    state = _state(workspace, run_id)
+    workspace.store.create_workflow_event(
+        run_id, [requests.cancel(state, at=now_ms(), reason=reason, by=who(via))], lease=None
+    )
+
+
+def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
+    """The prompts that wait at the host, in the shape of `ion next --json` (cli.md)."""
+    return [
+        _prompt(workspace, node.prompt) for node in requests.parked_prompts(_state(workspace, run_id)) if node.prompt
+    ]
+
+
+def _prompt(workspace: Workspace, parked: e.PromptRequested) -> dict[str, Any]:
+    return {
+        "request": parked.request,
+        "node": parked.node,
+        "iteration": parked.iteration,
+        "attempt": parked.attempt,
+        "prompt": _text(workspace, parked.prompt),
+        "system": parked.system,
+        "session": parked.session,
+        "output_format": parked.output_format,
+        "options": parked.options,
+        "key": parked.key,
+    }
+
+
+def submit(
+    workspace: Workspace,
+    run_id: str,
+    node: str,
+    text: str,
+    *,
+    session: str | None = None,
+    request: str | None = None,
+    via: str = "library",
+) -> bool:
+    """Answer a parked prompt; False if this same answer was given before.
+
+    Raises `OutputFormatError` (nothing is recorded) if it does not fit the node's `output_format`, `RefusedError` if
+    the prompt is not open or was answered differently.
+    """
+    recorded = workspace.store.get_workflow_events(run_id)
+    state = fold(item.event for item in recorded)
+    answers = [item.event for item in recorded if isinstance(item.event, e.PromptAnswered) and item.event.node == node]
+    last = next((a for a in reversed(answers) if request is None or a.request == request), None)
+    found = state.nodes.get(node)
+    if found is not None and found.prompt is not None:
+        _check_format(node, found.prompt.output_format, text)
+    event = requests.submit(
+        state, node, _content(workspace, text), at=now_ms(), by=who(via), session=session, request=request, last=last
+    )
+    if event is None:
+        return False
+    workspace.store.create_workflow_event(run_id, [event], lease=None)
+    return True
+
+
+def _check_format(node: str, output_format: dict[str, Any] | None, text: str) -> None:
+    if output_format is None:
+        return
+    from ion.nodes.reply import validate_reply
+
+    reply = validate_reply(output_format, text)
+    if reply.errors:
+        raise OutputFormatError(
+            f"the answer does not fit the output_format of '{node}': {'; '.join(reply.errors)}",
+            hint="nothing was recorded; answer again",
+        )
+
+
+def _content(workspace: Workspace, text: str) -> e.Content:
+    content = e.Content.inline(text)
+    if content.size <= e.INLINE_LIMIT_BYTES:
+        return content
+    return workspace.store.put_blob(text.encode("utf-8", "surrogatepass"))
+
+
+def _answer(
+    workspace: Workspace, run_id: str, ask: Callable[[RunState, dict[str, Any]], e.ApprovalResolved], via: str
+) -> str:
+    if os.environ.get("ION_RUN_ID") == run_id:
+        raise RefusedError("a process of the run may not answer the run's own gates", code="own-gate")
+    event = ask(_state(workspace, run_id), who(via))
+    workspace.store.create_workflow_event(run_id, [event], lease=None)
+    return event.node
+
+
+def _state(workspace: Workspace, run_id: str) -> RunState:
+    return fold(item.event for item in workspace.store.get_workflow_events(run_id))
+
+
+def _text(workspace: Workspace, content: e.Content) -> str:
+    if content.text is not None:
+        return content.text
+    with workspace.store.open_blob(content.sha256) as stream:
+        return stream.read().decode("utf-8", "replace")

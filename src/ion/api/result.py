@@ -1,0 +1,157 @@
+"""A run as the faces show it: the JSON shape of cli.md, made from the state alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ion.core.events import Content, Failure
+from ion.core.state import NodeState, RunState
+from ion.errors import RUN_STATUS_EXIT
+from ion.stores.base import WorkflowStore
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run at one moment. `status` is `interrupted` for a running one whose owner is dead.
+
+    `state` is the whole fold; `output` is the text of the run's result, or None (not completed, or no node gave one).
+    """
+
+    run_id: str
+    workflow: str
+    status: str
+    state: RunState
+    output: str | None
+    data: dict[str, Any]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status that this state means (cli.md)."""
+        return RUN_STATUS_EXIT[self.status]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `ion show --json` prints."""
+        return self.data
+
+
+def timestamp(at: int | None) -> str | None:
+    """Milliseconds since the epoch as ISO-8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def run_result(
+    run_id: str, state: RunState, *, status: str, now: int, store: WorkflowStore, files: Path | None = None
+) -> RunResult:
+    """Describe a run. `files` is the folder where outputs over 256 KiB are written for the reader (None: a new
+    temporary one)."""
+    started = state.started
+    outputs = _Outputs(run_id, store, files)
+    result = state.nodes[state.output_node].output if state.output_node is not None else None
+    data = {
+        "run_id": run_id,
+        "workflow": started.workflow if started else "",
+        "status": status,
+        **outputs.fields(result, state.output_node or ""),
+        "error": _run_error(state),
+        "started_at": timestamp(state.started_at),
+        "duration_ms": run_duration(state, status, now),
+        "nodes": {node.id: _node(node, status, now, outputs) for node in state.nodes.values()},
+        "waiting": waiting(state, outputs.text),
+    }
+    text = None if result is None else outputs.text(result)
+    return RunResult(run_id, data["workflow"], status, state, text, data)
+
+
+def run_duration(state: RunState, status: str, now: int) -> int | None:
+    """Milliseconds from the start to the end, to now if it runs, else to the last thing that happened."""
+    if state.started_at is None:
+        return None
+    end = state.ended_at or (now if status == "running" else state.last_at)
+    return max(0, end - state.started_at)
+
+
+def node_duration(node: NodeState, status: str, now: int, last_at: int) -> int | None:
+    """The same for a node; None if it never started."""
+    if node.started_at is None:
+        return None
+    return max(0, (node.ended_at or (now if status == "running" else last_at)) - node.started_at)
+
+
+def _run_error(state: RunState) -> dict[str, Any] | None:
+    if state.error is not None:
+        return _error(state.error)
+    if state.status == "cancelled":
+        return {"code": "cancelled", "message": state.reason or "cancelled", "hint": ""}
+    return None
+
+
+def _error(error: Failure | None) -> dict[str, Any] | None:
+    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _node(node: NodeState, status: str, now: int, outputs: _Outputs) -> dict[str, Any]:
+    output = node.output if node.status == "completed" else None
+    return {
+        "status": node.status,
+        **outputs.fields(output, node.id),
+        "error": _error(node.error) if node.status in ("failed", "waiting") else None,
+        "reason": node.reason,
+        "attempts": node.attempts,
+        "iterations": node.iterations if node.kind == "loop" else None,
+        "duration_ms": node_duration(node, status, now, node.ended_at or now),
+    }
+
+
+def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
+    """What the run waits for people or the host to answer, in file order."""
+    found: list[dict[str, Any]] = []
+    for node in state.nodes.values():
+        if node.gate is not None:
+            item = {"node": node.id, "kind": node.gate.gate, "message": node.gate.message}
+            if node.gate.decisions:
+                item["decisions"] = list(node.gate.decisions)
+            found.append(item)
+        elif node.prompt is not None:
+            found.append({"node": node.id, "kind": "prompt", "prompt": text(node.prompt.prompt)})
+    return found
+
+
+class _Outputs:
+    """Texts of a run, and files for those that are too long to print."""
+
+    def __init__(self, run_id: str, store: WorkflowStore, files: Path | None) -> None:
+        self._run_id = run_id
+        self._store = store
+        self._files = files
+
+    def text(self, content: Content) -> str:
+        if content.text is not None:
+            return content.text
+        with self._store.open_blob(content.sha256) as stream:
+            return stream.read().decode("utf-8", "replace")
+
+    def fields(self, content: Content | None, name: str) -> dict[str, Any]:
+        if content is None or content.text is not None:
+            return {"output": content.text if content else None}
+        return {"output": None, "output_file": str(self._file(content, name)), "output_bytes": content.size}
+
+    def _file(self, content: Content, name: str) -> Path:
+        if self._files is None:
+            import tempfile
+
+            self._files = Path(tempfile.mkdtemp(prefix=f"ion-{self._run_id}-"))
+        place = self._files / f"{name}.{content.sha256[:12]}.output"
+        if not place.exists():
+            import shutil
+
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = place.with_suffix(".part")
+            with self._store.open_blob(content.sha256) as source, temporary.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            temporary.replace(place)
+        return place

@@ -1,0 +1,207 @@
+"""Running: a workflow from its beginning, a run from where it is.
+
+The async functions are the real ones; the `_sync` ones run them on a loop of their own. Cancelling the task of one (as
+Ctrl-C does for the command) ends every process of the run and leaves it resumable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ion.api.agents import IN_PROCESS, AgentLike, agent_name, chooser
+from ion.api.inputs import check_inputs
+from ion.api.reading import describe
+from ion.api.result import RunResult
+from ion.api.who import who
+from ion.api.workflows import load
+from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.core.state import RunState
+from ion.engine import runs
+from ion.engine.observe import Observer
+from ion.errors import NotFoundError, RefusedError
+from ion.language.workflow import Workflow
+from ion.nodes.registry import RUNNERS, missing_runtime
+from ion.stores.base import WorkflowStore
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms)."""
+
+    observers: Iterable[Observer] = ()
+    max_concurrency: int | None = None
+    grace_ms: int = 5000
+    via: str = "library"
+
+
+@dataclass
+class StartedRun:
+    """A run that this process owns and has not driven yet."""
+
+    run_id: str
+    _workspace: Workspace
+    _drive: Any
+    _begin: list[Any] = field(default_factory=list)
+
+    async def drive(self) -> RunResult:
+        """Drive it until it ends or waits for people."""
+        await self._drive.run(self._begin)
+        return describe(self._workspace, self.run_id)
+
+
+async def execute_workflow(
+    workflow: Workflow | str | Path,
+    *,
+    arguments: str = "",
+    inputs: dict[str, Any] | None = None,
+    context: str = "",
+    agent: AgentLike = None,
+    store: WorkflowStore | str | None = None,
+    project: Path | str | None = None,
+    cwd: Path | str | None = None,
+    run_id: str | None = None,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """Run a workflow until it ends or waits for people.
+
+    `workflow` is a loaded one, a name, or a path. `agent` is an `Agent`, a sync or async function that takes a
+    `PromptRequest` and gives a `PromptResult` or a text, a configured name, a command line, or None: the settings'
+    agent, and without one prompts wait at the host. `store` is a store or its URL.
+
+    Raises `InvalidWorkflowError`, `UsageError` (inputs), `MissingRuntimeError`, `RefusedError` (the id is taken),
+    `StoreError`. A node that fails is no exception: it is in the result.
+    """
+    workspace = open_workspace(project, store)
+    try:
+        started = start_run(
+            workspace,
+            workflow,
+            arguments=arguments,
+            inputs=inputs or {},
+            context=context,
+            agent=agent,
+            cwd=cwd,
+            run_id=run_id,
+            options=options or RunOptions(),
+        )
+        return await started.drive()
+    finally:
+        workspace.close()
+
+
+def start_run(
+    workspace: Workspace,
+    workflow: Workflow | str | Path,
+    *,
+    arguments: str = "",
+    inputs: dict[str, Any] | None = None,
+    context: str = "",
+    agent: AgentLike = None,
+    cwd: Path | str | None = None,
+    run_id: str | None = None,
+    options: RunOptions | None = None,
+) -> StartedRun:
+    """Create a run, owned by this process. The parameters are those of `execute_workflow`."""
+    options = options or RunOptions()
+    loaded = workflow if isinstance(workflow, Workflow) else load(workspace, workflow)
+    values = check_inputs(loaded, inputs or {})
+    folder = _working_directory(workspace, cwd)
+    missing_runtime(loaded, os.environ)
+    name = agent_name(agent, workspace.settings)
+    request = runs.Request(
+        loaded,
+        check_run_id(run_id) if run_id is not None else new_run_id(),
+        values,
+        arguments,
+        context,
+        name,
+        folder,
+        who(options.via),
+    )
+    drive = runs.start(_setting(workspace, agent, name, options), request)
+    return StartedRun(request.run_id, workspace, drive)
+
+
+async def resume_workflow(
+    run: str | None = None,
+    *,
+    agent: AgentLike = None,
+    store: WorkflowStore | str | None = None,
+    project: Path | str | None = None,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """Go on with a failed, interrupted or answered run; a paused one without an answer is given back as it is.
+
+    `agent` overrides the run's own and answers parked prompts. Raises `RefusedError`: the run has completed or was
+    cancelled, a live process owns it, or its frozen files were changed.
+    """
+    workspace = open_workspace(project, store)
+    try:
+        taken = take_up_run(workspace, workspace.find_run(run).run_id, agent=agent, options=options)
+        if taken is None:
+            return describe(workspace, workspace.find_run(run).run_id)
+        return await taken.drive()
+    finally:
+        workspace.close()
+
+
+def take_up_run(
+    workspace: Workspace, run_id: str, *, agent: AgentLike = None, options: RunOptions | None = None
+) -> StartedRun | None:
+    """Become the owner of a run that can be gone on with; None if it waits for people and nothing came."""
+    options = options or RunOptions()
+    state = runs.read_state(workspace.store, run_id)
+    name = None if agent is None else agent_name(agent, workspace.settings)
+    _check_agent(state, agent)
+    setting = _setting(workspace, agent, name or state.agent, options)
+    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via))
+    if taken is None:
+        return None
+    drive, begin = taken
+    return StartedRun(run_id, workspace, drive, begin)
+
+
+def _check_agent(state: RunState, agent: AgentLike) -> None:
+    if agent is None and state.agent is not None and state.agent.startswith(IN_PROCESS):
+        raise RefusedError(
+            f"the run's agent, {state.agent}, is a function of the program that began it",
+            code="agent",
+            hint="go on from that program, or give another agent",
+        )
+
+
+def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: RunOptions) -> runs.Setting:
+    settings = workspace.settings
+    return runs.Setting(
+        workspace.store,
+        workspace.project,
+        workspace.data,
+        chooser(agent, name, settings),
+        RUNNERS,
+        options.observers,
+        {**os.environ, **settings.env},
+        options.max_concurrency or settings.max_concurrency,
+        options.grace_ms,
+    )
+
+
+def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
+    folder = Path(cwd).absolute() if cwd is not None else workspace.project
+    if not folder.is_dir():
+        raise NotFoundError(f"the working directory {folder} is no folder")
+    return folder
+
+
+def execute_workflow_sync(workflow: Workflow | str | Path, **values: Any) -> RunResult:
+    """`execute_workflow` for a program without an event loop; the parameters are the same."""
+    return asyncio.run(execute_workflow(workflow, **values))
+
+
+def resume_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
+    """`resume_workflow` for a program without an event loop; the parameters are the same."""
+    return asyncio.run(resume_workflow(run, **values))

@@ -1,0 +1,92 @@
+"""The settings files: `.ion/config.yaml` of the project over `ion/config.yaml` of the user.
+
+Nothing is loaded where no file is. Every problem of a file is reported at once, with its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ion.errors import InvalidWorkflowError
+
+if TYPE_CHECKING:
+    from ion.language.problems import Report
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the files say. `agents` maps a name to its settings (`command`, `max_parallel`)."""
+
+    agent: str | None = None
+    agents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    store: str | None = None
+    max_concurrency: int | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+def read_settings(project_file: Path, user_file: Path) -> Settings:
+    """The settings, the project's over the user's. Raises `InvalidWorkflowError` (code `invalid-settings`)."""
+    user, project = _read(user_file), _read(project_file)
+    merged = {**user, **project}
+    for name in ("agents", "env"):
+        if name in user and name in project:
+            merged[name] = {**user[name], **project[name]}
+    if "secrets" in merged:
+        merged["secrets"] = tuple(dict.fromkeys((*user.get("secrets", ()), *project.get("secrets", ()))))
+    return Settings(**merged)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    from ion.language.problems import Report
+    from ion.language.source import decode
+    from ion.language.yaml import read_yaml
+
+    text, undecodable = decode(file.read_bytes(), str(file))
+    report = Report(read_yaml(text, str(file)), str(file))
+    if undecodable is not None:
+        report.add(undecodable)
+    values = report.document.value
+    if not report.errors and values is not None:
+        _check(values, report)
+    if report.errors:
+        raise InvalidWorkflowError(f"the settings in {file} cannot be used", report.result())
+    return dict(values or {})
+
+
+def _check(values: Any, report: Report) -> None:
+    if not isinstance(values, dict):
+        report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_SHAPES)}")
+        return
+    for key, value in values.items():
+        wanted = _SHAPES.get(key)
+        if wanted is None:
+            hint = report.suggest(key, _SHAPES) or f"one of: {', '.join(_SHAPES)}"
+            report.error("unknown-field", f"'{key}' is no setting", (key,), hint=hint, key=True)
+        elif not wanted[0](value):
+            report.error("bad-value", f"'{key}' must be {wanted[1]}", (key,))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_agents(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(agent, dict) and _is_text(agent.get("command", "x")) for agent in value.values()
+    )
+
+
+_SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "agent": (_is_text, "a name or a command line"),
+    "agents": (_is_agents, "a mapping from a name to its settings, such as {command: …}"),
+    "store": (_is_text, "a store URL, such as sqlite:.ion/ion.db"),
+    "max_concurrency": (lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0, "a number above 0"),
+    "env": (lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()), "a mapping of texts"),
+    "secrets": (lambda v: isinstance(v, list) and all(_is_text(x) for x in v), "a list of names"),
+}

@@ -1,0 +1,137 @@
+"""Where a command or a program stands: the project, its settings, its store, its agents.
+
+Settings come from `<project>/.ion/config.yaml` and the user's `ion/config.yaml`; what the caller says wins over the
+environment, that over the project, that over the user (cli.md).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ion.api.settings import Settings, read_settings
+from ion.errors import NotFoundError, UsageError
+from ion.language.discovery import find_project
+from ion.stores import create_store
+from ion.stores.base import WorkflowRun, WorkflowStore
+
+DEFAULT_STORE = "sqlite:.ion/ion.db"
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+_GITIGNORE = """\
+# Run data stays out of git, workflows stay in.
+*
+!.gitignore
+!config.yaml
+!workflows/
+!workflows/**
+!commands/
+!commands/**
+!scripts/
+!scripts/**
+"""
+
+
+def user_config_folder() -> Path:
+    """`$XDG_CONFIG_HOME`, else `~/.config`."""
+    configured = os.environ.get("XDG_CONFIG_HOME")
+    return Path(configured) if configured else Path.home() / ".config"
+
+
+@dataclass
+class Workspace:
+    """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default."""
+
+    project: Path
+    store_url: str | None = None
+    given_store: WorkflowStore | None = None
+    user_config: Path = field(default_factory=user_config_folder)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the project over those of the user. Raises `InvalidWorkflowError` with their problems."""
+        return read_settings(self.project / ".ion" / "config.yaml", self.user_config / "ion" / "config.yaml")
+
+    @cached_property
+    def store(self) -> WorkflowStore:
+        """The store, opened at the first look."""
+        if self.given_store is not None:
+            return self.given_store
+        url = self.store_url or os.environ.get("ION_STORE") or self.settings.store or DEFAULT_STORE
+        if url.startswith(("sqlite:.ion/", "file:.ion/")):
+            self.make_data_folder()
+        return create_store(url, project=self.project)
+
+    @cached_property
+    def data(self) -> Path:
+        """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory."""
+        if self.store.url.startswith("memory:"):
+            folder = tempfile.TemporaryDirectory(prefix="ion-")
+            self._temporary = folder
+            weakref.finalize(self.store, folder.cleanup)
+            return Path(folder.name)
+        return self.make_data_folder()
+
+    def make_data_folder(self) -> Path:
+        """`.ion` in the project, with a `.gitignore` that keeps run data out of git and the workflows in."""
+        folder = self.project / ".ion"
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text(_GITIGNORE)
+        return folder
+
+    def find_run(self, name: str | None) -> WorkflowRun:
+        """The run with this id or unique prefix of one; `last` or None is the project's newest.
+
+        Raises `NotFoundError`, and `UsageError` if the prefix fits several.
+        """
+        if name is None or name == "last":
+            newest = self.store.list_workflow_runs(project=str(self.project), limit=1)
+            if not newest:
+                raise NotFoundError("this project has no runs", hint="ion run WORKFLOW starts one")
+            return newest[0]
+        found = self.store.list_workflow_runs(prefix=name, limit=20) if _RUN_ID.fullmatch(name) else []
+        exact = [run for run in found if run.run_id == name]
+        if exact or len(found) == 1:
+            return (exact or found)[0]
+        if not found:
+            raise NotFoundError(f"no run has the id {name!r}", hint="ion runs lists them")
+        raise UsageError(f"{len(found)} runs begin with {name!r}: {', '.join(run.run_id for run in found[:5])}")
+
+    def close(self) -> None:
+        """Let go of the store, if it was opened here."""
+        if self.given_store is None and "store" in self.__dict__:
+            self.store.close()
+
+
+def open_workspace(
+    project: Path | str | None = None, store: WorkflowStore | str | None = None, **values: Any
+) -> Workspace:
+    """The workspace of `project` (None: the nearest parent with `.ion`, `.archon` or `.git`, else the working
+    directory). `store` is an open store or a URL."""
+    root = Path(project).absolute() if project is not None else find_project(Path.cwd())
+    if not root.is_dir():
+        raise NotFoundError(f"the project {root} is no folder")
+    if store is None or isinstance(store, str):
+        return Workspace(root, store, **values)
+    return Workspace(root, given_store=store, **values)
+
+
+def check_run_id(run_id: str) -> str:
+    """The id itself. Raises `UsageError` if it is none: it names a folder, so its characters are few."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"{run_id!r} is no run id", hint="up to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+    return run_id
+
+
+def new_run_id() -> str:
+    """Ten characters of lower Crockford base32: 50 random bits, short to type by a prefix."""
+    import secrets
+
+    return "".join(secrets.choice("0123456789abcdefghjkmnpqrstvwxyz") for _ in range(10))

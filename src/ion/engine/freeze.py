@@ -1,0 +1,70 @@
+"""What a run freezes at its start, and how it is thawed: the workflow with its commands, and the scripts' files.
+
+The frozen source is one JSON text in the store; its sha256 stands in the first event. Script files are blobs; they are
+laid out in the run's own folder when a process begins to drive the run, and refused if they are not what was frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
+from ion.language.workflow import Workflow
+from ion.stores.base import WorkflowStore
+
+
+def digest_of(source: str) -> str:
+    """The sha256 (hex) of a frozen source."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def freeze(workflow: Workflow, store: WorkflowStore) -> str:
+    """The frozen source of a workflow; its script files are in the store as blobs afterwards.
+
+    Raises `InvalidWorkflowError` if a script changed since the workflow was loaded.
+    """
+    for name, script in workflow.scripts.items():
+        folder = Path(script.path).parent
+        for relative, sha256 in script.files.items():
+            if store.put_blob(folder / relative).sha256 != sha256:
+                raise InvalidWorkflowError(
+                    f"the script '{name}' ({relative}) changed while the run was starting", hint="start it again"
+                )
+    return json.dumps(workflow.to_json(), ensure_ascii=False, separators=(",", ":"))
+
+
+def thaw(source: str, digest: str) -> Workflow:
+    """The workflow as it was frozen. Raises `RefusedError` (code `changed`) if the source is not what was frozen."""
+    if digest_of(source) != digest:
+        raise RefusedError("the run's frozen workflow was changed", code="changed", hint="ion run starts a new run")
+    try:
+        return Workflow.from_json(json.loads(source))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedStoreError(f"the run's frozen workflow cannot be read: {error}") from error
+
+
+def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:
+    """Put the frozen script files under `folder`, as `<script>/<relative path>`.
+
+    Raises `RefusedError` (code `changed`) if a file is there already and is not what was frozen.
+    """
+    for name, script in workflow.scripts.items():
+        for relative, sha256 in script.files.items():
+            place = folder / name / relative
+            if place.exists():
+                if hashlib.sha256(place.read_bytes()).hexdigest() != sha256:
+                    raise RefusedError(
+                        f"the run's frozen script {place} was changed",
+                        code="changed",
+                        hint="remove the file to have it laid out again, or start a new run",
+                    )
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with store.open_blob(sha256) as stream:
+                data = stream.read()
+            temporary = place.with_name(f"{place.name}.{os.getpid()}.part")
+            temporary.write_bytes(data)
+            temporary.replace(place)

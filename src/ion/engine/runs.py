@@ -1,0 +1,188 @@
+"""Beginning a run and going on with one: the source frozen or thawed, the lease taken, the context of the turns made.
+
+`start` and `take_up` differ only in the log that they begin with; both end in the same `Drive`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ion
+from ion.agents.base import Agent
+from ion.core import events as e
+from ion.core.resume import going_on, resume_events
+from ion.core.state import RunState, fold
+from ion.engine import freeze, git
+from ion.engine.folders import folders_of
+from ion.engine.local import Drive, Runner, ValuesOf, now_ms
+from ion.engine.observe import Observer, Observers
+from ion.errors import DamagedStoreError
+from ion.language.workflow import Node, Workflow
+from ion.nodes.base import DEFAULT_GRACE_MS, Context
+from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
+from ion.stores.lease import this_process
+
+AgentFor = Callable[[Node], Agent | None]
+SLOTS_PER_PROCESSOR = 4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in)."""
+
+    store: WorkflowStore
+    project: Path
+    data: Path
+    agent_for: AgentFor
+    runners: Mapping[str, Runner]
+    observers: Iterable[Observer] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    max_concurrency: int | None = None
+    grace_ms: int = DEFAULT_GRACE_MS
+    lease_ms: int = DEFAULT_LEASE_MS
+    values_of: ValuesOf | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a new run is asked to do. `inputs` are checked and have their defaults."""
+
+    workflow: Workflow
+    run_id: str
+    inputs: dict[str, Any] = field(default_factory=dict)
+    arguments: str = ""
+    context: str = ""
+    agent: str | None = None
+    cwd: Path = field(default_factory=Path.cwd)
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+def start(setting: Setting, request: Request) -> Drive:
+    """Create the run in the store, owned by this process; driving it is the caller's next step.
+
+    Raises `RefusedError` (code `run-exists`) if the id is taken.
+    """
+    workflow = request.workflow
+    source = freeze.freeze(workflow, setting.store)
+    event = e.WorkflowStarted(
+        now_ms(),
+        workflow.name,
+        freeze.digest_of(source),
+        tuple((node.id, node.kind) for node in workflow.nodes),
+        workflow.file,
+        request.inputs,
+        request.arguments,
+        request.context,
+        request.agent,
+        str(request.cwd),
+        setting.max_concurrency,
+        ion.__version__,
+        git.head(request.cwd),
+        request.by,
+    )
+    lease = setting.store.create_workflow_run(
+        request.run_id,
+        project=str(setting.project),
+        source=source,
+        event=event,
+        owner=this_process(),
+        lease_ms=setting.lease_ms,
+    )
+    return _drive(setting, workflow, event, lease)
+
+
+def read_state(store: WorkflowStore, run_id: str) -> RunState:
+    """The state of a run, from its log."""
+    return fold(item.event for item in store.get_workflow_events(run_id))
+
+
+def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
+    """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+    if state.started is None:
+        raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
+    return freeze.thaw(store.get_source(run_id), state.started.digest)
+
+
+def take_up(
+    setting: Setting, run_id: str, *, agent: str | None, by: dict[str, Any]
+) -> tuple[Drive, list[e.Event]] | None:
+    """Become the owner of a run and give what its next stretch begins with; None if it waits for people and nothing
+    came.
+
+    Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
+    """
+    state = read_state(setting.store, run_id)
+    if going_on(state, agent=agent) is None:
+        return None
+    workflow = read_workflow(setting.store, run_id, state)
+    lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
+    try:
+        state = read_state(setting.store, run_id)
+        cause = going_on(state, agent=agent)
+        if cause is None or state.started is None:
+            setting.store.release_lease(lease)
+            return None
+        begin = resume_events(workflow, state, cause=cause, at=now_ms(), by=by, agent=agent)
+        return _drive(setting, workflow, state.started, lease), begin
+    except BaseException:
+        setting.store.release_lease(lease)
+        raise
+
+
+def _drive(setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lease: Lease) -> Drive:
+    folders = folders_of(setting.data, lease.run_id, setting.project)
+    observers = Observers(setting.observers)
+    for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
+        folder.mkdir(parents=True, exist_ok=True)
+    freeze.lay_out(workflow, setting.store, folders.source)
+    cwd = Path(started.cwd)
+    context = Context(
+        run_id=lease.run_id,
+        workflow=workflow,
+        folders=folders,
+        project=setting.project,
+        cwd=cwd,
+        nodes={},
+        inputs=started.inputs,
+        arguments=started.arguments,
+        external_context=started.context,
+        agent_for=setting.agent_for,
+        keep=functools.partial(_keep, setting.store),
+        open=functools.partial(_open, setting.store),
+        progress=functools.partial(observers.progress, lease.run_id),
+        base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
+        environ=dict(setting.environ),
+        grace_ms=setting.grace_ms,
+    )
+    slots = setting.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
+    return Drive(
+        setting.store,
+        lease,
+        context,
+        dict(setting.runners),
+        observers,
+        slots,
+        setting.lease_ms,
+        values_of=setting.values_of,
+    )
+
+
+def _open(store: WorkflowStore, content: e.Content) -> BinaryIO:
+    if content.text is not None:
+        return io.BytesIO(content.text.encode("utf-8", "surrogatepass"))
+    return store.open_blob(content.sha256)
+
+
+def _keep(store: WorkflowStore, item: str | Path) -> e.Content:
+    if isinstance(item, Path):
+        return store.put_blob(item)
+    content = e.Content.inline(item)
+    if content.size <= e.INLINE_LIMIT_BYTES:
+        return content
+    return store.put_blob(item.encode("utf-8", "surrogatepass"))
