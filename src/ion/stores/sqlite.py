@@ -20,7 +20,7 @@ from ion.errors import StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_free, require_lease, wall_clock
-from ion.stores.sqlite_file import is_deadly, open_database, store_error
+from ion.stores.sqlite_file import DATABASE_ERRORS, is_deadly, open_database, store_error
 
 # The columns of `WorkflowRun`, in its order.
 _SELECT = """
@@ -107,14 +107,12 @@ class SqliteStore:
     def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
         with self._transaction("BEGIN") as connection:
             last = self._get(connection, run_id).last_seq
-            if limit is not None:
-                last = min(last, after + limit)
             rows = connection.execute(
-                "SELECT seq, event, checksum FROM events WHERE run_id = ? AND seq > ? AND seq <= ? ORDER BY seq",
-                (run_id, after, last),
+                "SELECT seq, event, checksum FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (run_id, after, -1 if limit is None else limit),
             ).fetchall()
         records = [encoding.decode_event(run_id, *row) for row in rows]
-        encoding.require_whole(run_id, records, after, last)
+        encoding.require_whole(run_id, records, after, last if limit is None else min(last, after + limit))
         return records
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
@@ -172,7 +170,7 @@ class SqliteStore:
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 failure = store_error(error, self._path)
                 if is_deadly(error) or not _rolled_back(connection):
                     self._unusable = failure

@@ -17,6 +17,8 @@ from ion.errors import DamagedStoreError, StoreError
 from ion.stores.blobs import make_folder, storage_errors, sync_folder
 
 BUSY_TIMEOUT_MS = 30_000
+# The second: of a damaged schema SQLite says so in words that are no UTF-8.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _APPLICATION_ID = 0x496F6E31
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _MIGRATIONS = Path(__file__).parent / "sql" / "sqlite"
@@ -43,7 +45,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
         _prepare(connection, path)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if connection is not None:
             connection.close()
         raise store_error(error, path) from error
@@ -54,7 +56,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+def store_error(error: Exception, path: Path) -> StoreError:
     """The error for a person: what happened to the file, and what to do."""
     match _primary_code(error):
         case sqlite3.SQLITE_NOTADB:
@@ -87,18 +89,18 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
                 f"the disk failed under the store {path}: {error}",
                 hint="check the disk and start again; what was written before stays",
             )
-        case None if "decode to UTF-8" in str(error):
+        case None if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
             return DamagedStoreError(f"the store {path} is damaged: {error}", hint="restore it from a backup")
         case _:
             return StoreError(f"the store {path} failed: {error}")
 
 
-def is_deadly(error: sqlite3.Error) -> bool:
+def is_deadly(error: Exception) -> bool:
     """Whether the connection must not be used after this error."""
     return _primary_code(error) in _DEADLY
 
 
-def _primary_code(error: sqlite3.Error) -> int | None:
+def _primary_code(error: Exception) -> int | None:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
