@@ -6,7 +6,7 @@ It is the core's own judge: everything that the local engine does with clocks an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ion.core import events as e
 from ion.core.decide import Start
@@ -15,6 +15,7 @@ from ion.core.plan import Plan, Record, Stop, Wait, next_steps
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import settle
 from ion.core.state import NodeState, RunState, fold
+from ion.core.values import condition_values
 from ion.language.workflow import Node, Workflow
 
 Answers = Callable[[NodeState, str], Outcome]
@@ -126,6 +127,9 @@ class Simulation:
         return True
 
     def _settle(self, node: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Completed):
+            values = condition_values(self.workflow, node, outcome.output, lambda output: output.text or "")
+            outcome = replace(outcome, values=values)
         for event in settle(self.workflow, self.plan.state, node, outcome, self.clock, 0.0):
             self._take(event)
 

@@ -350,7 +350,7 @@ def from_json(data: dict[str, Any]) -> Event:
     """
     values = dict(data)
     name = values.pop("type", None)
-    cls = EVENT_TYPES.get(name)
+    cls = EVENT_TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise DamagedStoreError(
             f"the log holds an event of the unknown type {name!r}", hint="it may come from a newer Ion; use that one"

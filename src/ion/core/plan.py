@@ -207,21 +207,26 @@ class Plan:
         while self._timers and self._timers[0][0] <= at:
             _, index = heapq.heappop(self._timers)
             start = self._starts.get(self.workflow.nodes[index].id)
-            if start is not None and start.not_before is not None:
+            if start is not None and start.not_before is not None and start.not_before <= at:
                 start = replace(start, not_before=None)
                 self._starts[start.node] = start
                 self._queue(start.node, start)
         room = self.max_concurrency - len(self._slots)
-        return [*self._first(self._free, len(self._free)), *self._first(self._ready, room)]
+        return [*self._first(self._free, len(self._free), slots=False), *self._first(self._ready, room, slots=True)]
 
-    def _first(self, heap: list[int], count: int) -> list[Start]:
-        """The first `count` nodes of a queue that are still to start; they stay queued until they have started."""
+    def _first(self, heap: list[int], count: int, *, slots: bool) -> list[Start]:
+        """The first `count` nodes of a queue that are still to start; they stay queued until they have started.
+
+        A queue also holds what was left in it: nodes that started since, or whose next turn stands in the other one.
+        """
         found: list[Start] = []
         kept: list[int] = []
         while heap and len(found) < count:
             index = heapq.heappop(heap)
             start = self._starts.get(self.workflow.nodes[index].id)
-            if start is not None and start.not_before is None and (not kept or kept[-1] != index):
+            if start is None or start.not_before is not None or (start.turn in SLOT_TURNS) != slots:
+                continue
+            if not kept or kept[-1] != index:
                 found.append(start)
                 kept.append(index)
         for index in kept:
