@@ -1,3 +1,82 @@
-"""Ion: a portable workflow engine for agent and shell work."""
+"""Ion: a portable workflow engine for agent and shell work.
+
+This is the face for programs. Names are loaded when they are first used, so that `import ion` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ion import errors as errors
+    from ion.agents.base import Agent as Agent
+    from ion.agents.base import AgentError as AgentError
+    from ion.agents.base import PromptRequest as PromptRequest
+    from ion.agents.base import PromptResult as PromptResult
+    from ion.api.result import RunResult as RunResult
+    from ion.api.runs import RunOptions as RunOptions
+    from ion.api.runs import execute_workflow as execute_workflow
+    from ion.api.runs import execute_workflow_sync as execute_workflow_sync
+    from ion.api.runs import resume_workflow as resume_workflow
+    from ion.api.runs import resume_workflow_sync as resume_workflow_sync
+    from ion.api.verbs import approve as approve
+    from ion.api.verbs import cancel as cancel
+    from ion.api.verbs import create_store as create_store
+    from ion.api.verbs import discover_workflows as discover_workflows
+    from ion.api.verbs import get_events as get_events
+    from ion.api.verbs import get_logs as get_logs
+    from ion.api.verbs import get_run as get_run
+    from ion.api.verbs import list_runs as list_runs
+    from ion.api.verbs import next_prompts as next_prompts
+    from ion.api.verbs import parse_workflow as parse_workflow
+    from ion.api.verbs import reject as reject
+    from ion.api.verbs import respond as respond
+    from ion.api.verbs import submit as submit
+    from ion.api.verbs import validate as validate
+    from ion.core import events as events
+    from ion.engine.observe import Observer as Observer
+    from ion.language.workflow import Workflow as Workflow
+
+_HOMES = {
+    "errors": "ion.errors",
+    "events": "ion.core.events",
+    "Agent": "ion.agents.base",
+    "AgentError": "ion.agents.base",
+    "PromptRequest": "ion.agents.base",
+    "PromptResult": "ion.agents.base",
+    "RunResult": "ion.api.result",
+    "RunOptions": "ion.api.runs",
+    "execute_workflow": "ion.api.runs",
+    "execute_workflow_sync": "ion.api.runs",
+    "resume_workflow": "ion.api.runs",
+    "resume_workflow_sync": "ion.api.runs",
+    "approve": "ion.api.verbs",
+    "cancel": "ion.api.verbs",
+    "create_store": "ion.api.verbs",
+    "discover_workflows": "ion.api.verbs",
+    "get_events": "ion.api.verbs",
+    "get_logs": "ion.api.verbs",
+    "get_run": "ion.api.verbs",
+    "list_runs": "ion.api.verbs",
+    "next_prompts": "ion.api.verbs",
+    "parse_workflow": "ion.api.verbs",
+    "reject": "ion.api.verbs",
+    "respond": "ion.api.verbs",
+    "submit": "ion.api.verbs",
+    "validate": "ion.api.verbs",
+    "Observer": "ion.engine.observe",
+    "Workflow": "ion.language.workflow",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 the names are plain strings
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ion' has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(home)
+    return module if home in (f"ion.{name}", f"ion.core.{name}") else getattr(module, name)

@@ -107,12 +107,12 @@ def submit(
 def _check_format(node: str, output_format: dict[str, Any] | None, text: str) -> None:
     if output_format is None:
         return
-    from ion.nodes.reply import validate_reply
+    from ion.nodes.replies import Reply, validate_reply
 
     reply = validate_reply(output_format, text)
-    if reply.errors:
+    if not isinstance(reply, Reply):
         raise OutputFormatError(
-            f"the answer does not fit the output_format of '{node}': {'; '.join(reply.errors)}",
+            f"the answer does not fit the output_format of '{node}': {'; '.join(reply)}",
             hint="nothing was recorded; answer again",
         )
 

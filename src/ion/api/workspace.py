@@ -17,7 +17,7 @@ from typing import Any
 
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
-from ion.language.discovery import find_project
+from ion.language.resources import find_project, user_config_folder
 from ion.stores import create_store
 from ion.stores.base import WorkflowRun, WorkflowStore
 
@@ -35,12 +35,6 @@ _GITIGNORE = """\
 !scripts/
 !scripts/**
 """
-
-
-def user_config_folder() -> Path:
-    """`$XDG_CONFIG_HOME`, else `~/.config`."""
-    configured = os.environ.get("XDG_CONFIG_HOME")
-    return Path(configured) if configured else Path.home() / ".config"
 
 
 @dataclass

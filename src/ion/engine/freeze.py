@@ -27,7 +27,7 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
     Raises `InvalidWorkflowError` if a script changed since the workflow was loaded.
     """
     for name, script in workflow.scripts.items():
-        folder = Path(script.path).parent
+        folder = Path(script.path).parents[len(Path(script.entry).parts) - 1]
         for relative, sha256 in script.files.items():
             if store.put_blob(folder / relative).sha256 != sha256:
                 raise InvalidWorkflowError(

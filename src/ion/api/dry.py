@@ -1,0 +1,91 @@
+"""A dry run: the plan of a workflow carried out with stand-ins, in memory. Gates approve; nothing is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from ion.api.inputs import check_inputs
+from ion.api.reading import describe
+from ion.api.result import RunResult
+from ion.api.who import who
+from ion.api.workspace import Workspace
+from ion.core import events as e
+from ion.core import requests
+from ion.core.state import NodeState
+from ion.engine import runs
+from ion.engine.dry import lenient_values, stand_ins
+from ion.engine.local import now_ms
+from ion.engine.observe import Observer
+from ion.errors import UsageError
+from ion.language.workflow import Workflow
+from ion.stores.memory import MemoryStore
+
+RUN_ID = "dry-run"
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The end of the plan, and notes on values that stand-ins could not give."""
+
+    result: RunResult
+    notes: tuple[str, ...]
+
+
+def dry_run(
+    workspace: Workspace,
+    workflow: Workflow,
+    *,
+    arguments: str = "",
+    inputs: dict[str, Any] | None = None,
+    stubs: dict[str, str] | None = None,
+    observers: tuple[Observer, ...] = (),
+) -> DryRun:
+    """Go through the whole plan. `stubs` maps a node to its output, a gate with decisions to its decision.
+
+    Raises `UsageError` for a stub of a node that is not there, and for inputs that do not fit.
+    """
+    stubs = stubs or {}
+    unknown = [node for node in stubs if node not in workflow.by_id]
+    if unknown:
+        raise UsageError(f"no such node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
+    values = check_inputs(workflow, inputs or {})
+    memory = Workspace(workspace.project, given_store=MemoryStore())
+    notes: dict[str, None] = {}
+    setting = runs.Setting(
+        memory.store,
+        workspace.project,
+        memory.data,
+        lambda _node: None,
+        stand_ins(stubs),
+        observers,
+        max_concurrency=1,
+        values_of=lenient_values(workflow, lambda note: notes.update({note: None})),
+    )
+    request = runs.Request(workflow, RUN_ID, values, arguments, cwd=workspace.project, by=who("dry-run"))
+    asyncio.run(_drive(setting, request, stubs))
+    return DryRun(describe(memory, RUN_ID), tuple(notes))
+
+
+async def _drive(setting: runs.Setting, request: runs.Request, stubs: dict[str, str]) -> None:
+    state = await runs.start(setting, request).run()
+    while state.status == "paused":
+        for gate in requests.open_gates(state):
+            setting.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
+        taken = runs.take_up(setting, RUN_ID, agent=None, by=request.by)
+        if taken is None:
+            return
+        drive, begin = taken
+        state = await drive.run(begin)
+
+
+def _approval(node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
+    if node.gate is None:
+        raise ValueError(f"{node.id} has no open gate")
+    decisions = node.gate.decisions
+    decision = stubs.get(node.id, "approve" if "approve" in decisions else decisions[0]) if decisions else "approved"
+    if decisions and decision not in decisions:
+        raise UsageError(f"'{decision}' is no decision of '{node.id}'", hint=f"one of: {', '.join(decisions)}")
+    comment = "" if decisions else stubs.get(node.id, "")
+    return e.ApprovalResolved(now_ms(), node.id, node.gate.request, decision, comment, who("dry-run"))

@@ -1,0 +1,103 @@
+"""Workflow files: finding, loading, checking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ion.api.workspace import Workspace
+from ion.errors import InvalidWorkflowError, NotFoundError, Problem
+from ion.language import discovery
+from ion.language.discovery import Discovered
+from ion.language.load import all_problems, parse_workflow
+from ion.language.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All problems, in the order of the files, and how many files were looked at."""
+
+    problems: list[Problem]
+    files: int
+
+
+def load(workspace: Workspace, workflow: str | Path) -> Workflow:
+    """The workflow of this name or path (relative to the working directory).
+
+    Raises `NotFoundError`, and `InvalidWorkflowError` with all its problems.
+    """
+    found = find(workspace, workflow).loaded.workflow
+    if found is None:
+        raise InvalidWorkflowError(f"'{workflow}' does not load")
+    return found
+
+
+def find(workspace: Workspace, workflow: str | Path) -> Discovered:
+    """The file of the workflow of this name or path. Raises as `load` does."""
+    name = str(workflow)
+    if isinstance(workflow, Path) and not discovery.is_path(name):
+        name = f"./{name}"
+    return discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)
+
+
+def load_for_dry_run(workspace: Workspace, workflow: str | Path) -> tuple[Workflow, tuple[Problem, ...]]:
+    """The workflow and the command and script files that are missing: a dry run, which reads none of them, goes on
+    without. Raises as `load` does for everything else."""
+    try:
+        return load(workspace, workflow), ()
+    except InvalidWorkflowError as error:
+        missing = tuple(problem for problem in error.problems if problem.code == "missing-file")
+        others = any(problem.severity == "error" and problem not in missing for problem in error.problems)
+        if others or not missing:
+            raise
+        file = Path(missing[0].file)
+        return parse(file.read_text(encoding="utf-8"), file=str(file)), missing
+
+
+def parse(text: str, *, file: str = "") -> Workflow:
+    """A workflow from YAML text. Raises `InvalidWorkflowError` with all its problems."""
+    loaded = parse_workflow(text, file=file)
+    if loaded.workflow is None or loaded.errors:
+        raise InvalidWorkflowError(f"{file or 'the workflow'} does not load", loaded.problems)
+    return loaded.workflow
+
+
+def discover(workspace: Workspace) -> list[Discovered]:
+    """Every workflow file that can be found, shadowed and broken ones included."""
+    return discovery.discover(workspace.project, workspace.user_config)
+
+
+def validate(workspace: Workspace, targets: Sequence[str | Path] = ()) -> Validation:
+    """Check files, folders and names; without any, every workflow that can be found.
+
+    Raises `NotFoundError` for a target that is not there.
+    """
+    loaded = [found for target in targets for found in _targets(workspace, target)]
+    if not targets:
+        loaded = discover(workspace)
+    return Validation(all_problems([found.loaded for found in loaded]), len(loaded))
+
+
+def _targets(workspace: Workspace, target: str | Path) -> list[Discovered]:
+    path = Path(target)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file())
+        return [found for file in files for found in _one(workspace, file)]
+    return _one(workspace, target)
+
+
+def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
+    name = f"./{target}" if isinstance(target, Path) and not discovery.is_path(str(target)) else str(target)
+    try:
+        return [discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)]
+    except InvalidWorkflowError:
+        if discovery.is_path(name):
+            from ion.language.load import load_workflow
+
+            loaded = load_workflow(Path(name), project=workspace.project, user_config=workspace.user_config)
+            return [Discovered(loaded.name or Path(name).stem, Path(name), "path", loaded)]
+        broken = [found for found in discover(workspace) if found.name == name]
+        if not broken:
+            raise NotFoundError(f"there is no workflow '{name}'") from None
+        return broken

@@ -1,0 +1,110 @@
+"""The stand-ins of a dry run: the same engine and the same core, with nothing carried out (language.md §12)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ion.core.events import Content
+from ion.core.outcomes import Completed, GateOpened, Outcome
+from ion.core.values import condition_values
+from ion.engine.local import Runner, ValuesOf
+from ion.language.workflow import Approval, Cancel, Loop, Workflow
+from ion.nodes.base import Context, Turn
+
+_ORDERED = frozenset({"<", "<=", ">", ">="})
+
+
+def stand_ins(stubs: Mapping[str, str]) -> dict[str, Runner]:
+    """A runner for each turn. An agent with `output_format` gives the smallest valid value, a cancel node its reason,
+    every other node `[dry run: id]`; `stubs` (node → output) say otherwise. A loop takes one turn."""
+
+    async def produce(turn: Turn, _context: Context) -> Outcome:
+        node = turn.node
+        text = stubs.get(node.id)
+        if text is None:
+            text = _default(turn)
+        return Completed(Content.inline(text), signaled=isinstance(node.body, Loop))
+
+    async def gate(turn: Turn, _context: Context) -> Outcome:
+        body = turn.node.body
+        return GateOpened(body.message if isinstance(body, Approval) else "")
+
+    turns = ("prompt", "rejection", "answer", "bash", "script", "until_bash", "cancel")
+    return {**dict.fromkeys(turns, produce), "gate": gate}
+
+
+def _default(turn: Turn) -> str:
+    node = turn.node
+    if node.output_format is not None:
+        return json.dumps(smallest(node.output_format), ensure_ascii=False, separators=(",", ":"))
+    return node.body.reason if isinstance(node.body, Cancel) else f"[dry run: {node.id}]"
+
+
+def lenient_values(workflow: Workflow, note: Callable[[str], None]) -> ValuesOf:
+    """What conditions see: as in a run, but a field that a stand-in lacks is '' (0 where a number is asked for)."""
+    numeric = {
+        comparison.reference
+        for node in workflow.nodes
+        for group in (node.when.alternatives if node.when else ())
+        for comparison in group
+        if comparison.operator in _ORDERED
+    }
+
+    def values_of(node: str, output: Content) -> dict[str, dict[str, Any]]:
+        values = condition_values(workflow, node, output, lambda content: content.text or "")
+        for reference in workflow.condition_references.get(node, ()):
+            value = values[reference.key]
+            number = reference in numeric and not _is_number(value.get("text", ""))
+            if "error" in value or number:
+                stand_in = "0" if reference in numeric else ""
+                values[reference.key] = {"text": stand_in}
+                note(f"${node}.{reference.key} is taken to be '{stand_in}': the stand-in output has no such value")
+        return values
+
+    return values_of
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def smallest(schema: Any) -> Any:
+    """A small value that fits a JSON Schema, for the keywords that authors use; others are left out of account."""
+    if not isinstance(schema, dict):
+        return {}
+    if "const" in schema:
+        return schema["const"]
+    for key in ("enum", "examples"):
+        if isinstance(schema.get(key), list) and schema[key]:
+            return schema[key][0]
+    if "default" in schema:
+        return schema["default"]
+    for key in ("oneOf", "anyOf", "allOf"):
+        if isinstance(schema.get(key), list) and schema[key] and "type" not in schema:
+            return smallest(schema[key][0])
+    return _of_type(schema)
+
+
+def _of_type(schema: dict[str, Any]) -> Any:
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    match kind[0] if isinstance(kind, list) and kind else kind:
+        case "object":
+            properties = schema.get("properties", {})
+            return {name: smallest(properties.get(name, {"type": "string"})) for name in schema.get("required", [])}
+        case "array":
+            return [smallest(schema.get("items", {"type": "string"}))] * schema.get("minItems", 0)
+        case "integer" | "number":
+            return max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
+        case "boolean":
+            return False
+        case "null":
+            return None
+        case "string":
+            return "x" * schema.get("minLength", 0)
+    return {}
