@@ -1,0 +1,86 @@
+"""What was loaded once, kept in `<project>/.ion/cache`, so that a second load imports neither pydantic nor yaml.
+
+One entry for each workflow file, so the cache cannot grow without end. An entry holds if Ion's version, the bytes of
+the file and the answer to every look for a command or script file (also those that found nothing) are the same; it
+carries its own checksum, so one that is torn or not ours is a miss. The cache is an aid: where it cannot be written,
+loading is slower and nothing else. It is only kept in projects that have an `.ion` folder already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ion
+from ion.language.resources import Resources
+
+FORMAT = "1"
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The place of a workflow file in the cache, and the key under which its content counts."""
+
+    path: Path
+    key: str
+
+    @classmethod
+    def of(cls, project: Path, file: Path, data: bytes) -> Entry | None:
+        """None if the project keeps no cache."""
+        if not (project / ".ion").is_dir():
+            return None
+        name = hashlib.sha256(os.fsencode(file)).hexdigest()[:32]
+        key = hashlib.sha256(f"{_version()}\0{file}\0".encode("utf-8", "surrogateescape") + data)
+        return cls(project / ".ion" / "cache" / f"{name}.json", key.hexdigest())
+
+    def read(self, resources: Resources, decode: Callable[[dict[str, Any]], Content]) -> Content | None:
+        """What was written under this key, decoded, or None. The files that it depends on are looked at again."""
+        try:
+            head, _, body = self.path.read_bytes().partition(b"\n")
+            if head.decode("ascii", "replace") != _checksum(self.key, body):
+                return None
+            content = json.loads(body)
+            for kind, name, runtime, fingerprint in content["lookups"]:
+                if resources.fingerprint((kind, name, runtime)) != fingerprint:
+                    return None
+            return decode(content["loaded"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, or not an entry of ours
+            return None
+
+    def write(self, loaded: dict[str, Any], resources: Resources) -> None:
+        """Keeps what was loaded. The file appears whole or not at all, whoever else writes it."""
+        lookups = [[*lookup, fingerprint] for lookup, fingerprint in resources.lookups.items()]
+        body = json.dumps({"lookups": lookups, "loaded": loaded}, separators=(",", ":")).encode()
+        with contextlib.suppress(OSError):  # a folder that cannot be written: slower, not wrong
+            self.path.parent.mkdir(exist_ok=True)
+            ignore = self.path.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            _replace(self.path, _checksum(self.key, body).encode() + b"\n" + body)
+
+
+def _checksum(key: str, body: bytes) -> str:
+    return hashlib.sha256(key.encode() + body).hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+@cache
+def _version() -> str:
+    """Ion's version and, for those who work on Ion itself, the state of this room's source files."""
+    with os.scandir(Path(__file__).parent) as found:
+        files = sorted((entry.name, entry.stat().st_mtime_ns) for entry in found if entry.name.endswith(".py"))
+    return repr((FORMAT, ion.__version__, files))

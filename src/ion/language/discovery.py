@@ -1,0 +1,168 @@
+"""Finding workflows: by name in the folders of language.md §1, or by path.
+
+The first folder that has a name wins and shadows the ones after it; two files with one name in one folder are an
+error of that name and of nothing else. Files are read and checked, never run, and one that does not load is listed
+with its problems. To find one workflow, only files that can have its name are parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ion.errors import InvalidWorkflowError, NotFoundError, Problem
+from ion.language.load import Loaded, load_workflow
+from ion.language.problems import did_you_mean, sort_problems
+from ion.language.resources import Folder, Listings, find_project, user_config_folder, walk_files
+from ion.language.source import read_file
+
+__all__ = ["Discovered", "discover", "find_project", "find_workflow", "is_path", "user_config_folder"]
+
+_YAML_SUFFIXES = (".yaml", ".yml")
+_NAME_WITH_ESCAPE = re.compile(rb"""^['"]?name['"]?\s*:.*\\""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A workflow file that was found. `scope` is `project`, `archon`, `user`, or `path` for one that was named by its
+    path; `shadowed_by` is the file whose workflow of the same name is taken instead."""
+
+    name: str
+    path: Path
+    scope: str
+    loaded: Loaded
+    shadowed_by: Path | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.loaded.problems
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return self.loaded.errors
+
+
+def is_path(name: str) -> bool:
+    """Whether a workflow is addressed by its path rather than by its name."""
+    return "/" in name or name.endswith((*_YAML_SUFFIXES, ".md"))
+
+
+def discover(project: Path, user_config: Path | None = None) -> list[Discovered]:
+    """All workflow files of a project and of the user, those of the project first, by name."""
+    return _discover(project, user_config, "")
+
+
+def find_workflow(
+    name: str, *, project: Path | None = None, user_config: Path | None = None, cwd: Path | None = None
+) -> Discovered:
+    """The workflow that `name` addresses. A path is relative to `cwd`.
+
+    Raises `NotFoundError`, saying what was meant or where it was looked for, and `InvalidWorkflowError` with the
+    problems of a file that does not load.
+    """
+    cwd = (cwd or Path.cwd()).absolute()
+    if is_path(name):
+        return _valid(_named_by_path(cwd / name, project, user_config))
+    project = project or find_project(cwd)
+    for found in _discover(project, user_config, name):
+        if found.name == name and found.shadowed_by is None:
+            return _valid(found)
+    others = [found for found in _discover(project, user_config, "") if found.name]
+    near = did_you_mean(name, [found.name for found in others])
+    places = ", ".join(str(folder.path) for _, folder in _scopes(project, user_config))
+    hint = f"did you mean '{near}'?\n" if near else ""
+    file = cwd / f"{name}.yaml"
+    if file.is_file():
+        hint += f"to run the file, write ./{name}.yaml\n"
+    raise NotFoundError(f"there is no workflow '{name}'", hint=f"{hint}looked in {places}")
+
+
+def _valid(found: Discovered) -> Discovered:
+    if found.errors:
+        count = f"{len(found.errors)} errors" if len(found.errors) > 1 else "1 error"
+        raise InvalidWorkflowError(f"'{found.name}' does not load: {count}", found.problems)
+    return found
+
+
+def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -> Discovered:
+    if path.is_dir():
+        raise NotFoundError(f"{path} is a folder", hint="name a workflow file in it")
+    if path.name.endswith(".md"):
+        problem = Problem("not-supported-yet", "SOP files are not supported yet", file=str(path), line=1, column=1)
+        return Discovered(path.name.partition(".")[0], path, "path", Loaded(None, (problem,)))
+    if not path.is_file():
+        siblings = [other.name for other in path.parent.glob("*") if other.suffix in _YAML_SUFFIXES]
+        near = did_you_mean(path.name, siblings)
+        hint = f"did you mean '{path.parent / near}'?" if near else "ion list shows the workflows of this project"
+        raise NotFoundError(f"there is no file {path}", hint=hint)
+    loaded = load_workflow(path, project=project, user_config=user_config)
+    return Discovered(loaded.name or path.stem, path, "path", loaded)
+
+
+def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Folder]]:
+    user = (user_config_folder() if user_config is None else user_config) / "ion"
+    yield "project", Folder(project / ".ion" / "workflows", project)
+    yield "archon", Folder(project / ".archon" / "workflows", project)
+    yield "user", Folder(user / "workflows", user)
+
+
+def _discover(project: Path, user_config: Path | None, wanted: str) -> list[Discovered]:
+    """The files of all scopes; with `wanted`, only those that can have that name."""
+    project = project.absolute()
+    listings: Listings = {}
+    result: list[Discovered] = []
+    taken: dict[str, Path] = {}
+    for scope, folder in _scopes(project, user_config):
+        found = []
+        for path in walk_files(folder):
+            if path.suffix not in _YAML_SUFFIXES or (wanted and not _may_be_named(path, wanted)):
+                continue
+            loaded = load_workflow(path, project=project, user_config=user_config, listings=listings)
+            if not any(problem.code == "not-a-workflow" for problem in loaded.problems):
+                found.append(Discovered(loaded.name or path.stem, path, scope, loaded))
+        found = _mark_duplicates(found)
+        result += [replace(one, shadowed_by=taken.get(one.name)) for one in found]
+        for one in found:
+            taken.setdefault(one.name, one.path)
+    return sorted(result, key=lambda one: (one.name, one.shadowed_by is not None))
+
+
+def _may_be_named(path: Path, wanted: str) -> bool:
+    """Whether a file can hold the workflow `wanted`, by a look at its bytes; its name is the file's if it has none."""
+    data, problem = read_file(path)
+    if problem is not None or path.stem == wanted:
+        return True
+    words = wanted.encode("utf-8", "surrogateescape").split()
+    return all(word in data for word in words) or _NAME_WITH_ESCAPE.search(data) is not None
+
+
+def _mark_duplicates(found: list[Discovered]) -> list[Discovered]:
+    """Two files of one folder with one name: that name is an error naming both, with the place of each `name`."""
+    paths: dict[str, list[Path]] = {}
+    for one in found:
+        paths.setdefault(one.name, []).append(one.path)
+    return [_with_duplicates(one, paths[one.name]) if len(paths[one.name]) > 1 else one for one in found]
+
+
+def _with_duplicates(one: Discovered, paths: list[Path]) -> Discovered:
+    others = ", ".join(str(path) for path in paths if path != one.path)
+    line = _line_of_name(one.path)
+    problem = Problem(
+        "duplicate-name",
+        f"'{one.name}' is also the name of {others}",
+        file=str(one.path),
+        line=line,
+        column=1,
+        path="name",
+        hint="rename one of the two",
+    )
+    loaded = Loaded(None, tuple(sort_problems([*one.loaded.problems, problem])), one.loaded.name)
+    return replace(one, loaded=loaded)
+
+
+def _line_of_name(path: Path) -> int:
+    data, _ = read_file(path)
+    found = re.search(rb"""^['"]?name['"]?\s*:""", data, re.MULTILINE)
+    return data.count(b"\n", 0, found.start()) + 1 if found else 1

@@ -1,0 +1,79 @@
+"""A YAML document in memory: its plain values and, beside them, the place of each key and value in the text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ion.errors import Problem
+from ion.language.source import Source
+
+DocumentPath: TypeAlias = tuple[str | int, ...]
+Span: TypeAlias = tuple[int, int]
+
+_PROPERTIES = re.compile(r"(?:[&!][^\s]*\s+)*")  # anchor and tag before a value
+
+
+@dataclass(slots=True)
+class Document:
+    """What a YAML text says.
+
+    `keys` and `values` map a path to the (start, end) of its characters in `source`; below an alias nothing is
+    mapped. `complete` is false if reading stopped early; `value` is then what was read so far, not to be judged
+    further. The values under `spoiled` are not what the author meant, and their problem has been told.
+    """
+
+    source: Source
+    value: Any = None
+    complete: bool = True
+    problems: list[Problem] = field(default_factory=list)
+    keys: dict[DocumentPath, Span] = field(default_factory=dict)
+    values: dict[DocumentPath, Span] = field(default_factory=dict)
+    spoiled: set[DocumentPath] = field(default_factory=set)
+
+    def span(self, path: DocumentPath, *, key: bool = False) -> Span:
+        """Where `path` stands, or the nearest thing above it that has a place."""
+        if key and path in self.keys:
+            return self.keys[path]
+        while path not in self.values and path:
+            path = path[:-1]
+        return self.values.get(path, (0, 0))
+
+    def index_in(self, path: DocumentPath, text: str, offset: int) -> int | None:
+        """The index in the source of character `offset` of `text`, the value at `path`; None where YAML's escapes or
+        folding leave no exact place."""
+        if path not in self.values:
+            return None
+        start, end = self.values[path]
+        properties = _PROPERTIES.match(self.source.text, start, end)
+        start = properties.end() if properties else start
+        style = self.source.text[start : start + 1]
+        if style == "|":
+            return self._index_in_block(start, text, offset)
+        start += style in ("'", '"')
+        return start + offset if self.source.text.startswith(text[:offset], start) else None
+
+    def _index_in_block(self, start: int, text: str, offset: int) -> int | None:
+        source = self.source
+        line, _ = source.place(start)
+        header = source.text[start : source.line_end(start)]
+        lines_before = text.count("\n", 0, offset)
+        column = offset - (text.rfind("\n", 0, offset) + 1)
+        begin = source.start_of_line(line + 1 + lines_before)
+        if begin is None:
+            return None
+        index = begin + self._block_indent(header, line, text) + column
+        if offset < len(text) and source.text[index : index + 1] != text[offset] != "\n":
+            return None
+        return index
+
+    def _block_indent(self, header: str, line: int, text: str) -> int:
+        """How many columns the lines of a literal block are moved in: those before its first line with text."""
+        skipped = len(text) - len(text.lstrip("\n"))
+        first = self.source.start_of_line(line + 1 + skipped)
+        if first is None:
+            return 0
+        shown = self.source.text[first : self.source.line_end(first)]
+        own = text[skipped:].split("\n", 1)[0] if re.search(r"[1-9]", header.split("#", 1)[0]) else ""
+        return len(shown) - len(shown.lstrip(" ")) - (len(own) - len(own.lstrip(" ")))

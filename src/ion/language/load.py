@@ -1,0 +1,155 @@
+"""From a text or a file to a `Workflow` and everything there is to say about it.
+
+The steps stand below in `_parse`: YAML to values, values to drafts, rules, references, lowering. A later step runs
+even if an earlier one complained, as far as what it needs is there, so that one look shows all problems. pydantic,
+PyYAML and jsonschema are imported only when a text is really parsed; `load_workflow` first asks the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ion.errors import NotFoundError, Problem
+from ion.language import cache
+from ion.language.problems import sort_problems
+from ion.language.resources import Listings, Resources, find_project, resources_for, user_config_folder
+from ion.language.source import decode, read_file
+from ion.language.workflow import Workflow
+
+if TYPE_CHECKING:
+    from ion.language.check import Findings
+
+LANGUAGE_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A workflow, or None if any problem is an error. `name` is what the file calls it, if it says so at all."""
+
+    workflow: Workflow | None
+    problems: tuple[Problem, ...] = ()
+    name: str = ""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "workflow": self.workflow.to_json() if self.workflow else None,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Loaded:
+        workflow = Workflow.from_json(data["workflow"]) if data["workflow"] is not None else None
+        return cls(workflow, tuple(Problem(**problem) for problem in data["problems"]), data["name"])
+
+
+def parse_workflow(text: str, *, file: str = "", resources: Resources | None = None) -> Loaded:
+    """Reads the text of a workflow file; never raises on account of the text.
+
+    `file` is what problems name. Without `resources`, command and script files are not looked for, and references in
+    them not checked.
+    """
+    from ion.language.problems import Report
+    from ion.language.yaml import read_yaml
+
+    document = read_yaml(text, file)
+    report = Report(document, file)
+    if not document.complete:
+        return Loaded(None, report.result(), _name_of(document.value))
+    workflow = _parse(document.value, report, text, resources)
+    return Loaded(workflow, report.result(), _name_of(document.value))
+
+
+def _parse(value: Any, report: Any, text: str, resources: Resources | None) -> Workflow | None:
+    from ion.language.check import check_references
+    from ion.language.lower import lower
+    from ion.language.problems import TooManyProblemsError
+    from ion.language.rules import check_rules
+    from ion.language.shape import read_shape
+
+    try:
+        shape = read_shape(value, report)
+        if shape is None:
+            return None
+        check_rules(shape, report)
+        findings = check_references(shape, resources, report)
+    except TooManyProblemsError:
+        return None
+    if report.errors:
+        return None
+    return lower(shape, findings, file=report.file, digest=_digest(text, findings))
+
+
+def _name_of(value: Any) -> str:
+    name = value.get("name") if isinstance(value, dict) else None
+    return name.strip() if isinstance(name, str) else ""
+
+
+def _digest(text: str, findings: Findings) -> str:
+    """The sha256 of all that the workflow was made from, with the version of the language."""
+    parts = {
+        "language": LANGUAGE_VERSION,
+        "file": _sha256(text.encode()),
+        "commands": {name: _sha256(found.data) for name, found in findings.commands.items()},
+        "scripts": {name: [found.entry, found.files] for name, found in findings.scripts.items()},
+    }
+    return _sha256(json.dumps(parts, sort_keys=True).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_workflow(
+    path: Path,
+    *,
+    project: Path | None = None,
+    user_config: Path | None = None,
+    use_cache: bool = True,
+    listings: Listings | None = None,
+) -> Loaded:
+    """Reads a workflow file with the command and script files that it uses.
+
+    `project` is by default the one that the file lies in, `user_config` the user's (`$XDG_CONFIG_HOME`). What was
+    loaded once is taken from `<project>/.ion/cache` as long as all its files are the same. `listings` may be shared
+    between calls that are to see the same files. Raises `NotFoundError` if there is no such file.
+    """
+    path = Path(os.path.normpath(Path(path).absolute()))
+    if not path.exists():
+        raise NotFoundError(f"there is no file {path}", hint="ion list shows the workflows of this project")
+    project = find_project(path.parent) if project is None else Path(project).absolute()
+    user_config = user_config_folder() if user_config is None else Path(user_config).absolute()
+    data, problem = read_file(path)
+    if problem is not None:
+        return Loaded(None, (problem,))
+    resources = resources_for(path, project, user_config, listings)
+    entry = cache.Entry.of(project, path, data) if use_cache else None
+    found = entry.read(resources, Loaded.from_json) if entry else None
+    if found is not None:
+        return found
+    loaded = _load(data, str(path), resources)
+    if entry:
+        entry.write(loaded.to_json(), resources)
+    return loaded
+
+
+def _load(data: bytes, file: str, resources: Resources) -> Loaded:
+    text, problem = decode(data, file)
+    if problem is not None:
+        return Loaded(None, (problem,))
+    return parse_workflow(text, file=file, resources=resources)
+
+
+def all_problems(loaded: Sequence[Loaded]) -> list[Problem]:
+    """The problems of several files, sorted, each once (two workflows may use one command file)."""
+    return sort_problems(dict.fromkeys(problem for one in loaded for problem in one.problems))

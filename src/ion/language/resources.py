@@ -1,0 +1,238 @@
+"""The files that a workflow uses besides its own: command texts and scripts, found by name in the folders of
+language.md §1, and the project that they belong to.
+
+Nothing here runs anything. Symbolic links that lead out of the project (out of the user's own folder, there) are not
+followed. A lookup can be named by a fingerprint, so that a cache can tell whether its answer is still the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ion.errors import Problem
+from ion.language.source import Source, decode, forbidden_characters, read_file, trim
+
+MAX_SCRIPT_BYTES = 10 * 1024 * 1024
+SCRIPT_SUFFIXES = {
+    "bun": (".ts", ".js", ".mjs"),
+    "node": (".ts", ".js", ".mjs"),
+    "uv": (".py",),
+    "python": (".py",),
+}
+_PASSED_OVER = frozenset({".git", "node_modules", "__pycache__"})
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:[^\n]*\n)*?---[ \t]*(?:\r?\n|\Z)")
+
+# For a folder, its files by (name without ending, ending); the first of several wins.
+Listings: TypeAlias = dict[Path, dict[tuple[str, str], Path]]
+# What is looked for: ("command", name, "") or ("script", name, runtime).
+Lookup: TypeAlias = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSource:
+    """A command file. Its text begins at character `start` of `source`, after any front matter."""
+
+    path: str
+    data: bytes
+    source: Source
+    start: int
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start :]
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSource:
+    """A script and the folder it lies in: `files` maps a path relative to the folder to the sha256 of its bytes."""
+
+    path: str
+    folder: str
+    entry: str
+    files: dict[str, str]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder to search. Links in it may lead to anything below `boundary`."""
+
+    path: Path
+    boundary: Path
+
+
+@dataclass(slots=True)
+class Resources:
+    """Where a workflow's files are looked for, first wins. `listings` may be shared by the workflows of a project."""
+
+    commands: tuple[Folder, ...]
+    scripts: tuple[Folder, ...]
+    listings: Listings = field(default_factory=dict)
+    lookups: dict[Lookup, str] = field(default_factory=dict)
+    _frozen: dict[Path, tuple[dict[str, str], Problem | None]] = field(default_factory=dict)
+
+    def command(self, name: str) -> CommandSource | None:
+        """The command file `<name>.md`, or None."""
+        found = self._find(self.commands, name, (".md",))
+        source = _read_command(found[0]) if found else None
+        content = hashlib.sha256(source.data).hexdigest() if source else ""
+        self.lookups["command", name, ""] = _fingerprint(source.path if source else "", content)
+        return source
+
+    def script(self, name: str, runtime: str) -> ScriptSource | None:
+        """The script `name` with an ending that `runtime` runs, or None."""
+        found = self._find(self.scripts, name, SCRIPT_SUFFIXES.get(runtime, ()))
+        source = self._freeze(*found) if found else None
+        files = sorted(source.files.items()) if source else []
+        self.lookups["script", name, runtime] = _fingerprint(source.path if source else "", repr(files))
+        return source
+
+    def fingerprint(self, lookup: Lookup) -> str:
+        """Looks again, and says whether the answer is the same as that of another time."""
+        kind, name, runtime = lookup
+        if kind == "command":
+            self.command(name)
+        else:
+            self.script(name, runtime)
+        return self.lookups[lookup]
+
+    def places(self, kind: str) -> list[str]:
+        """The folders searched for a kind, as texts."""
+        return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
+
+    def _find(self, folders: tuple[Folder, ...], name: str, suffixes: tuple[str, ...]) -> tuple[Path, Folder] | None:
+        for folder in folders:
+            if folder.path not in self.listings:
+                self.listings[folder.path] = _listing(folder)
+            for suffix in suffixes:
+                path = self.listings[folder.path].get((name, suffix))
+                if path is not None:
+                    return path, folder
+        return None
+
+    def _freeze(self, path: Path, searched: Folder) -> ScriptSource:
+        folder = path.parent
+        if folder not in self._frozen:
+            self._frozen[folder] = _hash_folder(Folder(folder, searched.boundary))
+        files, problem = self._frozen[folder]
+        return ScriptSource(str(path), str(folder), path.name, files, (problem,) if problem else ())
+
+
+def find_project(start: Path) -> Path:
+    """The nearest parent of `start`, or `start` itself, that holds `.ion`, `.archon` or `.git`; else `start`."""
+    start = Path(os.path.normpath(start.absolute()))
+    for folder in (start, *start.parents):
+        if any((folder / name).exists() for name in (".ion", ".archon", ".git")):
+            return folder
+    return start
+
+
+def user_config_folder() -> Path:
+    """`$XDG_CONFIG_HOME`, or `~/.config`."""
+    named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".config"
+
+
+def resources_for(file: Path, project: Path, user_config: Path, listings: Listings | None = None) -> Resources:
+    """What a workflow file may use: beside it, in the project, in the user's folder (language.md §1)."""
+    beside = file.parent
+    inside = Path(os.path.realpath(beside)).is_relative_to(os.path.realpath(project))
+
+    def folders(kind: str) -> tuple[Folder, ...]:
+        return (
+            Folder(beside / kind, project if inside else beside),
+            Folder(project / ".ion" / kind, project),
+            Folder(project / ".archon" / kind, project),
+            Folder(user_config / "ion" / kind, user_config / "ion"),
+        )
+
+    return Resources(folders("commands"), folders("scripts"), {} if listings is None else listings)
+
+
+def walk_files(folder: Folder) -> Iterator[Path]:
+    """The files of a folder and those below it, a folder's own files first, each level in the order of names.
+
+    Links out of the boundary, pipes and devices are passed over, and no folder is visited twice. A folder that cannot
+    be read holds nothing that could be used.
+    """
+    boundary = os.path.realpath(folder.boundary)
+    waiting = [str(folder.path)] if _within(str(folder.path), boundary) else []
+    visited = set()
+    for current in waiting:  # grows while it is walked
+        real = os.path.realpath(current)
+        if real in visited:
+            continue
+        visited.add(real)
+        try:
+            with os.scandir(current) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_symlink() and not _within(entry.path, boundary):
+                continue
+            if entry.is_file():
+                yield Path(entry.path)
+            elif entry.is_dir() and entry.name not in _PASSED_OVER:
+                waiting.append(entry.path)
+
+
+def _within(path: str, boundary: str) -> bool:
+    real = os.path.realpath(path)
+    return real == boundary or real.startswith(boundary.rstrip(os.sep) + os.sep)
+
+
+def _listing(folder: Folder) -> dict[tuple[str, str], Path]:
+    listing: dict[tuple[str, str], Path] = {}
+    for path in walk_files(folder):
+        listing.setdefault((path.stem, path.suffix), path)
+    return listing
+
+
+def _hash_folder(folder: Folder) -> tuple[dict[str, str], Problem | None]:
+    """The sha256 of each file in a folder, or the problem that keeps it from being frozen."""
+    files: dict[str, str] = {}
+    size = 0
+    for path in walk_files(folder):
+        try:
+            size += path.stat().st_size
+            if size > MAX_SCRIPT_BYTES:
+                message = f"the script's folder {folder.path} is larger than {MAX_SCRIPT_BYTES // 1024**2} MB"
+                hint = "put the script and what it needs into a folder of their own below 'scripts'"
+                return {}, Problem("script-too-large", message, file=str(path), line=1, column=1, hint=hint)
+            data = path.read_bytes()
+        except OSError as error:
+            message = f"a file in the script's folder cannot be read: {error.strerror}"
+            return {}, Problem("unreadable-file", message, file=str(path), line=1, column=1)
+        files[path.relative_to(folder.path).as_posix()] = hashlib.sha256(data).hexdigest()
+    return files, None
+
+
+def _read_command(path: Path) -> CommandSource:
+    file = str(path)
+    data, problem = read_file(path)
+    text = ""
+    if problem is None:
+        text, problem = decode(data, file)
+    source = Source(text)
+    problems = [problem] if problem else forbidden_characters(source, file)
+    front = _FRONT_MATTER.match(text)
+    start = front.end() if front else 0
+    if not problems and not trim(text[start:]):
+        line, column = source.place(start)
+        hint = "write the prompt below any front matter"
+        problems = [
+            Problem("empty-command", "this command file holds no text", file=file, line=line, column=column, hint=hint)
+        ]
+    return CommandSource(file, data, source, start, tuple(problems))
+
+
+def _fingerprint(path: str, content: str) -> str:
+    return hashlib.sha256(f"{path}\0{content}".encode("utf-8", "surrogateescape")).hexdigest() if path else ""

@@ -1,0 +1,277 @@
+"""Rules between the fields of a node and of the workflow, beyond what types can say (language.md §2, §3, §7, §8).
+
+They look at the raw values and are silent about a value of the wrong type, of which the schema has spoken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from ion.language.document import DocumentPath
+from ion.language.fields import AGENT_OPTIONS
+from ion.language.problems import Report
+from ion.language.schema import describe
+from ion.language.shape import Draft, Shape
+from ion.language.source import trim
+from ion.language.texts import is_code
+from ion.language.workflow import variable_name
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def check_rules(shape: Shape, report: Report) -> None:
+    """Every rule on every node and on the workflow."""
+    _check_inputs(_mapping(shape.raw.get("inputs")), report)
+    _check_returns(shape, report)
+    for draft in shape.drafts:
+        rule = _RULES.get(draft.kind)
+        if rule is not None:
+            rule(draft, report)
+        _check_bindings(draft, report)
+        if "output_format" in draft.raw and draft.uses_agent:
+            _check_output_format(draft, report)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+# The workflow
+
+
+def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
+    _check_folding(inputs, ("inputs",), report)
+    for name, declared in inputs.items():
+        if not isinstance(declared, dict) or "default" not in declared:
+            continue
+        path: DocumentPath = ("inputs", name)
+        if declared.get("required") is True:
+            message = f"'{name}' has a default, so it is not required"
+            report.warning(
+                "required-with-default", message, (*path, "required"), hint="remove one of the two", key=True
+            )
+        default = declared["default"]
+        wanted = declared.get("type")
+        enum = declared.get("enum")
+        if isinstance(wanted, str) and wanted in _TYPES and not _is_a(default, wanted):
+            report.error("bad-default", f"the default is {describe(default)}, not of type {wanted}", (*path, "default"))
+        elif isinstance(enum, list) and default not in enum:
+            hint = report.suggest(str(default), [str(item) for item in enum])
+            report.error(
+                "bad-default", f"the default {describe(default)} is not in 'enum'", (*path, "default"), hint=hint
+            )
+
+
+def _is_a(value: Any, wanted: str) -> bool:
+    return isinstance(value, _TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
+
+
+def _check_folding(names: dict[str, Any], path: DocumentPath, report: Report) -> None:
+    """Two names that arrive in one environment variable are an error."""
+    first: dict[str, str] = {}
+    for name in names:
+        variable = variable_name(name)
+        if variable in first:
+            message = f"'{first[variable]}' and '{name}' would both be the environment variable {variable}"
+            report.error("input-clash", message, (*path, name), hint="rename one of the two", key=True)
+        first.setdefault(variable, name)
+
+
+def _check_returns(shape: Shape, report: Report) -> None:
+    returns = shape.raw.get("returns")
+    ids = [draft.id for draft in shape.drafts if draft.id]
+    if isinstance(returns, str) and returns not in ids:
+        hint = report.suggest(returns, ids)
+        report.error("unknown-node", f"'returns' names '{returns}', and no node has that id", ("returns",), hint=hint)
+
+
+# Nodes
+
+
+def _check_bindings(draft: Draft, report: Report) -> None:
+    if draft.kind not in ("bash", "script", "command"):
+        return
+    bindings = _mapping(draft.raw.get("with"))
+    _check_folding(bindings, (*draft.path, "with"), report)
+    for name, value in bindings.items():
+        if isinstance(value, dict) and "from" in value:
+            path = (*draft.path, "with", name)
+            if value.keys() - {"from", "if_skipped"} or not isinstance(value["from"], str):
+                hint = "write {from: $node.output, if_skipped: value}"
+                report.error("bad-binding", f"'{name}' must be a value, or 'from' and 'if_skipped'", path, hint=hint)
+
+
+def _check_script(draft: Draft, report: Report) -> None:
+    script = draft.raw["script"]
+    if not isinstance(script, str) or is_code(trim(script)):
+        return
+    name = trim(script)
+    if "/" in name or "\\" in name or ".." in name or name.startswith("."):
+        hint = "give the name of a file in a 'scripts' folder, without folders and ending"
+        report.error(
+            "bad-name", f"'{name[:60]}' is a path; 'script' takes a name or code", (*draft.path, "script"), hint=hint
+        )
+
+
+def _check_approval(draft: Draft, report: Report) -> None:
+    if draft.raw.get("always_run") is True:
+        message = "an approval cannot be run again on resume: its answer is given once"
+        report.error("always-run-on-approval", message, (*draft.path, "always_run"), hint="remove always_run", key=True)
+    approval = _mapping(draft.raw["approval"])
+    path = (*draft.path, "approval")
+    if "decisions" not in approval:
+        return
+    if "on_reject" in approval:
+        hint = "route a rejection with 'when' on the decision"
+        report.error(
+            "bad-decisions", "'on_reject' and 'decisions' exclude each other", (*path, "on_reject"), hint=hint, key=True
+        )
+    decisions = approval["decisions"] if isinstance(approval["decisions"], list) else []
+    ids = [_mapping(item).get("id") for item in decisions]
+    for index, name in enumerate(ids):
+        if isinstance(name, str) and name in ids[:index]:
+            report.error("bad-decisions", f"the decision '{name}' is given twice", (*path, "decisions", index, "id"))
+    if ids and "approve" not in ids:
+        hint = "add '- id: approve'"
+        report.error(
+            "bad-decisions", "one of the decisions must have the id 'approve'", (*path, "decisions"), hint=hint
+        )
+
+
+def _check_loop(draft: Draft, report: Report) -> None:
+    path = (*draft.path, "loop")
+    if "retry" in draft.raw:
+        message = "a loop has no 'retry': each turn is tried again by itself"
+        report.error("retry-on-loop", message, (*draft.path, "retry"), hint="remove retry", key=True)
+    if not isinstance(draft.raw["loop"], dict):
+        return
+    loop = draft.raw["loop"]
+    if "prompt" in loop and "command" in loop:
+        report.error("loop-prompt", "a loop has a prompt or a command, not both", (*path, "command"), key=True)
+    elif "prompt" not in loop and "command" not in loop:
+        report.error("loop-prompt", "a loop needs a prompt or a command", path, hint="add 'prompt:'")
+    if not {"until", "until_bash", "until_field"} & loop.keys():
+        hint = "add 'until: DONE', 'until_bash' or 'until_field'"
+        report.error("loop-without-end", "nothing ends this loop", path, hint=hint)
+    if loop.get("interactive") is True and "gate_message" not in loop:
+        hint = "say in 'gate_message' what the person is to decide"
+        report.error(
+            "gate-message-missing", "an interactive loop needs 'gate_message'", (*path, "interactive"), hint=hint
+        )
+    if loop.get("signal_completes") is True and loop.get("interactive", False) is False:
+        message = "'signal_completes' has no effect in a loop that is not interactive"
+        report.warning("no-effect", message, (*path, "signal_completes"), key=True)
+    if isinstance(loop.get("until_field"), str):
+        _check_until_field(draft, loop["until_field"], report)
+
+
+def _check_until_field(draft: Draft, name: str, report: Report) -> None:
+    path = (*draft.path, "loop", "until_field")
+    hint = f"declare '{name}' in output_format: a boolean in 'properties', and named in 'required'"
+    schema = draft.raw.get("output_format")
+    if schema is None:
+        report.error("bad-until-field", "'until_field' needs an output_format on the node", path, hint=hint)
+    if not isinstance(schema, dict):
+        return
+    properties = _mapping(schema.get("properties"))
+    required = schema.get("required")
+    if name not in properties:
+        meant = report.suggest(name, properties) or hint
+        report.error("bad-until-field", f"output_format has no property '{name}'", path, hint=meant)
+    elif not isinstance(required, list) or name not in required:
+        report.error("bad-until-field", f"output_format does not require '{name}'", path, hint=hint)
+    elif _mapping(properties[name]).get("type", "boolean") != "boolean":
+        report.error("bad-until-field", f"'{name}' is not a boolean in output_format", path, hint=hint)
+
+
+_RULES: dict[str, Callable[[Draft, Report], None]] = {
+    "script": _check_script,
+    "approval": _check_approval,
+    "loop": _check_loop,
+}
+
+
+# output_format
+
+
+def _check_output_format(draft: Draft, report: Report) -> None:
+    """An `output_format` must be a JSON Schema that a reply can be held against, without asking the network."""
+    schema = draft.raw["output_format"]
+    path = (*draft.path, "output_format")
+    if not isinstance(schema, dict):
+        return
+    for place, message in _schema_faults(json.dumps(schema)):
+        report.error("bad-output-format", message, (*path, *place), hint="output_format is a JSON Schema")
+    for place, reference in _references(schema, ()):
+        said = _unresolved(schema, reference)
+        if said:
+            hint = "put it into '$defs' and refer to '#/$defs/name'"
+            report.error("bad-output-format", said, (*path, *place), hint=hint)
+
+
+@lru_cache(maxsize=256)
+def _schema_faults(text: str) -> tuple[tuple[DocumentPath, str], ...]:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import Draft202012Validator, validator_for
+
+    schema = json.loads(text)
+    if not isinstance(schema.get("$schema", ""), str):
+        return ((("$schema",), "'$schema' must be text"),)
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+    except SchemaError as error:
+        return ((tuple(error.absolute_path), f"this is not a JSON Schema: {error.message[:200]}"),)
+    except OverflowError:  # of a repetition such as a{99999999999}
+        return (((), "this is not a JSON Schema: a pattern in it repeats too often"),)
+    return ()
+
+
+def _references(schema: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
+    """Each `$ref` of a schema; what `enum`, `const`, `default` and `examples` hold are values, not schemas."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                yield (*path, key), value
+            elif key not in ("enum", "const", "default", "examples"):
+                yield from _references(value, (*path, key))
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from _references(value, (*path, index))
+
+
+def _unresolved(schema: dict[str, Any], reference: str) -> str:
+    """What is wrong with a `$ref`, or ''. A chain of references that comes back to itself has no end."""
+    seen = set()
+    while True:
+        if not reference.startswith("#"):
+            return f"'{reference[:60]}' is outside of this file; Ion fetches no schema"
+        if reference in seen:
+            return f"'{reference[:60]}' refers to itself"
+        seen.add(reference)
+        target: Any = schema
+        for part in reference[1:].split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+                target = target[int(key)]
+            elif isinstance(target, dict) and key in target:
+                target = target[key]
+            else:
+                return f"'{reference[:60]}' is not in this schema"
+        if not isinstance(target, dict) or not isinstance(target.get("$ref"), str):
+            return ""
+        reference = target["$ref"]
+
+
+def agent_defaults(raw: dict[str, Any]) -> dict[str, Any]:
+    """The agent options that a workflow gives to its nodes."""
+    return {key: raw[key] for key in AGENT_OPTIONS if key in raw}

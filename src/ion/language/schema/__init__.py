@@ -1,0 +1,48 @@
+"""The file format as pydantic models: the one importer of pydantic.
+
+`shape.py` decides which node model applies and what an unknown field means; `check` holds a value against a model and
+tells everything that is wrong with it at once; `workflow_json_schema` gives editors the same rules.
+"""
+
+from __future__ import annotations
+
+from ion.language.schema.export import workflow_json_schema
+from ion.language.schema.faults import Fault, check
+from ion.language.schema.models import (
+    NODE_MODELS,
+    AgentNode,
+    AgentOptions,
+    ApprovalModel,
+    DecisionModel,
+    EvidencePolicy,
+    InputModel,
+    LoopModel,
+    Model,
+    NodeModel,
+    OnRejectModel,
+    RetryModel,
+    WorkflowModel,
+    field_names,
+)
+from ion.language.schema.values import describe
+
+__all__ = [
+    "NODE_MODELS",
+    "AgentNode",
+    "AgentOptions",
+    "ApprovalModel",
+    "DecisionModel",
+    "EvidencePolicy",
+    "Fault",
+    "InputModel",
+    "LoopModel",
+    "Model",
+    "NodeModel",
+    "OnRejectModel",
+    "RetryModel",
+    "WorkflowModel",
+    "check",
+    "describe",
+    "field_names",
+    "workflow_json_schema",
+]

@@ -1,0 +1,97 @@
+"""Holding a value against a model, and pydantic's errors in the words of workflow files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from pydantic import ValidationError
+
+from ion.language.schema.models import Model
+from ion.language.schema.values import describe
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """What a model has against a value: where (below the value that was given), what, and what to do.
+
+    `field` is the field that is missing or unknown; `choices` are the words of which one was expected.
+    """
+
+    path: Path
+    code: str
+    message: str
+    hint: str = ""
+    key: bool = False
+    field: str = ""
+    value: Any = None
+    choices: tuple[str, ...] = ()
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Fault]]:
+    """The value as the model sees it, or None, and everything it has against it. Faults with the code
+    `unknown-field` do not make it None: such fields are left out."""
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        faults = [_fault(dict(item)) for item in error.errors(include_url=False)]
+    if any(item.code != "unknown-field" for item in faults):
+        return None, faults
+    for item in faults:
+        value = _without(value, item.path)
+    return model.model_validate(value), faults
+
+
+def _without(value: Any, path: Path) -> Any:
+    """A copy of `value` that lacks the key at `path`."""
+    head, *rest = path
+    if isinstance(value, list):
+        return [_without(item, tuple(rest)) if index == head else item for index, item in enumerate(value)]
+    if not rest:
+        return {key: item for key, item in value.items() if key != head}
+    return {key: _without(item, tuple(rest)) if key == head else item for key, item in value.items()}
+
+
+def _fault(error: dict[str, Any]) -> Fault:
+    path = tuple(error["loc"])
+    key = bool(path) and path[-1] == "[key]"
+    path = path[:-1] if key else path
+    name = f"'{next((part for part in reversed(path) if isinstance(part, str)), 'this')}'"
+    context = error.get("ctx", {})
+    kind, value = error["type"], error.get("input")
+    if kind == "ion":
+        return Fault(path, context["code"], context["message"].replace("{name}", name), context["hint"], key)
+    if kind == "missing":
+        return Fault(path[:-1], "missing-field", f"{name} is missing", field=str(path[-1]))
+    if kind == "extra_forbidden":
+        return Fault(path, "unknown-field", f"{name} is not a field here", key=True, field=str(path[-1]))
+    if kind == "literal_error":
+        expected = context["expected"]
+        message = f"{name} must be {expected}, not {describe(value)}"
+        return Fault(path, "bad-value", message, value=value, choices=tuple(re.findall("'([^']*)'", expected)))
+    if kind in ("greater_than_equal", "less_than_equal"):
+        word, limit = ("least", context["ge"]) if kind == "greater_than_equal" else ("most", context["le"])
+        return Fault(path, "bad-value", f"{name} must be at {word} {limit}, not {describe(value)}")
+    if kind == "too_short":
+        return Fault(path, "bad-value", f"{name} is empty")
+    if value is None:
+        return Fault(path, "wrong-type", f"{name} has no value", "give it one, or leave it out")
+    wanted, hint = _WANTED.get(kind, (error["msg"], ""))
+    item = f"an entry of {name}" if path and isinstance(path[-1], int) else name
+    return Fault(path, "wrong-type", f"{item} must be {wanted}, not {describe(value)}", hint)
+
+
+_WANTED = {
+    "string_type": ("text", "quote it if it is meant as text"),
+    "int_type": ("a whole number", ""),
+    "int_from_float": ("a whole number", ""),
+    "bool_type": ("true or false", ""),
+    "list_type": ("a list", "write [a, b]"),
+    "dict_type": ("a mapping", "write 'key: value' lines below it"),
+    "model_type": ("a mapping", "write 'key: value' lines below it"),
+    "model_attributes_type": ("a mapping", "write 'key: value' lines below it"),
+}

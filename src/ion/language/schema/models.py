@@ -1,0 +1,213 @@
+"""The file format of a workflow: one model for the file, one for each kind of node, one for each part of them.
+
+Models are strict (no number passes for a text) and know exactly their fields. A field that may be left out has the
+default None without allowing `null`: an empty `when:` must not read as no condition.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ion.language.schema.values import (
+    Duration,
+    Environment,
+    EnvironmentName,
+    FileName,
+    InputName,
+    NodeId,
+    Positive,
+    Text,
+    absent,
+    context_value,
+    decision_id,
+    input_or_nothing,
+    retry_delay,
+)
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+
+
+# Parts of nodes
+
+
+class RetryModel(Model):
+    max_attempts: Annotated[int, Field(ge=1, le=5)]
+    delay_ms: Annotated[Duration, AfterValidator(retry_delay)] = absent()
+    on_error: Literal["transient", "all"] = absent()
+
+
+class LoopModel(Model):
+    prompt: Text = absent()
+    command: FileName = absent()
+    until: Text = absent()
+    until_bash: Text = absent()
+    until_field: Text = absent()
+    max_iterations: Positive
+    fresh_context: bool = False
+    interactive: bool = False
+    gate_message: Text = absent()
+    signal_completes: bool = False
+
+
+class OnRejectModel(Model):
+    prompt: Text
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+
+
+class DecisionModel(Model):
+    id: Annotated[str, AfterValidator(decision_id)]
+    label: Text = absent()
+
+
+class ApprovalModel(Model):
+    message: Text
+    capture_response: bool = False
+    on_reject: OnRejectModel = absent()
+    decisions: Annotated[list[DecisionModel], Field(min_length=1)] = absent()
+
+
+class InputModel(Model):
+    required: bool = False
+    default: Any = None
+    description: str = ""
+    type: Literal["string", "number", "integer", "boolean", "array", "object"] = absent()
+    enum: Annotated[list[Any], Field(min_length=1)] = absent()
+
+
+# Nodes
+
+
+class NodeModel(Model):
+    """What every kind of node shares (language.md §3)."""
+
+    id: NodeId
+    description: str = ""
+    depends_on: list[str] = absent()
+    when: str = absent()
+    trigger_rule: Literal["all_success", "one_success", "none_failed_min_one_success", "all_done"] = "all_success"
+    retry: RetryModel = absent()
+    timeout: Duration = absent()
+    always_run: bool = False
+    env: Environment = absent()
+
+
+class AgentOptions(Model):
+    """Data for the agent (language.md §3.3): Ion has no provider and checks none of it."""
+
+    provider: Any = None
+    model: Any = None
+    effort: Any = None
+    thinking: Any = None
+    fallback_model: Any = Field(default=None, alias="fallbackModel")
+    betas: Any = None
+    sandbox: Any = None
+    system_prompt: Any = Field(default=None, alias="systemPrompt")
+    setting_sources: Any = Field(default=None, alias="settingSources")
+    max_budget_usd: Any = Field(default=None, alias="maxBudgetUsd")
+    allowed_tools: Any = None
+    denied_tools: Any = None
+    hooks: Any = None
+    mcp: Any = None
+    skills: Any = None
+    agents: Any = None
+    web_search_mode: Any = Field(default=None, alias="webSearchMode")
+    model_reasoning_effort: Any = Field(default=None, alias="modelReasoningEffort")
+    persist_session: Any = None
+    pi: Any = None
+
+
+class AgentNode(NodeModel, AgentOptions):
+    agent: Text = absent()
+    context: Annotated[
+        str | dict[str, str],
+        BeforeValidator(context_value),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["fresh", "shared"]},
+                    {"type": "object", "properties": {"resume": {"type": "string"}}, "required": ["resume"]},
+                ]
+            }
+        ),
+    ] = absent()
+    idle_timeout: Duration = absent()
+    output_format: dict[str, Any] = absent()
+
+
+class Bound(Model):
+    """A node that takes values by name (language.md §5.2)."""
+
+    bindings: dict[InputName, Any] = absent(alias="with")
+
+
+class CommandNode(AgentNode, Bound):
+    command: FileName
+
+
+class PromptNode(AgentNode):
+    prompt: Text
+
+
+class BashNode(NodeModel, Bound):
+    bash: Text
+
+
+class ScriptNode(NodeModel, Bound):
+    script: Text
+    runtime: Literal["bun", "node", "uv", "python"]
+    deps: list[Text] = absent()
+
+
+class LoopNode(AgentNode):
+    loop: LoopModel
+
+
+class ApprovalNode(NodeModel):
+    approval: ApprovalModel
+
+
+class CancelNode(NodeModel):
+    cancel: Text
+
+
+NODE_MODELS: dict[str, type[NodeModel]] = {
+    "command": CommandNode,
+    "prompt": PromptNode,
+    "bash": BashNode,
+    "script": ScriptNode,
+    "loop": LoopNode,
+    "approval": ApprovalNode,
+    "cancel": CancelNode,
+}
+
+
+class EvidencePolicy(Model):
+    required: bool
+
+
+class WorkflowModel(AgentOptions):
+    """The whole file; the nodes are checked one by one, each by the model of its kind."""
+
+    name: Text
+    description: Text
+    nodes: Annotated[list[Any], Field(min_length=1)]
+    inputs: dict[InputName, Annotated[InputModel, BeforeValidator(input_or_nothing)]] = absent()
+    returns: str = absent()
+    interactive: bool = False
+    tags: list[str] = absent()
+    max_concurrency: Positive = absent()
+    timeout: Duration = absent()
+    fail_fast: bool = False
+    env: Environment = absent()
+    secrets: list[EnvironmentName] = absent()
+    agent: Text = absent()
+    evidence_policy: EvidencePolicy = absent()
+
+
+def field_names(model: type[Model]) -> tuple[str, ...]:
+    """The keys that a model knows, as a file writes them."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())

@@ -1,0 +1,168 @@
+"""The types of single values in the file format: names, durations, texts. Each says in its own words what is wrong.
+
+A validator raises `fault(…)`; `{name}` in its message is filled in with the field that the value stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ion.language.source import trim
+
+INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_IDS = ("INPUTS", "LOOP_PREV")
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000
+
+
+def fault(code: str, message: str, hint: str = "") -> PydanticCustomError:
+    """An error of a validator that keeps its words. Braces in them are no placeholders."""
+    return PydanticCustomError("ion", "", {"code": code, "message": message, "hint": hint})
+
+
+def _not_blank(text: str) -> str:
+    if not trim(text):
+        raise fault("bad-value", "{name} is empty", "give it a value, or leave it out")
+    return text
+
+
+def _duration(value: Any) -> int:
+    """Milliseconds of `1500`, `90s`, `5m`, `2h`, `500ms` (language.md §3)."""
+    hint = "write milliseconds as a number, or a text such as 90s, 5m, 2h"
+    milliseconds: float
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if match is None:
+            raise fault("bad-duration", f"'{value[:40]}' is not a duration", hint)
+        milliseconds = float(match[1]) * _UNIT_MS[match[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = value
+    else:
+        raise fault("bad-duration", f"{{name}} must be a duration, not {describe(value)}", hint)
+    if not 0 < milliseconds <= MAX_DURATION_MS:
+        raise fault("bad-duration", "{name} must be more than 0 and at most ten years", hint)
+    return max(1, round(milliseconds))
+
+
+def retry_delay(milliseconds: int) -> int:
+    if not 1000 <= milliseconds <= 60_000:
+        raise fault("bad-value", "{name} must be between 1000 and 60000 milliseconds")
+    return milliseconds
+
+
+def _environment_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise fault("wrong-type", f"{{name}} must be text, not {describe(value)}", "quote it if it is meant as text")
+
+
+def _environment_name(name: str) -> str:
+    if not ENVIRONMENT_NAME.fullmatch(name):
+        raise fault("bad-name", f"'{name[:40]}' cannot name an environment variable", "use letters, digits and _")
+    return name
+
+
+def _input_name(name: str) -> str:
+    if not INPUT_NAME.fullmatch(name):
+        hint = "begin with a letter or _, go on with letters, digits, _ and -"
+        raise fault("bad-name", f"'{name[:40]}' cannot name an input", hint)
+    return name
+
+
+def node_id(name: str) -> str:
+    if not INPUT_NAME.fullmatch(name):
+        hint = "begin with a letter or _, go on with letters, digits, _ and -"
+        raise fault("bad-id", f"'{name[:40]}' cannot be a node's id: nothing could refer to it", hint)
+    if name in RESERVED_IDS:
+        raise fault("bad-id", f"'{name}' is a name that Ion uses itself", "choose another id")
+    return name
+
+
+def _file_name(name: str) -> str:
+    _not_blank(name)
+    if "/" in name or "\\" in name or ".." in name or name.startswith("."):
+        raise fault("bad-name", f"'{name[:60]}' is a path; {{name}} takes a name", "leave out folders and the ending")
+    return name
+
+
+def decision_id(name: str) -> str:
+    if not _KEBAB.fullmatch(name):
+        raise fault(
+            "bad-id", f"'{name[:40]}' cannot be a decision's id", "use small letters, digits and single hyphens"
+        )
+    return name
+
+
+def context_value(value: Any) -> str | dict[str, str]:
+    if value in ("fresh", "shared"):
+        return str(value)
+    if isinstance(value, dict) and list(value) == ["resume"] and isinstance(value["resume"], str):
+        return value
+    raise fault("bad-value", "{name} must be fresh, shared or {resume: node}", "leave it out for the usual rule")
+
+
+def input_or_nothing(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
+FileName: TypeAlias = Annotated[str, AfterValidator(_file_name)]
+Duration: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "description": "milliseconds"},
+                {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["90s", "5m", "2h"]},
+            ]
+        }
+    ),
+]
+EnvironmentName: TypeAlias = Annotated[
+    str, AfterValidator(_environment_name), Field(json_schema_extra={"pattern": f"^{ENVIRONMENT_NAME.pattern}$"})
+]
+EnvironmentValue: TypeAlias = Annotated[
+    str, BeforeValidator(_environment_value), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
+InputName: TypeAlias = Annotated[
+    str, AfterValidator(_input_name), Field(json_schema_extra={"pattern": f"^{INPUT_NAME.pattern}$"})
+]
+NodeId: TypeAlias = Annotated[
+    str,
+    AfterValidator(node_id),
+    Field(json_schema_extra={"pattern": f"^(?!({'|'.join(RESERVED_IDS)})$){INPUT_NAME.pattern}$"}),
+]
+Environment: TypeAlias = dict[EnvironmentName, EnvironmentValue]
+Positive: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+def absent(**more: Any) -> Any:
+    """A field that may be left out, but not be null."""
+    return Field(default=None, **more)
+
+
+def describe(value: Any) -> str:
+    """A value in a few words, for a message."""
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)[:40]
+        case str():
+            return f"'{value}'" if len(value) <= 40 else "a long text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"

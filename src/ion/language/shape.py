@@ -1,0 +1,233 @@
+"""From the plain values of a file to drafts of nodes: which kind each one is, which fields it has and may have.
+
+Here live the rules about keys: exactly one kind for a node, what an unknown or misplaced key means, which fields have
+no effect in Ion. Each node is judged by itself, so one bad node hides nothing about the others, and a draft keeps the
+raw values so that references are checked even where a model complains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ion.language import schema
+from ion.language.document import DocumentPath
+from ion.language.fields import (
+    AGENT_FIELDS,
+    FIELDS,
+    KINDS,
+    KNOWN_ANYWHERE,
+    LATER_FIELDS,
+    LATER_KINDS,
+    NO_EFFECT,
+    PART_SCOPES,
+    PARTS,
+    ROOT_FIELDS,
+    SHARED_FIELDS,
+    control_flow_meant,
+    scope_of,
+    typo_limit,
+    unknown_field,
+)
+from ion.language.problems import Report, near
+from ion.language.workflow import AGENT_KINDS
+
+
+@dataclass(slots=True)
+class Draft:
+    """A node on its way. `kind` is '' if it has not exactly one that Ion runs; `id` is '' if nothing can refer to it.
+    `model` is None if the node has faults. `extras` are the unknown keys."""
+
+    index: int
+    raw: dict[str, Any]
+    id: str = ""
+    kind: str = ""
+    later: str = ""
+    model: Any = None
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> DocumentPath:
+        return ("nodes", self.index)
+
+    @property
+    def name(self) -> str:
+        return self.id or f"node {self.index + 1}"
+
+    @property
+    def uses_agent(self) -> bool:
+        """Whether an agent answers prompts of this node: its kind, or the rework prompt of an approval."""
+        approval = self.raw.get("approval") if self.kind == "approval" else None
+        return self.kind in AGENT_KINDS or (isinstance(approval, dict) and "on_reject" in approval)
+
+
+@dataclass(slots=True)
+class Shape:
+    """The whole file on its way. `root` is None if the fields of the workflow have faults."""
+
+    raw: dict[str, Any]
+    root: schema.WorkflowModel | None
+    drafts: list[Draft]
+
+
+def read_shape(value: Any, report: Report) -> Shape | None:
+    """Checks the keys and types of a document; None if it is no workflow at all."""
+    if not isinstance(value, dict) or not ({"name", "nodes", "steps"} & value.keys()):
+        hint = "a workflow is a mapping with name, description and nodes"
+        report.error("not-a-workflow", "this is not a workflow: it has neither 'name' nor 'nodes'", hint=hint)
+        return None
+    if "steps" in value:
+        hint = "list them under 'nodes', each with an id, and order them with depends_on"
+        report.error("steps-format", "'steps' is an old format that Ion does not read", ("steps",), hint=hint, key=True)
+    no_effect: dict[str, list[DocumentPath]] = {}
+    root = _read_root(value, report, no_effect)
+    nodes = value.get("nodes")
+    drafts = [
+        _read_node(index, raw, report, no_effect)
+        for index, raw in enumerate(nodes if isinstance(nodes, list) else ())
+        if _is_mapping(index, raw, report)
+    ]
+    for name, paths in no_effect.items():
+        more = f" (it is given {len(paths)} times)" if len(paths) > 1 else ""
+        report.warning("no-effect", f"'{name}' has no effect in Ion{more}", paths[0], key=True)
+    _check_ids(drafts, report)
+    return Shape(value, root, drafts)
+
+
+def _read_root(
+    raw: dict[str, Any], report: Report, no_effect: dict[str, list[DocumentPath]]
+) -> schema.WorkflowModel | None:
+    kept = {key: item for key, item in raw.items() if key in ROOT_FIELDS}
+    for key in raw:
+        if key in NO_EFFECT:
+            no_effect.setdefault(key, []).append((key,))
+        elif key not in ROOT_FIELDS and key != "steps":
+            unknown_field((key,), "a workflow", ROOT_FIELDS, report)
+    if "steps" in raw:
+        kept.setdefault("nodes", ["told already"])
+    root, faults = schema.check(schema.WorkflowModel, kept)
+    _note_faults((), faults, "a workflow", report)
+    policy = raw.get("evidence_policy")
+    if isinstance(policy, dict) and policy.get("required") is True:
+        message = "Ion does not check evidence, so it cannot require it"
+        report.error("evidence-policy", message, ("evidence_policy", "required"), hint="remove evidence_policy")
+    _warn_short_time(raw, (), ("timeout",), report)
+    return root
+
+
+def _is_mapping(index: int, raw: Any, report: Report) -> bool:
+    if isinstance(raw, dict):
+        return True
+    hint = "write '- id: name' and the node's fields below it"
+    message = f"a node must be a mapping, not {schema.describe(raw)}"
+    report.error("wrong-type", message, ("nodes", index), hint=hint)
+    return False
+
+
+def _read_node(index: int, raw: dict[str, Any], report: Report, no_effect: dict[str, list[DocumentPath]]) -> Draft:
+    draft = Draft(index, raw)
+    present = [kind for kind in KINDS if kind in raw]
+    draft.later = next((kind for kind in LATER_KINDS if kind in raw), "")
+    if draft.later:
+        draft.id = raw["id"] if isinstance(raw.get("id"), str) else ""
+        hint = f"this version runs {', '.join(KINDS[:-1])} and {KINDS[-1]} nodes"
+        path = (*draft.path, draft.later)
+        report.error("not-supported-yet", f"'{draft.later}' nodes are not supported yet", path, hint=hint, key=True)
+        return draft
+    if len(present) == 1:
+        draft.kind = present[0]
+    else:
+        _no_single_kind(draft, present, report)
+    model: type[schema.NodeModel] = schema.NODE_MODELS.get(draft.kind, schema.NodeModel)
+    known = FIELDS.get(draft.kind, SHARED_FIELDS)
+    if raw.keys() - known:
+        _check_keys(draft, known, report, no_effect)
+        raw = {key: item for key, item in raw.items() if key in known}
+    draft.model, faults = schema.check(model, raw)
+    _note_faults(draft.path, faults, scope_of(draft.kind), report)
+    if not any(item.path == ("id",) or (not item.path and item.field == "id") for item in faults):
+        draft.id = raw["id"]
+    _warn_short_time(raw, draft.path, ("timeout", "idle_timeout"), report)
+    return draft
+
+
+def _no_single_kind(draft: Draft, present: list[str], report: Report) -> None:
+    if present:
+        path = (*draft.path, present[1])
+        message = f"a node has exactly one kind, and this one has {' and '.join(present)}"
+        report.error("several-kinds", message, path, hint="make it two nodes", key=True)
+        return
+    meant = [
+        (key, kind)
+        for key in draft.raw
+        if key not in KNOWN_ANYWHERE
+        for kind in KINDS
+        if near(key, kind, typo_limit(key))
+    ]
+    message = "this node has no kind: one of " + ", ".join(KINDS)
+    if meant:
+        hint = f"did you mean '{meant[0][1]}'?"
+        report.error("no-kind", message, (*draft.path, meant[0][0]), hint=hint, key=True)
+    else:
+        report.error("no-kind", message, draft.path)
+
+
+def _check_keys(draft: Draft, known: frozenset[str], report: Report, no_effect: dict[str, list[DocumentPath]]) -> None:
+    """Judges the keys of a node that its kind does not know."""
+    scope = scope_of(draft.kind)
+    for key, value in draft.raw.items():
+        path = (*draft.path, key)
+        if key in known:
+            continue
+        if key in NO_EFFECT:
+            no_effect.setdefault(key, []).append(path)
+        elif key in LATER_FIELDS:
+            message = f"'{key}' belongs to a workflow node; it cannot be left out of account here"
+            report.error("misplaced-field", message, path, hint="remove it", key=True)
+        elif not draft.kind:
+            if control_flow_meant(key):
+                unknown_field(path, scope, known, report)
+        elif key in AGENT_FIELDS:
+            message = f"'{key}' is for an agent, and {scope} has none"
+            report.warning("agent-field-ignored", message, path, hint="remove it", key=True)
+        else:
+            draft.extras[key] = value
+            unknown_field(path, scope, known, report, to_agent=draft.kind in AGENT_KINDS)
+
+
+def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, report: Report) -> None:
+    for item in faults:
+        path = (*base, *item.path)
+        part = "inputs" if item.path[:1] == ("inputs",) else next((p for p in item.path[::-1] if p in PARTS), "")
+        where = PART_SCOPES.get(str(part), scope)
+        if item.code == "unknown-field":
+            unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
+        elif item.code == "missing-field":
+            report.error(item.code, f"{where} needs '{item.field}'", path)
+        else:
+            hint = item.hint
+            if item.choices and isinstance(item.value, str):
+                hint = report.suggest(item.value, item.choices)
+            report.error(item.code, item.message, path, hint=hint, key=item.key)
+
+
+def _warn_short_time(raw: dict[str, Any], path: DocumentPath, names: tuple[str, ...], report: Report) -> None:
+    for name in names:
+        value = raw.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1000:
+            message = f"'{name}: {value}' is {value} milliseconds"
+            report.warning("short-timeout", message, (*path, name), hint=f"write {value}s if you mean seconds")
+
+
+def _check_ids(drafts: list[Draft], report: Report) -> None:
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        if not draft.id:
+            continue
+        if draft.id in first:
+            span = report.document.span((*first[draft.id].path, "id"))
+            line, _ = report.document.source.place(span[0])
+            message = f"the id '{draft.id}' is taken already, in line {line}"
+            report.error("duplicate-id", message, (*draft.path, "id"), hint="give each node an id of its own")
+        else:
+            first[draft.id] = draft
