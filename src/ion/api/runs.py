@@ -25,7 +25,8 @@ from ion.engine import runs
 from ion.engine.observe import Observer
 from ion.errors import NotFoundError, RefusedError
 from ion.language.workflow import Workflow
-from ion.nodes.registry import RUNNERS, missing_runtime
+from ion.nodes.registry import RUNNERS
+from ion.nodes.requirements import require_runtimes
 from ion.stores.base import WorkflowStore
 
 
@@ -111,7 +112,7 @@ def start_run(
     loaded = workflow if isinstance(workflow, Workflow) else load(workspace, workflow)
     values = check_inputs(loaded, inputs or {})
     folder = _working_directory(workspace, cwd)
-    missing_runtime(loaded, os.environ)
+    require_runtimes(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
     request = runs.Request(
         loaded,

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 from ion.core import events as e
 from ion.core.decide import Start
-from ion.core.outcomes import Completed, Failed, Outcome, Stopped
+from ion.core.outcomes import Completed, Outcome, Stopped
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.sessions import session_for
 from ion.core.settle import settle
 from ion.core.state import RunState, fold
 from ion.core.values import condition_values
 from ion.engine.observe import Observers
-from ion.errors import IonError, StaleStateError
+from ion.errors import StaleStateError
 from ion.nodes.base import Context, Turn
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
@@ -210,8 +210,8 @@ class Drive:
     # ------------------------------------------------------------------ one turn of a node
 
     async def _perform(self, node_id: str) -> Outcome:
-        """Carry out the present turn of a node. What the runner raises on purpose fails the node; a bug is said to be
-        one, with its place, and fails the node too, so that the rest of the run is not lost."""
+        """Carry out the present turn of a node. What a runner raises is no outcome: it ends this process's drive, and
+        the run can be resumed."""
         node, now = self.context.workflow.by_id[node_id], self._plan.state.nodes[node_id]
         session, agent = session_for(self.context.workflow, self._plan.state, node, now)
         turn = Turn(
@@ -228,10 +228,7 @@ class Drive:
             now.rejection_reason,
             now.answer,
         )
-        try:
-            return await self.runners[turn.turn](turn, self.context)
-        except IonError as error:
-            return Failed(e.Failure(error.error_code, error.message, error.hint))
+        return await self.runners[turn.turn](turn, self.context)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks.values():

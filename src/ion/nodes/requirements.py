@@ -1,0 +1,34 @@
+"""What a workflow needs to be installed, looked up before a run begins: a run does not begin that cannot end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+
+from ion.errors import MissingRuntimeError
+from ion.language.workflow import Bash, Loop, Node, Script, Workflow
+from ion.nodes import runtimes
+
+
+def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
+    """Raises `MissingRuntimeError`, naming each missing program with the nodes that need it, and what to install."""
+    missing: dict[str, list[str]] = {}
+    hints: dict[str, None] = {}
+    for node in workflow.nodes:
+        try:
+            _require(node, env)
+        except MissingRuntimeError as error:
+            missing.setdefault(error.message, []).append(node.id)
+            hints[error.hint] = None
+    if missing:
+        message = "; ".join(f"{what} (needed by {', '.join(nodes)})" for what, nodes in missing.items())
+        raise MissingRuntimeError(message, hint="; ".join(hints))
+
+
+def _require(node: Node, env: Mapping[str, str]) -> None:
+    body = node.body
+    if isinstance(body, Script):
+        runtimes.find(body, env)
+    elif isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None):
+        if shutil.which("bash", path=env.get("PATH")) is None:
+            raise MissingRuntimeError("bash is not installed", hint="install bash")
