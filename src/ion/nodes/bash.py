@@ -1,21 +1,42 @@
 """One bash script, and the same for a loop's `until_bash`.
 
-The script is always run from a file: as an argument it could have no more than 128 KiB.
+No value is ever pasted into the script: `language.shell` puts variables where references stand, and they are loaded
+from a data file, copied there piece by piece, so that size and bytes do not matter. The script itself is run from a
+file, since an argument holds no more than 128 KiB.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.core.events import Content
 from ion.core.outcomes import Failed, Judged, Outcome
-from ion.language.workflow import Bash, Loop, Shell
+from ion.errors import MissingRuntimeError, ReferenceError_
+from ion.language import shell
+from ion.language.references import canonical, engine_names, reference_text
+from ion.language.workflow import Bash, Loop, Reference, Shell
 from ion.nodes import program
 from ion.nodes.base import Context, Turn
+from ion.nodes.texts import Values, exact
+from ion.nodes.variables import Environment, environment
+from ion.process import SpawnError
+
+_CHUNK_BYTES = 1 << 20
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Run the node's script; exit status 0 completes it."""
+    """Run the node's script; exit status 0 completes it.
+
+    Raises `ReferenceError_`, `MissingRuntimeError`, `process.SpawnError`, `process.OutputError`.
+    """
     body = turn.node.body
     assert isinstance(body, Bash)
-    return await _run(body.shell, turn, context)
+    failed = await _run(body.shell, turn, context)
+    return failed or await program.completed(turn, context)
 
 
 async def run_until(turn: Turn, context: Context) -> Outcome:
@@ -23,16 +44,97 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
     body = turn.node.body
     assert isinstance(body, Loop)
     assert body.until_bash is not None
-    outcome = await _run(body.until_bash, turn, context)
-    if not isinstance(outcome, Failed):
-        return Judged(done=True)
-    return Judged(done=False) if outcome.error.code == "exit-status" else outcome
+    failed = await _run(body.until_bash, turn, context)
+    return failed if failed is not None and failed.error.code != "exit-status" else Judged(done=failed is None)
 
 
-async def _run(shell: Shell, turn: Turn, context: Context) -> Outcome:
-    script = context.folders.scratch / f"{turn.log_name}.sh"
-    script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(shell.text)
-    env = {**context.environ, "ION_RUN_ID": context.run_id, "ION_NODE_ID": turn.node.id}
-    ended = await program.run(["bash", str(script)], turn, context, env)
-    return program.failure(ended, turn, context, {str(script): "bash"}) or program.completed(turn, context)
+async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
+    """Prepare (in a thread, for values may be large), run, and clean up; why it failed, if it did."""
+    prepared = await asyncio.to_thread(_prepare, text, turn, context)
+    try:
+        ended = await program.run(["bash", str(prepared.script)], turn, context, prepared.environment)
+    except SpawnError as error:
+        if error.missing:
+            raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
+        raise
+    finally:
+        prepared.script.unlink(missing_ok=True)
+        prepared.data.unlink(missing_ok=True)
+    return program.failure(ended, turn, context, {str(prepared.script): "bash"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    script: Path
+    data: Path
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value for the script: a text, or an output that is kept by its bytes."""
+
+    name: str
+    context: Context
+    kept: Content | None = None
+    text: str = ""
+    consumed: int = 0
+
+    def read(self) -> str:
+        return self.text if self.kept is None else self.context.read(self.kept)
+
+    def pieces(self) -> Iterator[bytes]:
+        if self.kept is None:
+            yield self.text.encode("utf-8", "surrogateescape")
+            return
+        with self.context.open(self.kept) as stream:
+            while piece := stream.read(_CHUNK_BYTES):
+                yield piece
+
+
+def _prepare(text: Shell, turn: Turn, context: Context) -> _Prepared:
+    values = Values(turn, context)
+    rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
+    env = environment(turn, context, values, text=text.text)
+    variables = rewritten.variables | _too_large(env, text, context)
+    stem = context.folders.scratch / turn.log_name
+    data = stem.with_name(f"{stem.name}.data")
+    with program.create(data) as stream:
+        for value in variables.values():
+            _write(value, stream)
+    script = stem.with_name(f"{stem.name}.sh")
+    with program.create(script) as stream:
+        stream.write((shell.preamble(variables, str(data)) + rewritten.text).encode("utf-8", "surrogateescape"))
+    safe = {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
+    return _Prepared(script, data, safe)
+
+
+def _value(reference: Reference, values: Values, context: Context) -> _Value:
+    name = reference_text(reference)
+    whole = values.whole(reference)
+    if whole is not None and whole.text is None:
+        return _Value(name, context, whole)
+    value, consumed = values.value(reference)
+    return _Value(name, context, text=exact(canonical(value)), consumed=consumed)
+
+
+def _too_large(env: Environment, text: Shell, context: Context) -> dict[str, _Value]:
+    """Names that the environment could not carry are variables of the script all the same; one that bash could not hold
+    (a NUL) only matters where the script names it."""
+    found = {}
+    for name, path in env.files.items():
+        value = path.read_bytes().decode("utf-8", "surrogateescape")
+        if "\0" not in value or name in engine_names(text.text):
+            found[name] = _Value(f"${name}", context, text=value)
+    return found
+
+
+def _write(value: _Value, stream: BinaryIO) -> None:
+    for piece in value.pieces():
+        if b"\0" in piece:
+            raise ReferenceError_(
+                f"{value.name} holds a NUL character, which no variable of bash can hold",
+                hint="hand it to a script node by with:, which reads it from the file in INPUTS_<NAME>_FILE",
+            )
+        stream.write(piece)
+    stream.write(b"\0")

@@ -6,9 +6,11 @@ its bytes, unread, so that 100 MB cost no memory and bytes that are no text are 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ion import process
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
@@ -31,9 +33,18 @@ async def run(argv: Sequence[str], turn: Turn, context: Context, env: Mapping[st
     )
 
 
-def completed(turn: Turn, context: Context) -> Completed:
-    """The outcome of a program that ended well."""
-    output = take(process.beside(context.folders.logs / turn.log_name, ".out"), context.keep)
+def create(path: Path) -> BinaryIO:
+    """A new file for what a program is to run or read, for its owner's eyes alone; what was there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+async def completed(turn: Turn, context: Context) -> Completed:
+    """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
+    path = process.beside(context.folders.logs / turn.log_name, ".out")
+    large = path.stat().st_size > INLINE_LIMIT_BYTES
+    output = await asyncio.to_thread(take, path, context.keep) if large else take(path, context.keep)
     return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
 
 

@@ -1,0 +1,133 @@
+"""A function of the host program as an agent: synchronous or not, from a request to a text or a result.
+
+A synchronous one runs in a daemon thread of its own: it cannot be stopped, but neither can it hold up a cancelled run,
+the end of the program, or the threads that others share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from ion.agents.base import AgentError, PromptRequest, PromptResult
+
+Answer: TypeAlias = PromptResult | str
+Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallableAgent:
+    """An agent that is a function. What the function raises passes through; only `AgentError` says what went wrong."""
+
+    function: Function
+    name: str = "callable"
+
+    async def prompt(self, request: PromptRequest) -> PromptResult:
+        """Call the function within the request's limits; a call of `request.progress` is a sign of life.
+
+        Raises `AgentError`: `timeout`, or `bad_output` if it returned neither text nor a `PromptResult`.
+        """
+        pulse = _Pulse(request.progress)
+        call = asyncio.ensure_future(_call(self.function, replace(request, progress=pulse)))
+        try:
+            overdue = await _overdue(call, request, pulse)
+        finally:
+            await _stop(call, request.grace_ms)
+        if overdue:
+            raise AgentError("timeout", f"agent {self.name} {overdue}")
+        answer = call.result()
+        if isinstance(answer, str):
+            return PromptResult(answer)
+        if isinstance(answer, PromptResult):
+            return answer
+        kind = type(answer).__name__
+        raise AgentError("bad_output", f"agent {self.name} returned {kind}, neither text nor a PromptResult")
+
+
+class _Pulse:
+    """Passes progress on and remembers when there was any."""
+
+    def __init__(self, progress: Callable[[str], None] | None) -> None:
+        self._progress = progress
+        self.last = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        self.last = time.monotonic()
+        if self._progress is not None:
+            self._progress(line)
+
+
+async def _overdue(call: asyncio.Future[Any], request: PromptRequest, pulse: _Pulse) -> str:
+    """Wait for the call, at most as long as it may take: '' or which limit it passed."""
+    started = pulse.last
+    while True:
+        now = time.monotonic()
+        waits = []
+        if request.timeout_ms is not None:
+            waits.append(started + request.timeout_ms / 1000 - now)
+            if waits[-1] <= 0:
+                return f"timed out after {request.timeout_ms} ms"
+        if request.idle_timeout_ms is not None:
+            waits.append(pulse.last + request.idle_timeout_ms / 1000 - now)
+            if waits[-1] <= 0:
+                return f"said nothing for {request.idle_timeout_ms} ms"
+        await asyncio.wait({call}, timeout=min(waits, default=None))
+        if call.done():
+            return ""
+
+
+async def _stop(call: asyncio.Future[Any], grace_ms: int) -> None:
+    """Cancel the call if it is still under way; one that will not end is left behind after the grace."""
+    if not call.done():
+        call.cancel()
+        await asyncio.wait({call}, timeout=grace_ms / 1000)
+        if call.done() and not call.cancelled():
+            call.exception()  # the limit is what counts, not what it raised on its way out
+
+
+async def _call(function: Function, request: PromptRequest) -> Any:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        answer: Any = function(request)
+    else:
+        answer = await _in_thread(function, request)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _in_thread(function: Function, request: PromptRequest) -> asyncio.Future[Any]:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(answer: Any, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        answer, problem = None, None
+        try:
+            answer = context.run(function, request)
+        except BaseException as error:  # noqa: BLE001  (it is raised again where the answer is awaited)
+            # A thread's exit, or an end of iteration, would mean something else over there.
+            problem = (
+                error if isinstance(error, Exception) and not isinstance(error, StopIteration) else _renamed(error)
+            )
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            loop.call_soon_threadsafe(settle, answer, problem)
+
+    threading.Thread(target=work, name=f"ion-agent-{request.node}", daemon=True).start()
+    return future
+
+
+def _renamed(error: BaseException) -> Exception:
+    return AgentError("crashed", f"the agent's function raised {type(error).__name__}: {error}")

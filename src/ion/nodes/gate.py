@@ -1,0 +1,40 @@
+"""A question to a person: the message of an approval, or of the gate of an interactive loop."""
+
+from __future__ import annotations
+
+from ion.core.outcomes import GateOpened, Outcome
+from ion.language.workflow import Approval, Loop
+from ion.nodes.base import Context, Turn
+from ion.nodes.texts import Values, printable
+
+_EXCERPT_CHARACTERS = 1500
+
+
+async def run(turn: Turn, context: Context) -> Outcome:
+    """Render the gate's message; nobody is asked if it cannot be. Raises `ReferenceError_`."""
+    values = Values(turn, context)
+    match turn.node.body:
+        case Approval(message):
+            return GateOpened(values.render(message))
+        case Loop() as loop:
+            said = values.render(loop.gate_message or "")
+            parts = (_status(turn, loop), _excerpt(turn, context), said)
+            return GateOpened("\n\n".join(part for part in parts if part))
+    raise TypeError(f"'{turn.node.id}' has no gate")
+
+
+def _status(turn: Turn, loop: Loop) -> str:
+    """What approving would mean now (language.md §7)."""
+    count = f"Iteration {turn.iteration} of {loop.max_iterations}"
+    if turn.signaled:
+        return f"{count}: done, by its own account. Approve to finish; approve with a comment for another iteration."
+    return f"{count}: not done yet. Approve for another iteration; a comment reaches it."
+
+
+def _excerpt(turn: Turn, context: Context) -> str:
+    """The iteration's output, its middle left out if it is long."""
+    text = "" if turn.previous is None else printable(context.read(turn.previous)).strip()
+    if len(text) <= _EXCERPT_CHARACTERS:
+        return text
+    head, tail = _EXCERPT_CHARACTERS * 2 // 3, _EXCERPT_CHARACTERS // 3
+    return f"{text[:head].rstrip()}\n… ({len(text) - head - tail} characters left out) …\n{text[-tail:].lstrip()}"

@@ -1,0 +1,202 @@
+"""One prompt to whoever answers: of a prompt or command node, of a loop's turn, of a rejected gate.
+
+The text is rendered, the agent asked (or the prompt parked for the host), and the reply read: is it empty, does it fit
+`output_format`, does it end the loop. An answer to a parked prompt is read in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ion.agents.base import Agent, AgentError, PromptRequest, PromptResult
+from ion.core.events import Failure
+from ion.core.loops import read_signal
+from ion.core.outcomes import Completed, Failed, Outcome, Parked
+from ion.core.values import condition_values
+from ion.errors import OutputFormatError
+from ion.language.references import engine_names
+from ion.language.workflow import Approval, Command, Loop, Prompt
+from ion.nodes.base import Context, Turn
+from ion.nodes.replies import Reply, ask_again, fit, validate_reply
+from ion.nodes.texts import Values, printable
+from ion.nodes.variables import environment
+
+_CONTEXT_NAMES = frozenset({"CONTEXT", "EXTERNAL_CONTEXT", "ISSUE_CONTEXT"})
+# An agent keeps its own limits; this much later it is given up.
+_OVERDUE_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A rendered prompt with what goes along."""
+
+    text: str
+    system: str | None
+    options: dict[str, Any]
+    session: str | None
+
+
+async def run(turn: Turn, context: Context) -> Outcome:
+    """Ask the node's agent, or park the prompt where there is none. Raises `ReferenceError_`."""
+    agent = context.agent_for(turn.node)
+    values = Values(turn, context)
+    asked = _asked(turn, context, values, None if agent is None else agent.name)
+    if agent is None:
+        return _parked(asked, turn, context)
+    answered = await _ask(agent, _request(asked, turn, context, values))
+    if isinstance(answered, Failed):
+        return answered
+    return _read(_Said(answered.text, answered.structured, answered.session, agent.name, answered.usage), turn, context)
+
+
+async def run_answer(turn: Turn, context: Context) -> Outcome:
+    """Read the host's answer to a parked prompt."""
+    assert turn.answer is not None
+    return _read(_Said(context.read(turn.answer.output), session=turn.answer.session), turn, context)
+
+
+# ---------------------------------------------------------------------- what is asked
+
+
+def _asked(turn: Turn, context: Context, values: Values, agent: str | None) -> _Asked:
+    template = _template(turn, context)
+    text = values.render(template)
+    if context.external_context and _CONTEXT_NAMES.isdisjoint(engine_names(template)):
+        text = f"{text}\n\n---\n\n{printable(context.external_context)}"
+    options = _options(turn.node.options, values)
+    system = options.get("systemPrompt")
+    session = turn.session if turn.session_agent == agent and not turn.reask else None
+    if turn.reask:
+        text = ask_again(text, turn.reask)
+    return _Asked(text, system if isinstance(system, str) else None, options, session)
+
+
+def _template(turn: Turn, context: Context) -> str:
+    match turn.node.body:
+        case Prompt(text):
+            return text
+        case Command(name) | Loop(command=str(name)):
+            return context.workflow.commands[name].text
+        case Loop(prompt=str(text)):
+            return text
+        case Approval(on_reject=rejected) if rejected is not None:
+            return rejected.prompt
+    raise TypeError(f"'{turn.node.id}' has no prompt")
+
+
+def _options(options: dict[str, Any], values: Values) -> dict[str, Any]:
+    """The node's options, untouched but for the texts among them (language.md §3.3)."""
+    filled = dict(options)
+    if isinstance(options.get("systemPrompt"), str):
+        filled["systemPrompt"] = values.render(options["systemPrompt"])
+    if isinstance(options.get("agents"), dict):
+        filled["agents"] = {name: _agent_texts(agent, values) for name, agent in options["agents"].items()}
+    return filled
+
+
+def _agent_texts(agent: Any, values: Values) -> Any:
+    if not isinstance(agent, dict):
+        return agent
+    return {
+        key: values.render(item) if key in ("prompt", "description") and isinstance(item, str) else item
+        for key, item in agent.items()
+    }
+
+
+def _parked(asked: _Asked, turn: Turn, context: Context) -> Parked:
+    key = context.idempotency_key(turn.node.id, turn.iteration)
+    text = context.keep(asked.text)
+    return Parked(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
+
+
+def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> PromptRequest:
+    node = turn.node
+    return PromptRequest(
+        run_id=context.run_id,
+        node=node.id,
+        prompt=asked.text,
+        key=context.idempotency_key(node.id, turn.iteration),
+        cwd=context.cwd,
+        iteration=turn.iteration,
+        attempt=turn.attempt,
+        system=asked.system,
+        session=asked.session,
+        output_format=node.output_format,
+        options=asked.options,
+        env=environment(turn, context, values, text=_template(turn, context)).variables,
+        timeout_ms=node.timeout_ms,
+        idle_timeout_ms=node.idle_timeout_ms,
+        grace_ms=context.grace_ms,
+        progress=partial(context.progress, node.id),
+        log=context.folders.logs / turn.log_name,
+    )
+
+
+async def _ask(agent: Agent, request: PromptRequest) -> PromptResult | Failed:
+    """Everything that an agent can do: answer, fail in its own words, break, never come back."""
+    limit = request.timeout_ms
+    try:
+        async with asyncio.timeout(None if limit is None else (limit + request.grace_ms + _OVERDUE_MS) / 1000):
+            return await agent.prompt(request)
+    except AgentError as error:
+        return Failed(Failure(error.error_code, error.message, error.hint), usage=dict(error.usage))
+    except TimeoutError:
+        return Failed(Failure("timeout", f"agent {agent.name} did not keep its time limit of {limit} ms"))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return Failed(Failure("cancelled", f"agent {agent.name} cancelled its own work"))
+    except Exception as error:  # noqa: BLE001  (an embedder's agent may raise anything; the run must not break on it)
+        return Failed(Failure("crashed", f"agent {agent.name} raised {type(error).__name__}: {error}"))
+
+
+# ---------------------------------------------------------------------- what is answered
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    text: str
+    structured: Any = None
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, float] = field(default_factory=dict)
+
+
+def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
+    node = turn.node
+    text = _mend_surrogates(said.text)
+    if said.structured is None and not text.strip():
+        return Failed(Failure("bad_output", "the reply is empty"), usage=said.usage)
+    loop = node.body if isinstance(node.body, Loop) else None
+    signaled, cleaned = read_signal(text, loop.until) if loop is not None else (False, text)
+    reply = Reply(cleaned, None)
+    if node.output_format is not None:
+        try:
+            checked = _checked(node.output_format, said.structured, text)
+        except OutputFormatError as error:
+            return Failed(Failure("bad_output", error.message, error.hint), usage=said.usage)
+        if not isinstance(checked, Reply):
+            message = f"the reply does not fit output_format: {'; '.join(checked)}"
+            return Failed(Failure("bad_output", message), reask=checked, usage=said.usage)
+        reply = checked
+    if loop is not None and loop.until_field is not None and isinstance(reply.value, dict):
+        signaled = signaled or reply.value.get(loop.until_field) is True
+    output = context.keep(reply.text)
+    values = condition_values(context.workflow, node.id, output, context.read)
+    return Completed(output, values, signaled, said.session, said.agent, dict(said.usage), reply.repaired)
+
+
+def _checked(output_format: dict[str, Any], structured: Any, text: str) -> Reply | tuple[str, ...]:
+    """The agent's own JSON counts if it gives one; Ion does not take its word that it fits."""
+    return validate_reply(output_format, text) if structured is None else fit(output_format, structured)
+
+
+def _mend_surrogates(text: str) -> str:
+    """Text that UTF-8 can carry: halves of surrogate pairs joined, lone ones U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

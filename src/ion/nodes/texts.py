@@ -1,0 +1,238 @@
+"""The one place that gives values to the references of a turn, at the moment it starts (language.md §5).
+
+`Values` knows every name: outputs of nodes, inputs and `with:` bindings, and the engine's own. Prompts, messages and
+`env` values are filled in by `render`; bash and the environment take the same values from here and never another way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from ion.core.events import Content
+from ion.core.state import NodeState
+from ion.errors import ReferenceError_
+from ion.language.references import (
+    Resolved,
+    canonical,
+    end_of,
+    find_references,
+    reference_text,
+    render,
+    select,
+)
+from ion.language.workflow import (
+    Binding,
+    EngineReference,
+    InputReference,
+    NodeReference,
+    Reference,
+    variable_name,
+)
+from ion.nodes.base import Context, Turn
+
+# Halves of surrogate pairs that stand for no byte.
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+# A NUL, and half of a surrogate pair: a byte that was no UTF-8 (PEP 383).
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """`text` with U+FFFD for what cannot stand in a text for people and agents."""
+    return _NO_TEXT.sub("\ufffd", text)
+
+
+def exact(text: str) -> str:
+    """`text` as the bytes that `os.fsencode` makes of it: those of an output come back as they were."""
+    return _HALF.sub("\ufffd", text)
+
+
+class Values:
+    """The values of one turn. Every method that reads one raises `ReferenceError_` if it cannot be read."""
+
+    def __init__(self, turn: Turn, context: Context) -> None:
+        self._turn = turn
+        self._context = context
+
+    def render(self, text: str) -> str:
+        """A prompt, a message or another text for people and agents, filled in."""
+        return render(text, self.resolve)
+
+    def resolve(self, reference: Reference) -> Resolved:
+        """What stands in a text for a reference. Bytes that are no text are U+FFFD there."""
+        value, consumed = self.value(reference)
+        return Resolved(printable(canonical(value)), consumed)
+
+    def splice(self, code: str) -> str:
+        """Inline code with its node references replaced by raw text, as the Archon dialect does; all else stays."""
+        parts, done = [], 0
+        for found in find_references(code, escapes=False):
+            if isinstance(found.reference, NodeReference):
+                resolved = self.resolve(found.reference)
+                parts.append(code[done : found.start] + resolved.text)
+                done = end_of(found, resolved.consumed)
+        return "".join(parts) + code[done:]
+
+    def value(self, reference: Reference) -> tuple[Any, int]:
+        """The JSON value of a reference, and how many elements of its path it took to get there."""
+        match reference:
+            case NodeReference():
+                return self._node_value(reference)
+            case InputReference(name):
+                return self._input(name), 0
+            case EngineReference(name):
+                return self._engine[name](), 0
+
+    def whole(self, reference: Reference) -> Content | None:
+        """The content behind a reference that, like `$plan.output`, is the whole output of a node; None for others."""
+        if not isinstance(reference, NodeReference) or reference.path or reference.node == self._turn.node.id:
+            return None
+        return self._readable(reference).output
+
+    @cached_property
+    def bindings(self) -> dict[str, Any]:
+        """The node's `with:` by name, as JSON."""
+        return {name: self._bound(binding) for name, binding in self._turn.node.bindings.items()}
+
+    def variables(self) -> dict[str, str]:
+        """All names as environment variables, the engine's last and so strongest; `BASE_BRANCH` is not among them."""
+        found = {declared.variable: "" for declared in self._context.workflow.inputs}
+        for name, value in (self._context.inputs | self.bindings).items():
+            found[variable_name(name)] = exact(canonical(value))
+        found |= {name: exact(read()) for name, read in self._engine.items() if name != "BASE_BRANCH"}
+        found["ION_RUN_ID"] = self._context.run_id
+        found["ION_NODE_ID"] = self._turn.node.id
+        found["ION_IDEMPOTENCY_KEY"] = self._context.idempotency_key(self._turn.node.id, self._turn.iteration)
+        return found
+
+    # ------------------------------------------------------------------ one kind of name each
+
+    def _node_value(self, reference: NodeReference) -> tuple[Any, int]:
+        if reference.node == self._turn.node.id:
+            return "", len(reference.path)
+        node = self._readable(reference)
+        if node.output is None:
+            return "", 0
+        text = self._context.read(node.output)
+        declared = self._context.workflow.by_id[reference.node].output_format
+        try:
+            selected = select(text, reference.path, declared)
+        except ReferenceError_ as error:
+            raise ReferenceError_(f"{reference_text(reference)}: {error.message}", hint=error.hint) from error
+        return selected.value, selected.consumed
+
+    def _readable(self, reference: NodeReference) -> NodeState:
+        """The state of a node whose output may be read in this form: completed, or skipped and wanted whole."""
+        written, node = reference_text(reference), self._context.nodes.get(reference.node)
+        if node is None:
+            raise ReferenceError_(f"{written} cannot be read: there is no node '{reference.node}'")
+        if node.status == "skipped" and reference.path:
+            raise ReferenceError_(
+                f"{written} cannot be read: '{node.id}' was skipped, so it has no fields",
+                hint="hand it over by with: {name: {from: …, if_skipped: …}}, or give this node a when: too",
+            )
+        if node.status not in ("completed", "skipped"):
+            how = {"failed": "failed", "cancelled": "was stopped"}.get(node.status, "has not ended")
+            raise ReferenceError_(
+                f"{written} cannot be read: '{node.id}' {how}", hint="only completed nodes have outputs"
+            )
+        return node
+
+    def _input(self, name: str) -> Any:
+        if name in self.bindings:
+            return self.bindings[name]
+        return self._run_input(name)
+
+    def _run_input(self, name: str) -> Any:
+        if name in self._context.inputs:
+            return self._context.inputs[name]
+        names = [declared.name for declared in self._context.workflow.inputs]
+        if name in names:
+            raise ReferenceError_(
+                f"$INPUTS.{name} was not given", hint=f"give it with --input {name}=…, or a default in the workflow"
+            )
+        known = sorted({*names, *self._turn.node.bindings})
+        shown = f"there are {', '.join(known)}" if known else "the workflow declares no inputs"
+        raise ReferenceError_(f"$INPUTS.{name} is not declared: {shown}", hint="declare it under inputs:")
+
+    @cached_property
+    def _engine(self) -> dict[str, Callable[[], str]]:
+        turn, context = self._turn, self._context
+        return {
+            "ARGUMENTS": lambda: context.arguments,
+            "USER_MESSAGE": lambda: context.arguments,
+            "WORKFLOW_ID": lambda: context.run_id,
+            "ARTIFACTS_DIR": lambda: str(context.folders.artifacts),
+            "STATE_DIR": lambda: str(context.folders.state),
+            "DOCS_DIR": self._docs,
+            "BASE_BRANCH": self._base_branch,
+            "CONTEXT": lambda: context.external_context,
+            "EXTERNAL_CONTEXT": lambda: context.external_context,
+            "ISSUE_CONTEXT": lambda: context.external_context,
+            "LOOP_PREV_OUTPUT": lambda: "" if turn.previous is None else context.read(turn.previous),
+            "LOOP_USER_INPUT": lambda: turn.user_input,
+            "REJECTION_REASON": lambda: turn.rejection_reason,
+        }
+
+    def _docs(self) -> str:
+        """`docs/` as seen from the working directory, whole from elsewhere."""
+        docs, cwd = self._context.folders.docs, self._context.cwd
+        return f"{docs.relative_to(cwd) if docs.is_relative_to(cwd) else docs}/"
+
+    def _base_branch(self) -> str:
+        branch = self._context.base_branch()
+        if branch is None:
+            raise ReferenceError_(
+                "$BASE_BRANCH cannot be read: the default branch was not found",
+                hint="in a git checkout, 'git remote set-head origin --auto' records what its remote says",
+            )
+        return branch
+
+    # ------------------------------------------------------------------ with:
+
+    def _bound(self, binding: Binding) -> Any:
+        if binding.has_default and self._names_skipped(binding.value):
+            return binding.if_skipped
+        return self._filled(binding.value)
+
+    def _names_skipped(self, value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
+        nodes = [found.reference.node for found in find_references(value) if isinstance(found.reference, NodeReference)]
+        return any((state := self._context.nodes.get(node)) and state.status == "skipped" for node in nodes)
+
+    def _filled(self, value: Any) -> Any:
+        """JSON with its texts filled in; one that is a whole reference gives what it refers to, of any type."""
+        if isinstance(value, dict):
+            return {key: self._filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._filled(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        found = find_references(value)
+        if len(found) == 1 and (found[0].start, found[0].end) == (0, len(value)):
+            reference = found[0].reference
+            result, consumed = self._outer(reference)
+            if not isinstance(reference, NodeReference):
+                return result
+            if consumed == len(reference.path):
+                return result if reference.path else self._structured(reference.node, result)
+        return render(value, self._outer_text)
+
+    def _structured(self, node: str, output: Any) -> Any:
+        """A whole output as JSON if the node promised JSON."""
+        promised = node in self._context.workflow.by_id and self._context.workflow.by_id[node].output_format is not None
+        return json.loads(output) if promised and output else output
+
+    def _outer_text(self, reference: Reference) -> Resolved:
+        value, consumed = self._outer(reference)
+        return Resolved(canonical(value), consumed)
+
+    def _outer(self, reference: Reference) -> tuple[Any, int]:
+        """The value of a reference in `with:`, where `$INPUTS` are the run's and not the bindings themselves."""
+        if isinstance(reference, InputReference):
+            return self._run_input(reference.name), 0
+        return self.value(reference)
