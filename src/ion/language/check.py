@@ -144,7 +144,7 @@ def _check_condition(checker: _Checker, draft: Draft) -> None:
     try:
         condition = parse_condition(when)
     except ConditionSyntaxError as error:
-        checker.report.error("bad-condition", error.message, path, hint=error.hint, within=(when, error.offset))
+        checker.report.error("bad-condition", error.message, path, hint=error.hint, within=(when, error.offset, 1))
         return
     checker.findings.conditions[draft.index] = condition
     text = Text(path, when, when, bound=False)
@@ -157,7 +157,9 @@ def _check_condition(checker: _Checker, draft: Draft) -> None:
         if prose and isinstance(reference, NodeReference) and not reference.path:
             message = f"'{reference.node}' answers in prose, which never equals a fixed text"
             hint = f"give '{reference.node}' an output_format and compare a field of it"
-            checker.report.error("prose-compared", message, path, hint=hint, within=(when, offset))
+            checker.report.error(
+                "prose-compared", message, path, hint=hint, within=(when, offset, 1 + len(reference.node))
+            )
 
 
 def _offset_in_condition(when: str, reference: Reference) -> int:
@@ -224,21 +226,22 @@ def _check_from(checker: _Checker, text: Text) -> None:
 
 
 def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Reference, offset: int) -> None:
+    length = len(reference_text(reference))
     if isinstance(reference, InputReference):
         bindings = draft.raw.get("with") if text.bound and draft.kind in ("bash", "script", "command") else None
         _check_input(checker, bindings if isinstance(bindings, dict) else {}, text, reference, offset)
     elif isinstance(reference, NodeReference):
         if reference.node == draft.id:
             message = f"'{draft.id}' refers to its own output, which is empty while it runs"
-            note(checker.report, Problem("self-reference", message, "warning"), text, offset)
+            note(checker.report, Problem("self-reference", message, "warning", length=length), text, offset)
         elif reference.node in checker.nodes.by_id:
             uses = checker.nodes.uses.setdefault(draft.index, {})
             uses.setdefault(reference.node, Use(reference, text, offset))
         elif not checker.nodes.may_be_included(reference.node):
             meant = checker.report.suggest(reference.node, checker.nodes.by_id)
             hint = "\n".join(part for part in (meant, "" if text.form == "shell" else _ESCAPE_HINT) if part)
-            message = f"{reference_text(reference)} refers to a node that is not there: '{reference.node}'"
-            note(checker.report, Problem("unknown-node", message, hint=hint), text, offset)
+            message = f"'{draft.name}' refers to {reference_text(reference)}, but no node has that id"
+            note(checker.report, Problem("unknown-node", message, hint=hint, length=length), text, offset)
 
 
 def _check_input(
@@ -248,7 +251,8 @@ def _check_input(
         meant = checker.report.suggest(reference.name, [*checker.inputs, *bound])
         hint = meant or f"declare it: inputs: {{{reference.name}: {{}}}}"
         message = f"'{reference.name}' is not a declared input; the node fails when it uses it"
-        note(checker.report, Problem("undeclared-input", message, "warning", hint=hint), text, offset)
+        length = len(reference_text(reference))
+        note(checker.report, Problem("undeclared-input", message, "warning", hint=hint, length=length), text, offset)
 
 
 def _check_workflow_env(checker: _Checker) -> None:

@@ -29,6 +29,10 @@ class Use:
     text: Text
     offset: int
 
+    @property
+    def length(self) -> int:
+        return len(reference_text(self.reference))
+
 
 @dataclass(slots=True)
 class Nodes:
@@ -91,7 +95,7 @@ def _warn_order(name: str, other: str, nodes: Nodes, report: Report) -> None:
     use = nodes.uses[nodes.by_id[name].index][other]
     message = f"'{name}' refers to {reference_text(use.reference)} but does not depend on '{other}'"
     hint = f"it waits for '{other}' all the same: add it to depends_on"
-    note(report, Problem("order-by-reference", message, "warning", hint=hint), use.text, use.offset)
+    note(report, Problem("order-by-reference", message, "warning", hint=hint, length=use.length), use.text, use.offset)
 
 
 def _note_cycle(cycle: list[str], nodes: Nodes, report: Report) -> None:
@@ -107,7 +111,7 @@ def _note_cycle(cycle: list[str], nodes: Nodes, report: Report) -> None:
     else:
         use = nodes.uses[draft.index][second]
         hint = f"remove one of these edges; '{first}' waits for '{second}' because it refers to it here"
-        note(report, Problem("dependency-cycle", message, hint=hint), use.text, use.offset)
+        note(report, Problem("dependency-cycle", message, hint=hint, length=use.length), use.text, use.offset)
 
 
 def check_sessions(shape: Shape, nodes: Nodes, report: Report) -> dict[str, str]:

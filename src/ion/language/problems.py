@@ -26,6 +26,8 @@ MAX_WARNINGS = 1000
 MAX_SUGGESTIONS = 50_000  # comparisons of names for one file: a hostile file cannot buy time with them
 WIDTH = 100
 
+# Characters of a text: (the text, the first one's offset, how many).
+Within: TypeAlias = tuple[str, int, int]
 # (role, text) → text; roles: error, warning, code, message, place, gutter, source, caret, hint.
 Style: TypeAlias = Callable[[str, str], str]
 
@@ -53,9 +55,9 @@ class Report:
         *,
         hint: str = "",
         key: bool = False,
-        within: tuple[str, int] | None = None,
+        within: Within | None = None,
     ) -> None:
-        """Notes an error at the value of `path`, at its key, or at a character `within` its text: (text, offset)."""
+        """Notes an error at the value of `path`, at its key, or at some characters `within` its text."""
         self._note(Problem(code, message, hint=hint), path, key, within)
 
     def warning(
@@ -66,7 +68,7 @@ class Report:
         *,
         hint: str = "",
         key: bool = False,
-        within: tuple[str, int] | None = None,
+        within: Within | None = None,
     ) -> None:
         """As `error`, for what does not keep the file from loading."""
         self._note(Problem(code, message, "warning", hint=hint), path, key, within)
@@ -102,7 +104,7 @@ class Report:
             problems.append(Problem("too-many-problems", message, "warning", file=self.file, line=1, column=1))
         return tuple(problems)
 
-    def _note(self, problem: Problem, path: DocumentPath, key: bool, within: tuple[str, int] | None) -> None:
+    def _note(self, problem: Problem, path: DocumentPath, key: bool, within: Within | None) -> None:
         spoiled = self.document.spoiled
         if spoiled and any(path[:length] in spoiled for length in range(len(path) + 1)):
             return
@@ -111,12 +113,13 @@ class Report:
             replace(problem, file=self.file, line=line, column=column, path=path_text(path), length=length),
         )
 
-    def _place(self, path: DocumentPath, key: bool, within: tuple[str, int] | None) -> tuple[int, int, int]:
+    def _place(self, path: DocumentPath, key: bool, within: Within | None) -> tuple[int, int, int]:
         source = self.document.source
         start, end = self.document.span(path, key=key)
         if within is not None:
-            index = self.document.index_in(path, *within)
-            start, end = (index, index + 1) if index is not None else (start, start + 1)
+            text, offset, length = within
+            index = self.document.index_in(path, text, offset)
+            start, end = (start, start + 1) if index is None else (index, index + length)
         line, column = source.place(start)
         return line, column, max(1, min(end, source.line_end(start)) - start)
 
@@ -240,7 +243,8 @@ def render_problem(
     hints = [printable(hint) for hint in problem.hint.split("\n") if hint]
     if severity == "error" and problem.line:
         lines += _snippet(problem, text, hints, style)
-    lines += [style("gutter", "   = ") + style("hint", hint) for hint in hints]
+    margin = " " * len(str(problem.line)) if problem.line else "  "
+    lines += [style("gutter", f"{margin} = ") + style("hint", hint) for hint in hints]
     return "\n".join(lines)
 
 

@@ -211,7 +211,7 @@ def _check_output_format(draft: Draft, report: Report) -> None:
     if not isinstance(schema, dict):
         return
     for place, message in _schema_faults(json.dumps(schema)):
-        report.error("bad-output-format", message, (*path, *place), hint="output_format is a JSON Schema")
+        report.error("bad-output-format", message, (*path, *place))
     for place, reference in _references(schema, ()):
         said = _unresolved(schema, reference)
         if said:

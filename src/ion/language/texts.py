@@ -120,12 +120,12 @@ def _strings(value: Any, path: DocumentPath) -> Iterator[Text]:
 
 
 def note(report: Report, problem: Problem, text: Text, offset: int) -> None:
-    """Notes a problem at a character of a text, in whichever file it stands."""
+    """Notes a problem at a character of a text, and as many as it is long, in whichever file the text stands."""
     if text.command is not None:
         line, column = text.command.source.place(text.command.start + offset)
         path = path_text(text.path)
         report.add(replace(problem, file=text.command.path, line=line, column=column, path=path))
         return
-    within = (text.whole, text.lead + offset)
+    within = (text.whole, text.lead + offset, problem.length)
     tell = report.error if problem.severity == "error" else report.warning
     tell(problem.code, problem.message, text.path, hint=problem.hint, within=within)
