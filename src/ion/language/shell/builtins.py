@@ -1,0 +1,200 @@
+"""What bash's builtins do with their arguments beyond taking them as text: names, arithmetic, declarations.
+
+A value in one of these places is evaluated by bash, however well it is quoted, so the reference there is an error of
+the file, or its value is checked before bash starts (facts tried on bash 5.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+from ion.language.shell import parts
+from ion.language.shell.code import examine_code
+from ion.language.shell.parts import Command, Notes, Spot, Word
+
+DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
+
+_QUOTED_ASSIGNMENT = re.compile(r"[\"']([A-Za-z_][A-Za-z0-9_]*)\+?=")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EVALUATED_VARIABLES = frozenset({"PS4", "BASH_ENV", "PROMPT_COMMAND", "ENV"})
+
+
+def examine(command: Command, notes: Notes) -> None:
+    """Note what a simple command says about its variables and its references."""
+    for word in command.assignments:
+        _note_value(word, word.name, notes)
+        if word.name in _EVALUATED_VARIABLES and word.spots:
+            notes.code.append((word.spots, "shell", f"{word.name}="))
+    words = _without_prefix(command.words)
+    name = words[0].literal if words else None
+    if name is None:
+        return
+    if name in DECLARES:
+        _declare(name, words[1:], notes)
+    elif name in _HANDLERS:
+        _HANDLERS[name](words[1:], command, notes)
+    examine_code(command, words, notes)
+
+
+def _without_prefix(words: list[Word]) -> list[Word]:
+    """The words behind `builtin` and `command`, which change nothing about arguments."""
+    while words and words[0].raw in ("builtin", "command") and len(words) > 1 and not words[1].raw.startswith("-"):
+        words = words[1:]
+    return words
+
+
+def _note_value(word: Word, name: str, notes: Notes) -> None:
+    """`name=value`: its references go into the variable; a value that is one reference alone makes it a copy."""
+    notes.written.add(name)
+    if not word.spots:
+        return
+    notes.assigned.append((name, word.spots))
+    spot = word.spots[0]
+    if len(word.spots) == 1 and word.raw[word.value - word.start :].strip("\"'") == _written(spot, word):
+        notes.copies.append((name, spot))
+
+
+def _written(spot: Spot, word: Word) -> str:
+    return word.raw[-(spot.found.end - spot.found.start + 2) :].strip("\"'")
+
+
+def _misplace(spots: list[Spot], what: str, notes: Notes, hint: str = "") -> None:
+    for spot in spots:
+        notes.misplaced.append((spot, what, hint))
+
+
+def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
+    flags = ""
+    for word in arguments:
+        quoted = _QUOTED_ASSIGNMENT.match(word.raw)
+        if word.name:
+            _declare_value(name, flags, word, word.name, notes)
+        elif quoted:
+            _declare_value(name, flags, word, quoted[1], notes)
+        elif word.spots:
+            _misplace(word.spots, f"the name of a variable, after {name}", notes)
+        elif word.raw.startswith("-"):
+            flags += word.raw[1:]
+        elif plain := _NAME.fullmatch(word.raw):
+            _declare_name(flags, plain[0], notes)
+
+
+def _declare_name(flags: str, name: str, notes: Notes) -> None:
+    if "i" in flags:
+        notes.integers.add(name)
+    if "A" in flags:
+        notes.maps.add(name)
+    if "a" in flags or "A" in flags:
+        notes.arrays.add(name)
+
+
+def _declare_value(builtin: str, flags: str, word: Word, name: str, notes: Notes) -> None:
+    _declare_name(flags, name, notes)
+    _note_value(word, name, notes)
+    texts = [spot for spot in word.spots if spot.found.start >= word.value]
+    if "n" in flags and builtin not in ("export", "readonly"):
+        _misplace(texts, "the name of a variable, of a nameref", notes)
+    elif "a" in flags or "A" in flags:
+        hint = f"bash evaluates it; write {name}=({_shown(texts)}) for one element" if texts else ""
+        _misplace(texts, f"the text of an array, after {builtin} -{flags}", notes, hint)
+    elif builtin not in ("export", "readonly"):
+        notes.redeclared.append((name, texts))
+
+
+def _shown(spots: list[Spot]) -> str:
+    from ion.language.references import reference_text
+
+    return reference_text(spots[0].found.reference)
+
+
+def _options(arguments: list[Word], with_value: str) -> tuple[list[tuple[str, Word]], list[Word]]:
+    """The options of a builtin that take a value, and its operands. An attached value (`-vx`) is the option's word."""
+    options: list[tuple[str, Word]] = []
+    index = 0
+    while index < len(arguments):
+        raw = arguments[index].raw
+        if raw == "--":
+            return options, arguments[index + 1 :]
+        if not raw.startswith("-") or raw == "-":
+            return options, arguments[index:]
+        letter = next((i for i, c in enumerate(raw) if i and c in with_value), 0)
+        if letter and letter < len(raw) - 1:
+            options.append((raw[letter], arguments[index]))
+        elif letter and index + 1 < len(arguments):
+            index += 1
+            options.append((raw[letter], arguments[index]))
+        index += 1
+    return options, []
+
+
+def _names(words: list[Word], what: str, notes: Notes) -> list[str]:
+    """Words that are names of variables: no reference may stand there. Gives the names that are plain."""
+    for word in words:
+        _misplace(word.spots, f"the name of a variable, {what}", notes)
+    names = [word.raw.partition("[")[0] for word in words if not word.spots]
+    notes.written.update(names)
+    return names
+
+
+def _read(arguments: list[Word], command: Command, notes: Notes) -> None:
+    options, operands = _options(arguments, "adinNptu")
+    arrays = _names([word for letter, word in options if letter == "a"], "of read -a", notes)
+    notes.arrays.update(arrays)
+    for name in _names(operands, "of read", notes):
+        notes.assigned.extend((name, spots) for spots in command.inputs)
+
+
+def _mapfile(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    options, operands = _options(arguments, "dnOsuCc")
+    notes.arrays.update(_names(operands, "of mapfile", notes))
+    for letter, word in options:
+        if letter == "C" and word.spots:
+            notes.code.append((word.spots, "shell", "mapfile -C"))
+
+
+def _printf(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    options, operands = _options(arguments, "v")
+    for name in _names([word for _, word in options], "of printf -v", notes):
+        notes.assigned.extend((name, word.spots) for word in operands if word.spots)
+
+
+def _wait(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    options, _ = _options(arguments, "p")
+    _names([word for _, word in options], "of wait -p", notes)
+
+
+def _unset(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    _names([word for word in arguments if not word.raw.startswith("-")], "of unset", notes)
+
+
+def _getopts(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    _names(arguments[1:2], "of getopts", notes)
+
+
+def _test(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    for before, word in pairwise(arguments):
+        if before.raw in ("-v", "-R"):
+            _misplace(word.spots, f"the name of a variable, after {before.raw}", notes)
+
+
+def _let(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    for word in arguments:
+        notes.arithmetic.append(word.raw)
+        for spot in word.spots:
+            spot.need(parts.INTEGER, "let")
+
+
+_HANDLERS: dict[str, Callable[[list[Word], Command, Notes], None]] = {
+    "read": _read,
+    "mapfile": _mapfile,
+    "readarray": _mapfile,
+    "printf": _printf,
+    "wait": _wait,
+    "unset": _unset,
+    "getopts": _getopts,
+    "test": _test,
+    "[": _test,
+    "let": _let,
+}
