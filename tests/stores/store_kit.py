@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ion.core import events as e
 from ion.stores.base import Lease, Owner, WorkflowStore
+from ion.stores.filesystem import FileStore
 from ion.stores.lease import this_process
 from ion.stores.memory import MemoryStore
 from ion.stores.sqlite import SqliteStore
@@ -35,8 +36,9 @@ StoreMaker = Callable[[Path, HandClock], WorkflowStore]
 STORES: dict[str, StoreMaker] = {
     "memory": lambda _folder, clock: MemoryStore(clock=clock),
     "sqlite": lambda folder, clock: SqliteStore(folder / "ion.db", clock=clock),
+    "file": lambda folder, clock: FileStore(folder / "store", clock=clock),
 }
-SHARED_BETWEEN_PROCESSES = {"sqlite": "sqlite:ion.db"}
+SHARED_BETWEEN_PROCESSES = {"sqlite": "sqlite:ion.db", "file": "file:store"}
 
 
 def living() -> Owner:

@@ -15,14 +15,14 @@ __all__ = ["create_store"]
 
 
 def create_store(url: str, *, project: Path) -> WorkflowStore:
-    """The store at `url`: `memory:` or `sqlite:PATH`, a relative path counting from `project`.
+    """The store at `url`: `memory:`, `sqlite:PATH` or `file:DIR`, a relative path counting from `project`.
 
     Raises `UsageError` for a URL that means nothing, `StoreError` if the store cannot be opened.
     """
     scheme, colon, rest = url.partition(":")
     opener = _SCHEMES.get(scheme)
     if opener is None or not colon:
-        raise UsageError(f"{url!r} names no store", hint="use sqlite:PATH or memory:")
+        raise UsageError(f"{url!r} names no store", hint="use sqlite:PATH, file:DIR or memory:")
     return opener(url, rest, project)
 
 
@@ -40,6 +40,12 @@ def _sqlite(url: str, rest: str, project: Path) -> WorkflowStore:
     return SqliteStore(_path(url, rest, project))
 
 
+def _file(url: str, rest: str, project: Path) -> WorkflowStore:
+    from ion.stores.filesystem import FileStore
+
+    return FileStore(_path(url, rest, project))
+
+
 def _path(url: str, rest: str, project: Path) -> Path:
     if not rest or "\0" in rest:
         raise UsageError(f"{url!r} names no place", hint="put a path after the colon")
@@ -49,4 +55,5 @@ def _path(url: str, rest: str, project: Path) -> Path:
 _SCHEMES: dict[str, Callable[[str, str, Path], WorkflowStore]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "file": _file,
 }

@@ -6,8 +6,6 @@ one through to the end is told if it is not what was kept, so no damaged output 
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import os
@@ -17,6 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from ion.core.events import Content
 from ion.errors import DamagedStoreError, StoreError
+from ion.stores.disk import make_folder, storage_errors, sync, sync_folder
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -103,7 +102,7 @@ def _copy(data: bytes | Path, target: Path) -> Content:
             size += len(chunk)
             file.write(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     return Content(digest.hexdigest(), size)
 
 
@@ -119,44 +118,3 @@ def _place(folder: Path, sha256: str) -> Path:
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise DamagedStoreError(f"the log names an output by {sha256!r}, which is no hash")
     return folder / sha256[:2] / sha256
-
-
-def make_folder(folder: Path) -> None:
-    """Make one folder (not its parents), for its owner only, durably; an existing one stays as it is.
-
-    Its name is synced in any case: whoever made it may have died before that.
-    """
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def storage_errors(what: str) -> Iterator[None]:
-    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do."""
-    try:
-        yield
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        raise StoreError(f"{what}: {error.strerror or error}{place}", hint=_remedy(error)) from error
-
-
-def _remedy(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return "make room on the disk and try again; what was written before stays"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "make it writable for this user, or choose another place with --store"
-        case errno.ENOENT | errno.ENOTDIR:
-            return "create the folder, or choose another place with --store"
-        case _:
-            return "check the disk; what was written before stays"

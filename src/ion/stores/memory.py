@@ -17,7 +17,8 @@ from typing import BinaryIO
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
 from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
-from ion.stores.blobs import missing, storage_errors
+from ion.stores.blobs import missing
+from ion.stores.disk import storage_errors
 from ion.stores.lease import require_free, require_lease, wall_clock
 
 
@@ -80,7 +81,8 @@ class MemoryStore:
         with self._lock:
             kept = self._get(run_id)
             rules.admit(kept.run, lease, after)
-            kept.requests = kept.requests.after(run_id, events)
+            kept.requests.require_open(run_id, events)
+            kept.requests.apply(events)
             kept.events.extend(events)
             kept.run = rules.advanced(kept.run, events)
             return kept.run.last_seq

@@ -19,9 +19,14 @@ from ion.stores.lease import require_lease
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+def is_run_id(run_id: str) -> bool:
+    """Whether this can be a run's id, and so a file's name everywhere."""
+    return _RUN_ID.fullmatch(run_id) is not None
+
+
 def require_run_id(run_id: str) -> None:
-    """Raise `UsageError` for an id that could not be a file's name everywhere."""
-    if not _RUN_ID.fullmatch(run_id):
+    """Raise `UsageError` for what cannot be a run's id."""
+    if not is_run_id(run_id):
         raise UsageError(
             f"{run_id!r} cannot be a run's id",
             hint="use up to 100 letters, digits, '.', '_' and '-', none of '._-' first",
@@ -106,39 +111,44 @@ def selected(
 
 
 class OpenRequests:
-    """The requests of one run that wait for an answer, for stores that keep them in memory."""
+    """The requests of one run that wait for an answer, for stores that keep them in memory: request → node."""
 
-    def __init__(self) -> None:
-        self._node_of: dict[str, str] = {}
+    def __init__(self, node_of: dict[str, str] | None = None) -> None:
+        self.node_of: dict[str, str] = {}
         self._of_node: dict[str, set[str]] = {}
+        for request, node in (node_of or {}).items():
+            self._open(request, node)
 
-    def after(self, run_id: str, events: Sequence[e.Event]) -> OpenRequests:
-        """The requests after these events; `self` is unchanged if one of them answers what is not open.
+    def require_open(self, run_id: str, events: Sequence[e.Event]) -> None:
+        """Raise `RefusedError` (code `answered`) if one of these events answers what is not open by then."""
+        if any(state.answers(event) for event in events):
+            trial = copy.deepcopy(self)
+            for event in events:
+                request = state.answers(event)
+                if request is not None and request not in trial.node_of:
+                    raise answered(run_id, request)
+                trial.apply([event])
 
-        Raises `RefusedError` (code `answered`).
-        """
-        result = copy.deepcopy(self) if any(state.answers(event) for event in events) else self
+    def apply(self, events: Iterable[e.Event]) -> None:
+        """Take in events that were admitted."""
         for event in events:
-            result.apply(run_id, event)
-        return result
+            request = state.answers(event)
+            if request is not None and request in self.node_of:
+                self._of_node[self.node_of.pop(request)].discard(request)
+            if state.closes_all(event):
+                self.node_of.clear()
+                self._of_node.clear()
+            for closed in self._of_node.pop(state.closes_node(event) or "", ()):
+                del self.node_of[closed]
+            request = state.opens(event)
+            if request is not None and isinstance(event, e.NodeEvent):
+                self._open(request, event.node)
 
-    def apply(self, run_id: str, event: e.Event) -> None:
-        """Take one event in. Raises `RefusedError` (code `answered`)."""
-        request = state.answers(event)
-        if request is not None:
-            node = self._node_of.pop(request, None)
-            if node is None:
-                raise answered(run_id, request)
-            self._of_node[node].discard(request)
-        if state.closes_all(event):
-            self._node_of.clear()
-            self._of_node.clear()
-        for closed in self._of_node.pop(state.closes_node(event) or "", ()):
-            del self._node_of[closed]
-        request = state.opens(event)
-        if request is not None and isinstance(event, e.NodeEvent):
-            self._node_of[request] = event.node
-            self._of_node.setdefault(event.node, set()).add(request)
+    def _open(self, request: str, node: str) -> None:
+        if request in self.node_of:
+            self._of_node[self.node_of[request]].discard(request)
+        self.node_of[request] = node
+        self._of_node.setdefault(node, set()).add(request)
 
 
 def status_event(status: str, at: int, reason: str) -> e.Event:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ion.errors import DamagedStoreError, StoreError
-from ion.stores.blobs import make_folder, storage_errors, sync_folder
+from ion.stores.disk import make_folder, storage_errors, sync_folder
 
 BUSY_TIMEOUT_MS = 30_000
 # The second: of a damaged schema SQLite says so in words that are no UTF-8.
@@ -121,6 +121,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         _refuse_foreign(connection, path)
     _switch_to_wal(connection, path)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # of macOS, see disk.py; nothing elsewhere
     connection.execute("PRAGMA foreign_keys = ON")
     _migrate(connection, path)
 

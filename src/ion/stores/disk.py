@@ -1,0 +1,94 @@
+"""What the stores ask of a disk, each in its durable form, and its errors in words.
+
+On macOS `fsync` leaves the data in the drive's own cache; `F_FULLFSYNC` does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ion.errors import StoreError
+
+
+def sync(descriptor: int) -> None:
+    """Make a file's content durable."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is None:
+        os.fdatasync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full)
+
+
+def write_all(descriptor: int, data: bytes, offset: int = 0) -> None:
+    """Write at an offset until nothing is left over."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file for its owner only and make its content durable; its name is not yet (`sync_folder`)."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        write_all(descriptor, data)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` in the place of a file, durably: who reads it sees all of the old or all of the new.
+
+    The caller holds a lock: the temporary file beside it has a fixed name, and so cannot pile up.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    write_file(temporary, data)
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make one folder (not its parents), for its owner only, durably; an existing one stays as it is.
+
+    Its name is synced in any case: whoever made it may have died before that.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do."""
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise StoreError(f"{what}: {error.strerror or error}{place}", hint=_remedy(error)) from error
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on the disk and try again; what was written before stays"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "make it writable for this user, or choose another place with --store"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "create the folder, or choose another place with --store"
+        case _:
+            return "check the disk; what was written before stays"

@@ -1,0 +1,318 @@
+"""The store in plain files: a folder per run, readable with any tool, safe to copy run by run.
+
+    DIR/format                  which layout this is
+    DIR/runs/RUN/log            the truth: every write, one checked line each (`logfile.py`)
+    DIR/runs/RUN/source.json    the frozen source
+    DIR/runs/RUN/lease          who owns the run; replaced whole
+    DIR/runs/RUN/row            a cache of what the log says up to some offset; may be missing or old
+    DIR/blobs                   outputs too big for the log (`blobs.py`)
+    DIR/new                     runs being made or deleted
+
+A write locks the run's log, reads what others appended since, checks, appends, syncs. A run appears by renaming a
+finished folder, and so wholly or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
+from ion.errors import DamagedStoreError, NotFoundError, StoreError
+from ion.stores import blobs, encoding, logfile, rules
+from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.disk import make_folder, replace_file, storage_errors, sync_folder, write_file
+from ion.stores.lease import require_free, require_lease, wall_clock
+from ion.stores.logstate import LogState
+
+_FORMAT = 1
+_FORGOTTEN_AFTER_S = 3600
+
+
+class FileStore:
+    """`WorkflowStore` in the folder `folder`. `clock` gives milliseconds since the epoch for leases."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], int] = wall_clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._logs: dict[str, LogState] = {}
+        self._closed = False
+        with storage_errors(f"cannot open the store {folder}"):
+            _prepare(folder)
+
+    @property
+    def url(self) -> str:
+        return f"file:{self._folder}"
+
+    def create_workflow_run(
+        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
+    ) -> Lease:
+        lease = Lease(run_id, 1, owner)
+        self._create(run_id, project, source, [event], _lease_line(1, owner, self._clock() + lease_ms))
+        return lease
+
+    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
+        self._create(run_id, project, source, events, _lease_line(1, None, None))
+
+    def get_workflow_run(self, run_id: str) -> WorkflowRun:
+        with self._reading(run_id) as (log, file, size):
+            log.read_on(file, size)
+            return self._owned(run_id, log.row)
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        with storage_errors(f"cannot read the store {self._folder}"):
+            run_ids = [path.name for path in (self._folder / "runs").iterdir() if rules.is_run_id(path.name)]
+        rows = []
+        for run_id in run_ids:
+            if run_id.startswith(prefix):
+                with contextlib.suppress(NotFoundError):  # deleted since it was seen
+                    rows.append(self._row_or_damage(run_id))
+        return rules.selected(rows, project, status, workflow, prefix, limit)
+
+    def get_source(self, run_id: str) -> str:
+        with self._reading(run_id) as (log, file, size):
+            log.read_on(file, size)
+            data = (self._place(run_id) / "source.json").read_bytes()
+            return encoding.decode_source(run_id, data, log.source_check)
+
+    def create_workflow_event(
+        self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
+    ) -> int:
+        with self._writing(run_id) as (log, descriptor):
+            run = self._owned(run_id, log.row)
+            rules.admit(run, lease, after)
+            log.requests.require_open(run_id, events)
+            if events:
+                line = logfile.unit_line(run.last_seq + 1, events)
+                try:
+                    logfile.append(descriptor, log.end, line)
+                except StoreError as error:
+                    log.unusable = error
+                    raise
+                log.absorb(logfile.Unit(run.last_seq + 1, tuple(events), log.end, log.end + len(line), {}))
+                log.save()
+            return log.row.last_seq
+
+    def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        records: list[Recorded] = []
+        with self._reading(run_id) as (log, file, size):
+            seq, start = log.place_of(after + 1)
+            for unit in logfile.read_units(file, log.path, start, size, seq):
+                if unit.start == log.end:
+                    log.absorb(unit)
+                records.extend(Recorded(seq, event) for seq, event in enumerate(unit.events, unit.seq) if seq > after)
+                if limit is not None and len(records) >= limit:
+                    break
+        return records[:limit]
+
+    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
+        return rules.completed_outputs(self.get_workflow_events(run_id))
+
+    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
+        return self.create_workflow_event(run_id, [rules.status_event(status, at, reason)], lease=lease)
+
+    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
+        return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
+
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        with self._writing(run_id) as (log, _descriptor):
+            run, now = self._owned(run_id, log.row), self._clock()
+            require_free(run, now)
+            self._own(run_id, run.epoch + 1, owner, now + lease_ms)
+            return Lease(run_id, run.epoch + 1, owner)
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        with self._writing(lease.run_id) as (log, _descriptor):
+            require_lease(self._owned(lease.run_id, log.row), lease)
+            self._own(lease.run_id, lease.epoch, lease.owner, self._clock() + lease_ms)
+
+    def release_lease(self, lease: Lease) -> None:
+        with contextlib.suppress(NotFoundError), self._writing(lease.run_id) as (log, _descriptor):
+            run = self._owned(lease.run_id, log.row)
+            if run.epoch == lease.epoch and run.owner == lease.owner:
+                self._own(lease.run_id, lease.epoch, None, None)
+
+    def put_blob(self, data: bytes | Path) -> Content:
+        return blobs.keep(self._folder / "blobs", data)
+
+    def open_blob(self, sha256: str) -> BinaryIO:
+        return blobs.open_kept(self._folder / "blobs", sha256)
+
+    def delete_workflow_run(self, run_id: str) -> None:
+        """Also of a damaged run: only its lease is read."""
+        place, grave = self._place(run_id), self._new()
+        with self._lock, self._errors(run_id), logfile.locked(place / "log"):
+            require_free(self._owned(run_id, _unreadable(run_id)), self._clock())
+            place.rename(grave)
+            sync_folder(place.parent)
+            self._logs.pop(run_id, None)
+        shutil.rmtree(grave, ignore_errors=True)  # what is left goes with the next run that is made
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._logs.clear()
+
+    def _create(self, run_id: str, project: str, source: str, events: Sequence[Event], lease_line: bytes) -> None:
+        rules.require_run_id(run_id)
+        place, made = self._place(run_id), self._new()
+        with self._lock, storage_errors(f"cannot create run {run_id}"):
+            self._clear_forgotten()
+            if place.exists():
+                raise rules.run_exists(run_id)
+            data, check = encoding.encode_source(source)
+            make_folder(made)
+            try:
+                write_file(made / "source.json", data)
+                write_file(made / "log", logfile.unit_line(1, events, project=project, source=check))
+                write_file(made / "lease", lease_line)
+                sync_folder(made)
+                made.rename(place)
+            except BaseException as error:
+                shutil.rmtree(made, ignore_errors=True)
+                if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise rules.run_exists(run_id) from error
+                raise
+            sync_folder(place.parent)
+
+    def _place(self, run_id: str) -> Path:
+        if not rules.is_run_id(run_id):
+            raise rules.no_such_run(run_id)
+        return self._folder / "runs" / run_id
+
+    def _new(self) -> Path:
+        return self._folder / "new" / os.urandom(8).hex()
+
+    def _clear_forgotten(self) -> None:
+        """Remove what processes left that died while they made or deleted a run."""
+        for path in (self._folder / "new").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # somebody else clears too
+                if time.time() - path.stat().st_ctime > _FORGOTTEN_AFTER_S:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _errors(self, run_id: str) -> Iterator[None]:
+        if self._closed:
+            raise StoreError(f"the store {self._folder} is closed")
+        with storage_errors(f"cannot read or write run {run_id} in {self._folder}"):
+            try:
+                yield
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise rules.no_such_run(run_id) from error
+
+    @contextlib.contextmanager
+    def _writing(self, run_id: str) -> Iterator[tuple[LogState, int]]:
+        """The run's log, locked and read to its end."""
+        path = self._place(run_id) / "log"
+        with self._lock, self._errors(run_id), logfile.locked(path) as descriptor:
+            with open(descriptor, "rb", closefd=False) as file:
+                size = os.fstat(descriptor).st_size
+                log = self._known(run_id, path, file, size)
+                log.read_on(file, size)
+            yield log, descriptor
+
+    @contextlib.contextmanager
+    def _reading(self, run_id: str) -> Iterator[tuple[LogState, BinaryIO, int]]:
+        path = self._place(run_id) / "log"
+        with self._lock, self._errors(run_id):
+            file, size = logfile.open_at_rest(path)
+            with file:
+                yield self._known(run_id, path, file, size), file, size
+
+    def _known(self, run_id: str, path: Path, file: BinaryIO, size: int) -> LogState:
+        """What is known of this log so far. Raises `DamagedStoreError` if it has become shorter than that."""
+        log = self._logs.get(run_id)
+        head = logfile.read_head(file)
+        if log is None or log.head != head:
+            log = self._logs[run_id] = LogState.saved(run_id, path, head) or LogState(run_id, path, head)
+        if log.unusable is not None:
+            raise log.unusable.with_traceback(None)
+        if log.end > size:
+            raise logfile.damaged_at(path, size, f"it ends here and went on to {log.end}")
+        return log
+
+    def _row_or_damage(self, run_id: str) -> WorkflowRun:
+        """The row; of a damaged log, with the status `damaged`, so that one run does not hide the others."""
+        try:
+            return self.get_workflow_run(run_id)
+        except DamagedStoreError:
+            log = self._logs.get(run_id)
+            run = _unreadable(run_id) if log is None or log.run is None else log.run
+            return dataclasses.replace(run, status="damaged")
+
+    def _owned(self, run_id: str, run: WorkflowRun) -> WorkflowRun:
+        """The row with its present owner."""
+        path = self._place(run_id) / "lease"
+        try:
+            epoch, owner, expires_at = logfile.parse_line(path.read_bytes())
+            named = None if owner is None else Owner(**owner)
+        except FileNotFoundError:
+            epoch, named, expires_at = 0, None, None
+        except (ValueError, TypeError) as error:
+            raise DamagedStoreError(
+                f"{path} is damaged: {error}", hint="delete it if no process is at work on this run"
+            ) from error
+        return dataclasses.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
+
+    def _own(self, run_id: str, epoch: int, owner: Owner | None, expires_at: int | None) -> None:
+        replace_file(self._place(run_id) / "lease", _lease_line(epoch, owner, expires_at))
+
+
+def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> bytes:
+    return logfile.checked_line([epoch, None if owner is None else dataclasses.asdict(owner), expires_at])
+
+
+def _unreadable(run_id: str) -> WorkflowRun:
+    return WorkflowRun(run_id, "", "", "damaged", "", 0, None, 0, 0, None, None)
+
+
+def _prepare(folder: Path) -> None:
+    """Make the store's folder, or see that it is one."""
+    if not folder.exists():
+        make_folder(folder)
+    mark = folder / "format"
+    if not mark.exists():
+        if any(not path.name.startswith(".") for path in folder.iterdir()) and not mark.exists():
+            raise StoreError(f"{folder} holds other files", hint="name an empty or new folder with --store file:DIR")
+        _write_mark(mark)
+    found = _read_mark(mark)
+    if found > _FORMAT:
+        raise StoreError(
+            f"the store {folder} was written by a newer Ion (its format is {found}, this Ion knows {_FORMAT})",
+            hint="update Ion: uv tool upgrade ion-workflows",
+        )
+    for name in ("runs", "new", "blobs"):
+        if not (folder / name).exists():
+            make_folder(folder / name)
+
+
+def _write_mark(mark: Path) -> None:
+    """Processes that start at once all write the same."""
+    temporary = mark.with_name(f".format.{os.urandom(8).hex()}.tmp")
+    write_file(temporary, logfile.checked_line(_FORMAT))
+    temporary.rename(mark)
+    sync_folder(mark.parent)
+
+
+def _read_mark(mark: Path) -> int:
+    try:
+        return int(logfile.parse_line(mark.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise DamagedStoreError(f"{mark} is damaged: {error}", hint="restore it from a backup") from error

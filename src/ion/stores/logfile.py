@@ -1,0 +1,195 @@
+"""The append-only log of the file store: one checked line for each write, so that a write is there wholly or not.
+
+A line is `CRC-32 (8 hex digits) LENGTH JSON`. What a crash can leave is a last line without its end, or one with NUL
+bytes where blocks were never written: that is a torn write which nobody was told of, and the next writer cuts it off.
+Any other line that does not check out was once whole: it is damage, named by file and offset, and nothing is cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ion.core import events as e
+from ion.errors import DamagedStoreError, StoreError
+from ion.stores.disk import sync, write_all
+from ion.stores.encoding import encode
+
+LOCK_TIMEOUT_S = 30.0
+_HEADER = re.compile(rb"([0-9a-f]{8}) ([1-9][0-9]{0,11}) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One write: its events, the number of the first, and its place in the file, `start` to `end` in bytes."""
+
+    seq: int
+    events: tuple[e.Event, ...]
+    start: int
+    end: int
+    extra: dict[str, Any]
+
+
+def checked_line(data: Any) -> bytes:
+    """JSON as a line that can be told from a damaged one."""
+    text = encode(data).encode()
+    return b"%08x %d %s\n" % (zlib.crc32(text), len(text), text)
+
+
+def parse_line(line: bytes) -> Any:
+    """The inverse of `checked_line`. Raises `ValueError` if the line is not what was written."""
+    header = _HEADER.match(line)
+    if header is None:
+        raise ValueError("no length and checksum")
+    text = line[header.end() : -1]
+    if line[-1:] != b"\n" or len(text) != int(header[2]):
+        raise ValueError("another length")
+    if zlib.crc32(text) != int(header[1], 16):
+        raise ValueError("another checksum")
+    return json.loads(text)
+
+
+def unit_line(seq: int, events: Sequence[e.Event], **extra: Any) -> bytes:
+    """The line that holds one write; `seq` numbers its first event."""
+    return checked_line({"seq": seq, **extra, "events": [e.to_json(event) for event in events]})
+
+
+def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int) -> Iterator[Unit]:
+    """The writes between two offsets, the first of them beginning with event `seq`; ends before a torn one.
+
+    Raises `DamagedStoreError` naming file and offset.
+    """
+    file.seek(start)
+    while start < end:
+        line = file.readline(end - start)
+        if _is_torn(line, last=start + len(line) >= end):
+            return
+        try:
+            data = parse_line(line)
+            if data["seq"] != seq:
+                raise ValueError(f"event {seq} was to follow, not {data['seq']}")
+            events = tuple(e.from_json(event) for event in data.pop("events"))
+        except (ValueError, KeyError, TypeError, DamagedStoreError) as error:
+            raise damaged_at(path, start, str(error)) from error
+        yield Unit(data.pop("seq"), events, start, start + len(line), data)
+        start += len(line)
+        seq += len(events)
+
+
+def damaged_at(path: Path, offset: int, why: str) -> DamagedStoreError:
+    return DamagedStoreError(
+        f"{path} is damaged at byte {offset}: {why}",
+        hint="restore this run's folder from a backup; the other runs are not touched by it",
+    )
+
+
+def _is_torn(line: bytes, *, last: bool) -> bool:
+    """Whether this is what a cut-off write leaves: see the head of the module."""
+    if not last:
+        return False
+    if line.endswith(b"\n"):
+        return b"\0" in line
+    header = _HEADER.match(line)
+    return header is None or len(line) <= header.end() + int(header[2])
+
+
+def read_head(file: BinaryIO) -> bytes:
+    """The beginning of a log, which holds a checksum of its first write and so tells it from others."""
+    file.seek(0)
+    return file.read(16)
+
+
+def append(descriptor: int, end: int, data: bytes) -> None:
+    """Make `data` durable at offset `end`, which is cut to first.
+
+    Raises `OSError` with the log as it was; `StoreError` if that could not be brought about, then this file must not be
+    written any more.
+    """
+    try:
+        if os.fstat(descriptor).st_size > end:
+            os.ftruncate(descriptor, end)
+        write_all(descriptor, data, end)
+    except OSError:
+        _undo(descriptor, end)
+        raise
+    try:
+        sync(descriptor)
+    except OSError as error:
+        _undo(descriptor, end)
+        raise StoreError(
+            f"the disk failed under a log: {error.strerror}",
+            hint="check the disk and start again; what was written stays",
+        ) from error
+
+
+def _undo(descriptor: int, end: int) -> None:
+    try:
+        os.ftruncate(descriptor, end)
+    except OSError as error:
+        raise StoreError(f"cannot take a failed write back: {error.strerror}", hint="check the disk") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """The descriptor of the log at `path`, for this thread of this process alone; the kernel frees it if we die.
+
+    Held for one write only, and never handed on to children. Raises `FileNotFoundError` if there is no such log,
+    `StoreError` if another process keeps it locked.
+    """
+    descriptor = _open_locked(path, os.O_RDWR, fcntl.LOCK_EX)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_at_rest(path: Path) -> tuple[BinaryIO, int]:
+    """The log, to be read up to the size that comes with it, at which no write was under way.
+
+    Raises as `locked` does.
+    """
+    descriptor = _open_locked(path, os.O_RDONLY, fcntl.LOCK_SH)
+    size = os.fstat(descriptor).st_size
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return os.fdopen(descriptor, "rb"), size
+
+
+def _open_locked(path: Path, flags: int, kind: int) -> int:
+    """Open and lock; if the run was deleted meanwhile and made anew, that one."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            _lock(descriptor, kind, path, deadline)
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, path: Path, deadline: float) -> None:
+    pause = 0.0005
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"another process has held {path} for {LOCK_TIMEOUT_S:.0f} s",
+                    hint="see who has it open (fuser FILE), then try again",
+                ) from None
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+        else:
+            return

@@ -1,0 +1,110 @@
+"""What a run's log says up to some byte, kept so that each new write costs only its own reading.
+
+It can be saved beside the log, so that a short command need not read a long log. Such a `row` file is a cache: not
+synced, checked, and dropped if it does not belong to this very log. The log alone is believed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.core.events import WorkflowStarted
+from ion.errors import DamagedStoreError, StoreError
+from ion.stores import encoding, logfile, rules
+from ion.stores.base import WorkflowRun
+
+_SAVE_EVERY_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class LogState:
+    """The state of one log after its first `end` bytes.
+
+    `head` is the beginning of the log, which tells it from another one under the same name. `run` is the row without
+    its owner. `marks` are (number of an event, offset of its write), some of them, in order.
+    """
+
+    run_id: str
+    path: Path
+    head: bytes
+    run: WorkflowRun | None = None
+    requests: rules.OpenRequests = field(default_factory=rules.OpenRequests)
+    source_check: int = 0
+    end: int = 0
+    marks: list[tuple[int, int]] = field(default_factory=lambda: [(1, 0)])
+    saved_end: int = 0
+    unusable: StoreError | None = None
+
+    @property
+    def row(self) -> WorkflowRun:
+        """Raises `DamagedStoreError` if the log holds no whole write: a run is never made without one."""
+        if self.run is None:
+            raise logfile.damaged_at(self.path, 0, "the run's start is missing")
+        return self.run
+
+    @property
+    def next_seq(self) -> int:
+        return 1 if self.run is None else self.run.last_seq + 1
+
+    def place_of(self, seq: int) -> tuple[int, int]:
+        """Where to begin reading for event `seq`: the number of an event not after it, and its offset."""
+        if seq >= self.next_seq:
+            return self.next_seq, self.end
+        return self.marks[bisect.bisect_right(self.marks, (seq, self.end)) - 1]
+
+    def read_on(self, file: BinaryIO, size: int) -> None:
+        """Take in what follows in the first `size` bytes of the log. Raises `DamagedStoreError`."""
+        for unit in logfile.read_units(file, self.path, self.end, size, self.next_seq):
+            self.absorb(unit)
+
+    def absorb(self, unit: logfile.Unit) -> None:
+        """Go on by the write that begins at `end`."""
+        if self.run is None:
+            self.run = self._first_row(unit)
+        else:
+            self.run = rules.advanced(self.run, unit.events)
+        self.requests.apply(unit.events)
+        self.end = unit.end
+        if unit.end - self.marks[-1][1] >= _SAVE_EVERY_BYTES:
+            self.marks.append((self.run.last_seq + 1, unit.end))
+
+    def _first_row(self, unit: logfile.Unit) -> WorkflowRun:
+        try:
+            started, *more = unit.events
+            if not isinstance(started, WorkflowStarted):
+                raise TypeError(f"a run begins with its start, not with {started.type}")
+            first = rules.first_row(self.run_id, unit.extra["project"], started, None, None)
+            self.source_check = unit.extra["source"]
+            return rules.advanced(first, more)
+        except (ValueError, KeyError, TypeError) as error:
+            raise logfile.damaged_at(self.path, unit.start, str(error)) from error
+
+    def save(self) -> None:
+        """Save now and then, and when the run comes to rest."""
+        if self.end - self.saved_end < _SAVE_EVERY_BYTES and self.row.status == "running":
+            return
+        self.saved_end = self.end
+        row = encoding.columns(self.row)
+        data = [self.head.hex(), self.end, self.source_check, row, self.requests.node_of]
+        temporary = self.path.with_name(".row.tmp")
+        with contextlib.suppress(OSError):  # the log has it all; a full disk must not fail a write that is durable
+            temporary.write_bytes(logfile.checked_line(data))
+            temporary.chmod(0o600)
+            temporary.rename(self.path.with_name("row"))
+
+    @classmethod
+    def saved(cls, run_id: str, path: Path, head: bytes) -> LogState | None:
+        """What `save` wrote for this log, None if there is nothing that can be used."""
+        try:
+            found, end, source_check, row, node_of = logfile.parse_line(path.with_name("row").read_bytes())
+            run = encoding.row(row)
+            if found != head.hex() or run.run_id != run_id:
+                return None
+            requests = rules.OpenRequests(node_of)
+        except (OSError, ValueError, TypeError, DamagedStoreError):
+            return None
+        return cls(run_id, path, head, run, requests, source_check, end, [(1, 0), (run.last_seq + 1, end)], end)
