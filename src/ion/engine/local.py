@@ -112,9 +112,11 @@ class Drive:
                 if isinstance(command, Record):
                     take(command.event)
             commands = self._plan.next_steps(at)
-        for command in commands:
-            if isinstance(command, Start):
-                take(command.event(at))
+        starts = [command for command in commands if isinstance(command, Start)]
+        for start in starts:
+            take(start.event(at))
+        if starts:
+            commands = self._plan.next_steps(at)
         await self._commit(new)
         self._carry_out(commands)
         due = [command.until for command in commands if isinstance(command, Wait)]
