@@ -16,7 +16,7 @@ from store_kit import HandClock, approved, begin, dead, gate, log_of
 
 from ion.core import events as e
 from ion.errors import DamagedStoreError, NotFoundError, StoreError, UsageError
-from ion.stores import create_store, sqlite_file
+from ion.stores import blobs, create_store, sqlite_file
 from ion.stores.sqlite import SqliteStore
 
 
@@ -248,8 +248,7 @@ except StoreError as error:
             raise OSError(28, "No space left on device")
 
         store = SqliteStore(path)
-        monkeypatch.setattr(os, "fsync", no_room)
-        (path.parent / "blobs").mkdir()
+        monkeypatch.setattr(blobs, "sync", no_room)
         with pytest.raises(StoreError, match="No space left"):
             store.put_blob(b"data")
         assert list((path.parent / "blobs").iterdir()) == []

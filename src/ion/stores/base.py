@@ -47,8 +47,9 @@ class Lease:
 class WorkflowRun:
     """A run's row, derived from its log. Times are ms since the epoch.
 
-    `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. `owner` is None while
-    nobody owns the run. `last_seq` is the number of the newest event.
+    `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. A store that can read
+    some runs and not others lists these as `damaged`. `owner` is None while nobody owns the run. `last_seq` is the
+    number of the newest event.
     """
 
     run_id: str
@@ -76,6 +77,12 @@ class WorkflowStore(Protocol):
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
         """Create a run with its frozen `source` (JSON text), its first event and its first lease, all or nothing.
+
+        Raises `RefusedError` (code `run-exists`) if the id is taken.
+        """
+
+    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
+        """Create a run that nobody owns with its whole log, as another store gave it, all or nothing.
 
         Raises `RefusedError` (code `run-exists`) if the id is taken.
         """

@@ -171,7 +171,7 @@ class FileStore:
             self._logs.clear()
 
     def _create(self, run_id: str, project: str, source: str, events: Sequence[Event], lease_line: bytes) -> None:
-        rules.require_run_id(run_id)
+        rules.first_row(run_id, project, events, None, None)  # refuses what cannot be a run
         place, made = self._place(run_id), self._new()
         with self._lock, storage_errors(f"cannot create run {run_id}"):
             self._clear_forgotten()

@@ -1,7 +1,7 @@
 """The append-only log of the file store: one checked line for each write, so that a write is there wholly or not.
 
-A line is `CRC-32 (8 hex digits) LENGTH JSON`. What a crash can leave is a last line without its end, or one with NUL
-bytes where blocks were never written: that is a torn write which nobody was told of, and the next writer cuts it off.
+A line is `CRC-32 (8 hex digits) LENGTH JSON`. What a crash can leave is a last line without its end, or one with zeros
+for whole blocks that never reached the disk: a torn write which nobody was told of, and the next writer cuts it off.
 Any other line that does not check out was once whole: it is damage, named by file and offset, and nothing is cut.
 """
 
@@ -25,6 +25,7 @@ from ion.stores.disk import sync, write_all
 from ion.stores.encoding import encode
 
 LOCK_TIMEOUT_S = 30.0
+_BLOCK_BYTES = 512  # no disk writes less at once
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([1-9][0-9]{0,11}) ")
 
 
@@ -71,7 +72,7 @@ def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int) -> It
     file.seek(start)
     while start < end:
         line = file.readline(end - start)
-        if _is_torn(line, last=start + len(line) >= end):
+        if start + len(line) >= end and _is_torn(line, start):
             return
         try:
             data = parse_line(line)
@@ -92,14 +93,15 @@ def damaged_at(path: Path, offset: int, why: str) -> DamagedStoreError:
     )
 
 
-def _is_torn(line: bytes, *, last: bool) -> bool:
-    """Whether this is what a cut-off write leaves: see the head of the module."""
-    if not last:
-        return False
-    if line.endswith(b"\n"):
-        return b"\0" in line
+def _is_torn(line: bytes, start: int) -> bool:
+    """Whether this last line, at offset `start`, is what a cut-off write leaves: see the head of the module."""
+    end = start + len(line)
+    for zeros in re.finditer(rb"\0+", line):
+        first, last = start + zeros.start(), start + zeros.end()
+        if (first == start or first % _BLOCK_BYTES == 0) and (last == end or last % _BLOCK_BYTES == 0):
+            return True
     header = _HEADER.match(line)
-    return header is None or len(line) <= header.end() + int(header[2])
+    return not line.endswith(b"\n") and (header is None or len(line) <= header.end() + int(header[2]))
 
 
 def read_head(file: BinaryIO) -> bytes:

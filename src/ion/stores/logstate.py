@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from ion.core.events import WorkflowStarted
-from ion.errors import DamagedStoreError, StoreError
+from ion.errors import DamagedStoreError, StoreError, UsageError
 from ion.stores import encoding, logfile, rules
 from ion.stores.base import WorkflowRun
 
@@ -74,13 +73,9 @@ class LogState:
 
     def _first_row(self, unit: logfile.Unit) -> WorkflowRun:
         try:
-            started, *more = unit.events
-            if not isinstance(started, WorkflowStarted):
-                raise TypeError(f"a run begins with its start, not with {started.type}")
-            first = rules.first_row(self.run_id, unit.extra["project"], started, None, None)
             self.source_check = unit.extra["source"]
-            return rules.advanced(first, more)
-        except (ValueError, KeyError, TypeError) as error:
+            return rules.first_row(self.run_id, unit.extra["project"], unit.events, None, None)
+        except (KeyError, UsageError) as error:
             raise logfile.damaged_at(self.path, unit.start, str(error)) from error
 
     def save(self) -> None:

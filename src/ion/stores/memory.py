@@ -46,13 +46,12 @@ class MemoryStore:
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
-        rules.require_run_id(run_id)
-        with self._lock:
-            if run_id in self._runs:
-                raise rules.run_exists(run_id)
-            run = rules.first_row(run_id, project, event, owner, self._clock() + lease_ms)
-            self._runs[run_id] = _Kept(run, source, [event])
+        run = rules.first_row(run_id, project, [event], owner, self._clock() + lease_ms)
+        self._create(run, source, [event])
         return Lease(run_id, run.epoch, owner)
+
+    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
+        self._create(rules.first_row(run_id, project, events, None, None), source, events)
 
     def get_workflow_run(self, run_id: str) -> WorkflowRun:
         with self._lock:
@@ -144,6 +143,14 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of: what is kept goes with the object."""
+
+    def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
+        kept = _Kept(run, source, list(events))
+        kept.requests.apply(events)
+        with self._lock:
+            if run.run_id in self._runs:
+                raise rules.run_exists(run.run_id)
+            self._runs[run.run_id] = kept
 
     def _get(self, run_id: str) -> _Kept:
         kept = self._runs.get(run_id)

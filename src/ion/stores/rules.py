@@ -50,22 +50,31 @@ def answered(run_id: str, request: str) -> RefusedError:
 
 
 def first_row(
-    run_id: str, project: str, event: e.WorkflowStarted, owner: Owner | None, lease_expires_at: int | None
+    run_id: str, project: str, events: Sequence[e.Event], owner: Owner | None, lease_expires_at: int | None
 ) -> WorkflowRun:
-    """The row of a run that has just begun."""
-    return WorkflowRun(
+    """The row of a run whose log is `events`.
+
+    Raises `UsageError` if it cannot have this id or does not begin with its start, `RefusedError` if it answers what it
+    never asked.
+    """
+    require_run_id(run_id)
+    if not events or not isinstance(start := events[0], e.WorkflowStarted):
+        raise UsageError(f"the log of run {run_id} does not begin with its start")
+    OpenRequests().require_open(run_id, events)
+    first = WorkflowRun(
         run_id=run_id,
-        workflow=event.workflow,
+        workflow=start.workflow,
         project=project,
-        status=state.status_after(event) or "pending",
-        digest=event.digest,
-        started_at=event.at,
+        status="pending",
+        digest=start.digest,
+        started_at=start.at,
         ended_at=None,
-        last_seq=1,
+        last_seq=0,
         epoch=1,
         owner=owner,
         lease_expires_at=lease_expires_at,
     )
+    return advanced(first, events)
 
 
 def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:

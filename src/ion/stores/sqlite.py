@@ -46,15 +46,12 @@ class SqliteStore:
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
-        rules.require_run_id(run_id)
-        run = rules.first_row(run_id, project, event, owner, self._clock() + lease_ms)
-        with self._transaction() as connection:
-            if self._find(connection, run_id) is not None:
-                raise rules.run_exists(run_id)
-            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", encoding.columns(run))
-            connection.execute("INSERT INTO sources VALUES (?, ?, ?)", (run_id, *encoding.encode_source(source)))
-            _insert_events(connection, run_id, 0, [event])
+        run = rules.first_row(run_id, project, [event], owner, self._clock() + lease_ms)
+        self._create(run, source, [event])
         return Lease(run_id, run.epoch, owner)
+
+    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
+        self._create(rules.first_row(run_id, project, events, None, None), source, events)
 
     def get_workflow_run(self, run_id: str) -> WorkflowRun:
         with self._transaction("BEGIN") as connection:
@@ -94,8 +91,6 @@ class SqliteStore:
         with self._transaction() as connection:
             run = self._get(connection, run_id)
             rules.admit(run, lease, after)
-            for event in events:
-                _apply_to_requests(connection, run_id, event)
             _insert_events(connection, run_id, run.last_seq, events)
             run = rules.advanced(run, events)
             connection.execute(
@@ -159,6 +154,14 @@ class SqliteStore:
             self._unusable = self._unusable or StoreError(f"the store {self._path} is closed")
             self._connection.close()
 
+    def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
+        with self._transaction() as connection:
+            if self._find(connection, run.run_id) is not None:
+                raise rules.run_exists(run.run_id)
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", encoding.columns(run))
+            connection.execute("INSERT INTO sources VALUES (?, ?, ?)", (run.run_id, *encoding.encode_source(source)))
+            _insert_events(connection, run.run_id, 0, events)
+
     @contextlib.contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         """Everything in it is durable when it ends, or undone when it raises."""
@@ -203,8 +206,10 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
 
 
 def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, events: Sequence[Event]) -> None:
+    """Append events and what follows from them for the open requests; one that may not be answered raises."""
     rows = []
     for seq, event in enumerate(events, last_seq + 1):
+        _apply_to_requests(connection, run_id, event)
         text = encoding.encode(to_json(event))
         rows.append((run_id, seq, text, encoding.checksum(run_id, seq, text)))
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
