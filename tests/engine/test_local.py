@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.errors import RefusedError
 from ion.stores.base import WorkflowStore
+from processes import alive
 
 Write = Callable[..., Path]
 
@@ -27,12 +27,6 @@ def run(workflow: Path, store: WorkflowStore, project: Path, **values: object) -
 async def appears(file: Path) -> None:
     while not file.exists():  # noqa: ASYNC110 another process makes it
         await asyncio.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has reaped yet does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(done.stdout.strip()) and not done.stdout.strip().startswith("Z")
 
 
 def log(store: WorkflowStore, run_id: str) -> list[events.Event]:

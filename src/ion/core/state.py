@@ -70,8 +70,8 @@ class NodeState:
     """One node. Times are ms since the epoch, durations ms.
 
     `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
-    `attempt` counts starts of the present turn, `attempts` all
-    starts. `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `judged` says
+    `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
+    `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `judged` says
     that what follows the last one has been decided. `answer` and `resolved` are answers that nothing acted on yet.
     """
 
@@ -90,6 +90,7 @@ class NodeState:
     signaled: bool = False
     attempt: int = 0
     attempts: int = 0
+    starts: int = 0
     retries: int = 0
     reasks: int = 0
     reask: tuple[str, ...] = ()
@@ -260,6 +261,7 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.status, node.begun, node.turn = "running", True, event.turn
     node.attempt, node.iteration, node.signaled = event.attempt, event.iteration, event.signaled
     node.inputs = event.inputs
+    node.starts += 1
     node.retry_at = node.prompt = node.gate = None
     node.ended_at = None
     if node.started_at is None:

@@ -229,6 +229,7 @@ class Drive:
             now.user_input,
             now.rejection_reason,
             now.answer,
+            now.starts,
         )
         return await self.runners[turn.turn](turn, self.context)
 

@@ -25,6 +25,7 @@ from ion.engine.observe import Observer, Observers
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Node, Workflow
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
+from ion.process.left import end_left_behind
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 from ion.stores.lease import this_process
 
@@ -128,6 +129,7 @@ def take_up(
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
             return None
+        end_left_behind(folders_of(setting.data, run_id, setting.project).logs, f"ION_RUN_ID={run_id}")
         begin = resume_events(workflow, state, cause=cause, at=now_ms(), by=by, agent=agent)
         return _drive(setting, workflow, state.started, lease), begin
     except BaseException:

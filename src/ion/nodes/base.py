@@ -23,7 +23,7 @@ DEFAULT_GRACE_MS = 5000
 class Turn:
     """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
 
-    `previous` is the last iteration's output, `session` and `session_agent` what to go on with, `reask` what was wrong
+    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `session` and `session_agent` what to go on with, `reask` what was wrong
     with the last reply, `answer` the host's answer to a parked prompt, `last` whether the loop's last reply was
     judged done (for the gate's status line).
     """
@@ -40,11 +40,12 @@ class Turn:
     user_input: str = ""
     rejection_reason: str = ""
     answer: PromptAnswered | None = None
+    start: int = 1
 
     @property
     def log_name(self) -> str:
-        """A path stem inside the run's log folder, one for each attempt: `node/turn-iteration-attempt`."""
-        return f"{self.node.id}/{self.turn}-{self.iteration}-{self.attempt}"
+        """A path stem inside the run's log folder, another one for each start: `node/2-bash`."""
+        return f"{self.node.id}/{self.start}-{self.turn}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,151 @@
+"""kill -9 of a run at any moment: what completed stays, to the byte; the rest runs again; show never lies."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ion
+from ion import events
+from ion.stores.base import WorkflowStore
+from processes import alive, with_environment
+
+WORKFLOW = """
+nodes:
+  - id: start
+    bash: echo start >> ran; head -c 400000 /dev/urandom | base64 -w 60
+  - id: left
+    depends_on: [start]
+    bash: echo left >> ran; sleep 0.05; echo "left of ${#ARGUMENTS}"
+  - id: right
+    depends_on: [start]
+    bash: echo right >> ran; sleep 0.02; date +%N
+  - id: work
+    depends_on: [left]
+    loop:
+      prompt: again
+      until_bash: echo check >> checks; [ "$(sort -u checks | wc -l)" = 1 ] && [ "$(wc -l < checks)" -ge 2 ]
+      max_iterations: 9
+  - id: join
+    depends_on: [right, work]
+    bash: echo join >> ran; printf '%s' "$start.output" | sha256sum
+"""
+DRIVER = """
+import sys, ion
+def agent(request):
+    with open("asked", "a") as f: f.write(request.key + "\\n")
+    return f"reply to {request.key}"
+verb, run = sys.argv[1:]
+if verb == "run":
+    result = ion.execute_workflow_sync("w", agent=agent, run_id=run, arguments="x")
+else:
+    result = ion.resume_workflow_sync(run, agent=agent)
+sys.exit(result.exit_status)
+"""
+
+
+def drive(project: Path, verb: str, run: str = "k") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, verb, run], cwd=project, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def exists(project: Path, run: str) -> bool:
+    try:
+        ion.get_run(run, project=project)
+    except ion.errors.NotFoundError:
+        return False
+    return True
+
+
+def completed(project: Path, run: str) -> dict[str, events.Content]:
+    nodes = ion.get_run(run, project=project).state.nodes
+    return {node.id: node.output for node in nodes.values() if node.status == "completed" and node.output is not None}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_again_and_again_at_random_moments_it_still_ends_right(
+    seed: int, project: Path, write: Callable[..., Path]
+) -> None:
+    write(WORKFLOW)
+    run = f"killed-{seed}"
+    moment = random.Random(seed)
+    kept: dict[str, events.Content] = {}
+    for _attempt in range(12):
+        process = drive(project, "resume" if exists(project, run) else "run", run)
+        try:
+            process.wait(timeout=moment.uniform(0.15, 0.8))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            if exists(project, run):
+                shown = ion.get_run(run, project=project)
+                assert shown.status in ("interrupted", "completed")
+                now = completed(project, run)
+                assert {node: now[node] for node in kept} == kept, "an output changed"
+                kept = now
+            continue
+        break
+    else:
+        assert drive(project, "resume", run).wait(timeout=60) == 0
+    result = ion.get_run(run, project=project)
+    assert result.status == "completed"
+    assert result.output == f"{result.state.nodes['start'].output.sha256}  -"  # type: ignore[union-attr]
+    assert {node: completed(project, run)[node] for node in kept} == kept
+    log = [recorded.event for recorded in ion.get_events(run, project=project)]
+    assert all(count == 1 for count in Counter(ev.node for ev in log if isinstance(ev, events.NodeCompleted)).values())
+    _never_started_after_it_completed(log)
+    assert with_environment(f"ION_RUN_ID={run}") == []
+
+
+def _never_started_after_it_completed(log: list[events.Event]) -> None:
+    done: set[str] = set()
+    for event in log:
+        if isinstance(event, events.NodeCompleted):
+            done.add(event.node)
+        elif isinstance(event, events.NodeStarted):
+            assert event.node not in done
+
+
+def test_a_killed_run_shows_as_interrupted_at_once_and_its_cut_off_node_runs_again(
+    project: Path, write: Callable[..., Path]
+) -> None:
+    write("""
+        nodes:
+          - {id: a, bash: "echo a >> ran; echo out"}
+          - {id: b, depends_on: [a], bash: "echo b >> ran; test -e go || sleep 60; cat <<< $a.output"}
+        """)
+    process = drive(project, "run")
+    while not (project / "ran").exists() or (project / "ran").read_text() != "a\nb\n":
+        time.sleep(0.01)
+    assert ion.get_run("k", project=project).status == "running"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert ion.get_run("k", project=project).status == "interrupted"
+    assert [status for _, status in ion.list_runs(project=project)] == ["interrupted"]
+    (project / "go").touch()
+    assert drive(project, "resume").wait(timeout=30) == 0
+    assert (project / "ran").read_text() == "a\nb\nb\n"
+
+
+def test_a_live_owner_keeps_its_run(project: Path, write: Callable[..., Path], store: WorkflowStore) -> None:
+    if store.url.startswith("memory:"):
+        pytest.skip("another process cannot see a store in memory")
+    write("nodes:\n  - {id: a, bash: 'touch begun; sleep 60'}\n")
+    process = drive(project, "run")
+    while not (project / "begun").exists():
+        time.sleep(0.01)
+    with pytest.raises(ion.errors.RefusedError, match=str(process.pid)):
+        ion.resume_workflow_sync("k", project=project, agent=lambda request: "")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not alive(process.pid)
