@@ -1,0 +1,204 @@
+"""A run as one file of JSON lines, to move it between stores of any kind, or to keep it.
+
+    {"ion_run": 1, "run_id", "project", "source"}       first
+    {"blob": sha256, "bytes": n}  {"chunk": base64}…     each output that lives beside the log, script files too
+    {"seq": n, "event": {…}}                            the log
+    {"events": n, "sha256": …}                          last: of all the bytes before it
+
+Importing checks everything before the run appears, which it then does wholly or not at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ion.core import events as e
+from ion.core import state
+from ion.errors import DamagedStoreError, NotFoundError, UsageError
+from ion.stores import rules
+from ion.stores.base import WorkflowStore
+from ion.stores.disk import storage_errors
+from ion.stores.encoding import encode
+
+_FORMAT = 1
+_CHUNK_BYTES = 768 * 1024
+_LONGEST_LINE = 256 * 1024 * 1024
+_HASH_TEXT = re.compile(r'"([0-9a-f]{64})"')
+
+
+def export_run(store: WorkflowStore, run_id: str, file: BinaryIO) -> None:
+    """Write the run, its frozen source and all its outputs to `file`.
+
+    Raises `NotFoundError`, `DamagedStoreError` if something of it is gone or damaged, `StoreError` if `file` cannot
+    take it.
+    """
+    digest = hashlib.sha256()
+
+    def put(data: Any) -> None:
+        line = encode(data).encode() + b"\n"
+        digest.update(line)
+        file.write(line)
+
+    run, source = store.get_workflow_run(run_id), store.get_source(run_id)
+    records = store.get_workflow_events(run_id)
+    with storage_errors(f"cannot export run {run_id}"):
+        put({"ion_run": _FORMAT, "run_id": run_id, "project": run.project, "source": source})
+        for sha256, required in _blobs_of(source, records).items():
+            _put_blob(store, sha256, put, required=required)
+        for record in records:
+            put({"seq": record.seq, "event": e.to_json(record.event)})
+        put({"events": len(records), "sha256": digest.hexdigest()})
+        file.flush()
+
+
+def import_run(store: WorkflowStore, file: BinaryIO, *, project: str | None = None) -> str:
+    """Create the run that `export_run` wrote and return its id; `project` replaces the one it ran in.
+
+    Raises `UsageError` if the file is no export, `DamagedStoreError` if it is a damaged one, `RefusedError` (code
+    `run-exists`) if the id is taken: a run is never written over.
+    """
+    lines = _Lines(file)
+    first = lines.next()
+    if not isinstance(first.get("ion_run"), int):
+        raise UsageError("this is no exported run", hint="make one with ion export")
+    if first["ion_run"] > _FORMAT:
+        raise UsageError(f"this run was exported by a newer Ion (format {first['ion_run']})", hint="update Ion")
+    run_id = lines.text(first, "run_id")
+    rules.require_run_id(run_id)
+    _require_absent(store, run_id)
+    events = _read_body(store, lines)
+    place = project if project is not None else lines.text(first, "project")
+    store.import_workflow_run(run_id, project=place, source=lines.text(first, "source"), events=events)
+    return run_id
+
+
+def _require_absent(store: WorkflowStore, run_id: str) -> None:
+    try:
+        store.get_workflow_run(run_id)
+    except NotFoundError:
+        return
+    raise rules.run_exists(run_id)
+
+
+def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
+    """The hashes of what lives beside the log, and whether it must be there: of what looks like a hash in the source,
+    only the files of scripts are kept."""
+    found = dict.fromkeys(_HASH_TEXT.findall(source), False)
+    for record in records:
+        for name in ("output", "prompt"):
+            content = getattr(record.event, name, None)
+            if isinstance(content, e.Content) and content.text is None:
+                found[content.sha256] = True
+    return found
+
+
+def _put_blob(store: WorkflowStore, sha256: str, put: Any, *, required: bool) -> None:
+    try:
+        stream = store.open_blob(sha256)
+    except DamagedStoreError:
+        if required:
+            raise
+        return
+    with stream:
+        put({"blob": sha256})
+        while chunk := stream.read(_CHUNK_BYTES):
+            put({"chunk": base64.b64encode(chunk).decode("ascii")})
+
+
+def _read_body(store: WorkflowStore, lines: _Lines) -> list[e.Event]:
+    events: list[e.Event] = []
+    data = lines.next()
+    while "sha256" not in data:
+        if "blob" in data:
+            data = _keep_blob(store, lines, lines.text(data, "blob"))
+            continue
+        if data.get("seq") != len(events) + 1:
+            raise lines.damaged(f"event {len(events) + 1} is missing")
+        events.append(lines.event(data))
+        data = lines.next()
+    if data["sha256"] != lines.digest_before or data.get("events") != len(events):
+        raise lines.damaged("its content has another hash")
+    try:
+        state.fold(events)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise lines.damaged(f"its events make no run: {error!r}") from error
+    return events
+
+
+def _keep_blob(store: WorkflowStore, lines: _Lines, sha256: str) -> dict[str, Any]:
+    """Keep the blob whose chunks follow and return the line after them."""
+    with tempfile.NamedTemporaryFile(prefix="ion-import-") as file:
+        data = lines.next()
+        with storage_errors("cannot unpack an output"):
+            while "chunk" in data:
+                file.write(lines.chunk(data))
+                data = lines.next()
+            file.flush()
+        if store.put_blob(Path(file.name)).sha256 != sha256:
+            raise lines.damaged(f"the output {sha256} has another content")
+    return data
+
+
+class _Lines:
+    """The lines of an export, each a JSON object, with the hash of what came before the last one read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._lines = self._read(file)
+        self._number = 0
+        self.digest_before = ""
+
+    def _read(self, file: BinaryIO) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        while line := file.readline(_LONGEST_LINE):
+            self._number += 1
+            self.digest_before = digest.hexdigest()
+            digest.update(line)
+            yield line
+
+    def next(self) -> dict[str, Any]:
+        line = next(self._lines, b"")
+        if not line.endswith(b"\n"):
+            raise self.damaged("it ends too early")
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged("it is no JSON") from error
+        if not isinstance(data, dict):
+            raise self.damaged("it is no JSON object")
+        return data
+
+    def text(self, data: dict[str, Any], key: str) -> str:
+        value = data.get(key)
+        if not isinstance(value, str):
+            raise self.damaged(f"'{key}' is missing")
+        return value
+
+    def chunk(self, data: dict[str, Any]) -> bytes:
+        try:
+            return base64.b64decode(self.text(data, "chunk"), validate=True)
+        except binascii.Error as error:
+            raise self.damaged("a chunk is no base64") from error
+
+    def event(self, data: dict[str, Any]) -> e.Event:
+        if not isinstance(data.get("event"), dict):
+            raise self.damaged("'event' is missing")
+        try:
+            event = e.from_json(data["event"])
+        except (DamagedStoreError, TypeError) as error:
+            raise self.damaged(str(error)) from error
+        if type(event.at) is not int:
+            raise self.damaged("an event has no time")
+        return event
+
+    def damaged(self, why: str) -> DamagedStoreError:
+        return DamagedStoreError(
+            f"the exported run is damaged at line {self._number}: {why}", hint="export it again from its store"
+        )
