@@ -370,6 +370,14 @@ class TestEnds:
         assert run.state.nodes["later"].reason == "cancelled"
         assert run.log[-1].type == "workflow_cancelled"
 
+    def test_cancelling_an_interrupted_run_keeps_what_failed_as_failed(self) -> None:
+        flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH))
+        run = Simulation(flow, {"a": failed()}, slots=1, die_after=4).go()
+        run.die_after = None
+        run.request(requests.cancel(run.state, at=5, reason="enough", by=BY)).resume()
+        assert run.statuses() == {"a": "failed", "b": "skipped", "c": "skipped"}
+        assert run.state.status == "cancelled"
+
     def test_a_cancel_node_ends_the_run_as_cancelled(self) -> None:
         flow = workflow(Node("stop", Cancel("not needed")), Node("later", BASH, depends_on=("stop",)))
         run = Simulation(flow, {"stop": completed("not needed")}).go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ion.agents.base import Agent
@@ -58,9 +59,9 @@ def _in_process(given: Any) -> Agent:
 
 
 def _command(name: str, settings: Settings) -> Agent:
-    from ion.agents.command import CommandAgent
+    from ion.agents.command import command_agent
 
     configured = settings.agents.get(name)
     if configured is None:
-        return CommandAgent(name)
-    return CommandAgent(str(configured.get("command", name)), name=name)
+        return command_agent(name)
+    return replace(command_agent(str(configured.get("command", name))), name=name)

@@ -112,7 +112,7 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for node in state.nodes.values():
         if node.gate is not None:
-            item = {"node": node.id, "kind": node.gate.gate, "message": node.gate.message}
+            item: dict[str, Any] = {"node": node.id, "kind": node.gate.gate, "message": node.gate.message}
             if node.gate.decisions:
                 item["decisions"] = list(node.gate.decisions)
             found.append(item)

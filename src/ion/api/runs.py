@@ -152,15 +152,23 @@ async def resume_workflow(
 
 
 def take_up_run(
-    workspace: Workspace, run_id: str, *, agent: AgentLike = None, options: RunOptions | None = None
+    workspace: Workspace,
+    run_id: str,
+    *,
+    agent: AgentLike = None,
+    options: RunOptions | None = None,
+    resume: bool = True,
 ) -> StartedRun | None:
-    """Become the owner of a run that can be gone on with; None if it waits for people and nothing came."""
+    """Become the owner of a run that can be gone on with; None if it waits for people and nothing came.
+
+    `resume` False only acts on answers and cancel requests: no node that failed or was skipped is decided anew.
+    """
     options = options or RunOptions()
     state = runs.read_state(workspace.store, run_id)
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
     setting = _setting(workspace, agent, name or state.agent, options)
-    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via))
+    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume)
     if taken is None:
         return None
     drive, begin = taken

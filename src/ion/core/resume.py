@@ -20,17 +20,20 @@ def answered(state: RunState) -> bool:
     return any(node.resolved is not None or node.answer is not None for node in state.nodes.values())
 
 
-def going_on(state: RunState, *, agent: str | None) -> str | None:
-    """Why this run can be gone on with: `resume` or `answer`; None: it waits for people, and nothing came.
+def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
+    """As what this run can be gone on with, `resume` or `answer`; None: it waits for people, and nothing came.
 
-    Raises `RefusedError` (code `ended`) for a completed or cancelled run.
+    `resume` says that somebody asked for a resume; else only an answer or a cancel is acted on, and of an interrupted
+    run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or cancelled run.
     """
     if state.status in ("completed", "cancelled"):
         raise RefusedError(f"the run has ended ({state.status})", code="ended", hint="ion run starts a new one")
+    if state.status == "failed":
+        return "resume"
     if state.status == "paused":
         takes_over = agent is not None and any(node.prompt is not None for node in state.nodes.values())
         return "answer" if takes_over or answered(state) else None
-    return "resume"
+    return "resume" if resume and state.cancel is None else "answer"
 
 
 def resume_events(

@@ -111,21 +111,21 @@ def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflo
 
 
 def take_up(
-    setting: Setting, run_id: str, *, agent: str | None, by: dict[str, Any]
+    setting: Setting, run_id: str, *, agent: str | None, by: dict[str, Any], resume: bool = True
 ) -> tuple[Drive, list[e.Event]] | None:
     """Become the owner of a run and give what its next stretch begins with; None if it waits for people and nothing
-    came.
+    came. `resume` as in `core.resume.going_on`.
 
     Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
     """
     state = read_state(setting.store, run_id)
-    if going_on(state, agent=agent) is None:
+    if going_on(state, agent=agent, resume=resume) is None:
         return None
     workflow = read_workflow(setting.store, run_id, state)
     lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
     try:
         state = read_state(setting.store, run_id)
-        cause = going_on(state, agent=agent)
+        cause = going_on(state, agent=agent, resume=resume)
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
             return None
