@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ion
 from ion.language.resources import Resources
+from ion.version import VERSION
 
 FORMAT = "1"
 Content = TypeVar("Content")
@@ -83,4 +83,4 @@ def _version() -> str:
     """Ion's version and, for those who work on Ion itself, the state of this room's source files."""
     with os.scandir(Path(__file__).parent) as found:
         files = sorted((entry.name, entry.stat().st_mtime_ns) for entry in found if entry.name.endswith(".py"))
-    return repr((FORMAT, ion.__version__, files))
+    return repr((FORMAT, VERSION, files))

@@ -64,9 +64,9 @@ class Document:
         if begin is None:
             return None
         index = begin + self._block_indent(header, line, text) + column
-        if offset < len(text) and source.text[index : index + 1] != text[offset] != "\n":
-            return None
-        return index
+        if text[offset : offset + 1] in ("", "\n"):
+            return min(index, source.line_end(begin))
+        return index if source.text[index : index + 1] == text[offset] else None
 
     def _block_indent(self, header: str, line: int, text: str) -> int:
         """How many columns the lines of a literal block are moved in: those before its first line with text."""

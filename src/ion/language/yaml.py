@@ -272,6 +272,8 @@ class _Reader:
 
     def key_not_scalar(self, start: int, end: int) -> None:
         text = self.document.source.text
+        if self.stack[-1].dropped:
+            return  # a key inside of such a key
         self.spoil()
         hint = "a key is plain text"
         if text[max(0, start - 1) : start + 1] == "{{":
@@ -328,5 +330,4 @@ class _Reader:
         line, _ = self.document.source.place(index)
         if any(problem.line == line for problem in self.document.problems):
             return  # what was said about this line is the cause
-        code = "yaml-tab" if message.startswith("a tab") else "yaml-syntax"
-        self.problem(code, message, index, hint=hint)
+        self.problem("yaml-tab" if message.startswith("a tab") else "yaml-syntax", message, index, hint=hint)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ion.language.source import trim
+from ion.language.values import canonical
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -58,10 +59,10 @@ def retry_delay(milliseconds: int) -> int:
 
 
 def _environment_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return canonical(value)
     raise fault("wrong-type", f"{{name}} must be text, not {describe(value)}", "quote it if it is meant as text")
 
 
