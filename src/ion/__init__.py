@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ion.version import VERSION as __version__
+
 
 if TYPE_CHECKING:
     from ion import errors as errors

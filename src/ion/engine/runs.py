@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import ion
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.resume import going_on, resume_events
@@ -28,6 +27,7 @@ from ion.nodes.base import DEFAULT_GRACE_MS, Context
 from ion.process.left import end_left_behind
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 from ion.stores.lease import this_process
+from ion.version import VERSION
 
 AgentFor = Callable[[Node], Agent | None]
 SLOTS_PER_PROCESSOR = 4
@@ -83,7 +83,7 @@ def start(setting: Setting, request: Request) -> Drive:
         request.agent,
         str(request.cwd),
         setting.max_concurrency,
-        ion.__version__,
+        VERSION,
         git.head(request.cwd),
         request.by,
     )
