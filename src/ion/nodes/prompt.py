@@ -138,13 +138,15 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> Pro
 async def _ask(agent: Agent, request: PromptRequest) -> PromptResult | Failed:
     """Everything that an agent can do: answer, fail in its own words, break, never come back."""
     limit = request.timeout_ms
+    overdue = asyncio.timeout(None if limit is None else (limit + request.grace_ms + _OVERDUE_MS) / 1000)
     try:
-        async with asyncio.timeout(None if limit is None else (limit + request.grace_ms + _OVERDUE_MS) / 1000):
+        async with overdue:
             return await agent.prompt(request)
     except AgentError as error:
         return Failed(Failure(error.error_code, error.message, error.hint), usage=dict(error.usage))
-    except TimeoutError:
-        return Failed(Failure("timeout", f"agent {agent.name} did not keep its time limit of {limit} ms"))
+    except TimeoutError as error:
+        how = f"did not keep its time limit of {limit} ms" if overdue.expired() else f"raised TimeoutError: {error}"
+        return Failed(Failure("timeout", f"agent {agent.name} {how}"))
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

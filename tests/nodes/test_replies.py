@@ -1,0 +1,146 @@
+"""JSON out of whatever an agent says, held against the author's schema."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ion.errors import OutputFormatError
+from ion.nodes.replies import Reply, ask_again, fit, validate_reply
+
+ANY: dict[str, Any] = {}
+VERDICT = {
+    "type": "object",
+    "properties": {"verdict": {"enum": ["pass", "fail"]}, "notes": {"type": "array", "items": {"type": "string"}}},
+    "required": ["verdict"],
+}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e15, 1e15) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"verdict": "pass"}', '{"verdict":"pass"}'),
+        ('\n  {"verdict": "pass"}\n', '{"verdict":"pass"}'),
+        ('```\n{"verdict": "pass"}\n```', '{"verdict":"pass"}'),
+        ('I looked.\n```JSON\n{"verdict": "fail", "notes": ["é"]}\n```\nBye', '{"verdict":"fail","notes":["é"]}'),
+        ('```python\nprint()\n```\nand ```json {"verdict": "pass"} ```', '{"verdict":"pass"}'),
+    ],
+)
+def test_json_in_the_reply_or_in_its_first_fence(text: str, expected: str) -> None:
+    assert validate_reply(VERDICT, text) == Reply(expected, json.loads(expected), repaired=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'verdict': 'pass'}",
+        '{verdict: "pass"}',
+        '{"verdict": "pass",}',
+        '{"verdict": "pass"',
+        '```\n{"verdict": "pass"',
+    ],
+)
+def test_what_is_almost_json_is_mended_and_says_so(text: str) -> None:
+    assert validate_reply(VERDICT, text) == Reply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json at all", "pass", '{"verdict": "pass"} {"verdict": "fail"}', '{"a": }', "```", "[" * 100_000]
+)
+def test_what_is_no_json_says_so(text: str) -> None:
+    errors = validate_reply(ANY, text)
+    assert isinstance(errors, tuple)
+    assert errors[0].startswith("the reply is no JSON: ")
+
+
+def test_all_that_does_not_fit_is_listed_with_its_place() -> None:
+    assert validate_reply(VERDICT, '{"verdict": "maybe", "notes": ["a", 2]}') == (
+        "$.verdict: 'maybe' is not one of ['pass', 'fail']",
+        "$.notes[1]: 2 is not of type 'string'",
+    )
+    assert validate_reply(VERDICT, "[]") == ("$: [] is not of type 'object'",)
+
+
+def test_errors_are_bounded() -> None:
+    errors = validate_reply(VERDICT, json.dumps({"verdict": "pass", "notes": list(range(1000))}))
+    assert isinstance(errors, tuple)
+    assert len(errors) == 20
+    long = validate_reply(VERDICT, json.dumps({"verdict": "x" * 100_000}))
+    assert isinstance(long, tuple)
+    assert len(long[0]) <= 300
+
+
+@pytest.mark.parametrize("value", ["text", 7, True, None, [1], {"b": 1, "a": {"x": 1.5}}])
+def test_the_text_is_the_json_itself(value: object) -> None:
+    reply = validate_reply(ANY, json.dumps(value))
+    assert isinstance(reply, Reply)
+    assert reply.text == json.dumps(value, separators=(",", ":"))
+
+
+@given(json_values)
+def test_any_json_is_its_own_reply(value: object) -> None:
+    reply = validate_reply(ANY, json.dumps(value))
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.text) == reply.value == value
+    assert fit(ANY, value) == reply
+
+
+@given(st.text(alphabet=st.sampled_from('{}[]",:`\\ nul\n\t1e-'), max_size=200) | st.text())
+def test_no_reply_is_a_crash(text: str) -> None:
+    result = validate_reply(VERDICT, text)
+    assert isinstance(result, Reply | tuple)
+
+
+@pytest.mark.parametrize(
+    "piece", ["{", "[", '"', "`", "```json\n{", '{"a":1,', "\\", "x{", "'", '{"a":"', "[1,", "```"]
+)
+def test_hostile_replies_take_no_time(piece: str) -> None:
+    started = time.process_time()
+    validate_reply(VERDICT, piece * (1_000_000 // len(piece)))
+    validate_reply(VERDICT, piece * (190_000 // len(piece)))
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#/nowhere"},
+        {"pattern": "("},
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_not_the_agents_fault(schema: dict[str, Any]) -> None:
+    with pytest.raises(OutputFormatError, match="output_format is no JSON Schema"):
+        validate_reply(schema, '"x"')
+
+
+def test_the_schema_says_which_draft_it_is() -> None:
+    draft7 = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]}
+    assert isinstance(validate_reply(draft7, '["x"]'), tuple)
+    assert isinstance(validate_reply({"prefixItems": [{"type": "integer"}]}, '["x"]'), tuple)
+
+
+def test_deep_nesting_is_an_error_not_a_crash() -> None:
+    deep: Any = 1
+    for _ in range(2000):
+        deep = [deep]
+    schema: dict[str, Any] = {"$ref": "#/$defs/n", "$defs": {"n": {"items": {"$ref": "#/$defs/n"}}}}
+    assert fit(schema, deep) == ("the reply is nested too deeply",)
+
+
+def test_asking_again_keeps_the_prompt_first() -> None:
+    text = ask_again("Judge $x.", ("$.a: wrong", "$: short"))
+    assert text.startswith("Judge $x.\n\n")
+    assert "\n- $.a: wrong\n- $: short\n" in text
