@@ -157,6 +157,13 @@ class StoreError(IonError):
     code = "store"
 
 
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached just now (a database that restarts, a lock held too long). Nothing was written;
+    the same call may succeed later."""
+
+    code = "store-unavailable"
+
+
 class DamagedStoreError(StoreError):
     """What the store holds is not what Ion wrote."""
 

@@ -106,12 +106,14 @@ class WorkflowPaused(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowResumed(Event):
-    """A process went on with the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on."""
+    """A process went on with the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
+    `owner_died` says that the process before did not let go of the run by itself."""
 
     type: ClassVar[str] = "workflow_resumed"
     cause: str = "resume"
     agent: str | None = None
     by: dict[str, Any] = field(default_factory=dict)
+    owner_died: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from ion.core.state import RunState
 from ion.errors import RefusedError
 from ion.language.workflow import Workflow
 
+# So many owners may die in a row with nothing settled in between.
+MAX_DEATHS = 5
+
 
 def answered(state: RunState) -> bool:
     """Whether an answer came that nothing has acted on yet, or the run was asked to end."""
@@ -37,11 +40,22 @@ def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str 
 
 
 def resume_events(
-    workflow: Workflow, state: RunState, *, cause: str, at: int, by: dict[str, Any], agent: str | None = None
+    workflow: Workflow,
+    state: RunState,
+    *,
+    cause: str,
+    at: int,
+    by: dict[str, Any],
+    agent: str | None = None,
+    owner_died: bool = False,
 ) -> list[e.Event]:
     """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; going on after
-    an answer does not (language.md §10)."""
-    events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by)]
+    an answer does not (language.md §10). A run whose owners died one after the other is ended instead."""
+    events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by, owner_died)]
+    if owner_died and state.deaths + 1 >= MAX_DEATHS:
+        running = ", ".join(node.id for node in state.nodes.values() if node.live) or "nothing"
+        message = f"{MAX_DEATHS} processes died one after the other while they drove this run ({running} was running)"
+        return [*events, e.WorkflowFailed(at, e.Failure("poisoned", message, "ion resume tries once more"))]
     if cause == "resume":
         events += [
             e.NodeInvalidated(at, node.id, "always_run")

@@ -23,6 +23,15 @@ _STATUS_AFTER: dict[type[e.Event], str] = {
     e.WorkflowFailed: "failed",
     e.WorkflowCancelled: "cancelled",
 }
+_PROGRESS = (
+    e.NodeCompleted,
+    e.NodeFailed,
+    e.NodeRetrying,
+    e.IterationCompleted,
+    e.ApprovalRequested,
+    e.PromptRequested,
+    e.WorkflowFailed,
+)
 _CLOSES_ALL = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
 _CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.NodeCancelled)
 
@@ -126,7 +135,8 @@ class NodeState:
 
 @dataclass(slots=True)
 class RunState:
-    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does)."""
+    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does). `deaths` counts
+    owners that died in a row without anything settling in between."""
 
     status: str = "pending"
     started: e.WorkflowStarted | None = None
@@ -142,6 +152,7 @@ class RunState:
     owned_ms: int = 0
     owned_since: int | None = None
     resumes: int = 0
+    deaths: int = 0
 
     @property
     def ended(self) -> bool:
@@ -162,6 +173,8 @@ def apply(state: RunState, event: e.Event) -> None:
     status = _STATUS_AFTER.get(type(event))
     if status is not None:
         state.status = status
+    if isinstance(event, _PROGRESS):
+        state.deaths = 0
     if event.at > state.last_at:
         state.last_at = event.at
 
@@ -198,6 +211,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
         state.owned_ms, state.cancel, state.error = 0, None, None
     state.ended_at, state.owned_since = None, event.at
     state.resumes += 1
+    state.deaths = state.deaths + 1 if event.owner_died else 0
     if event.agent is not None:
         state.agent = event.agent
     for node in state.nodes.values():

@@ -8,6 +8,7 @@ start of the next. Run and resume are this same function; only the log they begi
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,13 +25,15 @@ from ion.core.settle import settle
 from ion.core.state import RunState, fold
 from ion.core.values import condition_values
 from ion.engine.observe import Observers
-from ion.errors import StaleStateError
+from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]
 ValuesOf = Callable[[str, e.Content], dict[str, dict[str, Any]]]
+_log = logging.getLogger("ion")
 _Result = TypeVar("_Result")
+_TurnId = tuple[str, int]  # a node and the number of its start
 # How often an idle owner looks for requests of others (cli.md promises a second).
 POLL_SECONDS = 0.25
 
@@ -55,6 +58,7 @@ class Drive:
     values_of: ValuesOf | None = None
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _started: dict[str, int] = field(default_factory=dict)
     _stopping: dict[str, str] = field(default_factory=dict)
     _renewed: float = 0.0
 
@@ -69,17 +73,25 @@ class Drive:
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ion-store")
+        self._renewed = time.monotonic()
         try:
             await self._reload()
             await self._append(list(begin))
             return await self._loop()
         finally:
             await self._end_tasks()
-            await self._in_thread(self.store.release_lease, self.lease)
+            await self._release()
             self._executor.shutdown()
 
+    async def _release(self) -> None:
+        """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
+        try:
+            await self._in_thread(self.store.release_lease, self.lease)
+        except StoreError:
+            _log.warning("the lease of the run %s could not be released; it ends by itself", self.run_id, exc_info=True)
+
     async def _loop(self) -> RunState:
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[_TurnId, Outcome] = {}
         while True:
             try:
                 wait_until = await self._advance(outcomes)
@@ -94,7 +106,7 @@ class Drive:
 
     # ------------------------------------------------------------------ one turn of the loop
 
-    async def _advance(self, outcomes: dict[str, Outcome]) -> int | None:
+    async def _advance(self, outcomes: dict[_TurnId, Outcome]) -> int | None:
         """Settle, plan, append, start. Gives the time (ms) at which something is due, if anything is."""
         at = self.clock()
         new: list[e.Event] = []
@@ -103,7 +115,10 @@ class Drive:
             self._plan.advance(event)
             new.append(event)
 
-        for node, outcome in outcomes.items():
+        for (node, number), outcome in outcomes.items():
+            now = self._plan.state.nodes[node]
+            if not now.live or now.starts != number:
+                continue  # an append of unknown fate had gone in: this outcome is in the log
             for event in settle(self.context.workflow, self._plan.state, node, outcome, at, random.random()):  # noqa: S311
                 take(event)
         commands = self._plan.next_steps(at)
@@ -128,7 +143,9 @@ class Drive:
                 self._stopping[command.node] = command.reason
                 self._tasks[command.node].cancel()
         for node in self._plan.live - self._tasks.keys():
-            self._tasks[node] = asyncio.create_task(self._perform(node), name=node)
+            number = self._plan.state.nodes[node].starts
+            self._tasks[node] = asyncio.create_task(self._perform(node), name=f"{node}/{number}")
+            self._started[node] = number
 
     async def _commit(self, new: list[e.Event]) -> None:
         if not new:
@@ -162,7 +179,7 @@ class Drive:
 
     # ------------------------------------------------------------------ waiting
 
-    async def _wait(self, until: int | None) -> dict[str, Outcome]:
+    async def _wait(self, until: int | None) -> dict[_TurnId, Outcome]:
         """Wait for a turn to end, a due time, or a request of somebody else; gives the outcomes of ended turns."""
         while True:
             timeout = POLL_SECONDS
@@ -175,11 +192,11 @@ class Drive:
             await self._keep_lease()
             ended = [node for node, task in self._tasks.items() if task.done()]
             if ended:
-                return {node: await self._outcome(node) for node in ended}
+                return {(node, self._started[node]): self._outcome(node) for node in ended}
             if await self._read_requests() or (until is not None and self.clock() >= until):
                 return {}
 
-    async def _outcome(self, node: str) -> Outcome:
+    def _outcome(self, node: str) -> Outcome:
         task = self._tasks.pop(node)
         reason = self._stopping.pop(node, None)
         if task.cancelled():
@@ -204,7 +221,7 @@ class Drive:
         now = time.monotonic()
         if now - self._renewed > self.lease_ms / 3000:
             await self._in_thread(self._renew)
-            self._renewed = now
+            self._renewed = time.monotonic()
 
     def _renew(self) -> None:
         self.store.renew_lease(self.lease, lease_ms=self.lease_ms)
@@ -241,7 +258,17 @@ class Drive:
         self._tasks.clear()
 
     async def _in_thread(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        """Call the store in its thread. While it cannot be reached, try again, but no longer than the lease lasts: by
+        then another process may own the run, and what runs here has to end."""
+        pause = 0.05
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+            except StoreUnavailableError:
+                if time.monotonic() + pause - self._renewed > self.lease_ms / 1000:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
 
 
 def values_reader(context: Context) -> ValuesOf:

@@ -122,6 +122,7 @@ def take_up(
     if going_on(state, agent=agent, resume=resume) is None:
         return None
     workflow = read_workflow(setting.store, run_id, state)
+    before = setting.store.get_workflow_run(run_id).owner
     lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
     try:
         state = read_state(setting.store, run_id)
@@ -130,7 +131,9 @@ def take_up(
             setting.store.release_lease(lease)
             return None
         end_left_behind(folders_of(setting.data, run_id, setting.project).logs, f"ION_RUN_ID={run_id}")
-        begin = resume_events(workflow, state, cause=cause, at=now_ms(), by=by, agent=agent)
+        begin = resume_events(
+            workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
+        )
         return _drive(setting, workflow, state.started, lease), begin
     except BaseException:
         setting.store.release_lease(lease)
