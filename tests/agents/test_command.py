@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 import uuid
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.timeout(20)
 
 @pytest.fixture
 def request_(tmp_path: Path) -> PromptRequest:
-    env = {"ION_RUN_ID": f"ion-test-{uuid.uuid4().hex}"}
+    env = {**os.environ, "ION_RUN_ID": f"ion-test-{uuid.uuid4().hex}"}
     return PromptRequest(
         run_id="r", node="n", prompt="hello", key="r/n", cwd=tmp_path, grace_ms=500, env=env, log=tmp_path / "log" / "x"
     )
@@ -69,6 +70,13 @@ async def test_it_runs_in_the_working_directory_with_the_environment_of_the_requ
     folder, *rest, path = result.text.split(" ")
     assert (folder, rest) == (str(request.cwd), ["dumb", "1", "1"])
     assert int(path) > 0
+
+
+async def test_without_an_environment_of_its_own_it_has_that_of_ion(
+    request_: PromptRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINE", "of ion")
+    assert (await shell("echo $MINE").prompt(replace(request_, env={}))).text == "of ion"
 
 
 async def test_without_a_log_nothing_is_left_behind(request_: PromptRequest, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ AGENT_ERROR_CODES = frozenset(
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
     """One prompt. `key` is the same on every retry and resume of it. `session` is a session of this same agent to go
-    on with, or None for a new one. Times are ms; None: no limit. `progress` takes short lines for whoever watches and
-    may be called from any thread. `log` is a path stem for what the agent's process writes (`.out`, `.err` are added).
+    on with, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
+    ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is a
+    path stem for what the agent's process writes (`.out`, `.err` are added).
     """
 
     run_id: str

@@ -66,7 +66,7 @@ class CommandAgent:
         return await process.run(
             self.argv,
             cwd=request.cwd,
-            env={**os.environ, **request.env, "NO_COLOR": "1", "TERM": "dumb"},
+            env={**(request.env or os.environ), "NO_COLOR": "1", "TERM": "dumb"},
             log=log,
             stdin=request.prompt.encode("utf-8", "replace"),
             timeout_ms=request.timeout_ms,

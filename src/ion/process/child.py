@@ -35,7 +35,8 @@ _CLOSE_WAIT_S = 1.0
 _POLL_S = (0.005, 0.02, 0.05, 0.1)
 # Stands for a status that the host program lost by ignoring SIGCHLD; no process can have it.
 LOST = 1 << 16
-_living: set[int] = set()
+# (who started it, program): a fork of this interpreter must not end programs that are not its own.
+_living: set[tuple[int, int]] = set()
 
 
 class SpawnError(IonError):
@@ -100,7 +101,7 @@ def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, st
             undo.callback(relay.finish, relays[-1], loop)
         popen = _popen(argv, cwd, env, stdin, log, relays)
         child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), broken)
-        _living.add(popen.pid)
+        _living.add((os.getpid(), popen.pid))
         undo.callback(close, child, log)
         _watch(child)
         record = {"pid": popen.pid, "identity": table.identity(popen.pid)}
@@ -259,7 +260,7 @@ def close(child: Child, log: Path) -> None:
             child.loop.remove_reader(child.pidfd)
         os.close(child.pidfd)
         child.pidfd = None
-    _living.discard(child.pid)
+    _living.discard((os.getpid(), child.pid))
     beside(log, ".pid").unlink(missing_ok=True)
 
 
@@ -285,5 +286,6 @@ def end_recorded(log: Path) -> bool:
 @atexit.register
 def _kill_all() -> None:
     """An interpreter that ends with programs still running (a loop in a daemon thread) takes them along."""
-    for group in tuple(_living):
-        _signal_group(group, signal.SIGKILL)
+    for owner, group in tuple(_living):
+        if owner == os.getpid():
+            _signal_group(group, signal.SIGKILL)
