@@ -35,6 +35,7 @@ _GITIGNORE = """\
 !scripts/
 !scripts/**
 """
+_TEMPORARY: weakref.WeakKeyDictionary[WorkflowStore, Path] = weakref.WeakKeyDictionary()
 
 
 @dataclass
@@ -65,10 +66,7 @@ class Workspace:
     def data(self) -> Path:
         """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory."""
         if self.store.url.startswith("memory:"):
-            folder = tempfile.TemporaryDirectory(prefix="ion-")
-            self._temporary = folder
-            weakref.finalize(self.store, folder.cleanup)
-            return Path(folder.name)
+            return _temporary_folder(self.store)
         return self.make_data_folder()
 
     def make_data_folder(self) -> Path:
@@ -102,6 +100,15 @@ class Workspace:
         """Let go of the store, if it was opened here."""
         if self.given_store is None and "store" in self.__dict__:
             self.store.close()
+
+
+def _temporary_folder(store: WorkflowStore) -> Path:
+    """The folder of a store in memory: every call that is given this store finds the files of its runs there."""
+    if store not in _TEMPORARY:
+        folder = tempfile.TemporaryDirectory(prefix="ion-")
+        weakref.finalize(store, folder.cleanup)
+        _TEMPORARY[store] = Path(folder.name)
+    return _TEMPORARY[store]
 
 
 def open_workspace(
