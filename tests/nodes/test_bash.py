@@ -358,6 +358,14 @@ async def test_until_bash_that_is_cut_off_fails(tmp_path: Path, script: str, cod
     assert outcome.error.code == code
 
 
+async def test_until_bash_of_a_loop_without_a_limit_has_that_of_a_bash_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ion.nodes.program.DEFAULT_PROCESS_TIMEOUT_MS", 200)
+    error = await World(tmp_path, (LOOP % "sleep 60").replace("timeout: 500", "")).error("l", "until_bash")
+    assert (error.code, error.message) == ("timeout", "until_bash timed out after 200 ms")
+
+
 async def test_until_bash_sees_the_iteration_and_the_environment_of_a_bash_node(tmp_path: Path) -> None:
     script = "[ $LOOP_PREV_OUTPUT = draft ] && [ $ION_IDEMPOTENCY_KEY = $WORKFLOW_ID/l/2 ] && [ -n $ARTIFACTS_DIR ]"
     world = World(tmp_path, LOOP % script)

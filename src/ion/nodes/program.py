@@ -16,6 +16,7 @@ from ion import process
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
 from ion.core.outcomes import Completed, Failed
 from ion.core.values import condition_values
+from ion.language.workflow import DEFAULT_PROCESS_TIMEOUT_MS
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
@@ -28,9 +29,17 @@ async def run(argv: Sequence[str], turn: Turn, context: Context, env: Mapping[st
         cwd=context.cwd,
         env=env,
         log=context.folders.logs / turn.log_name,
-        timeout_ms=turn.node.timeout_ms,
+        timeout_ms=limit(turn),
         grace_ms=context.grace_ms,
     )
+
+
+def limit(turn: Turn) -> int | None:
+    """How long the program may take, in ms. A loop has no limit of its own unless it says so; its check has that of a
+    bash node (language.md §3, §7)."""
+    if turn.turn == "until_bash" and turn.node.timeout_ms is None:
+        return DEFAULT_PROCESS_TIMEOUT_MS
+    return turn.node.timeout_ms
 
 
 def create(path: Path) -> BinaryIO:
@@ -54,7 +63,7 @@ def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[st
     log = context.folders.logs / turn.log_name
     what = turn.turn
     if ended.timed_out:
-        code, message = "timeout", f"{what} timed out after {turn.node.timeout_ms} ms"
+        code, message = "timeout", f"{what} timed out after {limit(turn)} ms"
     elif ended.signal is not None:
         code, message = "signal", f"{what} was ended by {ended.signal}"
     elif ended.status is None:
