@@ -165,6 +165,7 @@ class Plan:
     def _decide_arrived(self, at: int) -> list[Record]:
         """Judge every node whose waiting is over; those that are to run wait for a slot from then on."""
         records: list[Record] = []
+        undone: list[int] = []
         while self._arrived:
             node = self.workflow.nodes[heapq.heappop(self._arrived)]
             decision = self._judge(node, at)
@@ -173,6 +174,9 @@ class Plan:
                 self._queue(node.id, decision)
             elif decision is not None:
                 records.append(Record(decision, "decided without running"))
+                undone.append(self._index[node.id])
+        for index in undone:
+            heapq.heappush(self._arrived, index)
         return records
 
     def _judge(self, node: Node, at: int) -> Decision:

@@ -1,0 +1,341 @@
+"""Runs under random faults, deaths, requests and restarts, thousands in seconds: the pure core, a store that fails, a
+clock turned by hand. A failing seed is printed; seeds of past bugs are pinned.
+
+After the faults stop, every run must end, and its log must satisfy the oracle:
+O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
+invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from ion.core import events as e
+from ion.core import requests
+from ion.core.decide import Start
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Stopped
+from ion.core.plan import Plan, Record, Stop, Wait
+from ion.core.resume import going_on, resume_events
+from ion.core.settle import settle
+from ion.core.state import NodeState, RunState, apply, fold
+from ion.core.values import condition_values
+from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
+from ion.language.conditions import parse_condition
+from ion.language.workflow import (
+    TRIGGER_RULES,
+    Approval,
+    Bash,
+    Cancel,
+    Decision,
+    Loop,
+    Node,
+    OnReject,
+    Prompt,
+    Retry,
+    Shell,
+    Workflow,
+)
+from ion.stores.base import Lease, Owner
+from ion.stores.memory import MemoryStore
+
+PINNED = [3, 17, 101]
+BOUND = 4000
+
+
+def random_workflow(rng: random.Random) -> Workflow:
+    nodes: list[Node] = []
+    for i in range(rng.randint(1, 8)):
+        earlier = [node.id for node in nodes]
+        waits = rng.sample(earlier, min(len(earlier), rng.choice((0, 1, 1, 2, 3))))
+        order = tuple(w for w in waits if rng.random() < 0.15)
+        depends = tuple(w for w in waits if w not in order)
+        when = None
+        if waits and rng.random() < 0.25:
+            when = parse_condition(f"${rng.choice(waits)}.output {rng.choice(('==', '!='))} 'v1'")
+        body = random_body(rng)
+        nodes.append(
+            Node(
+                f"n{i}",
+                body,
+                depends_on=depends,
+                order=order,
+                when=when,
+                trigger_rule=rng.choice(TRIGGER_RULES),
+                retry=Retry(rng.randint(1, 3), 1000, rng.choice(("transient", "all")))
+                if isinstance(body, Bash | Prompt) and rng.random() < 0.4
+                else None,
+                always_run=isinstance(body, Bash) and rng.random() < 0.15,
+            )
+        )
+    return Workflow(
+        "random",
+        tuple(nodes),
+        fail_fast=rng.random() < 0.15,
+        timeout_ms=rng.choice((None, None, None, 200_000)),
+    )
+
+
+def random_body(rng: random.Random) -> Any:
+    shell = Shell("true")
+    kind = rng.choices(("bash", "prompt", "loop", "approval", "cancel"), (5, 4, 3, 2, 0.2))[0]
+    if kind == "bash":
+        return Bash(shell)
+    if kind == "prompt":
+        return Prompt("go")
+    if kind == "cancel":
+        return Cancel("enough")
+    if kind == "approval":
+        choice = rng.random()
+        on_reject = OnReject("mend", rng.randint(1, 3)) if choice < 0.4 else None
+        decisions = (Decision("approve"), Decision("defer")) if choice > 0.7 else ()
+        return Approval("?", capture_response=rng.random() < 0.5, on_reject=on_reject, decisions=decisions)
+    checked = rng.random() < 0.4
+    return Loop(
+        rng.randint(1, 4),
+        prompt="go",
+        until="DONE",
+        until_bash=shell if checked else None,
+        interactive=rng.random() < 0.3,
+        gate_message="more?",
+        signal_completes=rng.random() < 0.3,
+    )
+
+
+class Universe:
+    """One run of a random workflow and all that happens to it."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.workflow = random_workflow(self.rng)
+        self.store = MemoryStore()
+        self.faults = True
+        self.clock = 1_000
+        self.slots = self.rng.choice((1, 2, 8))
+        self.acknowledged = 0
+        self.lives = 0
+
+    # what can go wrong
+
+    def chance(self, probability: float) -> bool:
+        return self.faults and self.rng.random() < probability
+
+    def append(self, lease: Lease, new: list[e.Event], after: int) -> int:
+        if self.chance(0.04):
+            raise StoreUnavailableError("before the commit")
+        last = self.store.create_workflow_event("r", new, lease=lease, after=after)
+        if self.chance(0.04):
+            raise StoreUnavailableError("after the commit")
+        self.acknowledged = last
+        return last
+
+    def log(self) -> list[e.Recorded]:
+        return self.store.get_workflow_events("r")
+
+    def state(self) -> RunState:
+        return fold(item.event for item in self.log())
+
+    def owner(self) -> Owner:
+        self.lives += 1
+        return Owner("elsewhere", "boot", self.lives, "0", str(self.lives))
+
+    # what people do
+
+    def person(self) -> None:
+        """Somebody answers something, or asks for the end; being told that it is too late is fine."""
+        state = self.state()
+        try:
+            event = self.request(state)
+            if event is not None:
+                self.store.create_workflow_event("r", [event], lease=None)
+        except (RefusedError, IonError):
+            return
+
+    def request(self, state: RunState) -> e.Event | None:
+        by = {"user": "ana"}
+        gates, parked = requests.open_gates(state), requests.parked_prompts(state)
+        if self.chance(0.02):
+            return requests.cancel(state, at=self.clock, reason="enough", by=by)
+        if gates:
+            node = self.rng.choice(gates)
+            decisions = node.gate.decisions if node.gate else ()
+            if decisions:
+                return requests.respond(state, node.id, self.rng.choice(decisions), at=self.clock, text="", by=by)
+            if self.rng.random() < 0.3:
+                return requests.reject(state, node.id, at=self.clock, reason="no", by=by)
+            return requests.approve(state, node.id, at=self.clock, comment=self.rng.choice(("", "do x")), by=by)
+        if parked:
+            node = self.rng.choice(parked)
+            return requests.submit(state, node.id, e.Content.inline(self.value()), at=self.clock, by=by)
+        return None
+
+    def value(self) -> str:
+        return self.rng.choice(("v1", "v2"))
+
+    def outcome(self, now: NodeState) -> Outcome:
+        if now.turn == "gate":
+            return GateOpened("?")
+        if now.turn == "until_bash":
+            return Judged(self.rng.random() < 0.4)
+        if now.turn == "prompt" and self.chance(0.15):
+            return Parked(e.Content.inline("go"))
+        if self.chance(0.2):
+            code = self.rng.choice(("timeout", "exit-status", "refused", "bad_output"))
+            reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
+            return Failed(e.Failure(code, "failed"), reask)
+        content = now.answer.output if now.answer else e.Content.inline(self.value())
+        values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
+        return Completed(content, values, signaled=self.rng.random() < 0.5)
+
+    # one process driving the run
+
+    def live(self) -> None:
+        """Take the run up, drive it until it ends, pauses, or this process dies."""
+        lease = self.store.acquire_lease("r", self.owner(), lease_ms=1) if self.lives else self.begin()
+        try:
+            self.drive(lease)
+        except StoreUnavailableError:
+            self.reload()  # this process ends; its plan knows of events that may not have gone in
+        finally:
+            self.store.release_lease(lease)
+
+    def begin(self) -> Lease:
+        event = e.WorkflowStarted(
+            self.clock, "random", "d", tuple((node.id, node.kind) for node in self.workflow.nodes)
+        )
+        return self.store.create_workflow_run(
+            "r", project="p", source="{}", event=event, owner=self.owner(), lease_ms=1
+        )
+
+    def drive(self, lease: Lease) -> None:
+        self.reload()
+        if self.lives > 1:
+            cause = going_on(self.plan.state, agent=None, resume=self.rng.random() < 0.7)
+            if cause is None:
+                return
+            died = self.rng.random() < 0.2
+            begin = resume_events(
+                self.workflow, self.plan.state, cause=cause, at=self.clock, by={}, owner_died=self.faults and died
+            )
+            self.commit(lease, begin)
+        while not (self.plan.state.ended or self.plan.state.status == "paused"):
+            self.clock += self.rng.randint(1, 5_000)
+            try:
+                if not self.turn(lease):
+                    return
+            except StaleStateError:
+                self.reload()
+            if self.rng.random() < 0.05 and self.log()[-1].seq == self.seq:
+                assert self.state() == self.plan.state, "O5"
+            if self.chance(0.1):
+                self.person()
+            if self.chance(0.05):
+                return  # killed
+
+    def reload(self) -> None:
+        recorded = self.log()
+        self.seq = recorded[-1].seq
+        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots)
+
+    def commit(self, lease: Lease, new: list[e.Event]) -> None:
+        for event in new:
+            self.plan.advance(event)
+        if new:
+            self.seq = self.append(lease, new, self.seq)
+
+    def turn(self, lease: Lease) -> bool:
+        new: list[e.Event] = []
+
+        def take(event: e.Event) -> None:
+            self.plan.advance(event)
+            new.append(event)
+
+        live = sorted(self.plan.live)
+        stops = {c.node: c.reason for c in self.plan.next_steps(self.clock) if isinstance(c, Stop)}
+        ending = [node for node in live if node in stops or self.rng.random() < 0.5]
+        for node in ending:
+            now = self.plan.state.nodes[node]
+            outcome = Stopped(stops[node]) if node in stops and self.rng.random() < 0.8 else self.outcome(now)
+            for event in settle(self.workflow, self.plan.state, node, outcome, self.clock, self.rng.random()):
+                take(event)
+        commands = self.plan.next_steps(self.clock)
+        while any(isinstance(command, Record) for command in commands):
+            for command in commands:
+                if isinstance(command, Record):
+                    take(command.event)
+            commands = self.plan.next_steps(self.clock)
+        for command in commands:
+            if isinstance(command, Start):
+                take(command.event(self.clock))
+        assert sum(
+            self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash") for n in self.plan.live
+        ) <= max(self.slots, len(self.plan.live & set(live)))
+        if new:
+            self.seq = self.append(lease, new, self.seq)
+        due = [command.until for command in commands if isinstance(command, Wait)]
+        if not self.plan.live and due:
+            self.clock = max(self.clock, min(due))
+        return True
+
+    # the oracle
+
+    def history(self) -> None:
+        """Live until the run has ended: first with faults, then healed."""
+        for life in range(60):
+            self.faults = life < 25
+            self.live()
+            assert len(self.log()) >= self.acknowledged, "O1: an acknowledged event is gone"
+            if self.state().status in ("completed", "cancelled"):
+                break
+            if self.state().status == "failed" and (not self.faults or self.rng.random() < 0.5):
+                break
+            for _ in range(3):
+                self.person()
+        log = [item.event for item in self.log()]
+        assert len(log) < BOUND, "O4: too much happened"
+        assert self.state().ended, f"O4: it never ended: {self.state().status}"
+        assert fold(log) == self.plan.state, "O5"
+        check_log(self.workflow, log)
+
+
+def check_log(workflow: Workflow, log: list[e.Event]) -> None:
+    """O2, O3, and that nothing starts before what it waits for has settled."""
+    done: set[str] = set()
+    state = RunState()
+    ended = False
+    for event in log:
+        assert not ended or isinstance(event, e.WorkflowResumed), "something happened after the end"
+        ended = isinstance(event, e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled)
+        if isinstance(event, e.NodeCompleted):
+            assert event.node not in done, f"O2: {event.node} succeeded twice"
+            done.add(event.node)
+        elif isinstance(event, e.NodeInvalidated):
+            done.discard(event.node)
+        elif isinstance(event, e.NodeStarted):
+            assert event.node not in done, f"O3: {event.node} started after it had succeeded"
+            waits = workflow.by_id[event.node].waits_for
+            assert all(state.nodes[other].terminal for other in waits), f"{event.node} did not wait"
+        apply(state, event)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_five_hundred_random_histories(block: int) -> None:
+    for seed in [*PINNED, *range(block * 50, block * 50 + 50)]:
+        run_seed(seed)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1200)
+def test_ten_thousand_random_histories() -> None:
+    for seed in range(500, 10_500):
+        run_seed(seed)
+
+
+def run_seed(seed: int) -> None:
+    try:
+        Universe(seed).history()
+    except Exception as error:
+        error.add_note(f"seed {seed}")
+        raise
