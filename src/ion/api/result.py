@@ -60,7 +60,10 @@ def run_result(
         "error": _run_error(state),
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
-        "nodes": {node.id: _node(node, status, now, outputs) for node in state.nodes.values()},
+        "nodes": {
+            node.id: _node(node, now if status == "running" else state.last_at, outputs)
+            for node in state.nodes.values()
+        },
         "waiting": waiting(state, outputs.text),
     }
     text = None if result is None else outputs.text(result)
@@ -75,11 +78,11 @@ def run_duration(state: RunState, status: str, now: int) -> int | None:
     return max(0, end - state.started_at)
 
 
-def node_duration(node: NodeState, status: str, now: int, last_at: int) -> int | None:
-    """The same for a node; None if it never started."""
+def node_duration(node: NodeState, until: int) -> int | None:
+    """Milliseconds from a node's start to its end, or to `until` if it has not ended; None if it never started."""
     if node.started_at is None:
         return None
-    return max(0, (node.ended_at or (now if status == "running" else last_at)) - node.started_at)
+    return max(0, (node.ended_at or until) - node.started_at)
 
 
 def _run_error(state: RunState) -> dict[str, Any] | None:
@@ -94,7 +97,7 @@ def _error(error: Failure | None) -> dict[str, Any] | None:
     return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _node(node: NodeState, status: str, now: int, outputs: _Outputs) -> dict[str, Any]:
+def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
     output = node.output if node.status == "completed" else None
     return {
         "status": node.status,
@@ -103,7 +106,7 @@ def _node(node: NodeState, status: str, now: int, outputs: _Outputs) -> dict[str
         "reason": node.reason,
         "attempts": node.attempts,
         "iterations": node.iterations if node.kind == "loop" else None,
-        "duration_ms": node_duration(node, status, now, node.ended_at or now),
+        "duration_ms": node_duration(node, until),
     }
 
 
