@@ -22,9 +22,11 @@ def edges(text: str) -> dict[str, list[str]]:
     return waits
 
 
-graphs = st.integers(1, 7).flatmap(
-    lambda n: st.fixed_dictionaries({f"n{i}": st.lists(st.sampled_from([f"n{j}" for j in range(n)]), max_size=3) for i in range(n)})
-)  # fmt: skip
+def graphs_of(names: list[str]) -> st.SearchStrategy[dict[str, list[str]]]:
+    return st.fixed_dictionaries({name: st.lists(st.sampled_from(names), max_size=3) for name in names})
+
+
+graphs = st.integers(1, 7).flatmap(lambda size: graphs_of([f"n{number}" for number in range(size)]))
 
 
 def everything_above(node: str, waits: dict[str, list[str]]) -> set[str]:

@@ -228,9 +228,10 @@ def test_a_report_that_is_full_says_so() -> None:
     for number in range(MAX_WARNINGS + 7):
         report.warning("w", f"{number}")
     assert report.result()[-1].message == "7 more warnings are not shown"
+    for number in range(MAX_ERRORS - 1):
+        report.error("e", f"{number}")
     with pytest.raises(TooManyProblemsError):
-        for number in range(MAX_ERRORS):
-            report.error("e", f"{number}")
+        report.error("e", "the last")
     assert any(problem.code == "too-many-problems" and problem.severity == "error" for problem in report.result())
 
 

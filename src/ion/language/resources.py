@@ -176,12 +176,21 @@ def walk_files(folder: Folder) -> Iterator[Path]:
         except OSError:
             continue
         for entry in entries:
-            if entry.is_symlink() and not _within(entry.path, boundary):
-                continue
-            if entry.is_file():
+            kind = _kind(entry, boundary)
+            if kind == "file":
                 yield Path(entry.path)
-            elif entry.is_dir() and entry.name not in _PASSED_OVER:
+            elif kind == "folder" and entry.name not in _PASSED_OVER:
                 waiting.append(entry.path)
+
+
+def _kind(entry: os.DirEntry[str], boundary: str) -> str:
+    """`file`, `folder`, or '' for what is passed over."""
+    try:
+        if entry.is_symlink() and not _within(entry.path, boundary):
+            return ""
+        return "file" if entry.is_file() else "folder" if entry.is_dir() else ""
+    except OSError:  # a link to itself
+        return ""
 
 
 def _within(path: str, boundary: str) -> bool:
