@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from postgres_server import emptied_database
+
 from ion.core import events as e
 from ion.stores.base import Lease, Owner, WorkflowStore
 from ion.stores.filesystem import FileStore
@@ -32,13 +34,25 @@ class HandClock:
 
 StoreMaker = Callable[[Path, HandClock], WorkflowStore]
 
+
+def postgres(folder: Path, clock: HandClock) -> WorkflowStore:
+    from ion.stores.postgres import PostgresStore
+
+    return PostgresStore(emptied_database(folder), clock=clock)
+
+
 # Adding a store to every test of the contract is one line here.
 STORES: dict[str, StoreMaker] = {
     "memory": lambda _folder, clock: MemoryStore(clock=clock),
     "sqlite": lambda folder, clock: SqliteStore(folder / "ion.db", clock=clock),
     "file": lambda folder, clock: FileStore(folder / "store", clock=clock),
+    "postgres": postgres,
 }
-SHARED_BETWEEN_PROCESSES = {"sqlite": "sqlite:ion.db", "file": "file:store"}
+SHARED_BETWEEN_PROCESSES: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda _folder: "sqlite:ion.db",
+    "file": lambda _folder: "file:store",
+    "postgres": emptied_database,
+}
 
 
 def living() -> Owner:

@@ -68,7 +68,7 @@ def go(actor: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(params=SHARED_BETWEEN_PROCESSES)
 def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Arena:
-    return Arena(SHARED_BETWEEN_PROCESSES[request.param], tmp_path)
+    return Arena(SHARED_BETWEEN_PROCESSES[request.param](tmp_path), tmp_path)
 
 
 def test_eight_first_starts_at_once_make_one_store_and_each_run_once(arena: Arena) -> None:

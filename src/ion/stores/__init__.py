@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ion.errors import UsageError
+from ion.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from ion.stores.base import WorkflowStore
@@ -15,14 +15,15 @@ __all__ = ["create_store"]
 
 
 def create_store(url: str, *, project: Path) -> WorkflowStore:
-    """The store at `url`: `memory:`, `sqlite:PATH` or `file:DIR`, a relative path counting from `project`.
+    """The store at `url`: `memory:`, `sqlite:PATH`, `file:DIR` (a relative path counts from `project`) or
+    `postgresql://user@host/database`.
 
     Raises `UsageError` for a URL that means nothing, `StoreError` if the store cannot be opened.
     """
     scheme, colon, rest = url.partition(":")
     opener = _SCHEMES.get(scheme)
     if opener is None or not colon:
-        raise UsageError(f"{url!r} names no store", hint="use sqlite:PATH, file:DIR or memory:")
+        raise UsageError(f"{url!r} names no store", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:")
     return opener(url, rest, project)
 
 
@@ -46,6 +47,19 @@ def _file(url: str, rest: str, project: Path) -> WorkflowStore:
     return FileStore(_path(url, rest, project))
 
 
+def _postgres(url: str, _rest: str, _project: Path) -> WorkflowStore:
+    try:
+        from ion.stores.postgres import PostgresStore
+    except ImportError as error:
+        if "psycopg" not in str(error.name or error):
+            raise
+        raise StoreError(
+            "a postgresql:// store needs psycopg, which is not installed",
+            hint="pip install 'ion-workflows[postgres]' (or uv tool install 'ion-workflows[postgres]')",
+        ) from error
+    return PostgresStore(url)
+
+
 def _path(url: str, rest: str, project: Path) -> Path:
     if not rest or "\0" in rest:
         raise UsageError(f"{url!r} names no place", hint="put a path after the colon")
@@ -56,4 +70,5 @@ _SCHEMES: dict[str, Callable[[str, str, Path], WorkflowStore]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "file": _file,
+    "postgresql": _postgres,
 }

@@ -1,0 +1,177 @@
+"""A connection to PostgreSQL that comes back: opening, migrating, retrying, and what its errors mean in words.
+
+What is asked for runs in one transaction. If the connection is lost, nobody knows whether a COMMIT under way was
+carried out; so the work is given another try on a new connection and is told so (`again`): it looks whether its first
+try is there before it does anything. After `RETRY_S`, less than a lease lasts, the caller is told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ion.errors import DamagedStoreError, StoreError, UsageError
+
+RETRY_S = 20.0
+_MIGRATIONS = Path(__file__).parent / "sql" / "postgres"
+_MIGRATION_LOCK = 0x496F6E31
+# A dead peer is noticed within the time of a lease, and a stopped one does not hold a run's row for ever.
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "ion",
+}
+_SESSION = """
+SET lock_timeout = '15s';
+SET idle_in_transaction_session_timeout = '10s';
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+"""
+# Connection lost; server stopping or starting; deadlock and the like; too many connections; session timed out.
+_TRANSIENT = ("08", "57P", "40", "53300", "25P03")
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+Result = TypeVar("Result")
+
+
+class Link:
+    """The connection to the database of `url`; one at a time, shared by threads."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._settings = {**_DEFAULTS, **conninfo_to_dict(url)}
+        except psycopg.ProgrammingError as error:
+            raise UsageError(
+                f"this is no URL of a PostgreSQL database: {_first_line(error)}",
+                hint="write postgresql://user@host:5432/database",
+            ) from error
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._closed = False
+        try:
+            _migrate(self._connected(), self.place)
+        except psycopg.Error as error:
+            self.close()
+            raise self._store_error(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for messages: without the password."""
+        named = self._settings
+        return f"postgresql://{named.get('host', 'localhost')}/{named.get('dbname', '')}"
+
+    def work(self, do: Callable[[Connection, bool], Result]) -> Result:
+        """`do(connection, again)` in one transaction, committed when this returns.
+
+        Raises `StoreError`. If it was the connection, it is not known whether the last try is in.
+        """
+        deadline, again, pause = time.monotonic() + RETRY_S, False, 0.05
+        with self._lock:
+            while True:
+                try:
+                    connection = self._connected()
+                    with connection.transaction():
+                        return do(connection, again)
+                except psycopg.Error as error:
+                    if not _is_transient(error) or time.monotonic() + pause > deadline:
+                        raise self._store_error(error) from error
+                again = True
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+
+    def _connected(self) -> Connection:
+        if self._closed:
+            raise StoreError(f"the store {self.place} is closed")
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            connection = psycopg.connect(make_conninfo(**self._settings), autocommit=True, prepare_threshold=None)
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            connection.execute(_SESSION)
+            self._connection = connection
+        return self._connection
+
+    def _store_error(self, error: psycopg.Error) -> StoreError:
+        what = _first_line(error)
+        match error.sqlstate or "":
+            case "XX001" | "XX002":
+                return DamagedStoreError(f"the store {self.place} is damaged: {what}", hint="restore it from a backup")
+            case "53100":
+                return StoreError(
+                    f"no room for the store {self.place}: {what}",
+                    hint="make room on the server's disk and try again; what was written before stays",
+                )
+            case "25006" | "42501" | "28000" | "28P01":
+                return StoreError(
+                    f"the store {self.place} does not let this user write: {what}",
+                    hint="give the user the right to create and write the schema 'ion', on the primary server",
+                )
+            case "55P03":
+                return StoreError(
+                    f"another process holds a run in {self.place}: {what}", hint="see pg_stat_activity, then try again"
+                )
+            case "":
+                return StoreError(
+                    f"cannot reach the store {self.place}: {what}",
+                    hint="see that the server runs and the URL is right; what was written before stays",
+                )
+            case _:
+                return StoreError(f"the store {self.place} failed: {what}")
+
+
+def _is_transient(error: psycopg.Error) -> bool:
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_TRANSIENT)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _migrate(connection: Connection, place: str) -> None:
+    """Bring the schema to the newest number; of processes that start at once one does it and the others wait."""
+    migrations = {int(path.name.partition("_")[0]): path for path in sorted(_MIGRATIONS.glob("*.sql"))}
+    newest = max(migrations)
+    if _present(connection, newest, place) == newest:
+        return
+    with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '60s'")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        present = _present(connection, newest, place)
+        if present == 0:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS ion")
+            connection.execute("CREATE TABLE ion.migrations (number bigint PRIMARY KEY)")
+        for number, path in migrations.items():
+            if number > present:
+                connection.execute(path.read_text(encoding="utf-8").encode())
+                connection.execute("INSERT INTO ion.migrations VALUES (%s)", (number,))
+
+
+def _present(connection: Connection, newest: int, place: str) -> int:
+    """The number of the last migration, 0 if there was none. Raises `StoreError` for one that is yet to be written."""
+    (table,) = connection.execute("SELECT to_regclass('ion.migrations')::text").fetchone() or (None,)
+    if table is None:
+        return 0
+    (present,) = connection.execute("SELECT coalesce(max(number), 0) FROM ion.migrations").fetchone() or (0,)
+    if present > newest:
+        raise StoreError(
+            f"the store {place} was written by a newer Ion (its schema is number {present}, this Ion knows {newest})",
+            hint="update Ion: uv tool upgrade ion-workflows",
+        )
+    return int(present)
