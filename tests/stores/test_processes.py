@@ -82,7 +82,7 @@ def test_eight_first_starts_at_once_make_one_store_and_each_run_once(arena: Aren
 
 
 def test_of_eight_processes_one_becomes_the_owner(arena: Arena) -> None:
-    runs = [f"r{i}" for i in range(20)]
+    runs = [f"r{i}" for i in range(10)]
     ended = dead()
     with arena.store() as store:
         for run in runs:

@@ -35,6 +35,8 @@ SET lock_timeout = '15s';
 SET idle_in_transaction_session_timeout = '10s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
 """
+# Not `to_regclass`: that answers from a cache, which may be older than the lock that was waited for.
+_MIGRATIONS_TABLE = "SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'ion' AND tablename = 'migrations'"
 # Connection lost; server stopping or starting; deadlock and the like; too many connections; session timed out.
 _TRANSIENT = ("08", "57P", "40", "53300", "25P03")
 
@@ -165,8 +167,7 @@ def _migrate(connection: Connection, place: str) -> None:
 
 def _present(connection: Connection, newest: int, place: str) -> int:
     """The number of the last migration, 0 if there was none. Raises `StoreError` for one that is yet to be written."""
-    (table,) = connection.execute("SELECT to_regclass('ion.migrations')::text").fetchone() or (None,)
-    if table is None:
+    if connection.execute(_MIGRATIONS_TABLE).fetchone() is None:
         return 0
     (present,) = connection.execute("SELECT coalesce(max(number), 0) FROM ion.migrations").fetchone() or (0,)
     if present > newest:
