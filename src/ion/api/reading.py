@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
-from ion.core.events import Recorded
+from ion.core.events import Content, Recorded
 from ion.core.state import RunState, fold
 from ion.engine.folders import folders_of
-from ion.errors import NotFoundError
+from ion.engine.freeze import thaw
+from ion.errors import DamagedStoreError, NotFoundError
+from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun
 from ion.stores.lease import effective_status
 
@@ -81,3 +85,17 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> lis
     files = [file for folder in wanted if folder.is_dir() for file in folder.iterdir()]
     files = [file for file in files if file.suffix in (".out", ".err")]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
+
+
+def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
+    """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+    if state.started is None:
+        raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
+    return thaw(workspace.store.get_source(run_id), state.started.digest)
+
+
+def open_content(workspace: Workspace, content: Content) -> BinaryIO:
+    """The bytes of an output, wherever it is kept."""
+    if content.text is not None:
+        return io.BytesIO(content.text.encode("utf-8", "surrogatepass"))
+    return workspace.store.open_blob(content.sha256)

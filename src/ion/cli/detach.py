@@ -1,0 +1,106 @@
+"""`ion run --detach`: the run owned by a background process of its own.
+
+The hand-over: this process chooses the run's id and starts the other one in a new session, with the order on a pipe.
+The other creates the run, so that it is the owner from the first event on, and then answers on a second pipe. Only
+after that answer is the id printed; an error, or a death before the answer, is shown here as if the run had been
+started here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ion.cli import terminal
+from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from ion.cli.place import Place
+    from ion.cli.run import Order
+
+LOG_NAME = "ion.log"
+
+
+def _error(said: dict[str, Any], status: int) -> IonError:
+    """What the other process raised instead of starting the run."""
+    if "problems" in said:
+        problems = tuple(Problem(**problem) for problem in said["problems"])
+        return InvalidWorkflowError(said["message"], problems, hint=said["hint"])
+    kind = {USAGE: UsageError, REFUSED: RefusedError}.get(status, IonError)
+    return kind(said["message"], hint=said["hint"], code=said["code"])
+
+
+def detach(place: Place, order: Order, *, as_json: bool) -> None:
+    """Start the run in a process of its own and print its id. Raises whatever kept it from starting."""
+    from ion.api.reading import describe
+    from ion.api.workspace import check_run_id, new_run_id
+
+    with place.open() as workspace:
+        if workspace.store.url.startswith("memory:"):
+            raise UsageError("a store in memory ends with this process", hint="leave out --detach, or --store")
+        run_id = check_run_id(order.run_id) if order.run_id is not None else new_run_id()
+        folder = workspace.data / "runs" / run_id
+        _start(place, replace(order, run_id=run_id), folder)
+        if as_json:
+            terminal.write_json(describe(workspace, run_id).to_json())
+        else:
+            terminal.data().line(run_id)
+            screen = terminal.talk()
+            screen.line(f"It runs in the background: {place.command('watch', run_id)}, {place.command('show', run_id)}")
+
+
+def _start(place: Place, order: Order, folder: Path) -> None:
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG_NAME
+    spec = json.dumps({"store": place.store, "project": place.project, "order": asdict(order)})
+    try:
+        _hand_over(spec, log)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # the run has begun after all, or the folder is somebody's by now
+                log.unlink()
+                folder.rmdir()
+        raise
+
+
+def _hand_over(spec: str, log: Path) -> None:
+    """Start the other process and wait for its answer."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as answer:
+        try:
+            with log.open("ab") as output:
+                # -P: no code of the working directory may stand in for ours
+                child = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "ion.cli.detached", str(writer)],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(writer,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(writer)
+        try:
+            if child.stdin is not None:
+                with suppress(BrokenPipeError), child.stdin:
+                    child.stdin.write(spec.encode())
+            text = answer.read()
+        except KeyboardInterrupt:
+            child.terminate()
+            raise
+    if not text:
+        raise IonError(
+            f"the background process ended before the run began (status {child.wait()})", hint=f"its output is in {log}"
+        )
+    said = json.loads(text)
+    if said["error"] is not None:
+        child.wait()
+        raise _error(said["error"], said["status"])
+    child.returncode = 0  # it is on its own now: no warning that it is still running

@@ -1,0 +1,51 @@
+"""The process behind `ion run --detach`: takes the order from stdin, creates the run, says so on the pipe whose number
+it was given, and drives the run until it ends or waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from ion.cli import terminal
+from ion.cli.place import Place
+from ion.cli.run import Manner, Order, observers, start
+from ion.errors import IonError
+
+
+def main() -> int:
+    """The exit status, for whoever looks at it."""
+    from ion.cli.driving import drive
+
+    answer = int(sys.argv[1])
+    os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
+    spec = json.loads(sys.stdin.buffer.read())
+    _close_stdin()
+    place = Place(spec["store"], spec["project"])
+    manner = Manner(as_json=False, events=False, quiet=False)
+    with place.open() as workspace:
+        try:
+            started = start(workspace, Order(**spec["order"]), observers(place, manner))
+        except IonError as error:
+            _answer(answer, {"error": error.to_json(), "status": error.exit_status})
+            return error.exit_status
+        _answer(answer, {"error": None})
+        return drive(workspace, started, terminal.talk()).exit_status
+
+
+def _close_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _answer(descriptor: int, message: dict[str, object]) -> None:
+    try:
+        with open(descriptor, "wb") as pipe:
+            pipe.write(json.dumps(message).encode())
+    except BrokenPipeError:  # who asked is gone; the run is there all the same
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

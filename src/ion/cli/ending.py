@@ -1,0 +1,136 @@
+"""What is said when a command has gone on with a run: its output or JSON on stdout; on stderr what a person must do
+next, as commands that can be pasted."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from ion.cli import terminal
+from ion.cli.formatting import cut, duration, one_line, plural
+from ion.cli.words import FailureText, answering_commands, failure_text, waiting_nodes
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.api.workspace import Workspace
+    from ion.cli.place import Place
+    from ion.cli.terminal import Screen
+    from ion.core.state import RunState
+
+
+def finish(workspace: Workspace, place: Place, result: RunResult, *, as_json: bool, silent_output: bool = False) -> int:
+    """Say how the run stands, print its output, and give the exit status."""
+    say_next(terminal.talk(), place, result)
+    try:
+        if as_json:
+            terminal.write_json(result.to_json())
+        elif not silent_output:
+            print_output(workspace, result)
+    except BrokenPipeError:  # the reader of stdout is gone; the run is what it is
+        terminal.discard_stdout()
+    return result.exit_status
+
+
+def print_output(workspace: Workspace, result: RunResult) -> None:
+    """The run's output on stdout: on a terminal printable, into a pipe or file exactly as it is, with the end of line
+    that Ion took off when the node ended (none after bytes that are no text). Raises `BrokenPipeError`."""
+    node = result.state.output_node
+    content = result.state.nodes[node].output if node is not None else None
+    if result.status != "completed" or content is None:
+        return
+    if terminal.is_terminal(sys.stdout):
+        terminal.data().lines((result.output or "").splitlines())
+        return
+    from ion.api.reading import open_content
+
+    with open_content(workspace, content) as stream:
+        last = terminal.write_bytes(stream)
+    if last and b"\0" not in last:
+        terminal.write_bytes(io.BytesIO(b"\n"))
+
+
+def say_next(screen: Screen, place: Place, result: RunResult) -> None:
+    """What the person does next, if the run has not simply completed."""
+    if result.status == "paused":
+        say_waiting(screen, place, result)
+    elif result.status == "failed":
+        say_failed(screen, place, result)
+    elif result.status == "interrupted":
+        say_interrupted(screen, place, result)
+    elif result.status == "running":
+        screen.line()
+        screen.line("It is running: ", place.command("watch", result.run_id))
+
+
+def say_waiting(screen: Screen, place: Place, result: RunResult) -> None:
+    """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
+    waiting = waiting_nodes(result.state)
+    gates = sum(node.gate is not None for node in waiting)
+    parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
+    prompts = len(waiting) - gates
+    parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
+    screen.line()
+    screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can go on'}.")
+    for node, (asks, commands) in zip(waiting, answering_commands(place, result.run_id, result.state), strict=True):
+        if len(waiting) > 1 or node.gate is not None:
+            screen.line("  ", ("strong", node.id), "  ", cut(one_line(asks), screen.width - len(node.id) - 4))
+        _say_commands(screen, commands)
+
+
+def _say_commands(screen: Screen, commands: list[str]) -> None:
+    together = "      ".join(commands)
+    if len(together) + 2 <= screen.width:
+        screen.line("  ", together)
+    else:
+        for command in commands:
+            screen.line("  ", command)
+
+
+def say_failed(screen: Screen, place: Place, result: RunResult) -> None:
+    """What failed, the last that it said, and where to look."""
+    node, text = _worst(result.state)
+    took = duration(result.data["duration_ms"])
+    screen.line()
+    screen.line(
+        ("bad", "✗" if screen.unicode else "FAIL"), f" {result.workflow} failed after {took}: {_what(node, text)}"
+    )
+    if text.said:
+        screen.line()
+        for line in text.said:
+            screen.line("    ", cut(line, max(screen.width - 4, 76)))
+    screen.line()
+    kept = sum(one.status == "completed" for one in result.state.nodes.values())
+    if node is not None:
+        screen.line("  logs     ", place.command("logs", result.run_id, node))
+        screen.line("  why      ", place.command("show", result.run_id, node))
+    note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
+    screen.line("  go on    ", place.command("resume", result.run_id), note)
+
+
+def _worst(state: RunState) -> tuple[str | None, FailureText]:
+    """The node that failed first, with its failure; without one, the run's own."""
+    failed = [node for node in state.nodes.values() if node.status == "failed" and node.error is not None]
+    if failed:
+        first = min(failed, key=lambda node: node.ended_at or 0)
+        if first.error is not None:
+            return first.id, failure_text(first.error)
+    if state.error is not None:
+        return None, failure_text(state.error)
+    return None, FailureText("", ())
+
+
+def _what(node: str | None, text: FailureText) -> str:
+    if node is None:
+        return text.headline
+    if text.headline.startswith("exit "):
+        return f"{node} exited with {text.headline.removeprefix('exit ')}"
+    return f"{node}: {text.headline}"
+
+
+def say_interrupted(screen: Screen, place: Place, result: RunResult) -> None:
+    """The run is cut off where it was, and can be gone on with."""
+    done = sum(node.status == "completed" for node in result.state.nodes.values())
+    screen.line()
+    screen.line(("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Go on with")
+    screen.line("  ", place.command("resume", result.run_id))

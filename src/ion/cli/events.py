@@ -1,0 +1,27 @@
+"""`ion events`."""
+
+from __future__ import annotations
+
+import click
+
+from ion.cli.place import Place, always_json, at_place
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
+@always_json
+@at_place
+def events(place: Place, run: str | None, follow: bool) -> int:
+    """Print the event log of RUN, one JSON object a line (with or without --json)."""
+    from ion.api import reading
+    from ion.cli import terminal
+    from ion.cli.event_lines import event_object
+    from ion.cli.following import follow_events
+
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        found = follow_events(workspace, run_id) if follow else iter(reading.read_events(workspace, run_id))
+        for recorded in found:
+            terminal.write_json(event_object(run_id, recorded), indent=None)
+    return 0

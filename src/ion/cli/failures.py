@@ -1,0 +1,117 @@
+"""Errors as a person or a program reads them: what was asked, what was found, what to type next.
+
+Everything that can go wrong ends here as an `IonError`. What does not is a bug: one line says so, and a report with
+the traceback is written where the person can find it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ion.cli import terminal
+from ion.errors import FAILED, InvalidWorkflowError, IonError, Problem, UsageError
+
+MAX_SHOWN_PROBLEMS = 50
+
+
+def show_error(error: IonError, *, as_json: bool) -> int:
+    """Show an error and give its exit status."""
+    if as_json:
+        try:
+            terminal.write_json({"error": error.to_json()})
+        except BrokenPipeError:
+            terminal.discard_stdout()
+        return error.exit_status
+    screen = terminal.talk()
+    problems = error.problems if isinstance(error, InvalidWorkflowError) else ()
+    if problems:
+        show_problems(screen, problems[:MAX_SHOWN_PROBLEMS])
+        left = len(problems) - MAX_SHOWN_PROBLEMS
+        if left > 0:
+            screen.line(f"… and {left} more; ion validate shows them all")
+    if not problems or error.hint or all(problem.file == "" for problem in problems):
+        show_problems(screen, [Problem(error.error_code, error.message, hint=error.hint)])
+    return error.exit_status
+
+
+def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[Problem]) -> None:
+    """Problems with their source lines, as a good compiler shows them."""
+    from ion.language.problems import render_problems
+
+    for line in render_problems(problems, relative_to=Path.cwd(), style=screen.paint).split("\n"):
+        screen.write(line)
+
+
+def from_click(error: click.ClickException) -> IonError:
+    """A wrong command line, as an error of ours with something to type next."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    help_hint = f"{context.command_path if context else 'ion'} --help"
+    if isinstance(error, click.NoSuchOption):
+        return UsageError(f"there is no option '{error.option_name}'", hint=_near_option(error) or help_hint)
+    return UsageError(error.format_message().rstrip("."), hint=help_hint)
+
+
+def _near_option(error: click.NoSuchOption) -> str:
+    from ion.language.problems import did_you_mean
+
+    context = error.ctx
+    if context is None:
+        return ""
+    known = [name for parameter in context.command.get_params(context) for name in parameter.opts]
+    near = did_you_mean(error.option_name, [name for name in known if name.startswith("--")])
+    if near:
+        return f"did you mean '{near}'?"
+    if isinstance(context.command, click.Group):
+        return f"options come after the command, as in: ion run WORKFLOW {error.option_name}"
+    return ""
+
+
+def from_system(error: OSError) -> IonError:
+    """What the system refused, with the file that it was about."""
+    about = f"{error.filename}: " if error.filename else ""
+    return IonError(f"{about}{error.strerror or error}", code="io")
+
+
+def refuse_undecodable(arguments: list[str]) -> None:
+    """Raise `UsageError` for an argument that is no UTF-8: no log and no JSON could hold it."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument {number} is no UTF-8 text: {argument!a}") from None
+
+
+def show_bug(error: Exception, arguments: list[str], *, as_json: bool) -> int:
+    """Say that Ion has a bug, and where the report of it is."""
+    place = _write_report(error, arguments)
+    where = f"a report is in {place}" if place else "no report could be written"
+    bug = IonError(f"this is a bug in Ion: {type(error).__name__}: {error}", code="bug", hint=where)
+    show_error(bug, as_json=as_json)
+    return FAILED
+
+
+def _write_report(error: Exception, arguments: list[str]) -> str | None:
+    """The traceback with what a reader of it asks first. The command's values may be private and are left out."""
+    import platform
+    import tempfile
+    import traceback
+
+    import ion
+
+    words = [word if number == 0 or word.startswith("-") else "…" for number, word in enumerate(arguments)]
+    lines = [
+        f"ion {ion.__version__}, python {platform.python_version()}, {platform.platform()}",
+        f"command: ion {' '.join(word.partition('=')[0] for word in words)}",
+        "",
+        *traceback.format_exception(error),
+    ]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="ion-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write("\n".join(lines))
+            return file.name
+    except OSError:
+        return None

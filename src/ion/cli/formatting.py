@@ -1,0 +1,99 @@
+"""Times, sizes and texts as people read them, each cut to the room that it has."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+
+from ion.language.problems import printable
+
+
+def duration(milliseconds: int | None) -> str:
+    """`0.4s`, `12s`, `3m04s`, `1h12m`; '' for None."""
+    if milliseconds is None:
+        return ""
+    tenths = round(milliseconds / 100)
+    if tenths < 100:
+        return f"{tenths / 10:.1f}s"
+    seconds = round(milliseconds / 1000)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02}s"
+    minutes = seconds // 60
+    return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def elapsed(milliseconds: int) -> str:
+    """`01:02.3`: minutes, seconds, tenths."""
+    tenths = max(0, milliseconds) // 100
+    return f"{tenths // 600:02}:{tenths // 10 % 60:02}.{tenths % 10}"
+
+
+def size(count: int) -> str:
+    """`0 B`, `2.1 KB`, `14 MB`, in powers of 1024."""
+    if count < 1024:
+        return f"{count} B"
+    power = min(4, (count.bit_length() - 1) // 10)
+    amount = count / 1024**power
+    unit = ("KB", "MB", "GB", "TB")[power - 1]
+    return f"{amount:.0f} {unit}" if amount >= 10 else f"{amount:.1f} {unit}"
+
+
+def moment(milliseconds: int | None, now: int) -> str:
+    """The local time of day, with the date if that is not today's. Both are ms since the epoch."""
+    if milliseconds is None:
+        return ""
+    at, today = (datetime.fromtimestamp(ms / 1000).astimezone() for ms in (milliseconds, now))
+    return at.strftime("%H:%M:%S" if at.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+
+
+def width(text: str) -> int:
+    """The columns that a printable text takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """The text, printable, in at most so many columns; `…` stands for the end that has no room."""
+    shown = printable(text)
+    if width(shown) <= columns:
+        return shown
+    kept, used = "", 0
+    for character in shown:
+        used += _columns(character)
+        if used > columns - 1:
+            break
+        kept += character
+    return f"{kept}…" if columns > 0 else ""
+
+
+def cut_middle(name: str, columns: int) -> str:
+    """An id in at most so many columns; `…` stands for its middle."""
+    if len(name) <= columns or columns < 3:
+        return cut(name, columns)
+    head = (columns - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (columns - 1 - head) :]}"
+
+
+def pad(text: str, columns: int) -> str:
+    """The text, cut or filled up to exactly so many columns."""
+    shown = cut(text, columns)
+    return shown + " " * (columns - width(shown))
+
+
+def one_line(text: str) -> str:
+    """A text on one line, its runs of blanks and breaks as one blank each."""
+    return " ".join(text.split())
+
+
+def plural(number: int, word: str) -> str:
+    """`1 gate`, `2 gates`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,106 @@
+"""`ion list`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+
+if TYPE_CHECKING:
+    from ion.cli.terminal import Screen
+    from ion.language.discovery import Discovered
+
+
+@click.command("list")
+@as_json
+@at_place
+def list_workflows(place: Place, as_json: bool) -> int:
+    """List the workflows of the project and of the user: what each does, what it needs, and where it is from."""
+    from ion.api.workflows import discover
+    from ion.cli import terminal
+
+    with place.open() as workspace:
+        found = discover(workspace)
+        project = workspace.project
+    if as_json:
+        terminal.write_json([_object(one) for one in found])
+    elif not found:
+        terminal.talk().line(f"No workflows in {project}: ion init writes a first one.")
+    else:
+        _table(terminal.data(), found, project)
+    return 0
+
+
+def _object(one: Discovered) -> dict[str, Any]:
+    workflow = one.loaded.workflow
+    inputs = {item.name: _input(item) for item in workflow.inputs} if workflow else {}
+    return {
+        "name": one.name,
+        "file": str(one.path),
+        "description": workflow.description if workflow else "",
+        "inputs": inputs,
+        "kind": "sop" if one.path.name.endswith(".md") else "workflow",
+        "shadowed_by": str(one.shadowed_by) if one.shadowed_by else None,
+        "problems": [problem.to_json() for problem in one.problems],
+    }
+
+
+def _input(item: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {"required": item.required, "description": item.description, "type": item.type}
+    if item.has_default:
+        values["default"] = item.default
+    if item.enum is not None:
+        values["enum"] = list(item.enum)
+    return values
+
+
+def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
+    from ion.cli.formatting import cut, cut_middle, one_line, pad
+    from ion.cli.formatting import width as columns_of
+
+    rows = [(_name(one), one_line(_what(one)), _needs(one), _source(one, project), one) for one in found]
+    names = min(max(columns_of(row[0]) for row in rows), 26)
+    needs = min(max(5, *(columns_of(row[2]) for row in rows)), 24)
+    sources = min(max(4, *(columns_of(row[3]) for row in rows)), 24)
+    whats = max(20, screen.width - names - needs - sources - 6)
+    head = f"{pad('NAME', names)}  {pad('WHAT', whats)}  {pad('NEEDS', needs)}  FROM"
+    screen.line(("faint", head))
+    for name, what, need, source, one in rows:
+        role = "bad" if one.errors else "faint" if one.shadowed_by else ""
+        screen.line(
+            (role, pad(cut_middle(name, names), names)),
+            f"  {pad(what, whats)}  {pad(need, needs)}  {cut(source, sources)}",
+        )
+
+
+def _name(one: Discovered) -> str:
+    return f"✗ {one.name}" if one.errors else one.name
+
+
+def _what(one: Discovered) -> str:
+    from ion.cli.formatting import plural
+
+    if one.shadowed_by is not None:
+        return f"shadowed by {one.shadowed_by}"
+    if one.errors:
+        return f"{plural(len(one.errors), 'error')} · ion validate {one.name}"
+    return one.loaded.workflow.description if one.loaded.workflow else ""
+
+
+def _needs(one: Discovered) -> str:
+    from ion.language.workflow import AGENT_KINDS
+
+    workflow = one.loaded.workflow
+    if workflow is None:
+        return ""
+    needed = [item.name for item in workflow.inputs if item.required]
+    return ", ".join(needed + (["agent"] if any(node.kind in AGENT_KINDS for node in workflow.nodes) else []))
+
+
+def _source(one: Discovered, project: Path) -> str:
+    folder = one.path.parent
+    return os.path.relpath(folder, project) if folder.is_relative_to(project) else str(folder)

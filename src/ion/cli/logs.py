@@ -1,0 +1,142 @@
+"""`ion logs`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from ion.api.workspace import Workspace
+
+_STREAMS = {".out": "stdout", ".err": "stderr"}
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """What one program wrote to one stream. `start` counts the node's starts, from 1."""
+
+    path: Path
+    node: str
+    start: int
+    turn: str
+    stream: str
+
+    @classmethod
+    def of(cls, path: Path) -> LogFile:
+        """From its path, `NODE/START-TURN.out` or `.err` (nodes/base.py, `log_name`)."""
+        start, _, turn = path.stem.partition("-")
+        return cls(path, path.parent.name, int(start), turn, _STREAMS[path.suffix])
+
+    @property
+    def title(self) -> str:
+        """`tests, bash, start 2, stderr`."""
+        again = [f"start {self.start}"] if self.start > 1 else []
+        return ", ".join([self.node, self.turn, *again, self.stream])
+
+
+@click.command()
+@click.argument("run")
+@click.argument("node", required=False)
+@click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
+@as_json
+@at_place
+def logs(place: Place, run: str, node: str | None, follow: bool, as_json: bool) -> int:
+    """Print what the programs of RUN (or of one NODE) wrote to stdout and stderr, oldest first.
+
+    A single file is printed as it is; of several each has a line above it that names it.
+    """
+    from ion.cli import terminal
+
+    if follow and as_json:
+        raise UsageError("--follow and --json do not go together", hint="ion events RUN --follow prints JSON lines")
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        if as_json:
+            terminal.write_json([_object(file) for file in _files(workspace, run_id, node)])
+        elif follow:
+            _follow(workspace, run_id, node)
+        else:
+            _print(_files(workspace, run_id, node), run_id)
+    return 0
+
+
+def _files(workspace: Workspace, run_id: str, node: str | None) -> list[LogFile]:
+    """The log files that are not empty."""
+    from ion.api.reading import log_files
+
+    return [LogFile.of(path) for path in log_files(workspace, run_id, node) if path.stat().st_size]
+
+
+def _object(file: LogFile) -> dict[str, Any]:
+    text = file.path.read_bytes().decode("utf-8", "replace")
+    return {
+        "node": file.node,
+        "start": file.start,
+        "turn": file.turn,
+        "stream": file.stream,
+        "file": str(file.path),
+        "text": text,
+    }
+
+
+def _print(files: list[LogFile], run_id: str) -> None:
+    from ion.cli import terminal
+
+    if not files:
+        terminal.talk().line(f"No program of {run_id} wrote anything.")
+    for number, file in enumerate(files):
+        if len(files) > 1:
+            _head(file, first=not number)
+        _copy(file.path, 0)
+
+
+def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
+    """Print what is there and what comes, file after file, until nobody drives the run."""
+    from ion.cli.following import POLL_SECONDS, live
+
+    offsets: dict[Path, int] = {}
+    shown: Path | None = None
+    while True:
+        alive = live(workspace, run_id)
+        for file in _files(workspace, run_id, node):
+            if file.path.stat().st_size <= offsets.get(file.path, 0):
+                continue
+            if shown != file.path:
+                _head(file, first=shown is None)
+                shown = file.path
+            offsets[file.path] = _copy(file.path, offsets.get(file.path, 0))
+        if not alive:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _head(file: LogFile, *, first: bool) -> None:
+    from ion.cli import terminal
+
+    screen = terminal.data()
+    if not first:
+        screen.line()
+    screen.line(("strong", f"==> {file.title} <=="))
+
+
+def _copy(path: Path, start: int) -> int:
+    """Print a file from byte `start` on, on a terminal printable, else as it is; gives the byte after the last."""
+    from ion.cli import terminal
+
+    with path.open("rb") as stream:
+        stream.seek(start)
+        if not terminal.is_terminal(sys.stdout):
+            terminal.write_bytes(stream)
+            return stream.tell()
+        screen = terminal.data()
+        for line in stream:
+            screen.line(line.decode("utf-8", "replace").rstrip("\r\n"))
+        return stream.tell()

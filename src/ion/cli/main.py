@@ -1,0 +1,125 @@
+"""The `ion` command: which commands there are, and the one place where an error becomes words and an exit status.
+
+Commands are named in a table and loaded when they are called, so that `ion --help` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ion import __version__
+from ion.cli import terminal
+from ion.errors import FAILED, INTERRUPTED, USAGE, IonError, UsageError
+
+# name → (module:function, one line of help); the order is that of the help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("ion.cli.run:run", "Run a workflow by name or path."),
+    "list": ("ion.cli.list_workflows:list_workflows", "List the workflows that can be found."),
+    "validate": ("ion.cli.validate:validate", "Check workflow files and show every problem."),
+    "graph": ("ion.cli.graph:graph", "Draw a workflow's graph."),
+    "runs": ("ion.cli.runs:runs", "List the project's runs, newest first."),
+    "show": ("ion.cli.show:show", "Show the state of a run, or why a node is as it is."),
+    "watch": ("ion.cli.watch:watch", "Follow a run that runs elsewhere."),
+    "events": ("ion.cli.events:events", "Print a run's event log as JSON lines."),
+    "logs": ("ion.cli.logs:logs", "Print what the programs of a run wrote."),
+    "approve": ("ion.cli.approve:approve", "Approve an open gate and go on with the run."),
+    "reject": ("ion.cli.reject:reject", "Reject an open gate and go on with the run."),
+    "respond": ("ion.cli.respond:respond", "Answer a gate with one of its decisions and go on with the run."),
+    "next": ("ion.cli.next_prompts:next_prompts", "Print the prompts that wait for you, the agent."),
+    "submit": ("ion.cli.submit:submit", "Answer a prompt that waits and go on with the run."),
+    "resume": ("ion.cli.resume:resume", "Go on with a failed, interrupted or answered run."),
+    "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
+    "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
+    "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are loaded when they are called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, name = target[0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            from ion.language.problems import did_you_mean
+
+            near = did_you_mean(args[0], COMMANDS)
+            hint = f"did you mean 'ion {near}'?" if near else "ion --help lists the commands"
+            raise UsageError(f"there is no command '{args[0]}'", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does it, but from the table, so that no command is loaded."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our stdout has what it wanted
+            terminal.discard_stdout()
+            return 0
+
+
+@click.group("ion", cls=Commands, context_settings={"help_option_names": ["--help"]})
+@click.version_option(__version__, "--version", prog_name="ion", message="%(prog)s %(version)s")
+def ion() -> None:
+    """Run workflows of agents and shell: durable, with gates, by any agent.
+
+    RUN is a run's id, any unique prefix of one, or 'last'.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program: ends the process with the status that cli.md gives to what happened."""
+    terminal.open_standard_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    status = outcome(given)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        terminal.discard_stdout()
+        if not isinstance(error, BrokenPipeError):
+            terminal.talk().line(("error", "error"), f": the output cannot be written: {error.strerror}")
+            status = status or FAILED
+    sys.exit(status)
+
+
+def outcome(arguments: list[str]) -> int:
+    """Carry a command line out and give its exit status; errors are shown."""
+    from ion.cli import failures
+
+    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    try:
+        failures.refuse_undecodable(arguments)
+        status = ion.main(arguments or ["--help"], prog_name="ion", standalone_mode=False)
+        if not arguments:
+            return USAGE
+        return status if isinstance(status, int) else 0
+    except IonError as error:
+        return failures.show_error(error, as_json=as_json)
+    except click.ClickException as error:
+        return failures.show_error(failures.from_click(error), as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        terminal.talk().line("Interrupted.")
+        return INTERRUPTED
+    except OSError as error:
+        return failures.show_error(failures.from_system(error), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 a bug of ours: said so by name, with a report
+        return failures.show_bug(error, arguments, as_json=as_json)

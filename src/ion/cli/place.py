@@ -1,0 +1,57 @@
+"""Where a command works: the options that every command takes, and commands for pasting that go on in that place."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ion.api.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Place:
+    """The `--store` and `--project` that were given."""
+
+    store: str | None = None
+    project: str | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[Workspace]:
+        """The workspace here; its store is closed at the end."""
+        from ion.api.workspace import open_workspace
+
+        workspace = open_workspace(self.project, self.store)
+        try:
+            yield workspace
+        finally:
+            workspace.close()
+
+    def command(self, *words: str) -> str:
+        """A command that a person can paste, with the options that bring it here. The words stand as they are."""
+        options = [("--project", self.project), ("--store", self.store)]
+        given = [f"{name} {shlex.quote(value)}" for name, value in options if value is not None]
+        return " ".join(["ion", *words, *given])
+
+
+def at_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--store` and `--project`, and hand it the `Place` as its first argument."""
+
+    @click.option("--store", metavar="URL", help="Where runs are kept: sqlite:PATH or file:DIR.")
+    @click.option("--project", metavar="DIR", help="The project; default: found from the working directory.")
+    @functools.wraps(function)
+    def command(*, store: str | None, project: str | None, **values: Any) -> Any:
+        return function(Place(store, project), **values)
+
+    return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+# For commands that print nothing but JSON anyway.
+always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")

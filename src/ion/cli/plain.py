@@ -1,0 +1,199 @@
+"""Plain progress: one event a line, in stable columns, for pipes, CI and whoever likes it. Times count from the first
+event that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ion.cli.formatting import cut, cut_middle, duration, elapsed, one_line, pad, plural
+from ion.cli.place import Place
+from ion.cli.terminal import Part, Screen
+from ion.cli.words import failure_text
+from ion.core import events as e
+from ion.core.state import RunState
+
+NAME_COLUMNS = 15
+MAX_NAME_COLUMNS = 32
+MAX_DETAIL = 240
+SHOWN_OUTPUT_LINES = 5
+# The words in the second column, and their roles.
+_ROLES = {
+    "FAIL": "bad",
+    "done": "good",
+    "start": "active",
+    "gate": "attention",
+    "wait": "attention",
+    "retry": "attention",
+}
+
+
+class Plain:
+    """An observer that writes each event as a line on a screen."""
+
+    def __init__(self, screen: Screen, place: Place) -> None:
+        self._screen = screen
+        self._place = place
+        self._begun_at: int | None = None
+        self._started: dict[str, int] = {}
+        self._columns = NAME_COLUMNS
+
+    def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
+        event = recorded.event
+        if self._begun_at is None:
+            self._begun_at = event.at
+            longest = max(map(len, state.nodes), default=0)
+            self._columns = min(max(NAME_COLUMNS, longest), MAX_NAME_COLUMNS)
+        if isinstance(event, e.NodeStarted):
+            self._started.setdefault(event.node, event.at)
+        describe = _LINES.get(type(event))
+        if describe is not None:
+            describe(self, run_id, event, state)
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Lines of a running node are in its log; here they would drown the events."""
+
+    def say(self, event: e.Event, verb: str, name: str, detail: str = "") -> None:
+        """Write one line: time, verb, name, detail."""
+        time = elapsed(event.at - (self._begun_at or event.at))
+        role = _ROLES.get(verb)
+        word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
+        shown = f"{name:<{self._columns}}" if verb == "run" else pad(cut_middle(name, self._columns), self._columns)
+        self._screen.line(f"{time}  ", word, f"  {shown}  {cut(one_line(detail), MAX_DETAIL)}")
+
+    def quote(self, lines: tuple[str, ...]) -> None:
+        """Write lines that a node said below its event."""
+        for line in lines[-SHOWN_OUTPUT_LINES:]:
+            self._screen.line("         | ", cut(line, MAX_DETAIL))
+
+    def took(self, event: e.NodeEvent) -> str:
+        """How long the node has run in this stretch."""
+        started = self._started.pop(event.node, None)
+        return duration(event.at - started) if started is not None else ""
+
+    def command(self, *words: str) -> str:
+        return self._place.command(*words)
+
+
+def _workflow_started(plain: Plain, run_id: str, event: e.WorkflowStarted, _state: RunState) -> None:
+    plain.say(event, "run", f"{run_id} {event.workflow}")
+
+
+def _workflow_resumed(plain: Plain, run_id: str, event: e.WorkflowResumed, state: RunState) -> None:
+    workflow = state.started.workflow if state.started else ""
+    kept = sum(node.status == "completed" for node in state.nodes.values())
+    plain.say(event, "run", f"{run_id} {workflow}", f"goes on; {kept} of {len(state.nodes)} are completed")
+
+
+def _workflow_completed(plain: Plain, _run: str, event: e.WorkflowCompleted, state: RunState) -> None:
+    skipped = sum(node.status == "skipped" for node in state.nodes.values())
+    done = f"{len(state.nodes) - skipped} of {len(state.nodes)} completed" if skipped else ""
+    plain.say(event, "run", "completed", done)
+
+
+def _workflow_failed(plain: Plain, run_id: str, event: e.WorkflowFailed, state: RunState) -> None:
+    fallen = sum(node.status in ("failed", "skipped", "cancelled") for node in state.nodes.values())
+    again = plain.command("resume", run_id)
+    plain.say(event, "run", "failed", f"{fallen} of {len(state.nodes)} failed or skipped · {again}")
+
+
+def _workflow_cancelled(plain: Plain, _run: str, event: e.WorkflowCancelled, _state: RunState) -> None:
+    plain.say(event, "run", "cancelled", event.reason)
+
+
+def _workflow_paused(plain: Plain, _run: str, event: e.WorkflowPaused, state: RunState) -> None:
+    waiting = [node.id for node in state.nodes.values() if node.gate is not None or node.prompt is not None]
+    plain.say(event, "run", "paused", f"waits for {', '.join(waiting)}")
+
+
+def _cancel_requested(plain: Plain, _run: str, event: e.CancelRequested, _state: RunState) -> None:
+    reason = "its time is over" if event.cause == "timeout" else event.reason
+    plain.say(event, "run", "is to end", reason)
+
+
+def _node_started(plain: Plain, _run: str, event: e.NodeStarted, _state: RunState) -> None:
+    if event.turn == "gate":
+        return
+    parts = [] if event.turn in ("prompt", "bash", "script", "cancel") else [event.turn]
+    parts += [f"iteration {event.iteration}"] if event.iteration else []
+    parts += [f"attempt {event.attempt}"] if event.attempt > 1 else []
+    plain.say(event, "start", event.node, " · ".join(parts))
+
+
+def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, _state: RunState) -> None:
+    plain.say(event, "done", event.node, " · ".join(part for part in (plain.took(event), event.agent) if part))
+
+
+def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunState) -> None:
+    plain.took(event)
+    text = failure_text(event.error)
+    where = plain.command("logs", run_id, event.node) if event.error.exit_status is not None else event.error.hint
+    plain.say(event, "FAIL", event.node, f"{text.headline} · {where}" if where else text.headline)
+    plain.quote(text.said)
+
+
+def _node_skipped(plain: Plain, _run: str, event: e.NodeSkipped, _state: RunState) -> None:
+    reason = {"when": "when:", "trigger_rule": "trigger_rule"}.get(event.reason, event.reason)
+    plain.say(event, "skip", event.node, f"{reason} {event.detail}")
+
+
+def _node_cancelled(plain: Plain, _run: str, event: e.NodeCancelled, _state: RunState) -> None:
+    plain.took(event)
+    plain.say(event, "stop", event.node, event.reason)
+
+
+def _node_retrying(plain: Plain, _run: str, event: e.NodeRetrying, _state: RunState) -> None:
+    text = failure_text(event.error)
+    delay = duration(max(0, event.due_at - event.at))
+    what = f"asked again in {delay}" if event.reask else f"in {delay}"
+    plain.say(event, "retry", event.node, f"{what} · {text.headline}")
+    plain.quote(text.said)
+
+
+def _node_invalidated(plain: Plain, _run: str, event: e.NodeInvalidated, _state: RunState) -> None:
+    why = event.reason if event.dependency is None else f"'{event.dependency}' has another value now"
+    plain.say(event, "again", event.node, why)
+
+
+def _iteration_completed(plain: Plain, _run: str, event: e.IterationCompleted, _state: RunState) -> None:
+    plain.say(event, "turn", event.node, f"iteration {event.iteration}{' · done' if event.signaled else ''}")
+
+
+def _approval_requested(plain: Plain, _run: str, event: e.ApprovalRequested, _state: RunState) -> None:
+    plain.say(event, "gate", event.node, event.message)
+
+
+def _approval_resolved(plain: Plain, _run: str, event: e.ApprovalResolved, _state: RunState) -> None:
+    by = f" by {event.by['user']}" if event.by.get("user") else ""
+    plain.say(event, "reply", event.node, f"{event.decision}{by}{': ' if event.comment else ''}{event.comment}")
+
+
+def _prompt_requested(plain: Plain, _run: str, event: e.PromptRequested, _state: RunState) -> None:
+    plain.say(event, "wait", event.node, "its prompt waits for an agent")
+
+
+def _prompt_answered(plain: Plain, _run: str, event: e.PromptAnswered, _state: RunState) -> None:
+    plain.say(event, "reply", event.node, plural(event.output.size, "byte"))
+
+
+_LINES: dict[type[e.Event], Callable[[Plain, str, Any, RunState], None]] = {
+    e.WorkflowStarted: _workflow_started,
+    e.WorkflowResumed: _workflow_resumed,
+    e.WorkflowCompleted: _workflow_completed,
+    e.WorkflowFailed: _workflow_failed,
+    e.WorkflowCancelled: _workflow_cancelled,
+    e.WorkflowPaused: _workflow_paused,
+    e.CancelRequested: _cancel_requested,
+    e.NodeStarted: _node_started,
+    e.NodeCompleted: _node_completed,
+    e.NodeFailed: _node_failed,
+    e.NodeSkipped: _node_skipped,
+    e.NodeCancelled: _node_cancelled,
+    e.NodeRetrying: _node_retrying,
+    e.NodeInvalidated: _node_invalidated,
+    e.IterationCompleted: _iteration_completed,
+    e.ApprovalRequested: _approval_requested,
+    e.ApprovalResolved: _approval_resolved,
+    e.PromptRequested: _prompt_requested,
+    e.PromptAnswered: _prompt_answered,
+}

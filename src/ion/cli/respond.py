@@ -1,0 +1,29 @@
+"""`ion respond`."""
+
+from __future__ import annotations
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+
+
+@click.command()
+@click.argument("run")
+@click.argument("node")
+@click.argument("decision")
+@click.argument("text", required=False, default="")
+@click.option("--no-resume", is_flag=True, help="Only record it.")
+@as_json
+@at_place
+def respond(place: Place, run: str, node: str, decision: str, text: str, no_resume: bool, as_json: bool) -> int:
+    """Answer the gate of NODE with DECISION, and TEXT with it, and go on with the run.
+
+    The exit status is that of the run afterwards; 5 if the gate is not open any more.
+    """
+    from ion.api import requests
+    from ion.cli.going_on import after_request
+
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        requests.respond(workspace, run_id, node, decision, text=text, via="cli")
+        return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)

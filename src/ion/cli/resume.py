@@ -1,0 +1,34 @@
+"""`ion resume`."""
+
+from __future__ import annotations
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts from here on, those that wait too.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@as_json
+@at_place
+def resume(place: Place, run: str | None, agent: str | None, jobs: int | None, quiet: bool, as_json: bool) -> int:
+    """Go on with a failed, interrupted or answered run; completed nodes are kept and not run again.
+
+    The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
+    """
+    from ion.api.reading import describe
+    from ion.api.runs import RunOptions, take_up_run
+    from ion.cli import ending, terminal
+    from ion.cli.driving import drive
+    from ion.cli.run import Manner, observers
+
+    manner = Manner(as_json, events=False, quiet=quiet)
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        options = RunOptions(observers(place, manner), jobs, via="cli")
+        taken = take_up_run(workspace, run_id, agent=agent, options=options)
+        result = drive(workspace, taken, terminal.talk()) if taken is not None else describe(workspace, run_id)
+        return ending.finish(workspace, place, result, as_json=as_json)

@@ -1,0 +1,164 @@
+"""`ion run`: run a workflow in this process, in one of its own (`--detach`), or with stand-ins (`--dry-run`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from ion.engine.observe import Observer
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be run, resolved from the command line: all that another process would need to do it too."""
+
+    workflow: str
+    arguments: str
+    inputs: dict[str, Any]
+    context: str
+    agent: str | None
+    jobs: int | None
+    cwd: str | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the run is shown."""
+
+    as_json: bool
+    events: bool
+    quiet: bool
+
+
+@click.command()
+@click.argument("workflow")
+@click.argument("text", nargs=-1)
+@click.option("--input", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; NAME=@FILE takes a file's text.")
+@click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
+@click.option("--context", default="", metavar="TEXT|@FILE", help="Text for $CONTEXT.")
+@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts; without one they wait for you.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
+@click.option("--cwd", metavar="DIR", help="Where nodes run; default: the project.")
+@click.option("--run-id", metavar="ID", help="The run's id; default: a new one.")
+@click.option("--detach", is_flag=True, help="Run in a process of its own and print the run's id.")
+@click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
+@click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
+@click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
+@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@as_json
+@at_place
+def run(place: Place, **options: Any) -> int:
+    """Run WORKFLOW, by its name or a path, with TEXT as $ARGUMENTS.
+
+    The run's output is printed on stdout, progress on stderr. The exit status is 0 completed, 1 failed, 3 waits for an
+    answer, 4 cancelled, 130 interrupted (ion resume goes on).
+    """
+    from ion.cli.values import read_inputs, read_text
+
+    manner = _manner(options)
+    order = Order(
+        options["workflow"],
+        " ".join(options["text"]),
+        read_inputs(options["pairs"], options["inputs_file"]),
+        read_text(options["context"]),
+        options["agent"],
+        options["jobs"],
+        options["cwd"],
+        options["run_id"],
+    )
+    if options["dry_run"]:
+        return _dry_run(place, order, manner, options["stubs"])
+    if options["detach"]:
+        from ion.cli.detach import detach
+
+        detach(place, order, as_json=manner.as_json)
+        return 0
+    return _run(place, order, manner)
+
+
+def _manner(options: dict[str, Any]) -> Manner:
+    excluded = [
+        ("events", "as_json", "--events prints lines, --json one object"),
+        ("detach", "dry_run", "a dry run is over at once"),
+        ("detach", "events", "ion events RUN --follow prints them"),
+    ]
+    for one, other, hint in excluded:
+        if options[one] and options[other]:
+            first, second = (f"--{name.replace('as_', '').replace('_', '-')}" for name in (one, other))
+            raise UsageError(f"{first} and {second} do not go together", hint=hint)
+    if options["stubs"] and not options["dry_run"]:
+        raise UsageError("--stub is for --dry-run", hint="add --dry-run")
+    return Manner(options["as_json"], options["events"], options["quiet"])
+
+
+def _run(place: Place, order: Order, manner: Manner) -> int:
+    from ion.cli import ending, terminal
+    from ion.cli.driving import drive
+
+    with place.open() as workspace:
+        started = start(workspace, order, observers(place, manner))
+        result = drive(workspace, started, terminal.talk())
+        return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
+
+
+def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
+    """Create the run in the store, owned by this process. Raises what `ion.api.runs.start_run` raises."""
+    from ion.api.runs import RunOptions, start_run
+
+    return start_run(
+        workspace,
+        order.workflow,
+        arguments=order.arguments,
+        inputs=order.inputs,
+        context=order.context,
+        agent=order.agent,
+        cwd=order.cwd,
+        run_id=order.run_id,
+        options=RunOptions(watching, order.jobs, via="cli"),
+    )
+
+
+def observers(place: Place, manner: Manner) -> tuple[Observer, ...]:
+    """Who watches: JSON lines on stdout, plain lines on stderr, or nobody."""
+    from ion.cli import terminal
+    from ion.cli.event_lines import EventLines
+    from ion.cli.plain import Plain
+
+    if manner.events:
+        return (EventLines(),)
+    return () if manner.quiet else (Plain(terminal.talk(), place),)
+
+
+def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...]) -> int:
+    from ion.api.dry import dry_run
+    from ion.api.workflows import load_for_dry_run
+    from ion.cli import ending, terminal
+    from ion.cli.values import read_stubs
+    from ion.errors import FAILED
+
+    screen = terminal.talk()
+    with place.open() as workspace:
+        workflow, missing = load_for_dry_run(workspace, order.workflow)
+        done = dry_run(
+            workspace,
+            workflow,
+            arguments=order.arguments,
+            inputs=order.inputs,
+            stubs=read_stubs(stubs),
+            observers=observers(place, manner),
+        )
+        if not manner.quiet:
+            screen.lines(f"note: {note}" for note in (*(problem.message for problem in missing), *done.notes))
+        if manner.as_json:
+            terminal.write_json(done.result.to_json())
+        elif not manner.events:
+            ending.print_output(workspace, done.result)
+    return FAILED if done.result.status == "failed" else 0

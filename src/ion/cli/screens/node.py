@@ -1,0 +1,233 @@
+"""`ion show RUN NODE`: why a node is as it is, and with which values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ion.cli.formatting import cut, duration, elapsed, one_line, plural, size
+from ion.cli.words import answering_commands, failure_text, role_of, waiting_nodes
+from ion.core.decide import trigger_rule_holds
+from ion.core.values import lookup
+from ion.language.conditions import explain
+from ion.language.references import find_references, reference_text
+from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.cli.place import Place
+    from ion.cli.terminal import Screen
+    from ion.core.state import NodeState, RunState
+    from ion.language.workflow import Workflow
+
+LABEL_COLUMNS = 13
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is shown: a node, its run, its frozen definition, and its log files' sizes by stream (bytes)."""
+
+    result: RunResult
+    workflow: Workflow
+    node: Node
+    logged: dict[str, int]
+
+    @property
+    def state(self) -> RunState:
+        return self.result.state
+
+    @property
+    def now(self) -> NodeState:
+        return self.result.state.nodes[self.node.id]
+
+
+def show_node(screen: Screen, place: Place, subject: Subject) -> None:
+    """The whole screen."""
+    _header(screen, subject)
+    rows = [
+        *_waited_for(subject),
+        *_rule(subject),
+        *_condition(subject),
+        *_ran(subject),
+        *_references(subject),
+        *_output(subject, place),
+        *_failure(subject),
+        *_waits(subject, place),
+    ]
+    for label, text in rows:
+        screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
+
+
+def _header(screen: Screen, subject: Subject) -> None:
+    now, node = subject.now, subject.node
+    parts = []
+    if now.attempts:
+        allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None and node.kind != "loop" else ""
+        parts.append(f"attempt {now.attempts}{allowed}" if allowed or now.attempts > 1 else "")
+    took = duration(subject.result.data["nodes"][node.id]["duration_ms"])
+    if now.error is not None and now.status == "failed":
+        parts.append(f"{failure_text(now.error).headline} after {took}")
+    elif took:
+        parts.append(f"after {took}" if now.terminal else f"for {took}")
+    screen.line(
+        ("strong", node.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in parts if part)
+    )
+
+
+def _waited_for(subject: Subject) -> Iterator[tuple[str, str]]:
+    state, started_at = subject.state, subject.state.started_at or 0
+    said = []
+    for name in subject.node.waits_for:
+        other = state.nodes[name]
+        when = f" {elapsed(other.ended_at - started_at)}" if other.ended_at is not None else ""
+        only_order = ", order only" if name in subject.node.order else ""
+        said.append(f"{name} ({other.status}{when}{only_order})")
+    if said:
+        yield "waited for" if subject.now.begun or subject.now.terminal else "waits for", ", ".join(said)
+
+
+def _rule(subject: Subject) -> Iterator[tuple[str, str]]:
+    node = subject.node
+    if not node.depends_on:
+        return
+    statuses = [subject.state.nodes[name].status for name in node.depends_on]
+    if not all(subject.state.nodes[name].terminal for name in node.depends_on):
+        yield "rule", f"{node.trigger_rule}: not decided yet"
+        return
+    others = [f"{name} {subject.state.nodes[name].status}" for name in node.depends_on]
+    holds = trigger_rule_holds(node.trigger_rule, statuses)
+    why = "yes" if holds else f"no ({', '.join(one for one in others if not one.endswith('completed'))})"
+    yield "rule", f"{node.trigger_rule}: {why}"
+
+
+def _condition(subject: Subject) -> Iterator[tuple[str, str]]:
+    node, state = subject.node, subject.state
+    if node.when is None:
+        return
+    if not (subject.now.begun or subject.now.status in ("failed", "completed") or subject.now.reason == "when"):
+        yield "when", f"{node.when.text}      not looked at"
+        return
+    started = state.started
+    label = "when"
+    for comparison, seen, holds in explain(node.when, lookup(state, started.inputs if started else {})):
+        outcome = "not looked at" if not seen and holds is None else f"{seen}  → {_holds(holds)}"
+        yield label, f"{comparison}      {outcome}"
+        label = ""
+
+
+def _holds(holds: bool | None) -> str:
+    return "cannot be judged" if holds is None else str(holds).lower()
+
+
+def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
+    now, result = subject.now, subject.result
+    started = subject.state.started
+    if now.started_at is not None and started is not None:
+        key = f"{result.run_id}/{subject.node.id}" + (f"/{now.iteration}" if now.iteration else "")
+        yield "ran", f"{_kind(subject)}, in {started.cwd}      ION_IDEMPOTENCY_KEY {key}"
+    if now.agent is not None or now.session is not None:
+        session = f", session {now.session}" if now.session else ""
+        yield "agent", f"{now.agent or ''}{session}{', its reply was repaired' if now.repaired else ''}"
+    if now.usage:
+        yield "usage", ", ".join(f"{name} {amount:g}" for name, amount in now.usage.items())
+
+
+def _kind(subject: Subject) -> str:
+    body = subject.node.body
+    if subject.node.kind == "loop":
+        return f"loop, iteration {subject.now.iterations} of {getattr(body, 'max_iterations', '?')}"
+    text = next(_texts(body), "")
+    return f"{subject.node.kind}, {plural(text.count(chr(10)) + 1, 'line')}" if text else subject.node.kind
+
+
+def _references(subject: Subject) -> Iterator[tuple[str, str]]:
+    label = "references"
+    for reference in references_of(subject.node, subject.workflow):
+        name = reference_text(reference)
+        if isinstance(reference, NodeReference):
+            producer = subject.state.nodes.get(reference.node)
+            content = producer.output if producer is not None and producer.status == "completed" else None
+            status = producer.status if producer is not None else "no such node"
+            shown = f"{size(content.size)}  {_quoted(content.text)}" if content is not None else status
+        else:
+            inputs = subject.state.started.inputs if subject.state.started else {}
+            shown = _quoted(str(inputs[reference.name])) if reference.name in inputs else "not given"
+        yield label, f"{name}  {shown}"
+        label = ""
+
+
+def references_of(node: Node, workflow: Workflow) -> list[NodeReference | InputReference]:
+    """The outputs and inputs that the node's texts refer to, each once, in the order of the texts."""
+    found: dict[NodeReference | InputReference, None] = {}
+    command = workflow.commands.get(getattr(node.body, "name", None) or getattr(node.body, "command", None) or "")
+    texts = [*_texts(node.body), *_texts(node.bindings), *_texts(node.env), *([command.text] if command else [])]
+    for text in texts:
+        for one in find_references(text):
+            if not isinstance(one.reference, EngineReference):
+                found[one.reference] = None
+    return list(found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in the body, bindings or environment of a node."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Shell):
+        yield value.text
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            yield from _texts(getattr(value, name))
+
+
+def _output(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
+    content, logged = subject.now.output, subject.logged
+    logs = place.command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
+    written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
+    if content is not None and subject.now.status == "completed":
+        yield "output", f"{size(content.size)}  {_quoted(content.text)}"
+    if written:
+        yield "wrote", f"{written}    {logs}"
+
+
+def _quoted(text: str | None) -> str:
+    """The beginning of a text in quotes; nothing of one that is kept apart."""
+    return "" if not text else f'"{cut(one_line(text), 50)}"'
+
+
+def _failure(subject: Subject) -> Iterator[tuple[str, str]]:
+    now = subject.now
+    if now.status == "skipped":
+        yield "skipped", f"{now.reason}: {now.detail}" if now.detail else str(now.reason)
+    if now.status == "cancelled":
+        yield "cancelled", str(now.reason)
+    if now.error is None or now.status not in ("failed", "waiting"):
+        return
+    text = failure_text(now.error)
+    label = "error"
+    for line in (f"{now.error.code}: {text.headline}", *text.said):
+        yield label, line
+        label = ""
+    if now.error.hint:
+        yield "hint", now.error.hint
+
+
+def _waits(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
+    asked = dict(
+        zip(
+            (node.id for node in waiting_nodes(subject.state)),
+            answering_commands(place, subject.result.run_id, subject.state),
+            strict=True,
+        )
+    )
+    if subject.node.id in asked:
+        asks, commands = asked[subject.node.id]
+        yield "asks", one_line(asks)
+        for command in commands:
+            yield "answer", command

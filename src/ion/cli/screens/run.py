@@ -1,0 +1,153 @@
+"""`ion show RUN`: the states of the nodes, when each ran, and what to do next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ion.cli.ending import say_next
+from ion.cli.formatting import cut, cut_middle, duration, moment, one_line, pad, plural, width
+from ion.cli.screens.gantt import Span, axis, bar
+from ion.cli.words import failure_text, mark, mark_of_node, role_of
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.cli.place import Place
+    from ion.cli.terminal import Screen
+    from ion.core.state import NodeState, RunState
+    from ion.language.workflow import Workflow
+
+MAX_ID_COLUMNS = 24
+MAX_NOTE_COLUMNS = 34
+MIN_BAR_COLUMNS = 12
+
+
+def show_run(screen: Screen, place: Place, result: RunResult, workflow: Workflow | None, now: int) -> None:
+    """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch."""
+    _header(screen, result, now)
+    screen.line()
+    _nodes(screen, result, workflow, now)
+    _cost(screen, result.state)
+    say_next(screen, place, result)
+
+
+def _header(screen: Screen, result: RunResult, now: int) -> None:
+    started = result.state.started
+    took = duration(result.data["duration_ms"])
+    parts = [f"{result.workflow}  {result.run_id}", result.status]
+    parts.append(f"started {moment(result.state.started_at, now)}, {took}")
+    if started is not None:
+        parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []
+        parts += [_relative(started.file)] if started.file else []
+    line = ""
+    for part in parts:
+        if line and width(line) + 3 + width(part) > screen.width:
+            screen.line(line)
+            line = " "
+        line = f"{line}   {part}" if line else part
+    screen.line(line)
+
+
+def _relative(file: str) -> str:
+    path = Path(file)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else file
+
+
+def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: int) -> None:
+    state = result.state
+    nodes = list(state.nodes.values())
+    notes = {node.id: note_of(node, state, workflow) for node in nodes}
+    ids = min(max((len(node.id) for node in nodes), default=0), MAX_ID_COLUMNS)
+    symbols = 1 if screen.unicode else 5
+    room = screen.width - ids - symbols - 12
+    note_columns = min(
+        max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
+    )
+    bars = room - note_columns
+    whole = _whole(state, result.status, now)
+    for node in nodes:
+        name = pad(cut_middle(node.id, ids), ids)
+        took = duration(_duration(node, state, result.status, now))
+        shown = bar(_span(node, state, result.status, now), whole, bars)
+        screen.line(
+            f"{name}  ",
+            mark(screen, mark_of_node(node)),
+            " ",
+            (role_of(node.status), shown),
+            f" {took:<6}  {cut(notes[node.id], note_columns)}",
+        )
+    if any(node.started_at is not None for node in nodes):
+        screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
+
+
+def _whole(state: RunState, status: str, now: int) -> Span:
+    start = state.started_at or 0
+    return Span(start, max(start, state.ended_at or (now if status == "running" else state.last_at)))
+
+
+def _span(node: NodeState, state: RunState, status: str, now: int) -> Span | None:
+    if node.started_at is None:
+        return None
+    return Span(node.started_at, node.ended_at or (now if status == "running" else state.last_at))
+
+
+def _duration(node: NodeState, state: RunState, status: str, now: int) -> int | None:
+    span = _span(node, state, status, now)
+    return None if span is None else max(0, span.end - span.start)
+
+
+def note_of(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
+    """What there is to say about a node beside its state: who, how often, why."""
+    parts = [node.agent] if node.agent else []
+    if node.iterations and node.kind == "loop":
+        parts.append(plural(node.iterations, "iteration"))
+    elif node.attempts > 1:
+        parts.append(plural(node.attempts, "attempt"))
+    parts.append(_why(node, state, workflow))
+    return "  ".join(part for part in parts if part)
+
+
+def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
+    if node.status == "failed" and node.error is not None:
+        return failure_text(node.error).headline
+    if node.status in ("skipped", "cancelled"):
+        return _why_skipped(node)
+    if node.gate is not None:
+        return f"gate: {one_line(node.gate.message)}"
+    if node.prompt is not None:
+        return "its prompt waits for an agent"
+    if node.status == "waiting" and node.error is not None:
+        return f"tries again after: {failure_text(node.error).headline}"
+    if node.status == "pending" and workflow is not None:
+        missing = [other for other in workflow.by_id[node.id].waits_for if not state.nodes[other].terminal]
+        return f"waits for {', '.join(missing)}" if missing else ""
+    return ""
+
+
+def _why_skipped(node: NodeState) -> str:
+    if node.reason == "when":
+        return "when was false"
+    if node.reason == "trigger_rule":
+        return one_line(node.detail).partition(": ")[2]
+    return (node.reason or "").replace("_", " ")
+
+
+def _cost(screen: Screen, state: RunState) -> None:
+    """`cost  $0.42 · 61k tokens in, 8k out`, as far as agents reported it."""
+    total: dict[str, float] = {}
+    for node in state.nodes.values():
+        for name, amount in node.usage.items():
+            total[name] = total.get(name, 0) + amount
+    tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
+    parts = [f"${total['cost_usd']:.2f}"] if "cost_usd" in total else []
+    parts += [", ".join(tokens)] if tokens else []
+    if parts:
+        screen.line(f"cost  {' · '.join(parts)}")
+
+
+_TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number < 1000 else f"{number / 1000:.0f}k"

@@ -1,0 +1,94 @@
+"""`ion show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import IonError, NotFoundError
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.api.workspace import Workspace
+    from ion.cli.screens.node import Subject
+    from ion.language.workflow import Workflow
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.argument("node", required=False)
+@as_json
+@at_place
+def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
+    """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
+    from ion.api.reading import describe, now_ms
+    from ion.cli import terminal
+    from ion.cli.screens.run import show_run
+
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        result = describe(workspace, run_id)
+        if node is not None:
+            _show_node(workspace, place, result, node, as_json=as_json)
+        elif as_json:
+            terminal.write_json(result.to_json())
+        else:
+            show_run(terminal.data(), place, result, _frozen(workspace, result), now_ms())
+    return 0
+
+
+def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
+    """The run's workflow; None if it cannot be read any more: the run's states are shown all the same."""
+    from ion.api.reading import read_frozen
+
+    try:
+        return read_frozen(workspace, result.run_id, result.state)
+    except IonError:
+        return None
+
+
+def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str, *, as_json: bool) -> None:
+    from ion.api.reading import log_files, read_frozen
+    from ion.cli import terminal
+    from ion.cli.screens.node import Subject, show_node
+    from ion.language.problems import did_you_mean
+
+    if node not in result.state.nodes:
+        near = did_you_mean(node, result.state.nodes)
+        hint = f"did you mean '{near}'?" if near else f"its nodes: {', '.join(list(result.state.nodes)[:20])}"
+        raise NotFoundError(f"the run has no node '{node}'", hint=hint)
+    workflow = read_frozen(workspace, result.run_id, result.state)
+    logged = {"stdout": 0, "stderr": 0}
+    for path in log_files(workspace, result.run_id, node):
+        logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
+    subject = Subject(result, workflow, workflow.by_id[node], logged)
+    if as_json:
+        terminal.write_json(_object(subject))
+    else:
+        show_node(terminal.data(), place, subject)
+
+
+def _object(subject: Subject) -> dict[str, Any]:
+    """The node's entry in the run's object, with why it is so."""
+    from ion.core.values import lookup
+    from ion.language.conditions import explain
+
+    node, state = subject.node, subject.state
+    inputs = state.started.inputs if state.started else {}
+    rows = explain(node.when, lookup(state, inputs)) if node.when is not None else []
+    return {
+        "run_id": subject.result.run_id,
+        "node": node.id,
+        "kind": node.kind,
+        **subject.result.data["nodes"][node.id],
+        "detail": subject.now.detail,
+        "waits_for": [{"node": name, "status": state.nodes[name].status} for name in node.waits_for],
+        "trigger_rule": node.trigger_rule,
+        "when": [{"comparison": text, "seen": seen, "holds": holds} for text, seen, holds in rows],
+        "agent": subject.now.agent,
+        "session": subject.now.session,
+        "usage": subject.now.usage,
+        "log_bytes": subject.logged,
+    }

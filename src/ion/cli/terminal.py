@@ -1,0 +1,165 @@
+"""The only way to a person's screen: lines made of plain or styled parts, made printable, in an encoding that it has.
+
+Outputs, messages and reasons come from strangers. `Screen.line` makes everything printable that it is given, so no
+caller can forget to; colours are added afterwards and only on a terminal. What cannot be encoded is written as an
+ASCII stand-in or an escape, never as an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import BinaryIO, TextIO, TypeAlias
+
+from ion.language.problems import printable
+
+# Text as it is, or (role, text); the roles are the keys of `_COLOURS`.
+Part: TypeAlias = str | tuple[str, str]
+DEFAULT_WIDTH = 80
+
+_COLOURS = {
+    "good": "32",
+    "bad": "31",
+    "active": "36",
+    "attention": "33",
+    "faint": "2",
+    "strong": "1",
+    "error": "1;31",
+    "warning": "1;33",
+    "caret": "31",
+    "gutter": "34",
+    "hint": "36",
+}
+_SAME_MEANING = {
+    "…": "...", "·": "-", "→": "->", "←": "<-", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"',
+    "✓": "ok", "✗": "FAIL", "●": "run", "○": "wait", "⏸": "gate", "↻": "loop",
+}  # fmt: skip
+_SAME_SHAPE = {"-": "─┄", "|": "│┆", "+": "┌┐└┘├┤┬┴┼", "#": "▐█"}
+_STAND_INS = str.maketrans(
+    _SAME_MEANING | {character: plain for plain, characters in _SAME_SHAPE.items() for character in characters}
+)
+
+
+@dataclass
+class Screen:
+    """A stream for people. `unicode`: it can show more than ASCII. `width` is in columns."""
+
+    stream: TextIO | None
+    unicode: bool = True
+    colour: bool = False
+    width: int = DEFAULT_WIDTH
+    lenient: bool = field(default=False)
+
+    def line(self, *parts: Part) -> None:
+        """Write one line. Whatever is in the parts, it stays one line and acts on no terminal."""
+        self.write("".join(self.paint(*part) if isinstance(part, tuple) else printable(part) for part in parts))
+
+    def lines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.line(text)
+
+    def paint(self, role: str, text: str) -> str:
+        """A printable text in the colour of its role."""
+        shown = printable(text)
+        colour = _COLOURS.get(role) if self.colour else None
+        return f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown
+
+    def write(self, line: str) -> None:
+        """Write a line that is printable already. On a lenient screen (talk, not data) a stream that is gone is
+        nobody's problem; otherwise raises `OSError`."""
+        if self.stream is None:
+            return
+        try:
+            self.stream.write(self.encodable(line.rstrip()) + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            if not self.lenient:
+                raise
+            self.stream = None
+
+    def encodable(self, text: str) -> str:
+        """The text with stand-ins and escapes for what the stream cannot show."""
+        if not self.unicode:
+            text = text.translate(_STAND_INS)
+        encoding = (self.stream.encoding if self.stream is not None and self.unicode else None) or "ascii"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def talk() -> Screen:
+    """stderr: progress, and everything that is said to a person."""
+    return _screen(sys.stderr, lenient=True)
+
+
+def data() -> Screen:
+    """stdout, for what was asked for. Writing raises `BrokenPipeError` when the reader is gone."""
+    return _screen(sys.stdout, lenient=False)
+
+
+def _screen(stream: TextIO | None, *, lenient: bool) -> Screen:
+    unicode = shows_unicode(stream)
+    is_terminal = stream is not None and stream.isatty()
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"
+    width = max(DEFAULT_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns) if is_terminal else DEFAULT_WIDTH
+    return Screen(stream, unicode, is_terminal and not plain, width, lenient)
+
+
+def shows_unicode(stream: TextIO | None) -> bool:
+    """Whether the stream and the locale can show more than ASCII.
+
+    In the C locale Python writes UTF-8 all the same, and says so in LC_CTYPE (PEP 538); the terminal does not.
+    """
+    if stream is None or (stream.encoding or "").lower().replace("-", "") != "utf8":
+        return False
+    if os.environ.get("PYTHONUTF8") == "1" or os.environ.get("PYTHONIOENCODING"):
+        return True
+    names = [os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    if names[1] == "C.UTF-8" and names[2] in ("", "C", "POSIX"):
+        names[1] = ""
+    locale = next((name for name in names if name), "C")
+    return locale not in ("C", "POSIX")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at it."""
+    return stream is not None and stream.isatty()
+
+
+def write_bytes(source: BinaryIO) -> bytes:
+    """Copy bytes to stdout exactly as they are, and give the last chunk. Raises `BrokenPipeError` when the reader is
+    gone."""
+    last = b""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+        while chunk := source.read(1 << 18):
+            sys.stdout.buffer.write(chunk)
+            last = chunk
+        sys.stdout.buffer.flush()
+    return last
+
+
+def write_json(value: object, *, indent: int | None = 2) -> None:
+    """Print JSON in ASCII, so that no string in it can act on a terminal. `indent` None: on one line."""
+    import json
+
+    if sys.stdout is not None:
+        sys.stdout.write(json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n")
+        sys.stdout.flush()
+
+
+def discard_stdout() -> None:
+    """Let what is still to be written to a stdout without a reader go nowhere, the flush at exit included."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+
+
+def open_standard_streams() -> None:
+    """Give the descriptors 0 to 2 something to be if they were closed, so that no file of ours gets their numbers and
+    is then written to as if it were the terminal."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

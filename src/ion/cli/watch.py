@@ -1,0 +1,24 @@
+"""`ion watch`."""
+
+from __future__ import annotations
+
+import click
+
+from ion.cli.place import Place, at_place
+
+
+@click.command()
+@click.argument("run", required=False)
+@at_place
+def watch(place: Place, run: str | None) -> int:
+    """Follow RUN, which another process drives, from its first event until it ends or waits for an answer."""
+    from ion.api.reading import describe
+    from ion.cli import ending, terminal
+    from ion.cli.following import follow
+    from ion.cli.plain import Plain
+
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        follow(workspace, run_id, Plain(terminal.data(), place), from_start=True)
+        ending.say_next(terminal.talk(), place, describe(workspace, run_id))
+    return 0

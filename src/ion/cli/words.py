@@ -1,0 +1,93 @@
+"""What the states of runs and nodes, failures and waiting things are called on the screen, and their symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ion.cli.formatting import one_line
+from ion.cli.terminal import Part, Screen
+
+if TYPE_CHECKING:
+    from ion.cli.place import Place
+    from ion.core.events import Failure
+    from ion.core.state import NodeState, RunState
+
+# state → (symbol, ASCII stand-in, role)
+_MARKS = {
+    "completed": ("✓", "ok", "good"),
+    "failed": ("✗", "FAIL", "bad"),
+    "running": ("●", "run", "active"),
+    "pending": ("○", "wait", "faint"),
+    "waiting": ("⏸", "gate", "attention"),
+    "paused": ("⏸", "gate", "attention"),
+    "retry": ("↻", "retry", "attention"),
+    "skipped": ("–", "skip", "faint"),
+    "cancelled": ("–", "stop", "faint"),
+    "interrupted": ("✗", "cut", "attention"),
+}
+# Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
+_WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
+
+
+def mark(screen: Screen, state: str) -> Part:
+    """The symbol of a state, as wide as every other one on this screen."""
+    symbol, stand_in, role = _MARKS[state]
+    return (role, symbol if screen.unicode else f"{stand_in:<5}")
+
+
+def role_of(state: str) -> str:
+    """The colour role of a state."""
+    return _MARKS[state][2]
+
+
+def mark_of_node(node: NodeState) -> str:
+    """The key of the node's symbol: its state, or `retry` while it waits for its next attempt."""
+    return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
+
+
+@dataclass(frozen=True)
+class FailureText:
+    """A failure in one line, and the last lines that the program or agent had to say."""
+
+    headline: str
+    said: tuple[str, ...]
+
+
+def failure_text(error: Failure, lines: int = 10) -> FailureText:
+    """`exit 1` with the last of stderr, or the message with its further lines."""
+    first, _, rest = error.message.partition("\n")
+    if error.code in _WITH_OUTPUT:
+        first, _, rest = error.message.partition(": ")
+    if error.exit_status is not None:
+        first = f"exit {error.exit_status}"
+    said = [line.rstrip() for line in rest.splitlines() if line.strip()]
+    return FailureText(one_line(first), tuple(said[-lines:]))
+
+
+def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple[str, list[str]]]:
+    """For everything that waits, in file order: what it asks, and the commands that answer it."""
+    several = sum(node.gate is not None for node in state.nodes.values()) > 1
+    found = []
+    for node in state.nodes.values():
+        if node.gate is not None:
+            name = (node.id,) if several else ()
+            found.append((node.gate.message, _gate_commands(place, run_id, node, name)))
+        elif node.prompt is not None:
+            commands = [place.command("next", run_id), place.command("submit", run_id, node.id, "--file FILE")]
+            found.append(("a prompt waits for an agent", commands))
+    return found
+
+
+def _gate_commands(place: Place, run_id: str, node: NodeState, name: tuple[str, ...]) -> list[str]:
+    if node.gate is not None and node.gate.decisions:
+        return [place.command("respond", run_id, node.id, decision) for decision in node.gate.decisions]
+    return [
+        place.command("approve", run_id, *name, '--comment "…"'),
+        place.command("reject", run_id, *name, '--reason "…"'),
+    ]
+
+
+def waiting_nodes(state: RunState) -> list[NodeState]:
+    """The nodes that wait for a person or a host, in file order; as `answering_commands`."""
+    return [node for node in state.nodes.values() if node.gate is not None or node.prompt is not None]
