@@ -210,6 +210,37 @@ def test_a_cache_that_cannot_be_written_is_no_error(project: Path) -> None:
     assert load(project).workflow is not None
 
 
+@pytest.mark.parametrize("link", [".ion/cache", ".ion"])
+def test_nothing_is_written_through_a_link_out_of_the_project(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, link: str
+) -> None:
+    """A repository may come with `.ion/cache` as a link to the reader's home folder."""
+    outside = tmp_path_factory.mktemp("outside")
+    write(tmp_path, {"w.yaml": HEAD + "nodes: [{id: a, bash: x}]"})
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(outside)
+    assert load_file(tmp_path / "w.yaml", tmp_path).workflow is not None
+    assert list(outside.iterdir()) == []
+
+
+def test_links_inside_of_the_cache_are_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither the entry nor the file for git is written where a link leads; an entry that is a pipe is no wait."""
+    outside = tmp_path_factory.mktemp("outside")
+    load(project)
+    entry = entries(project)[0]
+    entry.unlink()
+    entry.symlink_to(outside / "entry")
+    ignore = project / ".ion/cache/.gitignore"
+    ignore.unlink()
+    ignore.symlink_to(outside / "ignore")
+    assert load(project).workflow is not None
+    assert list(outside.iterdir()) == []
+    assert not entry.is_symlink()
+    entry.unlink()
+    os.mkfifo(entry)
+    assert load(project).workflow is not None
+
+
 def test_without_the_cache_nothing_is_written(project: Path) -> None:
     load_workflow(project / ".ion/workflows/w.yaml", project=project, use_cache=False)
     assert not (project / ".ion/cache").exists()

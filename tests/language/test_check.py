@@ -96,15 +96,18 @@ def test_what_is_no_reference(text: str) -> None:
 
 # Cycles
 
+RING = """
+- {id: a, bash: x, depends_on: [c]}
+- {id: b, bash: x, depends_on: [a]}
+- {id: c, bash: x, depends_on: [b]}
+"""
+
 
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
         ("- {id: a, bash: x, depends_on: [a]}", "'a' depends on itself"),
-        (
-            "- {id: a, bash: x, depends_on: [c]}\n- {id: b, bash: x, depends_on: [a]}\n- {id: c, bash: x, depends_on: [b]}",
-            "these nodes wait for each other: a → c → b → a",
-        ),
+        (RING, "these nodes wait for each other: a → c → b → a"),
         (
             "- {id: a, bash: 'echo $b.output'}\n- {id: b, bash: x, depends_on: [a]}",
             "these nodes wait for each other: a → b → a",

@@ -181,7 +181,7 @@ def test_what_is_no_workflow_at_all_is_one_problem(text: str) -> None:
         ("- {id: a, prompt: x, context: {resume: 1}}", "bad-value", "nodes[0].context", "fresh, shared"),
         ("- {id: a, prompt: x, output_format: [x]}", "wrong-type", "nodes[0].output_format", "must be a mapping"),
         ("- {id: a, bash: x, retry: {max_attempts: 6}}", "bad-value", "nodes[0].retry.max_attempts", "at most 5"),
-        ("- {id: a, bash: x, retry: {max_attempts: 1, delay_ms: 5}}", "bad-value", "nodes[0].retry.delay_ms", "1000 and"),
+        ("- {id: a, bash: x, retry: {max_attempts: 1, delay_ms: 5}}", "bad-value", "nodes[0].retry.delay_ms", "1000"),
         ("- {id: a, approval: {message: m, on_reject: {prompt: p, max_attempts: 11}}}", "bad-value",
          "nodes[0].approval.on_reject.max_attempts", "at most 10"),
         ("- {id: a, loop: {prompt: p, until: u, max_iterations: 0}}", "bad-value", "nodes[0].loop.max_iterations",

@@ -325,6 +325,12 @@ def test_many_control_characters_do_not_flood() -> None:
     assert len(read_yaml("\0" * 100_000).problems) == 20
 
 
+def test_many_mistakes_do_not_flood_either() -> None:
+    """After a thousand of them the rest is not read."""
+    document = read_yaml("a: 1\n" * 500_000)
+    assert (len(document.problems), document.complete) == (1000, False)
+
+
 @example("a: \ud83d")
 @example('"\\ud83d\\ude00": x')
 @example("\ufeff\ufeffa: 1")

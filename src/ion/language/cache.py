@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ion.language.resources import Resources
+from ion.language.source import read_file
 from ion.version import VERSION
 
 FORMAT = "1"
+MAX_BYTES = 64 * 1024 * 1024
 Content = TypeVar("Content")
 
 
@@ -35,17 +37,22 @@ class Entry:
 
     @classmethod
     def of(cls, project: Path, file: Path, data: bytes) -> Entry | None:
-        """None if the project keeps no cache."""
-        if not (project / ".ion").is_dir():
+        """None if the project keeps no cache: it has no `.ion`, or a link leads out of the project there."""
+        folder = project / ".ion" / "cache"
+        real = Path(os.path.realpath(project)) / ".ion" / "cache"
+        if not folder.parent.is_dir() or Path(os.path.realpath(folder)) != real:
             return None
         name = hashlib.sha256(os.fsencode(file)).hexdigest()[:32]
         key = hashlib.sha256(f"{_version()}\0{file}\0".encode("utf-8", "surrogateescape") + data)
-        return cls(project / ".ion" / "cache" / f"{name}.json", key.hexdigest())
+        return cls(folder / f"{name}.json", key.hexdigest())
 
     def read(self, resources: Resources, decode: Callable[[dict[str, Any]], Content]) -> Content | None:
         """What was written under this key, decoded, or None. The files that it depends on are looked at again."""
+        data, problem = read_file(self.path, MAX_BYTES)
+        if problem is not None:
+            return None
+        head, _, body = data.partition(b"\n")
         try:
-            head, _, body = self.path.read_bytes().partition(b"\n")
             if head.decode("ascii", "replace") != _checksum(self.key, body):
                 return None
             content = json.loads(body)
@@ -53,7 +60,7 @@ class Entry:
                 if resources.fingerprint((kind, name, runtime)) != fingerprint:
                     return None
             return decode(content["loaded"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, or not an entry of ours
+        except (ValueError, KeyError, TypeError, AttributeError):  # not an entry of ours
             return None
 
     def write(self, loaded: dict[str, Any], resources: Resources) -> None:
@@ -62,9 +69,7 @@ class Entry:
         body = json.dumps({"lookups": lookups, "loaded": loaded}, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):  # a folder that cannot be written: slower, not wrong
             self.path.parent.mkdir(exist_ok=True)
-            ignore = self.path.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
+            _ignore(self.path.parent)
             _replace(self.path, _checksum(self.key, body).encode() + b"\n" + body)
 
 
@@ -72,9 +77,17 @@ def _checksum(key: str, body: bytes) -> str:
     return hashlib.sha256(key.encode() + body).hexdigest()
 
 
+def _ignore(folder: Path) -> None:
+    """Keeps git from seeing the folder. Never writes through a link."""
+    with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as stream:
+        stream.write("*\n")
+
+
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    temporary.write_bytes(data)
+    temporary.unlink(missing_ok=True)  # of a process of the same number that was killed
+    with temporary.open("xb") as stream:
+        stream.write(data)
     temporary.replace(path)
 
 

@@ -119,7 +119,10 @@ def _discover(project: Path, user_config: Path | None, wanted: str) -> list[Disc
         for path in walk_files(folder):
             if path.suffix not in _YAML_SUFFIXES or (wanted and not _may_be_named(path, wanted)):
                 continue
-            loaded = load_workflow(path, project=project, user_config=user_config, listings=listings)
+            try:
+                loaded = load_workflow(path, project=project, user_config=user_config, listings=listings)
+            except NotFoundError:  # it was there a moment ago
+                continue
             if not any(problem.code == "not-a-workflow" for problem in loaded.problems):
                 found.append(Discovered(loaded.name or path.stem, path, scope, loaded))
         found = _mark_duplicates(found)

@@ -54,9 +54,9 @@ def trim(text: str) -> str:
     return text.strip(BLANKS)
 
 
-def read_file(path: Path) -> tuple[bytes, Problem | None]:
-    """The bytes of a regular file of at most `MAX_BYTES`, or b'' and the problem that says why not. A pipe or a device
-    is not waited for."""
+def read_file(path: Path, limit: int = MAX_BYTES) -> tuple[bytes, Problem | None]:
+    """The bytes of a regular file of at most `limit` bytes, or b'' and the problem that says why not. A pipe or a
+    device is not waited for."""
     file = str(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,13 +66,13 @@ def read_file(path: Path) -> tuple[bytes, Problem | None]:
                 message = "this is not a regular file"
                 return b"", Problem("unreadable-file", message, file=file, line=1, column=1)
             with open(descriptor, "rb", closefd=False) as stream:
-                data = stream.read(MAX_BYTES + 1)
+                data = stream.read(limit + 1)
         finally:
             os.close(descriptor)
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         return b"", Problem("unreadable-file", message, file=file, line=1, column=1)
-    if len(data) > MAX_BYTES:
+    if len(data) > limit:
         return b"", too_large(max(state.st_size, len(data)), file)
     return data, None
 

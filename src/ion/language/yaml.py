@@ -16,6 +16,7 @@ import yaml
 
 from ion.errors import Problem
 from ion.language.document import Document, DocumentPath
+from ion.language.problems import MAX_ERRORS
 from ion.language.scalars import plain_value
 from ion.language.source import FORBIDDEN, MAX_BYTES, Source, forbidden_characters, too_large
 from ion.language.yaml_errors import explain
@@ -122,6 +123,8 @@ class _Reader:
         self.document.problems.append(
             Problem(code, message, file=self.file, line=line, column=column, hint=hint, length=length)
         )
+        if len(self.document.problems) >= MAX_ERRORS:
+            raise _StopReadingError
 
     def spoil(self) -> None:
         """The value that is being read is not what the author meant."""
