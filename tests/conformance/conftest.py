@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance.kit import World
 
 import ion
+from conformance.kit import World
+from ion.api import requests
 from ion.engine import runs
 from ion.engine.local import Drive
 
@@ -55,3 +56,5 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         return began + (time.time_ns() // 1_000_000 - began) * HURRY
 
     monkeypatch.setattr(runs, "Drive", functools.partial(Drive, clock=clock))
+    monkeypatch.setattr(runs, "now_ms", clock)
+    monkeypatch.setattr(requests, "now_ms", clock)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conformance.kit import World, codes, error, problems, statuses
 
+from conformance.kit import World, codes, error, problems, statuses
 from ion import RunResult
 
 OBJECT = {"type": "object", "properties": {"sure": {"type": "string"}, "maybe": {"type": "string"}}}

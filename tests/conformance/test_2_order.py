@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conformance.kit import World, codes, output, problems, statuses
 
 import ion
+from conformance.kit import World, codes, output, problems, statuses
 from ion import PromptRequest
 from ion.core import events as e
 from ion.errors import InvalidWorkflowError

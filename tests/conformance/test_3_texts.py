@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from conformance.kit import World, agent, codes, error, output, statuses
 
 import ion
+from conformance.kit import World, agent, codes, error, output, statuses
 
 
 def hand_over(world: World, value: str, bash: str, **values: Any) -> ion.RunResult:

@@ -1,0 +1,96 @@
+"""Archon's facts 86–90: time limits, structured replies, and the kinds that this version does not run yet."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from conformance.kit import World, agent, error, output, problems
+from ion import PromptResult
+from ion.core import events as e
+
+
+def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
+    """86: the limit stands in the message; without `retry` there is one attempt, and nobody waits for the sleep."""
+    started = time.monotonic()
+    run = world.run("nodes:\n  - {id: a, timeout: 100, bash: sleep 5}\n")
+    assert error(run, "a").startswith("timeout: bash timed out after 100 ms")
+    assert time.monotonic() - started < 4
+
+
+def test_fact_86_a_time_limit_is_a_transient_error(world: World, hurry: None) -> None:
+    """86 [Ion]: with `retry` the timeout is tried again, by the default `on_error: transient`."""
+    run = world.run("""
+        nodes:
+          - id: a
+            timeout: 200
+            retry: {max_attempts: 1, delay_ms: 1000}
+            bash: test -e tried || { touch tried; sleep 5; }; echo in time
+        """)
+    assert (run.status, output(run, "a")) == ("completed", "in time")
+    assert [event.error.code for event in world.log(run, e.NodeRetrying)] == ["timeout"]
+
+
+STRUCTURED = """
+    nodes:
+      - id: ask
+        prompt: Give x.
+        output_format: {type: object, properties: {x: {type: number}}, required: [x]}
+"""
+
+
+def test_fact_87_a_reply_that_does_not_fit_is_asked_for_again(world: World) -> None:
+    """87: invalid twice, then valid: completed at the third asking, each time told what was wrong, without a delay."""
+    answering = agent(ask=["no JSON at all", '{"y": 1}', '```json\n{"x": 1.50}\n```'])
+    run = world.run(STRUCTURED, agent=answering)
+    assert (run.status, output(run, "ask")) == ("completed", '{"x":1.5}')
+    first, second, third = answering.prompts("ask")
+    assert first == "Give x."
+    assert second.startswith("Give x.\n")
+    assert "is no JSON" in second
+    assert "'x' is a required property" in third
+    assert [event.due_at - event.at for event in world.log(run, e.NodeRetrying)] == [0, 0]
+
+
+def test_fact_87_the_third_reply_that_does_not_fit_fails_the_node(world: World) -> None:
+    """87: asked twice more and no oftener."""
+    run = world.run(STRUCTURED, agent=agent(ask=["no", "no", "no"]))
+    assert error(run, "ask").startswith("bad_output: ")
+
+
+def test_fact_87_an_agents_own_json_is_checked_too(world: World) -> None:
+    """87 [Ion]: Ion has no provider, so none is believed: structured output that does not fit is asked for again."""
+    answers = [PromptResult("text", structured={"y": 1}), PromptResult("text", structured={"x": 2})]
+    run = world.run(STRUCTURED, agent=agent(ask=list(answers)))
+    assert (run.status, output(run, "ask")) == ("completed", '{"x":2}')
+
+
+LATER = [
+    pytest.param("{id: many, workflow: child, fan_out: {items: $list.output}}", "workflow", id="88-fan-out"),
+    pytest.param("{id: many, workflow: child, fan_out: {items: '[1]', max_parallel: 5}}", "workflow", id="89-fan-out"),
+    pytest.param("{id: inc, include: block, with: {a: b}}", "include", id="90-include"),
+    pytest.param(
+        "{id: group, loop_group: {until: DONE, max_iterations: 2, nodes: [{id: x, bash: echo}]}}",
+        "loop_group",
+        id="90-loop-group",
+    ),
+]
+
+
+@pytest.mark.parametrize(("node", "kind"), LATER)
+def test_later_kinds_are_one_clear_problem(node: str, kind: str) -> None:
+    """88–90: not supported yet, said once, at the key, whatever else depends on the node or reads it."""
+    (problem,) = [
+        found
+        for found in problems(f"""
+            nodes:
+              - {{id: list, bash: "echo '[]'"}}
+              - {node}
+              - {{id: after, depends_on: [list, {node[5 : node.index(",")]}], bash: echo after}}
+            """)
+        if found.severity == "error"
+    ]
+    assert (problem.code, problem.path) == ("not-supported-yet", f"nodes[1].{kind}")
+    assert kind in problem.message
+    assert "bash" in problem.hint

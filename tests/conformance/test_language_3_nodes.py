@@ -1,0 +1,405 @@
+"""language.md §3, §3.1, §3.2, §5.2: nodes, the order they go in, values handed over by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import ion
+from conformance.kit import World, agent, codes, error, output, problems, statuses
+from ion import AgentError
+from ion.core import events as e
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("1st", "bad-id"), ("a.b", "bad-id"), ("a b", "bad-id"), ("INPUTS", "bad-id"), ("LOOP_PREV", "bad-id")],
+)
+def test_ids_can_be_referred_to(name: str, code: str) -> None:
+    """Letters, digits, `_` and `-`, beginning with a letter or `_`; two names are taken."""
+    (problem,) = problems(f"nodes: [{{id: {name}, bash: echo}}]\n")
+    assert (problem.path, problem.severity) == ("nodes[0].id", "error")
+
+
+def test_a_commands_text_is_the_prompt_without_its_front_matter(world: World) -> None:
+    """The front matter need not be valid YAML; references in the text are filled in."""
+    world.file(".ion/commands/greet.md", "---\ndescription: [not: valid\n---\nGreet $ARGUMENTS.\n\n---\n\nBe brief.\n")
+    answering = agent()
+    run = world.run(world.write("nodes: [{id: a, command: greet}]\n"), arguments="Ana", agent=answering)
+    assert run.status == "completed"
+    assert answering.prompts("a")[0].strip() == "Greet Ana.\n\n---\n\nBe brief."
+
+
+def test_a_missing_command_or_script_file_is_an_error_that_says_where_it_was_looked_for(world: World) -> None:
+    """`missing-file`, and no run begins."""
+    file = world.write("nodes: [{id: a, command: greet}, {id: b, script: compute, runtime: python}]\n")
+    found = ion.validate(file, project=world.project)
+    assert [problem.code for problem in found] == ["missing-file", "missing-file"]
+    assert all("commands" in found[0].hint and "scripts" in found[1].hint for _ in found)
+    with pytest.raises(ion.errors.InvalidWorkflowError):
+        world.run(file, agent=agent())
+
+
+def test_a_script_is_code_or_a_name(world: World) -> None:
+    """Code if it has a newline or one of the characters of code, else a file in a `scripts` folder."""
+    world.file(".ion/scripts/compute.py", "import helper\nprint(helper.VALUE)\n")
+    world.file(".ion/scripts/helper.py", "VALUE = 42\n")
+    run = world.run(
+        world.write("""
+            nodes:
+              - {id: named, script: compute, runtime: python}
+              - {id: code, script: print(6*7), runtime: python}
+            """)
+    )
+    assert (output(run, "named"), output(run, "code")) == ("42", "42")
+
+
+def test_a_scripts_runtime_is_required() -> None:
+    """And one of four."""
+    assert codes("nodes: [{id: a, script: print(1)}]\n") == ["missing-field"]
+    assert codes("nodes: [{id: a, script: print(1), runtime: perl}]\n") == ["bad-value"]
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"), [("1500", 1500), ("90s", 90_000), ("5m", 300_000), ("2h", 7_200_000), ("250ms", 250)]
+)
+def test_times_are_milliseconds_or_text(world: World, written: str, milliseconds: int) -> None:
+    """A number is milliseconds; text has its unit."""
+    assert world.load(f"nodes: [{{id: a, bash: echo, timeout: {written}}}]\n").nodes[0].timeout_ms == milliseconds
+
+
+@pytest.mark.parametrize("written", ["0", "-5", "5 parsecs", "true", "null"])
+def test_times_that_are_none_are_errors(written: str) -> None:
+    """Placed at the field."""
+    assert problems(f"nodes: [{{id: a, bash: echo, timeout: {written}}}]\n")[0].path == "nodes[0].timeout"
+
+
+def test_default_times(world: World) -> None:
+    """120 s for bash and script, none for agents, who may be silent for 30 minutes."""
+    nodes = world.load("""
+        nodes:
+          - {id: a, bash: echo}
+          - {id: b, script: print(1), runtime: python}
+          - {id: c, prompt: hi}
+        """).by_id
+    assert [nodes[name].timeout_ms for name in "abc"] == [120_000, 120_000, None]
+    assert [nodes[name].idle_timeout_ms for name in "abc"] == [None, None, 1_800_000]
+
+
+def test_a_number_below_1000_is_warned_of(world: World) -> None:
+    """People mean seconds."""
+    (problem,) = ion.validate(world.write("nodes: [{id: a, bash: echo, timeout: 30}]\n"), project=world.project)
+    assert (problem.code, problem.severity) == ("short-timeout", "warning")
+    assert "30s" in problem.hint
+
+
+# ---------------------------------------------------------------------- order
+
+
+def test_a_node_starts_the_moment_its_last_dependency_has_settled(world: World) -> None:
+    """Two mirrored chains take the longest path: no node waits for the other chain."""
+    chains = [("a", 0), ("b", 1)]
+    nodes = "".join(
+        f"  - {{id: {name}{i}, bash: '{'sleep 0.1' if i % 2 == odd else 'true'}',"
+        f" depends_on: [{f'{name}{i - 1}' if i else ''}]}}\n"
+        for name, odd in chains
+        for i in range(4)
+    )
+    run = world.run(f"max_concurrency: 8\nnodes:\n{nodes}")
+    state = run.state.nodes
+    assert (state["b0"].ended_at or 0) < (state["a0"].ended_at or 0), "b0 does not sleep"
+    assert (state["b1"].started_at or 0) < (state["a0"].ended_at or 0), "b1 waited for a0"
+
+
+def test_among_ready_nodes_file_order_decides(world: World) -> None:
+    """With one slot, everything that is ready goes in the order of the file."""
+    answering = agent()
+    world.run(
+        """
+        max_concurrency: 1
+        nodes:
+          - {id: d, prompt: hi, depends_on: [b]}
+          - {id: c, prompt: hi}
+          - {id: b, prompt: hi}
+          - {id: a, prompt: hi}
+        """,
+        agent=answering,
+    )
+    assert [request.node for request in answering.requests] == ["c", "b", "d", "a"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "bash: echo $a.output",
+        "prompt: see $a.output",
+        "bash: echo, when: $a.output == 'value'",
+        "bash: 'echo $X', env: {X: $a.output}",
+        "bash: 'echo $INPUTS.x', with: {x: $a.output}",
+        "approval: {message: $a.output}",
+        "cancel: because $a.output",
+        "loop: {prompt: $a.output, until: X, max_iterations: 1}",
+        "loop: {prompt: go, until_bash: 'test $a.output', max_iterations: 1}",
+    ],
+)
+def test_a_reference_is_an_ordering_edge_with_a_warning(world: World, use: str) -> None:
+    """The node waits for what its texts name, wherever, although it does not depend on it."""
+    text = f"nodes:\n  - {{id: b, {use}}}\n  - {{id: a, bash: sleep 0.05; echo value}}\n"
+    (problem,) = ion.validate(world.write(text), project=world.project)
+    assert (problem.code, problem.severity) == ("order-by-reference", "warning")
+    assert world.load(text).by_id["b"].order == ("a",)
+    run = world.run(text, agent=agent(b="X"))
+    first = next(event.node for event in world.log(run, e.NodeEvent) if event.type != "node_started")
+    assert first == "a"
+
+
+@pytest.mark.parametrize(("a", "b"), [("bash: exit 1", "failed"), ("bash: echo, when: $INPUTS.x == 'no'", "completed")])
+def test_an_ordering_edge_takes_no_part_in_the_trigger_rule(world: World, a: str, b: str) -> None:
+    """b starts whatever became of a; the output of a failed node then cannot be read, that of a skipped one is ''."""
+    run = world.run(f"""
+        inputs: {{x: {{default: yes}}}}
+        nodes:
+          - {{id: a, {a}}}
+          - {{id: b, bash: 'echo "<$a.output>"'}}
+        """)
+    assert statuses(run)["b"] == b
+    if b == "completed":
+        assert output(run, "b") == "<>"
+
+
+def test_a_cycle_through_references_is_an_error_that_names_its_nodes_in_order() -> None:
+    """Edges of both kinds count."""
+    (problem,) = [
+        found
+        for found in problems("""
+            nodes:
+              - {id: a, bash: echo $c.output}
+              - {id: b, bash: echo, depends_on: [a]}
+              - {id: c, prompt: see $b.output}
+            """)
+        if found.severity == "error"
+    ]
+    assert problem.code == "dependency-cycle"
+    assert "a → c → b → a" in problem.message
+
+
+def test_a_reference_of_a_node_to_itself_is_empty_with_a_warning(world: World) -> None:
+    """It is no edge."""
+    text = "nodes: [{id: a, bash: 'echo \"<$a.output>\"'}]\n"
+    (problem,) = ion.validate(world.write(text), project=world.project)
+    assert (problem.code, problem.severity) == ("self-reference", "warning")
+    assert output(world.run(text), "a") == "<>"
+
+
+@pytest.mark.parametrize("waits", ["approval: {message: 'Go?'}", "prompt: hi"])
+def test_who_waits_for_a_person_or_the_host_holds_no_slot(world: World, waits: str) -> None:
+    """The only slot goes to the next node."""
+    run = world.run(
+        f"max_concurrency: 1\nnodes: [{{id: a, {waits}}}, {{id: b, bash: echo b}}, {{id: c, bash: echo c}}]\n"
+    )
+    assert statuses(run) == {"a": "waiting", "b": "completed", "c": "completed"}
+    assert run.status == "paused"
+
+
+def test_who_waits_for_the_next_attempt_holds_no_slot(world: World, hurry: None) -> None:
+    """Others run during the delay of a retry."""
+    answering = agent(a=[AgentError("crashed", "once"), "fine"])
+    world.run(
+        "max_concurrency: 1\nnodes: [{id: a, prompt: hi}, {id: b, prompt: hi}, {id: c, prompt: hi}]\n", agent=answering
+    )
+    assert [request.node for request in answering.requests] == ["a", "b", "c", "a"]
+
+
+def test_the_trigger_rule_comes_before_the_condition(world: World) -> None:
+    """What the rule skips is not judged: its condition could not even be read."""
+    run = world.run("""
+        nodes:
+          - {id: a, bash: exit 1}
+          - {id: b, bash: echo, depends_on: [a], when: $a.output.f == 'x'}
+        """)
+    assert (statuses(run)["b"], run.data["nodes"]["b"]["reason"]) == ("skipped", "trigger_rule")
+
+
+# ---------------------------------------------------------------------- values by name
+
+
+def test_with_hands_values_over_by_name_and_keeps_their_type(world: World) -> None:
+    """A whole reference keeps its JSON type; other text is a template; both as `$INPUTS.name` and as a variable."""
+    answering = agent()
+    world.file(".ion/commands/use.md", "count $INPUTS.count of $INPUTS.items, $INPUTS.text")
+    run = world.run(
+        world.write("""
+            nodes:
+              - id: a
+                bash: echo '{"count":3,"items":["x","y"],"ok":true}'
+              - id: shell
+                depends_on: [a]
+                with: {ok: $a.output.ok, text: "got $a.output.count", fixed: [1, {two: null}]}
+                bash: 'echo "$INPUTS.ok|$INPUTS_TEXT|$INPUTS.fixed"'
+              - id: code
+                depends_on: [a]
+                with: {items: $a.output.items}
+                runtime: python
+                script: |
+                  import json, os
+                  print(len(json.loads(os.environ["INPUTS_ITEMS"])))
+              - id: ask
+                depends_on: [a]
+                command: use
+                with: {count: $a.output.count, items: $a.output.items, text: "it's $$"}
+            """),
+        agent=answering,
+    )
+    assert output(run, "shell") == 'true|got 3|[1,{"two":null}]'
+    assert output(run, "code") == "2"
+    assert answering.prompts("ask") == ['count 3 of ["x","y"], it\'s $$']
+
+
+def test_with_covers_a_skipped_producer(world: World) -> None:
+    """`if_skipped` stands in for a field of a node that did not run, which could not be read."""
+    run = world.run("""
+        inputs: {x: {default: no}}
+        nodes:
+          - {id: a, bash: "echo '{\\"f\\":1}'", when: $INPUTS.x == 'yes'}
+          - id: b
+            depends_on: [a]
+            trigger_rule: all_done
+            with: {f: {from: $a.output.f, if_skipped: none}}
+            bash: echo $INPUTS.f
+          - {id: c, depends_on: [a], trigger_rule: all_done, with: {f: $a.output.f}, bash: echo $INPUTS.f}
+        """)
+    assert output(run, "b") == "none"
+    assert "was skipped" in error(run, "c")
+
+
+def test_node_references_are_spliced_into_inline_code_with_a_warning(world: World) -> None:
+    """As Archon does; the warning names `with:`."""
+    text = """
+        nodes:
+          - {id: a, bash: echo 41}
+          - {id: b, depends_on: [a], runtime: python, script: "print($a.output + 1)"}
+        """
+    (problem,) = ion.validate(world.write(text), project=world.project)
+    assert (problem.code, problem.severity) == ("reference-in-script", "warning")
+    assert "with:" in problem.hint
+    assert output(world.run(text), "b") == "42"
+
+
+def test_a_value_that_no_environment_can_carry_comes_as_a_file(world: World) -> None:
+    """Over 128 KiB: `<NAME>_FILE` holds its path and `<NAME>` is unset."""
+    run = world.run("""
+        nodes:
+          - {id: a, bash: "head -c 200000 /dev/zero | tr '\\\\0' x"}
+          - id: b
+            depends_on: [a]
+            with: {big: $a.output}
+            runtime: python
+            script: |
+              import os, pathlib
+              print("INPUTS_BIG" in os.environ, len(pathlib.Path(os.environ["INPUTS_BIG_FILE"]).read_text()))
+        """)
+    assert output(run, "b") == "False 200000"
+
+
+# ---------------------------------------------------------------------- texts (§5)
+
+
+def test_every_name_of_the_engine(world: World) -> None:
+    """Run id, the run's own folder, the folder kept across runs, `docs/`, the text and the context given to the run."""
+    text = """
+        nodes:
+          - {id: a, bash: 'echo x > "$ARTIFACTS_DIR/file"; echo once >> "$STATE_DIR/file"'}
+          - id: b
+            depends_on: [a]
+            bash: echo "$WORKFLOW_ID" "$(cat "$ARTIFACTS_DIR/file")" "$(wc -l < "$STATE_DIR/file")" "$DOCS_DIR"
+          - id: ask
+            depends_on: [a]
+            prompt: "$USER_MESSAGE|$ARGUMENTS|$CONTEXT|$EXTERNAL_CONTEXT|$ISSUE_CONTEXT|$WORKFLOW_ID|$LOOP_USER_INPUT|"
+    """
+    answering = agent()
+    runs = [world.run(text, arguments="hi", context="issue 7", agent=answering) for _ in range(2)]
+    for count, run in enumerate(runs, 1):
+        assert output(run, "b").split() == [run.run_id, "x", str(count), "docs/"]
+    assert answering.prompts("ask")[0] == f"hi|hi|issue 7|issue 7|issue 7|{runs[0].run_id}||"
+
+
+def test_context_that_no_text_names_follows_the_prompt(world: World) -> None:
+    """Behind a rule."""
+    answering = agent()
+    world.run("nodes: [{id: a, prompt: Fix it.}]\n", context="issue 7", agent=answering)
+    assert answering.prompts("a") == ["Fix it.\n\n---\n\nissue 7"]
+
+
+def test_the_default_branch_is_the_repositorys(world: World) -> None:
+    """What the remote's HEAD names; looked up only where a text names it."""
+    import subprocess
+
+    for words in (
+        "init -q -b trunk",
+        "-c user.name=a -c user.email=a@b commit -q --allow-empty -m x",
+        "update-ref refs/remotes/origin/develop HEAD",
+        "symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/develop",
+    ):
+        subprocess.run(["git", *words.split()], cwd=world.project, check=True)
+    answering = agent()
+    run = world.run("nodes: [{id: a, prompt: $BASE_BRANCH}, {id: b, bash: echo $BASE_BRANCH}]\n", agent=answering)
+    assert answering.prompts("a") == ["develop"]
+    assert output(run, "b") == "develop"
+
+
+def test_an_undeclared_input_is_a_warning_and_fails_the_node_that_uses_it(world: World) -> None:
+    """The other nodes do not mind."""
+    text = "nodes: [{id: a, prompt: hi $INPUTS.name}, {id: b, bash: echo $INPUTS.name}, {id: c, bash: echo}]\n"
+    found = ion.validate(world.write(text), project=world.project)
+    assert [(p.code, p.severity) for p in found] == [("undeclared-input", "warning")] * 2
+    run = world.run(text, agent=agent())
+    assert statuses(run) == {"a": "failed", "b": "failed", "c": "completed"}
+
+
+def test_a_missing_field_fails_the_consuming_node_and_lists_those_there_are(world: World) -> None:
+    """In prompts and in bash."""
+    run = world.run(
+        """
+        nodes:
+          - {id: a, bash: "echo '{\\"title\\":1,\\"body\\":2}'"}
+          - {id: b, depends_on: [a], prompt: see $a.output.titel}
+          - {id: c, depends_on: [a], bash: echo $a.output.titel}
+        """,
+        agent=agent(),
+    )
+    for node in "bc":
+        assert "'title', 'body'" in error(run, node)
+        assert "did you mean 'title'?" in run.data["nodes"][node]["error"]["hint"]
+
+
+def test_a_declared_field_that_was_left_out_is_empty(world: World) -> None:
+    """In texts as in conditions."""
+    schema = {"type": "object", "properties": {"title": {"type": "string"}, "note": {"type": "string"}}}
+    answering = agent(a='{"title": "T"}')
+    world.run(
+        f"""
+        nodes:
+          - {{id: a, prompt: hi, output_format: {json.dumps(schema)}}}
+          - {{id: b, depends_on: [a], prompt: "$a.output.title|$a.output.note|"}}
+        """,
+        agent=answering,
+    )
+    assert answering.prompts("b") == ["T||"]
+
+
+def test_a_skipped_node_is_empty_and_has_no_fields(world: World) -> None:
+    """Its whole output is '', a field of it fails the node that asks."""
+    answering = agent()
+    run = world.run(
+        """
+        inputs: {x: {default: no}}
+        nodes:
+          - {id: a, bash: echo, when: $INPUTS.x == 'yes'}
+          - {id: b, depends_on: [a], trigger_rule: all_done, prompt: "<$a.output>"}
+          - {id: c, depends_on: [a], trigger_rule: all_done, prompt: "<$a.output.f>"}
+        """,
+        agent=answering,
+    )
+    assert answering.prompts("b") == ["<>"]
+    assert "was skipped" in error(run, "c")
