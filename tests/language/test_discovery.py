@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from load_kit import write
 import ion.language.discovery as discovery_module
 from ion.errors import InvalidWorkflowError, NotFoundError
 from ion.language.discovery import Discovered, discover, find_workflow, is_path
+from ion.language.resources import Folder
 
 ION, ARCHON, USER = ".ion/workflows", ".archon/workflows", "config/ion/workflows"
 
@@ -266,13 +268,42 @@ def test_a_path_is_relative_to_the_working_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("sub/x.yaml", "did you mean"), ("sub/", "is a folder"), ("nowhere/q.yaml", "ion list")],
+    [
+        ("sub/x.yaml", "did you mean"),
+        ("sub/", "is a folder"),
+        ("nowhere/q.yaml", "ion list"),
+        ("nowhere.sop.md", "there is no file"),
+    ],
 )
 def test_a_path_that_is_no_file(tmp_path: Path, name: str, said: str) -> None:
     write(tmp_path, {"sub/w.yaml": workflow("w")})
     with pytest.raises(NotFoundError) as caught:
         find(tmp_path, name)
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_an_sop_is_not_read_yet(tmp_path: Path) -> None:
+    """Named by its path it says so; while discovering nothing is said of it."""
+    write(tmp_path, {f"{ION}/x.sop.md": "# X\n\n## Steps\n"})
+    assert found(tmp_path) == []
+    with pytest.raises(InvalidWorkflowError) as caught:
+        find(tmp_path, f"{ION}/x.sop.md")
+    assert [problem.code for problem in caught.value.problems] == ["not-supported-yet"]
+
+
+def test_a_file_that_vanishes_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look into the folder and the look into the file."""
+    write(tmp_path, {f"{ION}/a.yaml": workflow("a"), f"{ION}/b.yaml": workflow("b")})
+    real = discovery_module.walk_files
+
+    def vanishing(folder: Folder) -> Iterator[Path]:
+        for path in real(folder):
+            if path.name == "a.yaml":
+                path.unlink()
+            yield path
+
+    monkeypatch.setattr(discovery_module, "walk_files", vanishing)
+    assert [one.name for one in found(tmp_path)] == ["b"]
 
 
 def test_a_file_with_errors_is_refused_with_all_of_them(tmp_path: Path) -> None:

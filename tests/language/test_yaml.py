@@ -244,6 +244,23 @@ def test_refused_with_its_place_and_a_hint(text: str, code: str, line: int, colu
     assert problem.severity == "error"
 
 
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("nodes:\n- id: a\n- id: b\n  id: c\n", "nodes[1].id"),
+        ("nodes:\n- id: a\n- {prompt: !x y}\n", "nodes[1].prompt"),
+        ("nodes:\n- id: a\n- prompt: @x\n", "nodes[1].prompt"),
+        ("nodes:\n- id: a\n  prompt: {{x}}\n", "nodes[0].prompt"),
+        ("nodes:\n- id: a\n  env: {1: x}\n", "nodes[0].env['1']"),
+        ("nodes: [a, *b]\n", "nodes[1]"),
+        ("a: {<<: {b: 1}}\n", "a['<<']"),
+    ],
+)
+def test_what_is_refused_has_its_path(text: str, path: str) -> None:
+    """Also what YAML itself complains of is told with its path in the document."""
+    assert problem_of(text).path == path
+
+
 def test_a_duplicate_key_names_the_first() -> None:
     """Both places of a duplicate are named, and the first value stays."""
     document = read_yaml("a: 1\nb: 2\na: 3\n")
@@ -331,6 +348,7 @@ def test_many_mistakes_do_not_flood_either() -> None:
     assert (len(document.problems), document.complete) == (1000, False)
 
 
+@both_loaders
 @example("a: \ud83d")
 @example('"\\ud83d\\ude00": x')
 @example("\ufeff\ufeffa: 1")
@@ -343,6 +361,30 @@ def test_no_text_raises(text: str) -> None:
     assert document.complete or document.problems
     assert all(1 <= problem.line <= lines + 1 and problem.column >= 1 for problem in document.problems)
     assert all(problem.file == "f.yaml" and problem.message for problem in document.problems)
+
+
+yamlish = st.lists(
+    st.sampled_from(
+        ["a", "b: ", ": ", "- ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ", ", "'", '"', "|", ">", "# c"]
+    )
+    | st.sampled_from(["&x ", "*x", "!t ", "<<: ", "? ", "1", "~", "\t", "---\n", "é"]),
+    max_size=25,
+).map("".join)
+
+
+@given(yamlish)
+def test_both_parsers_read_the_same(text: str) -> None:
+    """Where both are content, the C parser and the pure one give the same values, with keys at the same places."""
+    documents = []
+    with pytest.MonkeyPatch.context() as patch:
+        for loader in (pyyaml.CSafeLoader, pyyaml.SafeLoader):
+            patch.setattr(yaml, "_LOADER", loader)
+            documents.append(read_yaml(text))
+    first, second = documents
+    if not first.problems and not second.problems:
+        assert first.value == second.value
+        assert first.keys == second.keys
+        assert first.values.keys() == second.values.keys()
 
 
 plain_json = st.recursive(

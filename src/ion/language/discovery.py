@@ -89,7 +89,7 @@ def _valid(found: Discovered) -> Discovered:
 def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -> Discovered:
     if path.is_dir():
         raise NotFoundError(f"{path} is a folder", hint="name a workflow file in it")
-    if path.name.endswith(".md"):
+    if path.name.endswith(".md") and path.is_file():
         problem = Problem("not-supported-yet", "SOP files are not supported yet", file=str(path), line=1, column=1)
         return Discovered(path.name.partition(".")[0], path, "path", Loaded(None, (problem,)))
     if not path.is_file():

@@ -1,8 +1,7 @@
-"""YAML to plain values with the place of every key and value, over PyYAML's event stream.
+"""The events of a YAML document, one by one, grown into values with their places.
 
-The stream is walked by a loop, never by `load` or `compose`: deep nesting crashes the C loader, and only the events
-know where things stand. Scalars follow the YAML 1.2 core schema. Everything that is wrong becomes a `Problem`; this
-module never raises on account of a text.
+A loop calls `take` with each event, so nothing recurses; the limits of depth, size and expansion are kept here. What is
+wrong becomes a problem, and reading goes on behind it wherever that makes sense.
 """
 
 from __future__ import annotations
@@ -16,16 +15,14 @@ import yaml
 
 from ion.errors import Problem
 from ion.language.document import Document, DocumentPath
-from ion.language.problems import MAX_ERRORS
-from ion.language.scalars import plain_value
-from ion.language.source import FORBIDDEN, MAX_BYTES, Source, forbidden_characters, too_large
-from ion.language.yaml_errors import explain
+from ion.language.problems import MAX_ERRORS, path_text
+from ion.language.yaml.errors import explain
+from ion.language.yaml.scalars import plain_value
 
 MAX_DEPTH = 50
 MAX_VALUES = 500_000
 MAX_ALIASED_VALUES = 20_000
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = {None, "!", _TAG + "map", _TAG + "seq"}
 _SCALAR_TAGS: dict[str, tuple[type, ...]] = {
@@ -61,36 +58,11 @@ class _Anchored:
     height: int
 
 
-class _StopReadingError(Exception):
+class StopReadingError(Exception):
     """Nothing after this point can be judged; the problem has been noted."""
 
 
-def read_yaml(text: str, file: str = "") -> Document:
-    """Reads one YAML document of at most `MAX_BYTES`. A byte order mark at the start is passed over."""
-    source = Source(text.removeprefix("\ufeff"))
-    document = Document(source)
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    if size > MAX_BYTES:
-        document.problems.append(too_large(size, file))
-        document.complete = False
-        return document
-    document.problems += forbidden_characters(source, file)
-    readable = FORBIDDEN.sub("\ufffd", source.text) if document.problems else source.text
-    reader = _Reader(document, file)
-    try:
-        for event in yaml.parse(readable, Loader=_LOADER):
-            reader.take(event)
-    except _StopReadingError:
-        document.complete = False
-    except yaml.MarkedYAMLError as error:
-        document.complete = False
-        reader.syntax_error(error)
-    if reader.stack:
-        document.value = reader.stack[0].value
-    return document
-
-
-class _Reader:
+class Reader:
     """Takes the events one by one and grows the document."""
 
     def __init__(self, document: Document, file: str) -> None:
@@ -116,29 +88,44 @@ class _Reader:
         if handler is not None:
             handler(event)
 
-    def problem(self, code: str, message: str, index: int, *, hint: str = "", end: int = 0) -> None:
+    def here(self) -> DocumentPath:
+        """The path of the value that is being read, or of the mapping whose next key is."""
+        for frame in reversed(self.stack):
+            if not frame.dropped:
+                inside = type(frame.value) is list or frame.key is not None
+                return self.next_path(frame) if inside else frame.path
+        return ()
+
+    def problem(self, code: str, message: str, index: int, *, hint: str = "", end: int = 0, key: str = "") -> None:
         source = self.document.source
         line, column = source.place(min(index, len(source.text)))
         length = max(1, min(end, source.line_end(index)) - index)
         self.document.problems.append(
-            Problem(code, message, file=self.file, line=line, column=column, hint=hint, length=length)
+            Problem(
+                code,
+                message,
+                file=self.file,
+                line=line,
+                column=column,
+                path=path_text((*self.here(), key) if key else self.here()),
+                hint=hint,
+                length=length,
+            )
         )
         if len(self.document.problems) >= MAX_ERRORS:
-            raise _StopReadingError
+            raise StopReadingError
 
     def spoil(self) -> None:
         """The value that is being read is not what the author meant."""
         if self.stack:
-            parent = self.stack[-1]
-            inside = type(parent.value) is list or parent.key is not None
-            self.document.spoiled.add(self.next_path(parent) if inside else parent.path)
+            self.document.spoiled.add(self.here())
 
     def start_document(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
             hint = "one file holds one workflow: remove the '---', or put what follows in a file of its own"
             self.problem("second-document", "a second YAML document begins here", event.start_mark.index, hint=hint)
-            raise _StopReadingError
+            raise StopReadingError
 
     # Values
 
@@ -192,26 +179,27 @@ class _Reader:
     def key(self, frame: _Frame, event: Any, start: int, end: int) -> None:
         text = event.value
         self.grow(1, start)
-        if event.implicit[0] and not event.tag:  # plain
-            if text == "<<":
-                frame.merging = True
-                hint = "write the fields out: Ion does not merge mappings"
-                self.problem("merge-key", "'<<' is not supported", start, end=end, hint=hint)
-            elif not isinstance(self.plain(text, start, end), str):
-                shown = f"'{text}'" if text else "an empty key"
-                hint = f'write "{text}" in quotes' if text else "give it a name"
-                self.problem("key-not-text", f"a key must be text, not {shown}", start, end=end, hint=hint)
-        frame.key, frame.key_dropped = text, frame.dropped
+        if event.implicit[0] and not event.tag:
+            self.check_plain_key(frame, text, start, end)
         path = (*frame.path, text)
-        if frame.dropped or frame.merging:
-            return
-        if path in self.document.keys:
+        duplicate = not frame.dropped and not frame.merging and path in self.document.keys
+        if duplicate:
             line, _ = self.document.source.place(self.document.keys[path][0])
             message = f"'{text}' is given twice; the first is in line {line}"
-            self.problem("duplicate-key", message, start, end=end, hint="remove one of the two")
-            frame.key_dropped = True
-        else:
+            self.problem("duplicate-key", message, start, end=end, hint="remove one of the two", key=text)
+        elif not frame.dropped and not frame.merging:
             self.document.keys[path] = (start, end)
+        frame.key, frame.key_dropped = text, frame.dropped or duplicate
+
+    def check_plain_key(self, frame: _Frame, text: str, start: int, end: int) -> None:
+        if text == "<<":
+            frame.merging = True
+            hint = "write the fields out: Ion does not merge mappings"
+            self.problem("merge-key", "'<<' is not supported", start, end=end, hint=hint, key=text)
+        elif not isinstance(plain_value(text), str):
+            shown = f"'{text}'" if text else "an empty key"
+            hint = f'write "{text}" in quotes' if text else "give it a name"
+            self.problem("key-not-text", f"a key must be text, not {shown}", start, end=end, hint=hint, key=text)
 
     def alias(self, event: Any) -> None:
         start, end = event.start_mark.index, event.end_mark.index
@@ -227,7 +215,7 @@ class _Reader:
         if self.aliased > MAX_ALIASED_VALUES:
             message = f"the aliases of this file stand for more than {MAX_ALIASED_VALUES:,} values"
             self.problem("alias-expansion", message, start, end=end, hint="write the values out, or use fewer aliases")
-            raise _StopReadingError
+            raise StopReadingError
         frame = self.stack[-1] if self.stack else None
         if frame is not None and frame.key is None and type(frame.value) is dict:
             self.key_not_scalar(start, end)
@@ -320,13 +308,13 @@ class _Reader:
         self.count += size
         if self.count > MAX_VALUES:
             self.problem("too-many-values", f"the file holds more than {MAX_VALUES:,} values", index)
-            raise _StopReadingError
+            raise StopReadingError
 
     def check_depth(self, height: int, index: int) -> None:
         if len(self.stack) + height > MAX_DEPTH:
             hint = "is a bracket missing its end?"
             self.problem("too-deep", f"this is nested more than {MAX_DEPTH} levels deep", index, hint=hint)
-            raise _StopReadingError
+            raise StopReadingError
 
     def syntax_error(self, error: yaml.MarkedYAMLError) -> None:
         index, message, hint = explain(error, self.document.source)
