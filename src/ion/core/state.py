@@ -80,8 +80,9 @@ class NodeState:
 
     `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
     `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
-    `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `judged` says
-    that what follows the last one has been decided. `answer` and `resolved` are answers that nothing acted on yet.
+    `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `iteration_output` is
+    that of the last one, `previous_output` that of the one before; `judged` says that what follows the last one has
+    been decided. `answer` and `resolved` are answers that nothing acted on yet.
     """
 
     id: str
@@ -110,6 +111,7 @@ class NodeState:
     repaired: bool = False
     iterations: int = 0
     iteration_output: e.Content | None = None
+    previous_output: e.Content | None = None
     judged: bool = True
     gate: Gate | None = None
     prompt: e.PromptRequested | None = None
@@ -239,7 +241,8 @@ def _decide_anew(node: NodeState) -> None:
 
 
 def _forget_progress(node: NodeState) -> None:
-    node.iterations, node.iteration, node.iteration_output, node.judged = 0, 0, None, True
+    node.iterations, node.iteration, node.judged = 0, 0, True
+    node.iteration_output = node.previous_output = None
     node.session = node.agent = None
     node.rejections = node.reworked = 0
     node.rejection_reason = node.user_input = ""
@@ -353,7 +356,8 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     _turn_over(node)
     node.status, node.answer = "running", None
     node.iterations = node.iteration = event.iteration
-    node.iteration_output, node.signaled, node.judged = event.output, event.signaled, False
+    node.previous_output, node.iteration_output = node.iteration_output, event.output
+    node.signaled, node.judged = event.signaled, False
     node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
     node.values = event.values
     _spend(node, event.usage)

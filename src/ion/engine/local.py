@@ -242,7 +242,7 @@ class Drive:
             session,
             agent,
             now.reask,
-            now.iteration_output,
+            now.previous_output if now.turn == "until_bash" else now.iteration_output,
             now.user_input,
             now.rejection_reason,
             now.answer,
