@@ -33,3 +33,17 @@ def test_every_code_is_documented_and_every_documented_code_exists() -> None:
     documented = [code for code, _ in rows]
     assert len(used) > 50
     assert sorted(documented) == sorted(used)
+
+
+def test_pydantic_and_yaml_have_one_importer_each() -> None:
+    """So that whoever does not parse a file pays for neither (the design's promise)."""
+    importers: dict[str, set[str]] = {"pydantic": set(), "yaml": set()}
+    for path in (ROOT / "src/ion").rglob("*.py"):
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
+            if isinstance(statement, ast.ImportFrom) and statement.level == 0:
+                names = [statement.module or ""]
+            for name in names:
+                if name.split(".")[0] in importers:
+                    importers[name.split(".")[0]].add(path.parent.relative_to(ROOT / "src/ion").as_posix())
+    assert importers == {"pydantic": {"language/schema"}, "yaml": {"language/yaml"}}

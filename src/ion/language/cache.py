@@ -94,6 +94,5 @@ def _replace(path: Path, data: bytes) -> None:
 @cache
 def _version() -> str:
     """Ion's version and, for those who work on Ion itself, the state of this room's source files."""
-    with os.scandir(Path(__file__).parent) as found:
-        files = sorted((entry.name, entry.stat().st_mtime_ns) for entry in found if entry.name.endswith(".py"))
+    files = [(path.name, path.stat().st_mtime_ns) for path in sorted(Path(__file__).parent.rglob("*.py"))]
     return repr((FORMAT, VERSION, files))
