@@ -138,7 +138,7 @@ error[bad-condition]: there is no operator 'contains'
   = the operators are == != < <= > >=; else compute it in a bash or script node and compare that node's output, as in $check.output == 'true'
 
 2 errors in 1 file\
-""")
+""")  # noqa: E501
 
 
 def test_yaml_that_was_meant_otherwise() -> None:
