@@ -12,14 +12,11 @@ from ion import AgentError
 from ion.core import events as e
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [("1st", "bad-id"), ("a.b", "bad-id"), ("a b", "bad-id"), ("INPUTS", "bad-id"), ("LOOP_PREV", "bad-id")],
-)
-def test_ids_can_be_referred_to(name: str, code: str) -> None:
+@pytest.mark.parametrize("name", ["1st", "a.b", "a b", "INPUTS", "LOOP_PREV"])
+def test_ids_can_be_referred_to(name: str) -> None:
     """Letters, digits, `_` and `-`, beginning with a letter or `_`; two names are taken."""
     (problem,) = problems(f"nodes: [{{id: {name}, bash: echo}}]\n")
-    assert (problem.path, problem.severity) == ("nodes[0].id", "error")
+    assert (problem.path, problem.code) == ("nodes[0].id", "bad-id")
 
 
 def test_a_commands_text_is_the_prompt_without_its_front_matter(world: World) -> None:
@@ -303,6 +300,56 @@ def test_a_value_that_no_environment_can_carry_comes_as_a_file(world: World) -> 
 
 
 # ---------------------------------------------------------------------- texts (§5)
+
+SURFACES = [
+    "prompt: see $x.output",
+    "prompt: hi, systemPrompt: see $x.output",
+    "prompt: hi, agents: {helper: {description: see $x.output, prompt: hi}}",
+    "prompt: hi, agents: {helper: {description: hi, prompt: see $x.output}}",
+    "bash: echo $x.output.f",
+    "bash: echo, when: $x.output == 'y'",
+    "bash: echo, env: {X: $x.output}",
+    "bash: echo, with: {x: {y: [$x.output]}}",
+    "bash: echo, with: {x: {from: $x.output}}",
+    'runtime: python, script: "print($x.output)"',
+    "cancel: see $x.output",
+    "approval: {message: see $x.output}",
+    "approval: {message: hi, on_reject: {prompt: see $x.output}}",
+    "loop: {prompt: see $x.output, until: X, max_iterations: 1}",
+    "loop: {prompt: hi, until_bash: echo $x.output, max_iterations: 1}",
+    "loop: {prompt: hi, until: X, max_iterations: 1, interactive: true, gate_message: see $x.output}",
+]
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_every_text_knows_references(surface: str) -> None:
+    """A node that is not there is an error wherever a text may name one."""
+    (problem,) = [p for p in problems(f"nodes:\n  - {{id: a, {surface}}}\n") if p.severity == "error"]
+    assert problem.code == "unknown-node"
+    assert "$x.output" in problem.message
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_an_order_by_reference_counts_in_every_text(surface: str) -> None:
+    """Each of them waits for the node that it names."""
+    loaded = ion.parse_workflow(
+        f"name: t\ndescription: d\nnodes:\n  - {{id: a, {surface}}}\n  - {{id: x, bash: echo}}\n"
+    )
+    assert loaded.by_id["a"].order == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("node", "waiting"),
+    [
+        ("approval: {message: '$a.output \\$a.output $ARGUMENTS $FOO'}", "it's $a.output hi $FOO"),
+        ("prompt: '$a.output \\$a.output $ARGUMENTS $FOO'", "it's $a.output hi $FOO"),
+    ],
+)
+def test_a_backslash_makes_a_reference_text(world: World, node: str, waiting: str) -> None:
+    """And names that Ion does not know stay as they are."""
+    run = world.run(f'nodes: [{{id: a, bash: echo "it\'s"}}, {{id: b, {node}, depends_on: [a]}}]\n', arguments="hi")
+    (item,) = run.data["waiting"]
+    assert (item.get("message") or item["prompt"]) == waiting
 
 
 def test_every_name_of_the_engine(world: World) -> None:

@@ -1,0 +1,104 @@
+"""language.md §12: the dry run: the same engine with stand-ins."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import ion
+from conformance.kit import World, output, statuses, whole
+from ion.api.dry import DryRun, dry_run
+from ion.api.workspace import open_workspace
+from ion.errors import UsageError
+
+
+def dry(world: World, text: str, **values: Any) -> DryRun:
+    workspace = open_workspace(world.project, world.store)
+    return dry_run(workspace, ion.parse_workflow(whole(text)), **values)
+
+
+EVERYTHING = """
+    inputs: {name: {required: true}}
+    nodes:
+      - {id: a, bash: touch HARM; exit 1}
+      - {id: code, script: "raise SystemExit(1)", runtime: python, depends_on: [a]}
+      - {id: ask, prompt: hi, depends_on: [a]}
+      - id: judge
+        prompt: hi
+        depends_on: [ask]
+        output_format:
+          type: object
+          properties: {kind: {enum: [bug, idea]}, score: {type: number, minimum: 3}, note: {type: string}}
+          required: [kind, score]
+      - {id: work, loop: {prompt: hi, until: DONE, max_iterations: 3}, depends_on: [ask]}
+      - {id: gate, approval: {message: "Go, $INPUTS.name?", capture_response: true}, depends_on: [work]}
+      - {id: bug, bash: "false", depends_on: [judge], when: $judge.output.kind == 'bug'}
+      - {id: idea, bash: "false", depends_on: [judge], when: $judge.output.kind == 'idea'}
+      - {id: last, bash: "false", depends_on: [gate, bug]}
+"""
+
+
+def test_a_dry_run_goes_through_the_whole_plan_and_touches_nothing(world: World) -> None:
+    """Stand-ins for every node; loops take one turn, gates approve; nothing is stored, run or asked."""
+    done = dry(world, EVERYTHING, inputs={"name": "Ana"}).result
+    assert (done.status, done.exit_status) == ("completed", 0)
+    assert statuses(done) == {**dict.fromkeys(done.data["nodes"], "completed"), "idea": "skipped"}
+    assert output(done, "a") == "[dry run: a]"
+    assert json.loads(output(done, "judge")) == {"kind": "bug", "score": 3}
+    assert done.data["nodes"]["work"]["iterations"] == 1
+    assert output(done, "gate") == "Approved"
+    assert not (world.project / "HARM").exists()
+    assert ion.list_runs(store=world.store, project=world.project) == []
+
+
+def test_a_stub_says_otherwise(world: World) -> None:
+    """It decides conditions; one for a node that is not there is refused."""
+    done = dry(world, EVERYTHING, inputs={"name": "Ana"}, stubs={"judge": '{"kind":"idea","score":9}'}).result
+    assert (statuses(done)["bug"], statuses(done)["idea"], statuses(done)["last"]) == (
+        "skipped",
+        "completed",
+        "skipped",
+    )
+    with pytest.raises(UsageError, match="no such node: jugde"):
+        dry(world, EVERYTHING, inputs={"name": "Ana"}, stubs={"jugde": "x"})
+
+
+def test_a_dry_run_checks_inputs(world: World) -> None:
+    """As a run does."""
+    with pytest.raises(UsageError, match="name"):
+        dry(world, EVERYTHING)
+
+
+def test_a_missing_field_is_empty_with_a_note(world: World) -> None:
+    """The stand-in of a bash node is no JSON."""
+    result = dry(
+        world,
+        """
+        nodes:
+          - {id: a, bash: echo}
+          - {id: b, depends_on: [a], when: $a.output.kind == '', bash: echo $a.output.other}
+          - {id: c, depends_on: [a], when: $a.output.count > 5, bash: echo}
+        """,
+    )
+    assert statuses(result.result) == {"a": "completed", "b": "completed", "c": "skipped"}
+    assert any("$a.output.kind" in note for note in result.notes)
+
+
+def test_only_a_plan_that_fails_fails(world: World) -> None:
+    """Everything skipped, or a cancel node, ends as in a run."""
+    skipped = dry(world, "inputs: {x: {default: no}}\nnodes: [{id: a, bash: echo, when: $INPUTS.x == 'yes'}]\n").result
+    assert (skipped.status, skipped.exit_status) == ("failed", 1)
+    assert dry(world, "nodes: [{id: a, cancel: enough}]\n").result.status == "cancelled"
+
+
+def test_a_decision_can_be_stubbed(world: World) -> None:
+    """`approve` is the one that a gate without a stub takes."""
+    text = """
+        nodes:
+          - {id: gate, approval: {message: Go, decisions: [{id: later}, {id: approve}]}}
+          - {id: now, bash: echo, depends_on: [gate], when: $gate.output.decision == 'approve'}
+        """
+    assert statuses(dry(world, text).result)["now"] == "completed"
+    assert statuses(dry(world, text, stubs={"gate": "later"}).result)["now"] == "skipped"

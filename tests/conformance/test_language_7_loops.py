@@ -1,0 +1,185 @@
+"""language.md §7: loops whose iterations are durable, beyond the facts 59–70."""
+
+from __future__ import annotations
+
+import ion
+from conformance.kit import World, agent, codes, error, output, statuses
+from ion import AgentError
+from ion.core import events as e
+
+LOOP = """
+    nodes:
+      - id: work
+        loop: {prompt: "go on from <$LOOP_PREV_OUTPUT>", until: DONE, max_iterations: 4}
+"""
+
+
+def test_a_loop_has_no_retry() -> None:
+    """Its turns have the default retry of agent nodes."""
+    assert codes(LOOP + "        retry: {max_attempts: 2}\n") == ["retry-on-loop"]
+
+
+def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: None) -> None:
+    """The same iteration, with the same key, previous output and session."""
+    answering = agent(work=["one", AgentError("crashed", "once"), AgentError("rate_limited", "twice"), "two DONE"])
+    run = world.run(LOOP, agent=answering)
+    assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", 2)
+    again = answering.of("work")[1:]
+    assert {(r.prompt, r.session, r.iteration, r.key) for r in again} == {
+        ("go on from <one>", "work#1", 2, f"{run.run_id}/work/2")
+    }
+
+
+def test_a_command_can_be_the_prompt_of_a_loop(world: World) -> None:
+    """Its text is filled in each time."""
+    world.file(".ion/commands/step.md", "---\ntitle: x\n---\nbefore: <$LOOP_PREV_OUTPUT>")
+    answering = agent(work=["one", "two DONE"])
+    text = "nodes: [{id: work, loop: {command: step, until: DONE, max_iterations: 3}}]\n"
+    world.run(world.write(text), agent=answering)
+    assert answering.prompts("work") == ["before: <>", "before: <one>"]
+
+
+def test_every_iteration_is_an_event_with_its_output(world: World) -> None:
+    """And the node completes with the last."""
+    run = world.run(LOOP, agent=agent(work=["one", "two", "three DONE"]))
+    iterations = world.log(run, e.IterationCompleted)
+    assert [(i.iteration, i.output.text, i.signaled, i.session) for i in iterations] == [
+        (1, "one", False, "work#1"),
+        (2, "two", False, "work#2"),
+        (3, "three DONE", True, "work#3"),
+    ]
+
+
+def test_after_an_interruption_a_loop_goes_on_with_that_iteration(lasting: World) -> None:
+    """With its previous output, its session and its count: iterations 1 and 2 are not asked again."""
+    first = agent(work=["one", "two"])
+    run = lasting.interrupt(LOOP, at="work", agent=first)
+    assert ion.get_run(run, store=lasting.store, project=lasting.project).status == "interrupted"
+    second = agent(work=["three DONE"])
+    result = lasting.resume(run, agent=second)
+    (request,) = second.requests
+    assert (request.prompt, request.session, request.iteration) == ("go on from <two>", "work#2", 3)
+    assert (result.status, output(result, "work")) == ("completed", "three DONE")
+    assert result.data["nodes"]["work"]["iterations"] == 3
+
+
+def test_after_a_failed_turn_a_loop_goes_on_with_that_iteration(world: World) -> None:
+    """A resume of a failed run, likewise."""
+    answering = agent(work=["one", "two", AgentError("refused", "no"), "three DONE"])
+    first = world.run(LOOP, agent=answering)
+    assert error(first, "work").startswith("refused: ")
+    second = world.resume(first, agent=answering)
+    assert second.status == "completed"
+    assert [(r.iteration, r.session) for r in answering.requests] == [
+        (1, None),
+        (2, "work#1"),
+        (3, "work#2"),
+        (3, "work#2"),
+    ]
+    assert answering.prompts("work")[2:] == ["go on from <two>"] * 2
+
+
+def test_after_max_iterations_a_resume_starts_at_1(world: World) -> None:
+    """With nothing of before."""
+    answering = agent(work=["1", "2", "3", "4", "anew DONE"])
+    first = world.run(LOOP, agent=answering)
+    assert error(first, "work").startswith("max_iterations: ")
+    second = world.resume(first, agent=answering)
+    assert (second.status, second.data["nodes"]["work"]["iterations"]) == ("completed", 1)
+    request = answering.requests[-1]
+    assert (request.prompt, request.session, request.iteration) == ("go on from <>", None, 1)
+
+
+def test_after_a_failed_check_a_resume_runs_the_check_and_does_not_ask_again(world: World) -> None:
+    """The iteration was recorded before its check ran."""
+    text = """
+        nodes:
+          - id: work
+            loop: {prompt: go, max_iterations: 3, until_bash: "test -e mended || kill -KILL $$"}
+        """
+    answering = agent(work=["one"])
+    first = world.run(text, agent=answering)
+    assert error(first, "work").startswith("signal: ")
+    (world.project / "mended").touch()
+    second = world.resume(first, agent=answering)
+    assert (second.status, output(second, "work"), len(answering.requests)) == ("completed", "one", 1)
+
+
+def test_until_bash_sees_what_bash_nodes_see(world: World) -> None:
+    """Outputs of nodes, inputs, the engine's names and the workflow's `env`, and the output of the iteration before
+    the one that it judges, as in Archon."""
+    run = world.run(
+        """
+        inputs: {want: {default: "it's me"}}
+        env: {EXTRA: more}
+        nodes:
+          - {id: a, bash: echo "it's me"}
+          - id: work
+            depends_on: [a]
+            loop:
+              prompt: go
+              max_iterations: 3
+              until_bash: |
+                echo "$LOOP_PREV_OUTPUT" >> "$ARTIFACTS_DIR/before"
+                [ "$EXTRA" = more ] && [ $a.output = $INPUTS.want ] && [ "$INPUTS_WANT" = '$a.output' ] &&
+                [ "$WORKFLOW_ID" = "$ION_RUN_ID" ] && [ "$ARGUMENTS" = "$USER_MESSAGE" ] && [ "$ARGUMENTS" = hi ] &&
+                [ "$ION_NODE_ID" = work ] && [ "$LOOP_PREV_OUTPUT" = second ]
+          - {id: c, depends_on: [work], bash: 'cat "$ARTIFACTS_DIR/before"'}
+        """,
+        arguments="hi",
+        agent=agent(work=["first", "second", "third"]),
+    )
+    assert (output(run, "work"), output(run, "c")) == ("third", "\nfirst\nsecond")
+
+
+def test_until_bash_is_not_asked_when_the_signal_came(world: World) -> None:
+    """The signal, the field and the check are three ways to end; the check comes last."""
+    run = world.run(
+        """
+        nodes:
+          - id: work
+            loop: {prompt: go, until: DONE, max_iterations: 2, until_bash: "touch asked; exit 1"}
+        """,
+        agent=agent(work=["DONE"]),
+    )
+    assert run.status == "completed"
+    assert not (world.project / "asked").exists()
+
+
+INTERACTIVE = """
+    nodes:
+      - id: work
+        loop:
+          prompt: "<$LOOP_PREV_OUTPUT|$LOOP_USER_INPUT>"
+          until: DONE
+          max_iterations: 5
+          interactive: true
+          gate_message: Good enough for $ARGUMENTS?
+"""
+
+
+def test_an_interactive_loop_survives_being_taken_up_by_others(lasting: World) -> None:
+    """Each stretch of the run by a new process (here: a new call): output, session, comment and count go on."""
+    run = lasting.run(INTERACTIVE, arguments="Ana", agent=agent(work=["one"]))
+    assert "Good enough for Ana?" in run.data["waiting"][0]["message"]
+    assert "one" in run.data["waiting"][0]["message"]
+    second = agent(work=["two"])
+    run = lasting.approve(run, comment="shorter", agent=second)
+    assert (second.prompts("work"), second.requests[0].session) == (["<one|shorter>"], "work#1")
+    third = agent(work=["three DONE"])
+    run = lasting.approve(run, agent=third)
+    assert third.prompts("work") == ["<two|>"]
+    run = lasting.approve(run, agent=third)
+    assert (run.status, output(run, "work")) == ("completed", "three DONE")
+
+
+def test_a_rejected_iteration_cancels_the_run(world: World) -> None:
+    """A loop has no rework: its reject ends it."""
+    run = world.reject(world.run(INTERACTIVE, agent=agent(work=["one"])), reason="enough", agent=agent())
+    assert (run.status, statuses(run)) == ("cancelled", {"work": "cancelled"})
+
+
+def test_a_loop_that_waits_for_its_person_does_not_hold_others_up(world: World) -> None:
+    """Other branches go on."""
+    run = world.run(INTERACTIVE + "      - {id: b, bash: echo b}\n", agent=agent(work=["one"]))
+    assert statuses(run) == {"work": "waiting", "b": "completed"}
