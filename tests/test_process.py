@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ion import process
-from ion.process import table
+from ion.process import relay, table
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -131,6 +131,27 @@ async def test_a_great_output_arrives_whole_and_in_order(bash: Runner) -> None:
     assert (await bash("seq 1 2000000; printf end")).status == 0
     expected = b"".join(b"%d\n" % number for number in range(1, 2_000_001)) + b"end"
     assert bash.out == expected
+
+
+async def test_what_is_still_in_the_pipe_at_the_end_is_taken(bash: Runner) -> None:
+    """A pipe larger than one read, filled while the loop is busy with something else."""
+    program = "import fcntl, os; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); os.write(1, b'x' * (1 << 20))"
+    asyncio.get_running_loop().call_later(0.01, time.sleep, 0.7)
+    assert (await bash.argv([sys.executable, "-c", program])).status == 0
+    assert bash.out == b"x" * (1 << 20)
+
+
+async def test_a_pipe_that_is_never_empty_is_left_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    stream = relay.start(tmp_path / "out", loop, lambda: None)
+
+    def more(stream: relay.Relay) -> bool:
+        stream.size += 100_000
+        return True
+
+    monkeypatch.setattr(relay, "_move", more)
+    relay.finish(stream, loop)
+    assert stream.size < 10_000_000
 
 
 def test_a_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ file, since an argument holds no more than 128 KiB.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,24 +49,19 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
 
 async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
     """Prepare (in a thread, for values may be large), run, and clean up; why it failed, if it did."""
-    prepared = await asyncio.to_thread(_prepare, text, turn, context)
+    stem = context.folders.scratch / turn.log_name
+    script, data = stem.with_name(f"{stem.name}.sh"), stem.with_name(f"{stem.name}.data")
     try:
-        ended = await program.run(["bash", str(prepared.script)], turn, context, prepared.environment)
+        env = await program.in_thread(_prepare, text, turn, context, script, data)
+        ended = await program.run(["bash", str(script)], turn, context, env)
     except SpawnError as error:
         if error.missing:
             raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
         raise
     finally:
-        prepared.script.unlink(missing_ok=True)
-        prepared.data.unlink(missing_ok=True)
-    return program.failure(ended, turn, context, {str(prepared.script): "bash"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    script: Path
-    data: Path
-    environment: dict[str, str]
+        script.unlink(missing_ok=True)
+        data.unlink(missing_ok=True)
+    return program.failure(ended, turn, context, {str(script): "bash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +86,18 @@ class _Value:
                 yield piece
 
 
-def _prepare(text: Shell, turn: Turn, context: Context) -> _Prepared:
+def _prepare(text: Shell, turn: Turn, context: Context, script: Path, data: Path) -> dict[str, str]:
+    """Write the script and its values; the environment to run it in."""
     values = Values(turn, context)
     rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
     env = environment(turn, context, values, text=text.text)
     variables = rewritten.variables | _too_large(env, text, context)
-    stem = context.folders.scratch / turn.log_name
-    data = stem.with_name(f"{stem.name}.data")
     with program.create(data) as stream:
         for value in variables.values():
             _write(value, stream)
-    script = stem.with_name(f"{stem.name}.sh")
     with program.create(script) as stream:
         stream.write((shell.preamble(variables, str(data)) + rewritten.text).encode("utf-8", "surrogateescape"))
-    safe = {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
-    return _Prepared(script, data, safe)
+    return {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
 
 
 def _value(reference: Reference, values: Values, context: Context) -> _Value:

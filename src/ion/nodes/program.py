@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from ion import process
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
@@ -20,6 +20,8 @@ from ion.language.workflow import DEFAULT_PROCESS_TIMEOUT_MS
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
 
 async def run(argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str]) -> process.Exit:
@@ -49,11 +51,22 @@ def create(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
+async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> _Result:
+    """Call a function that may take a while on the disk. A cancelled turn waits for it: it writes nothing later."""
+    call = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        await asyncio.wait({call})
+        call.exception()  # the cancellation is what counts
+        raise
+
+
 async def completed(turn: Turn, context: Context) -> Completed:
     """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
     path = process.beside(context.folders.logs / turn.log_name, ".out")
     large = path.stat().st_size > INLINE_LIMIT_BYTES
-    output = await asyncio.to_thread(take, path, context.keep) if large else take(path, context.keep)
+    output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
     return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
 
 
