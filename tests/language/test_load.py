@@ -359,6 +359,8 @@ def test_a_workflow_with_a_gate_is_interactive(nodes: str, interactive: bool) ->
         ("- {id: a, prompt: x, output_format: {$ref: 'https://e.org/s'}}", "bad-output-format", "'https://e.org/s'"),
         ("- {id: a, prompt: x, output_format: {items: {$ref: '#/$defs/x'}}}", "bad-output-format", "'#/$defs/x'"),
         ("- {id: a, prompt: x, output_format: {$ref: '#'}}", "bad-output-format", "'#'"),
+        ("- {id: a, prompt: x, output_format: {allOf: [{}, {$ref: '#/allOf/٣'}]}}", "bad-output-format", "'#/allOf/٣'"),
+        ("- {id: a, prompt: x, output_format: {allOf: [{$ref: '#/allOf/7'}]}}", "bad-output-format", "'#/allOf/7'"),
     ],
 )
 def test_rules_between_fields(nodes: str, code: str, underlined: str) -> None:
@@ -381,6 +383,14 @@ def test_rules_between_fields(nodes: str, code: str, underlined: str) -> None:
 def test_schemas_that_can_be_used(schema: str) -> None:
     """References inside of the schema, also recursive ones, and drafts that name themselves."""
     assert node(f"- {{id: a, prompt: x, output_format: {schema}}}").output_format is not None
+
+
+def test_a_long_chain_of_references_is_walked_once() -> None:
+    """Ten thousand definitions that each refer to the next cost no more than that."""
+    chain = ", ".join(f"d{n}: {{$ref: '#/$defs/d{n + 1}'}}" for n in range(10_000))
+    begin = time.process_time()
+    assert node(f"- {{id: a, prompt: x, output_format: {{$ref: '#/$defs/d0', $defs: {{{chain}, d10000: {{}}}}}}}}")
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize(

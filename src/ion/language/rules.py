@@ -6,6 +6,7 @@ They look at the raw values and are silent about a value of the wrong type, of w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -212,8 +213,9 @@ def _check_output_format(draft: Draft, report: Report) -> None:
         return
     for place, message in _schema_faults(json.dumps(schema)):
         report.error("bad-output-format", message, (*path, *place))
+    verdicts: dict[str, str] = {}
     for place, reference in _references(schema, ()):
-        said = _unresolved(schema, reference)
+        said = _unresolved(schema, reference, verdicts)
         if said:
             hint = "put it into '$defs' and refer to '#/$defs/name'"
             report.error("bad-output-format", said, (*path, *place), hint=hint)
@@ -249,27 +251,39 @@ def _references(schema: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath,
             yield from _references(value, (*path, index))
 
 
-def _unresolved(schema: dict[str, Any], reference: str) -> str:
-    """What is wrong with a `$ref`, or ''. A chain of references that comes back to itself has no end."""
-    seen = set()
-    while True:
-        if not reference.startswith("#"):
-            return f"'{reference[:60]}' is outside of this file; Ion fetches no schema"
+def _unresolved(schema: dict[str, Any], reference: str, verdicts: dict[str, str]) -> str:
+    """What is wrong with a `$ref`, or ''. A chain of references is walked once, whoever refers to it: `verdicts`
+    remembers what became of each."""
+    seen: dict[str, None] = {}
+    verdict = None
+    while verdict is None:
         if reference in seen:
-            return f"'{reference[:60]}' refers to itself"
-        seen.add(reference)
-        target: Any = schema
-        for part in reference[1:].split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
-                target = target[int(key)]
-            elif isinstance(target, dict) and key in target:
-                target = target[key]
-            else:
-                return f"'{reference[:60]}' is not in this schema"
-        if not isinstance(target, dict) or not isinstance(target.get("$ref"), str):
-            return ""
-        reference = target["$ref"]
+            verdict = f"'{reference[:60]}' refers to itself"
+        elif reference in verdicts:
+            verdict = verdicts[reference]
+        else:
+            seen[reference] = None
+            verdict, reference = _follow(schema, reference)
+    verdicts |= dict.fromkeys(seen, verdict)
+    return verdict
+
+
+def _follow(schema: dict[str, Any], reference: str) -> tuple[str | None, str]:
+    """What is wrong with one `$ref` and where it leads if that is a mere `$ref` again: (None, the next one)."""
+    if not reference.startswith("#"):
+        return f"'{reference[:60]}' is outside of this file; Ion fetches no schema", ""
+    target: Any = schema
+    for part in reference[1:].split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and re.fullmatch("[0-9]{1,9}", key) and int(key) < len(target):
+            target = target[int(key)]
+        elif isinstance(target, dict) and key in target:
+            target = target[key]
+        else:
+            return f"'{reference[:60]}' is not in this schema", ""
+    if isinstance(target, dict) and isinstance(target.get("$ref"), str):
+        return None, target["$ref"]
+    return "", ""
 
 
 def agent_defaults(raw: dict[str, Any]) -> dict[str, Any]:
