@@ -255,15 +255,25 @@ class TestRequests:
             e.NodeCancelled(3, "ask", "cancelled"),
         ],
     )
-    def test_a_request_ends_when_its_node_goes_on(self, store: WorkflowStore, closing: e.Event) -> None:
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_a_request_ends_when_its_node_goes_on(self, store: WorkflowStore, closing: e.Event, at_once: bool) -> None:
         lease = begin(store)
         prompt = e.PromptRequested(2, "write", "write/1", e.Content.inline("?"))
-        store.create_workflow_event("r1", [gate(), prompt, closing], lease=lease)
+        writes = [[gate(), prompt, closing]] if at_once else [[gate()], [prompt], [closing]]
+        for events in writes:
+            store.create_workflow_event("r1", events, lease=lease)
         with pytest.raises(RefusedError) as refusal:
             store.create_workflow_event("r1", [approved()], lease=None)
         assert code_of(refusal) == "answered"
         answer = e.PromptAnswered(4, "write", "write/1", e.Content.inline("!"))
         assert store.create_workflow_event("r1", [answer], lease=None) == 5
+
+    def test_a_request_that_is_asked_again_by_another_node_is_that_node_s(self, store: WorkflowStore) -> None:
+        lease = begin(store)
+        again = e.PromptRequested(2, "write", gate().request, e.Content.inline("?"))
+        store.create_workflow_event("r1", [gate(), again], lease=lease)
+        store.create_workflow_event("r1", [e.NodeStarted(3, "ask", "gate")], lease=lease)
+        assert store.create_workflow_event("r1", [approved()], lease=None) == 5
 
     @pytest.mark.parametrize(
         "end", [e.WorkflowCompleted(3), e.WorkflowCancelled(3), e.WorkflowFailed(3, e.Failure("x", "y"))]

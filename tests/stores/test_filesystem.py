@@ -329,6 +329,14 @@ class TestCache:
             fresh.create_workflow_event("r1", [approved("q1")], lease=None)
         assert fresh.create_workflow_event("r1", [approved("q2")], lease=None) == 8
 
+    def test_the_row_of_another_log_is_not_believed(self, folder: Path, tmp_path: Path) -> None:
+        other = FileStore(tmp_path / "other")
+        other.update_workflow_run("r1", status="completed", at=2, lease=begin(other, at=5_000))
+        begin(FileStore(folder))
+        shutil.copy(tmp_path / "other" / "runs" / "r1" / "row", folder / "runs" / "r1")
+        run = FileStore(folder).get_workflow_run("r1")
+        assert (run.status, run.started_at, run.last_seq) == ("running", 1_000, 1)
+
     def test_a_long_log_is_not_read_again_for_a_row_or_for_its_end(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -94,6 +94,18 @@ except StoreError as error:
         with pytest.raises(StoreError, match=r"newer Ion.*9999"):
             PostgresStore(url)
 
+    def test_a_first_start_waits_for_another_one(self, url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute("SELECT pg_advisory_lock(%s)", (postgres_link._MIGRATION_LOCK,))
+            opened: list[PostgresStore] = []
+            opener = threading.Thread(target=lambda: opened.append(PostgresStore(url)))
+            opener.start()
+            opener.join(0.5)
+            assert opener.is_alive(), "somebody else migrates"
+        opener.join(10)
+        assert opened[0].list_workflow_runs() == []
+        opened[0].close()
+
     def test_a_commit_is_durable_whatever_the_server_s_default(self, url: str) -> None:
         store = PostgresStore(f"{url}&options=-csynchronous_commit%3Doff")
         shown = store._link.work(lambda connection, _again: connection.execute("SHOW synchronous_commit").fetchone())

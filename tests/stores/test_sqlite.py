@@ -204,6 +204,15 @@ except StoreError as error:
         other.close()
         store.close()
 
+    def test_a_first_start_waits_for_another_one(self, path: Path) -> None:
+        """SQLite itself does not wait before it switches to WAL."""
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.2, other.close)
+        release.start()
+        SqliteStore(path).close()
+        release.join()
+
     def test_a_decayed_file_never_gives_another_log(self, path: Path) -> None:
         """One flipped bit anywhere in the file: the log is read as it was written, or damage is reported."""
         store = SqliteStore(path)
