@@ -1,0 +1,184 @@
+"""How the cost of a run grows with its size: each measure is taken inside one process, at a size that is asked for.
+
+They give processor time as well as time, so that `tests/bench` can hold the growth to its bound on a busy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ion
+from ion.core import events as e
+from ion.core.state import RunState, fold
+from ion.engine.freeze import digest_of
+from ion.language.workflow import Node, Prompt, Workflow
+from ion.stores.base import WorkflowStore
+
+Figures = dict[str, float]
+STORE = "sqlite:.ion/ion.db"
+_OLD_RUN = 1000  # events
+
+
+def workflow(shape: str, count: int) -> Workflow:
+    """`chain` or `fan` of as many prompts."""
+    chained = {"chain": True, "fan": False}[shape]
+    nodes = (Node(f"n{i}", Prompt("go"), depends_on=(f"n{i - 1}",) if chained and i else ()) for i in range(count))
+    return Workflow(shape, tuple(nodes))
+
+
+def run_chain(count: int, folder: Path) -> Figures:
+    """A chain in a store in memory: the engine alone."""
+    return _run(workflow("chain", count), folder, "memory:")
+
+
+def run_fan(count: int, folder: Path) -> Figures:
+    """A fan in SQLite, where commits are shared."""
+    return _run(workflow("fan", count), folder, STORE)
+
+
+def resume(count: int, folder: Path) -> Figures:
+    """A chain of which everything but the last node is done."""
+    store = ion.create_store(STORE, project=folder)
+    try:
+        _prefill(store, workflow("chain", count), folder, "resumed", done=count - 1)
+        figures = Figures()
+        with _timed(figures):
+            result = asyncio.run(ion.resume_workflow("resumed", agent=_answer, store=store, project=folder))
+    finally:
+        store.close()
+    assert result.status == "completed", result.status
+    return figures
+
+
+def show(count: int, folder: Path) -> Figures:
+    """A whole run, described."""
+    store = ion.create_store(STORE, project=folder)
+    try:
+        _prefill(store, workflow("chain", count), folder, "shown", done=count)
+        figures = Figures()
+        with _timed(figures):
+            result = ion.get_run("shown", store=store, project=folder)
+    finally:
+        store.close()
+    assert len(result.data["nodes"]) == count
+    return figures
+
+
+def fold_log(count: int, _folder: Path) -> Figures:
+    """The state of a whole run from its events."""
+    events = _log(workflow("chain", count), done=count)
+    figures = Figures()
+    with _timed(figures):
+        state = fold(events)
+    assert len(state.nodes) == count
+    return figures
+
+
+def aged(count: int, folder: Path) -> Figures:
+    """A chain in a store that holds 100,000 events of older runs."""
+    store = ion.create_store(STORE, project=folder)
+    try:
+        if not store.list_workflow_runs(limit=1):
+            made = workflow("chain", _OLD_RUN // 2)
+            for number in range(100_000 // _OLD_RUN):
+                _prefill(store, made, folder, f"old{number}", done=_OLD_RUN // 2)
+    finally:
+        store.close()
+    return _run(workflow("chain", count), folder, STORE)
+
+
+def new(count: int, folder: Path) -> Figures:
+    """The same chain in a store that held nothing."""
+    return _run(workflow("chain", count), folder, STORE)
+
+
+def steadiness(count: int, folder: Path) -> Figures:
+    """`flat`: how much longer the last tenth of a chain's events took than the second tenth, in processor time."""
+    clock = _Clock(2 * count)
+    made = workflow("chain", count)
+    ion.execute_workflow_sync(
+        made, agent=_answer, store="memory:", project=folder, options=ion.RunOptions(observers=[clock])
+    )
+    return {"flat": clock.last_tenth() / clock.second_tenth()}
+
+
+MEASURES: dict[str, Callable[[int, Path], Figures]] = {
+    "run-chain": run_chain,
+    "run-fan": run_fan,
+    "resume": resume,
+    "show": show,
+    "fold": fold_log,
+    "aged": aged,
+    "new": new,
+    "steadiness": steadiness,
+}
+
+
+class _Clock:
+    """An observer that notes when each event came, in this process's own time."""
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._times: list[float] = []
+
+    def event(self, _run_id: str, _recorded: e.Recorded, _state: RunState) -> None:
+        self._times.append(time.process_time())
+
+    def progress(self, _run_id: str, _node: str, _line: str) -> None:
+        """Not of interest."""
+
+    def second_tenth(self) -> float:
+        return self._between(0.1, 0.2)
+
+    def last_tenth(self) -> float:
+        return self._between(0.9, 1.0)
+
+    def _between(self, begin: float, end: float) -> float:
+        last = len(self._times) - 1
+        return self._times[int(last * end)] - self._times[int(last * begin)]
+
+
+async def _answer(_request: Any) -> str:
+    return "ok"
+
+
+def _run(made: Workflow, folder: Path, store: str) -> Figures:
+    figures = Figures()
+    with _timed(figures):
+        result = ion.execute_workflow_sync(made, agent=_answer, store=store, project=folder)
+    assert result.status == "completed", result.status
+    return figures
+
+
+@contextmanager
+def _timed(figures: Figures) -> Iterator[None]:
+    began, used = time.perf_counter(), time.process_time()
+    yield
+    figures.update(seconds=time.perf_counter() - began, cpu=time.process_time() - used)
+
+
+def _log(made: Workflow, *, done: int, source: str = "") -> list[e.Event]:
+    """The log of a run of a chain that was cut off when `done` nodes were completed, or of a whole one."""
+    nodes = tuple((node.id, node.kind) for node in made.nodes)
+    events: list[e.Event] = [e.WorkflowStarted(1, made.name, digest_of(source), nodes, cwd=".")]
+    output = e.Content.inline("ok")
+    seen = f"completed:{output.sha256[:16]}"
+    for node in made.nodes[:done]:
+        events.append(e.NodeStarted(1, node.id, "prompt", inputs=dict.fromkeys(node.depends_on, seen)))
+        events.append(e.NodeCompleted(1, node.id, output))
+    if done == len(made.nodes):
+        events.append(e.WorkflowCompleted(1, made.nodes[-1].id))
+    return events
+
+
+def _prefill(store: WorkflowStore, made: Workflow, folder: Path, run_id: str, *, done: int) -> None:
+    import json
+
+    source = json.dumps(made.to_json(), ensure_ascii=False, separators=(",", ":"))
+    events = _log(made, done=done, source=source)
+    store.import_workflow_run(run_id, project=str(folder), source=source, events=events)
