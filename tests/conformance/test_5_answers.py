@@ -46,6 +46,7 @@ def test_fact_73_a_rejection_without_rework_cancels_the_run(world: World) -> Non
     run = world.reject(world.run(GATE), reason="not today")
     assert (run.status, run.exit_status) == ("cancelled", 4)
     assert statuses(run) == {"gate": "cancelled", "after": "skipped"}
+    assert {data["reason"] for data in run.data["nodes"].values()} == {"cancelled"}
     assert run.data["error"]["message"] == "not today"
 
 

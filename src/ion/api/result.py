@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ion.core.events import Content, Failure
+from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
 from ion.errors import RUN_STATUS_EXIT
 from ion.stores.base import WorkflowStore
@@ -103,7 +104,7 @@ def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
         "status": node.status,
         **outputs.fields(output, node.id),
         "error": _error(node.error) if node.status in ("failed", "waiting") else None,
-        "reason": node.reason,
+        "reason": "cancelled" if node.reason == REJECTED else node.reason,  # cli.md has no other word for it
         "attempts": node.attempts,
         "iterations": node.iterations if node.kind == "loop" else None,
         "duration_ms": node_duration(node, until),
