@@ -15,7 +15,9 @@ from ion.language.references import (
     Resolved,
     end_of,
     engine_names,
+    escape,
     find_references,
+    input_reference,
     reference_text,
     render,
 )
@@ -172,3 +174,35 @@ def test_long_texts_take_linear_time() -> None:
         find_references(text)
         render(text, lambda _: Resolved("", 0))
     assert time.process_time() - begin < 5
+
+
+def test_braces_end_the_name_of_an_input() -> None:
+    """`$INPUTS.{name}` where the text goes on with what could belong to the name."""
+    values = {"name": "demo", "name-draft": "wrong"}
+    assert render("$INPUTS.{name}-draft.md", lambda r: Resolved(values[r.name])) == "demo-draft.md"  # type: ignore[union-attr]
+    assert find_references("$INPUTS.{name}, \\$INPUTS.{b} $INPUTS.{1} $INPUTS.{a b}")[0].end == 14
+    assert len(find_references("$INPUTS.{name}, \\$INPUTS.{b} $INPUTS.{1} $INPUTS.{a b}")) == 1
+
+
+def test_in_code_braces_are_the_shells() -> None:
+    assert find_references("echo $INPUTS.{a,b} $INPUTS.{a}", escapes=False) == []
+
+
+TRICKY = st.lists(
+    st.sampled_from(["$", "\\", "a", "b", ".output", ".x", "INPUTS.", "{", "}", "-", "_", "ARGUMENTS", " ", "1", "é"])
+).map("".join)
+
+
+@given(TRICKY)
+def test_an_escaped_text_renders_as_itself(text: str) -> None:
+    assert render(escape(text), lambda reference: Resolved("<value>")) == text
+
+
+@given(TRICKY, st.from_regex("[A-Za-z_][A-Za-z0-9_-]{0,4}", fullmatch=True), TRICKY)
+def test_a_reference_to_an_input_ends_where_its_name_ends(before: str, name: str, after: str) -> None:
+    """Whatever stands around it; backslashes right before it are doubled by whoever puts it there."""
+    before = before.rstrip("\\$")
+    text = escape(before) + input_reference(name, after) + escape(after)
+    assert render(text, lambda reference: Resolved(f"<{reference_text(reference)}>")) == (
+        f"{before}<$INPUTS.{name}>{after}"
+    )

@@ -22,7 +22,9 @@ __all__ = [
     "canonical",
     "end_of",
     "engine_names",
+    "escape",
     "find_references",
+    "input_reference",
     "reference_text",
     "render",
     "select",
@@ -51,8 +53,11 @@ _ENGINE = "|".join(sorted(ENGINE_NAMES, key=len, reverse=True))
 _PATTERN = re.compile(
     rf"\$(?:(?P<engine>{_ENGINE}){_NAME_ENDS}"
     r"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)"
+    # Its end in text where the name would run on: `$INPUTS.{name}-draft.md`. In a shell this is a brace expansion.
+    r"|(?P<braced>INPUTS\.\{[A-Za-z_][A-Za-z0-9_-]*\})"
     rf"|(?!INPUTS\.)(?P<node>[A-Za-z_][A-Za-z0-9_-]*+)\.output{_NAME_ENDS}(?P<path>(?:\.[A-Za-z_][A-Za-z0-9_]*)*))"
 )
+_NAME_GOES_ON = re.compile("-*[A-Za-z0-9_]")
 _MENTIONED = re.compile(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
 
 
@@ -76,13 +81,31 @@ class Resolved:
 def find_references(text: str, *, escapes: bool = True) -> list[Found]:
     """Every reference in `text`, in order; never raises.
 
-    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out.
+    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without, the
+    text is code, in which `$INPUTS.{name}` is none.
     """
     return [
         Found(match.start(), match.end(), _reference(match))
         for match in _PATTERN.finditer(text)
-        if not escapes or _backslashes(text, match.start()) % 2 == 0
+        if (_backslashes(text, match.start()) % 2 == 0 if escapes else not match["braced"])
     ]
+
+
+def escape(text: str) -> str:
+    """A text that `render` makes into `text` itself, whatever it contains."""
+    parts: list[str] = []
+    done = 0
+    for match in _PATTERN.finditer(text):
+        parts.append(text[done : match.start()] + "\\" * (_backslashes(text, match.start()) + 1))
+        done = match.start()
+    return "".join(parts) + text[done:]
+
+
+def input_reference(name: str, text: str = "", at: int = 0) -> str:
+    """`$INPUTS.name`, or `$INPUTS.{name}` where what follows it, `text` from `at`, would lengthen the name."""
+    if name.endswith("-") or _NAME_GOES_ON.match(text, at):
+        return f"$INPUTS.{{{name}}}"
+    return f"$INPUTS.{name}"
 
 
 def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
@@ -132,6 +155,8 @@ def _reference(match: re.Match[str]) -> Reference:
         return EngineReference(match["engine"])
     if match["input"]:
         return InputReference(match["input"])
+    if match["braced"]:
+        return InputReference(match["braced"][len("INPUTS.{") : -1])
     path = match["path"]
     return NodeReference(match["node"], tuple(path[1:].split(".")) if path else ())
 

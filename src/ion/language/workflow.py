@@ -156,7 +156,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
+    """`continued` is asked instead of `text` where the session of the node before really goes on: what `text` repeats
+    for an agent that begins anew is known there already."""
+
     text: str
+    continued: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +288,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A declared input. `default` counts only if `has_default`."""
+    """A declared input. `default` counts only if `has_default`.
+
+    `refers_to` are the inputs whose values take the place of `{name}` in the default, which is a text then.
+    `placeholder` stands in texts for an input that was not given; without one the node that uses it fails.
+    """
 
     name: str
     required: bool = False
@@ -293,6 +301,8 @@ class Input:
     description: str = ""
     type: str | None = None
     enum: tuple[Any, ...] | None = None
+    refers_to: tuple[str, ...] = ()
+    placeholder: str | None = None
 
     @property
     def variable(self) -> str:
@@ -368,7 +378,7 @@ class Workflow:
     def from_json(cls, data: dict[str, Any]) -> Workflow:
         values = dict(data)
         values["nodes"] = tuple(_node_from_json(node) for node in data["nodes"])
-        values["inputs"] = tuple(Input(**_tuples(item, "enum")) for item in data.get("inputs", ()))
+        values["inputs"] = tuple(Input(**_tuples(item, "enum", "refers_to")) for item in data.get("inputs", ()))
         values["commands"] = {k: CommandFile(**v) for k, v in data.get("commands", {}).items()}
         values["scripts"] = {k: ScriptFile(**v) for k, v in data.get("scripts", {}).items()}
         return cls(**_tuples(values, "tags", "secrets"))
