@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -292,6 +293,35 @@ async def test_a_second_cancellation_cuts_the_grace_short(bash: Runner) -> None:
         await task
     assert quick(started)
     assert not bash.alive()
+
+
+async def test_nothing_survives_runs_that_are_cut_off_at_random_moments(bash: Runner) -> None:
+    scripts = (
+        "sleep 60 & sleep 60",
+        "trap '' TERM; sleep 60 & while :; do sleep 0.01; done",
+        "yes | head -c 3000000; sleep 60",
+        "set -m; sleep 60 & sleep 60",
+        "setsid sleep 60 & wait",
+        "for i in 1 2 3 4 5 6; do (sleep 60; sleep 60) & done; wait",
+        "sleep 0.02 & exit 3",
+    )
+    chance = random.Random(7)
+
+    async def cut_off(number: int) -> None:
+        script, grace = chance.choice(scripts), chance.choice([0, 20, 200])
+        log, limit = bash.folder / f"{number}", chance.choice([None, 30, 100])
+        task = asyncio.ensure_future(bash(script, log=log, grace_ms=grace, timeout_ms=limit))
+        for moment in (chance.random() * 0.15, chance.random() * 0.05):
+            await asyncio.sleep(moment)
+            task.cancel()
+        await asyncio.wait({task})
+
+    before = descriptors()
+    for start in range(0, 120, 12):
+        await asyncio.gather(*(cut_off(number) for number in range(start, start + 12)))
+    assert not bash.alive()
+    assert not zombies()
+    assert descriptors() == before
 
 
 async def test_cancelling_before_the_first_step_starts_nothing(bash: Runner) -> None:
