@@ -164,6 +164,12 @@ async def test_uv_runs_inline_code(tmp_path: Path) -> None:
     assert outcome.output.text == "by uv"
 
 
+@pytest.mark.skipif(shutil.which("bun") is None, reason="bun is not installed")
+async def test_bun_runs_typescript_of_both_kinds(tmp_path: Path) -> None:
+    code = "import os from 'os'\nconst n: number = await 41\nconsole.log(n + 1, typeof require('fs').readFileSync)"
+    assert await script(tmp_path, "bun", code).output("x") == "42 function"
+
+
 @pytest.mark.parametrize(
     ("wanted", "there", "found"),
     [
@@ -198,4 +204,6 @@ def test_the_command_lines(tmp_path: Path) -> None:
     assert runtimes.command(uv, with_deps, path) == [
         *["/bin/uv", "run", "--quiet", "--with=requests>=2", "--with=rich", "python", "/r/x.py"]
     ]
-    assert runtimes.command(bun, Script("bun", code=""), Path("/r/x.ts")) == ["/bin/bun", "run", "/r/x.ts"]
+    assert runtimes.command(bun, Script("bun", name="x"), Path("/r/x.ts")) == ["/bin/bun", "run", "/r/x.ts"]
+    inline = runtimes.command(bun, Script("bun", code=""), Path("/r/x.ts"))
+    assert inline == ["/bin/bun", "--no-env-file", "run", "/r/x.ts"]

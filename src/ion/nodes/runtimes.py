@@ -75,6 +75,8 @@ def command(runtime: Runtime, script: Script, path: Path) -> list[str]:
     match runtime.name:
         case "uv":
             return [runtime.program, "run", "--quiet", *(f"--with={dep}" for dep in script.deps), "python", *run]
+        case "bun" if script.name is None:
+            return [runtime.program, "--no-env-file", "run", *run]  # as the Archon dialect does
         case "bun":
             return [runtime.program, "run", *run]
     return [runtime.program, *run]
