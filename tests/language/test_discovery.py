@@ -48,7 +48,7 @@ def rows(project: Path) -> list[tuple[str, str, str, str]]:
 
 
 def test_the_three_places_and_their_folders(tmp_path: Path) -> None:
-    """Both endings, at any depth, in the project's two folders and the user's."""
+    """All endings, at any depth, in the project's two folders and the user's."""
     write(
         tmp_path,
         {
@@ -58,12 +58,14 @@ def test_the_three_places_and_their_folders(tmp_path: Path) -> None:
             f"{USER}/four.yaml": workflow("four"),
             f"{ION}/notes.txt": "name: not-me",
             f"{ION}/steps.sop.md": "# An SOP",
+            f"{ION}/README.md": "# Not an SOP",
             "elsewhere.yaml": workflow("elsewhere"),
         },
     )
     assert rows(tmp_path) == [
         ("four", f"{USER}/four.yaml", "user", ""),
         ("one", f"{ION}/one.yaml", "project", ""),
+        ("steps", f"{ION}/steps.sop.md", "project", ""),
         ("three", f"{ARCHON}/defaults/three.yaml", "archon", ""),
         ("two", f"{ION}/deep/er/two.yml", "project", ""),
     ]
@@ -282,13 +284,52 @@ def test_a_path_that_is_no_file(tmp_path: Path, name: str, said: str) -> None:
     assert said in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_an_sop_is_not_read_yet(tmp_path: Path) -> None:
-    """Named by its path it says so; while discovering nothing is said of it."""
-    write(tmp_path, {f"{ION}/x.sop.md": "# X\n\n## Steps\n"})
+SOP = "# Pay\n\n## Steps\n\n### 1. Send\n\nSend it.\n"
+
+
+def test_an_sop_has_the_name_of_its_file(tmp_path: Path) -> None:
+    """Unless its front matter says another; it is found by name and by path."""
+    named = f"---\nname: other\n---\n{SOP}"
+    write(tmp_path, {f"{ION}/pay.sop.md": SOP, f"{ION}/a.b.sop.md": SOP, f"{ION}/x.sop.md": named})
+    assert [one.name for one in found(tmp_path)] == ["a.b", "other", "pay"]
+    assert find(tmp_path, "pay").path.name == "pay.sop.md"
+    assert find(tmp_path, f"{ION}/x.sop.md").name == find(tmp_path, "other").name == "other"
+
+
+def test_markdown_that_is_no_sop_says_how_to_call_it(tmp_path: Path) -> None:
+    write(tmp_path, {f"{ION}/pay.md": SOP})
     assert found(tmp_path) == []
     with pytest.raises(InvalidWorkflowError) as caught:
-        find(tmp_path, f"{ION}/x.sop.md")
-    assert [problem.code for problem in caught.value.problems] == ["not-supported-yet"]
+        find(tmp_path, f"{ION}/pay.md")
+    assert [(problem.code, problem.hint) for problem in caught.value.problems] == [
+        ("not-a-workflow", "call it pay.sop.md, if it is one")
+    ]
+
+
+def test_sop_paths_come_first_in_the_order_given(tmp_path: Path) -> None:
+    """Only SOPs directly in them; the first folder that has a name wins, over the project too."""
+    write(
+        tmp_path,
+        {
+            f"{ION}/pay.sop.md": SOP,
+            "one/pay.sop.md": SOP,
+            "one/deep/not.sop.md": SOP,
+            "one/not.yaml": workflow("not"),
+            "two/pay.sop.md": SOP,
+            "two/ship.sop.md": SOP,
+        },
+    )
+    paths = [tmp_path / "one", tmp_path / "two"]
+    listed = discover(tmp_path, tmp_path / "config", sop_paths=paths)
+    assert [(one.name, one.scope, one.shadowed_by is None) for one in listed] == [
+        ("pay", "sop-path", True),
+        ("pay", "sop-path", False),
+        ("pay", "project", False),
+        ("ship", "sop-path", True),
+    ]
+    chosen = find_workflow("pay", project=tmp_path, user_config=tmp_path / "config", sop_paths=paths)
+    assert chosen.path == tmp_path / "one" / "pay.sop.md"
+    assert {one.shadowed_by for one in listed if one.shadowed_by} == {chosen.path}
 
 
 def test_a_file_that_vanishes_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

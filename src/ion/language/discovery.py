@@ -8,26 +8,34 @@ with its problems. To find one workflow, only files that can have its name are p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
-from ion.language.load import Loaded, load_workflow
+from ion.language.load import SOP_SUFFIX, Loaded, load_workflow
 from ion.language.problems import did_you_mean, sort_problems
 from ion.language.resources import Folder, Listings, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
 
-__all__ = ["Discovered", "discover", "find_project", "find_workflow", "is_path", "user_config_folder"]
+__all__ = [
+    "Discovered",
+    "discover",
+    "find_project",
+    "find_workflow",
+    "is_path",
+    "is_workflow_file",
+    "user_config_folder",
+]
 
-_YAML_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml", SOP_SUFFIX)
 _NAME_WITH_ESCAPE = re.compile(rb"""^['"]?name['"]?\s*:.*\\""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """A workflow file that was found. `scope` is `project`, `archon`, `user`, or `path` for one that was named by its
-    path; `shadowed_by` is the file whose workflow of the same name is taken instead."""
+    """A workflow file that was found. `scope` is `sop-path`, `project`, `archon`, `user`, or `path` for one that was
+    named by its path; `shadowed_by` is the file whose workflow of the same name is taken instead."""
 
     name: str
     path: Path
@@ -46,18 +54,31 @@ class Discovered:
 
 def is_path(name: str) -> bool:
     """Whether a workflow is addressed by its path rather than by its name."""
-    return "/" in name or name.endswith((*_YAML_SUFFIXES, ".md"))
+    return "/" in name or name.endswith((".yaml", ".yml", ".md"))
 
 
-def discover(project: Path, user_config: Path | None = None) -> list[Discovered]:
-    """All workflow files of a project and of the user, those of the project first, by name."""
-    return _discover(project, user_config, "")
+def is_workflow_file(path: Path) -> bool:
+    """Whether a file, by its name, can hold a workflow."""
+    return path.name.endswith(_SUFFIXES)
+
+
+def discover(project: Path, user_config: Path | None = None, *, sop_paths: Sequence[Path] = ()) -> list[Discovered]:
+    """All workflow files of a project and of the user, those of the project first, by name.
+
+    `sop_paths` are folders whose SOPs, those directly in them, come before all others.
+    """
+    return _discover(project, user_config, "", sop_paths)
 
 
 def find_workflow(
-    name: str, *, project: Path | None = None, user_config: Path | None = None, cwd: Path | None = None
+    name: str,
+    *,
+    project: Path | None = None,
+    user_config: Path | None = None,
+    cwd: Path | None = None,
+    sop_paths: Sequence[Path] = (),
 ) -> Discovered:
-    """The workflow that `name` addresses. A path is relative to `cwd`.
+    """The workflow that `name` addresses. A path is relative to `cwd`; `sop_paths` as in `discover`.
 
     Raises `NotFoundError`, saying what was meant or where it was looked for, and `InvalidWorkflowError` with the
     problems of a file that does not load.
@@ -66,16 +87,16 @@ def find_workflow(
     if is_path(name):
         return _valid(_named_by_path(cwd / name, project, user_config))
     project = project or find_project(cwd)
-    for found in _discover(project, user_config, name):
+    for found in _discover(project, user_config, name, sop_paths):
         if found.name == name and found.shadowed_by is None:
             return _valid(found)
-    others = [found for found in _discover(project, user_config, "") if found.name]
+    others = [found for found in _discover(project, user_config, "", sop_paths) if found.name]
     near = did_you_mean(name, [found.name for found in others])
-    places = ", ".join(str(folder.path) for _, folder in _scopes(project, user_config))
+    places = ", ".join(map(str, [*sop_paths, *(folder.path for _, folder in _scopes(project, user_config))]))
     hint = f"did you mean '{near}'?\n" if near else ""
-    file = cwd / f"{name}.yaml"
-    if file.is_file():
-        hint += f"to run the file, write ./{name}.yaml\n"
+    for suffix in (".yaml", SOP_SUFFIX):
+        if (cwd / f"{name}{suffix}").is_file():
+            hint += f"to run the file, write ./{name}{suffix}\n"
     raise NotFoundError(f"there is no workflow '{name}'", hint=f"{hint}looked in {places}")
 
 
@@ -89,16 +110,18 @@ def _valid(found: Discovered) -> Discovered:
 def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -> Discovered:
     if path.is_dir():
         raise NotFoundError(f"{path} is a folder", hint="name a workflow file in it")
-    if path.name.endswith(".md") and path.is_file():
-        problem = Problem("not-supported-yet", "SOP files are not supported yet", file=str(path), line=1, column=1)
-        return Discovered(path.name.partition(".")[0], path, "path", Loaded(None, (problem,)))
     if not path.is_file():
-        siblings = [other.name for other in path.parent.glob("*") if other.suffix in _YAML_SUFFIXES]
+        siblings = [other.name for other in path.parent.glob("*") if is_workflow_file(other)]
         near = did_you_mean(path.name, siblings)
         hint = f"did you mean '{path.parent / near}'?" if near else "ion list shows the workflows of this project"
         raise NotFoundError(f"there is no file {path}", hint=hint)
     loaded = load_workflow(path, project=project, user_config=user_config)
-    return Discovered(loaded.name or path.stem, path, "path", loaded)
+    return Discovered(loaded.name or _stem(path), path, "path", loaded)
+
+
+def _stem(path: Path) -> str:
+    """The name of a file that does not say another one: `pay.sop.md` → `pay`."""
+    return path.name.removesuffix(SOP_SUFFIX) if path.name.endswith(SOP_SUFFIX) else path.stem
 
 
 def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Folder]]:
@@ -108,23 +131,31 @@ def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Fold
     yield "user", Folder(user / "workflows", user)
 
 
-def _discover(project: Path, user_config: Path | None, wanted: str) -> list[Discovered]:
+def _files(project: Path, user_config: Path | None, sop_paths: Sequence[Path]) -> Iterator[tuple[str, Iterable[Path]]]:
+    """The files of each folder that is searched, in the order in which the first one wins."""
+    for path in sop_paths:
+        yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file())
+    for scope, folder in _scopes(project, user_config):
+        yield scope, walk_files(folder)
+
+
+def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: Sequence[Path]) -> list[Discovered]:
     """The files of all scopes; with `wanted`, only those that can have that name."""
     project = project.absolute()
     listings: Listings = {}
     result: list[Discovered] = []
     taken: dict[str, Path] = {}
-    for scope, folder in _scopes(project, user_config):
+    for scope, paths in _files(project, user_config, sop_paths):
         found = []
-        for path in walk_files(folder):
-            if path.suffix not in _YAML_SUFFIXES or (wanted and not _may_be_named(path, wanted)):
+        for path in paths:
+            if not is_workflow_file(path) or (wanted and not _may_be_named(path, wanted)):
                 continue
             try:
                 loaded = load_workflow(path, project=project, user_config=user_config, listings=listings)
             except NotFoundError:  # it was there a moment ago
                 continue
             if not any(problem.code == "not-a-workflow" for problem in loaded.problems):
-                found.append(Discovered(loaded.name or path.stem, path, scope, loaded))
+                found.append(Discovered(loaded.name or _stem(path), path, scope, loaded))
         found = _mark_duplicates(found)
         result += [replace(one, shadowed_by=taken.get(one.name)) for one in found]
         for one in found:
@@ -135,7 +166,7 @@ def _discover(project: Path, user_config: Path | None, wanted: str) -> list[Disc
 def _may_be_named(path: Path, wanted: str) -> bool:
     """Whether a file can hold the workflow `wanted`, by a look at its bytes; its name is the file's if it has none."""
     data, problem = read_file(path)
-    if problem is not None or path.stem == wanted:
+    if problem is not None or _stem(path) == wanted:
         return True
     words = wanted.encode("utf-8", "surrogateescape").split()
     return all(word in data for word in words) or _NAME_WITH_ESCAPE.search(data) is not None

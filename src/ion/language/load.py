@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ion.language.check import Findings
 
 LANGUAGE_VERSION = "1"
+SOP_SUFFIX = ".sop.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ class Loaded:
 def parse_workflow(text: str, *, file: str = "", resources: Resources | None = None) -> Loaded:
     """Reads the text of a workflow file; never raises on account of the text.
 
-    `file` is what problems name. Without `resources`, command and script files are not looked for, and references in
-    them not checked.
+    `file` is what problems name; one that ends in `.sop.md` holds an SOP, every other one YAML. Without `resources`,
+    command and script files are not looked for, and references in them not checked.
     """
+    if file.endswith(SOP_SUFFIX):
+        from ion.language.sop.load import load_sop
+
+        return load_sop(text, file=file, digest=_sha256(f"{LANGUAGE_VERSION}\0{text}".encode()))
     from ion.language.problems import Report
     from ion.language.yaml import read_yaml
 
@@ -144,6 +149,10 @@ def load_workflow(
 
 
 def _load(data: bytes, file: str, resources: Resources) -> Loaded:
+    if file.endswith(".md") and not file.endswith(SOP_SUFFIX):
+        message = f"the name of an SOP's file ends in '{SOP_SUFFIX}'"
+        hint = f"call it {Path(file).stem}{SOP_SUFFIX}, if it is one"
+        return Loaded(None, (Problem("not-a-workflow", message, file=file, line=1, column=1, hint=hint),))
     text, problem = decode(data, file)
     if problem is not None:
         return Loaded(None, (problem,))

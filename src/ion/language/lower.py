@@ -55,6 +55,8 @@ def _input(name: str, raw: Any, model: schema.InputModel) -> workflow.Input:
         description=model.description,
         type=model.type,
         enum=tuple(model.enum) if model.enum else None,
+        refers_to=tuple(dict.fromkeys(model.refers_to or ())),
+        placeholder=model.placeholder,
     )
 
 
@@ -106,7 +108,8 @@ def _command(draft: Draft, _findings: Findings) -> workflow.Body:
 
 
 def _prompt(draft: Draft, _findings: Findings) -> workflow.Body:
-    return workflow.Prompt(trim(draft.model.prompt))
+    continued = draft.model.continued
+    return workflow.Prompt(trim(draft.model.prompt), None if continued is None else trim(continued))
 
 
 def _bash(draft: Draft, findings: Findings) -> workflow.Body:

@@ -81,8 +81,8 @@ class Resolved:
 def find_references(text: str, *, escapes: bool = True) -> list[Found]:
     """Every reference in `text`, in order; never raises.
 
-    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without, the
-    text is code, in which `$INPUTS.{name}` is none.
+    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without,
+    the text is code, in which `$INPUTS.{name}` is none.
     """
     return [
         Found(match.start(), match.end(), _reference(match))

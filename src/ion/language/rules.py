@@ -13,6 +13,7 @@ from typing import Any
 
 from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
+from ion.language.graph import find_cycles
 from ion.language.problems import Report
 from ion.language.schema import describe
 from ion.language.shape import Draft, Shape
@@ -52,6 +53,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
     _check_folding(inputs, ("inputs",), report)
+    _check_refers_to(inputs, report)
     for name, declared in inputs.items():
         if not isinstance(declared, dict) or "default" not in declared:
             continue
@@ -71,6 +73,28 @@ def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
             report.error(
                 "bad-default", f"the default {describe(default)} is not in 'enum'", (*path, "default"), hint=hint
             )
+
+
+def _check_refers_to(inputs: dict[str, Any], report: Report) -> None:
+    """A default that names other inputs is a text, they are there, and none of them leads back to it."""
+    refers: dict[str, list[str]] = {name: [] for name in inputs}
+    for name, declared in inputs.items():
+        listed = _mapping(declared).get("refers_to")
+        path: DocumentPath = ("inputs", name, "refers_to")
+        if listed is not None and not isinstance(_mapping(declared).get("default"), str):
+            hint = "give 'default' a text with {name} in it"
+            report.error("bad-default", "'refers_to' needs a default that is a text", path, hint=hint, key=True)
+        for index, other in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(other, str) and other in inputs:
+                refers[name].append(other)
+            elif isinstance(other, str):
+                message = f"the default of '{name}' refers to '{other}', and no input has that name"
+                report.error("bad-default", message, (*path, index), hint=report.suggest(other, inputs))
+    for cycle in find_cycles(refers):
+        names = " → ".join([*cycle[:20], cycle[0]])
+        message = f"these defaults refer to each other: {names}"
+        hint = "give one of them a value of its own"
+        report.error("default-cycle", message, ("inputs", cycle[0], "refers_to"), hint=hint, key=True)
 
 
 def _is_a(value: Any, wanted: str) -> bool:

@@ -49,6 +49,8 @@ def node_texts(draft: Draft, defaults: Mapping[str, Any], commands: Mapping[str,
         if draft.kind == key and isinstance(value, str) and (key != "script" or is_code(trim(value))):
             lead = len(value) - len(value.lstrip(BLANKS))
             yield Text((*draft.path, key), trim(value), value, lead, form)
+    if draft.kind == "prompt":
+        yield from _below(raw, draft.path, ("continued",))
     if draft.kind == "command":
         yield from _command_text((*draft.path, "command"), raw["command"], commands)
     if draft.kind == "loop":

@@ -76,6 +76,8 @@ class InputModel(Model):
     description: str = ""
     type: Literal["string", "number", "integer", "boolean", "array", "object"] = absent()
     enum: Annotated[list[Any], Field(min_length=1)] = absent()
+    refers_to: Annotated[list[InputName], Field(min_length=1)] = absent()
+    placeholder: Text = absent()
 
 
 # Nodes
@@ -150,6 +152,7 @@ class CommandNode(AgentNode, Bound):
 
 class PromptNode(AgentNode):
     prompt: Text
+    continued: Text = absent()
 
 
 class BashNode(NodeModel, Bound):

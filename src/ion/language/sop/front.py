@@ -1,0 +1,77 @@
+"""The front matter of an SOP, if it has one: a YAML mapping between two lines of `---` at the very top.
+
+`name` and `description` say what the file name and the Overview say otherwise; `context: fresh` and `split: substeps`
+choose how the steps run. What else stands there is kept with the document and is not Ion's business.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ion.language.sop.notes import Notes
+
+_CHOICES = {"context": ("shared", "fresh"), "split": ("steps", "substeps")}
+_OPEN = re.compile(r"---[ \t]*")
+_CLOSE = re.compile(r"(?:---|\.\.\.)[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """What it says, and how many lines of the file it takes."""
+
+    lines: int = 0
+    name: str = ""
+    description: str = ""
+    context: str = "shared"
+    split: bool = False
+
+
+def read_front_matter(lines: list[str], notes: Notes) -> FrontMatter:
+    """The front matter of a document. YAML is loaded only if there is one."""
+    if not lines or not _OPEN.fullmatch(lines[0]):
+        return FrontMatter()
+    end = next((number for number, line in enumerate(lines[1:], 1) if _CLOSE.fullmatch(line)), None)
+    if end is None:
+        message = "the front matter that begins here is never closed"
+        notes.error("front-matter", message, 1, length=3, hint="write a line '---' after it")
+        return FrontMatter()
+    values = _read(lines[1:end], notes)
+    texts = {key: _text(key, values[key], notes) for key in ("name", "description") if key in values}
+    chosen = {key: values[key] for key in _CHOICES if _is_choice(key, values, notes)}
+    return FrontMatter(
+        end + 1,
+        texts.get("name", ""),
+        texts.get("description", ""),
+        chosen.get("context", "shared"),
+        chosen.get("split") == "substeps",
+    )
+
+
+def _read(lines: list[str], notes: Notes) -> dict[str, Any]:
+    from ion.language.yaml import read_yaml
+
+    document = read_yaml("\n".join(lines), notes.file)
+    for problem in document.problems:
+        notes.add(replace(problem, line=problem.line + 1))
+    if isinstance(document.value, dict):
+        return document.value
+    if document.value is not None and not document.problems:
+        notes.error("front-matter", "the front matter is no mapping", 2, hint="write 'name: …' or 'description: …'")
+    return {}
+
+
+def _text(key: str, value: Any, notes: Notes) -> str:
+    if isinstance(value, str) and value.strip():
+        return " ".join(value.split())
+    notes.error("front-matter", f"'{key}' in the front matter must be a text", 2, hint="put it in quotes")
+    return ""
+
+
+def _is_choice(key: str, values: dict[str, Any], notes: Notes) -> bool:
+    if key not in values or values[key] in _CHOICES[key]:
+        return key in values
+    message = f"'{key}' in the front matter is one of {', '.join(_CHOICES[key])}"
+    notes.error("front-matter", message, 2)
+    return False

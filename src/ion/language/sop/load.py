@@ -1,0 +1,15 @@
+"""A `.sop.md` file as the loader of workflows wants it: the workflow and everything there is to say about the file."""
+
+from __future__ import annotations
+
+from ion.language.load import Loaded
+from ion.language.sop.parse import ParsedSop, parse_sop, sop_name
+from ion.language.sop.to_workflow import to_workflow
+
+
+def load_sop(text: str, *, file: str, digest: str) -> Loaded:
+    """Reads the text of an SOP file; never raises on account of the text."""
+    parsed: ParsedSop = parse_sop(text, file=file)
+    if parsed.sop is None:
+        return Loaded(None, parsed.problems, sop_name(file))
+    return Loaded(to_workflow(parsed.sop, digest=digest), parsed.problems, parsed.sop.name)

@@ -1,0 +1,112 @@
+"""An Agent SOP as data: what a `.sop.md` file says, before it becomes a workflow.
+
+The spec of SOPs has no grammar, so the parts are few and the text of everything is kept: `Sop.outline` is the whole
+document with only the bodies of the steps taken out, and each step has its body to the byte. Together they are the
+source. Lines count from 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. `default` counts only if `has_default`; `prose`: the default is a description such as
+    `current directory`, not a value. `refers_to` are the parameters whose `{name}` stands in the default. `note` is
+    what its parentheses say besides."""
+
+    name: str
+    line: int
+    column: int = 1
+    required: bool = False
+    has_default: bool = False
+    default: Any = None
+    prose: bool = False
+    refers_to: tuple[str, ...] = ()
+    description: str = ""
+    note: str = ""
+
+    @property
+    def type(self) -> str | None:
+        """The JSON type that a value must have, as far as the default tells: `boolean`, `integer`, `number`."""
+        if isinstance(self.default, bool):
+            return "boolean"
+        if isinstance(self.default, int):
+            return "integer"
+        return "number" if isinstance(self.default, float) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A bullet below `**Constraints:**` with all that is nested in it. `level` is `must`, `must_not`, `should`,
+    `should_not`, `may`, or '' if it has no keyword."""
+
+    level: str
+    text: str
+    line: int
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Substep:
+    """A heading one level below its step's, with the text up to the next one. `number` is as written, or ''."""
+
+    name: str
+    line: int
+    text: str
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `text` is its source to the byte, from its heading (or list marker) to the next step; `lead` the part
+    of it before the first sub-step. `prose` are the lines of `text` without code, for looking at its words."""
+
+    name: str
+    line: int
+    text: str
+    id: str
+    number: str = ""
+    lead: str = ""
+    constraints: tuple[Constraint, ...] = ()
+    substeps: tuple[Substep, ...] = ()
+    prose: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section outside of Steps, heading included, to the byte."""
+
+    title: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sop:
+    """A whole SOP. `name` addresses it (the file's, or the front matter's), `title` is for people.
+
+    `overview` and `description` are '' if there is none; the description is one line. `sections` are those outside of
+    Steps and Parameters, in order. `context` `fresh` gives each step a session of its own, `split` makes a node of
+    each numbered sub-step.
+    """
+
+    name: str
+    title: str
+    outline: str
+    steps: tuple[Step, ...]
+    overview: str = ""
+    description: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    sections: tuple[Section, ...] = ()
+    context: str = "shared"
+    split: bool = False
+    source: str = ""
+    file: str = ""
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The constraints of all steps."""
+        return tuple(constraint for step in self.steps for constraint in step.constraints)

@@ -1,0 +1,196 @@
+"""The steps of an SOP: headings below `## Steps`, or the items of a list, cut out of the source to the byte.
+
+What in that section belongs to no step (an introduction) stays in the document around the steps, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from ion.language.sop.constraints import read_constraints
+from ion.language.sop.model import Step, Substep
+from ion.language.sop.notes import Notes
+from ion.language.sop.page import Block, Page, item_text, plain
+
+STEP_LEVEL = 3
+# `1.`, `1)`, `Step 1:`, `2.1`, `3 -`, and the same in full width; behind it the name.
+_NUMBERED = re.compile(
+    r"(?:(?:step|phase|ステップ|手順)\s*)?(?P<number>\d{1,9}(?:\.\d{1,9})*)(?:[.):：．、）]+|\s+[-–—]|(?=\s))\s*(?P<name>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BOLD_START = re.compile(r"(?:\*\*|__)(.+?)(?:\*\*|__)")
+_LONGEST_ID = 100
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The lines of a step, from 0, `end` not in; `heading` is what stands for it in the outline."""
+
+    start: int
+    end: int
+    heading: str
+
+
+def read_steps(page: Page, start: int, end: int, notes: Notes) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+    """The steps in the lines of the section, and where each one stands."""
+    headings = page.headings(start, end)
+    if headings:
+        return _by_headings(page, headings, end, notes)
+    items = [item for block in page.between(start, end) if block.kind == "ordered_list" for item in block.children]
+    if not items:
+        message = "there are no steps below '## Steps'"
+        notes.error("no-steps", message, start, hint="write each as '### 1. Name' with its text below")
+        return (), ()
+    message = f"the steps are a list of {len(items)}: each item is taken as a step"
+    notes.warning("list-steps", message, items[0].start + 1, hint="write '### 1. Name' for each step")
+    return _by_items(page, items, notes)
+
+
+def _by_headings(
+    page: Page, headings: list[Block], end: int, notes: Notes
+) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+    level = min(heading.level for heading in headings)
+    heads = [heading for heading in headings if heading.level == level]
+    if level != STEP_LEVEL:
+        message = f"the steps are headings of level {level}"
+        notes.warning("step-level", message, heads[0].start + 1, hint=f"write '{'#' * STEP_LEVEL} 1. Name'")
+    ids = Ids()
+    steps, spans = [], []
+    for number, (head, stop) in enumerate(zip(heads, [*(h.start for h in heads[1:]), end], strict=True), 1):
+        if not page.text(head.end, stop).strip():
+            message = f"there is no text below the step '{plain(head.text)}'"
+            notes.error("empty-step", message, head.start + 1, hint="say below the heading what is to be done")
+        steps.append(_step(page, head, stop, ids, number))
+        spans.append(Span(head.start, stop, page.text(head.start, head.end)))
+    _check_numbers([(step.number, step.line) for step in steps], notes)
+    return tuple(steps), tuple(spans)
+
+
+def _step(page: Page, head: Block, stop: int, ids: Ids, position: int) -> Step:
+    number, name = split_number(plain(head.text))
+    below = [heading for heading in page.headings(head.end, stop) if heading.level == head.level + 1]
+    ends = [*(heading.start for heading in below[1:]), stop]
+    substeps = []
+    for heading, until in zip(below, ends, strict=True) if below else ():
+        own_number, own_name = split_number(plain(heading.text))
+        substeps.append(Substep(own_name, heading.start + 1, _cut(page, heading.start, until), own_number))
+    return Step(
+        name=name,
+        line=head.start + 1,
+        text=_cut(page, head.start, stop),
+        id=ids.take(name, position),
+        number=number,
+        lead=_cut(page, head.start, below[0].start if below else stop),
+        constraints=read_constraints(page, page.between(head.end, stop)),
+        substeps=tuple(substeps),
+        prose=tuple(page.prose[head.start : stop]),
+    )
+
+
+def _by_items(page: Page, items: list[Block], notes: Notes) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+    ids = Ids()
+    steps, spans = [], []
+    for position, item in enumerate(items, 1):
+        text, _ = item_text(page, item)
+        name = _item_name(text)
+        if not text.strip():
+            notes.error("empty-step", f"item {position} is empty", item.start + 1, hint="say what is to be done")
+        step = Step(
+            name=name or str(position),
+            line=item.start + 1,
+            text=_cut(page, item.start, item.end),
+            id=ids.take(name, position),
+            number=item.info or str(position),
+            lead=_cut(page, item.start, item.end),
+            constraints=read_constraints(page, item.children),
+            prose=tuple(page.prose[item.start : item.end]),
+        )
+        steps.append(step)
+        spans.append(Span(item.start, item.end, f"{step.number}. {step.name}"))
+    return tuple(steps), tuple(spans)
+
+
+def _item_name(text: str) -> str:
+    """What an item begins with: its bold words, else its first sentence, not too much of it."""
+    first = text.split("\n", 1)[0].strip()
+    bold = _BOLD_START.match(first)
+    name = plain(bold[1] if bold else re.split(r"(?<=[.:!?。])\s", first, maxsplit=1)[0]).rstrip(".:。 ")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return name[:_LONGEST_NAME].rpartition(" ")[0] or name[:_LONGEST_NAME]
+
+
+def _cut(page: Page, start: int, end: int) -> str:
+    """Some lines to the byte, without the empty ones at their end."""
+    while end > start + 1 and not page.lines[end - 1].strip():
+        end -= 1
+    return page.text(start, end)
+
+
+def split_number(heading: str) -> tuple[str, str]:
+    """`2.1 Name`, `Step 3: Name` → the number as written and the name. Without a number: '' and all of it."""
+    found = _NUMBERED.fullmatch(heading)
+    if found is None or not found["name"].strip():
+        return ("", heading) if found is None else (_ascii(found["number"]), heading)
+    return _ascii(found["number"]), found["name"].strip()
+
+
+def _ascii(number: str) -> str:
+    return ".".join(str(int(part)) for part in number.split("."))
+
+
+def _check_numbers(numbers: list[tuple[str, int]], notes: Notes) -> None:
+    """Numbers begin at 0 or 1 and go up by one; the order is that of the document in any case."""
+    before = ""
+    for position, (number, line) in enumerate(numbers):
+        if not number:
+            notes.warning("numbering", "this step has no number", line, hint="write '### 1. Name'")
+        elif position == 0 and number.partition(".")[0] not in ("0", "1"):
+            notes.warning("numbering", f"the first step has the number {number}", line, hint="begin with 1")
+        elif before and not _follows(number, before):
+            message = f"step {number} comes after step {before}"
+            notes.warning("numbering", message, line, hint="steps run in the order in which they stand")
+        before = number
+
+
+def _follows(number: str, before: str) -> bool:
+    """2 after 1; 1.2 after 1.1; 2, 2.0 or 2.1 after 1.7; 1.1 after 1."""
+    new, old = ([int(part) for part in text.split(".")] for text in (number, before))
+    common = next((i for i, (a, b) in enumerate(zip(new, old, strict=False)) if a != b), min(len(new), len(old)))
+    if common == len(old):
+        return len(new) > common and all(part in (0, 1) for part in new[common:])
+    return common < len(new) and new[common] == old[common] + 1 and all(part in (0, 1) for part in new[common + 1 :])
+
+
+class Ids:
+    """Node ids, each given once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def take(self, name: str, position: int) -> str:
+        """The slug of a name; with a number behind it if it is taken, `step-<position>` if it has no letter."""
+        base = slug(name) or f"step-{position}"
+        wanted, number = base, self._last.get(base, 1)
+        while wanted in self._taken:
+            number += 1
+            wanted = f"{base}-{number}"
+        self._last[base] = number
+        self._taken.add(wanted)
+        return wanted
+
+
+def slug(name: str) -> str:
+    """`Plan & Track: x` → `plan-track-x`, an id that can be referred to; '' if the name has no ASCII letter."""
+    letters = unicodedata.normalize("NFKD", name)
+    letters = "".join(c for c in letters if not unicodedata.combining(c)).lower()
+    words = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    if not re.search("[a-z]", words):
+        return ""
+    if len(words) > _LONGEST_ID:
+        words = words[:_LONGEST_ID].rpartition("-")[0] or words[:_LONGEST_ID]
+    return words if words[0].isalpha() else f"step-{words}"
