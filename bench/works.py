@@ -153,7 +153,7 @@ def _resume(folder: Path) -> list[Program]:
     def once() -> None:
         from bench.measure import run
 
-        if not (project / ".ion" / "ion.db").exists():
+        if not (project / ".ion" / "runs" / "resumed").exists():
             run(Program("the run to resume", begin, project, status=1))
 
     return [

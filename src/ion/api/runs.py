@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ion.errors import NotFoundError, RefusedError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes
+from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.engine.observe import Observer

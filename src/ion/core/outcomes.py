@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from ion.core.events import Content, Failure
+from ion.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

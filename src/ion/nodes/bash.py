@@ -8,7 +8,6 @@ file, since an argument holds no more than 128 KiB.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +22,7 @@ from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, exact
 from ion.nodes.variables import Environment, environment
 from ion.process import SpawnError
+from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 20
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.errors import MissingRuntimeError
 from ion.language.workflow import Script
+from ion.records import dataclass
 
 _INSTALL = {
     "uv": "install uv (https://docs.astral.sh/uv) or python3",

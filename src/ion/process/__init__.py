@@ -12,11 +12,11 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.errors import IonError
 from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, spawn
+from ion.records import dataclass
 
 __all__ = ["Exit", "OutputError", "SpawnError", "beside", "end_recorded", "run", "tail"]
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,7 @@ from typing import BinaryIO
 from ion.errors import IonError
 from ion.process import relay, table
 from ion.process.relay import Relay
+from ion.records import dataclass
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
 # the second one holds the whole event loop up.
@@ -248,11 +249,11 @@ def close(child: Child, log: Path) -> None:
     """The last word, without an await: the loop may be going down. Kills what was not ended in peace."""
     if not child.ended:
         _signal(child, signal.SIGKILL)
-    deadline = time.monotonic() + _CLOSE_WAIT_S
-    _reap(child)
-    while not child.reaped and time.monotonic() < deadline:
-        time.sleep(0.002)
+        deadline = time.monotonic() + _CLOSE_WAIT_S
         _reap(child)
+        while (not child.reaped or _left(child)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+            _reap(child)
     for stream in child.relays:
         relay.finish(stream, child.loop)
     if child.pidfd is not None:

@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 18
 # More than any pipe holds by default; one that a survivor fills without an end is not followed further.

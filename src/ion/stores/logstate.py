@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO
 
 from ion.errors import DamagedStoreError, StoreError, UsageError
+from ion.records import dataclass
 from ion.stores import encoding, logfile, rules
 from ion.stores.base import WorkflowRun
 
@@ -92,12 +93,15 @@ class LogState:
             temporary.rename(self.path.with_name("row"))
 
     @classmethod
-    def saved(cls, run_id: str, path: Path, head: bytes) -> LogState | None:
-        """What `save` wrote for this log, None if there is nothing that can be used."""
+    def saved(cls, run_id: str, path: Path, head: bytes, size: int) -> LogState | None:
+        """What `save` wrote for this log of `size` bytes, None if there is nothing that can be used.
+
+        It may be ahead of the log in a copy that was made while the run went on.
+        """
         try:
             found, end, source_check, row, node_of = logfile.parse_line(path.with_name("row").read_bytes())
             run = encoding.row(row)
-            if found != head.hex() or run.run_id != run_id:
+            if found != head.hex() or run.run_id != run_id or end > size:
                 return None
             requests = rules.OpenRequests(node_of)
         except (OSError, ValueError, TypeError, DamagedStoreError):
