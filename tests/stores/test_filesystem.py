@@ -52,6 +52,11 @@ class TestFolder:
         assert modes == {0o700}
         assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
 
+    def test_the_project_s_own_folder_is_made_if_need_be(self, tmp_path: Path) -> None:
+        begin(create_store("file:.ion/runs", project=tmp_path))
+        begin(create_store("sqlite:.ion/deeper/ion.db", project=tmp_path))
+        assert stat.S_IMODE((tmp_path / ".ion").stat().st_mode) == 0o700
+
     def test_a_folder_with_other_things_is_left_alone(self, folder: Path) -> None:
         folder.mkdir()
         (folder / "thesis.tex").write_text("")
@@ -258,9 +263,20 @@ class TestDamage:
         first = log_file(folder).stat().st_size
         store.update_workflow_run("r1", status="paused", at=2, lease=lease)
         os.truncate(log_file(folder), first)
-        for reader in (store, FileStore(folder)):
-            with pytest.raises(DamagedStoreError, match=f"byte {first}"):
-                reader.get_workflow_run("r1")
+        with pytest.raises(DamagedStoreError, match=f"byte {first}"):
+            store.get_workflow_run("r1")
+
+    def test_a_copy_made_while_the_run_went_on_is_the_run_up_to_then(self, folder: Path, tmp_path: Path) -> None:
+        """The log was copied first, the row later: the log is believed."""
+        store = FileStore(folder)
+        lease = begin(store)
+        store.create_workflow_event("r1", [gate()], lease=lease)
+        shutil.copytree(folder, tmp_path / "copy")
+        store.update_workflow_run("r1", status="completed", at=2, lease=lease)
+        shutil.copy(folder / "runs" / "r1" / "row", tmp_path / "copy" / "runs" / "r1")
+        copy = FileStore(tmp_path / "copy")
+        assert (copy.get_workflow_run("r1").status, copy.get_workflow_run("r1").last_seq) == ("running", 2)
+        assert copy.create_workflow_event("r1", [approved()], lease=None) == 3
 
     def test_a_missing_write_is_noticed(self, folder: Path) -> None:
         store, offset = self.damaged_store(folder)

@@ -61,9 +61,17 @@ def _postgres(url: str, _rest: str, _project: Path) -> WorkflowStore:
 
 
 def _path(url: str, rest: str, project: Path) -> Path:
+    """The absolute path. Folders that are missing inside the project's `.ion` are made; others must be there."""
     if not rest or "\0" in rest:
         raise UsageError(f"{url!r} names no place", hint="put a path after the colon")
-    return (project / Path(rest).expanduser()).absolute()
+    place, home = (project / Path(rest).expanduser()).absolute(), project.absolute() / ".ion"
+    for folder in reversed(place.parents):
+        if folder.is_relative_to(home) and not folder.exists():
+            from ion.stores.disk import make_folder, storage_errors
+
+            with storage_errors(f"cannot open the store {place}"):
+                make_folder(folder)
+    return place
 
 
 _SCHEMES: dict[str, Callable[[str, str, Path], WorkflowStore]] = {

@@ -241,7 +241,7 @@ class FileStore:
         log = self._logs.get(run_id)
         head = logfile.read_head(file)
         if log is None or log.head != head:
-            log = self._logs[run_id] = LogState.saved(run_id, path, head) or LogState(run_id, path, head)
+            log = self._logs[run_id] = LogState.saved(run_id, path, head, size) or LogState(run_id, path, head)
         if log.unusable is not None:
             raise log.unusable.with_traceback(None)
         if log.end > size:
