@@ -66,6 +66,8 @@ HOSTILE = {
     "brace": "}",
     "nbsp": "\u00a0",
     "subscript": f"a[$(touch {CANARY})]",
+    "element": f"[$(touch {CANARY})]=1",
+    "compound": f"($(touch {CANARY}))",
     "quoted-substitution": f"'\"$(touch {CANARY})\"'`touch {CANARY}`",
     "closes-all": f"'\"`)}}]]))\nEOF\n;;\nesac\n$(touch {CANARY})",
 }
@@ -105,8 +107,8 @@ class Ran:
     script: str = field(repr=False, default="")
 
 
-def resolver(values: Mapping[str, str]) -> dict[str, Text]:
-    return {name: Text(text) for name, text in values.items()}
+def resolver(values: Mapping[str, str | Text]) -> dict[str, Text]:
+    return {name: Text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def placed(script: str) -> Shell:
@@ -118,7 +120,11 @@ def placed(script: str) -> Shell:
 
 
 def run(
-    script: str, values: Mapping[str, str], folder: Path, *, env: Mapping[str, str] | None = None, name: str = "script"
+    script: str,
+    values: Mapping[str, str | Text],
+    folder: Path,
+    *,
+    env: Mapping[str, str] | None = None,
 ) -> Ran:
     """Rewrite `script`, whose references have `values` (by their text), and run it in `folder`.
 
@@ -134,11 +140,11 @@ def run(
 
     rewritten = rewrite(placed(script), resolve)
     assert rewritten.text.count("\n") == script.count("\n")
-    data, file = folder.parent / f"{folder.name}.data", folder.parent / f"{folder.name}.{name}"
+    data, file = folder.parent / f"{folder.name}.data", folder.parent / f"{folder.name}.script"
     data.write_bytes(b"".join(encoded(value.text) + b"\0" for value in rewritten.variables.values()))
     text = preamble(rewritten.variables, str(data)) + rewritten.text
     file.write_bytes(encoded(text))
-    names = {k[1:]: v for k, v in values.items() if "." not in k}
+    names = {k[1:]: v.text for k, v in known.items() if "." not in k}
     return run_file(file, folder, {**names, **(env or {})}, text)
 
 

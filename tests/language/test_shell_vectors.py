@@ -106,7 +106,7 @@ EXACT: list[Vector] = [
         'x=$(case $a.output in zz) echo no;; *) P $a.output; echo x;; esac); printf %s "$x"',
         "<⟦a⟧>x",
     ),
-    ("more: nested heredocs", "cat <<A\n$(cat <<'B'\n\\ $a.output\\\nB\necho x)\nA", "\\ ⟦a⟧\\\nx\n"),
+    ("more: nested heredocs", "cat <<A\n$(cat <<'B'\n\\ $a.output\\.\nB\necho x)\nA", "\\ ⟦a⟧\\.\nx\n"),
     ("more: path goes on", "P $a.output.txt '$a.output.txt' \"$a.output.txt\"", "<⟦a⟧.txt><⟦a⟧.txt><⟦a⟧.txt>"),
     ("more: subshells, no arithmetic", "P $((true) | cat; ((false); P $a.output) >&2; echo x)", "<x>"),
     ("more: export in quotes", 'export -n "x=$a.output"; P "$x"', "<⟦a⟧>"),
@@ -170,6 +170,33 @@ def folder(tmp_path: Path) -> Path:
 def test_a_value_arrives_exactly(vector: Vector, folder: Path) -> None:
     for name in EVERY_RUN:
         check(vector, name, folder)
+
+
+@pytest.mark.parametrize("name", EVERY_RUN)
+def test_only_an_empty_value_is_empty(name: str, folder: Path) -> None:
+    """10"""
+    script = '[ -z $a.output ] && echo empty; [[ $a.output == "" ]] && echo empty; [ -n $a.output ] || echo empty'
+    assert run(script, {"$a.output": HOSTILE[name]}, folder).stdout == ("" if HOSTILE[name] else "empty\n" * 3)
+
+
+def test_a_pattern_of_a_value_is_literal(folder: Path) -> None:
+    """11"""
+    for value in ("*", "z*", "?zzz", "[z]zzz", "@(zzzz|x)"):
+        script = "[[ zzzz == $a.output ]] && echo y\ncase zzzz in $a.output) echo y;; esac\nx=zzzz; echo ${x#$a.output}${x/$a.output/y}"
+        assert run(script, {"$a.output": value}, folder).stdout == "zzzzzzzz\n"
+
+
+def test_a_here_document_goes_down_a_pipe_line_by_line(folder: Path) -> None:
+    """27"""
+    script = "cat <<EOF | while IFS= read -r l; do printf '[%s]' \"$l\"; done\n$a.output\nEOF"
+    assert run(script, {"$a.output": "a\n b \\\n$(touch CANARY)"}, folder).stdout == "[a][ b \\][$(touch CANARY)]"
+
+
+def test_what_is_no_reference_is_bashs_own(folder: Path) -> None:
+    """53 and 55"""
+    script = "a=1 ARGUMENTS_X=2; P $a.outputs $ARGUMENTS_X $$a.output | grep -c '^<1.outputs><2><[0-9]*a.output>$'"
+    said = script.replace("P ", "printf '<%s>' ").replace("$$a.output |", "$$a.output $b.output | sed 's/<B>//' |")
+    assert run(said, {"$b.output": "B"}, folder).stdout == "1\n"
 
 
 def test_a_key_in_arithmetic_is_text(folder: Path) -> None:

@@ -52,12 +52,9 @@ def _note_value(word: Word, name: str, notes: Notes) -> None:
         return
     notes.assigned.append((name, word.spots))
     spot = word.spots[0]
-    if len(word.spots) == 1 and word.raw[word.value - word.start :].strip("\"'") == _written(spot, word):
+    value = word.raw[word.value - word.start :].strip("\"'")
+    if len(word.spots) == 1 and len(value) == spot.found.end - spot.found.start:
         notes.copies.append((name, spot))
-
-
-def _written(spot: Spot, word: Word) -> str:
-    return word.raw[-(spot.found.end - spot.found.start + 2) :].strip("\"'")
 
 
 def _misplace(spots: list[Spot], what: str, notes: Notes, hint: str = "") -> None:
@@ -66,6 +63,7 @@ def _misplace(spots: list[Spot], what: str, notes: Notes, hint: str = "") -> Non
 
 
 def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
+    """`-n` is the nameref of `declare`, but takes the attribute away in `export`."""
     flags = ""
     for word in arguments:
         quoted = _QUOTED_ASSIGNMENT.match(word.raw)
@@ -76,12 +74,16 @@ def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
         elif word.spots:
             _misplace(word.spots, f"the name of a variable, after {name}", notes)
         elif word.raw.startswith("-"):
-            flags += word.raw[1:]
+            flags += word.raw[1:] if name not in ("export", "readonly") else word.raw[1:].replace("n", "")
         elif plain := _NAME.fullmatch(word.raw):
             _declare_name(flags, plain[0], notes)
+            if "n" in flags:
+                notes.untied.add(plain[0])
 
 
 def _declare_name(flags: str, name: str, notes: Notes) -> None:
+    if "n" in flags:
+        notes.references.add(name)
     if "i" in flags:
         notes.integers.add(name)
     if "A" in flags:
@@ -93,8 +95,11 @@ def _declare_name(flags: str, name: str, notes: Notes) -> None:
 def _declare_value(builtin: str, flags: str, word: Word, name: str, notes: Notes) -> None:
     _declare_name(flags, name, notes)
     _note_value(word, name, notes)
-    texts = [spot for spot in word.spots if spot.found.start >= word.value]
-    if "n" in flags and builtin not in ("export", "readonly"):
+    texts = [spot for spot in word.spots if spot.at >= word.value]
+    if word.raw.startswith(f"{name}["):
+        keys = [spot for spot in word.spots if spot.at < word.value]
+        _misplace(keys, f"a subscript in an argument of {builtin}", notes, "assign the element without it")
+    if "n" in flags:
         _misplace(texts, "the name of a variable, of a nameref", notes)
     elif "a" in flags or "A" in flags:
         hint = f"bash evaluates it; write {name}=({_shown(texts)}) for one element" if texts else ""
@@ -142,13 +147,15 @@ def _read(arguments: list[Word], command: Command, notes: Notes) -> None:
     options, operands = _options(arguments, "adinNptu")
     arrays = _names([word for letter, word in options if letter == "a"], "of read -a", notes)
     notes.arrays.update(arrays)
-    for name in _names(operands, "of read", notes):
+    for name in arrays + _names(operands, "of read", notes):
         notes.assigned.extend((name, spots) for spots in command.inputs)
 
 
-def _mapfile(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _mapfile(arguments: list[Word], command: Command, notes: Notes) -> None:
     options, operands = _options(arguments, "dnOsuCc")
-    notes.arrays.update(_names(operands, "of mapfile", notes))
+    for name in _names(operands, "of mapfile", notes):
+        notes.arrays.add(name)
+        notes.assigned.extend((name, spots) for spots in command.inputs)
     for letter, word in options:
         if letter == "C" and word.spots:
             notes.code.append((word.spots, "shell", "mapfile -C"))

@@ -49,6 +49,7 @@ _VALUES = {
     "jq": {"--arg": 2, "--argjson": 2, "--slurpfile": 2, "--rawfile": 2, "--indent": 1, "-L": 1},
     "ssh": {f"-{letter}": 1 for letter in "bcDEeFIiJLlmOopQRSWw"},
 }
+_SHELL_SETTING = re.compile(r"[-+][a-zA-Z]*[oO]|--rcfile|--init-file")
 _FROM_FILE = {
     "awk": ("-f", "--file"),
     "sed": ("-f", "--file"),
@@ -143,19 +144,16 @@ def _note(spots: list[Spot], language: str, name: str, notes: Notes) -> None:
 
 def _with_documents(word: Word, notes: Notes) -> list[Spot]:
     """The references of a word and of the here-documents within it, as in `python3 -c "$(cat <<'EOF' … )"`."""
-    documents = [
-        spot
-        for spot in notes.spots
-        if spot.position in (HERE, HERE_QUOTED) and word.start <= spot.found.start < word.end and spot not in word.spots
-    ]
-    return word.spots + documents
+    inside, own = notes.spots[word.first : word.last], set(word.spots)
+    return [spot for spot in inside if spot in own or spot.position in (HERE, HERE_QUOTED)]
 
 
 def _code_of_builtin(name: str, arguments: list[Word]) -> list[Word]:
     if name in ("eval", "alias"):
         return arguments
     if name == "trap":
-        return [word for word in arguments if not word.raw.startswith("-")][:1]
+        first = [word for word in arguments if word.raw == "-" or not word.raw.startswith("-")][:1]
+        return [word for word in first if word.raw != "-"]
     if name == "su":
         return [word for before, word in pairwise(arguments) if before.raw == "-c"]
     if name in ("compgen", "complete"):
@@ -185,6 +183,12 @@ def _arguments(language: str, words: list[Word]) -> _Program:
     if language in _FROM_FILE:
         return _filter(language, words)
     option, attached = _EVAL_OPTION[language], _ATTACHED.get(language)
+    if language == "shell":
+        words = (
+            [w for before, w in pairwise([words[0], *words]) if not _SHELL_SETTING.fullmatch(before.raw)]
+            if words
+            else []
+        )
     for index, word in enumerate(words):
         if option.fullmatch(word.raw):
             return _Program(language, words[index + 1 : index + 2], from_stdin=False)

@@ -44,6 +44,7 @@ class Cursor(ABC):
         self.duty = ""
         self.depth = 0
         self.in_backticks = False
+        self.in_document = False
         self.pending: list[Heredoc] = []
         self.no_arithmetic: set[int] = set()
 
@@ -86,7 +87,7 @@ class Cursor(ABC):
 
     def take(self, found: Found, position: str) -> None:
         """Note the reference at `pos` and go behind it."""
-        spot = Spot(found, position)
+        spot = Spot(found, position, self.pos)
         if self.duty:
             spot.need(self.duty, "arithmetic")
         self.notes.spots.append(spot)
@@ -97,13 +98,14 @@ class Cursor(ABC):
         """Note every reference in text that bash does not read; `pos` goes to `end`."""
         before = len(self.current)
         for offset in self.order[bisect_left(self.order, start) : bisect_left(self.order, end)]:
-            if position != parts.ANSI or not self._is_escaped(offset):
+            if position != parts.ANSI or not self.is_escaped(offset):
                 self.pos = offset
                 self.take(self.starts[offset], position)
         self.pos = end
         return self.current[before:]
 
-    def _is_escaped(self, offset: int) -> bool:
+    def is_escaped(self, offset: int) -> bool:
+        """Behind an odd number of backslashes."""
         slashes = offset
         while slashes and self.text[slashes - 1] == "\\":
             slashes -= 1
@@ -182,13 +184,14 @@ class Cursor(ABC):
 
     def here_document(self, end: int) -> None:
         """Read the body of an unquoted here-document, which ends at `end`."""
-        outer, self.end = self.end, end
+        outer, self.end = (self.end, self.in_document), end
+        self.in_document = True
         while self.pos < end:
             if plain := _PLAIN_HERE.match(self.text, self.pos, end):
                 self.pos = plain.end()
             if self.pos < end:
                 self.piece(parts.HERE, parts.HERE)
-        self.end = outer
+        self.end, self.in_document = outer
 
     def dollar(self, position: str, quoted: str) -> None:
         found = self.starts.get(self.pos)

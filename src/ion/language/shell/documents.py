@@ -103,25 +103,30 @@ class Documents(Expansions):
             self.raw(start, heredoc.body[1], parts.HERE_QUOTED)
             if heredoc.spots:
                 self.notes.heredocs.append(heredoc)
-                if self.in_backticks:
-                    raise self.fail(
-                        "a reference stands in a quoted here-document within backticks",
-                        start,
-                        "write $( ) instead of backticks",
-                    )
+                self._openable(*heredoc.body)
         else:
             self.here_document(heredoc.body[1])
         self.current, self.duty = outer, duty
         self.pos = min(heredoc.closing[1] + 1, self.end)
 
+    def _openable(self, start: int, end: int) -> None:
+        """A here-document whose own text cannot be escaped where it stands cannot hold a value."""
+        what = "a reference stands in a quoted here-document within "
+        if self.in_backticks:
+            raise self.fail(what + "backticks", start, "write $( ) instead of backticks")
+        if self.in_document and "\\\n" in self.text[start:end]:
+            raise self.fail(what + "another one, which joins its lines", start, "put its text into a variable before")
+
     def _extent(self, heredoc: Heredoc) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The ranges of the body and of the closing line. Unquoted, a `\\` before a newline joins lines first."""
+        """The ranges of the body and of the closing line. Unquoted, a `\\` before a newline joins lines first, and so
+        it does in all that such a body holds."""
+        joins = not heredoc.quoted or self.in_document
         line = self.pos
         while line < self.end:
             end = self._line_end(line)
-            while not heredoc.quoted and end < self.end and self._is_escaped(end):
+            while joins and end < self.end and self.is_escaped(end):
                 end = self._line_end(end + 1)
-            text = self.text[line:end] if heredoc.quoted else self.text[line:end].replace("\\\n", "")
+            text = self.text[line:end].replace("\\\n", "") if joins else self.text[line:end]
             if (text.lstrip("\t") if heredoc.tabs else text) == heredoc.delimiter:
                 return (self.pos, line), (line, end)
             line = end + 1
@@ -136,8 +141,8 @@ def _without(word: Word) -> str:
     """The text of a word without its references."""
     text, done = "", word.start
     for spot in word.spots:
-        text += word.text[done : spot.found.start]
-        done = spot.found.end
+        text += word.text[done : spot.at]
+        done = spot.at + spot.found.end - spot.found.start
     return text + word.text[done : word.end]
 
 

@@ -27,21 +27,27 @@ class Expansions(Cursor):
         start = self.pos
         self.enter()
         self.pos += 2
-        name = self._parameter_name(start)
-        if self.peek() == "[":
-            self.subscript(name, quoted)
-        operator = _OPERATOR.match(self.text, self.pos, self.end)
-        if operator is not None:
-            self.pos = operator.end()
-            self._operand(operator[0], name, quoted)
+        name = self._parameter_name()
+        if name is not None:
+            if self.peek() == "[":
+                self.subscript(name, quoted)
+            operator = _OPERATOR.match(self.text, self.pos, self.end)
+            if operator is not None:
+                self.pos = operator.end()
+                self._operand(operator[0], name, quoted)
         if self.peek() != "}":
-            if self.pos >= self.end:
-                raise self.unclosed("${", start)
-            raise self.fail("Ion cannot read this ${…}", start, "bash 5.2 knows no such expansion")
+            self._unknown(start, quoted)
         self.pos += 1
         self.depth -= 1
 
-    def _parameter_name(self, start: int) -> str:
+    def _unknown(self, start: int, quoted: str) -> None:
+        """Go to the end of an expansion that bash 5.2 does not have; no reference may stand in it."""
+        before = len(self.notes.spots)
+        self._brace_word(parts.BARE, quoted, single_quotes=not quoted)
+        if len(self.notes.spots) > before:
+            raise self.fail("Ion cannot read this ${…}", start, "bash 5.2 knows no such expansion")
+
+    def _parameter_name(self) -> str | None:
         """Read the name with a leading `#` (length) or `!` (indirection)."""
         if _LENGTH.match(self.text, self.pos, self.end) or _INDIRECT.match(self.text, self.pos, self.end):
             self.pos += 1
@@ -51,7 +57,7 @@ class Expansions(Cursor):
             return ""
         name = _PARAMETER.match(self.text, self.pos, self.end)
         if name is None:
-            raise self.fail("Ion cannot read this ${…}", start, "bash 5.2 knows no such expansion")
+            return None
         self.pos = name.end()
         return name[0]
 
@@ -129,8 +135,12 @@ class Expansions(Cursor):
             level += {"[": 1, "]": -1}.get(c, 0)
             if c == "'":
                 self.single()
+            elif c == '"':
+                self.double()
+            elif self.at("$'"):
+                self.ansi()
             else:
-                self.piece(parts.SUBSCRIPT, quoted or parts.DOUBLE if c == "$" else "")
+                self.piece(parts.SUBSCRIPT, quoted)
         self.duty = duty
         self.depth -= 1
         self.notes.subscripts.append((name, self.current[before:]))
@@ -148,14 +158,14 @@ class Expansions(Cursor):
         if start in self.no_arithmetic:
             return False
         notes, current = self.notes.sizes(), len(self.current)
-        state = self.current, self.end, self.depth, self.duty, self.pending
+        state = self.current, self.end, self.in_document, self.depth, self.duty, self.pending
         self.pos += opening
         try:
             if self._arithmetic("))"):
                 self.pos += 2
                 return True
         except Unplaced:
-            self.current, self.end, self.depth, self.duty, self.pending = state
+            self.current, self.end, self.in_document, self.depth, self.duty, self.pending = state
         self.notes.forget(notes)
         del self.current[current:]
         self.pos = start

@@ -39,6 +39,7 @@ class Grammar(Documents):
         reader = Grammar(inner, starts, self.notes, place)
         reader.depth = self.depth
         reader.in_backticks = True
+        reader.in_document = self.in_document
         reader.enter()
         reader.whole()
 
@@ -156,13 +157,13 @@ class Grammar(Documents):
 
     def word(self, position: str = parts.BARE, *, assignable: bool = False) -> Word:
         """Read one word; if `assignable`, it may be `name=…`, `name[…]=…` or `name=(…)`."""
-        word = Word(self.text, self.pos)
+        word = Word(self.text, self.pos, len(self.notes.spots))
         outer, self.current = self.current, word.spots
         if assignable:
             self._assignment(word)
         self.pieces(position)
         self.current = outer
-        word.end = self.pos
+        word.end, word.last = self.pos, len(self.notes.spots)
         if word.end == word.start:
             raise self.fail(f"bash does not expect {self.peek()!r} here")
         return word
@@ -208,7 +209,7 @@ class Grammar(Documents):
                 self._element(word.name, self.pos)
             self.pieces(parts.BARE)
             self.gap()
-            if self.peek() in ";&|<>(":
+            if self.pos < self.end and self.peek() in ";&|<>(":
                 raise self.fail(f"bash does not expect {self.peek()!r} in an array")
         self.pos += 1
         self.depth -= 1
@@ -237,12 +238,12 @@ class Grammar(Documents):
             return
         self.pos += 2
         while not self._command_ends():
-            self.notes.assigned.append((name.raw, self.word().spots))
+            self.notes.looped.append((name.raw, self.word().spots))
 
     def _no_reference(self, what: str) -> None:
         found = self.starts.get(self.pos)
         if found is not None:
-            self.misplaced(Spot(found, parts.BARE), what)
+            self.misplaced(Spot(found, parts.BARE, self.pos), what)
 
     def _case(self, start: int) -> None:
         self.blanks()
@@ -289,7 +290,11 @@ class Grammar(Documents):
             c = self.peek()
             if not c:
                 raise self.unclosed("[[", start)
-            if c in "()&|;<>" and not (c in "<>" and self.text.startswith("(", self.pos + 1, self.end)):
+            if (
+                operator != "=~"
+                and c in "()&|;<>"
+                and not (c in "<>" and self.text.startswith("(", self.pos + 1, self.end))
+            ):
                 self.pos += 1
                 words, operator = [], ""
                 continue
@@ -302,7 +307,7 @@ class Grammar(Documents):
     def _operand_of(self, operator: str) -> Word:
         if operator != "=~":
             return self.word(parts.PATTERN if operator in _PATTERN_TESTS else parts.BARE)
-        word = Word(self.text, self.pos)
+        word = Word(self.text, self.pos, len(self.notes.spots))
         outer, self.current = self.current, word.spots
         while self.pos < self.end and self.peek() not in _REGEX_ENDS:
             if self.peek() == "(":
@@ -312,7 +317,7 @@ class Grammar(Documents):
             else:
                 self.pieces(parts.PATTERN, _CONDITION_ENDS)
         self.current = outer
-        word.end = self.pos
+        word.end, word.last = self.pos, len(self.notes.spots)
         if word.end == word.start:
             raise self.fail(f"bash does not expect {self.peek()!r} in a regular expression")
         return word

@@ -33,10 +33,12 @@ class Unplaced(Exception):  # noqa: N818  (it says what happened, as StopIterati
 
 @dataclass(slots=True, eq=False)
 class Spot:
-    """One reference in its position. `check` is what its value must be, `where` says why, for messages."""
+    """One reference in its position. `at` is its offset in the text that is being read, which within backticks is not
+    that of the file. `check` is what its value must be, `where` says why, for messages."""
 
     found: Found
     position: str
+    at: int
     check: str = ""
     where: str = ""
     gap: bool = False
@@ -50,12 +52,15 @@ class Spot:
 
 @dataclass(slots=True, eq=False)
 class Word:
-    """A word of a command. `spots` are its own references, not those of commands within it; `name` is the variable if
-    it is an assignment, whose value begins at `value`."""
+    """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
+    `Notes.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at `value`.
+    """
 
     text: str
     start: int
+    first: int
     end: int = 0
+    last: int = 0
     name: str = ""
     value: int = 0
     spots: list[Spot] = field(default_factory=list)
@@ -98,7 +103,11 @@ class Command:
 
 @dataclass(slots=True, eq=False)
 class Notes:
-    """What a script has shown so far. The pairs are a variable's name and the references that go into it."""
+    """What a script has shown so far. The pairs are a variable's name and the references that go into it.
+
+    `maps` are associative arrays; `references` are namerefs, `untied` those that are declared without a target, so that
+    an assignment gives them one.
+    """
 
     spots: list[Spot] = field(default_factory=list)
     edits: list[tuple[int, int, str]] = field(default_factory=list)
@@ -109,7 +118,10 @@ class Notes:
     integers: set[str] = field(default_factory=lambda: {"RANDOM", "SRANDOM", "OPTIND", "HISTCMD"})
     maps: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    untied: set[str] = field(default_factory=set)
     assigned: list[tuple[str, list[Spot]]] = field(default_factory=list)
+    looped: list[tuple[str, list[Spot]]] = field(default_factory=list)
     redeclared: list[tuple[str, list[Spot]]] = field(default_factory=list)
     subscripts: list[tuple[str, list[Spot]]] = field(default_factory=list)
     copies: list[tuple[str, Spot]] = field(default_factory=list)
@@ -125,7 +137,7 @@ class Notes:
 
     def _lists(self) -> tuple[list[Any], ...]:
         lists = (self.spots, self.edits, self.misplaced, self.code, self.heredocs, self.assigned, self.redeclared)
-        return (*lists, self.subscripts, self.copies, self.arithmetic)
+        return (*lists, self.looped, self.subscripts, self.copies, self.arithmetic)
 
 
 def is_own(spot: Spot, notes: Notes) -> bool:

@@ -110,7 +110,7 @@ def _region(text: str, spot: Spot, notes: Notes) -> str:
 
 
 def _settle_checks(text: str, notes: Notes) -> None:
-    for name, spots in notes.assigned:
+    for name, spots in notes.assigned + notes.looped:
         if name in notes.integers:
             _need(spots, parts.INTEGER, f"the integer variable {name}")
     for name, spots in notes.subscripts:
@@ -157,6 +157,12 @@ def _fresh_names() -> Iterator[str]:
 
 
 def _misplaced(notes: Notes) -> Iterator[ShellProblem]:
+    for name, spots in notes.assigned:
+        if name in notes.untied:
+            notes.misplaced.extend((spot, f"the target of the nameref {name}", "") for spot in spots)
+    for name, spots in notes.looped:
+        if name in notes.references:
+            notes.misplaced.extend((spot, f"the target of the nameref {name}", "") for spot in spots)
     for spot, what, advice in notes.misplaced:
         if not is_own(spot, notes):
             shown = reference_text(spot.found.reference)
