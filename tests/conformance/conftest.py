@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ion
-from conformance.kit import World
+from conformance.kit import Clock, World
 from ion.api import requests
 from ion.engine import runs
 from ion.engine.local import Drive
-
-HURRY = 100
 
 
 def _world(url: str, folder: Path) -> Iterator[World]:
@@ -47,14 +44,11 @@ def lasting(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Runs have a clock that goes a hundred times faster, so that nobody waits out the delays of retries (at least a
     second each). Times in events are that clock's."""
-    began = time.time_ns() // 1_000_000
-
-    def clock() -> int:
-        return began + (time.time_ns() // 1_000_000 - began) * HURRY
-
+    clock = Clock()
     monkeypatch.setattr(runs, "Drive", functools.partial(Drive, clock=clock))
     monkeypatch.setattr(runs, "now_ms", clock)
     monkeypatch.setattr(requests, "now_ms", clock)
+    return clock

@@ -63,6 +63,10 @@ HOLDS = [
     pytest.param("$a.output >= 80", "80", True, id="10-at-least"),
     pytest.param("$a.output < -1", "-1.5", True, id="10-less"),
     pytest.param("$a.output <= 9", "10", False, id="10-as-numbers-not-as-texts"),
+    pytest.param("$a.output > 4", " 5 ", True, id="10-blanks-around-a-number"),
+    pytest.param("$a.output >= '1000'", "1e3", True, id="10-an-exponent"),
+    pytest.param("$a.output == 0.5", "0.5", True, id="10-a-number-as-a-literal"),
+    pytest.param("$a.output == 0.5", "0.50", False, id="10-equality-is-of-texts"),
     pytest.param("$a.output == 'X' && $a.output != 'X' || $a.output == 'X'", "X", True, id="13-and-binds-tighter"),
     pytest.param("$a.output == 'X' || $a.output == 'X' && $a.output != 'X'", "X", True, id="13-also-on-the-right"),
     pytest.param("$a.output == 'x && y'", "x && y", True, id="16-and-in-quotes"),
@@ -113,6 +117,8 @@ def test_a_condition_that_does_not_parse_is_an_error_of_the_file(condition: str,
     assert problem.code == "bad-condition"
     assert said in problem.message
     assert problem.hint
+    if "contains" in condition:
+        assert "compute it in a bash or script node and compare that node's output" in problem.hint
     assert (problem.path, problem.line) == ("nodes[1].when", 8)
 
 
@@ -247,3 +253,19 @@ def test_comparing_prose_with_a_literal_is_an_error_of_the_file() -> None:
             bash: echo ran
         """
     assert codes(text) == ["prose-compared"]
+
+
+@pytest.mark.parametrize("length", [4096, 4097, 300_000])
+def test_a_long_output_is_compared_exactly(world: World, length: int) -> None:
+    """language.md §10: beyond 4 KiB by its hash and length; the right text is still equal, any other is not."""
+    text = "x" * length
+    world.file("text", "").write_text(text + "\n")
+    run = world.run(f"""
+        nodes:
+          - {{id: a, bash: cat text}}
+          - {{id: same, depends_on: [a], when: "$a.output == '{text}'", bash: echo}}
+          - {{id: other, depends_on: [a], when: "$a.output == '{text[:-1]}y'", bash: echo}}
+          - {{id: shorter, depends_on: [a], when: "$a.output != '{text[:-1]}'", bash: echo}}
+        """)
+    seen = statuses(run)
+    assert (seen["same"], seen["other"], seen["shorter"]) == ("completed", "skipped", "completed")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ion
-from conformance.kit import World, agent, error, output, statuses
+from conformance.kit import Clock, World, agent, error, mend, output, ran, statuses
 from ion import AgentError
 from ion.core import events as e
 from ion.errors import RefusedError
@@ -114,7 +114,7 @@ def retries(world: World, run: ion.RunResult) -> list[int]:
 
 
 @pytest.mark.parametrize("code", ["rate_limited", "timeout", "crashed"])
-def test_fact_77_prompts_are_tried_three_times_when_it_may_help(world: World, hurry: None, code: str) -> None:
+def test_fact_77_prompts_are_tried_three_times_when_it_may_help(world: World, hurry: Clock, code: str) -> None:
     """77 [Ion]: classes come from the adapter, not from words: transient ones are retried after 3 s and 6 s (and up to
     a quarter more, so that many runs do not come back at once)."""
     failures: list[Any] = [AgentError(code, "unauthorized 401") for _ in range(3)]
@@ -151,7 +151,7 @@ def test_fact_77_bash_is_tried_once(world: World) -> None:
     ],
 )
 def test_fact_78_a_failing_script_is_tried_again_only_when_all_errors_are(
-    world: World, hurry: None, on_error: str, script: str, runs: int
+    world: World, hurry: Clock, on_error: str, script: str, runs: int
 ) -> None:
     """78 [Ion]: an exit status is retried with `on_error: all`, whatever stderr says, and not without."""
     run = world.run(f"""
@@ -174,16 +174,6 @@ TWO = """
           test -e mended || exit 1
           printf '%s' "$a.output"
 """
-
-
-def ran(world: World, node: str) -> int:
-    """How often a bash node that writes a line into `NODE.runs` ran."""
-    file = world.project / f"{node}.runs"
-    return file.read_text().count("ran") if file.exists() else 0
-
-
-def mend(world: World, name: str = "mended") -> None:
-    (world.project / name).touch()
 
 
 def test_fact_79_resume_keeps_what_completed(lasting: World) -> None:

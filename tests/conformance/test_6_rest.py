@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conformance.kit import World, agent, error, output, problems
+from conformance.kit import Clock, World, agent, error, output, problems
 from ion import PromptResult
 from ion.core import events as e
 
@@ -19,7 +19,7 @@ def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
     assert time.monotonic() - started < 4
 
 
-def test_fact_86_a_time_limit_is_a_transient_error(world: World, hurry: None) -> None:
+def test_fact_86_a_time_limit_is_a_transient_error(world: World, hurry: Clock) -> None:
     """86 [Ion]: with `retry` the timeout is tried again, by the default `on_error: transient`."""
     run = world.run("""
         nodes:

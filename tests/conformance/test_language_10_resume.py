@@ -1,132 +1,16 @@
-"""language.md §10: the log, going on with a run, frozen sources, who owns a run."""
+"""language.md §10: going on with a run, and the frozen sources that it goes on with."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 import ion
-from conformance.kit import Agent, World, agent, error, output, statuses
-from ion import PromptRequest
+from conformance.kit import Clock, World, agent, error, mend, output, ran, statuses
 from ion.core import events as e
-from ion.errors import OutputFormatError, RefusedError, StoreError
-
-
-def ran(world: World, node: str) -> int:
-    """How often a bash node that writes a line into `NODE.runs` ran."""
-    file = world.project / f"{node}.runs"
-    return file.read_text().count("ran") if file.exists() else 0
-
-
-def mend(world: World, name: str = "mended") -> None:
-    (world.project / name).touch()
-
-
-# ---------------------------------------------------------------------- the log
-
-
-def test_the_log_of_a_run_with_everything(world: World, hurry: None) -> None:
-    """Events are about nodes; each thing that happens is one event, in order."""
-    answering = agent(ask=[ion.AgentError("crashed", "once"), "asked"], work=["one", "two DONE"])
-    run = world.run(
-        """
-        max_concurrency: 1
-        nodes:
-          - {id: ask, prompt: hi}
-          - {id: work, loop: {prompt: go, until: DONE, max_iterations: 2}, depends_on: [ask]}
-          - {id: gate, approval: {message: Go}, depends_on: [work]}
-          - {id: no, bash: echo, depends_on: [gate], when: $gate.output == 'x'}
-          - {id: bad, bash: exit 1, depends_on: [gate]}
-        """,
-        agent=answering,
-    )
-    run = world.approve(run, agent=answering)
-    assert [f"{event.type} {getattr(event, 'node', '')}".strip() for event in world.log(run)] == [
-        "workflow_started",
-        "node_started ask",
-        "node_retrying ask",
-        "node_started ask",
-        "node_completed ask",
-        "node_started work",
-        "iteration_completed work",
-        "node_started work",
-        "iteration_completed work",
-        "node_completed work",
-        "node_started gate",
-        "approval_requested gate",
-        "workflow_paused",
-        "approval_resolved gate",
-        "workflow_resumed",
-        "node_completed gate",
-        "node_skipped no",
-        "node_started bad",
-        "node_failed bad",
-        "workflow_failed",
-    ]
-
-
-def test_a_nodes_outcome_is_in_the_store_before_what_depends_on_it_starts(lasting: World) -> None:
-    """The agent of the next node finds it there."""
-    seen: dict[str, list[str]] = {}
-
-    def ask(request: PromptRequest) -> str:
-        seen[request.node] = [event.node for event in lasting.log(request.run_id, e.NodeCompleted)]
-        return "done"
-
-    lasting.run(
-        "nodes: [{id: a, prompt: x}, {id: b, prompt: x, depends_on: [a]}, {id: c, prompt: x, depends_on: [b]}]\n",
-        agent=ask,
-    )
-    assert seen == {"a": [], "b": ["a"], "c": ["a", "b"]}
-
-
-CONDITIONS = """
-    nodes:
-      - {id: a, bash: "cat text; test -e text"}
-      - {id: b, depends_on: [a], when: $a.output != 'x', bash: "test -e mended"}
-      - {id: c, depends_on: [a], when: $a.output.f == 'y' || $a.output == 'z', bash: echo}
-"""
-
-
-def test_what_conditions_need_stands_in_the_event(lasting: World) -> None:
-    """A text up to 4 KiB, else its hash and length; a value that cannot be read with the reason. The condition that
-    is false there needs no value."""
-    text = '{"f":"y","long":"' + "x" * 5000 + '"}'
-    lasting.file("text", "").write_text(text)
-    run = lasting.run(CONDITIONS)
-    (completed,) = lasting.log(run, e.NodeCompleted, "a")
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    assert completed.values == {"output": {"sha256": digest, "length": len(text)}, "output.f": {"text": "y"}}
-    lasting.file("text", "plain")
-    (completed,) = lasting.log(lasting.run(CONDITIONS), e.NodeCompleted, "a")
-    assert completed.values["output"] == {"text": "plain"}
-    assert "no JSON" in completed.values["output.f"]["error"]
-
-
-class WithoutBlobs:
-    """A store that has lost every large output."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def open_blob(self, sha256: str) -> BinaryIO:
-        raise StoreError(f"{sha256} is gone")
-
-
-def test_conditions_look_only_at_what_was_recorded(lasting: World) -> None:
-    """On resume an output of 300 KiB is judged without being read, by its hash or by its field."""
-    lasting.file("text", "").write_text('{"f":"y","long":"' + "x" * 300_000 + '"}')
-    first = lasting.run(CONDITIONS + "      - {id: d, bash: test -e mended}\n")
-    assert statuses(first) == {"a": "completed", "b": "failed", "c": "completed", "d": "failed"}
-    mend(lasting)
-    assert World(lasting.project, WithoutBlobs(lasting.store)).resume(first).status == "completed"
-
+from ion.errors import RefusedError
 
 # ---------------------------------------------------------------------- going on
 
@@ -336,7 +220,7 @@ def test_rework_that_failed_is_done_again_by_a_resume(world: World) -> None:
     assert world.approve(run, agent=answering).status == "completed"
 
 
-def test_a_retry_that_was_waited_for_is_made_by_a_resume(lasting: World, hurry: None) -> None:
+def test_a_retry_that_was_waited_for_is_made_by_a_resume(lasting: World, hurry: Clock) -> None:
     """An interruption during the delay costs no attempt."""
     text = """
         nodes:
@@ -395,134 +279,3 @@ def test_a_frozen_script_that_somebody_changed_is_refused(lasting: World) -> Non
     assert refused.value.error_code == "changed"
     copy.unlink()
     assert output(lasting.resume(first), "code") == "original"
-
-
-# ---------------------------------------------------------------------- who owns a run
-
-
-def test_a_run_belongs_to_one_process_at_a_time(lasting: World) -> None:
-    """While it is driven nobody else can go on with it."""
-    refused: list[str] = []
-
-    def ask(request: PromptRequest) -> str:
-        try:
-            lasting.resume(request.run_id, agent=agent())
-        except RefusedError as error:
-            refused.append(error.error_code)
-        return "done"
-
-    assert lasting.run("nodes: [{id: a, prompt: hi}]\n", agent=ask).status == "completed"
-    assert refused == ["owned"]
-
-
-@pytest.mark.parametrize("kind", ["prompt: hi", "loop: {prompt: hi, until: DONE, max_iterations: 2}"])
-def test_the_idempotency_key_is_the_same_on_every_retry_and_resume(lasting: World, hurry: None, kind: str) -> None:
-    """run/node, in loops run/node/iteration; processes find it in `ION_IDEMPOTENCY_KEY`."""
-    answers: list[Any] = [ion.AgentError("crashed", "once"), ion.AgentError("refused", "no"), "DONE"]
-    answering = agent(a=answers)
-    first = lasting.run(f"nodes: [{{id: a, {kind}}}]\n", agent=answering)
-    assert lasting.resume(first, agent=answering).status == "completed"
-    key = f"{first.run_id}/a" + ("/1" if kind.startswith("loop") else "")
-    assert [request.key for request in answering.requests] == [key] * 3
-    assert {request.env["ION_IDEMPOTENCY_KEY"] for request in answering.requests} == {key}
-
-
-def test_a_process_finds_the_same_key_on_every_retry_and_resume(lasting: World, hurry: None) -> None:
-    """In its environment, with the run and the node."""
-    first = lasting.run("""
-        nodes:
-          - id: a
-            bash: echo "$ION_IDEMPOTENCY_KEY $ION_RUN_ID $ION_NODE_ID" >> keys; test -e mended
-            retry: {max_attempts: 1, delay_ms: 1000, on_error: all}
-        """)
-    mend(lasting)
-    lasting.resume(first)
-    run = first.run_id
-    assert (lasting.project / "keys").read_text().splitlines() == [f"{run}/a {run} a"] * 3
-
-
-# ---------------------------------------------------------------------- cancel
-
-
-def test_a_cancel_ends_a_run_that_waits(world: World) -> None:
-    """Carried out by whoever goes on with it; gates close, what had not begun is skipped, and it is final."""
-    run = world.run("nodes: [{id: gate, approval: {message: Go}}, {id: after, bash: echo, depends_on: [gate]}]\n")
-    ion.cancel(run.run_id, reason="no need", store=world.store, project=world.project)
-    run = world.resume(run)
-    assert (run.status, run.exit_status, run.data["error"]["message"]) == ("cancelled", 4, "no need")
-    assert statuses(run) == {"gate": "cancelled", "after": "skipped"}
-    for ask in (ion.cancel, ion.approve):
-        with pytest.raises(RefusedError) as refused:
-            ask(run.run_id, store=world.store, project=world.project)
-        assert refused.value.error_code == "ended"
-
-
-# ---------------------------------------------------------------------- parked prompts
-
-
-STRUCTURED = """
-    nodes:
-      - id: ask
-        prompt: Give x for $ARGUMENTS.
-        model: small
-        output_format: {type: object, properties: {x: {type: number}}, required: [x]}
-      - {id: use, depends_on: [ask], bash: echo $ask.output.x}
-"""
-
-
-def test_a_parked_prompt_is_answered_once_and_must_fit(world: World) -> None:
-    """An answer that does not fit is refused with the errors, and nothing is recorded; the same one again changes
-    nothing; another one is refused."""
-    run = world.run(STRUCTURED, arguments="Ana")
-    (prompt,) = world.prompts(run)
-    assert (prompt["prompt"], prompt["request"], prompt["options"]) == ("Give x for Ana.", "ask.1", {"model": "small"})
-    before = world.log(run)
-    with pytest.raises(OutputFormatError, match="'x' is a required property") as wrong:
-        world.submit(run, "ask", '{"y": 1}')
-    assert wrong.value.exit_status == 2
-    assert world.log(run) == before
-    done = world.submit(run, "ask", 'It is ```json\n{"x": 1}\n```')
-    assert (done.status, output(done, "use")) == ("completed", "1")
-    again = {"store": world.store, "project": world.project}
-    assert ion.submit(run.run_id, "ask", 'It is ```json\n{"x": 1}\n```', **again) is False
-    with pytest.raises(RefusedError):
-        ion.submit(run.run_id, "ask", '{"x": 2}', **again)
-
-
-def test_sessions_of_a_host_go_on_like_those_of_an_agent(world: World) -> None:
-    """The session that came with an answer is offered with the next prompt; a loop parks each iteration."""
-    run = world.run("""
-        nodes:
-          - {id: a, prompt: hi}
-          - {id: b, prompt: hi, depends_on: [a]}
-          - {id: work, depends_on: [b], loop: {prompt: "<$LOOP_PREV_OUTPUT>", until: DONE, max_iterations: 3}}
-        """)
-    run = world.submit(run, "a", "one", session="s1")
-    (prompt,) = world.prompts(run)
-    assert (prompt["node"], prompt["session"]) == ("b", "s1")
-    run = world.submit(run, "b", "two", session="s2")
-    (prompt,) = world.prompts(run)
-    assert (prompt["session"], prompt["iteration"], prompt["prompt"]) == (None, 1, "<>")
-    run = world.submit(run, "work", "first", session="s3")
-    (prompt,) = world.prompts(run)
-    assert (prompt["session"], prompt["iteration"], prompt["prompt"]) == ("s3", 2, "<first>")
-    assert prompt["key"] == f"{run.run_id}/work/2"
-    assert world.submit(run, "work", "second DONE").status == "completed"
-
-
-def test_an_agent_takes_parked_prompts_over(world: World) -> None:
-    """Going on with an agent answers them; the prompt is asked anew and the old request is closed."""
-    run = world.run("nodes: [{id: a, prompt: hi}]\n")
-    taken: Agent = agent(a="mine")
-    done = world.resume(run, agent=taken)
-    assert (done.status, output(done, "a")) == ("completed", "mine")
-    with pytest.raises(RefusedError):
-        ion.submit(run.run_id, "a", "late", store=world.store, project=world.project)
-
-
-def test_an_empty_answer_fails_the_node_as_an_agents_would(world: World) -> None:
-    """And the run can be resumed: the prompt is parked again."""
-    run = world.submit(world.run("nodes: [{id: a, prompt: hi}]\n"), "a", "  ")
-    assert error(run, "a").startswith("bad_output: ")
-    run = world.resume(run)
-    assert (run.status, [item["kind"] for item in run.data["waiting"]]) == ("paused", ["prompt"])

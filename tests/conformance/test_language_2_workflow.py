@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from typing import Any
 
 import pytest
 
 import ion
-from conformance.kit import World, agent, codes, error, output, problems, statuses
+from conformance.kit import Clock, World, agent, codes, error, output, problems, statuses
 from ion import PromptRequest
 from ion.core import events as e
 from ion.errors import InvalidWorkflowError, UsageError
@@ -64,6 +63,14 @@ def test_archons_own_business_is_one_warning(world: World, key: str) -> None:
     text = f"{key}: {json.dumps(values.get(key, False))}\nnodes: [{{id: a, bash: echo}}]\n"
     (problem,) = ion.validate(world.write(text), project=world.project)
     assert (problem.code, problem.severity) == ("no-effect", "warning")
+
+
+def test_what_has_no_effect_is_said_once_for_all_nodes(world: World) -> None:
+    """With the number of times."""
+    text = "nodes: [{id: a, bash: echo, output_type: report}, {id: b, bash: echo, output_type: report}]\n"
+    (problem,) = ion.validate(world.write(text), project=world.project)
+    assert (problem.code, problem.path) == ("no-effect", "nodes[0].output_type")
+    assert "2 times" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -166,31 +173,71 @@ def test_max_concurrency_holds_and_defaults_to_four_for_each_processor(world: Wo
     assert most == 3
 
 
-def test_a_runs_timeout_stands_still_while_it_is_paused(world: World, hurry: None) -> None:
-    """Only the time that a process owns the run counts: on the hurried clock the answer comes 30 s after the 20."""
+HOUR = 3_600_000
+
+
+def test_a_runs_timeout_stands_still_while_it_is_paused(world: World, hurry: Clock) -> None:
+    """Only the time that a process owns the run counts: an hour passes before the answer."""
     run = world.run("""
-        timeout: 20s
+        timeout: 10m
         nodes:
           - {id: gate, approval: {message: "Go?"}}
           - {id: a, bash: echo, depends_on: [gate]}
         """)
-    time.sleep(0.3)
     assert run.status == "paused"
+    hurry.skip(HOUR)
     assert world.approve(run).status == "completed"
 
 
-def test_a_runs_timeout_ends_it_as_failed_and_a_resume_gives_it_the_same_time_again(world: World, hurry: None) -> None:
+def test_a_runs_timeout_stands_still_while_it_is_interrupted(lasting: World, hurry: Clock) -> None:
+    """Nobody owns it then."""
+    run = lasting.interrupt("timeout: 10m\nnodes: [{id: a, prompt: hi}]\n", at="a")
+    hurry.skip(HOUR)
+    assert lasting.resume(run, agent=agent()).status == "completed"
+
+
+def test_a_runs_timeout_ends_it_as_failed_and_a_resume_gives_it_the_same_time_again(world: World, hurry: Clock) -> None:
     """What runs is stopped, what waits is skipped, and the run can be resumed."""
-    run = world.run("""
-        timeout: 40s
+    text = """
+        timeout: 10m
         nodes:
-          - {id: long, bash: "test -e mended || sleep 60"}
+          - {id: long, prompt: think}
           - {id: after, bash: echo after, depends_on: [long]}
-        """)
+        """
+
+    async def ask(request: PromptRequest) -> str:
+        hurry.skip(HOUR)
+        await asyncio.sleep(60)
+        return "never"
+
+    run = world.run(text, agent=ask)
     assert (run.status, run.data["error"]["code"]) == ("failed", "timeout")
     assert statuses(run) == {"long": "cancelled", "after": "skipped"}
-    (world.project / "mended").touch()
-    assert world.resume(run).status == "completed"
+    assert world.resume(run, agent=agent()).status == "completed"
+
+
+def test_time_that_was_used_before_an_interruption_counts(lasting: World, hurry: Clock) -> None:
+    """Only while it is interrupted the clock stands still."""
+    text = """
+        timeout: 10m
+        nodes:
+          - {id: slow, prompt: think}
+          - {id: cut, prompt: hi, depends_on: [slow]}
+        """
+
+    def slow(request: PromptRequest) -> str:
+        hurry.skip(400_000)
+        return "done"
+
+    run = lasting.interrupt(text, at="cut", agent=agent(slow=slow, cut=[]))
+
+    async def ask(request: PromptRequest) -> str:
+        hurry.skip(400_000)
+        await asyncio.sleep(60)
+        return "never"
+
+    result = lasting.resume(run, agent=ask)
+    assert (result.status, result.data["error"]["code"]) == ("failed", "timeout")
 
 
 def test_fail_fast_stops_what_runs_skips_the_rest_and_closes_gates(world: World) -> None:
@@ -273,6 +320,13 @@ def test_agent_options_of_the_workflow_are_defaults_for_its_nodes(world: World) 
     )
     assert answering.of("a")[0].options == {"model": "large", "allowed_tools": ["read"]}
     assert answering.of("b")[0].options == {"model": "small", "allowed_tools": []}
+
+
+def test_the_workflow_names_an_agent_of_the_settings(world: World) -> None:
+    """For all its nodes that name none themselves."""
+    world.file(".ion/config.yaml", "agents: {shouter: {command: tr a-z A-Z}, same: {command: cat}}\n")
+    run = world.run("agent: shouter\nnodes: [{id: a, prompt: one}, {id: b, prompt: two, agent: same}]\n")
+    assert (output(run, "a"), output(run, "b")) == ("ONE", "two")
 
 
 def test_unknown_keys_of_agent_nodes_are_handed_to_the_agent(world: World) -> None:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from conformance.kit import World, agent, codes, error, output, statuses
+from conformance.kit import Clock, World, agent, codes, error, output, statuses
 from ion import AgentError, PromptRequest, PromptResult
 from ion.core import events as e
 
@@ -260,7 +260,7 @@ def test_a_schema_that_is_none_is_an_error_of_the_file() -> None:
     assert codes("nodes: [{id: a, prompt: hi, output_format: {type: objekt}}]\n") == ["bad-output-format"]
 
 
-def test_usage_is_counted_failed_attempts_included(world: World, hurry: None) -> None:
+def test_usage_is_counted_failed_attempts_included(world: World, hurry: Clock) -> None:
     """What agents report is added up."""
     answers = [AgentError("crashed", "no", usage={"cost_usd": 0.5}), PromptResult("yes", usage={"cost_usd": 0.25})]
     run = world.run("nodes: [{id: a, prompt: hi}]\n", agent=agent(a=list(answers)))
@@ -270,7 +270,7 @@ def test_usage_is_counted_failed_attempts_included(world: World, hurry: None) ->
 # ---------------------------------------------------------------------- time
 
 
-def test_an_agent_that_falls_silent_fails_the_node_even_if_it_had_said_something(world: World, hurry: None) -> None:
+def test_an_agent_that_falls_silent_fails_the_node_even_if_it_had_said_something(world: World, hurry: Clock) -> None:
     """`idle_timeout` counts since it last said anything; it is a transient error, so there were three attempts."""
     spoken = 0
 
@@ -293,14 +293,14 @@ def test_an_agent_that_keeps_talking_is_not_idle(world: World) -> None:
     async def ask(request: PromptRequest) -> str:
         assert request.progress is not None
         for _ in range(10):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.04)
             request.progress("still there")
         return "done"
 
-    assert output(world.run("nodes: [{id: a, prompt: hi, idle_timeout: 150}]\n", agent=ask), "a") == "done"
+    assert output(world.run("nodes: [{id: a, prompt: hi, idle_timeout: 250}]\n", agent=ask), "a") == "done"
 
 
-def test_a_timeout_is_wall_clock_for_each_attempt(world: World, hurry: None) -> None:
+def test_a_timeout_is_wall_clock_for_each_attempt(world: World, hurry: Clock) -> None:
     """Of an agent that talks all the time, too; the second attempt has the whole time again."""
     attempts: list[int] = []
 

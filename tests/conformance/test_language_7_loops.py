@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import ion
-from conformance.kit import World, agent, codes, error, output, statuses
-from ion import AgentError
+from conformance.kit import Clock, World, agent, codes, error, output, statuses
+from ion import AgentError, PromptRequest
 from ion.core import events as e
 
 LOOP = """
@@ -19,7 +21,7 @@ def test_a_loop_has_no_retry() -> None:
     assert codes(LOOP + "        retry: {max_attempts: 2}\n") == ["retry-on-loop"]
 
 
-def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: None) -> None:
+def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: Clock) -> None:
     """The same iteration, with the same key, previous output and session."""
     answering = agent(work=["one", AgentError("crashed", "once"), AgentError("rate_limited", "twice"), "two DONE"])
     run = world.run(LOOP, agent=answering)
@@ -28,6 +30,25 @@ def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: None) -> None:
     assert {(r.prompt, r.session, r.iteration, r.key) for r in again} == {
         ("go on from <one>", "work#1", 2, f"{run.run_id}/work/2")
     }
+
+
+def test_the_timeout_of_a_loop_is_for_each_turn(world: World) -> None:
+    """Three turns of 0.2 s each pass a limit of 0.5 s, and so does a check between them."""
+
+    async def ask(request: PromptRequest) -> str:
+        await asyncio.sleep(0.2)
+        return "DONE" if request.iteration == 3 else "more"
+
+    run = world.run(
+        """
+        nodes:
+          - id: work
+            timeout: 500
+            loop: {prompt: go, until: DONE, until_bash: "sleep 0.05; exit 1", max_iterations: 3}
+        """,
+        agent=ask,
+    )
+    assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", 3)
 
 
 def test_a_command_can_be_the_prompt_of_a_loop(world: World) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import ion
-from conformance.kit import World, agent, codes, error, output, statuses
+from conformance.kit import Clock, World, agent, codes, error, output, statuses
 from ion import AgentError, PromptRequest
 from ion.core import events as e
 from ion.errors import NotFoundError, RefusedError, UsageError
@@ -143,6 +143,32 @@ def test_an_answer_to_what_is_no_gate_is_refused(world: World) -> None:
     assert refused.value.error_code == "ended"
 
 
+@pytest.mark.parametrize("where", ["world", "lasting"])
+def test_of_many_answers_at_once_exactly_one_wins(where: str, request: pytest.FixtureRequest) -> None:
+    """And the others are told."""
+    world: World = request.getfixturevalue(where)
+    run = world.run("nodes: [{id: gate, approval: {message: Go, capture_response: true}}]\n")
+    start = threading.Barrier(8)
+    said: list[str] = []
+
+    def answer(number: int) -> None:
+        start.wait(10)
+        try:
+            ion.approve(run.run_id, comment=str(number), store=world.store, project=world.project)
+            said.append(str(number))
+        except RefusedError as error:
+            said.append(error.error_code)
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    (winner,) = [text for text in said if text != "answered"]
+    assert len(said) == 8
+    assert output(world.resume(run), "gate") == winner
+
+
 def test_a_process_of_the_run_may_not_answer_its_gates(lasting: World) -> None:
     """`ION_RUN_ID` in its environment tells that it is one; another run's gates it may answer."""
     other = lasting.run("nodes: [{id: gate, approval: {message: Go}}]\n")
@@ -201,7 +227,7 @@ def test_an_answer_reaches_a_run_that_is_being_driven(world: World) -> None:
 # ---------------------------------------------------------------------- retry
 
 
-def test_delays_double_and_have_jitter(world: World, hurry: None) -> None:
+def test_delays_double_and_have_jitter(world: World, hurry: Clock) -> None:
     """From `delay_ms` on, each up to a quarter longer; every attempt is an event."""
     failures: list[Exception | str] = [AgentError("rate_limited", f"no {i}") for i in range(4)]
     run = world.run(
@@ -245,7 +271,7 @@ def test_a_retry_out_of_bounds_is_an_error(retry: str) -> None:
         ("cancelled", "all", 1),
     ],
 )
-def test_what_is_tried_again(world: World, hurry: None, code: str, on_error: str, asked: int) -> None:
+def test_what_is_tried_again(world: World, hurry: Clock, code: str, on_error: str, asked: int) -> None:
     """Transient errors; `bad_output` and exit statuses only with `all`; fatal ones never."""
     answering = agent(a=[AgentError(code, "no") for _ in range(asked)])
     run = world.run(
