@@ -46,6 +46,7 @@ class PromptRequest:
     grace_ms: int = 5000
     progress: Callable[[str], None] | None = None
     log: Path | None = None
+    fresh_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

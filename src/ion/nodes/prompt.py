@@ -17,8 +17,8 @@ from ion.core.loops import read_signal
 from ion.core.outcomes import Completed, Failed, Outcome, Parked
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
-from ion.language.references import engine_names
-from ion.language.workflow import Approval, Command, Loop, Prompt
+from ion.language.references import find_references
+from ion.language.workflow import Approval, Command, EngineReference, Loop, Prompt
 from ion.nodes.base import Context, Turn
 from ion.nodes.replies import Reply, ask_again, fit, validate_reply
 from ion.nodes.texts import Values, printable
@@ -32,12 +32,15 @@ _OVERDUE_MS = 2000
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A rendered prompt with what goes along."""
+    """A rendered prompt with what goes along. `fresh` is the text for a new session, if it is another one; `names` are
+    the engine's names that it reads."""
 
     text: str
     system: str | None
     options: dict[str, Any]
     session: str | None
+    fresh: str | None = None
+    names: frozenset[str] = frozenset()
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
@@ -63,16 +66,30 @@ async def run_answer(turn: Turn, context: Context) -> Outcome:
 
 
 def _asked(turn: Turn, context: Context, values: Values, agent: str | None) -> _Asked:
-    template = _template(turn, context)
-    text = values.render(template)
-    if context.external_context and _CONTEXT_NAMES.isdisjoint(engine_names(template)):
-        text = f"{text}\n\n---\n\n{printable(context.external_context)}"
+    session = turn.session if turn.session_agent == agent and not turn.reask else None
+    template, fresh = _template(turn, context), None
+    if session is not None and isinstance(turn.node.body, Prompt) and turn.node.body.continued is not None:
+        fresh = _filled(template, context, values)
+        template = turn.node.body.continued
+    text = _filled(template, context, values)
     options = _options(turn.node.options, values)
     system = options.get("systemPrompt")
-    session = turn.session if turn.session_agent == agent and not turn.reask else None
     if turn.reask:
         text = ask_again(text, turn.reask)
-    return _Asked(text, system if isinstance(system, str) else None, options, session)
+    return _Asked(text, system if isinstance(system, str) else None, options, session, fresh, _engine_names(template))
+
+
+def _filled(template: str, context: Context, values: Values) -> str:
+    text = values.render(template)
+    if context.external_context and _CONTEXT_NAMES.isdisjoint(_engine_names(template)):
+        text = f"{text}\n\n---\n\n{printable(context.external_context)}"
+    return text
+
+
+def _engine_names(template: str) -> frozenset[str]:
+    """The engine's names that a prompt reads; one that is escaped is only text."""
+    found = (one.reference for one in find_references(template))
+    return frozenset(reference.name for reference in found if isinstance(reference, EngineReference))
 
 
 def _template(turn: Turn, context: Context) -> str:
@@ -127,12 +144,13 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> Pro
         session=asked.session,
         output_format=node.output_format,
         options=asked.options,
-        env=environment(turn, context, values, text=_template(turn, context)).variables,
+        env=environment(turn, context, values, text=" ".join(f"${name}" for name in asked.names)).variables,
         timeout_ms=node.timeout_ms,
         idle_timeout_ms=node.idle_timeout_ms,
         grace_ms=context.grace_ms,
         progress=partial(context.progress, node.id),
         log=context.folders.logs / turn.log_name,
+        fresh_prompt=asked.fresh,
     )
 
 

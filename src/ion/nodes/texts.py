@@ -149,7 +149,9 @@ class Values:
     def _run_input(self, name: str) -> Any:
         if name in self._context.inputs:
             return self._context.inputs[name]
-        names = [declared.name for declared in self._context.workflow.inputs]
+        names = {declared.name: declared.placeholder for declared in self._context.workflow.inputs}
+        if (placeholder := names.get(name)) is not None:
+            return placeholder
         if name in names:
             raise ReferenceError_(
                 f"$INPUTS.{name} was not given", hint=f"give it with --input {name}=…, or a default in the workflow"
