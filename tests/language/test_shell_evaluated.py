@@ -177,6 +177,7 @@ MISPLACED = [
     "read $INPUTS.name",
     "unset $ARGUMENTS",
     "echo $(( '$a.output' ))",
+    'echo hi >&"$x$a.output"',
 ]
 
 

@@ -100,6 +100,8 @@ SAMPLES: list[tuple[str, list[str]]] = [
     ("!(A); if !(A) then A; fi", [BARE] * 3),
     ("echo é '€A' \"😀A\" A", [SINGLE, DOUBLE, BARE]),
     ("for x in a; do case $x in a) if true; then (while A; do [[ A ]]; done); fi;; esac; done", [BARE, BARE]),
+    ("x=`cat <<EOF\nA\nEOF\necho A`", [HERE, BARE]),
+    ("cmd >&$x/A >&A-x <&x$y.A 2>&$x$a.output", [BARE] * 4),
     ("echo \"${x:-$(echo \"${y:-'A'}\" 'A')}\"", [DOUBLE, SINGLE]),
     ("echo \"$(echo \"$(echo \"A\")\")\" A", [DOUBLE, BARE]),
     ("echo ';' A ';;' A '(' A", [BARE] * 3),

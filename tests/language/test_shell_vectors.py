@@ -182,7 +182,8 @@ def test_only_an_empty_value_is_empty(name: str, folder: Path) -> None:
 def test_a_pattern_of_a_value_is_literal(folder: Path) -> None:
     """11"""
     for value in ("*", "z*", "?zzz", "[z]zzz", "@(zzzz|x)"):
-        script = "[[ zzzz == $a.output ]] && echo y\ncase zzzz in $a.output) echo y;; esac\nx=zzzz; echo ${x#$a.output}${x/$a.output/y}"
+        script = "[[ zzzz == $a.output ]] && echo y\ncase zzzz in $a.output) echo y;; esac\n"
+        script += "x=zzzz; echo ${x#$a.output}${x/$a.output/y}"
         assert run(script, {"$a.output": value}, folder).stdout == "zzzzzzzz\n"
 
 

@@ -7,13 +7,13 @@ it cannot read is to say what is wrong and what to write instead.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from ion.errors import ConditionError, IonError
 from ion.language.references import ENGINE_NAMES, reference_text
+from ion.language.values import repr_text
 from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
 from ion.records import dataclass
 
@@ -107,12 +107,6 @@ def comparison_text(comparison: Comparison) -> str:
     literal = comparison.literal
     bare = literal in ("true", "false") or re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", literal)
     return f"{reference_text(comparison.reference)} {comparison.operator} {literal if bare else repr_text(literal)}"
-
-
-def repr_text(text: str) -> str:
-    """`text` in single quotes, with control characters escaped."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return f"'{shown}'"
 
 
 def _comparison(text: str, position: int) -> tuple[Comparison, int]:
@@ -256,6 +250,8 @@ def _judge(comparison: Comparison, value: str | Fingerprint) -> bool:
 def _equal(literal: str, value: str | Fingerprint) -> bool:
     if isinstance(value, str):
         return literal == value
+    import hashlib
+
     data = literal.encode("utf-8", "surrogatepass")
     return len(data) == value.length and hashlib.sha256(data).hexdigest() == value.sha256
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ion.errors import ReferenceError_
 
 _BLANKS = " \t\r\n\ufeff"
-_FENCE = re.compile(r"```[ \t]*(?:json\b)?\s*(?=[\[{\"0-9tfn-])", re.IGNORECASE)
+_FENCE = re.compile(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
 _FENCES_TRIED = 500
 _FENCE_END = re.compile(r"\s*```")
 _SURROGATE = re.compile(
@@ -100,6 +100,12 @@ def describe(value: Any) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}"
     return {str: "text", int: "a number", float: "a number", dict: "an object"}.get(type(value), "null")
+
+
+def repr_text(text: str) -> str:
+    """`text` in single quotes, with control characters escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"'{shown}'"
 
 
 def did_you_mean(wanted: str, names: list[str]) -> str:

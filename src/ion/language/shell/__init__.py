@@ -12,12 +12,23 @@ The node drops from the environment what could turn bash's own words against the
 
 from __future__ import annotations
 
-from ion.language.shell.place import ShellProblem, ShellResult, place
-from ion.language.shell.rewrite import Rewritten, Value, preamble, rewrite
+from ion.language.shell.result import ShellProblem, ShellResult
+from ion.language.shell.rewriting import Rewritten, Value, preamble, rewrite
 
 __all__ = ["Rewritten", "ShellProblem", "ShellResult", "Value", "place", "preamble", "rewrite", "unsafe_in_environment"]
 
 _PREAMBLE_WORDS = ("builtin", "read", "export", "echo", "exit")
+
+
+def place(text: str) -> ShellResult:
+    """The position of every reference in `text`, which is a script for bash; never raises.
+
+    A reference where bash would evaluate its value as code, or text that cannot be classified, is the error
+    `reference-position`; the warnings are `reference-in-code` and `value-used-as-arithmetic`.
+    """
+    from ion.language.shell import placing
+
+    return placing.place(text)
 
 
 def unsafe_in_environment(name: str) -> bool:

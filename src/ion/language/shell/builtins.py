@@ -75,7 +75,7 @@ def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
             _misplace(word.spots, f"the name of a variable, after {name}", notes)
         elif word.raw.startswith("-"):
             flags += word.raw[1:] if name not in ("export", "readonly") else word.raw[1:].replace("n", "")
-        elif plain := _NAME.fullmatch(word.raw):
+        elif plain := _NAME.fullmatch(word.literal or ""):
             _declare_name(flags, plain[0], notes)
             if "n" in flags:
                 notes.untied.add(plain[0])

@@ -184,11 +184,7 @@ def _arguments(language: str, words: list[Word]) -> _Program:
         return _filter(language, words)
     option, attached = _EVAL_OPTION[language], _ATTACHED.get(language)
     if language == "shell":
-        words = (
-            [w for before, w in pairwise([words[0], *words]) if not _SHELL_SETTING.fullmatch(before.raw)]
-            if words
-            else []
-        )
+        words = _without_settings(words)
     for index, word in enumerate(words):
         if option.fullmatch(word.raw):
             return _Program(language, words[index + 1 : index + 2], from_stdin=False)
@@ -199,6 +195,17 @@ def _arguments(language: str, words: list[Word]) -> _Program:
         if language == "shell" and re.fullmatch(r"-[a-z]*s", word.raw):
             return _Program(language, [], from_stdin=True)
     return _Program(language, [], from_stdin=True)
+
+
+def _without_settings(words: list[Word]) -> list[Word]:
+    """A shell's words without options such as `-o pipefail` and their values."""
+    kept: list[Word] = []
+    for word in words:
+        if kept and _SHELL_SETTING.fullmatch(kept[-1].raw):
+            kept.pop()
+        else:
+            kept.append(word)
+    return kept
 
 
 def _operands(language: str, words: list[Word]) -> list[Word]:

@@ -18,6 +18,7 @@ _REDIRECT = re.compile(
     r"(?:([0-9]+)|\{[A-Za-z_][A-Za-z0-9_]*\})?(<<<|<<-?|<>|<&|>>|>&|>\||<(?!\()|>(?!\())|(&>>|&>)", re.ASCII
 )
 _DELIMITER = re.compile(r"(?:[^\s;&|()<>'\"\\`]|\\.|'[^']*'|\"(?:[^\"\\`]|\\.)*\")+", re.DOTALL)
+_EXPANSION = re.compile(r"\$[A-Za-z_0-9@*#?$!-]+|\$\{[^}]*\}|[$`].*", re.DOTALL)
 
 
 class Documents(Expansions):
@@ -67,14 +68,21 @@ class Documents(Expansions):
         return True
 
     def _descriptor(self, match: re.Match[str], target: Word) -> None:
-        """bash expands the target of `>&` twice, so it must be the number of a descriptor; with more than that it can
-        only be a file, and `&>` says the same and expands once."""
-        if target.spots and re.search(r"[^0-9'\"-]", _without(target)):
-            if match[2] == ">&" and match[1] in (None, "1") and not match[0].startswith("{"):
-                self.edit(match.start(), match.end(), "&>")
+        """bash expands the target of `>&` twice, so a value there must be the number of a descriptor; with other text
+        than digits it can only be a file, and `&>` says the same and expands once."""
+        if not target.spots:
             return
-        for spot in target.spots:
-            spot.need(parts.DESCRIPTOR, f"the target of {match[2]}")
+        rest = _without(target)
+        twice = match[2] == ">&" and match[1] in (None, "1")
+        if re.search(r"[^0-9'\"-]", _EXPANSION.sub("", rest)):
+            if twice and not match[0].startswith("{"):
+                self.edit(match.start(), match.end(), "&>")
+        elif "$" in rest or "`" in rest:
+            for spot in target.spots if twice else ():
+                self.misplaced(spot, "the target of >&, which it expands twice", "write &> for a file")
+        else:
+            for spot in target.spots:
+                spot.need(parts.DESCRIPTOR, f"the target of {match[2]}")
 
     def edit(self, start: int, end: int, text: str) -> None:
         if self.in_backticks:

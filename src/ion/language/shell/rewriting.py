@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ion.errors import ReferenceError_
-from ion.language.conditions import repr_text
 from ion.language.references import Found, end_of, reference_text
 from ion.language.shell import parts
+from ion.language.values import repr_text
 from ion.language.workflow import EngineReference, NodeReference, Placement, Reference, Shell
 
 LONGEST_PATTERN = 20_000

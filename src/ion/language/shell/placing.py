@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ion.language.references import find_references, reference_text
@@ -16,6 +15,7 @@ from ion.language.shell import parts
 from ion.language.shell.code import hint
 from ion.language.shell.grammar import Grammar
 from ion.language.shell.parts import Heredoc, Notes, Spot, Unplaced, is_own
+from ion.language.shell.result import ShellProblem, ShellResult
 from ion.language.workflow import EngineReference, Placement, Shell
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
@@ -23,31 +23,8 @@ _ESCAPED_IN_DOCUMENTS = re.compile(r"[$`\\]")
 _RAW = (parts.SINGLE, parts.ANSI, parts.HERE_QUOTED)
 
 
-@dataclass(frozen=True, slots=True)
-class ShellProblem:
-    """A problem of shell text; `offset` counts characters from its start. `severity` is `error` or `warning`."""
-
-    code: str
-    message: str
-    hint: str
-    offset: int
-    severity: str = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class ShellResult:
-    """Shell text with its references placed. With a problem that is an error it cannot be run."""
-
-    shell: Shell
-    problems: tuple[ShellProblem, ...] = ()
-
-
 def place(text: str) -> ShellResult:
-    """The position of every reference in `text`, which is a script for bash; never raises.
-
-    A reference where bash would evaluate its value as code, or text that cannot be classified, is the error
-    `reference-position`; the warnings are `reference-in-code` and `value-used-as-arithmetic`.
-    """
+    """See `ion.language.shell.place`."""
     found = find_references(text, escapes=False)
     if not found:
         return ShellResult(Shell(text))
