@@ -32,7 +32,7 @@ from ion.records import dataclass
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
 # the second one holds the whole event loop up.
 _KILLED_WAIT_S = 5.0
-_CLOSE_WAIT_S = 1.0
+_CLOSE_WAIT_S = 2.0
 _POLL_S = (0.005, 0.02, 0.05, 0.1)
 # Stands for a status that the host program lost by ignoring SIGCHLD; no process can have it.
 LOST = 1 << 16
