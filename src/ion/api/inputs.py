@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from ion.errors import UsageError
+from ion.language.graph import topological
+from ion.language.placeholders import fill_placeholders
 from ion.language.problems import did_you_mean
 from ion.language.values import canonical
 from ion.language.workflow import Input, Workflow
@@ -27,7 +29,7 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     declared = {item.name: item for item in workflow.inputs}
     faults = [_unknown(name, declared) for name in given if name not in declared]
     missing = [item for item in workflow.inputs if item.required and item.name not in given]
-    faults += [f"'{item.name}' is missing{': ' + item.description if item.description else ''}" for item in missing]
+    faults += [f"'{item.name}' is missing{_described(item)}" for item in missing]
     values: dict[str, Any] = {}
     for item in workflow.inputs:
         if item.name not in given:
@@ -41,7 +43,32 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     if faults:
         hint = " ".join(f"--input {item.name}=…" for item in missing)
         raise UsageError(f"the inputs of '{workflow.name}' do not fit: {'; '.join(faults)}", hint=hint, code="inputs")
+    return _with_references(workflow, given, values)
+
+
+def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:
+    """What is worth saying of defaults that name an input which was not given, so that its `{name}` stays in them."""
+    values = {item.name for item in workflow.inputs if item.name in given or item.has_default}
+    return tuple(
+        f"'{item.name}' holds {{{other}}}, since '{other}' was not given"
+        for item in workflow.inputs
+        if item.name not in given
+        for other in item.refers_to
+        if other not in values
+    )
+
+
+def _with_references(workflow: Workflow, given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The values with `{name}` filled in where a default refers to other inputs, those first that others need."""
+    refers = {item.name: item.refers_to for item in workflow.inputs if item.refers_to and item.name not in given}
+    for name in topological(refers):
+        known = {other: canonical(values[other]) for other in refers[name] if other in values}
+        values[name] = fill_placeholders(values[name], known)
     return values
+
+
+def _described(item: Input) -> str:
+    return f": {' '.join(item.description.split())}" if item.description else ""
 
 
 def _unknown(name: str, declared: dict[str, Input]) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ion.language.placeholders import PLACEHOLDER
 from ion.language.problems import did_you_mean
 from ion.language.sop.model import Sop, Step
 from ion.language.sop.notes import Notes
-from ion.language.sop.parameters import PLACEHOLDER
 from ion.records import dataclass
 
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ion.language.placeholders import PLACEHOLDER
 from ion.language.sop.model import Parameter
 from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, item_text, plain
@@ -20,8 +21,6 @@ from ion.records import dataclass
 
 PATTERN = 'write (required), (optional) or (optional, default: "...")'
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
-# A declared name in braces is a placeholder; `{{x}}` and a shell's `${x}` are none.
-PLACEHOLDER = re.compile(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_-]*)\}(?!\})", re.ASCII)
 
 _LABEL = re.compile(r"(?:\*\*|__)(?P<bold>[^*\n]+?)(?:\*\*|__)|`(?P<code>[^`\n]+)`|(?P<bare>[^\W\d][\w-]*)(?=[ \t]*\()")
 _STATUS = re.compile(r"(?P<no>\bnot[ \t]+required\b)|\b(?P<word>required|optional)\b", re.IGNORECASE)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ion.language.placeholders import PLACEHOLDER
 from ion.language.references import escape, input_reference
 from ion.language.sop.model import Sop, Step
-from ion.language.sop.parameters import PLACEHOLDER
 from ion.language.sop.steps import slug
 from ion.records import dataclass
 

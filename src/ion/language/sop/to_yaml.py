@@ -15,7 +15,7 @@ from ion.language.sop.lint import Mark, step_marks
 from ion.language.sop.model import Sop
 from ion.language.sop.prompts import tasks
 from ion.language.sop.to_workflow import to_workflow
-from ion.language.source import FORBIDDEN
+from ion.language.source import forbidden
 from ion.language.workflow import Input, Node, Prompt, Workflow
 
 # What YAML takes for a line break besides \n, or would not give back.
@@ -120,14 +120,14 @@ def _fits_block(value: str) -> bool:
     """Whether a text is written as a block: one that is long or has lines, and that YAML gives back as it is."""
     if not value.strip() or value.endswith("\n") or ("\n" not in value and len(value) <= _LONG):
         return False
-    return not (_NOT_IN_BLOCKS.search(value) or FORBIDDEN.search(value))
+    return not (_NOT_IN_BLOCKS.search(value) or forbidden().search(value))
 
 
 def _quoted(value: str) -> str:
     if _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
         return value
     escaped = json.dumps(value, ensure_ascii=False)
-    return _NOT_IN_BLOCKS.sub(lambda match: f"\\u{ord(match[0]):04x}", FORBIDDEN.sub(_escape, escaped))
+    return _NOT_IN_BLOCKS.sub(lambda match: f"\\u{ord(match[0]):04x}", forbidden().sub(_escape, escaped))
 
 
 def _escape(match: re.Match[str]) -> str:
