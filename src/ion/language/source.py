@@ -10,14 +10,12 @@ import os
 import re
 import stat
 from bisect import bisect_right
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from ion.errors import Problem
 
 MAX_BYTES = 4 * 1024 * 1024
-# The characters a file may not hold raw: C0 and C1 controls, lone surrogates, noncharacters (YAML 1.2, 5.1).
-FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAX_FORBIDDEN_SHOWN = 20
 # What JavaScript's trim takes away (Archon trims with it), a byte order mark and a no-break space included.
 BLANKS = "\t\n\v\f\r \xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -97,10 +95,19 @@ def decode(data: bytes, file: str) -> tuple[str, Problem | None]:
     return text.removeprefix("\ufeff"), None
 
 
+@cache
+def forbidden() -> re.Pattern[str]:
+    """The characters a file may not hold raw: C0 and C1 controls, lone surrogates, noncharacters (YAML 1.2, 5.1).
+
+    Compiled when a file is parsed: that takes longer than loading a cached workflow.
+    """
+    return re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def forbidden_characters(source: Source, file: str) -> list[Problem]:
     """A problem for each character that may not stand in a file, the first few of them."""
     problems = []
-    for match in FORBIDDEN.finditer(source.text):
+    for match in forbidden().finditer(source.text):
         line, column = source.place(match.start())
         message = f"the character U+{ord(match[0]):04X} may not stand in this file"
         hint = 'remove it; in a double-quoted text it can be written as an escape, such as "\\x1b"'

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ion.language.document import Document
-from ion.language.source import FORBIDDEN, MAX_BYTES, Source, forbidden_characters, too_large
+from ion.language.source import MAX_BYTES, Source, forbidden, forbidden_characters, too_large
 from ion.language.yaml.reader import Reader, StopReadingError
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -28,7 +28,7 @@ def read_yaml(text: str, file: str = "") -> Document:
         document.complete = False
         return document
     document.problems += forbidden_characters(source, file)
-    readable = FORBIDDEN.sub("\ufffd", source.text) if document.problems else source.text
+    readable = forbidden().sub("\ufffd", source.text) if document.problems else source.text
     reader = Reader(document, file)
     try:
         for event in yaml.parse(readable, Loader=_LOADER):
