@@ -46,7 +46,7 @@ def server_url() -> str:
 
 @functools.cache
 def database_url() -> str:
-    """The URL of a database of this process's own, dropped at its end."""
+    """The URL of a database of this process's own; on a server that stays, it is dropped at the end."""
     import psycopg
     from psycopg import conninfo
 
@@ -61,7 +61,10 @@ def database_url() -> str:
         administrator.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
         administrator.close()
 
-    atexit.register(drop)
+    if "ION_TEST_POSTGRES_URL" in os.environ:
+        atexit.register(drop)
+    else:
+        administrator.close()
     return url_of({**conninfo.conninfo_to_dict(server_url()), "dbname": name})
 
 
