@@ -433,6 +433,15 @@ class TestEnds:
         assert Simulation(flow, outcomes).go().state.output_node == "c"
         assert Simulation(replace(flow, returns="a"), outcomes).go().state.output_node == "a"
 
+    def test_the_end_closes_open_gates_and_a_resume_asks_anew(self) -> None:
+        flow = workflow(Node("g", Approval("?")), Node("a", BASH))
+        run = Simulation(flow, {"g": gate}, die_after=4).go()
+        run.die_after = None
+        run.request(e.WorkflowFailed(9, e.Failure("poisoned", "five deaths")))
+        assert requests.open_gates(run.state) == []
+        run.resume()
+        assert [node.gate.request for node in requests.open_gates(run.state) if node.gate] == ["g.2"]
+
 
 class TestScheduling:
     def test_no_more_than_max_concurrency_run_and_file_order_decides(self) -> None:

@@ -250,8 +250,13 @@ def _forget_progress(node: NodeState) -> None:
 
 
 def _ended(state: RunState, event: e.Event) -> None:
+    """The end closes every open question; a resume asks it anew."""
     _disowned(state, event.at)
     state.ended_at = event.at
+    for node in state.nodes.values():
+        if node.gate is not None or node.prompt is not None:
+            _cut_off(node)
+            node.gate = None
 
 
 def _completed(state: RunState, event: e.WorkflowCompleted) -> None:

@@ -33,7 +33,7 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
                 raise InvalidWorkflowError(
                     f"the script '{name}' ({relative}) changed while the run was starting", hint="start it again"
                 )
-    return json.dumps(workflow.to_json(), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(workflow.to_json(), separators=(",", ":"))
 
 
 def thaw(source: str, digest: str) -> Workflow:
