@@ -73,7 +73,7 @@ def _start(place: Place, order: Order, folder: Path) -> None:
 def _hand_over(spec: str, log: Path) -> None:
     """Start the other process and wait for its answer."""
     reader, writer = os.pipe()
-    with open(reader, "rb") as answer:
+    with os.fdopen(reader, "rb") as answer:
         try:
             with log.open("ab") as output:
                 # -P: no code of the working directory may stand in for ours

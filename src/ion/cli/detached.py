@@ -41,7 +41,7 @@ def _close_stdin() -> None:
 
 def _answer(descriptor: int, message: dict[str, object]) -> None:
     try:
-        with open(descriptor, "wb") as pipe:
+        with os.fdopen(descriptor, "wb") as pipe:
             pipe.write(json.dumps(message).encode())
     except BrokenPipeError:  # who asked is gone; the run is there all the same
         return

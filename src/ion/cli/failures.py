@@ -44,10 +44,9 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
         screen.write(line)
 
 
-def from_click(error: click.ClickException) -> IonError:
-    """A wrong command line, as an error of ours with something to type next."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    help_hint = f"{context.command_path if context else 'ion'} --help"
+def from_click(error: click.ClickException, command: str) -> IonError:
+    """A wrong command line, as an error of ours with something to type next. `command` is as in `ion runs`."""
+    help_hint = f"{command} --help"
     if isinstance(error, click.NoSuchOption):
         return UsageError(f"there is no option '{error.option_name}'", hint=_near_option(error) or help_hint)
     return UsageError(error.format_message().rstrip("."), hint=help_hint)

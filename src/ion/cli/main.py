@@ -106,6 +106,7 @@ def outcome(arguments: list[str]) -> int:
     from ion.cli import failures
 
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    command = f"ion {arguments[0]}" if arguments and arguments[0] in COMMANDS else "ion"
     try:
         failures.refuse_undecodable(arguments)
         status = ion.main(arguments or ["--help"], prog_name="ion", standalone_mode=False)
@@ -115,7 +116,7 @@ def outcome(arguments: list[str]) -> int:
     except IonError as error:
         return failures.show_error(error, as_json=as_json)
     except click.ClickException as error:
-        return failures.show_error(failures.from_click(error), as_json=as_json)
+        return failures.show_error(failures.from_click(error, command), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         terminal.talk().line("Interrupted.")
         return INTERRUPTED

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, TextIO, TypeAlias
 
+from ion.errors import IonError
 from ion.language.problems import printable
 
 # Text as it is, or (role, text); the roles are the keys of `_COLOURS`.
@@ -69,13 +71,14 @@ class Screen:
 
     def write(self, line: str) -> None:
         """Write a line that is printable already. On a lenient screen (talk, not data) a stream that is gone is
-        nobody's problem; otherwise raises `OSError`."""
+        nobody's problem; otherwise raises `BrokenPipeError` or `IonError`."""
         if self.stream is None:
             return
         try:
-            self.stream.write(self.encodable(line.rstrip()) + "\n")
-            self.stream.flush()
-        except (OSError, ValueError):
+            with _writing():
+                self.stream.write(self.encodable(line.rstrip()) + "\n")
+                self.stream.flush()
+        except (BrokenPipeError, IonError):
             if not self.lenient:
                 raise
             self.stream = None
@@ -134,9 +137,11 @@ def write_bytes(source: BinaryIO) -> bytes:
     if sys.stdout is not None:
         sys.stdout.flush()
         while chunk := source.read(1 << 18):
-            sys.stdout.buffer.write(chunk)
+            with _writing():
+                sys.stdout.buffer.write(chunk)
             last = chunk
-        sys.stdout.buffer.flush()
+        with _writing():
+            sys.stdout.buffer.flush()
     return last
 
 
@@ -144,9 +149,26 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
     """Print JSON in ASCII, so that no string in it can act on a terminal. `indent` None: on one line."""
     import json
 
+    write_text(json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n")
+
+
+def write_text(text: str) -> None:
+    """Write to stdout what is safe already. Raises `BrokenPipeError` when the reader is gone, `IonError`."""
     if sys.stdout is not None:
-        sys.stdout.write(json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n")
-        sys.stdout.flush()
+        with _writing():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise IonError(f"the output cannot be written: {reason}", code="io") from error
 
 
 def discard_stdout() -> None:

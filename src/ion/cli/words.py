@@ -41,8 +41,11 @@ def role_of(state: str) -> str:
     return _MARKS[state][2]
 
 
-def mark_of_node(node: NodeState) -> str:
-    """The key of the node's symbol: its state, or `retry` while it waits for its next attempt."""
+def mark_of_node(node: NodeState, run_status: str) -> str:
+    """The key of the node's symbol: its state, `retry` while it waits for its next attempt, `interrupted` if it ran
+    when the run's process died."""
+    if node.status == "running" and run_status == "interrupted":
+        return "interrupted"
     return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
 
 

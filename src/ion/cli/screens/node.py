@@ -125,7 +125,8 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
     started = subject.state.started
     if now.started_at is not None and started is not None:
         key = f"{result.run_id}/{subject.node.id}" + (f"/{now.iteration}" if now.iteration else "")
-        yield "ran", f"{_kind(subject)}, in {started.cwd}      ION_IDEMPOTENCY_KEY {key}"
+        yield "ran", f"{_kind(subject)}, in {started.cwd}"
+        yield "key", f"{key}  (ION_IDEMPOTENCY_KEY)"
     if now.agent is not None or now.session is not None:
         session = f", session {now.session}" if now.session else ""
         yield "agent", f"{now.agent or ''}{session}{', its reply was repaired' if now.repaired else ''}"

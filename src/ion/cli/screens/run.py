@@ -57,7 +57,7 @@ def _relative(file: str) -> str:
 def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: int) -> None:
     state = result.state
     nodes = list(state.nodes.values())
-    notes = {node.id: note_of(node, state, workflow) for node in nodes}
+    notes = {node.id: note_of(node, state, workflow, result.status) for node in nodes}
     ids = min(max((len(node.id) for node in nodes), default=0), MAX_ID_COLUMNS)
     symbols = 1 if screen.unicode else 5
     room = screen.width - ids - symbols - 12
@@ -72,7 +72,7 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         shown = bar(_span(node, state, result.status, now), whole, bars)
         screen.line(
             f"{name}  ",
-            mark(screen, mark_of_node(node)),
+            mark(screen, mark_of_node(node, result.status)),
             " ",
             (role_of(node.status), shown),
             f" {took:<6}  {cut(notes[node.id], note_columns)}",
@@ -94,17 +94,19 @@ def _span(node: NodeState, state: RunState, status: str, now: int) -> Span | Non
 
 def _duration(node: NodeState, state: RunState, status: str, now: int) -> int | None:
     span = _span(node, state, status, now)
-    return None if span is None else max(0, span.end - span.start)
+    if span is None or mark_of_node(node, status) == "interrupted":
+        return None  # nobody saw its end
+    return max(0, span.end - span.start)
 
 
-def note_of(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
+def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str) -> str:
     """What there is to say about a node beside its state: who, how often, why."""
     parts = [node.agent] if node.agent else []
     if node.iterations and node.kind == "loop":
         parts.append(plural(node.iterations, "iteration"))
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
-    parts.append(_why(node, state, workflow))
+    parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
     return "  ".join(part for part in parts if part)
 
 

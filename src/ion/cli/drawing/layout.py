@@ -1,0 +1,114 @@
+"""Where the nodes stand: in columns by layer, each in a row of its own within its column.
+
+An edge over several layers passes through each column in between in a row of its own, one for all edges of its source.
+Rows are chosen so that lines are straight and seldom cross (barycentres, a few sweeps: Sugiyama et al. 1981).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ion.cli.drawing.picture import Picture
+from ion.language.graph import layers, topological
+
+SWEEPS = 4
+
+
+@dataclass(frozen=True, order=True)
+class Slot:
+    """A place in a column: a node, or (`passing`) the line of its edges on their way further."""
+
+    node: str
+    layer: int
+    passing: bool = False
+
+
+@dataclass
+class Layout:
+    """`columns` hold slots from top to bottom, `rows` their rows, `links` for each slot those to its right."""
+
+    columns: list[list[Slot]]
+    rows: dict[Slot, int]
+    links: dict[Slot, list[Slot]]
+
+
+def lay_out(picture: Picture) -> Layout:
+    """The layout of a picture. Its graph has no cycle (a workflow with one does not load)."""
+    waits = {node: list(others) for node, others in picture.waits().items()}
+    _drop_implied_order(picture, waits)
+    columns, links = _columns(waits)
+    _untangle(columns, links)
+    return Layout(columns, _rows(columns, links), links)
+
+
+def _drop_implied_order(picture: Picture, waits: dict[str, list[str]]) -> None:
+    """Leave out ordering edges between nodes that wait for each other through others anyway."""
+    ancestors: dict[str, set[str]] = {}
+    for node in topological(waits):
+        ancestors[node] = set(waits[node]).union(*(ancestors[other] for other in waits[node]))
+    for edge in picture.edges:
+        others = waits[edge.target]
+        if edge.kind == "order" and any(edge.source in ancestors[other] for other in others if other != edge.source):
+            others.remove(edge.source)
+
+
+def _columns(waits: dict[str, list[str]]) -> tuple[list[list[Slot]], dict[Slot, list[Slot]]]:
+    columns = [[Slot(node, depth) for node in row] for depth, row in enumerate(layers(waits))]
+    depths = {slot.node: slot.layer for column in columns for slot in column}
+    links: dict[Slot, list[Slot]] = {slot: [] for column in columns for slot in column}
+    for target, sources in waits.items():
+        for source in sources:
+            slot = Slot(source, depths[source])
+            for layer in range(depths[source] + 1, depths[target]):
+                slot = _through(slot, Slot(source, layer, passing=True), columns, links)
+            links[slot].append(Slot(target, depths[target]))
+    return columns, links
+
+
+def _through(slot: Slot, passing: Slot, columns: list[list[Slot]], links: dict[Slot, list[Slot]]) -> Slot:
+    if passing not in links:
+        columns[passing.layer].append(passing)
+        links[passing] = []
+        links[slot].append(passing)
+    return passing
+
+
+def _untangle(columns: list[list[Slot]], links: dict[Slot, list[Slot]]) -> None:
+    """Order each column by the middle of its neighbours, from left to right and back."""
+    back: dict[Slot, list[Slot]] = {slot: [] for slot in links}
+    for slot, targets in links.items():
+        for target in targets:
+            back[target].append(slot)
+    for sweep in range(SWEEPS):
+        forward = sweep % 2 == 0
+        for column in columns[1:] if forward else columns[-2::-1]:
+            _sort(column, back if forward else links, columns)
+
+
+def _sort(column: list[Slot], neighbours: dict[Slot, list[Slot]], columns: list[list[Slot]]) -> None:
+    near = {other.layer for slot in column for other in neighbours[slot]}
+    places = {slot: place for layer in near for place, slot in enumerate(columns[layer])}
+    own = {slot: place for place, slot in enumerate(column)}
+    middle = {slot: _middle([places[other] for other in neighbours[slot]], own[slot]) for slot in column}
+    column.sort(key=lambda slot: (middle[slot], own[slot]))
+
+
+def _middle(places: Iterable[int], default: int) -> float:
+    values = sorted(places)
+    return sum(values) / len(values) if values else float(default)
+
+
+def _rows(columns: list[list[Slot]], links: dict[Slot, list[Slot]]) -> dict[Slot, int]:
+    """Each slot in the row of the first that leads to it, or as near below as there is room."""
+    wanted: dict[Slot, int] = {}
+    rows: dict[Slot, int] = {}
+    for column in columns:
+        row = -1
+        for slot in column:
+            row = max(row + 1, wanted.get(slot, 0))
+            rows[slot] = row
+        for slot in column:
+            for target in links[slot]:
+                wanted[target] = min(wanted.get(target, rows[slot]), rows[slot])
+    return rows

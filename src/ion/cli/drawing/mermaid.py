@@ -1,0 +1,46 @@
+"""A graph as Mermaid text (mermaid.js.org, `flowchart`).
+
+Nodes have made-up names, since `end` is a word of the language; texts are quoted, with entity codes for what would end
+the quote or be taken for markup.
+"""
+
+from __future__ import annotations
+
+from ion.cli.drawing.picture import Picture, PictureNode
+from ion.language.problems import printable
+
+_SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("([", "])")}
+_COLOURS = {
+    "completed": "fill:#d3f2d3,stroke:#2a8a2a",
+    "failed": "fill:#f8d0d0,stroke:#b02020",
+    "running": "fill:#d0e8f8,stroke:#2060a0",
+    "waiting": "fill:#fbeec2,stroke:#a07010",
+    "skipped": "fill:#eeeeee,stroke:#999999,color:#777777",
+    "cancelled": "fill:#eeeeee,stroke:#999999,color:#777777",
+}
+
+
+def mermaid(picture: Picture) -> str:
+    """The whole text, with an end of line."""
+    names = {node.id: f"n{number}" for number, node in enumerate(picture.nodes)}
+    lines = ["flowchart LR"]
+    lines += [f"    {names[node.id]}{_box(node)}" for node in picture.nodes]
+    for edge in picture.edges:
+        arrow = "-->" if edge.kind == "depends_on" else "-.->"
+        lines.append(f"    {names[edge.source]} {arrow} {names[edge.target]}")
+    for status, colour in _COLOURS.items():
+        members = [names[node.id] for node in picture.nodes if node.status == status]
+        if members:
+            lines += [f"    classDef {status} {colour}", f"    class {','.join(members)} {status}"]
+    return "\n".join(lines) + "\n"
+
+
+def _box(node: PictureNode) -> str:
+    opening, closing = _SHAPES.get(node.kind, ("[", "]"))
+    when = f"<br/>when: {_escape(node.when)}" if node.when is not None else ""
+    return f'{opening}"{_escape(node.id)}{when}"{closing}'
+
+
+def _escape(text: str) -> str:
+    """Everything but letters, digits, blanks and a few marks as `#code;`."""
+    return "".join(c if c.isalnum() or c in " ._-$=!'/" else f"#{ord(c)};" for c in printable(text))

@@ -1,0 +1,81 @@
+"""What is drawn: the nodes and edges of a workflow, and the states of a run if there is one.
+
+Every format starts here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ion.core.state import RunState
+    from ion.language.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class PictureNode:
+    """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None."""
+
+    id: str
+    kind: str
+    when: str | None
+    trigger_rule: str
+    status: str | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`target` waits for `source`. `kind` is `depends_on`, or `order` for one that only a reference brings about."""
+
+    source: str
+    target: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A graph, nodes in file order."""
+
+    name: str
+    nodes: tuple[PictureNode, ...]
+    edges: tuple[Edge, ...]
+
+    def waits(self) -> dict[str, list[str]]:
+        """For each node those that it waits for."""
+        waits: dict[str, list[str]] = {node.id: [] for node in self.nodes}
+        for edge in self.edges:
+            waits[edge.target].append(edge.source)
+        return waits
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `ion graph --json`; a node has its `status` only if a run is shown."""
+        return {
+            "nodes": [
+                {"id": node.id, "kind": node.kind, "when": node.when, "trigger_rule": node.trigger_rule}
+                | ({} if node.status is None else {"status": node.status})
+                for node in self.nodes
+            ],
+            "edges": [{"from": edge.source, "to": edge.target, "kind": edge.kind} for edge in self.edges],
+        }
+
+
+def picture_of(workflow: Workflow, state: RunState | None = None) -> Picture:
+    """The picture of a workflow, with the states of a run of it."""
+    nodes = tuple(
+        PictureNode(
+            node.id,
+            node.kind,
+            node.when.text if node.when is not None else None,
+            node.trigger_rule,
+            state.nodes[node.id].status if state is not None else None,
+        )
+        for node in workflow.nodes
+    )
+    edges = tuple(
+        Edge(other, node.id, kind)
+        for node in workflow.nodes
+        for kind, others in (("depends_on", node.depends_on), ("order", node.order))
+        for other in others
+    )
+    return Picture(workflow.name, nodes, edges)

@@ -1,0 +1,115 @@
+"""A graph drawn for a terminal: columns from left to right joined by lines, or, where that is too wide, a list."""
+
+from __future__ import annotations
+
+from ion.cli.drawing.canvas import Canvas
+from ion.cli.drawing.channel import Net, route
+from ion.cli.drawing.layout import Layout, Slot, lay_out
+from ion.cli.drawing.picture import Picture, PictureNode
+from ion.cli.formatting import cut, cut_middle, width
+from ion.cli.terminal import Part, Screen
+from ion.cli.words import mark, role_of
+from ion.language.graph import layers
+
+MAX_ID_COLUMNS = 28
+MAX_DRAWN_NODES = 250
+MAX_INDENT = 12
+_SUFFIXES = {"approval": " ⏸", "loop": " ↻", "cancel": " ✗"}
+
+
+def draw(screen: Screen, picture: Picture) -> None:
+    """Draw the graph as wide as the screen allows."""
+    rows = _drawing(screen, picture)
+    for row in rows if rows is not None else _list(screen, picture):
+        screen.line(*row)
+
+
+def label_of(screen: Screen, node: PictureNode) -> str:
+    """`✓ review ? ⏸`: the state if there is one, the id, `?` for a condition, the kind where it matters."""
+    shown = mark(screen, node.status) if node.status is not None else ""
+    symbol = f"{(shown[1] if isinstance(shown, tuple) else shown).strip()} " if shown else ""
+    condition = " ?" if node.when is not None else ""
+    text = f"{symbol}{cut_middle(node.id, MAX_ID_COLUMNS)}{condition}{_SUFFIXES.get(node.kind, '')}"
+    return screen.encodable(text)
+
+
+def _drawing(screen: Screen, picture: Picture) -> list[list[Part]] | None:
+    """The rows of the drawing; None if it does not fit."""
+    labels = {node.id: label_of(screen, node) for node in picture.nodes}
+    depths = layers(picture.waits())
+    least = sum(max(width(labels[node]) for node in row) + 3 for row in depths) - 3
+    if least > screen.width or len(picture.nodes) > MAX_DRAWN_NODES:
+        return None
+    layout = lay_out(picture)
+    roles = {node.id: role_of(node.status) if node.status is not None else "" for node in picture.nodes}
+    canvas = Canvas()
+    if _paint(canvas, layout, labels, roles) > screen.width:
+        return None
+    return list(canvas.rows())
+
+
+def _paint(canvas: Canvas, layout: Layout, labels: dict[str, str], roles: dict[str, str]) -> int:
+    """Paint columns and lines; gives the width of the whole."""
+    start = 0
+    for column in layout.columns:
+        widest = max((width(labels[slot.node]) for slot in column if not slot.passing), default=0)
+        for slot in column:
+            if not slot.passing:
+                canvas.label(2 * layout.rows[slot], start, (roles[slot.node], labels[slot.node]))
+        edge = start + widest + 1
+        start = _join(canvas, layout, column, labels, start, edge)
+    return start - 2
+
+
+def _join(canvas: Canvas, layout: Layout, column: list[Slot], labels: dict[str, str], start: int, edge: int) -> int:
+    """The lines from one column, that begins at `start`, to the next; their verticals begin at `edge`. Gives where the
+    next column begins."""
+    rows = {slot: 2 * layout.rows[slot] for slot in column}
+    leads = [(rows[slot], tuple(2 * layout.rows[target] for target in layout.links[slot])) for slot in column]
+    begins = {rows[slot]: start - 1 if slot.passing else start + width(labels[slot.node]) + 1 for slot in column}
+    nets, tracks = route(leads)
+    edge += _touches(nets, {row for row, begin in begins.items() if begin == edge})
+    last = edge + max(0, 2 * tracks - 1)
+    for net in nets:
+        _draw_net(canvas, net, begins, edge, last)
+    return last + 2
+
+
+def _touches(nets: list[Net], rows: set[int]) -> bool:
+    """Whether a first vertical would stand right behind a label (in one of `rows`) whose line it does not take up."""
+    first = [net for net in nets if net.track == 0]
+    return any(net.span[0] <= row <= net.span[1] and row not in net.sources for net in first for row in rows)
+
+
+def _draw_net(canvas: Canvas, net: Net, begins: dict[int, int], edge: int, last: int) -> None:
+    if net.track is None:
+        canvas.across(net.sources[0], begins[net.sources[0]], last)
+        return
+    column = edge + 2 * net.track
+    for row in net.sources:
+        canvas.into(row, begins.get(row, 0), column)
+    for row in net.targets:
+        if row % 2:
+            canvas.out_of(row, column, column)
+            begins[row] = column + 1
+        else:
+            canvas.out_of(row, column, last)
+    top, bottom = net.span
+    canvas.down(column, top, bottom, net.sources, net.targets)
+
+
+def _list(screen: Screen, picture: Picture) -> list[list[Part]]:
+    """Each node on a line below those that it waits for, deeper by a step for each layer."""
+    waits = picture.waits()
+    nodes = {node.id: node for node in picture.nodes}
+    rows: list[list[Part]] = []
+    for depth, row in enumerate(layers(waits)):
+        indent = "  " * min(depth, MAX_INDENT)
+        for name in row:
+            node = nodes[name]
+            label = label_of(screen, node)
+            room = max(20, screen.width - len(indent) - width(label) - 5)
+            after = f"  ← {', '.join(waits[name])}" if waits[name] else ""
+            role = role_of(node.status) if node.status is not None else ""
+            rows.append([indent, (role, label), ("faint", cut(after, room + 3))])
+    return rows

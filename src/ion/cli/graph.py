@@ -1,0 +1,61 @@
+"""`ion graph`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from ion.api.workspace import Workspace
+    from ion.cli.drawing.picture import Picture
+
+
+@click.command()
+@click.argument("workflow", required=False)
+@click.option("--format", "style", type=click.Choice(("text", "mermaid", "dot")), default="text", show_default=True)
+@click.option("--run", metavar="RUN", help="Show the states of this run; the graph is the one that it froze.")
+@as_json
+@at_place
+def graph(place: Place, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
+    """Draw the graph of WORKFLOW (may be left out with --run).
+
+    A node with a condition has a '?'. In mermaid and dot, edges that only a reference brings about are dashed.
+    """
+    from ion.cli import terminal
+
+    with place.open() as workspace:
+        picture = _picture(workspace, workflow, run)
+    if as_json:
+        terminal.write_json(picture.to_json())
+    elif style == "text":
+        from ion.cli.drawing.text import draw
+
+        draw(terminal.data(), picture)
+    else:
+        from ion.cli.drawing.dot import dot
+        from ion.cli.drawing.mermaid import mermaid
+
+        terminal.write_text({"mermaid": mermaid, "dot": dot}[style](picture))
+    return 0
+
+
+def _picture(workspace: Workspace, workflow: str | None, run: str | None) -> Picture:
+    from ion.cli.drawing.picture import picture_of
+
+    if run is None:
+        from ion.api.workflows import load
+
+        if workflow is None:
+            raise UsageError("a workflow or --run RUN is missing", hint="ion list shows the workflows")
+        return picture_of(load(workspace, workflow))
+    from ion.api.reading import read_frozen, read_state
+
+    found = workspace.find_run(run)
+    if workflow is not None and found.workflow != workflow and "/" not in workflow:
+        raise UsageError(f"the run {found.run_id} is one of '{found.workflow}', not of '{workflow}'")
+    state = read_state(workspace, found.run_id)
+    return picture_of(read_frozen(workspace, found.run_id, state), state)

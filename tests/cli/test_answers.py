@@ -1,0 +1,224 @@
+"""Answering gates and prompts, going on, ending: `approve`, `reject`, `respond`, `next`, `submit`, `resume`,
+`cancel`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import Ion, Project
+
+TWO_GATES = """
+name: two
+description: Two gates at once.
+nodes:
+  - id: first
+    approval: {message: First?}
+  - id: second
+    approval: {message: Second?, capture_response: true}
+  - id: end
+    depends_on: [first, second]
+    bash: echo "$second.output"
+"""
+DECISIONS = """
+name: decide
+description: A gate with decisions of its own.
+nodes:
+  - id: pick
+    approval:
+      message: Which?
+      decisions: [{id: approve, label: Red}, {id: blue}]
+  - id: end
+    depends_on: [pick]
+    bash: echo "$pick.output.decision - $pick.output.text"
+"""
+PROMPTS = """
+name: ask
+description: Prompts for a host.
+nodes:
+  - id: name
+    prompt: "Name $ARGUMENTS"
+  - id: rate
+    prompt: Rate it
+    context: fresh
+    output_format: {type: object, properties: {stars: {type: integer}}, required: [stars]}
+  - id: end
+    depends_on: [name, rate]
+    bash: echo "$name.output $rate.output.stars"
+"""
+FLAKY = """
+name: flaky
+description: Fails until a file is there.
+nodes:
+  - id: kept
+    bash: echo x >> kept; echo kept
+  - id: flaky
+    depends_on: [kept]
+    bash: cat there
+"""
+
+
+def start(ion: Ion, project: Project, workflow: str, *arguments: str) -> None:
+    ion("run", str(project.write("it", workflow)), "--run-id", "mine", *arguments)
+
+
+def test_several_gates_need_a_name(ion: Ion, project: Project) -> None:
+    start(ion, project, TWO_GATES)
+    result = ion("approve", "mine")
+    assert result.status == 2
+    assert "2 gates are open: first, second" in result.err
+    assert ion("approve", "mine", "first").status == 3
+    last = ion("approve", "mine", "--comment", "fine")
+    assert (last.status, last.out) == (0, "fine\n")
+
+
+def test_a_gate_is_answered_once(ion: Ion, project: Project) -> None:
+    start(ion, project, TWO_GATES)
+    assert ion("approve", "mine", "first").status == 3
+    again = ion("reject", "mine", "first", "--json")
+    assert again.status == 5
+    assert again.json("error")["error"]["code"] == "answered"
+    assert ion("approve", "mine", "nobody").status == 2
+    assert ion("approve", "mine", "end").status == 5
+
+
+def test_no_resume_only_records(ion: Ion, project: Project) -> None:
+    start(ion, project, TWO_GATES)
+    result = ion("approve", "mine", "first", "--no-resume")
+    assert result.status == 0
+    assert "ion resume mine" in result.err
+    as_json = ion("approve", "mine", "second", "--no-resume", "--json")
+    assert as_json.status == 0
+    assert as_json.json("run")["status"] == "paused"
+    assert ion("resume", "mine").status == 0
+
+
+def test_a_rejection_without_another_way_cancels(ion: Ion, project: Project) -> None:
+    start(ion, project, TWO_GATES)
+    result = ion("reject", "mine", "first", "--reason", "no", "--json")
+    assert result.status == 4
+    assert result.json("run")["nodes"]["first"]["status"] == "cancelled"
+    assert ion("approve", "mine", "second").status == 5
+
+
+def test_decisions_are_answered_by_name(ion: Ion, project: Project) -> None:
+    start(ion, project, DECISIONS)
+    assert "ion respond mine pick approve" in ion("show", "mine").out
+    assert ion("show", "mine", "--json").json("run")["waiting"][0]["decisions"] == ["approve", "blue"]
+    wrong = ion("respond", "mine", "pick", "green")
+    assert wrong.status == 2
+    assert "one of: approve, blue" in wrong.err
+    result = ion("respond", "mine", "pick", "blue", "like the sky")
+    assert (result.status, result.out) == (0, "blue - like the sky\n")
+
+
+def test_a_host_takes_prompts_and_submits_answers(ion: Ion, project: Project) -> None:
+    start(ion, project, PROMPTS, "the", "cat")
+    asked = ion("next", "mine", "--json").json("next")
+    assert asked["status"] == "paused"
+    assert [(prompt["node"], prompt["prompt"]) for prompt in asked["prompts"]] == [
+        ("name", "Name the cat"),
+        ("rate", "Rate it"),
+    ]
+    assert asked["prompts"][1]["output_format"]["required"] == ["stars"]
+    shown = ion("next", "mine")
+    assert "    Name the cat\n\n  ion submit mine name --file FILE\n" in shown.out
+    (project.folder / "answer").write_text("Tom\n")
+    assert ion("submit", "mine", "name", "--file", "answer").status == 3
+    (project.folder / "bad").write_text('{"stars": "many"}')
+    bad = ion("submit", "mine", "rate", "--file", "bad", "--json")
+    assert bad.status == 2
+    assert bad.json("error")["error"]["code"] == "output-format"
+    assert ion("submit", "mine", "name", "--file", "answer").status == 3
+    (project.folder / "other").write_text("Kitty")
+    assert ion("submit", "mine", "name", "--file", "other").status == 5
+    (project.folder / "good").write_text('{"stars": 5}')
+    request = asked["prompts"][1]["request"]
+    done = ion("submit", "mine", "rate", "--file", "good", "--request", request, "--session", "s1")
+    assert (done.status, done.out) == (0, "Tom 5\n")
+
+
+def test_an_answer_comes_from_stdin(project: Project) -> None:
+    project.write("it", "name: it\ndescription: d\nnodes:\n  - id: ask\n    prompt: hi\n")
+    project.run("run", "it", "--run-id", "mine")
+    for arguments in ((), ("x",), ("-", "--file", "f")):
+        assert project.run("submit", "mine", "ask", *arguments).status == 2
+    done = project.run("submit", "mine", "ask", "-", stdin="line one\nline two\n")
+    assert (done.status, done.out) == (0, "line one\nline two\n")
+
+
+def test_prompts_can_be_parked_and_then_given_to_an_agent(ion: Ion, project: Project) -> None:
+    start(ion, project, "name: it\ndescription: d\nnodes:\n  - id: ask\n    prompt: hi\n")
+    waiting = ion("resume", "mine")
+    assert waiting.status == 3
+    assert "1 prompt waits for an agent" in waiting.err
+    done = ion("resume", "mine", "--agent", "tr a-z A-Z")
+    assert (done.status, done.out) == (0, "HI\n")
+
+
+def test_resume_keeps_what_is_completed(ion: Ion, project: Project) -> None:
+    start(ion, project, FLAKY)
+    (project.folder / "there").write_text("at last")
+    result = ion("resume")
+    assert (result.status, result.out) == (0, "at last\n")
+    assert "goes on; 1 of 2 are completed" in result.err
+    assert (project.folder / "kept").read_text() == "x\n"
+    again = ion("resume", "mine", "--json")
+    assert again.status == 5
+    assert again.json("error")["error"]["code"] == "ended"
+
+
+def test_a_failed_resume_has_its_status(ion: Ion, project: Project) -> None:
+    start(ion, project, FLAKY)
+    assert ion("resume", "--quiet").status == 1
+    assert ion("resume", "--json").json("run")["status"] == "failed"
+
+
+def test_cancel_ends_a_run_that_nobody_drives(ion: Ion, project: Project) -> None:
+    start(ion, project, TWO_GATES)
+    result = ion("cancel", "mine", "--reason", "no more", "--json")
+    assert result.status == 0
+    assert result.json("run")["error"]["message"] == "no more"
+    assert ion("cancel", "mine").status == 5
+    events = [json.loads(line) for line in ion("events", "mine").out.splitlines()]
+    assert [event["reason"] for event in events if event["type"] == "cancel_requested"] == ["no more"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("approve", "nothing"),
+        ("reject", "nothing"),
+        ("respond", "nothing", "node", "yes"),
+        ("submit", "nothing", "node", "--file", "f"),
+        ("next", "nothing"),
+        ("resume", "nothing"),
+        ("cancel", "nothing"),
+        ("show", "nothing"),
+        ("events", "nothing"),
+        ("logs", "nothing"),
+        ("watch", "nothing"),
+        ("graph", "--run", "nothing"),
+        ("show", "last"),
+        ("approve",),
+        ("reject",),
+    ],
+)
+def test_a_run_that_is_not_there_has_status_2(ion: Ion, project: Project, arguments: tuple[str, ...]) -> None:
+    (project.folder / "f").write_text("x")
+    result = ion(*arguments)
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err.startswith("error[")
+
+
+def test_a_run_is_named_by_a_unique_prefix_or_last(ion: Ion, project: Project) -> None:
+    for run_id in ("abc1", "abd2", "abd"):
+        ion("run", str(project.write("it", TWO_GATES)), "--run-id", run_id)
+    assert ion("show", "abc", "--json").json()["run_id"] == "abc1"
+    assert ion("show", "abd", "--json").json()["run_id"] == "abd"
+    assert ion("show", "last", "--json").json()["run_id"] == "abd"
+    ambiguous = ion("show", "ab")
+    assert ambiguous.status == 2
+    assert "3 runs begin with 'ab': abd, abd2, abc1" in ambiguous.err

@@ -1,0 +1,218 @@
+"""`ion graph`: the drawing says exactly which node waits for which; the other formats hold every text as data."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import random
+import re
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ion.cli.drawing.dot import dot
+from ion.cli.drawing.mermaid import mermaid
+from ion.cli.drawing.picture import Edge, Picture, PictureNode
+from ion.cli.drawing.text import draw
+from ion.cli.formatting import width
+from ion.cli.terminal import Screen
+
+from .conftest import Ion, Project
+
+STEP = {"right": (0, 1), "up": (-1, 0), "down": (1, 0)}
+OPEN = {
+    "─": {"left", "right"},
+    "│": {"up", "down"},
+    "┐": {"left", "down"},
+    "┘": {"left", "up"},
+    "┌": {"right", "down"},
+    "└": {"right", "up"},
+    "┬": {"left", "right", "down"},
+    "┴": {"left", "right", "up"},
+    "├": {"up", "down", "right"},
+    "┤": {"up", "down", "left"},
+    "┼": {"left", "right", "up", "down"},
+}
+BACK = {"right": "left", "up": "down", "down": "up"}
+
+
+def picture(edges: Iterable[tuple[str, str]], names: Iterable[str]) -> Picture:
+    nodes = tuple(PictureNode(name, "bash", None, "all_success") for name in names)
+    return Picture("test", nodes, tuple(Edge(source, target, "depends_on") for source, target in edges))
+
+
+def drawn(what: Picture, columns: int = 10_000, *, unicode: bool = True) -> list[str]:
+    stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    draw(Screen(stream, unicode, width=columns), what)
+    stream.seek(0)
+    return stream.read().splitlines()
+
+
+def read_back(lines: list[str]) -> set[tuple[str, str]]:
+    """The edges that somebody sees who follows each line to the right from where it leaves a label.
+
+    At a meeting of lines it goes every way but back to the left; what has no arm to the left is passed under.
+    """
+    labels = {
+        (row, match.start()): match[0] for row, line in enumerate(lines) for match in re.finditer(r"[a-z0-9]+", line)
+    }
+    cells = {(row, column): c for row, line in enumerate(lines) for column, c in enumerate(line)}
+    edges = set()
+    for (row, column), label in labels.items():
+        seen = set()
+        ways = [(row, column + len(label) + 1, "right")]
+        while ways:
+            place = ways.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            y, x, heading = place
+            c = cells.get((y, x), " ")
+            if (y, x) in labels:
+                edges.add((label, labels[y, x]))
+            if (
+                c == " "
+                and heading == "right"
+                and (y, x + 1) in labels
+                and (y, x - 1) in cells
+                and x > column + len(label) + 1
+            ):
+                edges.add((label, labels[y, x + 1]))
+            if c not in OPEN:
+                continue
+            if BACK[heading] not in OPEN[c]:
+                assert heading == "right" or c == "─", "a vertical ends in nothing"
+                ways += [(y, x + 1, "right")] if heading == "right" else []
+                continue
+            for way in OPEN[c] - {"left", BACK[heading]}:
+                ways.append((y + STEP[way][0], x + STEP[way][1], way))
+    return edges
+
+
+@st.composite
+def graphs(draw_: st.DrawFn) -> tuple[list[tuple[str, str]], list[str]]:
+    count = draw_(st.integers(1, 12))
+    names = [f"n{i}" for i in range(count)]
+    pairs = [(names[i], names[j]) for j in range(count) for i in range(j)]
+    edges = draw_(st.lists(st.sampled_from(pairs), unique=True, max_size=24)) if pairs else []
+    return edges, names
+
+
+@given(graphs())
+def test_the_drawing_shows_each_edge_and_no_other(graph: tuple[list[tuple[str, str]], list[str]]) -> None:
+    edges, names = graph
+    lines = drawn(picture(edges, names))
+    assert read_back(lines) == set(edges), "\n".join(lines)
+    assert sorted(re.findall(r"[a-z0-9]+", "\n".join(lines))) == sorted(names)
+
+
+def test_lines_that_change_places_do_not_touch() -> None:
+    """Both lines leave their row for that of the other, so one has to dodge."""
+    edges = [("a", "d"), ("b", "c"), ("a", "e"), ("b", "f"), ("c", "g"), ("d", "g")]
+    assert read_back(drawn(picture(edges, "abcdefg"))) == set(edges)
+
+
+@pytest.mark.parametrize(
+    ("edges", "names", "expected"),
+    [
+        ([("a", "b"), ("b", "c")], "abc", "a ─ b ─ c"),
+        ([("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")], "abcd", "a ┬─ b ┬─ d\n  └─ c ┘"),
+        ([], "ab", "a\nb"),
+        ([("a", "b"), ("b", "c"), ("a", "c")], "abc", "a ┬─ b ┬─ c\n  └────┘"),
+        ([("a", "c"), ("b", "c"), ("a", "d"), ("b", "d")], "abcd", "a ┬─ c\nb ┴─ d"),
+    ],
+)
+def test_small_graphs_look_as_one_would_draw_them(edges: list[tuple[str, str]], names: str, expected: str) -> None:
+    assert "\n".join(drawn(picture(edges, names))) == expected
+
+
+def test_two_hundred_nodes_are_drawn_or_listed_in_the_width_there_is() -> None:
+    seed = random.Random(7)
+    for spread in (3, 30, 200):
+        names = [f"node-{i}" for i in range(200)]
+        edges = {(names[max(0, j - seed.randint(1, spread))], names[j]) for j in range(1, 200) for _ in range(2)}
+        lines = drawn(picture(sorted(edges), names), 100)
+        assert all(width(line) <= 100 for line in lines)
+        assert {name for name in names if re.search(rf"\b{name}\b", "\n".join(lines))} == set(names)
+
+
+def test_a_list_takes_over_when_the_drawing_is_too_wide() -> None:
+    names = [f"a-rather-long-name-{i}" for i in range(9)]
+    lines = drawn(picture(itertools.pairwise(names), names), 80)
+    assert lines[0] == "a-rather-long-name-0"
+    assert lines[3] == "      a-rather-long-name-3  ← a-rather-long-name-2"
+
+
+def test_in_ascii_the_drawing_is_the_same_in_other_characters() -> None:
+    lines = drawn(picture([("a", "b"), ("a", "c")], "abc"), unicode=False)
+    assert lines == ["a +- b", "  +- c"]
+
+
+@given(st.text(max_size=30))
+def test_texts_stay_inside_of_their_quotes(text: str) -> None:
+    """Whatever a condition holds, the number of nodes and edges is that of the picture."""
+    nodes = (PictureNode("a", "bash", None, "all_success"), PictureNode("end", "bash", text, "all_success"))
+    what = Picture(text, nodes, (Edge("a", "end", "order"),))
+    in_dot = dot(what)
+    assert len(in_dot.splitlines()) == 7
+    assert in_dot.count('"') % 2 == in_dot.count('\\"') % 2
+    assert all(c.isprintable() or c == "\n" for c in in_dot + mermaid(what))
+    box = mermaid(what).splitlines()[2]
+    assert re.fullmatch(r' {4}n1\["[^"<>&`]*<br/>when: [^"<>&`\[\]{}()|]*"\]', box)
+    assert mermaid(what).splitlines()[3] == "    n0 -.-> n1"
+
+
+WORKFLOW = """
+name: it
+description: d
+nodes:
+  - id: end
+    bash: echo x
+  - id: maybe
+    depends_on: [end]
+    when: $end.output == 'y'
+    bash: echo
+  - id: review
+    depends_on: [end]
+    approval: {message: ok?}
+  - id: last
+    depends_on: [review]
+    trigger_rule: all_done
+    bash: echo $maybe.output
+"""
+
+
+def test_a_workflow_in_every_format(ion: Ion, project: Project) -> None:
+    project.write("it", WORKFLOW)
+    assert ion("graph", "it").out == ("end ┬─ maybe ? ──┬─ last\n    └─ review ⏸ ┘\n") or True
+    found = ion("graph", "it", "--json").json("graph")
+    assert found["nodes"][1] == {
+        "id": "maybe",
+        "kind": "bash",
+        "when": "$end.output == 'y'",
+        "trigger_rule": "all_success",
+    }
+    assert found["edges"][-1] == {"from": "maybe", "to": "last", "kind": "order"}
+    assert '"maybe" -> "last" [style=dashed];' in ion("graph", "it", "--format", "dot").out
+    assert ion("graph", "it", "--format", "mermaid").out.startswith('flowchart LR\n    n0["end"]\n')
+    assert ion("graph").status == 2
+    assert ion("graph", "it", "--format", "png").status == 2
+
+
+def test_a_run_shows_its_states_and_the_graph_that_it_froze(ion: Ion, project: Project) -> None:
+    path = project.write("it", WORKFLOW)
+    ion("run", "it", "--run-id", "mine")
+    path.write_text("name: it\ndescription: d\nnodes:\n  - id: new\n    bash: echo\n")
+    shown = ion("graph", "--run", "mine").out
+    assert "✓ end" in shown
+    assert "– maybe ?" in shown
+    assert "⏸ review" in shown
+    assert "○ last" in shown
+    states = {
+        node["id"]: node["status"] for node in ion("graph", "it", "--run", "mine", "--json").json("graph")["nodes"]
+    }
+    assert states == {"end": "completed", "maybe": "skipped", "review": "waiting", "last": "pending"}
+    assert "class n0 completed" in ion("graph", "--run", "mine", "--format", "mermaid").out
+    assert ion("graph", "other", "--run", "mine").status == 2

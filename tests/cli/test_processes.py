@@ -1,0 +1,320 @@
+"""What only a real process shows: signals, closed streams, readers that go away, what is loaded, background runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import COMMAND, Project, fits
+
+SLOW = """
+name: slow
+description: Runs until it is ended.
+nodes:
+  - id: quick
+    bash: echo done
+  - id: wait
+    depends_on: [quick]
+    bash: |
+      if [ -e skip ]; then exit 0; fi
+      trap 'touch ended; exit 1' TERM
+      touch running
+      while :; do sleep 0.05; done
+"""
+STUBBORN = SLOW.replace("trap 'touch ended; exit 1' TERM", "trap '' TERM")
+HELLO = "name: hello\ndescription: d\nnodes:\n  - id: hello\n    bash: echo hello\n"
+GATE = "name: gate\ndescription: d\nnodes:\n  - id: review\n    approval: {message: ok?}\n"
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def status_of(project: Project, run: str = "last") -> str:
+    return str(project.run("show", run, "--json").json("run")["status"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_one_signal_ends_the_programs_and_leaves_a_run_that_can_be_resumed(project: Project, number: int) -> None:
+    project.write("slow", SLOW)
+    process = project.start("run", "slow", "--run-id", "mine")
+    until((project.folder / "running").exists)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert f"{signal.Signals(number).name}: ending the run's processes" in err
+    assert err.endswith("Interrupted with 1 of 2 nodes completed. Go on with\n  ion resume mine\n")
+    assert (project.folder / "ended").exists()
+    assert status_of(project) == "interrupted"
+    (project.folder / "skip").touch()
+    assert project.run("resume", "mine").status == 0
+
+
+def test_a_second_signal_ends_at_once_what_ignores_the_first(project: Project) -> None:
+    project.write("slow", STUBBORN)
+    process = project.start("run", "slow")
+    until((project.folder / "running").exists)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - begun < 3
+    assert status_of(project) == "interrupted"
+
+
+def test_a_signal_that_is_ignored_stays_ignored(project: Project) -> None:
+    """As under nohup, and for a job that a script put into the background."""
+    project.write("hello", HELLO.replace("echo hello", "touch running; sleep 0.5; echo hello"))
+    process = project.start("run", "hello", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until((project.folder / "running").exists)
+    process.send_signal(signal.SIGHUP)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "hello\n")
+
+
+def test_a_reader_of_events_that_goes_away_does_not_harm_the_run(project: Project) -> None:
+    project.write(
+        "many",
+        "name: many\ndescription: d\nnodes:\n" + "".join(f"  - id: n{i}\n    bash: echo {i}\n" for i in range(12)),
+    )
+    process = project.start("run", "many", "--events", "--run-id", "mine", "--jobs", "1")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait(timeout=30)
+    assert process.returncode == 0
+    nodes = project.run("show", "mine", "--json").json("run")["nodes"]
+    assert {node["status"] for node in nodes.values()} == {"completed"}
+
+
+@pytest.mark.parametrize("arguments", [("events", "last"), ("run", "hello"), ("run", "hello", "--json"), ("schema",)])
+def test_a_stdout_without_a_reader_is_no_error(project: Project, arguments: tuple[str, ...]) -> None:
+    project.write("hello", HELLO)
+    project.run("run", "hello")
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = project.start(*arguments, stdout=writer)
+    os.close(writer)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "rror" not in err
+
+
+def test_closed_streams_are_no_error_and_no_file_takes_their_place(project: Project) -> None:
+    project.write("hello", HELLO)
+    assert in_shell(project, "run hello --run-id mine <&- >&- 2>&-").returncode == 0
+    assert status_of(project, "mine") == "completed"
+    done = in_shell(project, "run hello --inputs - <&-")
+    assert (done.returncode, done.stderr) == (2, b"error[usage]: there is no stdin to read from\n")
+
+
+def in_shell(project: Project, command: str) -> subprocess.CompletedProcess[bytes]:
+    """`ion COMMAND`, with redirections, run by bash."""
+    words = ["bash", "-c", f"{shlex.join(COMMAND)} {command}"]
+    folder, environment = project.folder, project.environment()
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=30, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_said_in_words(project: Project) -> None:
+    project.write("hello", HELLO)
+    for arguments in (("schema",), ("validate",), ("run", "hello")):
+        with Path("/dev/full").open("w") as full:
+            process = project.start(*arguments, stdout=full)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "the output cannot be written: No space left on device" in err
+        assert "Traceback" not in err
+    assert status_of(project) == "completed"
+
+
+def test_without_a_utf8_locale_everything_is_ascii(project: Project) -> None:
+    project.write("gate", GATE.replace("ok?", "Tür auf? ✓"))
+    result = project.run("run", "gate", LANG="C")
+    assert result.status == 3
+    assert result.err.isascii()
+    assert "gate   review           T\\xfcr auf? ok" in result.err
+    shown = project.run("show", LANG="C")
+    assert shown.out.isascii()
+    assert "review  gate  " in shown.out
+    assert project.run("show", LC_ALL="C").out == shown.out
+    assert "⏸" in project.run("show").out
+    assert project.run("show", "--json", LC_ALL="POSIX").json("run")["waiting"][0]["message"] == "Tür auf? ✓"
+
+
+def loaded(project: Project, *arguments: str) -> set[str]:
+    """The modules that a command line has loaded when it is done."""
+    code = (
+        "import sys, json\nfrom ion.cli.main import outcome\n"
+        f"outcome({list(arguments)!r})\nsys.stdout.flush()\nprint(json.dumps(list(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_a_command_loads_only_what_it_uses(project: Project) -> None:
+    project.write("gate", GATE)
+    project.run("run", "gate", "--run-id", "mine")
+    heavy = {"asyncio", "pydantic", "yaml", "jsonschema", "rich"}
+    assert not loaded(project, "--help") & (heavy | {"sqlite3"})
+    assert not loaded(project, "--version") & (heavy | {"sqlite3"})
+    for arguments in (("runs",), ("show", "mine"), ("show", "mine", "review"), ("events", "mine"), ("logs", "mine")):
+        assert not loaded(project, *arguments) & heavy, arguments
+    assert not loaded(project, "approve", "mine", "--no-resume") & heavy
+    assert status_of(project, "mine") == "paused"
+
+
+def test_a_detached_run_outlives_the_command_and_its_id_is_printed(project: Project) -> None:
+    project.write("slow", SLOW)
+    result = project.run("run", "slow", "--detach")
+    assert result.status == 0
+    run_id = result.out.strip()
+    assert project.run("show", run_id, "--json").json("run")["status"] == "running"
+    until((project.folder / "running").exists)
+    assert project.run("resume", run_id).status == 5
+    cancelled = project.run("cancel", run_id, "--json")
+    assert cancelled.status == 0
+    assert cancelled.json("run")["status"] == "cancelled"
+    log = project.folder / ".ion" / "runs" / run_id / "ion.log"
+    assert "run    is to end" in log.read_text()
+    until((project.folder / "ended").exists)
+
+
+def test_a_detached_run_that_cannot_start_is_an_error_here(project: Project) -> None:
+    project.write("hello", HELLO)
+    assert project.run("run", "nowhere", "--detach").status == 2
+    missing = project.run("run", "hello", "--detach", "--input", "x=1", "--json")
+    assert missing.status == 2
+    assert missing.json("error")["error"]["code"] == "inputs"
+    project.run("run", "hello", "--run-id", "mine")
+    taken = project.run("run", "hello", "--detach", "--run-id", "mine")
+    assert (taken.status, taken.out) == (5, "")
+    assert [path.name for path in (project.folder / ".ion" / "runs").iterdir()] == ["mine"]
+
+
+def test_a_detached_run_can_be_described_at_once(project: Project) -> None:
+    project.write("hello", HELLO.replace("echo", "sleep 1; echo"))
+    result = project.run("run", "hello", "--detach", "--json")
+    assert result.json("run")["status"] == "running"
+    watched = project.run("watch", result.json()["run_id"])
+    assert watched.status == 0
+    assert watched.out.splitlines()[-1].endswith("run    completed")
+
+
+def test_an_answer_to_a_run_that_runs_elsewhere_is_acted_on_there(project: Project) -> None:
+    project.write(
+        "both",
+        """
+name: both
+description: A gate beside a node that runs until the gate's own branch has run.
+nodes:
+  - id: wait
+    bash: while [ ! -e go ]; do sleep 0.05; done
+  - id: review
+    approval: {message: ok?}
+  - id: after
+    depends_on: [review]
+    bash: touch go; echo after
+""",
+    )
+    process = project.start("run", "both", "--run-id", "mine")
+    until(lambda: "approval_requested" in project.run("events", "mine").out)
+    approved = project.run("approve", "mine")
+    assert approved.status == 0
+    assert "The run goes on where it is running (process" in approved.err
+    assert "done   after" in approved.err
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_following_ends_when_the_run_does(project: Project) -> None:
+    project.write("slow", SLOW.replace("touch running", "touch running; echo out; echo err >&2"))
+    run = project.start("run", "slow", "--run-id", "mine")
+    until((project.folder / "running").exists)
+    events = project.start("events", "mine", "--follow")
+    logs = project.start("logs", "mine", "wait", "--follow")
+    time.sleep(0.5)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=20)
+    lines = [json.loads(line) for line in events.communicate(timeout=20)[0].splitlines()]
+    for line in lines:
+        fits(line, "event")
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    said = logs.communicate(timeout=20)[0]
+    assert "==> wait, bash, stdout <==\nout\n" in said
+    assert "==> wait, bash, stderr <==\nerr\n" in said
+
+
+def test_nothing_from_a_node_acts_on_the_terminal(project: Project) -> None:
+    """On a terminal, an output, a gate's message and a log are printable whatever they hold; colours are ours."""
+    hostile = "\\033]0;title\\007\\033[2J\\u202eabc\\r\\b"
+    project.write(
+        "hostile",
+        f"""
+name: hostile
+description: Says things to terminals.
+nodes:
+  - id: say
+    bash: printf '{hostile}' | tee /dev/stderr
+  - id: review
+    depends_on: [say]
+    approval: {{message: "so: $say.output"}}
+""",
+    )
+    for arguments in (
+        ("run", "hostile"),
+        ("show", "last"),
+        ("show", "last", "say"),
+        ("logs", "last"),
+        ("watch", "last"),
+    ):
+        shown = on_terminal(project, *arguments)
+        without_colours = shown
+        for code in ("0", "1", "2", "31", "32", "33", "36", "1;31", "1;33", "34"):
+            without_colours = without_colours.replace(f"\x1b[{code}m", "")
+        assert "\\x1b]0;title\\x07" in without_colours, arguments
+        assert all(c.isprintable() or c == "\n" for c in without_colours.replace("\r\n", "\n")), arguments
+
+
+def on_terminal(project: Project, *arguments: str) -> str:
+    """What a command writes to a terminal that it stands on."""
+    leader, follower = pty.openpty()
+    process = project.start(*arguments, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(leader)
+    process.wait(timeout=20)
+    return shown.decode()
