@@ -90,8 +90,8 @@ class Sop:
     """A whole SOP. `name` addresses it (the file's, or the front matter's), `title` is for people.
 
     `overview` and `description` are '' if there is none; the description is one line. `sections` are those outside of
-    Steps and Parameters, in order. `context` `fresh` gives each step a session of its own, `split` makes a node of
-    each numbered sub-step.
+    Steps, in order. `context` `fresh` gives each step a session of its own, `split` makes a node of each numbered
+    sub-step. `source` is the whole text, of which the first `front` lines are front matter.
     """
 
     name: str
@@ -105,7 +105,13 @@ class Sop:
     context: str = "shared"
     split: bool = False
     source: str = ""
+    front: int = 0
     file: str = ""
+
+    @property
+    def body(self) -> str:
+        """The source without its front matter."""
+        return "\n".join(self.source.split("\n")[self.front :]).strip("\n")
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:

@@ -103,6 +103,7 @@ def _read(page: Page, front: FrontMatter, file: str, notes: Notes) -> Sop:
         context=front.context,
         split=front.split,
         source="\n".join(page.lines),
+        front=front.lines,
         file=file,
     )
     check_sop(sop, notes)
