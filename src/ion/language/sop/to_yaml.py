@@ -74,7 +74,7 @@ def _node(node: Node, context: str) -> list[str]:
 
 
 def _suggestions(node: str, marks: list[Mark]) -> list[str]:
-    """Comments behind a step that asks for a person or goes back: its words, and the node that would do what they say."""
+    """Comments behind a step that asks for a person or goes back: its words, and the node that would do so."""
     lines = [f"  # Line {mark.line} says: {printable(mark.words)}" for mark in marks]
     if any(mark.kind == "confirmation" for mark in marks):
         lines += [

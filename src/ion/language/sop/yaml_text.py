@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from ion.language.source import FORBIDDEN
+from ion.language.source import forbidden
 
 # What YAML takes for a line break besides \n, or would not give back.
 _NOT_IN_BLOCKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
@@ -36,14 +36,14 @@ def quoted(value: str) -> str:
     if _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
         return value
     escaped = json.dumps(value, ensure_ascii=False)
-    return _NOT_IN_BLOCKS.sub(_escape, FORBIDDEN.sub(_escape, escaped))
+    return _NOT_IN_BLOCKS.sub(_escape, forbidden().sub(_escape, escaped))
 
 
 def _fits_block(value: str) -> bool:
     """Whether a text is written as a block: one that is long or has lines, and that YAML gives back as it is."""
     if not value.strip() or value.endswith("\n") or ("\n" not in value and len(value) <= _LONG):
         return False
-    return not (_NOT_IN_BLOCKS.search(value) or FORBIDDEN.search(value))
+    return not (_NOT_IN_BLOCKS.search(value) or forbidden().search(value))
 
 
 def _escape(match: re.Match[str]) -> str:
