@@ -180,6 +180,7 @@ def loaded(project: Project, *arguments: str) -> set[str]:
 def test_a_command_loads_only_what_it_uses(project: Project) -> None:
     project.write("gate", GATE)
     project.run("run", "gate", "--run-id", "mine")
+    project.run("init")
     heavy = {"asyncio", "pydantic", "yaml", "jsonschema", "rich"}
     assert not loaded(project, "--help") & (heavy | {"sqlite3"})
     assert not loaded(project, "--version") & (heavy | {"sqlite3"})

@@ -44,11 +44,14 @@ def read_settings(project_file: Path, user_file: Path) -> Settings:
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
+    data = file.read_bytes()
+    if all(line.lstrip()[:1] in (b"", b"#") for line in data.splitlines()):
+        return {}  # nothing but comments, as `ion init` writes it: no reader of YAML is loaded for that
     from ion.language.problems import Report
     from ion.language.source import decode
     from ion.language.yaml import read_yaml
 
-    text, undecodable = decode(file.read_bytes(), str(file))
+    text, undecodable = decode(data, str(file))
     report = Report(read_yaml(text, str(file)), str(file))
     if undecodable is not None:
         report.add(undecodable)
