@@ -83,6 +83,14 @@ def test_a_gate_is_answered_once(ion: Ion, project: Project) -> None:
     assert ion("approve", "mine", "end").status == 5
 
 
+def test_a_program_of_the_run_may_not_answer_its_gates(
+    ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(ion, project, TWO_GATES)
+    monkeypatch.setenv("ION_RUN_ID", "mine")
+    assert ion("approve", "mine", "first").status == 5
+
+
 def test_no_resume_only_records(ion: Ion, project: Project) -> None:
     start(ion, project, TWO_GATES)
     result = ion("approve", "mine", "first", "--no-resume")

@@ -253,6 +253,45 @@ nodes:
     assert process.returncode == 0
 
 
+def test_a_run_whose_process_was_killed_is_interrupted_and_goes_on_with_an_answer(project: Project) -> None:
+    project.write(
+        "it",
+        """
+name: it
+description: A gate beside a node that runs for long.
+nodes:
+  - id: wait
+    bash: test -e skip || sleep 60
+  - id: review
+    approval: {message: ok?}
+""",
+    )
+    for run_id, arguments, status, state in (
+        ("one", ("approve", "one"), 0, "completed"),
+        ("two", ("cancel", "two"), 0, "cancelled"),
+    ):
+        (project.folder / "skip").unlink(missing_ok=True)
+        process = project.start("run", "it", "--run-id", run_id)
+        until(lambda run_id=run_id: "approval_requested" in project.run("events", run_id).out)
+        process.kill()
+        process.communicate()
+        assert status_of(project, run_id) == "interrupted"
+        (project.folder / "skip").touch()
+        assert project.run(*arguments).status == status
+        assert status_of(project, run_id) == state
+
+
+def test_a_background_process_that_dies_before_its_answer_is_said_to_have(project: Project) -> None:
+    project.write("hello", HELLO)
+    (project.folder / "startup").mkdir()
+    (project.folder / "startup" / "sitecustomize.py").write_text(
+        "import sys, os\nif 'ion.cli.detached' in sys.orig_argv: os._exit(7)\n"
+    )
+    result = project.run("run", "hello", "--detach", PYTHONPATH=str(project.folder / "startup"))
+    assert result.status == 1
+    assert "the background process ended before it said that the run began (status 7)" in result.err
+
+
 def test_following_ends_when_the_run_does(project: Project) -> None:
     project.write("slow", SLOW.replace("touch running", "touch running; echo out; echo err >&2"))
     run = project.start("run", "slow", "--run-id", "mine")

@@ -60,18 +60,17 @@ def _start(place: Place, order: Order, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
     spec = json.dumps({"store": place.store, "project": place.project, "order": asdict(order)})
-    try:
-        _hand_over(spec, log)
-    except BaseException:
+    said = _hand_over(spec, log)
+    if said["error"] is not None:
         if is_new:
-            with suppress(OSError):  # the run has begun after all, or the folder is somebody's by now
+            with suppress(OSError):  # the folder is somebody's by now
                 log.unlink()
                 folder.rmdir()
-        raise
+        raise _error(said["error"], said["status"])
 
 
-def _hand_over(spec: str, log: Path) -> None:
-    """Start the other process and wait for its answer."""
+def _hand_over(spec: str, log: Path) -> dict[str, Any]:
+    """Start the other process and wait for its answer. Raises `IonError` if it dies without one."""
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answer:
         try:
@@ -97,10 +96,12 @@ def _hand_over(spec: str, log: Path) -> None:
             raise
     if not text:
         raise IonError(
-            f"the background process ended before the run began (status {child.wait()})", hint=f"its output is in {log}"
+            f"the background process ended before it said that the run began (status {child.wait()})",
+            hint=f"its output is in {log}; if ion runs shows the run, ion resume goes on with it",
         )
-    said = json.loads(text)
+    said: dict[str, Any] = json.loads(text)
     if said["error"] is not None:
         child.wait()
-        raise _error(said["error"], said["status"])
-    child.returncode = 0  # it is on its own now: no warning that it is still running
+    else:
+        child.returncode = 0  # it is on its own now: no warning that it is still running
+    return said

@@ -8,6 +8,7 @@ import os
 import sys
 
 from ion.cli import terminal
+from ion.cli.failures import from_system
 from ion.cli.place import Place
 from ion.cli.run import Manner, Order, observers, start
 from ion.errors import IonError
@@ -26,7 +27,8 @@ def main() -> int:
     with place.open() as workspace:
         try:
             started = start(workspace, Order(**spec["order"]), observers(place, manner))
-        except IonError as error:
+        except (IonError, OSError) as problem:
+            error = from_system(problem) if isinstance(problem, OSError) else problem
             _answer(answer, {"error": error.to_json(), "status": error.exit_status})
             return error.exit_status
         _answer(answer, {"error": None})

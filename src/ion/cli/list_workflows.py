@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.place import Place, as_json, at_place, sop_paths
 
 if TYPE_CHECKING:
     from ion.cli.terminal import Screen
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
+@sop_paths
 @as_json
 @at_place
-def list_workflows(place: Place, as_json: bool) -> int:
+def list_workflows(place: Place, sop_paths: tuple[Path, ...], as_json: bool) -> int:
     """List the workflows of the project and of the user: what each does, what it needs, and where it is from."""
     from ion.api.workflows import discover
     from ion.cli import terminal
 
     with place.open() as workspace:
-        found = discover(workspace)
+        found = discover(workspace, sop_paths)
         project = workspace.project
     if as_json:
         terminal.write_json([_object(one) for one in found])
@@ -43,7 +44,7 @@ def _object(one: Discovered) -> dict[str, Any]:
         "file": str(one.path),
         "description": workflow.description if workflow else "",
         "inputs": inputs,
-        "kind": "sop" if one.path.name.endswith(".md") else "workflow",
+        "kind": "sop" if _is_sop(one) else "workflow",
         "shadowed_by": str(one.shadowed_by) if one.shadowed_by else None,
         "problems": [problem.to_json() for problem in one.problems],
     }
@@ -88,7 +89,14 @@ def _what(one: Discovered) -> str:
         return f"shadowed by {one.shadowed_by}"
     if one.errors:
         return f"{plural(len(one.errors), 'error')} · ion validate {one.name}"
-    return one.loaded.workflow.description if one.loaded.workflow else ""
+    workflow = one.loaded.workflow
+    if workflow is not None and _is_sop(one):
+        return f"(SOP, {plural(len(workflow.nodes), 'step')}) {workflow.description}"
+    return workflow.description if workflow else ""
+
+
+def _is_sop(one: Discovered) -> bool:
+    return one.path.name.endswith(".md")
 
 
 def _needs(one: Discovered) -> str:

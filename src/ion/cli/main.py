@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("ion.cli.submit:submit", "Answer a prompt that waits and go on with the run."),
     "resume": ("ion.cli.resume:resume", "Go on with a failed, interrupted or answered run."),
     "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
+    "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
+    "sop": ("ion.cli.sop:sop", "Write SOPs: markdown procedures that run step by step."),
     "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
     "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),
 }

@@ -6,6 +6,7 @@ import functools
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,3 +57,23 @@ def at_place(function: Callable[..., Any]) -> Callable[..., Any]:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # For commands that print nothing but JSON anyway.
 always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")
+
+
+def _sop_folders(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[Path, ...]:
+    """The folders of `--sop-paths`; of one that is not there it is said so, and the others count."""
+    if value is None:
+        return ()
+    from ion.api.sops import sop_folders
+    from ion.cli import terminal
+
+    folders, wrong = sop_folders(value)
+    terminal.talk().lines(f"warning: {one}" for one in wrong)
+    return folders
+
+
+sop_paths = click.option(
+    "--sop-paths",
+    metavar="DIR:DIR…",
+    callback=_sop_folders,
+    help="Folders whose SOPs come before all others; the first that has a name wins.",
+)

@@ -31,16 +31,17 @@ _ROLES = {
 class Plain:
     """An observer that writes each event as a line on a screen."""
 
-    def __init__(self, screen: Screen, place: Place) -> None:
+    def __init__(self, screen: Screen, place: Place | None) -> None:
+        """Without a place no commands are shown: there is no run to use them on."""
         self._screen = screen
         self._place = place
-        self._begun_at: int | None = None
+        self._begun_at = -1
         self._started: dict[str, int] = {}
         self._columns = NAME_COLUMNS
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         event = recorded.event
-        if self._begun_at is None:
+        if self._begun_at < 0:
             self._begun_at = event.at
             longest = max(map(len, state.nodes), default=0)
             self._columns = min(max(NAME_COLUMNS, longest), MAX_NAME_COLUMNS)
@@ -55,7 +56,7 @@ class Plain:
 
     def say(self, event: e.Event, verb: str, name: str, detail: str = "") -> None:
         """Write one line: time, verb, name, detail."""
-        time = elapsed(event.at - (self._begun_at or event.at))
+        time = elapsed(event.at - self._begun_at)
         role = _ROLES.get(verb)
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
         shown = f"{name:<{self._columns}}" if verb == "run" else pad(cut_middle(name, self._columns), self._columns)
@@ -72,7 +73,8 @@ class Plain:
         return duration(event.at - started) if started is not None else ""
 
     def command(self, *words: str) -> str:
-        return self._place.command(*words)
+        """A command for pasting, with what joins it to the text before; or ''."""
+        return f" · {self._place.command(*words)}" if self._place is not None else ""
 
 
 def _workflow_started(plain: Plain, run_id: str, event: e.WorkflowStarted, _state: RunState) -> None:
@@ -94,7 +96,7 @@ def _workflow_completed(plain: Plain, _run: str, event: e.WorkflowCompleted, sta
 def _workflow_failed(plain: Plain, run_id: str, event: e.WorkflowFailed, state: RunState) -> None:
     fallen = sum(node.status in ("failed", "skipped", "cancelled") for node in state.nodes.values())
     again = plain.command("resume", run_id)
-    plain.say(event, "run", "failed", f"{fallen} of {len(state.nodes)} failed or skipped · {again}")
+    plain.say(event, "run", "failed", f"{fallen} of {len(state.nodes)} failed or skipped{again}")
 
 
 def _workflow_cancelled(plain: Plain, _run: str, event: e.WorkflowCancelled, _state: RunState) -> None:
@@ -127,8 +129,10 @@ def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, _state: Run
 def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunState) -> None:
     plain.took(event)
     text = failure_text(event.error)
-    where = plain.command("logs", run_id, event.node) if event.error.exit_status is not None else event.error.hint
-    plain.say(event, "FAIL", event.node, f"{text.headline} · {where}" if where else text.headline)
+    where = f" · {event.error.hint}" if event.error.hint else ""
+    if event.error.exit_status is not None:
+        where = plain.command("logs", run_id, event.node)
+    plain.say(event, "FAIL", event.node, f"{text.headline}{where}")
     plain.quote(text.said)
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.place import Place, as_json, at_place, sop_paths
 from ion.errors import UsageError
 from ion.records import dataclass
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ion.engine.observe import Observer
 
 
@@ -53,6 +55,7 @@ class Manner:
 @click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
+@sop_paths
 @as_json
 @at_place
 def run(place: Place, **options: Any) -> int:
@@ -65,7 +68,7 @@ def run(place: Place, **options: Any) -> int:
 
     manner = _manner(options)
     order = Order(
-        options["workflow"],
+        _named(place, options["workflow"], options["sop_paths"]),
         " ".join(options["text"]),
         read_inputs(options["pairs"], options["inputs_file"]),
         read_text(options["context"]),
@@ -82,6 +85,16 @@ def run(place: Place, **options: Any) -> int:
         detach(place, order, as_json=manner.as_json)
         return 0
     return _run(place, order, manner)
+
+
+def _named(place: Place, workflow: str, sop_paths: tuple[Path, ...]) -> str:
+    """The workflow as another process finds it too: one of `--sop-paths` by its path."""
+    if not sop_paths:
+        return workflow
+    from ion.api.workflows import find_in_sop_paths
+
+    with place.open() as workspace:
+        return find_in_sop_paths(workspace, workflow, sop_paths)
 
 
 def _manner(options: dict[str, Any]) -> Manner:
@@ -105,6 +118,8 @@ def _run(place: Place, order: Order, manner: Manner) -> int:
 
     with place.open() as workspace:
         started = start(workspace, order, observers(place, manner))
+        if not manner.quiet:
+            terminal.talk().lines(f"note: {note}" for note in started.notes)
         result = drive(workspace, started, terminal.talk())
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
@@ -126,7 +141,7 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
     )
 
 
-def observers(place: Place, manner: Manner) -> tuple[Observer, ...]:
+def observers(place: Place | None, manner: Manner) -> tuple[Observer, ...]:
     """Who watches: JSON lines on stdout, plain lines on stderr, or nobody."""
     from ion.cli import terminal
     from ion.cli.event_lines import EventLines
@@ -153,7 +168,7 @@ def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...])
             arguments=order.arguments,
             inputs=order.inputs,
             stubs=read_stubs(stubs),
-            observers=observers(place, manner),
+            observers=observers(None, manner),
         )
         if not manner.quiet:
             screen.lines(f"note: {note}" for note in (*(problem.message for problem in missing), *done.notes))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ion.cli.terminal import Screen
     from ion.stores.base import WorkflowRun
 
-_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted")
+_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
 
 
 @click.command()
@@ -52,7 +52,7 @@ def _object(run: WorkflowRun, status: str, now: int) -> dict[str, object]:
         "run_id": run.run_id,
         "workflow": run.workflow,
         "status": status,
-        "started_at": timestamp(run.started_at),
+        "started_at": timestamp(run.started_at or None),
         "duration_ms": _duration(run, status, now),
     }
 
@@ -68,5 +68,5 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]], now: int) -> No
             mark(screen, status),
             f" {pad(cut_middle(run.run_id, ids), ids)}  {pad(cut_middle(run.workflow, names), names)}  ",
             (role_of(status), f"{status:<11}"),
-            f"  {moment(run.started_at, now):<19}  {duration(_duration(run, status, now))}",
+            f"  {moment(run.started_at or None, now):<19}  {duration(_duration(run, status, now))}",
         )

@@ -38,8 +38,14 @@ def split_pair(option: str, pair: str) -> tuple[str, str]:
 
 
 def read_text(value: str) -> str:
-    """The text itself, or that of the file in `@file`, less nothing."""
-    return _decode(_read(value[1:]), value[1:]) if value.startswith("@") else value
+    """The text itself, or all of that in the file of `@file`."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return _decode(_read(value[1:]), value[1:])
+    except UsageError as error:
+        error.hint = error.hint or "@ takes a file's text; a text that begins with @ can be given with --inputs"
+        raise
 
 
 def read_answer(file: str) -> str:

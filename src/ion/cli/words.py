@@ -25,6 +25,7 @@ _MARKS = {
     "skipped": ("–", "skip", "faint"),
     "cancelled": ("–", "stop", "faint"),
     "interrupted": ("✗", "cut", "attention"),
+    "damaged": ("✗", "BAD", "bad"),
 }
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
 _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})

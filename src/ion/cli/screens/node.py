@@ -62,8 +62,8 @@ def show_node(screen: Screen, place: Place, subject: Subject) -> None:
 def _header(screen: Screen, subject: Subject) -> None:
     now, node = subject.now, subject.node
     parts = []
-    if now.attempts:
-        allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None and node.kind != "loop" else ""
+    if now.attempts and node.kind != "loop":
+        allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None else ""
         parts.append(f"attempt {now.attempts}{allowed}" if allowed or now.attempts > 1 else "")
     took = duration(subject.result.data["nodes"][node.id]["duration_ms"])
     if now.error is not None and now.status == "failed":

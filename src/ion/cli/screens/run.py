@@ -102,7 +102,9 @@ def _duration(node: NodeState, state: RunState, status: str, now: int) -> int | 
 def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str) -> str:
     """What there is to say about a node beside its state: who, how often, why."""
     parts = [node.agent] if node.agent else []
-    if node.iterations and node.kind == "loop":
+    if node.kind == "loop" and node.status == "failed":
+        pass  # the failure says how far it came
+    elif node.iterations and node.kind == "loop":
         parts.append(plural(node.iterations, "iteration"))
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))

@@ -1,0 +1,100 @@
+"""`ion convert`: an SOP as the YAML of its workflow, as an agent skill, or as a command of the Cursor editor."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from ion.language.sop import Sop
+    from ion.language.sop.skill import Exported
+
+# Where the other tools look, in the project.
+_FOLDERS = {"skill": "skills", "cursor": ".cursor/commands"}
+
+
+@click.command()
+@click.argument("file", metavar="FILE.sop.md")
+@click.option("--to", type=click.Choice(["yaml", "skill", "cursor"]), default="yaml", help="What to make of it.")
+@click.option("--split", type=click.Choice(["steps", "substeps"]), help="A node for each step, or numbered sub-step.")
+@click.option("--fresh", is_flag=True, help="Each step in a session of its own.")
+@click.option("--output", metavar="PATH", help="yaml: the file to write; others: the folder to write into.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@as_json
+@at_place
+def convert(
+    place: Place, file: str, to: str, split: str | None, fresh: bool, output: str | None, force: bool, as_json: bool
+) -> int:
+    """Print an SOP as the YAML of its workflow, or write it as a skill or a command for another tool."""
+    from ion.api.sops import load_sop
+
+    sop = load_sop(file)
+    if to != "yaml" and (split or fresh):
+        raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
+    if to == "yaml":
+        return _yaml(_chosen(sop, split, fresh), output, force, as_json)
+    from ion.language.sop.skill import to_cursor, to_skill
+
+    exported = to_skill(sop) if to == "skill" else to_cursor(sop)
+    folder = Path(output) if output is not None else _project(place) / _FOLDERS[to]
+    return _written(folder / exported.path, exported, force, as_json)
+
+
+def _chosen(sop: Sop, split: str | None, fresh: bool) -> Sop:
+    if split is not None:
+        sop = replace(sop, split=split == "substeps")
+    return replace(sop, context="fresh") if fresh else sop
+
+
+def _project(place: Place) -> Path:
+    with place.open() as workspace:
+        return workspace.project
+
+
+def _yaml(sop: Sop, output: str | None, force: bool, as_json: bool) -> int:
+    from ion.cli import terminal
+    from ion.language.sop import to_yaml
+    from ion.language.sop.skill import Exported
+    from ion.language.source import MAX_BYTES
+
+    text = to_yaml(sop)
+    if len(text.encode()) > MAX_BYTES:
+        hint = "the SOP itself runs; make it shorter to convert it"
+        raise UsageError(f"the YAML would be larger than the {MAX_BYTES:,} bytes that are read", hint=hint)
+    if output is not None:
+        return _written(Path(output), Exported(output, text), force, as_json)
+    if as_json:
+        terminal.write_json({"name": sop.name, "text": text})
+    else:
+        terminal.write_bytes(io.BytesIO(text.encode()))
+    return 0
+
+
+def _written(path: Path, exported: Exported, force: bool, as_json: bool) -> int:
+    from ion.cli import terminal
+
+    write_file(path, exported.text, force=force)
+    if as_json:
+        terminal.write_json({"file": str(path.absolute())})
+    else:
+        terminal.data().line(str(path))
+    return 0
+
+
+def write_file(path: Path, text: str, *, force: bool) -> None:
+    """Write a new file, with the folders that it needs; one that has this text already is left alone.
+
+    Raises `RefusedError` for a file with other content, unless `force`.
+    """
+    data = text.encode()
+    if path.exists() and not force and not (path.is_file() and path.read_bytes() == data):
+        raise RefusedError(f"{path} is there already", code="file-exists", hint="add --force to write over it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

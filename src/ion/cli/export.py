@@ -1,0 +1,42 @@
+"""`ion export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import UsageError
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--output", metavar="FILE", help="Where to; without it, or with -, to stdout.")
+@as_json
+@at_place
+def export(place: Place, run: str | None, output: str | None, as_json: bool) -> int:
+    """Write RUN as one file: its log, its frozen workflow, its outputs. ion import takes it into any other store.
+
+    A run that goes on is written as it is now.
+    """
+    from ion.api.moving import export_to_file, export_to_stream
+    from ion.cli import terminal
+
+    to_stdout = output in (None, "-")
+    if as_json and to_stdout:
+        raise UsageError("--json needs --output FILE here: stdout is the run itself", hint="ion export --help")
+    with place.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        if to_stdout:
+            import sys
+
+            export_to_stream(workspace, run_id, sys.stdout.buffer)
+            return 0
+        file = Path(output or "").absolute()
+        export_to_file(workspace, run_id, file)
+    if as_json:
+        terminal.write_json({"run_id": run_id, "file": str(file), "bytes": file.stat().st_size})
+    else:
+        terminal.talk().line(f"Exported {run_id} to {output}. Take it in elsewhere: ion import FILE")
+    return 0

@@ -1,0 +1,52 @@
+"""`ion sop`: help with writing SOPs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+
+
+@click.group()
+def sop() -> None:
+    """Write Agent SOPs: markdown procedures that Ion runs step by step."""
+
+
+@sop.command()
+@as_json
+@at_place
+def rule(place: Place, as_json: bool) -> int:  # noqa: ARG001 every command takes --store and --project
+    """Print how to write an SOP, for you or for the agent that writes it."""
+    from ion.api.sops import authoring_guide
+    from ion.cli import terminal
+
+    if as_json:
+        terminal.write_json({"text": authoring_guide()})
+    else:
+        terminal.write_text(authoring_guide())
+    return 0
+
+
+@sop.command()
+@click.argument("name")
+@click.option("--dir", "folder", metavar="DIR", help="Where to write it; default: .ion/workflows of the project.")
+@as_json
+@at_place
+def new(place: Place, name: str, folder: str | None, as_json: bool) -> int:
+    """Write NAME.sop.md, an SOP that runs as it is, to begin with."""
+    from ion.api.sops import new_sop
+    from ion.cli import terminal
+    from ion.cli.convert import write_file
+
+    text = new_sop(name)
+    with place.open() as workspace:
+        home = Path(folder) if folder is not None else workspace.make_data_folder() / "workflows"
+    path = home / f"{name}.sop.md"
+    write_file(path, text, force=False)
+    if as_json:
+        terminal.write_json({"file": str(path.absolute())})
+    else:
+        terminal.data().line(str(path))
+    return 0
