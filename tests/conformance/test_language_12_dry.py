@@ -12,6 +12,7 @@ from conformance.kit import World, output, statuses, whole
 from ion.api.dry import DryRun, dry_run
 from ion.api.workspace import open_workspace
 from ion.errors import UsageError
+from ion.nodes.replies import validate_reply
 
 
 def dry(world: World, text: str, **values: Any) -> DryRun:
@@ -51,6 +52,23 @@ def test_a_dry_run_goes_through_the_whole_plan_and_touches_nothing(world: World)
     assert output(done, "gate") == "Approved"
     assert not (world.project / "HARM").exists()
     assert ion.list_runs(store=world.store, project=world.project) == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]},
+        {"type": "array", "items": {"type": "integer", "minimum": 7}, "minItems": 2},
+        {"type": "object", "properties": {"a": {"const": 5}, "b": {"type": "boolean"}}, "required": ["a", "b"]},
+        {"enum": ["x"]},
+        {"type": ["number", "null"]},
+        {"type": "string", "default": "d"},
+    ],
+)
+def test_the_stand_in_of_an_agent_fits_its_schema(world: World, schema: dict[str, Any]) -> None:
+    """The smallest valid value."""
+    done = dry(world, f"nodes: [{{id: a, prompt: hi, output_format: {json.dumps(schema)}}}]\n").result
+    assert not isinstance(validate_reply(schema, output(done, "a")), tuple)
 
 
 def test_a_stub_says_otherwise(world: World) -> None:

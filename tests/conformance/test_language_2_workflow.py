@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ion
-from conformance.kit import Clock, World, agent, codes, error, output, problems, statuses
+from conformance.kit import Clock, World, agent, codes, error, output, problems, statuses, whole
 from ion import PromptRequest
 from ion.core import events as e
 from ion.errors import InvalidWorkflowError, UsageError
@@ -134,6 +134,27 @@ def test_inputs_that_do_not_fit_begin_no_run(world: World, inputs: dict[str, str
 
 
 @pytest.mark.parametrize(
+    ("declared", "fits"),
+    [
+        ("{type: boolean, default: true}", True),
+        ("{type: integer, default: true}", False),
+        ("{type: integer, default: 1}", True),
+        ("{type: string, default: 1}", False),
+        ("{enum: [a, b], default: b}", True),
+        ("{enum: [a, b], default: c}", False),
+        ("{default: [1, {two: 3}]}", True),
+    ],
+)
+def test_a_default_must_fit_what_is_declared(declared: str, fits: bool) -> None:
+    """Its type, and its `enum`."""
+    text = f"inputs: {{x: {declared}}}\nnodes: [{{id: a, bash: echo}}]\n"
+    if fits:
+        assert ion.parse_workflow(whole(text)).inputs[0].has_default
+    else:
+        assert codes(text) == ["bad-default"]
+
+
+@pytest.mark.parametrize(
     ("returns", "result"),
     [("", "second"), ("returns: last\n", "third"), ("returns: quiet\n", ""), ("returns: bad\n", None)],
 )
@@ -146,6 +167,7 @@ def test_what_a_runs_result_is(world: World, returns: str, result: str | None) -
 nodes:
   - {id: first, bash: echo first}
   - {id: quiet, bash: "true", depends_on: [first]}
+  - {id: blank, bash: 'echo "  "', depends_on: [first]}
   - {id: bad, bash: echo skipped, depends_on: [first], when: $first.output == 'x'}
   - {id: second, bash: echo second, depends_on: [first]}
   - {id: last, bash: echo third}
@@ -298,6 +320,14 @@ def test_env_reaches_every_process(world: World) -> None:
     assert output(run, "work") == "first"
     assert output(run, "c") == "<Hello Ana, bye there>"
     assert answering.requests[0].env["GREETING"] == "Hello Ana, bye"
+
+
+def test_ions_own_environment_reaches_every_process(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But nothing of a run around this one: not its arguments, nor the file that stands in for them."""
+    for name in ("ARGUMENTS_FILE", "ION_NODE_ID", "MY_TOKEN_FILE", "MY_TOKEN"):
+        monkeypatch.setenv(name, "outer")
+    run = world.run("nodes: [{id: a, bash: 'echo \"$ARGUMENTS_FILE|$ION_NODE_ID|$MY_TOKEN_FILE|$MY_TOKEN\"'}]\n")
+    assert output(run, "a") == "|a|outer|outer"
 
 
 def test_the_workflows_env_may_not_name_nodes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import ion
-from conformance.kit import Clock, World, agent, codes, error, output, statuses
+from conformance.kit import Clock, World, agent, codes, error, mend, output, ran, statuses
 from ion import AgentError, PromptRequest
 from ion.core import events as e
 
@@ -126,6 +126,21 @@ def test_after_a_failed_check_a_resume_runs_the_check_and_does_not_ask_again(wor
     assert (second.status, output(second, "work"), len(answering.requests)) == ("completed", "one", 1)
 
 
+def test_a_check_that_was_made_is_not_made_again(world: World) -> None:
+    """It said `not yet` of iteration 1; iteration 2 failed, and the resume begins with that."""
+    text = """
+        nodes:
+          - id: work
+            loop: {prompt: go, max_iterations: 3, until_bash: "echo ran >> check.runs; test -e mended"}
+        """
+    answering = agent(work=["one", AgentError("refused", "no"), "two"])
+    first = world.run(text, agent=answering)
+    assert ran(world, "check") == 1
+    mend(world)
+    second = world.resume(first, agent=answering)
+    assert (output(second, "work"), ran(world, "check")) == ("two", 2)
+
+
 def test_until_bash_sees_what_bash_nodes_see(world: World) -> None:
     """Outputs of nodes, inputs, the engine's names and the workflow's `env`, and the output of the iteration before
     the one that it judges, as in Archon."""
@@ -192,6 +207,16 @@ def test_an_interactive_loop_survives_being_taken_up_by_others(lasting: World) -
     assert third.prompts("work") == ["<two|>"]
     run = lasting.approve(run, agent=third)
     assert (run.status, output(run, "work")) == ("completed", "three DONE")
+
+
+def test_an_answer_is_not_asked_for_again_when_the_iteration_after_it_failed(world: World) -> None:
+    """The comment is kept for the resume."""
+    answering = agent(work=["one", AgentError("refused", "no"), "two DONE"])
+    run = world.approve(world.run(INTERACTIVE, agent=answering), comment="shorter", agent=answering)
+    assert error(run, "work").startswith("refused: ")
+    run = world.resume(run, agent=answering)
+    assert answering.prompts("work")[1:] == ["<one|shorter>"] * 2
+    assert (run.status, run.data["waiting"][0]["kind"]) == ("paused", "iteration")
 
 
 def test_a_rejected_iteration_cancels_the_run(world: World) -> None:
