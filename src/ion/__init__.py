@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ion.version import VERSION as __version__
 
-
 if TYPE_CHECKING:
     from ion import errors as errors
     from ion.agents.base import Agent as Agent
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from ion.api.runs import execute_workflow_sync as execute_workflow_sync
     from ion.api.runs import resume_workflow as resume_workflow
     from ion.api.runs import resume_workflow_sync as resume_workflow_sync
+    from ion.api.sops import load_sop as load_sop
+    from ion.api.sops import read_sop as read_sop
+    from ion.api.sops import sop_to_workflow as sop_to_workflow
+    from ion.api.sops import sop_to_yaml as sop_to_yaml
     from ion.api.verbs import approve as approve
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from ion.api.verbs import validate as validate
     from ion.core import events as events
     from ion.engine.observe import Observer as Observer
+    from ion.language.sop.model import Sop as Sop
     from ion.language.workflow import Workflow as Workflow
 
 _HOMES = {
@@ -53,6 +57,10 @@ _HOMES = {
     "execute_workflow_sync": "ion.api.runs",
     "resume_workflow": "ion.api.runs",
     "resume_workflow_sync": "ion.api.runs",
+    "load_sop": "ion.api.sops",
+    "read_sop": "ion.api.sops",
+    "sop_to_workflow": "ion.api.sops",
+    "sop_to_yaml": "ion.api.sops",
     "approve": "ion.api.verbs",
     "cancel": "ion.api.verbs",
     "create_store": "ion.api.verbs",
@@ -68,6 +76,7 @@ _HOMES = {
     "submit": "ion.api.verbs",
     "validate": "ion.api.verbs",
     "Observer": "ion.engine.observe",
+    "Sop": "ion.language.sop.model",
     "Workflow": "ion.language.workflow",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 the names are plain strings

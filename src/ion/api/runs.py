@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ion.api.agents import IN_PROCESS, AgentLike, agent_name, chooser
-from ion.api.inputs import check_inputs
+from ion.api.inputs import check_inputs, unfilled
 from ion.api.reading import describe
 from ion.api.result import RunResult
 from ion.api.who import who
@@ -43,12 +43,13 @@ class RunOptions:
 
 @dataclass
 class StartedRun:
-    """A run that this process owns and has not driven yet."""
+    """A run that this process owns and has not driven yet. `notes` are worth a look and no reason not to run it."""
 
     run_id: str
     _workspace: Workspace
     _drive: Any
     _begin: list[Any] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     async def drive(self) -> RunResult:
         """Drive it until it ends or waits for people."""
@@ -126,7 +127,7 @@ def start_run(
         who(options.via),
     )
     drive = runs.start(_setting(workspace, agent, name, options), request)
-    return StartedRun(request.run_id, workspace, drive)
+    return StartedRun(request.run_id, workspace, drive, notes=unfilled(loaded, inputs or {}))
 
 
 async def resume_workflow(

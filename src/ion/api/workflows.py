@@ -63,9 +63,22 @@ def parse(text: str, *, file: str = "") -> Workflow:
     return loaded.workflow
 
 
-def discover(workspace: Workspace) -> list[Discovered]:
-    """Every workflow file that can be found, shadowed and broken ones included."""
-    return discovery.discover(workspace.project, workspace.user_config)
+def discover(workspace: Workspace, sop_paths: Sequence[Path] = ()) -> list[Discovered]:
+    """Every workflow file that can be found, shadowed and broken ones included.
+
+    `sop_paths` are folders whose SOPs come before all others.
+    """
+    return discovery.discover(workspace.project, workspace.user_config, sop_paths=sop_paths)
+
+
+def find_in_sop_paths(workspace: Workspace, name: str, sop_paths: Sequence[Path]) -> str:
+    """The path of the SOP that this name means in one of these folders, or the name itself."""
+    if discovery.is_path(name):
+        return name
+    for found in discover(workspace, sop_paths):
+        if found.name == name and found.scope == "sop-path" and found.shadowed_by is None:
+            return str(found.path)
+    return name
 
 
 def validate(workspace: Workspace, targets: Sequence[str | Path] = ()) -> Validation:
@@ -82,7 +95,7 @@ def validate(workspace: Workspace, targets: Sequence[str | Path] = ()) -> Valida
 def _targets(workspace: Workspace, target: str | Path) -> list[Discovered]:
     path = Path(target)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file())
+        files = sorted(file for file in path.rglob("*") if discovery.is_workflow_file(file) and file.is_file())
         return [found for file in files for found in _one(workspace, file)]
     return _one(workspace, target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import click
@@ -9,9 +10,11 @@ import click
 from ion.cli.place import Place, as_json, at_place
 
 
-@click.group()
-def sop() -> None:
+@click.group(no_args_is_help=False)
+@at_place
+def sop(place: Place) -> None:
     """Write Agent SOPs: markdown procedures that Ion runs step by step."""
+    click.get_current_context().obj = place
 
 
 @sop.command()
@@ -25,7 +28,7 @@ def rule(place: Place, as_json: bool) -> int:  # noqa: ARG001 every command take
     if as_json:
         terminal.write_json({"text": authoring_guide()})
     else:
-        terminal.write_text(authoring_guide())
+        terminal.write_bytes(io.BytesIO(authoring_guide().encode()))
     return 0
 
 
@@ -34,14 +37,15 @@ def rule(place: Place, as_json: bool) -> int:  # noqa: ARG001 every command take
 @click.option("--dir", "folder", metavar="DIR", help="Where to write it; default: .ion/workflows of the project.")
 @as_json
 @at_place
-def new(place: Place, name: str, folder: str | None, as_json: bool) -> int:
+@click.pass_obj
+def new(outer: Place, place: Place, name: str, folder: str | None, as_json: bool) -> int:
     """Write NAME.sop.md, an SOP that runs as it is, to begin with."""
     from ion.api.sops import new_sop
     from ion.cli import terminal
     from ion.cli.convert import write_file
 
     text = new_sop(name)
-    with place.open() as workspace:
+    with Place(place.store or outer.store, place.project or outer.project).open() as workspace:
         home = Path(folder) if folder is not None else workspace.make_data_folder() / "workflows"
     path = home / f"{name}.sop.md"
     write_file(path, text, force=False)
