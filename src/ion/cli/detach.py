@@ -74,16 +74,7 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answer:
         try:
-            with log.open("ab") as output:
-                # -P: no code of the working directory may stand in for ours
-                child = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "ion.cli.detached", str(writer)],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=(writer,),
-                    start_new_session=True,
-                )
+            child = _spawn(writer, log)
         finally:
             os.close(writer)
         try:
@@ -105,3 +96,17 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
     else:
         child.returncode = 0  # it is on its own now: no warning that it is still running
     return said
+
+
+def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
+    """The other process, in a session of its own: it takes the order from stdin and answers on `writer`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            # -P: no code of the working directory may stand in for ours
+            [sys.executable, "-P", "-m", "ion.cli.detached", str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )

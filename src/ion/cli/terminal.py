@@ -12,11 +12,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import BinaryIO, TextIO, TypeAlias
 
 from ion.errors import IonError
 from ion.language.problems import printable
+from ion.records import dataclass
 
 # Text as it is, or (role, text); the roles are the keys of `_COLOURS`.
 Part: TypeAlias = str | tuple[str, str]
@@ -53,7 +53,7 @@ class Screen:
     unicode: bool = True
     colour: bool = False
     width: int = DEFAULT_WIDTH
-    lenient: bool = field(default=False)
+    lenient: bool = False
 
     def line(self, *parts: Part) -> None:
         """Write one line. Whatever is in the parts, it stays one line and acts on no terminal."""

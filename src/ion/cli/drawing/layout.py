@@ -7,15 +7,15 @@ Rows are chosen so that lines are straight and seldom cross (barycentres, a few 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ion.cli.drawing.picture import Picture
 from ion.language.graph import layers, topological
+from ion.records import dataclass
 
 SWEEPS = 4
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Slot:
     """A place in a column: a node, or (`passing`) the line of its edges on their way further."""
 
