@@ -27,6 +27,7 @@ RUN_STATUS_EXIT: dict[str, int] = {
     "running": INTERRUPTED,
     "pending": INTERRUPTED,
     "interrupted": INTERRUPTED,
+    "damaged": FAILED,
 }
 
 
@@ -166,9 +167,14 @@ class StoreUnavailableError(StoreError):
 
 
 class DamagedStoreError(StoreError):
-    """What the store holds is not what Ion wrote."""
+    """What the store holds is not what Ion wrote. `file` and `offset` (in bytes) are the place, where there is one."""
 
     code = "damaged-store"
+
+    def __init__(self, message: str, *, hint: str = "", file: str = "", offset: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.offset = offset
 
 
 class InternalError(IonError):

@@ -267,7 +267,10 @@ class FileStore:
             epoch, named, expires_at = 0, None, None
         except (ValueError, TypeError) as error:
             raise DamagedStoreError(
-                f"{path} is damaged: {error}", hint="delete it if no process is at work on this run"
+                f"{path} is damaged: {error}",
+                hint="delete it if no process is at work on this run",
+                file=str(path),
+                offset=0,
             ) from error
         return dataclasses.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
 
@@ -315,4 +318,6 @@ def _read_mark(mark: Path) -> int:
     try:
         return int(logfile.parse_line(mark.read_bytes()))
     except (ValueError, TypeError) as error:
-        raise DamagedStoreError(f"{mark} is damaged: {error}", hint="restore it from a backup") from error
+        raise DamagedStoreError(
+            f"{mark} is damaged: {error}", hint="restore it from a backup", file=str(mark)
+        ) from error

@@ -90,6 +90,8 @@ def damaged_at(path: Path, offset: int, why: str) -> DamagedStoreError:
     return DamagedStoreError(
         f"{path} is damaged at byte {offset}: {why}",
         hint="restore this run's folder from a backup; the other runs are not touched by it",
+        file=str(path),
+        offset=offset,
     )
 
 

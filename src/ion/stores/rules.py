@@ -108,15 +108,21 @@ def selected(
     prefix: str,
     limit: int | None,
 ) -> list[WorkflowRun]:
-    """What `list_workflow_runs` gives, for stores without a query language."""
+    """What `list_workflow_runs` gives, for stores without a query language. A damaged run whose project cannot be read
+    any more is in every project's list: it must not vanish."""
     wanted = {"project": project, "status": status, "workflow": workflow}
     tests = [(name, value) for name, value in wanted.items() if value is not None]
     fitting = [
         run
         for run in runs
-        if run.run_id.startswith(prefix) and all(getattr(run, name) == value for name, value in tests)
+        if run.run_id.startswith(prefix)
+        and all(getattr(run, name) == value or (name == "project" and _is_unreadable(run)) for name, value in tests)
     ]
     return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[:limit]
+
+
+def _is_unreadable(run: WorkflowRun) -> bool:
+    return run.status == "damaged" and not run.project
 
 
 class OpenRequests:
