@@ -53,12 +53,19 @@ class Workspace:
         """The settings of the project over those of the user. Raises `InvalidWorkflowError` with their problems."""
         return read_settings(self.project / ".ion" / "config.yaml", self.user_config / "ion" / "config.yaml")
 
+    @property
+    def url(self) -> str:
+        """The URL of the store, as it was given; looking at it opens nothing."""
+        if self.given_store is not None:
+            return self.given_store.url
+        return self.store_url or os.environ.get("ION_STORE") or self.settings.store or DEFAULT_STORE
+
     @cached_property
     def store(self) -> WorkflowStore:
         """The store, opened at the first look."""
         if self.given_store is not None:
             return self.given_store
-        url = self.store_url or os.environ.get("ION_STORE") or self.settings.store or DEFAULT_STORE
+        url = self.url
         if url.startswith(("sqlite:.ion/", "file:.ion/")):
             self.make_data_folder()
         return create_store(url, project=self.project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -26,11 +27,11 @@ def export(place: Place, run: str | None, output: str | None, as_json: bool) -> 
     to_stdout = output in (None, "-")
     if as_json and to_stdout:
         raise UsageError("--json needs --output FILE here: stdout is the run itself", hint="ion export --help")
+    if to_stdout and terminal.is_terminal(sys.stdout):
+        raise UsageError("an exported run is not for a terminal", hint="--output FILE, or > FILE")
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if to_stdout:
-            import sys
-
             export_to_stream(workspace, run_id, sys.stdout.buffer)
             return 0
         file = Path(output or "").absolute()

@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
     "sop": ("ion.cli.sop:sop", "Write SOPs: markdown procedures that run step by step."),
+    "export": ("ion.cli.export:export", "Write a run as one file, for another store or to keep."),
+    "import": ("ion.cli.import_run:import_run", "Take in a run that ion export wrote."),
+    "doctor": ("ion.cli.doctor:doctor", "Say what is installed, configured and damaged."),
     "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
     "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),
 }

@@ -74,9 +74,12 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(what: str) -> Iterator[None]:
-    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do."""
+    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do. That a reader of a pipe
+    is gone is none of the disk."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         raise StoreError(f"{what}: {error.strerror or error}{place}", hint=_remedy(error)) from error

@@ -1,0 +1,100 @@
+"""What is installed, where runs are kept, and what of it is damaged. It only looks: nothing is made or repaired."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ion.api.workspace import Workspace
+from ion.errors import StoreError
+from ion.records import dataclass
+from ion.stores.check import Damage, check_runs, damage_of, stale_files
+from ion.version import VERSION
+
+# What workflows can ask for, and the Python packages of extras.
+_PROGRAMS = ("bash", "uv", "python3", "bun", "node", "git")
+_EXTRAS = {"postgres": "psycopg"}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found. `installed` maps a name to a version or path, None where it is missing; `runs` is None where
+    there is no store yet or it cannot be opened."""
+
+    installed: dict[str, str | None]
+    project: Path
+    store: str
+    runs: int | None
+    damage: list[Damage]
+    stale: list[Path]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `ion doctor --json` prints."""
+        return {
+            "installed": self.installed,
+            "project": str(self.project),
+            "store": self.store,
+            "runs": self.runs,
+            "damage": [asdict(one) for one in self.damage],
+            "stale_files": [str(path) for path in self.stale],
+        }
+
+
+def diagnose(workspace: Workspace) -> Diagnosis:
+    """Look at everything. What is wrong with the store is in the result; raises `UsageError` for a URL that names
+    none, `InvalidWorkflowError` for settings that cannot be read."""
+    url = workspace.url
+    runs, damage = None, list[Damage]()
+    opened = url
+    if not _is_missing(workspace, url):
+        try:
+            opened = workspace.store.url
+            runs, damage = check_runs(workspace.store)
+        except StoreError as error:
+            damage = [damage_of(error)]
+    stale = stale_files(workspace.project / ".ion", opened)
+    return Diagnosis(_installed(), workspace.project, without_password(url), runs, damage, stale)
+
+
+def without_password(url: str) -> str:
+    """The URL as it can be shown."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    if not url.startswith("postgresql:"):
+        return url
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    shown = urlunsplit(parts._replace(netloc=login.partition(":")[0] + at + host))
+    head, mark, query = shown.partition("?")
+    return head + mark + "&".join(part for part in query.split("&") if not part.startswith("password="))
+
+
+def _is_missing(workspace: Workspace, url: str) -> bool:
+    scheme, _, place = url.partition(":")
+    return scheme in ("sqlite", "file") and not (workspace.project / Path(place).expanduser()).exists()
+
+
+def _installed() -> dict[str, str | None]:
+    import platform
+    import sqlite3
+
+    found: dict[str, str | None] = {
+        "ion": VERSION,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+    found |= {f"ion[{extra}]": _version_of(package) for extra, package in _EXTRAS.items()}
+    return found | {name: shutil.which(name, path=os.environ.get("PATH")) for name in _PROGRAMS}
+
+
+def _version_of(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,61 @@
+"""Taking a run out of its store as one file, and into another store: nobody is locked in, and a run can be kept.
+
+What goes along is the run's log, its frozen source and its outputs; not the artifacts and logs in `.ion/runs`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from ion.api.workspace import Workspace
+from ion.errors import UsageError
+from ion.stores.disk import storage_errors, sync_folder
+from ion.stores.transfer import export_run, import_run
+
+
+def export_to_stream(workspace: Workspace, run_id: str, stream: BinaryIO) -> None:
+    """Write the run to an open stream. Raises `DamagedStoreError` if something of it is gone or damaged."""
+    export_run(workspace.store, run_id, stream)
+
+
+def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
+    """Write the run to `file`, which appears whole (or replaces an older one whole), for its owner only.
+
+    Raises `DamagedStoreError` as above, `StoreError` if the file cannot be written.
+    """
+    import os
+    import tempfile
+
+    with storage_errors(f"cannot write {file}"):
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.absolute().parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                export_run(workspace.store, run_id, stream)
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(file.absolute().parent)
+
+
+def import_from_stream(workspace: Workspace, stream: BinaryIO) -> str:
+    """Create the exported run in this store, as a run of this project, and give its id.
+
+    Raises `UsageError` if the stream holds no exported run, `DamagedStoreError` if it holds a damaged one,
+    `RefusedError` (code `run-exists`) if the id is taken.
+    """
+    return import_run(workspace.store, stream, project=str(workspace.project))
+
+
+def import_from_file(workspace: Workspace, file: Path) -> str:
+    """As `import_from_stream`, from a file."""
+    try:
+        with file.open("rb") as stream:
+            return import_from_stream(workspace, stream)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        if error.filename is None or Path(error.filename) != file:
+            raise
+        raise UsageError(f"the file {file} cannot be read: {error.strerror}") from None

@@ -1,0 +1,140 @@
+"""Looking for damage in a store: every run's source, log and outputs are read through, and nothing is changed.
+
+What is found is named, with its file and the offset in it where there is one. Nothing is repaired: Ion cannot know what
+was there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from ion.core import events as e
+from ion.core.state import fold
+from ion.errors import DamagedStoreError, NotFoundError, StoreError
+from ion.records import dataclass
+from ion.stores.base import WorkflowStore
+from ion.stores.blobs import CHUNK_BYTES
+
+# What a process writes under a temporary name is renamed within seconds; after this nobody will.
+STALE_AFTER_S = 3600
+_TEMPORARY_OF_PROJECT = ("cache/**/*.tmp", "runs/*/outputs/*.part")
+_TEMPORARY_OF_FILE_STORE = ("new/*", "runs/*/.*.tmp", ".format.*.tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is not what Ion wrote. `run_id` is empty if it is of no one run, `file` if it lies in no file,
+    `offset` (bytes) is None if it is of the whole file."""
+
+    message: str
+    hint: str
+    run_id: str = ""
+    file: str = ""
+    offset: int | None = None
+
+
+def check_runs(store: WorkflowStore) -> tuple[int, list[Damage]]:
+    """How many runs the store has, and all the damage that is found when they are read through.
+
+    An output that several runs have is read once, and named for the first of them.
+    """
+    seen: set[str] = set()
+    found = _check_database(store.url)
+    try:
+        runs = store.list_workflow_runs()
+    except StoreError as error:
+        return 0, [*found, damage_of(error)]
+    for run in runs:
+        with contextlib.suppress(NotFoundError):  # deleted since it was listed
+            found.extend(_check_run(store, run.run_id, seen))
+    return len(runs), found
+
+
+def damage_of(error: StoreError, run_id: str = "") -> Damage:
+    """What an error says was found."""
+    if isinstance(error, DamagedStoreError):
+        return Damage(error.message, error.hint, run_id, error.file, error.offset)
+    return Damage(error.message, error.hint, run_id)
+
+
+def blob_folder(url: str) -> Path | None:
+    """The folder of a store's outputs; None if they are in no files."""
+    scheme, _, place = url.partition(":")
+    return {"file": Path(place) / "blobs", "sqlite": Path(place).parent / "blobs"}.get(scheme)
+
+
+def _check_database(url: str) -> list[Damage]:
+    """What SQLite itself finds in its file."""
+    if not url.startswith("sqlite:"):
+        return []
+    import sqlite3
+
+    path = url.removeprefix("sqlite:")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+    except sqlite3.Error as error:
+        said = [str(error)]
+    hint = "restore it from a backup, or save what can be read: sqlite3 FILE .recover"
+    return [Damage(f"the store {path} is damaged: {line}", hint, file=path) for line in said if line != "ok"]
+
+
+def _check_run(store: WorkflowStore, run_id: str, seen: set[str]) -> Iterator[Damage]:
+    try:
+        store.get_source(run_id)
+    except DamagedStoreError as error:
+        yield damage_of(error, run_id)
+    try:
+        store.get_workflow_run(run_id)
+        records = store.get_workflow_events(run_id)
+        fold(record.event for record in records)
+    except DamagedStoreError as error:
+        yield damage_of(error, run_id)
+        return
+    for content in _outputs(records):
+        if content.sha256 not in seen:
+            seen.add(content.sha256)
+            yield from _check_output(store, run_id, content)
+
+
+def _outputs(records: list[e.Recorded]) -> Iterator[e.Content]:
+    for record in records:
+        for name in ("output", "prompt"):
+            content = getattr(record.event, name, None)
+            if isinstance(content, e.Content) and content.text is None:
+                yield content
+
+
+def _check_output(store: WorkflowStore, run_id: str, content: e.Content) -> Iterator[Damage]:
+    try:
+        with store.open_blob(content.sha256) as file:
+            while file.read(CHUNK_BYTES):
+                pass
+    except StoreError as error:
+        folder = blob_folder(store.url)
+        place = "" if folder is None else str(folder / content.sha256[:2] / content.sha256)
+        yield Damage(error.message, error.hint, run_id, place)
+
+
+def stale_files(data: Path, url: str, now: float | None = None) -> list[Path]:
+    """Temporary files, and runs half made, that processes left which died; `now` in seconds.
+
+    Only names that Ion gives, where Ion gives them: in the project's `.ion` folder `data` and in the store.
+    """
+    limit = (time.time() if now is None else now) - STALE_AFTER_S
+    places = [(data, pattern) for pattern in _TEMPORARY_OF_PROJECT]
+    blobs = blob_folder(url)
+    if blobs is not None:
+        places.append((blobs, ".*.tmp"))
+    if url.startswith("file:"):
+        places += [(Path(url.removeprefix("file:")), pattern) for pattern in _TEMPORARY_OF_FILE_STORE]
+    found = []
+    for path in sorted({path for folder, pattern in places for path in folder.glob(pattern)}):
+        with contextlib.suppress(FileNotFoundError):  # just renamed or deleted
+            if path.lstat().st_mtime < limit:
+                found.append(path)
+    return found
