@@ -1,4 +1,4 @@
-"""The local engine on real processes, in memory and in SQLite."""
+"""The local engine on real processes, in every store (on PostgreSQL a share: `conftest.ON_POSTGRES`)."""
 
 from __future__ import annotations
 
@@ -298,3 +298,18 @@ def test_a_retry_waits_and_then_succeeds(write: Write, store: WorkflowStore, pro
     assert result.data["nodes"]["flaky"]["attempts"] == 2
     retrying = next(event for event in log(store, result.run_id) if isinstance(event, events.NodeRetrying))
     assert 1000 <= retrying.due_at - retrying.at <= 1250
+
+
+def test_looking_for_runs_where_none_was_ever_kept_creates_nothing(tmp_path: Path) -> None:
+    assert ion.list_runs(project=tmp_path) == []
+    with pytest.raises(ion.errors.NotFoundError, match="no runs"):
+        ion.get_run(project=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_acting_on_answers_alone_never_resumes_a_failed_run(write: Write, store: WorkflowStore, project: Path) -> None:
+    from ion.api import runs
+    from ion.api.workspace import open_workspace
+
+    failed = run(write("nodes:\n  - {id: a, bash: exit 1}\n"), store, project)
+    assert runs.take_up_run(open_workspace(project, store), failed.run_id, resume=False) is None

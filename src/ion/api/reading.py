@@ -49,6 +49,8 @@ def list_runs(
     workspace: Workspace, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
 ) -> list[tuple[WorkflowRun, str]]:
     """The project's runs with their statuses, newest first. `status` may be `interrupted`."""
+    if workspace.is_new:
+        return []
     logged = "running" if status == "interrupted" else status
     found = workspace.store.list_workflow_runs(
         project=str(workspace.project),

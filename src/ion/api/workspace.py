@@ -70,6 +70,14 @@ class Workspace:
             self.make_data_folder()
         return create_store(url, project=self.project)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no run was ever kept here, so that looking need not create a store."""
+        scheme, _, place = self.url.partition(":")
+        if self.given_store is not None or scheme not in ("sqlite", "file"):
+            return False
+        return not (self.project / Path(place).expanduser()).exists()
+
     @cached_property
     def data(self) -> Path:
         """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory."""
@@ -91,6 +99,8 @@ class Workspace:
 
         Raises `NotFoundError`, and `UsageError` if the prefix fits several.
         """
+        if self.is_new:
+            raise NotFoundError("this project has no runs", hint="ion run WORKFLOW starts one")
         if name is None or name == "last":
             newest = self.store.list_workflow_runs(project=str(self.project), limit=1)
             if not newest:

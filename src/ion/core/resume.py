@@ -32,7 +32,7 @@ def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str 
     if state.status in ("completed", "cancelled"):
         raise RefusedError(f"the run has ended ({state.status})", code="ended", hint="ion run starts a new one")
     if state.status == "failed":
-        return "resume"
+        return "resume" if resume else None
     if state.status == "paused":
         takes_over = agent is not None and any(node.prompt is not None for node in state.nodes.values())
         return "answer" if takes_over or answered(state) else None
