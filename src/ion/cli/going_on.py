@@ -69,7 +69,7 @@ def _drive_here(workspace: Workspace, place: Place, run_id: str) -> RunResult | 
     screen = terminal.talk()
     options = RunOptions(observers=(Plain(screen, place),), via="cli")
     try:
-        taken = take_up_run(workspace, run_id, options=options)
+        taken = take_up_run(workspace, run_id, options=options, resume=False)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None
