@@ -73,9 +73,10 @@ async def test_no_runtime_at_all(tmp_path: Path, runtime: str, hint: str) -> Non
 
 
 async def test_dependencies_that_cannot_be_provided_are_named(tmp_path: Path) -> None:
-    environ = path_with(tmp_path, "python3")
-    error = await script(tmp_path, "python", "x = 1", "deps: [requests]", environ=environ).error("x")
-    assert (error.code, error.message) == ("missing-runtime", "nothing here runs python with requests")
+    environ = path_with(tmp_path, "node")
+    error = await script(tmp_path, "node", "x = 1", "deps: [is-number]", environ=environ).error("x")
+    assert (error.code, error.message) == ("missing-runtime", "nothing here runs node with is-number")
+    assert error.hint == "install npm"
 
 
 async def test_only_node_references_are_spliced_and_as_raw_text(tmp_path: Path) -> None:
@@ -182,7 +183,12 @@ async def test_bun_runs_typescript_of_both_kinds(tmp_path: Path) -> None:
         (Script("bun", code=""), ["bun", "node"], "bun"),
         (Script("bun", code=""), ["node"], "node"),
         (Script("node", code=""), ["bun"], None),
+        (Script("python", code="", deps=("x",)), ["python3"], "python"),
+        (Script("uv", code="", deps=("x",)), ["python3"], "python"),
         (Script("node", code="", deps=("x",)), ["bun", "node"], None),
+        (Script("node", code="", deps=("x",)), ["node", "npm"], "node"),
+        (Script("bun", code="", deps=("x",)), ["node", "npm"], "node"),
+        (Script("bun", code="", deps=("x",)), ["bun", "node"], "bun"),
     ],
 )
 def test_which_runtime_is_taken(tmp_path: Path, wanted: Script, there: list[str], found: str | None) -> None:
@@ -199,11 +205,44 @@ def test_which_runtime_is_taken(tmp_path: Path, wanted: Script, there: list[str]
 
 def test_the_command_lines(tmp_path: Path) -> None:
     path = Path("/r/x.py")
-    uv, bun = runtimes.Runtime("uv", "/bin/uv"), runtimes.Runtime("bun", "/bin/bun")
-    with_deps = Script("uv", name="x", deps=("requests>=2", "rich"))
-    assert runtimes.command(uv, with_deps, path) == [
-        *["/bin/uv", "run", "--quiet", "--with=requests>=2", "--with=rich", "python", "/r/x.py"]
+    uv = runtimes.Runtime("uv", "/bin/uv", "/bin/uv", ("requests>=2", "rich"))
+    bun = runtimes.Runtime("bun", "/bin/bun")
+    assert runtimes.command(uv, Script("uv", name="x"), path) == [
+        *["/bin/uv", "run", "--no-project", "--quiet", "--with=requests>=2", "--with=rich", "python", "/r/x.py"]
     ]
     assert runtimes.command(bun, Script("bun", name="x"), Path("/r/x.ts")) == ["/bin/bun", "run", "/r/x.ts"]
     inline = runtimes.command(bun, Script("bun", code=""), Path("/r/x.ts"))
     assert inline == ["/bin/bun", "--no-env-file", "run", "/r/x.ts"]
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "deps"),
+    [
+        ("v20.19.0", (), ("tsx@4",)),
+        ("v22.5.1", (), ("tsx@4",)),
+        ("v22.6.0", ("--experimental-strip-types",), ()),
+        ("v22.17.1", ("--experimental-strip-types",), ()),
+        ("v22.18.0", (), ()),
+        ("v23.5.0", ("--experimental-strip-types",), ()),
+        ("v23.6.0", (), ()),
+        ("v24.1.0", (), ()),
+    ],
+)
+def test_typescript_on_node_by_its_version(
+    tmp_path: Path, version: str, options: tuple[str, ...], deps: tuple[str, ...]
+) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
+        (tmp_path / name).chmod(0o755)
+    found = runtimes.find(Script("bun", name="x"), {"PATH": str(tmp_path)}, "x.ts")
+    assert (found.name, found.options, found.deps) == ("node", options, deps)
+    assert runtimes.command(found, Script("bun", name="x"), Path("/x.ts"))[1:-1] == list(options)
+
+
+def test_typescript_on_an_old_node_without_npm(tmp_path: Path) -> None:
+    (tmp_path / "node").write_text("#!/bin/sh\necho v20.1.0\n")
+    (tmp_path / "node").chmod(0o755)
+    with pytest.raises(MissingRuntimeError) as caught:
+        runtimes.find(Script("node", name="x"), {"PATH": str(tmp_path)}, "x.ts")
+    assert caught.value.message == "nothing here runs TypeScript on node"
+    assert caught.value.hint == "install npm, a node from 22.6 on, or bun"

@@ -16,9 +16,13 @@ from ion.core.outcomes import Failed, Outcome
 from ion.errors import MissingRuntimeError, OutputFormatError, ReferenceError_
 from ion.nodes import bash, cancel, gate, prompt, script
 from ion.nodes.base import Context, Turn
+from ion.nodes.environments import DependencyError
 
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
-_FAILURES = (ReferenceError_, MissingRuntimeError, OutputFormatError, process.SpawnError, process.OutputError)
+_FAILURES = (
+    *(ReferenceError_, MissingRuntimeError, DependencyError),
+    *(OutputFormatError, process.SpawnError, process.OutputError),
+)
 
 
 def _failing(run: Run) -> Run:

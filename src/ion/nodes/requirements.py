@@ -16,7 +16,7 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
     hints: dict[str, None] = {}
     for node in workflow.nodes:
         try:
-            _require(node, env)
+            _require(node, workflow, env)
         except MissingRuntimeError as error:
             missing.setdefault(error.message, []).append(node.id)
             hints[error.hint] = None
@@ -25,10 +25,11 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
         raise MissingRuntimeError(message, hint="; ".join(hints))
 
 
-def _require(node: Node, env: Mapping[str, str]) -> None:
+def _require(node: Node, workflow: Workflow, env: Mapping[str, str]) -> None:
     body = node.body
     if isinstance(body, Script):
-        runtimes.find(body, env)
+        entry = workflow.scripts[body.name].entry if body.name is not None else ""
+        runtimes.find(body, env, entry)
     elif isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None):
         if shutil.which("bash", path=env.get("PATH")) is None:
             raise MissingRuntimeError("bash is not installed", hint="install bash")

@@ -1,13 +1,16 @@
 """Which program runs a script, and in what form it wants the code: four runtimes, two of them with a fallback.
 
-`uv` falls back to `python3` and `bun` to `node` where they are not installed. Inline Python runs as `python -c` would
-(modules are found in the working directory) but from a file, since an argument holds no more than 128 KiB.
+`uv` falls back to `python3` and `bun` to `node` where they are not installed; dependencies need an installer as well
+(`environments.py` runs it), and TypeScript on a `node` that cannot read it a published transpiler. Inline Python runs
+as `python -c` would (modules are found in the working directory) but from a file, since an argument holds no more than
+128 KiB.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +25,9 @@ _INSTALL = {
     "node": "install node (https://nodejs.org)",
 }
 _FALLBACKS = {"uv": ("uv", "python"), "python": ("python",), "bun": ("bun", "node"), "node": ("node",)}
+# What is taken where there are dependencies: `python` has them from uv too, which is faster and needs no venv module.
+_FALLBACKS_WITH_DEPS = {**_FALLBACKS, "python": ("uv", "python")}
+_INSTALLERS = {"uv": "uv", "python": "python3", "bun": "bun", "node": "npm"}
 _PROGRAMS = {"uv": ("uv",), "python": ("python3", "python"), "bun": ("bun",), "node": ("node",)}
 # What makes code an ES module: an import or export statement, or an `await` outside of every block.
 _MODULE = re.compile(r"^[ \t]*(?:import\b(?!\s*[(.])|export\b)|^(?![ \t]|.*\basync\b).*\bawait\b", re.MULTILINE)
@@ -29,30 +35,80 @@ _MODULE = re.compile(r"^[ \t]*(?:import\b(?!\s*[(.])|export\b)|^(?![ \t]|.*\basy
 _REQUIRE = 'import { createRequire as __ion } from "node:module"; const require = __ion(import.meta.url); '
 
 
+# The transpiler for TypeScript on a node that cannot read it: a module loader, so neighbours are read as well.
+TRANSPILER = "tsx@4"
+_LOADER = "node_modules/tsx/dist/loader.mjs"
+_PROBE_SECONDS = 30
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime that is installed: its `name` (that of the fallback, if it is one) and its `program`."""
+    """A runtime that is installed: its `name` (that of the fallback, if it is one), its `program`, what installs its
+    dependencies, which these are (the script's, and Ion's own for TypeScript), and options for the program."""
 
     name: str
     program: str
+    installer: str = ""
+    deps: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
-def find(script: Script, env: Mapping[str, str]) -> Runtime:
-    """The runtime for this script on the PATH of `env`.
+def find(script: Script, env: Mapping[str, str], entry: str = "") -> Runtime:
+    """The runtime for this script on the PATH of `env`. `entry` is the file of a named one.
 
     Raises `MissingRuntimeError`: neither it nor its fallback is installed, or they cannot provide its dependencies.
     """
-    wanted = script.runtime + (f" with {', '.join(script.deps)}" if script.deps else "")
-    fallbacks: tuple[str, ...] = _FALLBACKS[script.runtime]
-    if script.deps:
-        fallbacks = ("uv",) if script.runtime in ("uv", "python") else ()
-    if script.name is not None and script.name.endswith(".ts"):
-        fallbacks = tuple(name for name in fallbacks if name != "node")
-    for name in fallbacks:
-        for program in _PROGRAMS[name]:
-            if (path := shutil.which(program, path=env.get("PATH"))) is not None:
-                return Runtime(name, path)
-    raise MissingRuntimeError(f"nothing here runs {wanted}", hint=_INSTALL[script.runtime])
+    names = (_FALLBACKS_WITH_DEPS if script.deps else _FALLBACKS)[script.runtime]
+    hint = _INSTALL[script.runtime]
+    for name in names:
+        program = next((path for one in _PROGRAMS[name] if (path := _which(one, env)) is not None), None)
+        if program is None:
+            continue
+        options: tuple[str, ...] = ()
+        deps = script.deps
+        if name == "node" and entry.endswith(".ts"):
+            options, extra = _typescript(version(name, program, env))
+            deps += extra
+        installer = program if name != "node" else _which("npm", env)
+        if not deps or installer is not None:
+            return Runtime(name, program, installer or "", deps, options)
+        hint = f"install {_INSTALLERS[name]}" + ("" if script.deps else ", a node from 22.6 on, or bun")
+    wanted = "TypeScript on " if entry.endswith(".ts") and hint != _INSTALL[script.runtime] else ""
+    wanted += script.runtime + (f" with {', '.join(script.deps)}" if script.deps else "")
+    raise MissingRuntimeError(f"nothing here runs {wanted}", hint=hint)
+
+
+def version(name: str, program: str, env: Mapping[str, str]) -> str:
+    """What a program says of its version; for Python also where it lives, since environments refer to that.
+
+    Raises `MissingRuntimeError` if it does not say.
+    """
+    question = ["-c", "import sys; print(sys.version, sys.base_prefix)"] if name == "python" else ["--version"]
+    try:
+        asked = subprocess.run(
+            [program, *question],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MissingRuntimeError(f"{program} does not say its version ({error})", hint=_INSTALL[name]) from error
+    return asked.stdout.decode("utf-8", "replace").strip()
+
+
+def _which(program: str, env: Mapping[str, str]) -> str | None:
+    return shutil.which(program, path=env.get("PATH"))
+
+
+def _typescript(node_version: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The options and the dependencies with which this node runs TypeScript: it strips types itself from 22.6 on,
+    unasked from 22.18 and 23.6 on (nodejs.org/api/typescript.html)."""
+    numbers = [int(number) for number in re.findall(r"\d+", node_version)[:2]]
+    if numbers >= [23, 6] or [22, 18] <= numbers < [23]:
+        return (), ()
+    return (("--experimental-strip-types",), ()) if numbers >= [22, 6] else ((), (TRANSPILER,))
 
 
 def inline(runtime: Runtime, code: str) -> tuple[str, str]:
@@ -66,17 +122,27 @@ def inline(runtime: Runtime, code: str) -> tuple[str, str]:
     return ".mjs", code if "createRequire" in code else _REQUIRE + code
 
 
-def command(runtime: Runtime, script: Script, path: Path) -> list[str]:
-    """The command line that runs the script in `path`."""
+def command(runtime: Runtime, script: Script, path: Path, environment: Path | None = None) -> list[str]:
+    """The command line that runs the script in `path`. `environment` holds the dependencies (None: there are none)."""
     run = [str(path)]
     if script.name is None and path.suffix == ".py":
         # Nothing is assigned, so that the script finds its names as empty as `python -c` would leave them.
         run = ["-c", f"exec(compile(open({str(path)!r}, 'rb').read(), {str(path)!r}, 'exec'))"]
     match runtime.name:
         case "uv":
-            return [runtime.program, "run", "--quiet", *(f"--with={dep}" for dep in script.deps), "python", *run]
+            return [*uv(runtime), "python", *run]
+        case "python" if environment is not None:
+            return [str(environment / "bin" / "python"), *run]
         case "bun" if script.name is None:
             return [runtime.program, "--no-env-file", "run", *run]  # as the Archon dialect does
         case "bun":
             return [runtime.program, "run", *run]
-    return [runtime.program, *run]
+        case "node" if TRANSPILER in runtime.deps and environment is not None:
+            return [runtime.program, "--import", (environment / _LOADER).as_uri(), *run]
+    return [runtime.program, *runtime.options, *run]
+
+
+def uv(runtime: Runtime) -> list[str]:
+    """`uv run` with the dependencies, leaving the user's project alone: it is neither locked nor installed, though a
+    virtual environment that is there is used."""
+    return [runtime.program, "run", "--no-project", "--quiet", *(f"--with={dep}" for dep in runtime.deps)]

@@ -1,16 +1,18 @@
 """One script, inline or by name, on whatever runs it here.
 
 A script reads its values from the environment; only node references in inline code are spliced in. A named one runs
-from the run's frozen copy, with the files that lay beside it.
+from the run's frozen copy, with the files that lay beside it. JavaScript finds packages by where a script lies, so its
+dependencies are linked to its side; a named one is copied for that, since two nodes may want other ones.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ion.core.outcomes import Outcome
 from ion.language.workflow import Script
-from ion.nodes import program, runtimes
+from ion.nodes import environments, program, runtimes
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values
 from ion.nodes.variables import environment
@@ -27,9 +29,12 @@ async def run(turn: Turn, context: Context) -> Outcome:
     named = None if script.name is None else _named(script.name, context)
     code = values.splice(script.code or "") if named is None else named.read_text("utf-8", "replace")
     env = environment(turn, context, values, code=code).variables
-    runtime = runtimes.find(script, env)
+    runtime = await program.in_thread(runtimes.find, script, env, named.name if named else "")
+    place = await environments.provide(runtime, turn, context, env)
     path = named or _written(runtime, code, turn, context)
-    ended = await program.run(runtimes.command(runtime, script, path), turn, context, env)
+    if place is not None and runtime.name in ("bun", "node"):
+        path = await program.in_thread(_beside, place / "node_modules", script, path, turn, context)
+    ended = await program.run(runtimes.command(runtime, script, path, place), turn, context, env)
     shown = {} if named else {str(path): f"{turn.node.id}{path.suffix}"}
     return program.failure(ended, turn, context, shown) or await program.completed(turn, context)
 
@@ -43,4 +48,20 @@ def _written(runtime: runtimes.Runtime, code: str, turn: Turn, context: Context)
     path = context.folders.scratch / f"{turn.log_name}{suffix}"
     with program.create(path) as stream:
         stream.write(text.encode("utf-8", "surrogateescape"))
+    return path
+
+
+def _beside(packages: Path, script: Script, path: Path, turn: Turn, context: Context) -> Path:
+    """Lay the script and `packages` side by side; where the script is now."""
+    folder = context.folders.scratch / turn.node.id
+    if script.name is not None:
+        folder = folder / "named"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(context.folders.source / script.name, folder)
+        path = folder / path.relative_to(context.folders.source / script.name)
+        if path.suffix == ".ts" and not (folder / "package.json").exists():
+            (folder / "package.json").write_text('{"type": "module"}\n', "utf-8")  # as bun takes it
+    link = folder / "node_modules"
+    link.unlink(missing_ok=True)
+    link.symlink_to(packages)
     return path
