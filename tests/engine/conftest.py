@@ -1,4 +1,4 @@
-"""A project folder and a store for each test."""
+"""A project folder and a store of each kind for each test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import emptied_database
 
 import ion
 from ion.stores.base import WorkflowStore
+
+# A share of the tests, for each commit and connection there costs more: runs, blobs, requests, cancel, a lease raced.
+ON_POSTGRES = (
+    "test_a_chain_hands_its_values_on",
+    "test_without_an_agent_prompts_wait_and_an_answer_goes_on",
+    "test_resume_keeps_what_completed_and_its_exact_output",
+    "test_cancel_ends_a_running_process_group_and_skips_the_rest",
+    "test_interrupting_the_driver_ends_its_processes_and_leaves_the_run_resumable",
+    "test_of_two_resumers_one_owns_the_run_and_the_other_is_told",
+)
 
 
 @pytest.fixture
@@ -19,9 +30,18 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["memory:", "sqlite:.ion/ion.db"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store" in metafunc.fixturenames:
+        urls = ["memory:", "sqlite:.ion/ion.db", "file:.ion/store"]
+        metafunc.parametrize(
+            "store", [*urls, "postgresql:"] if metafunc.function.__name__ in ON_POSTGRES else urls, indirect=True
+        )
+
+
+@pytest.fixture
 def store(request: pytest.FixtureRequest, project: Path) -> Iterator[WorkflowStore]:
-    opened = ion.create_store(request.param, project=project)
+    url = emptied_database(project) if request.param == "postgresql:" else request.param
+    opened = ion.create_store(url, project=project)
     yield opened
     opened.close()
 
