@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ion.errors import IonError
-from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, spawn
+from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, settle, spawn
 from ion.records import dataclass
 
 __all__ = ["Exit", "OutputError", "SpawnError", "beside", "end_recorded", "run", "tail"]
@@ -89,27 +89,28 @@ def tail(path: Path, limit: int = 2000) -> str:
 
 async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> str:
     """Wait for the leader: `exited`, `timeout`, `idle` or `broken`."""
+    limit = None if timeout_ms is None else child.loop.call_later(timeout_ms / 1000, settle, child.over, "timeout")
+    if idle_ms is not None:
+        _watch_idle(child, idle_ms / 1000, child.written, time.monotonic())
+    try:
+        return await child.over
+    finally:
+        if limit is not None:
+            limit.cancel()
+
+
+def _watch_idle(child: Child, idle_s: float, written: int, active: float) -> None:
+    """Look now and then whether something was written since; it was `written` bytes at the time `active`."""
+    if child.over.done():
+        return
     now = time.monotonic()
-    deadline = None if timeout_ms is None else now + timeout_ms / 1000
-    active, written = now, 0
-    while True:
-        waits = [] if deadline is None else [deadline - now]
-        if idle_ms is not None:
-            waits += [active + idle_ms / 1000 - now, max(0.02, min(5.0, idle_ms / 10_000))]
-        limit = max(0.0, min(waits)) if waits else None
-        await asyncio.wait({child.exited, child.broken}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        now = time.monotonic()
-        if child.exited.done():
-            return "exited"
-        if child.broken.done():
-            return "broken"
-        if deadline is not None and now >= deadline:
-            return "timeout"
-        if idle_ms is not None:
-            if child.written != written:
-                active, written = now, child.written
-            elif now >= active + idle_ms / 1000:
-                return "idle"
+    if child.written != written:
+        written, active = child.written, now
+    elif now >= active + idle_s:
+        settle(child.over, "idle")
+        return
+    pause = min(active + idle_s - now, max(0.02, min(5.0, idle_s / 10)))
+    child.loop.call_later(pause, _watch_idle, child, idle_s, written, active)
 
 
 def _decode(returncode: int | None) -> tuple[int | None, str | None]:

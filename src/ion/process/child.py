@@ -15,14 +15,13 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ion.errors import IonError
 from ion.process import relay, table
@@ -38,6 +37,7 @@ _POLL_S = (0.005, 0.02, 0.05, 0.1)
 LOST = 1 << 16
 # (who started it, program): a fork of this interpreter must not end programs that are not its own.
 _living: set[tuple[int, int]] = set()
+_Result = TypeVar("_Result")
 
 
 class SpawnError(IonError):
@@ -53,19 +53,20 @@ class SpawnError(IonError):
 
 def beside(log: Path, suffix: str) -> Path:
     """The file of a log stem: `.out`, `.err`, or `.pid` while the program runs."""
-    return log.with_name(log.name + suffix)
+    return Path(f"{log}{suffix}")
 
 
 @dataclass(slots=True)
 class Child:
-    """A started program. `broken` is resolved when its output cannot be written any more. `family` holds relatives
-    outside of its group, seen before it was told to end; `ended` says that nothing of it is left."""
+    """A started program. `exited` is resolved when its leader has ended; `over` is resolved once, by what ends the
+    waiting for it: `exited`, `broken` (its output cannot be written any more), or what whoever waits adds. `family`
+    holds relatives outside of its group, seen before it was told to end; `ended` says that nothing of it is left."""
 
     popen: subprocess.Popen[bytes]
     loop: asyncio.AbstractEventLoop
     relays: tuple[Relay, Relay]
     exited: asyncio.Future[None]
-    broken: asyncio.Future[None]
+    over: asyncio.Future[str]
     pidfd: int | None = None
     reaped: bool = False
     thread_reaps: bool = False
@@ -92,23 +93,43 @@ def spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, std
 
 def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
     loop = asyncio.get_running_loop()
-    broken = loop.create_future()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    end_recorded(log)
+    over: asyncio.Future[str] = loop.create_future()
+    if not _made(log.parent):
+        end_recorded(log)
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err"):
-            relays.append(relay.start(beside(log, suffix), loop, partial(_resolve, broken)))
+            relays.append(relay.start(beside(log, suffix), loop, partial(settle, over, "broken")))
             undo.callback(relay.finish, relays[-1], loop)
+        before = table.ticks()
         popen = _popen(argv, cwd, env, stdin, log, relays)
-        child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), broken)
+        born = table.born(popen.pid, before, table.ticks())
+        child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), over)
         _living.add((os.getpid(), popen.pid))
         undo.callback(close, child, log)
         _watch(child)
-        record = {"pid": popen.pid, "identity": table.identity(popen.pid)}
-        beside(log, ".pid").write_text(json.dumps(record))
+        _write_down(log, popen.pid, born)
         undo.pop_all()
     return child
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder; False if it was there."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+    return True
+
+
+def _write_down(log: Path, pid: int, identity: str | None) -> None:
+    place = os.open(f"{log}.pid", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(place, json.dumps({"pid": pid, "identity": identity}).encode())
+    finally:
+        os.close(place)
 
 
 def _popen(
@@ -134,13 +155,17 @@ def _popen(
             relay.release(stream)
 
 
-def _source(data: bytes | None, folder: Path) -> BinaryIO:
+@contextlib.contextmanager
+def _source(data: bytes | None, folder: Path) -> Iterator[BinaryIO | int]:
     if not data:
-        return Path(os.devnull).open("rb")
-    stream: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (the caller closes it)
-    stream.write(data)
-    stream.seek(0)
-    return stream
+        yield subprocess.DEVNULL
+        return
+    import tempfile
+
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        stream.write(data)
+        stream.seek(0)
+        yield stream
 
 
 def _watch(child: Child) -> None:
@@ -157,12 +182,16 @@ def _watch(child: Child) -> None:
 def _exited(child: Child) -> None:
     if child.pidfd is not None:
         child.loop.remove_reader(child.pidfd)
-    _resolve(child.exited)
+        os.close(child.pidfd)
+        child.pidfd = None
+    settle(child.exited, None)
+    settle(child.over, "exited")
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
+def settle(future: asyncio.Future[_Result], result: _Result) -> None:
+    """Resolve a future that nobody has resolved or given up."""
     if not future.done():
-        future.set_result(None)
+        future.set_result(result)
 
 
 def _watch_blocking(child: Child) -> None:
@@ -191,7 +220,8 @@ async def end(child: Child, grace_ms: int) -> None:
 
 async def _gone(child: Child, deadline: float) -> bool:
     """Wait until `deadline` for the leader and then for all that it leaves."""
-    await asyncio.wait({child.exited}, timeout=max(0.0, deadline - time.monotonic()))
+    if not child.exited.done():
+        await asyncio.wait({child.exited}, timeout=max(0.0, deadline - time.monotonic()))
     if not child.exited.done():
         return False
     _reap(child)
@@ -262,7 +292,8 @@ def close(child: Child, log: Path) -> None:
         os.close(child.pidfd)
         child.pidfd = None
     _living.discard((os.getpid(), child.pid))
-    beside(log, ".pid").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{log}.pid")  # noqa: PTH108  (a path object for each program is dear)
 
 
 def end_recorded(log: Path) -> bool:

@@ -2,7 +2,8 @@
 
 The program gets a pipe and not the file itself, since `echo … > /dev/stderr` and `tee /dev/stdout` open what is there
 anew and would cut off all that a file held before. Nobody waits for the end of the pipe, which a grandchild may hold
-open for ever: when the program has ended, what the pipe still holds is taken, and then it is closed.
+open for ever: when the program has ended, what the pipe still holds is taken, and then it is closed. That is also all
+that a program of a few milliseconds costs: the loop watches a pipe only after a moment.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from ion.records import dataclass
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
+_WATCHED_AFTER_S = 0.02
 # More than any pipe holds by default; one that a survivor fills without an end is not followed further.
 _DRAIN_BYTES = 1 << 21
 
@@ -23,13 +25,16 @@ _DRAIN_BYTES = 1 << 21
 @dataclass(slots=True)
 class Relay:
     """One stream on its way. `size` counts the bytes in the file; `error` is why no more could be written. `writer` is
-    the end for the program, to be closed here once it has it."""
+    the end for the program, to be closed here once it has it. `later` begins the watching, `watched` says that it has
+    begun and is not over."""
 
     source: int
     target: int
     writer: int
     size: int = 0
     error: OSError | None = None
+    later: asyncio.TimerHandle | None = None
+    watched: bool = False
 
 
 def start(path: Path, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> Relay:
@@ -37,8 +42,12 @@ def start(path: Path, loop: asyncio.AbstractEventLoop, failed: Callable[[], None
 
     A file that is there is replaced, not reused: a process that outlived another Ion may still write to it.
     """
-    path.unlink(missing_ok=True)
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        target = os.open(path, flags, 0o600)
+    except FileExistsError:
+        path.unlink()
+        target = os.open(path, flags, 0o600)
     try:
         source, writer = os.pipe()
     except OSError:
@@ -46,7 +55,7 @@ def start(path: Path, loop: asyncio.AbstractEventLoop, failed: Callable[[], None
         raise
     os.set_blocking(source, False)
     relay = Relay(source, target, writer)
-    loop.add_reader(source, _pump, relay, loop, failed)
+    relay.later = loop.call_later(_WATCHED_AFTER_S, _watch, relay, loop, failed)
     return relay
 
 
@@ -55,8 +64,11 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
     release(relay)
     if relay.source < 0:
         return
-    with contextlib.suppress(RuntimeError):
-        loop.remove_reader(relay.source)
+    if relay.later is not None:
+        relay.later.cancel()
+    if relay.watched:
+        with contextlib.suppress(RuntimeError):
+            loop.remove_reader(relay.source)
     limit = relay.size + _DRAIN_BYTES
     while relay.error is None and relay.size < limit and _move(relay):
         pass
@@ -72,9 +84,15 @@ def release(relay: Relay) -> None:
         relay.writer = -1
 
 
+def _watch(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
+    relay.watched = True
+    loop.add_reader(relay.source, _pump, relay, loop, failed)
+
+
 def _pump(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
     if not _move(relay):
         loop.remove_reader(relay.source)
+        relay.watched = False
     if relay.error is not None:
         failed()
 

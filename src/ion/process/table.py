@@ -6,12 +6,16 @@ tells this without help; elsewhere there is no identity and no relatives, and th
 
 from __future__ import annotations
 
+import os
+import time
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 _PROC = Path("/proc")
 _DEAD = frozenset("ZX")
+# Whether the clock and /proc said the same of the first process that both were asked about; empty before.
+_agreed: list[bool] = []
 
 
 class _Row(NamedTuple):
@@ -28,6 +32,34 @@ def identity(pid: int) -> str | None:
     """What tells this process from any other that has or had its number; None for none, a zombie, or no /proc."""
     row = _row(pid)
     return f"{_boot()}:{row.start}" if row is not None and row.state not in _DEAD else None
+
+
+def ticks() -> int | None:
+    """The time since the boot in the unit of start times, None where there is no such clock."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return None if clock is None else time.clock_gettime_ns(clock) // _tick_ns()
+
+
+def born(pid: int, after: int | None, before: int | None) -> str | None:
+    """The identity of a process that was started between two moments (`ticks`).
+
+    If they are the same tick it is known without a look, as long as this clock is the one that /proc shows: of the
+    first process both are asked.
+    """
+    if after is None or after != before or _agreed == [False]:
+        return identity(pid)
+    told = f"{_boot()}:{after}"
+    if _agreed:
+        return told
+    seen = identity(pid)
+    if seen is not None:
+        _agreed.append(seen == told)
+    return seen
+
+
+@cache
+def _tick_ns() -> int:
+    return 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def relatives(leader: int) -> dict[int, str]:
