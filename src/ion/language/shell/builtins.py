@@ -17,7 +17,17 @@ from ion.language.shell.parts import Command, Notes, Spot, Word
 DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
 
 _QUOTED_ASSIGNMENT = re.compile(r"[\"']([A-Za-z_][A-Za-z0-9_]*)\+?=")
+_BRACES = re.compile(r"\{[^}]*(?:,|\.\.)")
+# The options of a builtin that take a text: a value may be attached to them.
+_OPTION_VALUES = {
+    **dict.fromkeys(DECLARES, "-"),
+    **dict.fromkeys(("printf", "wait", "unset"), "-"),
+    **dict.fromkeys(("mapfile", "readarray"), "dnOsuc"),
+    "read": "dinNptu",
+}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BEFORE_OPERATORS = frozenset({"!", "-a", "-o", "(", "\\(", "'('", '"("'})
+_BINARY = re.compile(r"=|==|!=|<|>|-[a-z]{2}|-a|-o|\)")
 _EVALUATED_VARIABLES = frozenset({"PS4", "BASH_ENV", "PROMPT_COMMAND", "ENV"})
 
 
@@ -25,17 +35,42 @@ def examine(command: Command, notes: Notes) -> None:
     """Note what a simple command says about its variables and its references."""
     for word in command.assignments:
         _note_value(word, word.name, notes)
+        _need_numbers(word)
         if word.name in _EVALUATED_VARIABLES and word.spots:
             notes.code.append((word.spots, "shell", f"{word.name}="))
     words = _without_prefix(command.words)
+    if words and _BRACES.search(words[0].raw):
+        _misplace(words[0].spots, "braces that make a command of several words", notes)
     name = words[0].literal if words else None
     if name is None:
         return
+    if name in DECLARES or name in _HANDLERS:
+        _refuse_options(name, words[1:], notes)
     if name in DECLARES:
         _declare(name, words[1:], notes)
     elif name in _HANDLERS:
         _HANDLERS[name](words[1:], command, notes)
     examine_code(command, words, notes)
+
+
+def _refuse_options(name: str, arguments: list[Word], notes: Notes) -> None:
+    """A value must not become an option, or several words, of a builtin whose options name variables."""
+    if name == "printf":
+        arguments = arguments[: len(arguments) - len(_options(arguments, "v")[1]) + 1]
+    for word in arguments:
+        if word.raw == "--":
+            break
+        if word.spots and not word.name and _BRACES.search(word.raw):
+            _misplace(word.spots, f"braces that make several arguments of {name}", notes)
+        values = _OPTION_VALUES.get(name)
+        if word.spots and values is not None and re.match(rf"[\"']*-(?![a-zA-Z]*[{values}])", word.raw):
+            _misplace(word.spots, f"an option of {name}", notes)
+
+
+def _need_numbers(word: Word) -> None:
+    """`name=([…]=…)`: only after `declare -A` in the same command is it certain that a subscript is no arithmetic."""
+    for spot in word.keys:
+        spot.need(parts.INTEGER, f"a subscript of {word.name}=(…)")
 
 
 def _without_prefix(words: list[Word]) -> list[Word]:
@@ -95,6 +130,8 @@ def _declare_name(flags: str, name: str, notes: Notes) -> None:
 def _declare_value(builtin: str, flags: str, word: Word, name: str, notes: Notes) -> None:
     _declare_name(flags, name, notes)
     _note_value(word, name, notes)
+    if "A" not in flags:
+        _need_numbers(word)
     texts = [spot for spot in word.spots if spot.at >= word.value]
     if word.raw.startswith(f"{name}["):
         keys = [spot for spot in word.spots if spot.at < word.value]
@@ -165,11 +202,19 @@ def _printf(arguments: list[Word], _command: Command, notes: Notes) -> None:
     options, operands = _options(arguments, "v")
     for name in _names([word for _, word in options], "of printf -v", notes):
         notes.assigned.extend((name, word.spots) for word in operands if word.spots)
+    _end_options(arguments, operands, notes)
 
 
 def _wait(arguments: list[Word], _command: Command, notes: Notes) -> None:
-    options, _ = _options(arguments, "p")
+    options, operands = _options(arguments, "p")
     _names([word for _, word in options], "of wait -p", notes)
+    _end_options(arguments, operands, notes)
+
+
+def _end_options(arguments: list[Word], operands: list[Word], notes: Notes) -> None:
+    """A first operand that is a value, such as `-vx`, would be an option without a `--` before it."""
+    if operands and operands[0].spots and not any(word.raw == "--" for word in arguments):
+        notes.edits.append((operands[0].origin, operands[0].origin, "-- "))
 
 
 def _unset(arguments: list[Word], _command: Command, notes: Notes) -> None:
@@ -181,9 +226,17 @@ def _getopts(arguments: list[Word], _command: Command, notes: Notes) -> None:
 
 
 def _test(arguments: list[Word], _command: Command, notes: Notes) -> None:
+    arguments = [word for word in arguments if word.raw != "]"]
     for before, word in pairwise(arguments):
         if before.raw in ("-v", "-R"):
             _misplace(word.spots, f"the name of a variable, after {before.raw}", notes)
+    while arguments and arguments[0].raw == "!":
+        arguments = arguments[1:]
+    for index, (word, following) in enumerate(pairwise(arguments)):
+        opens = index == 0 or arguments[index - 1].raw in _BEFORE_OPERATORS
+        variable = following.literal is None and not following.spots and len(arguments) == 3
+        if word.spots and opens and not (variable or _BINARY.fullmatch(following.literal or "")):
+            _misplace(word.spots, "the operator of a test", notes)
 
 
 def _let(arguments: list[Word], _command: Command, notes: Notes) -> None:

@@ -149,15 +149,13 @@ def _with_documents(word: Word, notes: Notes) -> list[Spot]:
 
 
 def _code_of_builtin(name: str, arguments: list[Word]) -> list[Word]:
-    if name in ("eval", "alias"):
+    if name in ("eval", "alias", "compgen", "complete"):
         return arguments
     if name == "trap":
         first = [word for word in arguments if word.raw == "-" or not word.raw.startswith("-")][:1]
         return [word for word in first if word.raw != "-"]
     if name == "su":
         return [word for before, word in pairwise(arguments) if before.raw == "-c"]
-    if name in ("compgen", "complete"):
-        return [word for before, word in pairwise(arguments) if before.raw in ("-W", "-C", "-F")]
     if name == "env":
         return [word for before, word in pairwise(arguments) if before.raw == "-S"]
     return []

@@ -10,7 +10,7 @@ import re
 
 from ion.language.shell import parts
 from ion.language.shell.cursor import NAME, Cursor
-from ion.language.shell.parts import Unplaced
+from ion.language.shell.parts import Spot, Unplaced
 
 _LENGTH = re.compile(r"#(?![}:=+%/^,~@-])")
 _INDIRECT = re.compile(r"!(?![}:=?+%/^,~@#-])")
@@ -121,7 +121,14 @@ class Expansions(Cursor):
             raise self.unclosed("${", start)
 
     def subscript(self, name: str, quoted: str) -> None:
-        """Read `[…]` behind the name of a variable. Whether its value is arithmetic is known when the array is."""
+        """Read `[…]` behind the name of a variable. Whether it is arithmetic is known when the array is."""
+        offset = self.place(self.pos) + 1
+        spots = self.brackets(quoted)
+        if spots:
+            self.notes.subscripts.append((name, spots, offset))
+
+    def brackets(self, quoted: str) -> list[Spot]:
+        """Read `[…]` and give the references in it."""
         start = self.pos
         self.enter()
         self.pos += 1
@@ -143,7 +150,7 @@ class Expansions(Cursor):
                 self.piece(parts.SUBSCRIPT, quoted)
         self.duty = duty
         self.depth -= 1
-        self.notes.subscripts.append((name, self.current[before:]))
+        return self.current[before:]
 
     def bracket_arithmetic(self) -> None:
         start = self.pos

@@ -155,9 +155,14 @@ class Grammar(Documents):
             self.depth -= 1
         return compound is not None
 
+    def begin_word(self) -> Word:
+        """The blank or operator before a word is never escaped, so its place in the file is certain."""
+        origin = self.place(self.pos - 1) + 1 if self.pos else self.place(0)
+        return Word(self.text, self.pos, len(self.notes.spots), origin)
+
     def word(self, position: str = parts.BARE, *, assignable: bool = False) -> Word:
         """Read one word; if `assignable`, it may be `name=…`, `name[…]=…` or `name=(…)`."""
-        word = Word(self.text, self.pos, len(self.notes.spots))
+        word = self.begin_word()
         outer, self.current = self.current, word.spots
         if assignable:
             self._assignment(word)
@@ -174,21 +179,27 @@ class Grammar(Documents):
             return
         if match[0].endswith("="):
             self.pos = match.end()
-        elif not self._element(match[1], match.end()):
+        elif not self._element(match.end(), match[1]):
             return
         word.name, word.value = match[1], self.pos
         if self.peek() == "(":
             self._compound(word)
 
-    def _element(self, name: str, bracket: int) -> bool:
-        """Read `[…]=` at `bracket`, of an array `name`; without the `=` it is a plain word, and `pos` stays."""
+    def _element(self, bracket: int, name: str = "", keys: list[Spot] | None = None) -> bool:
+        """Read `[…]=` at `bracket`; without the `=` it is a plain word, and `pos` stays. What stands in it is the
+        subscript of the array `name` or, in `name=([…]=…)`, one more of `keys`."""
         start, notes, current = self.pos, self.notes.sizes(), len(self.current)
         self.pos = bracket
-        self.subscript(name, "")
+        if keys is None:
+            self.subscript(name, "")
+        else:
+            spots = self.brackets("")
         self.pos += 1 if self.at("+=") else 0
         if self.peek() == "=":
             self.pos += 1
             self.notes.arrays.add(name)
+            if keys is not None:
+                keys += spots
             return True
         self.pos = start
         self.notes.forget(notes)
@@ -206,7 +217,7 @@ class Grammar(Documents):
             if self.pos >= self.end:
                 raise self.unclosed("parenthesis", start)
             if self.peek() == "[":
-                self._element(word.name, self.pos)
+                self._element(self.pos, word.name, word.keys)
             self.pieces(parts.BARE)
             self.gap()
             if self.pos < self.end and self.peek() in ";&|<>(":
@@ -307,7 +318,7 @@ class Grammar(Documents):
     def _operand_of(self, operator: str) -> Word:
         if operator != "=~":
             return self.word(parts.PATTERN if operator in _PATTERN_TESTS else parts.BARE)
-        word = Word(self.text, self.pos, len(self.notes.spots))
+        word = self.begin_word()
         outer, self.current = self.current, word.spots
         while self.pos < self.end and self.peek() not in _REGEX_ENDS:
             if self.peek() == "(":

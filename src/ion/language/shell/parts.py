@@ -54,17 +54,20 @@ class Spot:
 @dataclass(slots=True, eq=False)
 class Word:
     """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
-    `Notes.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at `value`.
+    `Notes.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at `value`;
+    `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file.
     """
 
     text: str
     start: int
     first: int
+    origin: int
     end: int = 0
     last: int = 0
     name: str = ""
     value: int = 0
     spots: list[Spot] = field(default_factory=list)
+    keys: list[Spot] = field(default_factory=list)
 
     @property
     def raw(self) -> str:
@@ -104,7 +107,8 @@ class Command:
 
 @dataclass(slots=True, eq=False)
 class Notes:
-    """What a script has shown so far. The pairs are a variable's name and the references that go into it.
+    """What a script has shown so far. The pairs are a variable's name and the references that go into it; a subscript
+    has the offset behind its `[` too.
 
     `maps` are associative arrays; `references` are namerefs, `untied` those that are declared without a target, so that
     an assignment gives them one.
@@ -124,7 +128,7 @@ class Notes:
     assigned: list[tuple[str, list[Spot]]] = field(default_factory=list)
     looped: list[tuple[str, list[Spot]]] = field(default_factory=list)
     redeclared: list[tuple[str, list[Spot]]] = field(default_factory=list)
-    subscripts: list[tuple[str, list[Spot]]] = field(default_factory=list)
+    subscripts: list[tuple[str, list[Spot], int]] = field(default_factory=list)
     copies: list[tuple[str, Spot]] = field(default_factory=list)
     arithmetic: list[str] = field(default_factory=list)
 

@@ -20,6 +20,9 @@ from ion.language.workflow import EngineReference, Placement, Shell
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _ESCAPED_IN_DOCUMENTS = re.compile(r"[$`\\]")
+# Two quotes are nothing in the key of a map. Should the array be none after all, where the script runs, they end its
+# arithmetic with an error before bash looks at the value.
+_GUARD = "''"
 _RAW = (parts.SINGLE, parts.ANSI, parts.HERE_QUOTED)
 
 
@@ -90,8 +93,10 @@ def _settle_checks(text: str, notes: Notes) -> None:
     for name, spots in notes.assigned + notes.looped:
         if name in notes.integers:
             _need(spots, parts.INTEGER, f"the integer variable {name}")
-    for name, spots in notes.subscripts:
-        if name not in notes.maps:
+    for name, spots, offset in notes.subscripts:
+        if name in notes.maps:
+            notes.edits.append((offset, offset, _GUARD))
+        else:
             _need(spots, parts.INTEGER, f"a subscript of {name}")
     for name, spots in notes.redeclared:
         if name in notes.arrays:
@@ -140,14 +145,16 @@ def _misplaced(notes: Notes) -> Iterator[ShellProblem]:
     for name, spots in notes.looped:
         if name in notes.references:
             notes.misplaced.extend((spot, f"the target of the nameref {name}", "") for spot in spots)
+    seen: set[Spot] = set()
     for spot, what, advice in notes.misplaced:
-        if not is_own(spot, notes):
+        if spot not in seen and not is_own(spot, notes):
+            seen.add(spot)
             shown = reference_text(spot.found.reference)
             message = f"{shown} stands where bash would evaluate its value as code: {what}"
-            yield ShellProblem("reference-position", message, advice or _own_variable(shown), spot.found.start)
+            yield ShellProblem("reference-position", message, advice or _by_value(shown), spot.found.start)
 
 
-def _own_variable(shown: str) -> str:
+def _by_value(shown: str) -> str:
     return f"decide by the value instead, as in case {shown} in one) … ;; two) … ;; esac"
 
 
