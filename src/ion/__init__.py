@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ion.version import VERSION as __version__
+from ion.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from ion import errors as errors

@@ -24,9 +24,9 @@ DEFAULT_GRACE_MS = 5000
 class Turn:
     """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
 
-    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `session` and `session_agent` what to go on with, `reask` what was wrong
-    with the last reply, `answer` the host's answer to a parked prompt, `last` whether the loop's last reply was
-    judged done (for the gate's status line).
+    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `session` and
+    `session_agent` what to go on with, `reask` what was wrong with the last reply, `answer` the host's answer to a
+    parked prompt, `signaled` whether the loop's last reply was judged done (for the gate's status line).
     """
 
     node: Node

@@ -30,6 +30,7 @@ def _require(node: Node, workflow: Workflow, env: Mapping[str, str]) -> None:
     if isinstance(body, Script):
         entry = workflow.scripts[body.name].entry if body.name is not None else ""
         runtimes.find(body, env, entry)
-    elif isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None):
-        if shutil.which("bash", path=env.get("PATH")) is None:
-            raise MissingRuntimeError("bash is not installed", hint="install bash")
+        return
+    needs_bash = isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None)
+    if needs_bash and shutil.which("bash", path=env.get("PATH")) is None:
+        raise MissingRuntimeError("bash is not installed", hint="install bash")
