@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import ion
-from conformance.kit import Agent, Clock, World, agent, error, mend, output, statuses
+from conformance.kit import Agent, Clock, World, agent, error, mend, output, ran, statuses
 from ion import PromptRequest
+from ion.core import events as e
 from ion.errors import OutputFormatError, RefusedError
 
 # ---------------------------------------------------------------------- who owns a run
@@ -69,6 +70,20 @@ def test_a_cancel_ends_a_run_that_waits(world: World) -> None:
         with pytest.raises(RefusedError) as refused:
             ask(run.run_id, store=world.store, project=world.project)
         assert refused.value.error_code == "ended"
+
+
+def test_a_cancel_of_an_interrupted_run_runs_nothing_again(lasting: World) -> None:
+    """Carrying it out is no resume: `always_run` does not run."""
+    text = """
+        nodes:
+          - {id: a, always_run: true, bash: echo ran >> a.runs}
+          - {id: cut, prompt: hi, depends_on: [a]}
+        """
+    run = lasting.interrupt(text, at="cut")
+    ion.cancel(run, reason="enough", store=lasting.store, project=lasting.project)
+    done = lasting.resume(run, agent=agent())
+    assert (done.status, statuses(done)["a"], ran(lasting, "a")) == ("cancelled", "completed", 1)
+    assert lasting.log(done, e.NodeInvalidated) == []
 
 
 # ---------------------------------------------------------------------- parked prompts

@@ -224,6 +224,14 @@ def test_json_is_taken_out_of_the_reply(world: World, reply: str, seen: str, rep
     assert [event.repaired for event in world.log(run, e.NodeCompleted)] == [repaired]
 
 
+@pytest.mark.parametrize("reply", ['{"kind": "bug"} {"kind": "idea"}', '{"kind": }', "kind: bug"])
+def test_what_would_have_to_be_guessed_is_not_repaired(world: World, reply: str) -> None:
+    """The repair is strict; the agent is asked again."""
+    answering = agent(ask=[reply, '{"kind": "idea"}'])
+    assert output(world.run(STRUCTURED, agent=answering), "ask") == '{"kind":"idea"}'
+    assert len(answering.requests) == 2
+
+
 def test_a_reply_that_does_not_fit_is_asked_for_again_in_a_session_of_its_own(world: World) -> None:
     """The same prompt, followed by the errors; what follows goes on with the session that gave the answer."""
     text = STRUCTURED + "      - {id: after, prompt: hi, depends_on: [ask]}\n"

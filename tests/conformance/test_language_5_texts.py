@@ -98,9 +98,18 @@ def test_the_default_branch_is_the_repositorys(world: World) -> None:
     ):
         subprocess.run(["git", *words.split()], cwd=world.project, check=True)
     answering = agent()
-    run = world.run("nodes: [{id: a, prompt: $BASE_BRANCH}, {id: b, bash: echo $BASE_BRANCH}]\n", agent=answering)
+    run = world.run(
+        """
+        nodes:
+          - {id: a, prompt: $BASE_BRANCH}
+          - {id: b, bash: echo $BASE_BRANCH}
+          - {id: c, runtime: python, script: 'import os; print(os.environ["BASE_BRANCH"])'}
+          - {id: d, runtime: python, script: 'import os; print([n for n in os.environ if n.startswith("BASE")])'}
+        """,
+        agent=answering,
+    )
     assert answering.prompts("a") == ["develop"]
-    assert output(run, "b") == "develop"
+    assert [output(run, node) for node in "bcd"] == ["develop", "develop", "[]"]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=world.project, check=True, capture_output=True, text=True)
     assert [event.git_head for event in world.log(run, e.WorkflowStarted)] == [head.stdout.strip()]
 
@@ -138,11 +147,11 @@ def test_a_declared_field_that_was_left_out_is_empty(world: World) -> None:
         f"""
         nodes:
           - {{id: a, prompt: hi, output_format: {json.dumps(schema)}}}
-          - {{id: b, depends_on: [a], prompt: "$a.output.title|$a.output.note|"}}
+          - {{id: b, depends_on: [a], prompt: "$a.output.title|$a.output.note|$a.output.note.md"}}
         """,
         agent=answering,
     )
-    assert answering.prompts("b") == ["T||"]
+    assert answering.prompts("b") == ["T||.md"]
 
 
 def test_a_skipped_node_is_empty_and_has_no_fields(world: World) -> None:
