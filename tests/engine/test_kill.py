@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,3 +149,23 @@ def test_a_live_owner_keeps_its_run(project: Path, write: Callable[..., Path]) -
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not alive(process.pid)
+
+
+def test_a_run_of_the_same_id_in_another_project_is_not_touched(
+    project: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    write("nodes:\n  - {id: a, bash: 'touch begun; test -e go || sleep 60'}\n")
+    other = tmp_path / "other"
+    shutil.copytree(project, other)
+    processes = [drive(folder, "run") for folder in (project, other)]
+    while not all((folder / "begun").exists() for folder in (project, other)):
+        time.sleep(0.01)
+    processes[0].kill()
+    processes[0].wait()
+    (project / "go").touch()
+    assert drive(project, "resume").wait(timeout=30) == 0
+    time.sleep(0.3)
+    assert ion.get_run("k", project=other).state.nodes["a"].status == "running"
+    assert len(with_environment("ION_RUN_ID=k")) >= 1, "the other project's process lives"
+    ion.cancel("k", project=other)
+    assert processes[1].wait(timeout=30) == 4

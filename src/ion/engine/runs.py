@@ -131,7 +131,8 @@ def take_up(
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
             return None
-        end_left_behind(folders_of(setting.data, run_id, setting.project).logs, f"ION_RUN_ID={run_id}")
+        folders = folders_of(setting.data, run_id, setting.project)
+        end_left_behind(folders.logs, run_id, folders.artifacts)
         begin = resume_events(
             workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
         )

@@ -17,16 +17,16 @@ from ion.process.child import end_recorded
 _PROC = Path("/proc")
 
 
-def end_left_behind(logs: Path, entry: str) -> int:
+def end_left_behind(logs: Path, run_id: str, artifacts: Path) -> int:
     """Kill what a dead owner left of a run; gives how many groups and processes there were.
 
-    `logs` is the folder of the run's logs, `entry` what every process of the run has in its environment
-    (`ION_RUN_ID=…`).
+    `logs` is the folder of the run's logs. Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
+    folder `artifacts` in its environment: a run of another project may have the same id.
     """
     recorded = [file.with_suffix("") for file in logs.glob("*/*.pid")]
     ended = sum(end_recorded(log) for log in recorded)
     spared = _ancestors(os.getpid())
-    for pid in _with_environment(entry.encode()):
+    for pid in _of_run(os.fsencode(f"ION_RUN_ID={run_id}"), artifacts):
         if pid not in spared:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -34,16 +34,23 @@ def end_left_behind(logs: Path, entry: str) -> int:
     return ended
 
 
-def _with_environment(entry: bytes) -> list[int]:
+def _of_run(entry: bytes, artifacts: Path) -> list[int]:
     if not _PROC.is_dir():
         return []
     found = []
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
-                if entry in (folder / "environ").read_bytes().split(b"\0"):
+                entries = (folder / "environ").read_bytes().split(b"\0")
+                if entry in entries and _has_folder(entries, artifacts):
                     found.append(int(folder.name))
     return found
+
+
+def _has_folder(entries: list[bytes], artifacts: Path) -> bool:
+    """Whether this environment names that folder, by whatever path. Raises `OSError` if there is none."""
+    named = [entry.partition(b"=")[2] for entry in entries if entry.startswith(b"ARTIFACTS_DIR=")]
+    return any(artifacts.samefile(os.fsdecode(path)) for path in named)
 
 
 def _ancestors(pid: int) -> set[int]:
