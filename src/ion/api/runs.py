@@ -23,12 +23,15 @@ from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspac
 from ion.core.state import RunState
 from ion.engine import runs
 from ion.engine.observe import Observer
-from ion.errors import NotFoundError, RefusedError
+from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes
 from ion.records import dataclass
-from ion.stores.base import WorkflowStore
+from ion.stores.base import DEFAULT_LEASE_MS, WorkflowStore
+
+SHORTEST_LEASE_MS = 1_000
+LONGEST_LEASE_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,20 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         {**os.environ, **settings.env},
         options.max_concurrency or settings.max_concurrency,
         options.grace_ms,
+        _lease_ms(os.environ.get("ION_LEASE_MS")),
     )
+
+
+def _lease_ms(given: str | None) -> int:
+    """The length of the lease. Under a second an owner that is merely slow would lose its run."""
+    if not given:
+        return DEFAULT_LEASE_MS
+    if not (given.isascii() and given.isdecimal() and SHORTEST_LEASE_MS <= int(given[:10]) <= LONGEST_LEASE_MS):
+        raise UsageError(
+            f"ION_LEASE_MS={given} is no length of a lease",
+            hint=f"milliseconds, from {SHORTEST_LEASE_MS} to {LONGEST_LEASE_MS}; without it {DEFAULT_LEASE_MS}",
+        )
+    return int(given)
 
 
 def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
