@@ -313,3 +313,12 @@ def test_acting_on_answers_alone_never_resumes_a_failed_run(write: Write, store:
 
     failed = run(write("nodes:\n  - {id: a, bash: exit 1}\n"), store, project)
     assert runs.take_up_run(open_workspace(project, store), failed.run_id, resume=False) is None
+
+
+def test_a_comment_too_long_for_an_event_is_refused_and_the_gate_stays_open(
+    write: Write, store: WorkflowStore, project: Path
+) -> None:
+    paused = run(write("nodes:\n  - {id: g, approval: {message: '?'}}\n"), store, project)
+    with pytest.raises(ion.errors.UsageError, match="256 KiB"):
+        ion.approve(paused.run_id, comment="x" * 300_000, store=store, project=project)
+    assert ion.approve(paused.run_id, comment="x" * 200_000, store=store, project=project) == "g"

@@ -16,7 +16,7 @@ from ion.api.workspace import Workspace
 from ion.core import events as e
 from ion.core import requests
 from ion.core.state import RunState, fold
-from ion.errors import OutputFormatError, RefusedError
+from ion.errors import OutputFormatError, RefusedError, UsageError
 
 
 def approve(
@@ -130,6 +130,8 @@ def _answer(
     if os.environ.get("ION_RUN_ID") == run_id:
         raise RefusedError("a process of the run may not answer the run's own gates", code="own-gate")
     event = ask(_state(workspace, run_id), who(via))
+    if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
+        raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
     workspace.store.create_workflow_event(run_id, [event], lease=None)
     return event.node
 
