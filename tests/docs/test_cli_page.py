@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cli_page
 import pytest
 
+import cli_page
 from ion.cli.main import COMMANDS
 from ion.errors import RUN_STATUS_EXIT
 
