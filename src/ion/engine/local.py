@@ -88,8 +88,8 @@ class Drive:
         """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
         try:
             await self._in_thread(self.store.release_lease, self.lease)
-        except StoreError:
-            _log.warning("the lease of the run %s could not be released; it ends by itself", self.run_id, exc_info=True)
+        except StoreError as error:
+            _log.warning("the run %s could not be let go of; its lease ends by itself: %s", self.run_id, error)
 
     async def _loop(self) -> RunState:
         outcomes: dict[_TurnId, Outcome] = {}
