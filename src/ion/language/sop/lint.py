@@ -18,7 +18,7 @@ from ion.records import dataclass
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)
 _BACK = re.compile(
     r"\b(?:return|go(?:ing)? back|move back|jump(?:ing)?(?: back)?|loop back|back|skip(?: ahead| forward)?)"
-    r" to (?:the |a |an |your )?(?P<target>(?:\w[\w.-]*)(?: \w+){0,2})",
+    r" to (?:the |a |an |your )?(?P<target>\w+(?: \w+){0,2})",
     re.IGNORECASE,
 )
 _STEP_NUMBER = re.compile(r"\bsteps?\s+(?P<number>\d{1,9}(?:\.\d{1,9})*)(?!\w|\s*\*{0,2}[:：])", re.IGNORECASE)
@@ -50,17 +50,22 @@ class Mark:
 def check_sop(sop: Sop, notes: Notes) -> None:
     """Every warning about the words of the steps."""
     _check_constraints(sop, notes)
+    found = marks_of(sop)
     for step in sop.steps:
-        marks = step_marks(step, sop)
+        marks = found[step.id]
         for mark in (mark for mark in marks if mark.kind == "jump"):
             _note_jump(step, mark, notes)
         _note_confirmation(step, [mark for mark in marks if mark.kind == "confirmation"], notes)
     _check_placeholders(sop, notes)
 
 
-def step_marks(step: Step, sop: Sop) -> list[Mark]:
-    """Where a step goes elsewhere or asks for a person, in the order of its lines."""
+def marks_of(sop: Sop) -> dict[str, list[Mark]]:
+    """For each step, by its id, where it goes elsewhere or asks for a person, in the order of its lines."""
     numbers, names = _known(sop)
+    return {step.id: _marks(step, numbers, names) for step in sop.steps}
+
+
+def _marks(step: Step, numbers: frozenset[str], names: frozenset[str]) -> list[Mark]:
     marks: list[Mark] = []
     for number, line in enumerate(step.prose):
         marks += _jumps(line, step.line + number, numbers, names)

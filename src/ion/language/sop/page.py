@@ -7,9 +7,10 @@ inside of a line is kept as it is written. Lines here count from 0; a block cove
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import field
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from ion.records import dataclass
@@ -48,7 +49,7 @@ class Block:
             stack += reversed(block.children)
 
 
-@dataclass(slots=True)
+@dataclass
 class Page:
     """A parsed text. `blocks` are those of the top level; `prose` are the lines with code emptied."""
 
@@ -56,13 +57,17 @@ class Page:
     blocks: list[Block]
     prose: list[str]
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [block.start for block in self.blocks]
+
     def text(self, start: int, end: int) -> str:
         """The source of some lines, without the break after the last one."""
         return "\n".join(self.lines[start:end])
 
     def between(self, start: int, end: int) -> list[Block]:
         """The blocks of the top level that begin in these lines."""
-        return [block for block in self.blocks if start <= block.start < end]
+        return self.blocks[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def headings(self, start: int = 0, end: int | None = None) -> list[Block]:
         """The headings of the top level that begin in these lines."""

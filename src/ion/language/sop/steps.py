@@ -17,7 +17,7 @@ from ion.records import dataclass
 STEP_LEVEL = 3
 # `1.`, `1)`, `Step 1:`, `2.1`, `3 -`, and the same in full width; behind it the name.
 _NUMBERED = re.compile(
-    r"(?:(?:step|phase|ステップ|手順)\s*)?(?P<number>\d{1,9}(?:\.\d{1,9})*)(?:[.):：．、）]+|\s+[-–—]|(?=\s))\s*(?P<name>.*)",
+    r"(?:(?:step|phase|ステップ|手順)\s*)?(?P<number>\d{1,9}(?:\.\d{1,9})*)(?:[.):：．、）]+|\s+[-–—]|(?=\s)|$)\s*(?P<name>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _BOLD_START = re.compile(r"(?:\*\*|__)(.+?)(?:\*\*|__)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ion.language.problems import printable
-from ion.language.sop.lint import Mark, step_marks
+from ion.language.sop.lint import Mark, marks_of
 from ion.language.sop.model import Sop
 from ion.language.sop.prompts import tasks
 from ion.language.sop.to_workflow import to_workflow
@@ -28,12 +28,12 @@ def to_yaml(sop: Sop) -> str:
         *_inputs(workflow),
         "nodes:",
     ]
-    all_tasks = tasks(sop)
+    all_tasks, marks = tasks(sop), marks_of(sop)
     last_of = {task.step.id: task.id for task in all_tasks}
     for node, task in zip(workflow.nodes, all_tasks, strict=True):
         lines += _node(node, sop.context)
         if last_of[task.step.id] == node.id:
-            lines += _suggestions(node.id, step_marks(task.step, sop))
+            lines += _suggestions(node.id, marks[task.step.id])
     return "\n".join(lines) + "\n"
 
 
