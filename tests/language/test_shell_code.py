@@ -68,6 +68,7 @@ def warnings(script: str) -> list[ShellProblem]:
         'compgen -W "$a.output" x',
         "mapfile -C $a.output x",
         "PS4=$a.output",
+        "export BASH_ENV=$a.output",
         'x=$(bash -c "$a.output")',
         'echo `bash -c "$a.output"`',
         "if true; then eval $a.output; fi",

@@ -99,6 +99,13 @@ EXACT: list[Vector] = [
     ("47 map key", 'declare -A m; m[x$a.output]=1; P "${!m[@]}"', "<x⟦a⟧>"),
     ("47 map lookup", 'declare -A m; k=x$a.output; m[$k]=1; P "${m[x$a.output]}" ${m[x$a.output]}', "<1><1>"),
     ("47 map literal", 'declare -A m=([x$a.output]=v); P "${!m[@]}"', "<x⟦a⟧>"),
+    ("47 map in quotes", 'declare -A m; m["x$a.output"]=1; P "${m[\'x$a.output\']}${m["x$a.output"]:-}"', "<11>"),
+    (
+        "47 map in heredoc",
+        "declare -A m; m['x$a.output']=1; cat <<E\n${m[x$a.output]} ${m[\"x$a.output\"]}\nE",
+        "1 1\n",
+    ),
+    ("47 map in backticks", 'declare -A m; m[x$a.output]=1; P "`echo ${m[x$a.output]}`"', "<1>"),
     ("54 escapes", 'P \\$a.output "\\$a.output" \\\\$a.output', "<$a.output><$a.output><\\⟦a⟧>"),
     ("more: elif, until", "if false; then :; elif P $a.output; then until true; do :; done; fi", "<⟦a⟧>"),
     (

@@ -36,8 +36,6 @@ def examine(command: Command, notes: Notes) -> None:
     for word in command.assignments:
         _note_value(word, word.name, notes)
         _need_numbers(word)
-        if word.name in _EVALUATED_VARIABLES and word.spots:
-            notes.code.append((word.spots, "shell", f"{word.name}="))
     words = _without_prefix(command.words)
     if words and _BRACES.search(words[0].raw):
         _misplace(words[0].spots, "braces that make a command of several words", notes)
@@ -86,6 +84,8 @@ def _note_value(word: Word, name: str, notes: Notes) -> None:
     if not word.spots:
         return
     notes.assigned.append((name, word.spots))
+    if name in _EVALUATED_VARIABLES:
+        notes.code.append((word.spots, "shell", f"{name}="))
     spot = word.spots[0]
     value = word.raw[word.value - word.start :].strip("\"'")
     if len(word.spots) == 1 and len(value) == spot.found.end - spot.found.start:
