@@ -1,9 +1,9 @@
 """Runs what a page of the documentation shows, so that no page can show what is not so.
 
 Of a page count: ```console blocks (lines that begin with `$ ` are commands, the lines below each are its output), and
-blocks whose first line is `# some/file.ext`: that file is written. A command ends with status 0, unless the next one is
-`echo $?`. In the output shown, a line `…` stands for any lines, and `…` inside of a line for any text; times and the ids
-of runs may be others. Commands run one by one in one folder, each in a bash of its own.
+blocks whose first line is `# some/file.ext`: that file is written. A command ends with status 0, unless the next one
+is `echo $?`. In the output shown, a line `…` stands for any lines, and `…` inside of a line for any text; times and the
+ids of runs may be others. Commands run one by one in one folder, each in a bash of its own.
 """
 
 from __future__ import annotations
