@@ -1,22 +1,27 @@
 """Taking a run out of its store as one file, and into another store: nobody is locked in, and a run can be kept.
 
-What goes along is the run's log, its frozen source and its outputs; not the artifacts and logs in `.ion/runs`.
+What goes along is the run's log, its frozen source and its outputs; not the artifacts and logs in `.ion/runs`. The
+values of its secrets, as this process has them, are masked.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
+from ion.api.reading import secret_names
 from ion.api.workspace import Workspace
 from ion.errors import UsageError
+from ion.masking import secret_values
 from ion.stores.disk import storage_errors, sync_folder
 from ion.stores.transfer import export_run, import_run
 
 
 def export_to_stream(workspace: Workspace, run_id: str, stream: BinaryIO) -> None:
     """Write the run to an open stream. Raises `DamagedStoreError` if something of it is gone or damaged."""
-    export_run(workspace.store, run_id, stream)
+    secrets = secret_values(secret_names(workspace, run_id), os.environ)
+    export_run(workspace.store, run_id, stream, secrets=secrets)
 
 
 def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
@@ -24,7 +29,6 @@ def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
 
     Raises `DamagedStoreError` as above, `StoreError` if the file cannot be written.
     """
-    import os
     import tempfile
 
     with storage_errors(f"cannot write {file}"):
@@ -32,7 +36,7 @@ def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                export_run(workspace.store, run_id, stream)
+                export_to_stream(workspace, run_id, stream)
                 os.fsync(stream.fileno())
             temporary.replace(file)
         except BaseException:

@@ -96,6 +96,18 @@ def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
     return thaw(workspace.store.get_source(run_id), state.started.digest)
 
 
+def secret_names(workspace: Workspace, run_id: str) -> tuple[str, ...]:
+    """The secrets that the run's frozen workflow and the settings name. A workflow that is damaged names none: the run
+    can be looked at all the same."""
+    import json
+
+    try:
+        frozen = json.loads(workspace.store.get_source(run_id)).get("secrets", ())
+    except (DamagedStoreError, ValueError, AttributeError):
+        frozen = ()
+    return tuple(dict.fromkeys((*map(str, frozen), *workspace.settings.secrets)))
+
+
 def open_content(workspace: Workspace, content: Content) -> BinaryIO:
     """The bytes of an output, wherever it is kept."""
     if content.text is not None:

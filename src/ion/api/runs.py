@@ -26,7 +26,7 @@ from ion.engine.observe import Observer
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
-from ion.nodes.requirements import require_runtimes
+from ion.nodes.requirements import require_runtimes, require_secrets
 from ion.records import dataclass
 from ion.stores.base import DEFAULT_LEASE_MS, WorkflowStore
 
@@ -118,6 +118,7 @@ def start_run(
     values = check_inputs(loaded, inputs or {})
     folder = _working_directory(workspace, cwd)
     require_runtimes(loaded, os.environ)
+    require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
     request = runs.Request(
         loaded,
@@ -172,6 +173,8 @@ def take_up_run(
     state = runs.read_state(workspace.store, run_id)
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
+    if not state.ended and state.cancel is None:
+        require_secrets(runs.read_workflow(workspace.store, run_id, state), os.environ)
     setting = _setting(workspace, agent, name or state.agent, options)
     taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume)
     if taken is None:
@@ -202,6 +205,7 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         options.max_concurrency or settings.max_concurrency,
         options.grace_ms,
         _lease_ms(os.environ.get("ION_LEASE_MS")),
+        secrets=settings.secrets,
     )
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -41,12 +42,14 @@ _TEMPORARY: weakref.WeakKeyDictionary[WorkflowStore, Path] = weakref.WeakKeyDict
 
 @dataclass
 class Workspace:
-    """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default."""
+    """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default. `found` is
+    told the id of every run that is looked up."""
 
     project: Path
     store_url: str | None = None
     given_store: WorkflowStore | None = None
     user_config: Path = field(default_factory=user_config_folder)
+    found: Callable[[Workspace, str], None] | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -99,6 +102,12 @@ class Workspace:
 
         Raises `NotFoundError`, and `UsageError` if the prefix fits several.
         """
+        run = self._find_run(name)
+        if self.found is not None:
+            self.found(self, run.run_id)
+        return run
+
+    def _find_run(self, name: str | None) -> WorkflowRun:
         if self.is_new:
             raise NotFoundError("this project has no runs", hint="ion run WORKFLOW starts one")
         if name is None or name == "last":

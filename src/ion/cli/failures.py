@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ion.cli import terminal
+from ion.cli import hiding, terminal
 from ion.errors import FAILED, InvalidWorkflowError, IonError, Problem, UsageError
 
 MAX_SHOWN_PROBLEMS = 50
@@ -110,7 +110,7 @@ def _write_report(error: Exception, arguments: list[str]) -> str | None:
         with tempfile.NamedTemporaryFile(
             "w", prefix="ion-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as file:
-            file.write("\n".join(lines))
+            file.write(hiding.masked("\n".join(lines)))
             return file.name
     except OSError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import datetime
 
+from ion.cli import hiding
 from ion.language.problems import printable
 
 
@@ -63,7 +64,7 @@ def _columns(character: str) -> int:
 
 def cut(text: str, columns: int) -> str:
     """The text, printable, in at most so many columns; `…` stands for the end that has no room."""
-    shown = printable(text)
+    shown = printable(hiding.masked(text))
     if width(shown) <= columns:
         return shown
     kept, used = "", 0
@@ -91,7 +92,7 @@ def pad(text: str, columns: int) -> str:
 
 def one_line(text: str) -> str:
     """A text on one line, its runs of blanks and breaks as one blank each."""
-    return " ".join(text.split())
+    return " ".join(hiding.masked(text).split())
 
 
 def plural(number: int, word: str) -> str:

@@ -108,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def outcome(arguments: list[str]) -> int:
     """Carry a command line out and give its exit status; errors are shown."""
-    from ion.cli import failures
+    from ion.cli import failures, hiding
+
+    hiding.forget()
 
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     command = f"ion {arguments[0]}" if arguments and arguments[0] in COMMANDS else "ion"

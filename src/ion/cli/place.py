@@ -26,10 +26,11 @@ class Place:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """The workspace here; its store is closed at the end."""
+        """The workspace here; its store is closed at the end. The secrets of a run that is looked up are masked."""
         from ion.api.workspace import open_workspace
+        from ion.cli.hiding import hide_run
 
-        workspace = open_workspace(self.project, self.store)
+        workspace = open_workspace(self.project, self.store, found=hide_run)
         try:
             yield workspace
         finally:

@@ -127,8 +127,9 @@ def _run(place: Place, order: Order, manner: Manner) -> int:
 def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
     """Create the run in the store, owned by this process. Raises what `ion.api.runs.start_run` raises."""
     from ion.api.runs import RunOptions, start_run
+    from ion.cli.hiding import hide_run
 
-    return start_run(
+    started = start_run(
         workspace,
         order.workflow,
         arguments=order.arguments,
@@ -139,6 +140,8 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
         run_id=order.run_id,
         options=RunOptions(watching, order.jobs, via="cli"),
     )
+    hide_run(workspace, started.run_id)
+    return started
 
 
 def observers(place: Place | None, manner: Manner) -> tuple[Observer, ...]:

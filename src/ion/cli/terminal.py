@@ -1,8 +1,8 @@
 """The only way to a person's screen: lines made of plain or styled parts, made printable, in an encoding that it has.
 
 Outputs, messages and reasons come from strangers. `Screen.line` makes everything printable that it is given, so no
-caller can forget to; colours are added afterwards and only on a terminal. What cannot be encoded is written as an
-ASCII stand-in or an escape, never as an exception.
+caller can forget to, and masks secrets; colours are added afterwards and only on a terminal. What
+cannot be encoded is written as an ASCII stand-in or an escape, never as an exception.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, TextIO, TypeAlias
 
+from ion.cli import hiding
 from ion.errors import IonError
 from ion.language.problems import printable
 from ion.records import dataclass
@@ -57,7 +58,7 @@ class Screen:
 
     def line(self, *parts: Part) -> None:
         """Write one line. Whatever is in the parts, it stays one line and acts on no terminal."""
-        self.write("".join(self.paint(*part) if isinstance(part, tuple) else printable(part) for part in parts))
+        self.write("".join(self.paint(*part) if isinstance(part, tuple) else _shown(part) for part in parts))
 
     def lines(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -65,7 +66,7 @@ class Screen:
 
     def paint(self, role: str, text: str) -> str:
         """A printable text in the colour of its role."""
-        shown = printable(text)
+        shown = _shown(text)
         colour = _COLOURS.get(role) if self.colour else None
         return f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown
 
@@ -76,7 +77,7 @@ class Screen:
             return
         try:
             with _writing():
-                self.stream.write(self.encodable(line.rstrip()) + "\n")
+                self.stream.write(self.encodable(hiding.masked(line.rstrip())) + "\n")
                 self.stream.flush()
         except (BrokenPipeError, IonError):
             if not self.lenient:
@@ -89,6 +90,11 @@ class Screen:
             text = text.translate(_STAND_INS)
         encoding = (self.stream.encoding if self.stream is not None and self.unicode else None) or "ascii"
         return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _shown(text: str) -> str:
+    """Masked before it is made printable: an escape in the middle of a secret would hide it from the mask."""
+    return printable(hiding.masked(text))
 
 
 def talk() -> Screen:
@@ -131,15 +137,15 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def write_bytes(source: BinaryIO) -> bytes:
-    """Copy bytes to stdout exactly as they are, and give the last chunk. Raises `BrokenPipeError` when the reader is
-    gone."""
+    """Copy bytes to stdout exactly as they are but for secrets, and give the last chunk. Raises `BrokenPipeError` when
+    the reader is gone."""
     last = b""
     if sys.stdout is not None:
         sys.stdout.flush()
-        while chunk := source.read(1 << 18):
+        for chunk in hiding.masked_bytes(source):
             with _writing():
                 sys.stdout.buffer.write(chunk)
-            last = chunk
+            last = chunk or last
         with _writing():
             sys.stdout.buffer.flush()
     return last
@@ -149,7 +155,7 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
     """Print JSON in ASCII, so that no string in it can act on a terminal. `indent` None: on one line."""
     import json
 
-    write_text(json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n")
+    write_text(json.dumps(hiding.masked_json(value), indent=indent).replace("\x7f", "\\u007f") + "\n")
 
 
 def write_text(text: str) -> None:

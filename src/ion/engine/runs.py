@@ -23,6 +23,7 @@ from ion.engine.local import Drive, Runner, ValuesOf, now_ms
 from ion.engine.observe import Observer, Observers
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Node, Workflow
+from ion.masking import secret_values
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
 from ion.process.left import end_left_behind
 from ion.records import dataclass
@@ -36,7 +37,8 @@ SLOTS_PER_PROCESSOR = 4
 
 @dataclass(frozen=True)
 class Setting:
-    """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in)."""
+    """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
+    are names of variables, besides those that the workflow names."""
 
     store: WorkflowStore
     project: Path
@@ -49,6 +51,7 @@ class Setting:
     grace_ms: int = DEFAULT_GRACE_MS
     lease_ms: int = DEFAULT_LEASE_MS
     values_of: ValuesOf | None = None
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ def _drive(setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lea
         base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
         environ=dict(setting.environ),
         grace_ms=setting.grace_ms,
+        secrets=secret_values((*workflow.secrets, *setting.secrets), setting.environ),
     )
     slots = setting.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
     return Drive(

@@ -70,7 +70,8 @@ class Context:
     `inputs` are the run's inputs with defaults applied, `env` the workflow's own environment (not yet rendered),
     `nodes` the live states by id (read only), `agent_for` who answers a node's prompts (None: the host), `keep` stores
     a text or a file's bytes and gives its `Content`, `open` reads one back, `progress` shows a line of a node to
-    whoever watches, `base_branch` looks the default branch up (None: not to be found).
+    whoever watches, `base_branch` looks the default branch up (None: not to be found), `secrets` are
+    the values that no message may hold.
     """
 
     run_id: str
@@ -89,6 +90,7 @@ class Context:
     base_branch: Callable[[], str | None]
     environ: dict[str, str] = field(default_factory=dict)
     grace_ms: int = DEFAULT_GRACE_MS
+    secrets: tuple[str, ...] = ()
 
     def read(self, content: Content) -> str:
         """A content's whole text."""

@@ -114,7 +114,7 @@ async def _build(
             if ended.timed_out:
                 raise _out_of_time(runtime)
             if ended.status != 0:
-                raise _failed(runtime, ended, log)
+                raise _failed(runtime, ended, program.last_words(process.beside(log, ".err"), context))
     except BaseException:
         await program.in_thread(shutil.rmtree, place, ignore_errors=True)  # what stays, the next builder removes
         raise
@@ -152,9 +152,8 @@ def _steps(runtime: Runtime, place: Path) -> list[tuple[str, list[str]]]:
     return [("install", [runtime.installer, "install", "--no-audit", "--no-fund", "--", *deps])]
 
 
-def _failed(runtime: Runtime, ended: process.Exit, log: Path) -> DependencyError:
+def _failed(runtime: Runtime, ended: process.Exit, said: str) -> DependencyError:
     how = f"ended by {ended.signal}" if ended.signal else f"exit {ended.status}"
-    said = process.tail(process.beside(log, ".err"), program.STDERR_SHOWN).strip()
     message = f"{', '.join(runtime.deps)} cannot be installed [{how}]"
     return DependencyError(f"{message}: {said}" if said else message, hint="is the network there, and the name right?")
 

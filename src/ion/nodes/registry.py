@@ -7,6 +7,7 @@ outcome of that turn and ends up in the log; an error of the store, or a bug, is
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import wraps
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ from ion import process
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
 from ion.errors import MissingRuntimeError, OutputFormatError, ReferenceError_
+from ion.masking import mask
 from ion.nodes import bash, cancel, gate, prompt, script
 from ion.nodes.base import Context, Turn
 from ion.nodes.environments import DependencyError
@@ -29,13 +31,20 @@ def _failing(run: Run) -> Run:
     @wraps(run)
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
-            return await run(turn, context)
+            outcome = await run(turn, context)
         except _FAILURES as error:
-            return Failed(Failure(error.error_code, error.message, error.hint))
+            outcome = Failed(Failure(error.error_code, error.message, error.hint))
         except OSError as error:
-            return Failed(Failure("io", f"a file of this turn cannot be written or read: {error}"))
+            outcome = Failed(Failure("io", f"a file of this turn cannot be written or read: {error}"))
+        return _masked(outcome, context.secrets) if isinstance(outcome, Failed) else outcome
 
     return carry_out
+
+
+def _masked(failed: Failed, secrets: tuple[str, ...]) -> Failed:
+    """Messages are recorded, and are for people: no secret stands in them."""
+    error = failed.error
+    return replace(failed, error=replace(error, message=mask(error.message, secrets), hint=mask(error.hint, secrets)))
 
 
 RUNNERS: dict[str, Run] = {

@@ -1,11 +1,11 @@
-"""What a workflow needs to be installed, looked up before a run begins: a run does not begin that cannot end."""
+"""What a workflow needs around it, looked up before a run begins: a run does not begin that cannot end."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
 
-from ion.errors import MissingRuntimeError
+from ion.errors import MissingRuntimeError, UsageError
 from ion.language.workflow import Bash, Loop, Node, Script, Workflow
 from ion.nodes import runtimes
 
@@ -23,6 +23,20 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
     if missing:
         message = "; ".join(f"{what} (needed by {', '.join(nodes)})" for what, nodes in missing.items())
         raise MissingRuntimeError(message, hint="; ".join(hints))
+
+
+def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
+    """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that `env` does not have, or
+    has empty. Those of the settings are only masked where there are any: not every workflow needs them."""
+    missing = [name for name in workflow.secrets if not env.get(name)]
+    if missing:
+        names = ", ".join(missing)
+        what = "the secret" if len(missing) == 1 else "the secrets"
+        raise UsageError(
+            f"{what} {names} of the workflow '{workflow.name}' {'is' if len(missing) == 1 else 'are'} not set",
+            hint=f"set {names} in the environment of ion",
+            code="missing-secret",
+        )
 
 
 def _require(node: Node, workflow: Workflow, env: Mapping[str, str]) -> None:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from ion.core import events as e
 from ion.core import state
 from ion.errors import DamagedStoreError, NotFoundError, UsageError
+from ion.masking import mask_json, mask_stream
 from ion.stores import rules
 from ion.stores.base import WorkflowStore
 from ion.stores.disk import storage_errors
@@ -31,11 +32,17 @@ from ion.stores.encoding import encode
 _FORMAT = 1
 _CHUNK_BYTES = 768 * 1024
 _LONGEST_LINE = 256 * 1024 * 1024
+# The fields of events that hold what people, programs and agents said.
+_FREE_TEXTS = frozenset({
+    "inputs", "arguments", "context", "reason", "detail", "message", "comment", "values", "system", "reask", "options",
+    "usage", "by",
+})  # fmt: skip
 _HASH_TEXT = re.compile(r'"([0-9a-f]{64})"')
 
 
-def export_run(store: WorkflowStore, run_id: str, file: BinaryIO) -> None:
-    """Write the run, its frozen source and all its outputs to `file`.
+def export_run(store: WorkflowStore, run_id: str, file: BinaryIO, *, secrets: tuple[str, ...] = ()) -> None:
+    """Write the run, its frozen source and all its outputs to `file`; `secrets` are values to be masked in its events
+    and outputs (an output that held one has another hash then).
 
     Raises `NotFoundError`, `DamagedStoreError` if something of it is gone or damaged, `StoreError` if `file` cannot
     take it.
@@ -51,10 +58,15 @@ def export_run(store: WorkflowStore, run_id: str, file: BinaryIO) -> None:
     records = store.get_workflow_events(run_id)
     with storage_errors(f"cannot export run {run_id}"):
         put({"ion_run": _FORMAT, "run_id": run_id, "project": run.project, "source": source})
+        masked: dict[str, dict[str, Any]] = {}
         for sha256, required in _blobs_of(source, records).items():
-            _put_blob(store, sha256, put, required=required)
+            if required and secrets and (content := _masked_blob(store, sha256, secrets)) is not None:
+                masked[sha256] = content
+                _put_blob(store, sha256, put, required=True, name=content["blob"], secrets=secrets)
+            else:
+                _put_blob(store, sha256, put, required=required)
         for record in records:
-            put({"seq": record.seq, "event": e.to_json(record.event)})
+            put({"seq": record.seq, "event": _masked_event(e.to_json(record.event), secrets, masked)})
         put({"events": len(records), "sha256": digest.hexdigest()})
         file.flush()
 
@@ -100,7 +112,34 @@ def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
     return found
 
 
-def _put_blob(store: WorkflowStore, sha256: str, put: Any, *, required: bool) -> None:
+def _masked_blob(store: WorkflowStore, sha256: str, secrets: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a kept output is called once it is masked; None if there is nothing to mask in it."""
+    digest, size = hashlib.sha256(), 0
+    with store.open_blob(sha256) as stream:
+        for chunk in mask_stream(stream, secrets):
+            digest.update(chunk)
+            size += len(chunk)
+    return None if digest.hexdigest() == sha256 else {"blob": digest.hexdigest(), "bytes": size}
+
+
+def _masked_event(event: dict[str, Any], secrets: tuple[str, ...], blobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The event with its free texts masked; what the run's state is made of (names, kinds, hashes) stays."""
+    if not secrets:
+        return event
+    shown = {key: mask_json(value, secrets) if key in _FREE_TEXTS else value for key, value in event.items()}
+    for key in ("output", "prompt"):
+        if key in shown:
+            shown[key] = blobs.get(shown[key].get("blob"), shown[key])
+            shown[key] = {**shown[key], **mask_json({k: v for k, v in shown[key].items() if k == "text"}, secrets)}
+    if "error" in shown:
+        texts = {key: shown["error"][key] for key in ("message", "hint")}
+        shown["error"] = {**shown["error"], **mask_json(texts, secrets)}
+    return shown
+
+
+def _put_blob(
+    store: WorkflowStore, sha256: str, put: Any, *, required: bool, name: str = "", secrets: tuple[str, ...] = ()
+) -> None:
     try:
         stream = store.open_blob(sha256)
     except DamagedStoreError:
@@ -108,8 +147,9 @@ def _put_blob(store: WorkflowStore, sha256: str, put: Any, *, required: bool) ->
             raise
         return
     with stream:
-        put({"blob": sha256})
-        while chunk := stream.read(_CHUNK_BYTES):
+        put({"blob": name or sha256})
+        chunks = mask_stream(stream, secrets) if secrets else iter(lambda: stream.read(_CHUNK_BYTES), b"")
+        for chunk in chunks:
             put({"chunk": base64.b64encode(chunk).decode("ascii")})
 
 

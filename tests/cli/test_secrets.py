@@ -1,0 +1,145 @@
+"""Secrets: needed to begin, handed to every process, masked in all that is printed or exported, stored exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, Result
+
+TOKEN = 'hunter2-"quoted"-and-long'
+LEAK = """
+name: leak
+description: Prints a secret in each way that there is.
+secrets: [TOKEN]
+returns: say
+nodes:
+  - id: say
+    bash: printf 'token=%s\\n' "$TOKEN"; echo "noise $TOKEN" >&2
+  - id: large
+    bash: for i in {1..20000}; do echo "$i $TOKEN"; done
+  - id: fail
+    when: $INPUTS.mode == 'fail'
+    bash: |
+      printf '%s' "$TOKEN"; printf '%1990s %s\\n' x "$TOKEN" >&2; exit 3
+  - id: gate
+    depends_on: [say]
+    when: $INPUTS.mode == 'gate'
+    approval: {message: Shall $say.output go out?}
+inputs: {mode: {default: plain}}
+"""
+
+
+@pytest.fixture
+def run(project: Project) -> Project:
+    project.write("leak", LEAK)
+    return project
+
+
+def leaks(result: Result) -> bool:
+    """Whether the secret, or an end of it that is long enough to matter, can be read."""
+    return any(part in text for part in ("hunter2", "and-long") for text in (result.out, result.err))
+
+
+def ion(project: Project, *arguments: str) -> Result:
+    """A command of a process that has the secret; what it says may never show it."""
+    result = project.run(*arguments, TOKEN=TOKEN)
+    assert not leaks(result), (arguments, result)
+    return result
+
+
+def test_a_secret_that_is_not_set_keeps_the_run_from_beginning(run: Project) -> None:
+    for environment in ({}, {"TOKEN": ""}):
+        result = run.run("run", "leak", **environment)
+        assert result.status == 2
+        assert "the secret TOKEN of the workflow 'leak' is not set" in result.err
+    assert run.run("runs", "--json").json() == []
+
+
+def test_the_output_of_a_run_is_masked_and_what_is_stored_is_exact(run: Project) -> None:
+    result = ion(run, "run", "leak", "--run-id", "mine")
+    assert (result.status, result.out) == (0, "token=***\n")
+    without = run.run("show", "mine", "--json")
+    assert without.json()["output"] == f"token={TOKEN}"
+
+
+def test_nothing_that_ion_records_itself_holds_the_value(run: Project) -> None:
+    """The frozen workflow has the name, the failure's message has stars; only the outputs are exact."""
+    ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail")
+    exported = run.run("export", "mine").out.splitlines()
+    outputs = [line for line in exported if '"node_completed"' in line or '"chunk"' in line]
+    assert "hunter2" in "".join(outputs)
+    others = "".join(line for line in exported if line not in outputs)
+    assert "TOKEN" in others
+    assert "hunter2" not in others
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["show", "mine"], "leak"),
+        (["show", "mine", "--json"], "***"),
+        (["show", "mine", "say"], "say"),
+        (["show", "mine", "say", "--json"], "token=***"),
+        (["show", "mine", "gate"], "***"),
+        (["events", "mine"], "***"),
+        (["logs", "mine"], "token=***\n"),
+        (["logs", "mine", "say"], "noise ***"),
+        (["logs", "mine", "--json"], "noise ***"),
+        (["logs", "mine", "large", "--follow"], "20000 ***"),
+        (["export", "mine"], "token=***"),
+        (["approve", "mine", "--no-resume", "--json"], "***"),
+        (["reject", "mine", "--reason", TOKEN], "***"),
+        (["resume", "mine"], "***"),
+        (["watch", "mine"], ""),
+    ],
+)
+def test_every_command_masks(run: Project, command: list[str], shown: str) -> None:
+    started = ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
+    assert started.status == 3
+    assert "Shall token=*** go out?" in started.err
+    result = ion(run, *command)
+    assert shown in result.out + result.err
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--events"], ["--quiet"]])
+def test_a_failure_is_masked_while_it_runs_and_later(run: Project, flags: list[str]) -> None:
+    """The last of stderr begins in the middle of the secret."""
+    result = ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail", *flags)
+    assert result.status == 1
+    assert "***" in result.out + result.err
+    assert "***" in ion(run, "show", "mine", "fail").out
+
+
+def test_the_settings_name_secrets_too_and_do_not_demand_them(run: Project) -> None:
+    run.write("plain", "name: plain\ndescription: x\nnodes:\n  - {id: a, bash: 'echo \"${OTHER:-none} $TOKEN\"'}\n")
+    (run.folder / ".ion" / "config.yaml").write_text("secrets: [TOKEN, OTHER]\n")
+    result = ion(run, "run", "plain")
+    assert (result.status, result.out) == (0, "none ***\n")
+
+
+def test_an_export_with_masked_outputs_can_be_taken_in(run: Project, tmp_path: Path) -> None:
+    ion(run, "run", "leak", "--run-id", "mine")
+    ion(run, "export", "mine", "--output", "mine.ion")
+    assert "hunter2" not in (run.folder / "mine.ion").read_text()
+    store = f"--store=sqlite:{tmp_path}/other.db"
+    assert run.run("import", "mine.ion", store).status == 0
+    nodes = run.run("show", "mine", "--json", store).json()["nodes"]
+    assert nodes["say"]["output"] == "token=***"
+    large = Path(nodes["large"]["output_file"]).read_text().splitlines()
+    assert (len(large), large[0], large[-1]) == (20000, "1 ***", "20000 ***")
+
+
+def test_a_resume_needs_the_secret_and_a_cancel_does_not(run: Project) -> None:
+    ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
+    refused = run.run("approve", "mine", "--json")
+    assert (refused.status, json.loads(refused.out)["error"]["code"]) == (2, "missing-secret")
+    assert run.run("cancel", "mine").status == 0
+    assert run.run("show", "mine", "--json").json()["status"] == "cancelled"
+
+
+def test_masks_take_nothing_from_short_values(run: Project) -> None:
+    result = run.run("run", "leak", TOKEN="abc")
+    assert result.out == "token=abc\n"
