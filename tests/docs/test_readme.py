@@ -1,0 +1,99 @@
+"""What the README claims: its commands, its workflow, its links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import console_blocks
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with the examples and one commit."""
+    folder = tmp_path / "checkout"
+    (folder / "examples").mkdir(parents=True)
+    for example in (ROOT / "examples").iterdir():
+        (folder / "examples" / example.name).write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
+    who = ["-c", "user.name=Ana", "-c", "user.email=ana@example.org"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "The first"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """`pip` and `uv` that have nothing to fetch: this very Ion is what they would install."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name, script in (("pip", "exit 0"), ("uv", 'shift\nexec "$@"')):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_what_is_marked_as_tested_happens(repository: Path, installed: Path) -> None:
+    assert console_blocks.run(README, repository, only_marked=True, programs=installed) >= 1
+
+
+def ion(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ion.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_the_workflow_has_no_problem_and_a_plan(tmp_path: Path) -> None:
+    (tmp_path / ".ion" / "workflows").mkdir(parents=True)
+    found = re.search(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    (tmp_path / ".ion" / "workflows" / "fix-issue.yaml").write_text(found[1])
+    checked = ion(tmp_path, "validate", "--strict", "fix-issue")
+    assert checked.returncode == 0, checked.stdout
+    planned = ion(tmp_path, "run", "fix-issue", "--input", "issue=42", "--dry-run")
+    assert (planned.returncode, planned.stdout) == (0, "[dry run: publish]\n"), planned.stderr
+
+
+def test_the_program_runs(tmp_path: Path) -> None:
+    """With a workflow of that name and an agent: the block itself has neither."""
+    (tmp_path / ".ion" / "workflows").mkdir(parents=True)
+    (tmp_path / ".ion" / "workflows" / "w.yaml").write_text("""
+name: fix-issue
+description: A prompt
+inputs: {issue: {required: true}}
+nodes:
+  - {id: ask, prompt: "about $INPUTS.issue"}
+""")
+    found = re.search(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    program = [sys.executable, "-c", f"ask_my_model = str.upper\n{found[1]}"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "completed ABOUT 42\n", done.stderr
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        assert place.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(_anchor, headings), target
+
+
+def test_every_page_is_named_in_the_readme() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in README, page.name
