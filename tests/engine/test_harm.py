@@ -21,7 +21,7 @@ nodes:
     depends_on: [first]
     loop:
       prompt: again
-      until_bash: 'sleep 0.02; echo x >> turns; [ "$(wc -l < turns)" -ge 60 ]'
+      until_bash: 'sleep 0.02; echo x >> turns; [ "$(wc -l < turns)" -ge 25 ]'
       max_iterations: 90
   - {id: last, depends_on: [again], bash: echo "$first.output two"}
 """
@@ -44,7 +44,7 @@ def test_killed_ten_times_in_a_row_it_completes_or_says_that_it_is_poisoned(site
         arguments = ("resume", site.id) if begun else ("run", "w", "--agent", "cat", "--run-id", site.id)
         process = site.start(*arguments)
         try:
-            process.communicate(timeout=moment.uniform(0.1, 0.7))
+            process.communicate(timeout=moment.uniform(0.1, 0.6))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

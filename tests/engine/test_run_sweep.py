@@ -35,7 +35,7 @@ FAULTS = {
     "EIO": ("error=EIO", FAILING_CALLS),
     "ENOSPC": ("error=ENOSPC", FAILING_CALLS),
 }
-SHARE = 10
+SHARE = 6
 Point = tuple[str, str, int]
 
 
