@@ -7,7 +7,6 @@ of fewer than four characters is not masked, since half of all texts would be st
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -78,6 +77,8 @@ def longest_form(secrets: tuple[str, ...]) -> int:
 
 def _forms(secrets: tuple[str, ...]) -> list[str]:
     """What is looked for, longest first, so that a value goes before one that is a part of it."""
+    import json
+
     written = [form for value in secrets for form in (value, value.strip(), *map(str.strip, value.splitlines()))]
     escaped = [json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in written for ascii_only in (True, False)]
     forms = {form for form in (*written, *escaped) if len(form) >= SHORTEST}

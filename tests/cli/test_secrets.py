@@ -143,3 +143,22 @@ def test_a_resume_needs_the_secret_and_a_cancel_does_not(run: Project) -> None:
 def test_masks_take_nothing_from_short_values(run: Project) -> None:
     result = run.run("run", "leak", TOKEN="abc")
     assert result.out == "token=abc\n"
+
+
+LONG = """
+name: long
+description: Asks with a secret behind a text of some length.
+secrets: [TOKEN]
+nodes:
+  - {id: say, bash: echo "$TOKEN"}
+  - {id: gate, depends_on: [say], approval: {message: "BEFORE $say.output"}}
+"""
+
+
+@pytest.mark.parametrize("before", [56, 62, 68, 221, 227, 233])
+def test_a_text_that_is_cut_within_a_secret_keeps_no_part_of_it(run: Project, before: int) -> None:
+    """Lines of progress are cut at 240 columns, questions of gates at the width of the screen."""
+    run.write("long", LONG.replace("BEFORE", "x" * before))
+    result = ion(run, "run", "long", "--run-id", "mine")
+    assert (result.status, "xxx" in result.err) == (3, True)
+    assert "hunt" not in result.err + ion(run, "show", "mine").out
