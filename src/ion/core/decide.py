@@ -71,7 +71,8 @@ class _Starter:
             if self.now.retry_at is not None
             else "all it waits for has settled"
         )
-        return Start(self.node, turn, iteration, self.now.attempt + 1, self.inputs, signaled, self.now.retry_at, reason)
+        attempt = self.now.attempt + (turn != "answer")  # the answer belongs to the attempt that asked
+        return Start(self.node, turn, iteration, attempt, self.inputs, signaled, self.now.retry_at, reason)
 
 
 def _rule(state: RunState, node: Node, at: int) -> e.Event | None:

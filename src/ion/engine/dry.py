@@ -43,7 +43,7 @@ def _default(turn: Turn) -> str:
 
 
 def lenient_values(workflow: Workflow, note: Callable[[str], None]) -> ValuesOf:
-    """What conditions see: as in a run, but a field that a stand-in lacks is '' (0 where a number is asked for)."""
+    """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is asked for)."""
     numeric = {
         comparison.reference
         for node in workflow.nodes
@@ -58,7 +58,7 @@ def lenient_values(workflow: Workflow, note: Callable[[str], None]) -> ValuesOf:
             value = values[reference.key]
             number = reference in numeric and not _is_number(value.get("text", ""))
             if "error" in value or number:
-                stand_in = "0" if reference in numeric else ""
+                stand_in = "1" if reference in numeric else ""
                 values[reference.key] = {"text": stand_in}
                 note(f"${node}.{reference.key} is taken to be '{stand_in}': the stand-in output has no such value")
         return values
