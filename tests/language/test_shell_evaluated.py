@@ -178,6 +178,17 @@ MISPLACED = [
     "unset $ARGUMENTS",
     "echo $(( '$a.output' ))",
     'echo hi >&"$x$a.output"',
+    "{read,$a.output}",
+    "read -p {x,$a.output} y",
+    "printf {-v,$a.output} x",
+    "[ {-v,$a.output} ]",
+    "printf -$a.output x",
+    "printf -v x -$a.output",
+    "read -r -$a.output x",
+    'export "-$a.output" x',
+    "[ $a.output x ]",
+    "[ ! $a.output $b.outputs ]",
+    "[ x -a $a.output x ]",
 ]
 
 
@@ -193,6 +204,11 @@ def test_a_value_cannot_be_a_name(script: str) -> None:
 
 # Where any text is right, though the neighbouring forms are not. Each prints the value of a between < and >.
 SAFE = [
+    "printf '<%s>' {$a.output,}",
+    "printf \"{<$a.output>,}\" >/dev/null; printf '<%s>' $a.output",
+    "x==; [ $a.output $x x ] || [ ! $a.output ]; printf '<%s>' $a.output",
+    "[ ! $a.output = x ] && [ x = y -o $a.output ] && printf '<%s>' $a.output",
+    "read -rd'$a.output' x <<< y; wait $a.output 2>/dev/null; printf '<%s>' $a.output",
     "[ $a.output -gt 1 ] 2>/dev/null; printf '<%s>' $a.output",
     "v=($a.output); printf '<%s>' \"${v[@]}\"",
     "declare -a v=($a.output); printf '<%s>' \"${v[@]}\"",
@@ -227,6 +243,26 @@ def test_text_that_only_looks_evaluated(script: str, tmp_path: Path) -> None:
     for name in ("subscript", "substitution", "element", "compound", "backticks", "references", "closes-all"):
         ran = run(script, {"$a.output": HOSTILE[name]}, folder)
         assert ran.stdout == f"<{HOSTILE[name]}>", (name, ran)
+
+
+def test_a_value_is_no_option(tmp_path: Path) -> None:
+    """`-vq[$(…)]` would be one of printf, `-pq[…]` one of wait."""
+    (tmp_path / "work").mkdir()
+    for value in (f"-vq[$(touch {CANARY})]", f"-pq[$(touch {CANARY})]", "-x", "--"):
+        script = 'printf $a.output; printf -v x $a.output; wait $a.output; echo "|$x"; echo `printf $a.output`'
+        assert run(script, {"$a.output": value}, tmp_path / "work").stdout == f"{value}|{value}\n{value}\n"
+
+
+def test_an_array_that_is_no_map_is_bashs_own_error(tmp_path: Path) -> None:
+    """Where a map is declared and where it is used may be two scopes; the value is not evaluated in either."""
+    (tmp_path / "work").mkdir()
+    for script in (
+        "f() { local -A m; }; f; m[$a.output]=1",
+        "(declare -A m); echo \"${m['$a.output']}\"",
+        "declare -A m; f() { local m; (( m[$a.output] = 1 )); }; f",
+        "declare -A m; unset m; cat <<E\n${m[$a.output]}\nE",
+    ):
+        assert "syntax error" in run(script, {"$a.output": f"q[$(touch {CANARY})]"}, tmp_path / "work").stderr
 
 
 def test_an_array_takes_no_text_that_looks_like_its_elements() -> None:

@@ -17,7 +17,6 @@ from ion.language.shell.parts import Command, Notes, Spot, Word
 DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
 
 _QUOTED_ASSIGNMENT = re.compile(r"[\"']([A-Za-z_][A-Za-z0-9_]*)\+?=")
-_BRACES = re.compile(r"\{[^}]*(?:,|\.\.)")
 # The options of a builtin that take a text: a value may be attached to them.
 _OPTION_VALUES = {
     **dict.fromkeys(DECLARES, "-"),
@@ -37,7 +36,7 @@ def examine(command: Command, notes: Notes) -> None:
         _note_value(word, word.name, notes)
         _need_numbers(word)
     words = _without_prefix(command.words)
-    if words and _BRACES.search(words[0].raw):
+    if words and words[0].braces:
         _misplace(words[0].spots, "braces that make a command of several words", notes)
     name = words[0].literal if words else None
     if name is None:
@@ -58,7 +57,7 @@ def _refuse_options(name: str, arguments: list[Word], notes: Notes) -> None:
     for word in arguments:
         if word.raw == "--":
             break
-        if word.spots and not word.name and _BRACES.search(word.raw):
+        if word.braces and not word.name:
             _misplace(word.spots, f"braces that make several arguments of {name}", notes)
         values = _OPTION_VALUES.get(name)
         if word.spots and values is not None and re.match(rf"[\"']*-(?![a-zA-Z]*[{values}])", word.raw):

@@ -45,6 +45,7 @@ class Cursor(ABC):
         self.depth = 0
         self.in_backticks = False
         self.in_document = False
+        self.braces = False
         self.pending: list[Heredoc] = []
         self.no_arithmetic: set[int] = set()
 
@@ -113,9 +114,12 @@ class Cursor(ABC):
 
     def pieces(self, position: str, ends: frozenset[str] = _ENDS_WORD) -> None:
         """Read a word up to an unquoted character of `ends`."""
+        opened = False
         while self.pos < self.end:
             if plain := _PLAIN.match(self.text, self.pos, self.end):
                 self.pos = plain.end()
+                opened = opened or "{" in plain[0]
+                self.braces = self.braces or (opened and ("," in plain[0] or ".." in plain[0]))
             c = self.peek()
             if not c or (c in ends and not (c in "<>" and self.text.startswith("(", self.pos + 1, self.end))):
                 return

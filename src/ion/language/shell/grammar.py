@@ -164,10 +164,12 @@ class Grammar(Documents):
         """Read one word; if `assignable`, it may be `name=…`, `name[…]=…` or `name=(…)`."""
         word = self.begin_word()
         outer, self.current = self.current, word.spots
+        braces, self.braces = self.braces, False
         if assignable:
             self._assignment(word)
         self.pieces(position)
         self.current = outer
+        word.braces, self.braces = self.braces, braces
         word.end, word.last = self.pos, len(self.notes.spots)
         if word.end == word.start:
             raise self.fail(f"bash does not expect {self.peek()!r} here")

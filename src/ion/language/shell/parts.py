@@ -55,7 +55,8 @@ class Spot:
 class Word:
     """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
     `Notes.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at `value`;
-    `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file.
+    `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file; with
+    `braces`, as in `{a,b}`, it makes several words.
     """
 
     text: str
@@ -66,6 +67,7 @@ class Word:
     last: int = 0
     name: str = ""
     value: int = 0
+    braces: bool = False
     spots: list[Spot] = field(default_factory=list)
     keys: list[Spot] = field(default_factory=list)
 
