@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ion import process
-from ion.process import relay, table
+from ion.process import handed, register, relay, table
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -47,12 +46,20 @@ class Runner:
         return self.folder / "logs" / "turn"
 
     @property
+    def register(self) -> Path:
+        return self.folder / "programs"
+
+    @property
     def out(self) -> bytes:
-        return process.beside(self.log, ".out").read_bytes()
+        return self._said(".out")
 
     @property
     def err(self) -> bytes:
-        return process.beside(self.log, ".err").read_bytes()
+        return self._said(".err")
+
+    def _said(self, suffix: str) -> bytes:
+        path = process.beside(self.log, suffix)
+        return path.read_bytes() if path.exists() else b""
 
     def alive(self) -> list[int]:
         """The living processes that carry the marker."""
@@ -75,9 +82,8 @@ class Runner:
     async def started(self, count: int = 1) -> None:
         """Wait until `count` lines stand in the output."""
         for _ in range(500):
-            with contextlib.suppress(FileNotFoundError):
-                if self.out.count(b"\n") >= count:
-                    return
+            if self.out.count(b"\n") >= count:
+                return
             await asyncio.sleep(0.01)
         raise AssertionError("the program never said that it runs")
 
@@ -352,9 +358,10 @@ def test_an_interpreter_that_exits_takes_its_programs_along(tmp_path: Path) -> N
         from pathlib import Path
         from ion import process
         async def main():
-            await process.run(["sleep", "60"], cwd=Path("/"), env=dict(os.environ), log=Path(sys.argv[1]))
+            log = Path(sys.argv[1])
+            await process.run(["sleep", "60"], cwd=Path("/"), env=dict(os.environ), log=log, register=log)
         threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
-        while not Path(sys.argv[1] + ".pid").exists():
+        while not Path(sys.argv[1]).exists():
             time.sleep(0.01)
         """
     )
@@ -409,54 +416,64 @@ async def test_what_no_system_call_can_carry(bash: Runner) -> None:
             await bash("echo", env=bash.env | env)
 
 
-async def test_the_pid_file_names_the_program_while_it_runs(bash: Runner) -> None:
-    path = process.beside(bash.log, ".pid")
-    task = asyncio.ensure_future(bash("echo $$; sleep 60"))
+async def test_the_register_names_the_program_while_it_runs(bash: Runner) -> None:
+    task = asyncio.ensure_future(bash("echo $$; sleep 60", register=bash.register))
     await bash.started()
-    record = json.loads(path.read_text())
-    assert record["pid"] == int(bash.out)
-    assert record["identity"] == table.identity(record["pid"])
+    pid = int(bash.out)
+    assert bash.register.read_text() == f"{pid} {table.identity(pid)}\n"
     task.cancel()
     await asyncio.wait({task})
-    assert not path.exists()
 
 
-def test_the_group_of_a_dead_ion_is_found_by_its_pid_file(bash: Runner) -> None:
-    orphan = sleeper(bash.env)
-    path = process.beside(bash.log, ".pid")
-    path.parent.mkdir()
-    path.write_text(json.dumps({"pid": orphan.pid, "identity": table.identity(orphan.pid)}))
-    assert process.end_recorded(bash.log)
-    assert orphan.wait(5) == -signal.SIGKILL
-    assert not path.exists()
+async def test_the_register_holds_the_start_that_the_system_shows(bash: Runner) -> None:
+    """The clock and /proc agree, whether the start fell on one tick of the clock or on two."""
+    for _ in range(20):
+        task = asyncio.ensure_future(bash("echo up; sleep 60", register=bash.register))
+        await bash.started()
+        pid, _, identity = bash.register.read_text().splitlines()[-1].partition(" ")
+        assert identity == table.identity(int(pid))
+        task.cancel()
+        await asyncio.wait({task})
+        process.beside(bash.log, ".out").unlink()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "identity": "y"}', "null", "\udcff"])
-def test_a_pid_file_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
-    path = process.beside(bash.log, ".pid")
-    path.parent.mkdir()
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert not process.end_recorded(bash.log)
-    assert not path.exists()
+def test_where_clock_and_proc_disagree_proc_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_agreed", [])
+    mine = table.identity(os.getpid())
+    for _ in range(2):
+        assert table.born(os.getpid(), 1, 1) == mine
+    assert table._agreed == [False]
 
 
-def test_a_number_that_means_somebody_else_by_now_is_left_alone(bash: Runner) -> None:
-    other = sleeper(bash.env)
-    path = process.beside(bash.log, ".pid")
-    path.parent.mkdir()
-    path.write_text(json.dumps({"pid": other.pid, "identity": "another boot:1"}))
+def test_the_group_of_a_dead_ion_is_found_in_its_register(bash: Runner) -> None:
+    orphan, other = sleeper(bash.env), sleeper(bash.env)
+    bash.register.write_text(f"{orphan.pid} {table.identity(orphan.pid)}\n{other.pid} another boot:1\n999999 x:1\n")
     try:
-        assert not process.end_recorded(bash.log)
+        assert register.end_recorded(bash.register) == 1
+        assert orphan.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
+    assert not bash.register.exists()
+    assert register.end_recorded(bash.register) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "1", "1 ", "x y", "-1 x", "1 \udcff", "\0", "12 45:7", "99999999999999999999 x"]
+)
+def test_a_register_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
+    bash.register.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert register.end_recorded(bash.register) == 0
+    assert not bash.register.exists()
 
 
 async def test_logs_are_made_anew(bash: Runner) -> None:
     await bash("echo a long first line; echo e >&2")
     await bash("echo b")
     assert (bash.out, bash.err) == (b"b\n", b"")
+    await bash("true")
+    assert list(bash.log.parent.iterdir()) == []
 
 
 async def test_a_thousand_runs_leak_no_descriptor_and_no_zombie(tmp_path: Path) -> None:
@@ -471,7 +488,6 @@ async def test_a_thousand_runs_leak_no_descriptor_and_no_zombie(tmp_path: Path) 
     await asyncio.gather(*(worker() for _ in range(4)))
     assert descriptors() == before
     assert not zombies()
-    assert not [path for path in tmp_path.iterdir() if path.suffix == ".pid"]
 
 
 async def test_failed_starts_leak_no_descriptor(bash: Runner) -> None:
@@ -482,6 +498,42 @@ async def test_failed_starts_leak_no_descriptor(bash: Runner) -> None:
         with pytest.raises(process.SpawnError, match="log cannot be made"):
             await bash("echo", log=Path("/dev/null/log"))
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_a_file_handed_to_one_program(bash: Runner, in_memory: bool) -> None:
+    """It can be read as often as the program likes, by nobody else, and is gone afterwards."""
+    pieces = [b"x" * 100_000, b"", b"\0\xff\n"]
+    with handed.hand(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
+        given = () if file.descriptor is None else (file.descriptor,)
+        ended = await bash(f"stat -L -c %a {file.path} >&2; cat {file.path}; cat < {file.path}", descriptors=given)
+        assert (ended.status, bash.err) == (0, b"600\n")
+        assert bash.out == b"".join(pieces) * 2
+        assert (file.descriptor is not None) == in_memory
+    assert [path for path in (bash.folder / "deep").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_file_whose_content_fails_is_not_left(tmp_path: Path, in_memory: bool) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        raise ValueError("no more")
+
+    before = descriptors()
+    with pytest.raises(ValueError, match="no more"):
+        handed.hand(tmp_path / "place", pieces(), in_memory=in_memory)
+    assert descriptors() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_systems_without_files_in_memory(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    handed._can_be_nameless.cache_clear()
+    try:
+        await bash("cat", stdin=b"given")
+        assert bash.out == b"given"
+    finally:
+        handed._can_be_nameless.cache_clear()
 
 
 async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:

@@ -182,6 +182,7 @@ def test_answers_and_cancel_reach_a_running_owner_within_a_second(site: Site) ->
     site.path("answer").write_text("hello")
     assert site.run("submit", site.id, "ask", "--file", "answer", "--no-resume")[0] == 0
     until(lambda: [one["node"] for one in site.shown()["waiting"]] == ["again"])
+    until(lambda: site.shown()["nodes"]["ask"]["status"] == "completed")
     assert site.run("cancel", site.id)[0] == 0
     assert owner.wait(timeout=20) == 4
     owner.communicate()

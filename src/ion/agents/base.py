@@ -26,7 +26,8 @@ class PromptRequest:
     """One prompt. `key` is the same on every retry and resume of it. `session` is a session of this same agent to go
     on with, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
     ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is a
-    path stem for what the agent's process writes (`.out`, `.err` are added).
+    path stem for what the agent's process writes (`.out`, `.err` are added), `register` the file in which a program
+    of the run is written down (`process.run`).
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class PromptRequest:
     progress: Callable[[str], None] | None = None
     log: Path | None = None
     fresh_prompt: str | None = None
+    register: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

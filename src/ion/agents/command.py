@@ -68,6 +68,7 @@ class CommandAgent:
             cwd=request.cwd,
             env={**(request.env or os.environ), "NO_COLOR": "1", "TERM": "dumb"},
             log=log,
+            register=request.register,
             stdin=request.prompt.encode("utf-8", "replace"),
             timeout_ms=request.timeout_ms,
             idle_timeout_ms=request.idle_timeout_ms,
@@ -120,7 +121,10 @@ def _log(request: PromptRequest) -> Iterator[Path]:
 
 
 def _read(path: Path, name: str) -> bytes:
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:  # it printed nothing
+        return b""
     if size > MAX_REPLY_BYTES:
         raise AgentError("bad_output", f"agent {name} printed {size} bytes, more than {MAX_REPLY_BYTES}")
     return path.read_bytes()

@@ -135,7 +135,7 @@ def take_up(
             setting.store.release_lease(lease)
             return None
         folders = folders_of(setting.data, run_id, setting.project)
-        end_left_behind(folders.logs, run_id, folders.artifacts)
+        end_left_behind(folders.register, run_id, folders.artifacts)
         begin = resume_events(
             workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
         )

@@ -62,6 +62,11 @@ class Folders:
     scratch: Path
     source: Path
 
+    @property
+    def register(self) -> Path:
+        """Where the programs of the run are written down (`process.register`)."""
+        return self.run / "programs"
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

@@ -2,15 +2,16 @@
 
 No value is ever pasted into the script: `language.shell` puts variables where references stand, and they are loaded
 from a data file, copied there piece by piece, so that size and bytes do not matter. The script itself is run from a
-file, since an argument holds no more than 128 KiB.
+file, since an argument holds no more than 128 KiB. Neither file is seen by anybody else (`process.handed`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
+from ion import process
 from ion.core.events import Content
 from ion.core.outcomes import Failed, Judged, Outcome
 from ion.errors import MissingRuntimeError, ReferenceError_
@@ -48,20 +49,37 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
 
 
 async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
-    """Prepare (in a thread, for values may be large), run, and clean up; why it failed, if it did."""
-    stem = context.folders.scratch / turn.log_name
-    script, data = stem.with_name(f"{stem.name}.sh"), stem.with_name(f"{stem.name}.data")
-    try:
-        env = await program.in_thread(_prepare, text, turn, context, script, data)
-        ended = await program.run(["bash", str(script)], turn, context, env)
-    except SpawnError as error:
-        if error.missing:
-            raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
-        raise
-    finally:
-        script.unlink(missing_ok=True)
-        data.unlink(missing_ok=True)
-    return program.failure(ended, turn, context, {str(script): "bash"})
+    """Prepare (in a thread if that may take a while), run, and clean up; why it failed, if it did."""
+    with contextlib.ExitStack() as files:
+        if _may_take_long(text, turn, context):
+            prepared = await program.in_thread(_prepare, text, turn, context, files)
+        else:
+            prepared = _prepare(text, turn, context, files)
+        try:
+            argv = ["bash", prepared.script]
+            ended = await program.run(argv, turn, context, prepared.environment, prepared.descriptors)
+        except SpawnError as error:
+            if error.missing:
+                raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
+            raise
+    return program.failure(ended, turn, context, {f"{prepared.script}:": "bash:"})
+
+
+def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:
+    """Whether large values may be copied, or git be asked for a branch."""
+    if turn.previous is not None and turn.previous.text is None:
+        return True
+    outputs = (context.nodes[other].output for other in turn.node.waits_for)
+    return any(output is not None and output.text is None for output in outputs) or "BASE_BRANCH" in text.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What bash runs, in which environment, and the files in memory that it must inherit."""
+
+    script: str
+    environment: dict[str, str]
+    descriptors: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +104,29 @@ class _Value:
                 yield piece
 
 
-def _prepare(text: Shell, turn: Turn, context: Context, script: Path, data: Path) -> dict[str, str]:
-    """Write the script and its values; the environment to run it in."""
+def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitStack) -> _Prepared:
+    """Write the script and its values; `files` is to close them."""
     values = Values(turn, context)
     rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
     env = environment(turn, context, values, text=text.text)
     variables = rewritten.variables | _too_large(env, text, context)
-    with program.create(data) as stream:
-        for value in variables.values():
-            _write(value, stream)
-    with program.create(script) as stream:
-        stream.write((shell.preamble(variables, str(data)) + rewritten.text).encode("utf-8", "surrogateescape"))
-    return {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
+    stem = context.folders.scratch / turn.log_name
+    head, descriptors = "", []
+    if variables:
+        small = all(value.kept is None for value in variables.values())
+        pieces = (piece for value in variables.values() for piece in _checked(value))
+        data = files.enter_context(process.hand(Path(f"{stem}.data"), pieces, in_memory=small))
+        head = shell.preamble(variables, data.path)
+        if data.descriptor is not None:
+            # The values are for this script and not for what it starts.
+            head += f"builtin exec {data.descriptor}<&-; "
+            descriptors.append(data.descriptor)
+    whole = (head + rewritten.text).encode("utf-8", "surrogateescape")
+    script = files.enter_context(process.hand(Path(f"{stem}.sh"), [whole]))
+    if script.descriptor is not None:
+        descriptors.append(script.descriptor)
+    safe = {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
+    return _Prepared(script.path, safe, tuple(descriptors))
 
 
 def _value(reference: Reference, values: Values, context: Context) -> _Value:
@@ -120,12 +149,13 @@ def _too_large(env: Environment, text: Shell, context: Context) -> dict[str, _Va
     return found
 
 
-def _write(value: _Value, stream: BinaryIO) -> None:
+def _checked(value: _Value) -> Iterator[bytes]:
+    """The bytes of a value and the NUL that ends it."""
     for piece in value.pieces():
         if b"\0" in piece:
             raise ReferenceError_(
                 f"{value.name} holds a NUL character, which no variable of bash can hold",
                 hint="hand it to a script node by with:, which reads it from the file in INPUTS_<NAME>_FILE",
             )
-        stream.write(piece)
-    stream.write(b"\0")
+        yield piece
+    yield b"\0"

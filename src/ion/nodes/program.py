@@ -25,13 +25,17 @@ _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
 
-async def run(argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str]) -> process.Exit:
+async def run(
+    argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str], descriptors: Sequence[int] = ()
+) -> process.Exit:
     """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`."""
     return await process.run(
         argv,
         cwd=context.cwd,
         env=env,
         log=context.folders.logs / turn.log_name,
+        descriptors=descriptors,
+        register=context.folders.register,
         timeout_ms=limit(turn),
         grace_ms=context.grace_ms,
     )
@@ -66,7 +70,7 @@ async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _
 async def completed(turn: Turn, context: Context) -> Completed:
     """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
     path = process.beside(context.folders.logs / turn.log_name, ".out")
-    large = path.stat().st_size > INLINE_LIMIT_BYTES
+    large = path.exists() and path.stat().st_size > INLINE_LIMIT_BYTES
     output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
     return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
 
@@ -104,7 +108,10 @@ def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:
     Up to 256 KiB of text are inline. More than that, and what is no text (invalid UTF-8, or a NUL), is kept by its
     bytes: bash gets every one of them back, texts for people and agents show U+FFFD in their place.
     """
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:  # nothing was printed
+        return Content.inline("")
     if size <= INLINE_LIMIT_BYTES + 1:
         data = path.read_bytes()
         text = _text(data[:-1] if data.endswith(b"\n") else data)

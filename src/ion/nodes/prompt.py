@@ -150,6 +150,7 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> Pro
         grace_ms=context.grace_ms,
         progress=partial(context.progress, node.id),
         log=context.folders.logs / turn.log_name,
+        register=context.folders.register,
         fresh_prompt=asked.fresh,
     )
 

@@ -2,7 +2,8 @@
 
 The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
 leaves in its group is ended with it, and every wait here has an end. `child` is one such program and its group, `relay`
-the way of its output, `table` what the system says about processes.
+the way of its output, `handed` a file made for it, `register` what is written down about it, `table` what the system
+says about processes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ion.errors import IonError
-from ion.process.child import LOST, Child, SpawnError, beside, close, end, end_recorded, settle, spawn
+from ion.process.child import LOST, Child, SpawnError, Start, beside, close, end, settle, spawn
+from ion.process.handed import Handed, hand
 from ion.records import dataclass
 
-__all__ = ["Exit", "OutputError", "SpawnError", "beside", "end_recorded", "run", "tail"]
+__all__ = ["Exit", "Handed", "OutputError", "SpawnError", "beside", "hand", "run", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,22 @@ async def run(
     env: Mapping[str, str],
     log: Path,
     stdin: bytes | None = None,
+    descriptors: Sequence[int] = (),
+    register: Path | None = None,
     timeout_ms: int | None = None,
     idle_timeout_ms: int | None = None,
     grace_ms: int = 5000,
 ) -> Exit:
     """Run `argv` to its end and end whatever it leaves in its group.
 
-    stdout and stderr go to `log` + `.out` and `.err`, made anew, while it runs. After `timeout_ms`, after
+    stdout and stderr go to `log` + `.out` and `.err` while it runs; a file that stays empty is not made. The program
+    inherits `descriptors`, and is written down in `register` (see `register.py`). After `timeout_ms`, after
     `idle_timeout_ms` without a new byte in either, or when the awaiting task is cancelled, the group gets SIGTERM, and
     SIGKILL after `grace_ms`; a second cancellation cuts the grace short. A process that left both session and family
     (a double fork with setsid) is out of reach. Raises `SpawnError`, `OutputError`.
     """
     started = time.monotonic()
-    child = spawn(argv, cwd, env, log, stdin)
+    child = spawn(Start(argv, cwd, env, log, stdin, descriptors, register))
     try:
         cause = await _wait(child, timeout_ms, idle_timeout_ms)
         await end(child, grace_ms)
@@ -66,7 +71,7 @@ async def run(
         await end(child, grace_ms)
         raise
     finally:
-        close(child, log)
+        close(child)
     for stream in child.relays:
         if stream.error is not None:
             raise OutputError(f"the output of {argv[0]} cannot be written: {stream.error.strerror}") from stream.error

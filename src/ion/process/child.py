@@ -11,7 +11,6 @@ import asyncio
 import atexit
 import contextlib
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -25,6 +24,8 @@ from typing import BinaryIO, TypeVar
 
 from ion.errors import IonError
 from ion.process import relay, table
+from ion.process.handed import hand
+from ion.process.register import signal_group, write_down
 from ion.process.relay import Relay
 from ion.records import dataclass
 
@@ -52,7 +53,7 @@ class SpawnError(IonError):
 
 
 def beside(log: Path, suffix: str) -> Path:
-    """The file of a log stem: `.out`, `.err`, or `.pid` while the program runs."""
+    """The file of a log stem: `.out` or `.err`."""
     return Path(f"{log}{suffix}")
 
 
@@ -83,67 +84,65 @@ class Child:
         return sum(stream.size for stream in self.relays)
 
 
-def spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be started: see `process.run`."""
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    log: Path
+    stdin: bytes | None = None
+    descriptors: Sequence[int] = ()
+    register: Path | None = None
+
+
+def spawn(start: Start) -> Child:
     """Start a program, watched and written down. Raises `SpawnError`."""
     try:
-        return _spawn(argv, cwd, env, log, stdin)
+        return _spawn(start)
     except OSError as error:
-        raise SpawnError(argv[0], f"its log cannot be made ({error})") from error
+        raise SpawnError(start.argv[0], f"its log cannot be made ({error})") from error
 
 
-def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, stdin: bytes | None) -> Child:
+def _spawn(start: Start) -> Child:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[str] = loop.create_future()
-    if not _made(log.parent):
-        end_recorded(log)
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err"):
-            relays.append(relay.start(beside(log, suffix), loop, partial(settle, over, "broken")))
+            relays.append(relay.start(beside(start.log, suffix), loop, partial(settle, over, "broken")))
             undo.callback(relay.finish, relays[-1], loop)
         before = table.ticks()
-        popen = _popen(argv, cwd, env, stdin, log, relays)
+        popen = _popen(start, relays)
         born = table.born(popen.pid, before, table.ticks())
         child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), over)
         _living.add((os.getpid(), popen.pid))
-        undo.callback(close, child, log)
+        undo.callback(close, child)
         _watch(child)
-        _write_down(log, popen.pid, born)
+        if start.register is not None:
+            write_down(start.register, popen.pid, born)
         undo.pop_all()
     return child
 
 
-def _made(folder: Path) -> bool:
-    """Make the folder; False if it was there."""
+def _popen(start: Start, relays: Sequence[Relay]) -> subprocess.Popen[bytes]:
+    program, (out, err) = start.argv[0], (stream.writer for stream in relays)
     try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-    return True
-
-
-def _write_down(log: Path, pid: int, identity: str | None) -> None:
-    place = os.open(f"{log}.pid", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(place, json.dumps({"pid": pid, "identity": identity}).encode())
-    finally:
-        os.close(place)
-
-
-def _popen(
-    argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes | None, log: Path, relays: Sequence[Relay]
-) -> subprocess.Popen[bytes]:
-    program, (out, err) = argv[0], (stream.writer for stream in relays)
-    try:
-        with _source(stdin, log.parent) as source:
+        with _source(start) as source:
             return subprocess.Popen(
-                argv, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True
+                start.argv,
+                cwd=start.cwd,
+                env=start.env,
+                stdin=source,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                pass_fds=start.descriptors,
             )
     except FileNotFoundError as error:
-        if error.filename is not None and Path(error.filename) == cwd:
-            raise SpawnError(program, f"the working directory {cwd} does not exist") from error
+        if error.filename is not None and Path(error.filename) == start.cwd:
+            raise SpawnError(program, f"the working directory {start.cwd} does not exist") from error
         raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
     except OSError as error:
         hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
@@ -156,15 +155,11 @@ def _popen(
 
 
 @contextlib.contextmanager
-def _source(data: bytes | None, folder: Path) -> Iterator[BinaryIO | int]:
-    if not data:
+def _source(start: Start) -> Iterator[BinaryIO | int]:
+    if not start.stdin:
         yield subprocess.DEVNULL
         return
-    import tempfile
-
-    with tempfile.TemporaryFile(dir=folder) as stream:
-        stream.write(data)
-        stream.seek(0)
+    with hand(beside(start.log, ".in"), [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
         yield stream
 
 
@@ -238,24 +233,15 @@ async def _gone(child: Child, deadline: float) -> bool:
 def _left(child: Child) -> bool:
     """Whether anything of the reaped leader's group or family still lives."""
     family = any(table.identity(pid) == identity for pid, identity in child.family.items())
-    return family or (_signal_group(child.pid, 0) and table.group_lives(child.pid))
+    return family or (signal_group(child.pid, 0) and table.group_lives(child.pid))
 
 
 def _signal(child: Child, number: int) -> None:
-    _signal_group(child.pid, number)
+    signal_group(child.pid, number)
     for pid, identity in child.family.items():
         if table.identity(pid) == identity:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """Whether there was somebody in the group that may be signalled."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _reap(child: Child) -> None:
@@ -275,7 +261,7 @@ def _take_status(child: Child, options: int) -> None:
         child.reaped = True
 
 
-def close(child: Child, log: Path) -> None:
+def close(child: Child) -> None:
     """The last word, without an await: the loop may be going down. Kills what was not ended in peace."""
     if not child.ended:
         _signal(child, signal.SIGKILL)
@@ -292,27 +278,6 @@ def close(child: Child, log: Path) -> None:
         os.close(child.pidfd)
         child.pidfd = None
     _living.discard((os.getpid(), child.pid))
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{log}.pid")  # noqa: PTH108  (a path object for each program is dear)
-
-
-def end_recorded(log: Path) -> bool:
-    """Kill the group whose `.pid` file a dead Ion left beside `log`; whether there was one. The start time guards
-    against a number that means another process by now."""
-    path = beside(log, ".pid")
-    try:
-        record = json.loads(path.read_bytes())
-        pid, identity = int(record["pid"]), record["identity"]
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError):
-        path.unlink(missing_ok=True)
-        return False
-    found = identity is not None and (table.identity(pid) == identity)
-    if found:
-        _signal_group(pid, signal.SIGKILL)
-    path.unlink(missing_ok=True)
-    return found
 
 
 @atexit.register
@@ -320,4 +285,4 @@ def _kill_all() -> None:
     """An interpreter that ends with programs still running (a loop in a daemon thread) takes them along."""
     for owner, group in tuple(_living):
         if owner == os.getpid():
-            _signal_group(group, signal.SIGKILL)
+            signal_group(group, signal.SIGKILL)

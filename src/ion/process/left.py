@@ -1,6 +1,6 @@
 """What a dead owner of a run left running: found again by what it wrote down, and by the run's name in environments.
 
-A process's number and start time go unsynced into a file beside its log right after it was started, so this costs no
+A process's number and start time go unsynced into the run's register right after it was started, so this costs no
 commit; on Linux the environment closes the gap between the start and that file. A number that means another process by
 now is never touched, nor is the caller or anything that it descends from.
 """
@@ -12,19 +12,18 @@ import os
 import signal
 from pathlib import Path
 
-from ion.process.child import end_recorded
+from ion.process.register import end_recorded
 
 _PROC = Path("/proc")
 
 
-def end_left_behind(logs: Path, run_id: str, artifacts: Path) -> int:
+def end_left_behind(register: Path, run_id: str, artifacts: Path) -> int:
     """Kill what a dead owner left of a run; gives how many groups and processes there were.
 
-    `logs` is the folder of the run's logs. Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
+    `register` is the run's (`register.py`). Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
     folder `artifacts` in its environment: a run of another project may have the same id.
     """
-    recorded = [file.with_suffix("") for file in logs.glob("*/*.pid")]
-    ended = sum(end_recorded(log) for log in recorded)
+    ended = end_recorded(register)
     spared = _ancestors(os.getpid())
     for pid in _of_run(os.fsencode(f"ION_RUN_ID={run_id}"), artifacts):
         if pid not in spared:

@@ -3,7 +3,8 @@
 The program gets a pipe and not the file itself, since `echo … > /dev/stderr` and `tee /dev/stdout` open what is there
 anew and would cut off all that a file held before. Nobody waits for the end of the pipe, which a grandchild may hold
 open for ever: when the program has ended, what the pipe still holds is taken, and then it is closed. That is also all
-that a program of a few milliseconds costs: the loop watches a pipe only after a moment.
+that a program of a few milliseconds costs: the loop watches a pipe only after a moment, and the file is made when
+there is something to put into it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ion.process.handed import create
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
@@ -24,13 +26,14 @@ _DRAIN_BYTES = 1 << 21
 
 @dataclass(slots=True)
 class Relay:
-    """One stream on its way. `size` counts the bytes in the file; `error` is why no more could be written. `writer` is
-    the end for the program, to be closed here once it has it. `later` begins the watching, `watched` says that it has
-    begun and is not over."""
+    """One stream on its way into the file at `path`. `size` counts the bytes in the file; `error` is why no more could
+    be written. `writer` is the end for the program, to be closed here once it has it. `later` begins the watching,
+    `watched` says that it has begun and is not over."""
 
+    path: str
     source: int
-    target: int
     writer: int
+    target: int = -1
     size: int = 0
     error: OSError | None = None
     later: asyncio.TimerHandle | None = None
@@ -38,23 +41,15 @@ class Relay:
 
 
 def start(path: Path, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> Relay:
-    """Relay into a new file at `path`, while the loop runs. `failed` is called once when writing does not work.
+    """Relay into a file at `path`, while the loop runs. `failed` is called once when writing does not work.
 
-    A file that is there is replaced, not reused: a process that outlived another Ion may still write to it.
+    A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        target = os.open(path, flags, 0o600)
-    except FileExistsError:
+    with contextlib.suppress(FileNotFoundError):
         path.unlink()
-        target = os.open(path, flags, 0o600)
-    try:
-        source, writer = os.pipe()
-    except OSError:
-        os.close(target)
-        raise
+    source, writer = os.pipe()
     os.set_blocking(source, False)
-    relay = Relay(source, target, writer)
+    relay = Relay(str(path), source, writer)
     relay.later = loop.call_later(_WATCHED_AFTER_S, _watch, relay, loop, failed)
     return relay
 
@@ -73,8 +68,9 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
     while relay.error is None and relay.size < limit and _move(relay):
         pass
     os.close(relay.source)
-    os.close(relay.target)
     relay.source = -1
+    if relay.target >= 0:
+        os.close(relay.target)
 
 
 def release(relay: Relay) -> None:
@@ -104,6 +100,8 @@ def _move(relay: Relay) -> bool:
     except BlockingIOError:
         return False
     try:
+        if data and relay.target < 0:
+            relay.target = create(Path(relay.path))
         rest = memoryview(data)
         while rest:
             written = os.write(relay.target, rest)

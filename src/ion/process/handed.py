@@ -1,0 +1,93 @@
+"""A file that is made for one program: what it is to run, the values it is to read.
+
+Where the system can do that it has no name (memfd): the program inherits its descriptor and opens it by that. Nothing
+stays behind when Ion is killed, nobody else can open it, and no file system is asked for an inode, which costs more
+than the file is worth. Elsewhere it is a file for its owner's eyes, and removed afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ion.records import dataclass
+
+_FOLDER = Path("/dev/fd")
+
+
+@dataclass(slots=True)
+class Handed:
+    """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). To be closed
+    when the program has ended."""
+
+    path: str
+    descriptor: int | None = None
+
+    def close(self) -> None:
+        """Let go of it. May be called again."""
+        if self.descriptor is None:
+            Path(self.path).unlink(missing_ok=True)
+        elif self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def hand(place: Path, pieces: Iterable[bytes], *, in_memory: bool = True) -> Handed:
+    """A file of these pieces: at `place` if it is to have a name, is not to be held `in_memory`, or cannot be.
+
+    Raises `OSError`, and what `pieces` raises; nothing is left then.
+    """
+    nameless = in_memory and _can_be_nameless()
+    if nameless:
+        descriptor = os.memfd_create(place.name, os.MFD_CLOEXEC)
+        handed = Handed(f"{_FOLDER}/{descriptor}", descriptor)
+        os.fchmod(descriptor, 0o600)
+        target = descriptor
+    else:
+        target = create(place)
+        handed = Handed(str(place))
+    try:
+        for piece in pieces:
+            _write(target, piece)
+    except BaseException:
+        handed.close()
+        raise
+    finally:
+        if not nameless:
+            os.close(target)
+    return handed
+
+
+@cache
+def _can_be_nameless() -> bool:
+    return hasattr(os, "memfd_create") and _FOLDER.is_dir()
+
+
+def create(path: Path) -> int:
+    """A descriptor of a new file for its owner's eyes alone; what was there is replaced. Raises `OSError`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        path.unlink()
+    return os.open(path, flags, 0o600)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
