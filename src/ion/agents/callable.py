@@ -13,11 +13,10 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
-from ion.records import dataclass
 
 Answer: TypeAlias = PromptResult | str
 Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]

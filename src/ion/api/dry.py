@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from ion.api.inputs import check_inputs
@@ -19,7 +20,6 @@ from ion.engine.local import now_ms
 from ion.engine.observe import Observer
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 from ion.stores.memory import MemoryStore
 
 RUN_ID = "dry-run"

@@ -11,7 +11,7 @@ import re
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from typing import Any
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
 from ion.language.resources import find_project, user_config_folder
-from ion.records import dataclass
 from ion.stores import create_store
 from ion.stores.base import WorkflowRun, WorkflowStore
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import click
 
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ion.core import events as e
@@ -27,7 +27,6 @@ from ion.core.values import condition_values
 from ion.engine.observe import Observers
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
-from ion.records import dataclass
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]

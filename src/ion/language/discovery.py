@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
@@ -17,7 +17,6 @@ from ion.language.load import SOP_SUFFIX, Loaded, load_workflow
 from ion.language.problems import did_you_mean, sort_problems
 from ion.language.resources import Folder, Listings, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
-from ion.records import dataclass
 
 __all__ = [
     "Discovered",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ion.language.values import Selected, canonical, select, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
-from ion.records import dataclass
 
 __all__ = [
     "ENGINE_NAMES",

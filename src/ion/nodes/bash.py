@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ion import process
@@ -23,7 +24,6 @@ from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, exact
 from ion.nodes.variables import Environment, environment
 from ion.process import SpawnError
-from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 20
 

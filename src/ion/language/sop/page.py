@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
-
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
