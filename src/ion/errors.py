@@ -146,7 +146,7 @@ class ConditionError(IonError):
     code = "condition"
 
 
-class ReferenceError_(IonError):
+class UnreadableReferenceError(IonError):
     """A text refers to a value that cannot be read (a missing field, the output of a failed node, an unknown input)."""
 
     code = "reference"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
 from ion.language.shell import place, preamble, rewrite, unsafe_in_environment
 from ion.language.workflow import Reference, Shell
@@ -135,7 +135,7 @@ def run(
     def resolve(reference: Reference) -> Text:
         shown = reference_text(reference)
         if shown not in known:
-            raise ReferenceError_(f"no value for {shown}")
+            raise UnreadableReferenceError(f"no value for {shown}")
         return known[shown]
 
     rewritten = rewrite(placed(script), resolve)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bash_runner import CANARY, HOSTILE, Ran, Text, placed, run
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.shell import place, rewrite
 
 # Each prints what bash makes of the value 2, where a = 2.
@@ -86,7 +86,7 @@ def test_a_number_arrives_and_nothing_else_does(script: str, printed: str, tmp_p
     ran = run(script, {"$a.output": "2"}, folder)
     assert (stripped(ran), ran.stderr) == (printed, "")
     for value in BAD_NUMBERS:
-        with pytest.raises(ReferenceError_, match="whole number of 64 bits"):
+        with pytest.raises(UnreadableReferenceError, match="whole number of 64 bits"):
             rewrite(placed(script), lambda _, value=value: Text(value))
 
 
@@ -96,7 +96,7 @@ def test_every_64_bit_number_is_accepted(value: str) -> None:
 
 
 def test_a_refusal_names_the_line_the_reference_and_the_value() -> None:
-    with pytest.raises(ReferenceError_) as caught:
+    with pytest.raises(UnreadableReferenceError) as caught:
         rewrite(placed("echo x\n\n(( $plan.output.count > 3 ))"), lambda _: Text("many\n" * 100, 1))
     assert caught.value.message == (
         "line 3: $plan.output.count stands in arithmetic, where its value must be a whole number of 64 bits; "
@@ -270,7 +270,7 @@ def test_an_array_takes_no_text_that_looks_like_its_elements() -> None:
     script = placed("b=(1 2)\ndeclare b=$a.output\n")
     assert rewrite(script, lambda _: Text("text (fine)")).variables
     with pytest.raises(
-        ReferenceError_, match=r"the array b, where its value must be a text that does not begin with \("
+        UnreadableReferenceError, match=r"the array b, where its value must be a text that does not begin with \("
     ):
         rewrite(script, lambda _: Text(HOSTILE["compound"]))
 
@@ -282,7 +282,7 @@ def test_a_descriptor_is_one(target: str, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     for value in (f"$(touch {CANARY})", "file", "", "2 ", "-1", "--"):
-        with pytest.raises(ReferenceError_, match="number of a file descriptor"):
+        with pytest.raises(UnreadableReferenceError, match="number of a file descriptor"):
             rewrite(placed(f"echo hi {target}"), lambda _, value=value: Text(value))
     for value in ("2", "2-", "-"):
         rewrite(placed(f"echo hi {target}"), lambda _, value=value: Text(value))
@@ -303,7 +303,7 @@ def test_a_pattern_of_braces_is_bounded() -> None:
     """bash 5.2 matches them in quadratic time: 200 kB run for minutes."""
     script = placed('y=x; echo "${y#$a.output}" ${y/$a.output/$a.output} ${y:-$a.output}')
     assert [p.detail.get("check") for p in script.placements] == ["short", "short", None, None]
-    with pytest.raises(ReferenceError_, match="at most 20000 characters"):
+    with pytest.raises(UnreadableReferenceError, match="at most 20000 characters"):
         rewrite(script, lambda _: Text("x" * 20_001))
     assert rewrite(script, lambda _: Text("x" * 20_000)).variables
 

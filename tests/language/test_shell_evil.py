@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bash_runner import CANARY, Text, encoded, run_file
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.shell import place, preamble, rewrite
 
 FORMS = [
@@ -108,7 +108,7 @@ def attempt(text: str, values: list[str], folder: Path) -> None:
     for value in values:
         try:
             rewritten = rewrite(result.shell, lambda r, value=value: Text(value if r.node == "a" else VALUES[2]))
-        except ReferenceError_:
+        except UnreadableReferenceError:
             continue
         data, file = folder.parent / "data", folder.parent / "script"
         data.write_bytes(b"".join(encoded(text.text) + b"\0" for text in rewritten.variables.values()))

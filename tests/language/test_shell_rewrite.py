@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bash_runner import HOSTILE, Text, encoded, placed, run, run_file
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
 from ion.language.shell import Rewritten, place, preamble, rewrite, unsafe_in_environment
 from ion.language.workflow import Reference, Shell
@@ -56,9 +56,9 @@ def test_a_reference_is_resolved_once() -> None:
 
 def test_what_resolve_raises_passes_through() -> None:
     def resolve(reference: Reference) -> Text:
-        raise ReferenceError_(f"{reference_text(reference)} cannot be read")
+        raise UnreadableReferenceError(f"{reference_text(reference)} cannot be read")
 
-    with pytest.raises(ReferenceError_, match=r"\$a\.output cannot be read"):
+    with pytest.raises(UnreadableReferenceError, match=r"\$a\.output cannot be read"):
         rewrite(placed("echo $a.output"), resolve)
 
 
@@ -125,12 +125,12 @@ def test_an_engine_name_that_the_script_assigns_is_not_asked_for() -> None:
     """A base branch that cannot be found fails only the node that uses it."""
 
     def resolve(reference: Reference) -> Text:
-        raise ReferenceError_("there is no base branch")
+        raise UnreadableReferenceError("there is no base branch")
 
     assert rewrite(placed("BASE_BRANCH=main; git diff $BASE_BRANCH"), resolve).text.endswith(
         'git diff "${BASE_BRANCH}"'
     )
-    with pytest.raises(ReferenceError_):
+    with pytest.raises(UnreadableReferenceError):
         rewrite(placed("git diff $BASE_BRANCH"), resolve)
 
 

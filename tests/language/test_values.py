@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.values import Selected, canonical, describe, did_you_mean, read_json, select, select_whole
 
 PLAN = '{"title": "T", "n": 42, "list": [1, 2], "deep": {"er": {"x": null}}, "none": null}'
@@ -49,20 +49,20 @@ def test_an_undeclared_null_is_null() -> None:
 
 
 def test_a_missing_field_names_the_fields_there_are() -> None:
-    with pytest.raises(ReferenceError_) as caught:
+    with pytest.raises(UnreadableReferenceError) as caught:
         select(PLAN, ("titel",))
     assert "no field 'titel'" in caught.value.message
     assert "'title', 'n', 'list', 'deep', 'none'" in caught.value.message
     assert caught.value.hint == "did you mean 'title'?"
-    with pytest.raises(ReferenceError_, match=r"no field 'deep\.wrong'; the fields are 'er'"):
+    with pytest.raises(UnreadableReferenceError, match=r"no field 'deep\.wrong'; the fields are 'er'"):
         select(PLAN, ("deep", "wrong"))
-    with pytest.raises(ReferenceError_, match="the object is empty"):
+    with pytest.raises(UnreadableReferenceError, match="the object is empty"):
         select("{}", ("x",))
 
 
 @pytest.mark.parametrize("name", ["constructor", "toString", "__proto__", "__class__", "keys"])
 def test_only_an_objects_own_keys_are_fields(name: str) -> None:
-    with pytest.raises(ReferenceError_, match="no field"):
+    with pytest.raises(UnreadableReferenceError, match="no field"):
         select("{}", (name,))
 
 
@@ -82,7 +82,7 @@ def test_only_an_objects_own_keys_are_fields(name: str) -> None:
     ],
 )
 def test_a_field_of_what_is_no_object(output: str, why: str) -> None:
-    with pytest.raises(ReferenceError_, match=why) as caught:
+    with pytest.raises(UnreadableReferenceError, match=why) as caught:
         select(output, ("x",))
     assert len(caught.value.message) < 200
 
@@ -115,7 +115,7 @@ def test_no_json_is_guessed(text: str) -> None:
 def test_the_whole_path_must_be_a_value_in_conditions() -> None:
     assert select_whole(PLAN, ("deep", "er", "x")) is None
     assert select_whole(PLAN, ()) == PLAN
-    with pytest.raises(ReferenceError_, match=r"output\.title is text, so it has no field 'md'"):
+    with pytest.raises(UnreadableReferenceError, match=r"output\.title is text, so it has no field 'md'"):
         select_whole(PLAN, ("title", "md"))
 
 
@@ -163,7 +163,7 @@ def test_a_value_nested_too_deeply_is_an_error() -> None:
     value: Any = []
     for _ in range(5_000):
         value = [value]
-    with pytest.raises(ReferenceError_, match="nested too deeply"):
+    with pytest.raises(UnreadableReferenceError, match="nested too deeply"):
         canonical(value)
 
 
@@ -192,7 +192,7 @@ def test_canonical_text_is_json_that_has_the_same_canonical_text(value: Any) -> 
 
 @given(st.text(st.sampled_from('`json{}[]":,x1 \n\\u'), max_size=60), st.lists(st.sampled_from(["t", "x"]), max_size=3))
 def test_no_output_makes_select_raise_anything_else(output: str, path: list[str]) -> None:
-    with suppress(ReferenceError_):
+    with suppress(UnreadableReferenceError):
         assert select(output, tuple(path), DECLARED).consumed <= len(path)
 
 

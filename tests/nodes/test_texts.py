@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from turn_kit import World
 
 from ion.core.events import Content
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.nodes.base import Turn
 from ion.nodes.texts import Values
 from ion.nodes.variables import Environment, environment
@@ -85,7 +85,7 @@ def test_folders_are_those_of_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ReferenceError_, match=message):
+    with pytest.raises(UnreadableReferenceError, match=message):
         render(World(tmp_path, NODES).completed("a", "{}"), text)
 
 
@@ -207,7 +207,7 @@ def test_the_base_branch_is_looked_up_only_where_it_is_named(tmp_path: Path) -> 
 
 def test_a_base_branch_that_is_not_found_fails_texts_and_is_absent_in_scripts(tmp_path: Path) -> None:
     world = World(tmp_path, NODES, environ={})
-    with pytest.raises(ReferenceError_, match="BASE_BRANCH"):
+    with pytest.raises(UnreadableReferenceError, match="BASE_BRANCH"):
         env(world, text="git diff ${BASE_BRANCH}")
     assert "BASE_BRANCH" not in env(world, code="os.environ.get('BASE_BRANCH')").variables
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 
 _BLANKS = " \t\r\n\ufeff"
 _FENCE = re.compile(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
@@ -41,7 +41,7 @@ def select(output: str, path: tuple[str, ...], declared: dict[str, Any] | None =
     """The value at `path` in a node's output, read as far as there are objects; an empty path is the whole text.
 
     `declared` is the producer's `output_format`: a field that it declares, but the output leaves out or has as null,
-    is ''. Raises `ReferenceError_` if the output is no JSON object or lacks the field.
+    is ''. Raises `UnreadableReferenceError` if the output is no JSON object or lacks the field.
     """
     if not path:
         return Selected(output, 0)
@@ -64,7 +64,7 @@ def select_whole(output: str, path: tuple[str, ...], declared: dict[str, Any] | 
     selected = select(output, path, declared)
     if selected.consumed < len(path):
         parent = ".".join(("output", *path[: selected.consumed]))
-        raise ReferenceError_(
+        raise UnreadableReferenceError(
             f"{parent} is {describe(selected.value)}, so it has no field '{path[selected.consumed]}'",
             hint=f"read {parent} itself, or have the node give an object there",
         )
@@ -79,7 +79,7 @@ def canonical(value: Any) -> str:
     try:
         _write(value, parts)
     except RecursionError:
-        raise ReferenceError_("the value is nested too deeply to be written as text") from None
+        raise UnreadableReferenceError("the value is nested too deeply to be written as text") from None
     return "".join(parts)
 
 
@@ -122,9 +122,13 @@ def _object(output: str, name: str) -> dict[str, Any]:
         value = read_json(output)
     except ValueError:
         shown = repr(output[:40]) + ("…" if len(output) > 40 else "")
-        raise ReferenceError_(f"there is no field {name!r}: the output is no JSON ({shown})", hint=hint) from None
+        raise UnreadableReferenceError(
+            f"there is no field {name!r}: the output is no JSON ({shown})", hint=hint
+        ) from None
     if not isinstance(value, dict):
-        raise ReferenceError_(f"there is no field {name!r}: the output is {describe(value)}, no object", hint=hint)
+        raise UnreadableReferenceError(
+            f"there is no field {name!r}: the output is {describe(value)}, no object", hint=hint
+        )
     return value
 
 
@@ -181,7 +185,7 @@ def _declared_length(schema: Any, path: tuple[str, ...]) -> int:
 
 def _no_such_field(path: tuple[str, ...], fields: list[str]) -> NoReturn:
     shown = ", ".join(repr(name)[:60] for name in fields[:20]) + (", …" if len(fields) > 20 else "")
-    raise ReferenceError_(
+    raise UnreadableReferenceError(
         f"there is no field '{'.'.join(path)}'; {'the fields are ' + shown if fields else 'the object is empty'}",
         hint=did_you_mean(path[-1], fields),
     )

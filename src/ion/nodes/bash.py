@@ -15,7 +15,7 @@ from pathlib import Path
 from ion import process
 from ion.core.events import Content
 from ion.core.outcomes import Failed, Judged, Outcome
-from ion.errors import MissingRuntimeError, ReferenceError_
+from ion.errors import MissingRuntimeError, UnreadableReferenceError
 from ion.language import shell
 from ion.language.references import canonical, engine_names, reference_text
 from ion.language.workflow import Bash, Loop, Reference, Shell
@@ -31,7 +31,7 @@ _CHUNK_BYTES = 1 << 20
 async def run(turn: Turn, context: Context) -> Outcome:
     """Run the node's script; exit status 0 completes it.
 
-    Raises `ReferenceError_`, `MissingRuntimeError`, `process.SpawnError`, `process.OutputError`.
+    Raises `UnreadableReferenceError`, `MissingRuntimeError`, `process.SpawnError`, `process.OutputError`.
     """
     body = turn.node.body
     assert isinstance(body, Bash)
@@ -153,7 +153,7 @@ def _checked(value: _Value) -> Iterator[bytes]:
     """The bytes of a value and the NUL that ends it."""
     for piece in value.pieces():
         if b"\0" in piece:
-            raise ReferenceError_(
+            raise UnreadableReferenceError(
                 f"{value.name} holds a NUL character, which no variable of bash can hold",
                 hint="hand it to a script node by with:, which reads it from the file in INPUTS_<NAME>_FILE",
             )

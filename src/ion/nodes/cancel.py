@@ -9,7 +9,7 @@ from ion.nodes.texts import Values
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Render the reason. Raises `ReferenceError_`."""
+    """Render the reason. Raises `UnreadableReferenceError`."""
     body = turn.node.body
     assert isinstance(body, Cancel)
     return Completed(context.keep(Values(turn, context).render(body.reason)))

@@ -11,7 +11,7 @@ _EXCERPT_CHARACTERS = 1500
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Render the gate's message; nobody is asked if it cannot be. Raises `ReferenceError_`."""
+    """Render the gate's message; nobody is asked if it cannot be. Raises `UnreadableReferenceError`."""
     values = Values(turn, context)
     match turn.node.body:
         case Approval(message):

@@ -43,7 +43,7 @@ class _Asked:
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Ask the node's agent, or park the prompt where there is none. Raises `ReferenceError_`."""
+    """Ask the node's agent, or park the prompt where there is none. Raises `UnreadableReferenceError`."""
     agent = context.agent_for(turn.node)
     values = Values(turn, context)
     asked = _asked(turn, context, values, None if agent is None else agent.name)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ion import process
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
-from ion.errors import MissingRuntimeError, OutputFormatError, ReferenceError_
+from ion.errors import MissingRuntimeError, OutputFormatError, UnreadableReferenceError
 from ion.masking import mask
 from ion.nodes import bash, cancel, gate, prompt, script
 from ion.nodes.base import Context, Turn
@@ -22,7 +22,7 @@ from ion.nodes.environments import DependencyError
 
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
 _FAILURES = (
-    *(ReferenceError_, MissingRuntimeError, DependencyError),
+    *(UnreadableReferenceError, MissingRuntimeError, DependencyError),
     *(OutputFormatError, process.SpawnError, process.OutputError),
 )
 

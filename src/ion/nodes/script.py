@@ -21,7 +21,7 @@ from ion.nodes.variables import environment
 async def run(turn: Turn, context: Context) -> Outcome:
     """Run the node's script; exit status 0 completes it.
 
-    Raises `MissingRuntimeError`, `ReferenceError_`, `process.SpawnError`, `process.OutputError`.
+    Raises `MissingRuntimeError`, `UnreadableReferenceError`, `process.SpawnError`, `process.OutputError`.
     """
     script = turn.node.body
     assert isinstance(script, Script)

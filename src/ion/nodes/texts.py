@@ -14,7 +14,7 @@ from typing import Any
 
 from ion.core.events import Content
 from ion.core.state import NodeState
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.references import (
     Resolved,
     canonical,
@@ -51,7 +51,7 @@ def exact(text: str) -> str:
 
 
 class Values:
-    """The values of one turn. Every method that reads one raises `ReferenceError_` if it cannot be read."""
+    """The values of one turn. Every method that reads one raises `UnreadableReferenceError` if it cannot be read."""
 
     def __init__(self, turn: Turn, context: Context) -> None:
         self._turn = turn
@@ -120,23 +120,23 @@ class Values:
         declared = self._context.workflow.by_id[reference.node].output_format
         try:
             selected = select(text, reference.path, declared)
-        except ReferenceError_ as error:
-            raise ReferenceError_(f"{reference_text(reference)}: {error.message}", hint=error.hint) from error
+        except UnreadableReferenceError as error:
+            raise UnreadableReferenceError(f"{reference_text(reference)}: {error.message}", hint=error.hint) from error
         return selected.value, selected.consumed
 
     def _readable(self, reference: NodeReference) -> NodeState:
         """The state of a node whose output may be read in this form: completed, or skipped and wanted whole."""
         written, node = reference_text(reference), self._context.nodes.get(reference.node)
         if node is None:
-            raise ReferenceError_(f"{written} cannot be read: there is no node '{reference.node}'")
+            raise UnreadableReferenceError(f"{written} cannot be read: there is no node '{reference.node}'")
         if node.status == "skipped" and reference.path:
-            raise ReferenceError_(
+            raise UnreadableReferenceError(
                 f"{written} cannot be read: '{node.id}' was skipped, so it has no fields",
                 hint="hand it over by with: {name: {from: …, if_skipped: …}}, or give this node a when: too",
             )
         if node.status not in ("completed", "skipped"):
             how = {"failed": "failed", "cancelled": "was stopped"}.get(node.status, "has not ended")
-            raise ReferenceError_(
+            raise UnreadableReferenceError(
                 f"{written} cannot be read: '{node.id}' {how}", hint="only completed nodes have outputs"
             )
         return node
@@ -153,12 +153,12 @@ class Values:
         if (placeholder := names.get(name)) is not None:
             return placeholder
         if name in names:
-            raise ReferenceError_(
+            raise UnreadableReferenceError(
                 f"$INPUTS.{name} was not given", hint=f"give it with --input {name}=…, or a default in the workflow"
             )
         known = sorted({*names, *self._turn.node.bindings})
         shown = f"there are {', '.join(known)}" if known else "the workflow declares no inputs"
-        raise ReferenceError_(f"$INPUTS.{name} is not declared: {shown}", hint="declare it under inputs:")
+        raise UnreadableReferenceError(f"$INPUTS.{name} is not declared: {shown}", hint="declare it under inputs:")
 
     @cached_property
     def _engine(self) -> dict[str, Callable[[], str]]:
@@ -187,7 +187,7 @@ class Values:
     def _base_branch(self) -> str:
         branch = self._context.base_branch()
         if branch is None:
-            raise ReferenceError_(
+            raise UnreadableReferenceError(
                 "$BASE_BRANCH cannot be read: the default branch was not found",
                 hint="in a git checkout, 'git remote set-head origin --auto' records what its remote says",
             )

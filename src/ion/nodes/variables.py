@@ -37,8 +37,8 @@ def environment(turn: Turn, context: Context, values: Values, *, text: str = "",
     """The environment of this turn's process. `text` is the prompt or shell text that it is for, `code` that of a
     script: `BASE_BRANCH` is looked up only where they name it.
 
-    Raises `ReferenceError_`: an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is not to be
-    found.
+    Raises `UnreadableReferenceError`: an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is not
+    to be found.
     """
     ours = {name: values.render(value) for name, value in (context.workflow.env | turn.node.env).items()}
     ours |= values.variables()

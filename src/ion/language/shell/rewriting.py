@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from ion.errors import ReferenceError_
+from ion.errors import UnreadableReferenceError
 from ion.language.references import Found, end_of, reference_text
 from ion.language.shell import parts
 from ion.language.values import repr_text
@@ -64,8 +64,8 @@ def rewrite(shell: Shell, resolve: Callable[[Reference], V]) -> Rewritten[V]:
     """Put variables in place of the references of `shell`, which has no error.
 
     `resolve` is asked once for each reference as written (also for engine names, which stay `${NAME}`, but for those
-    that the script assigns itself); what it raises passes through. Raises `ReferenceError_` for a value that its
-    position does not allow.
+    that the script assigns itself); what it raises passes through. Raises `UnreadableReferenceError` for a value that
+    its position does not allow.
     """
     values: dict[Reference, V] = {}
     names: dict[Reference, str] = {}
@@ -143,7 +143,7 @@ def _check(shell: Shell, placement: Placement, value: Value) -> None:
         return
     line = shell.text.count("\n", 0, placement.start) + 1
     shown = repr_text(text) if len(text) <= 60 else f"{repr_text(text[:40])}… ({len(text)} characters)"
-    raise ReferenceError_(
+    raise UnreadableReferenceError(
         f"line {line}: {reference_text(placement.reference)} stands in {placement.detail['where']}, "
         f"where its value must be {demand}; it is {shown}",
         hint=advice,
