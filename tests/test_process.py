@@ -323,7 +323,7 @@ async def test_nothing_survives_runs_that_are_cut_off_at_random_moments(bash: Ru
         await asyncio.wait({task})
 
     before = descriptors()
-    for start in range(0, 120, 12):
+    for start in range(0, 204, 12):
         await asyncio.gather(*(cut_off(number) for number in range(start, start + 12)))
     assert not bash.alive()
     assert not zombies()
