@@ -28,6 +28,10 @@ class RunResult:
     output: str | None
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        # asyncio.run makes a text of what its task gave; that of a whole state takes as long as the run.
+        return f"RunResult({self.run_id!r}, {self.workflow!r}, {self.status!r})"
+
     @property
     def exit_status(self) -> int:
         """The exit status that this state means (cli.md)."""

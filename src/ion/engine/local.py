@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from ion.core import events as e
 from ion.core.decide import Start
-from ion.core.outcomes import Completed, Outcome, Stopped
+from ion.core.outcomes import Completed, Failed, Outcome, Stopped
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.sessions import session_for
 from ion.core.settle import settle
 from ion.core.state import RunState, fold
 from ion.core.values import condition_values
+from ion.engine.aside import Aside
 from ion.engine.observe import Observers
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
@@ -36,6 +36,13 @@ _Result = TypeVar("_Result")
 _TurnId = tuple[str, int]  # a node and the number of its start
 # How often an idle owner looks for requests of others (cli.md promises a second).
 POLL_SECONDS = 0.25
+
+
+def _jitter() -> float:
+    """From [0, 1), for the delay of a retry."""
+    import random
+
+    return random.random()  # noqa: S311
 
 
 def now_ms() -> int:
@@ -60,6 +67,8 @@ class Drive:
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
     _stopping: dict[str, str] = field(default_factory=dict)
+    _ended: list[str] = field(default_factory=list)
+    _wake: asyncio.Future[None] | None = None
     _renewed: float = 0.0
 
     @property
@@ -72,7 +81,7 @@ class Drive:
         Raises `OwnershipLostError` if another process took the run over, `StoreError` if the store fails; in both
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="ion-store")
+        self._aside = Aside("ion-store")
         self._renewed = time.monotonic()
         try:
             await self._reload()
@@ -81,7 +90,7 @@ class Drive:
         finally:
             await self._end_tasks()
             await self._release()
-            self._executor.shutdown()
+            self._aside.close()
 
     async def _release(self) -> None:
         """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
@@ -119,7 +128,8 @@ class Drive:
             now = self._plan.state.nodes[node]
             if not now.live or now.starts != number:
                 continue  # an append of unknown fate had gone in: this outcome is in the log
-            for event in settle(self.context.workflow, self._plan.state, node, outcome, at, random.random()):  # noqa: S311
+            jitter = _jitter() if isinstance(outcome, Failed) else 0.0
+            for event in settle(self.context.workflow, self._plan.state, node, outcome, at, jitter):
                 take(event)
         commands = self._plan.next_steps(at)
         while any(isinstance(command, Record) for command in commands):
@@ -144,15 +154,25 @@ class Drive:
                 self._tasks[command.node].cancel()
         for node in self._plan.live - self._tasks.keys():
             number = self._plan.state.nodes[node].starts
-            self._tasks[node] = asyncio.create_task(self._perform(node), name=f"{node}/{number}")
+            task = self._tasks[node] = asyncio.create_task(self._perform(node), name=f"{node}/{number}")
+            task.add_done_callback(partial(self._note, node))
             self._started[node] = number
+
+    def _note(self, node: str, _task: asyncio.Task[Outcome]) -> None:
+        """The turn of a node has ended: whoever waits takes up all that did by then."""
+        self._ended.append(node)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     async def _commit(self, new: list[e.Event]) -> None:
         if not new:
             return
         after = self._seq
         self._seq = await self._in_thread(self._write, new, after)
-        recorded = [e.Recorded(after + 1 + i, event) for i, event in enumerate(new)]
+        recorded = (e.Recorded(number, event) for number, event in enumerate(new, after + 1))
         self.observers.events(self.run_id, recorded, self._plan.state)
 
     def _write(self, new: list[e.Event], after: int) -> int:
@@ -185,16 +205,25 @@ class Drive:
             timeout = POLL_SECONDS
             if until is not None:
                 timeout = min(timeout, max(0.0, (until - self.clock()) / 1000))
-            if self._tasks:
-                await asyncio.wait(self._tasks.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(timeout)
+            if not self._ended:
+                await self._sleep(timeout)
             await self._keep_lease()
-            ended = [node for node, task in self._tasks.items() if task.done()]
-            if ended:
+            if self._ended:
+                ended, self._ended = self._ended, []
                 return {(node, self._started[node]): self._outcome(node) for node in ended}
             if await self._read_requests() or (until is not None and self.clock() >= until):
                 return {}
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until a turn ends, but no longer than this."""
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(seconds, self._wake_up)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
 
     def _outcome(self, node: str) -> Outcome:
         task = self._tasks.pop(node)
@@ -263,7 +292,7 @@ class Drive:
         pause = 0.05
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+                return await self._aside.call(function, *arguments)
             except StoreUnavailableError:
                 if time.monotonic() + pause - self._renewed > self.lease_ms / 1000:
                     raise

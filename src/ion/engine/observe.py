@@ -29,6 +29,8 @@ class Observers:
         self._observers = list(observers)
 
     def events(self, run_id: str, recorded: Iterable[Recorded], state: RunState) -> None:
+        if not self._observers:
+            return
         for item in recorded:
             for observer in tuple(self._observers):
                 try:

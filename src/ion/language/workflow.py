@@ -387,15 +387,30 @@ class Workflow:
 def _plain(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults, as JSON; nodes are done by their own function."""
     result: dict[str, Any] = {}
-    for f in dataclasses.fields(value):
-        item = getattr(value, f.name)
-        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
-        if f.name != "nodes" and item != default:
-            result[f.name] = _jsonable(item)
+    for name, default in _defaults(type(value)):
+        item = getattr(value, name)
+        if item is not default and item != default and name != "nodes":
+            result[name] = _jsonable(item)
     return result
 
 
+def _defaults(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass with their defaults."""
+    found = _DEFAULTS.get(kind)
+    if found is None:
+        found = _DEFAULTS[kind] = tuple(
+            (f.name, f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default)
+            for f in dataclasses.fields(kind)
+        )
+    return found
+
+
+_DEFAULTS: dict[type[Any], tuple[tuple[str, Any], ...]] = {}
+
+
 def _jsonable(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Condition | Shell | Placement):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

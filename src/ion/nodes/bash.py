@@ -110,7 +110,7 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
     env = environment(turn, context, values, text=text.text)
     variables = rewritten.variables | _too_large(env, text, context)
-    stem = context.folders.scratch / turn.log_name
+    stem = f"{context.folders.scratch}/{turn.log_name}"
     head, descriptors = "", []
     if variables:
         small = all(value.kept is None for value in variables.values())
@@ -125,8 +125,9 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     script = files.enter_context(process.hand(Path(f"{stem}.sh"), [whole]))
     if script.descriptor is not None:
         descriptors.append(script.descriptor)
-    safe = {name: value for name, value in env.variables.items() if not shell.unsafe_in_environment(name)}
-    return _Prepared(script.path, safe, tuple(descriptors))
+    for name in [name for name in env.variables if shell.unsafe_in_environment(name)]:
+        del env.variables[name]
+    return _Prepared(script.path, env.variables, tuple(descriptors))
 
 
 def _value(reference: Reference, values: Values, context: Context) -> _Value:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from ion.errors import MissingRuntimeError, UsageError
 from ion.language.workflow import Bash, Loop, Node, Script, Workflow
@@ -14,9 +15,10 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
     """Raises `MissingRuntimeError`, naming each missing program with the nodes that need it, and what to install."""
     missing: dict[str, list[str]] = {}
     hints: dict[str, None] = {}
+    has_bash = cache(lambda: shutil.which("bash", path=env.get("PATH")) is not None)
     for node in workflow.nodes:
         try:
-            _require(node, workflow, env)
+            _require(node, workflow, env, has_bash)
         except MissingRuntimeError as error:
             missing.setdefault(error.message, []).append(node.id)
             hints[error.hint] = None
@@ -39,12 +41,12 @@ def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
         )
 
 
-def _require(node: Node, workflow: Workflow, env: Mapping[str, str]) -> None:
+def _require(node: Node, workflow: Workflow, env: Mapping[str, str], has_bash: Callable[[], bool]) -> None:
     body = node.body
     if isinstance(body, Script):
         entry = workflow.scripts[body.name].entry if body.name is not None else ""
         runtimes.find(body, env, entry)
         return
     needs_bash = isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None)
-    if needs_bash and shutil.which("bash", path=env.get("PATH")) is None:
+    if needs_bash and not has_bash():
         raise MissingRuntimeError("bash is not installed", hint="install bash")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from ion.core.events import Content
@@ -47,7 +48,12 @@ def printable(text: str) -> str:
 
 def exact(text: str) -> str:
     """`text` as the bytes that `os.fsencode` makes of it: those of an output come back as they were."""
-    return _HALF.sub("\ufffd", text)
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
+
+
+@lru_cache(maxsize=64)
+def _seen_from(cwd: Path, folder: Path) -> str:
+    return f"{folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder}/"
 
 
 class Values:
@@ -181,8 +187,7 @@ class Values:
 
     def _docs(self) -> str:
         """`docs/` as seen from the working directory, whole from elsewhere."""
-        docs, cwd = self._context.folders.docs, self._context.cwd
-        return f"{docs.relative_to(cwd) if docs.is_relative_to(cwd) else docs}/"
+        return _seen_from(self._context.cwd, self._context.folders.docs)
 
     def _base_branch(self) -> str:
         branch = self._context.base_branch()

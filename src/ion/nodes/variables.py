@@ -46,20 +46,29 @@ def environment(turn: Turn, context: Context, values: Values, *, text: str = "",
         ours["BASE_BRANCH"] = values.render("$BASE_BRANCH")
     elif _BASE_BRANCH.search(code) and (branch := context.base_branch()) is not None:
         ours["BASE_BRANCH"] = branch
-    inherited = {name: value for name, value in context.environ.items() if not _stale(name, ours)}
-    files = _files(inherited, ours, context.folders.scratch / f"{turn.log_name}.env")
-    kept = {name: value for name, value in ours.items() if name not in files}
-    return Environment(inherited | kept | {f"{name}_FILE": str(path) for name, path in files.items()}, files)
+    variables = dict(context.environ)
+    for name in ours:  # an inherited NAME_FILE would speak for a value of ours (from a run around this one)
+        variables.pop(f"{name}_FILE", None)
+    variables |= ours
+    if _is_small(variables):
+        return Environment(variables)
+    files = _files(variables, ours, context.folders.scratch / f"{turn.log_name}.env")
+    kept = {name: value for name, value in variables.items() if name not in files}
+    return Environment(kept | {f"{name}_FILE": str(path) for name, path in files.items()}, files)
 
 
-def _stale(name: str, ours: dict[str, str]) -> bool:
-    """Whether an inherited variable would speak for a value of ours (from a run around this one)."""
-    return name in ours or (name.endswith("_FILE") and name.removesuffix("_FILE") in ours)
+def _is_small(variables: dict[str, str]) -> bool:
+    """Whether an environment can carry all this for certain, by a look at the lengths: no character takes more than
+    four bytes."""
+    names, values = variables.keys(), variables.values()
+    total = sum(map(len, names)) + sum(map(len, values)) + 2 * len(variables)
+    longest = max(map(len, names), default=0) + max(map(len, values), default=0) + 2
+    return 4 * total <= TOTAL_LIMIT_BYTES and 4 * longest <= VALUE_LIMIT_BYTES and "\0" not in "".join(values)
 
 
-def _files(inherited: dict[str, str], ours: dict[str, str], folder: Path) -> dict[str, Path]:
+def _files(variables: dict[str, str], ours: dict[str, str], folder: Path) -> dict[str, Path]:
     """Write the values that the environment cannot carry. The names come from identifiers, so they are file names."""
-    total = sum(_size(name, value) for name, value in (inherited | ours).items())
+    total = sum(_size(name, value) for name, value in variables.items())
     files: dict[str, Path] = {}
     for name, value in sorted(ours.items(), key=lambda item: _size(*item), reverse=True):
         size = _size(name, value)

@@ -110,7 +110,7 @@ def _spawn(start: Start) -> Child:
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err"):
-            relays.append(relay.start(beside(start.log, suffix), loop, partial(settle, over, "broken")))
+            relays.append(relay.start(f"{start.log}{suffix}", loop, partial(settle, over, "broken")))
             undo.callback(relay.finish, relays[-1], loop)
         before = table.ticks()
         popen = _popen(start, relays)

@@ -40,16 +40,16 @@ class Relay:
     watched: bool = False
 
 
-def start(path: Path, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> Relay:
+def start(path: str, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> Relay:
     """Relay into a file at `path`, while the loop runs. `failed` is called once when writing does not work.
 
     A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
     """
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is dear)
     source, writer = os.pipe()
     os.set_blocking(source, False)
-    relay = Relay(str(path), source, writer)
+    relay = Relay(path, source, writer)
     relay.later = loop.call_later(_WATCHED_AFTER_S, _watch, relay, loop, failed)
     return relay
 

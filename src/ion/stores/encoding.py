@@ -10,6 +10,7 @@ import dataclasses
 import json
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -94,6 +95,7 @@ def columns(run: WorkflowRun) -> tuple[Any, ...]:
     return (*texts, *numbers, owner_to_json(run.owner), run.lease_expires_at)
 
 
+@lru_cache(maxsize=64)
 def owner_to_json(owner: Owner | None) -> str | None:
     return None if owner is None else encode(dataclasses.asdict(owner))
 

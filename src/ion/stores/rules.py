@@ -89,15 +89,23 @@ def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
         raise StaleStateError(f"run {run.run_id} has gone on from event {after} to event {run.last_seq}")
 
 
-def advanced(run: WorkflowRun, events: Iterable[e.Event]) -> WorkflowRun:
+def advanced(run: WorkflowRun, events: Sequence[e.Event]) -> WorkflowRun:
     """The row after these events."""
-    status, ended_at, last_seq = run.status, run.ended_at, run.last_seq
+    status, ended_at = outcome(events)
+    last_seq = run.last_seq + len(events)
+    if status is None:
+        return dataclasses.replace(run, last_seq=last_seq)
+    return dataclasses.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
+
+
+def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:
+    """The status of a run after these events, and when it ended if it did; the status is None if it stays as it is."""
+    status, ended_at = None, None
     for event in events:
-        last_seq += 1
         after = state.status_after(event)
         if after is not None:
             status, ended_at = after, event.at if after in state.TERMINAL_RUN_STATES else None
-    return dataclasses.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
+    return status, ended_at
 
 
 def selected(

@@ -89,6 +89,9 @@ class SqliteStore:
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
         with self._transaction() as connection:
+            if lease is not None and after is not None and _advance_own(connection, run_id, events, lease, after):
+                _insert_events(connection, run_id, after, events)
+                return after + len(events)
             run = self._get(connection, run_id)
             rules.admit(run, lease, after)
             _insert_events(connection, run_id, run.last_seq, events)
@@ -205,11 +208,41 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
     return True
 
 
+def _advance_own(
+    connection: sqlite3.Connection, run_id: str, events: Sequence[Event], lease: Lease, after: int
+) -> bool:
+    """Advance the row of a run by its owner's events, as `rules.advanced` does; the usual case, in one statement.
+
+    False, and nothing is done, if the row is not as the owner thinks; `rules.admit` then says why.
+    """
+    status, ended_at = rules.outcome(events)
+    updated = connection.execute(
+        """
+        UPDATE runs
+        SET status = coalesce(:status, status), ended_at = iif(:status IS NULL, ended_at, :ended_at), last_seq = :last
+        WHERE run_id = :run_id AND last_seq = :after AND epoch = :epoch AND owner = :owner
+        """,
+        {
+            "status": status,
+            "ended_at": ended_at,
+            "last": after + len(events),
+            "run_id": encoding.column(run_id),
+            "after": after,
+            "epoch": lease.epoch,
+            "owner": encoding.owner_to_json(lease.owner),
+        },
+    )
+    return updated.rowcount == 1
+
+
 def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, events: Sequence[Event]) -> None:
     """Append events and what follows from them for the open requests; one that may not be answered raises."""
+    waiting = connection.execute("SELECT EXISTS (SELECT 1 FROM requests WHERE run_id = ?)", (run_id,)).fetchone()[0]
     rows = []
     for seq, event in enumerate(events, last_seq + 1):
-        _apply_to_requests(connection, run_id, event)
+        waiting = waiting or state.opens(event) is not None
+        if waiting or state.answers(event) is not None:
+            _apply_to_requests(connection, run_id, event)
         text = encoding.encode(to_json(event))
         rows.append((run_id, seq, text, encoding.checksum(run_id, seq, text)))
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)

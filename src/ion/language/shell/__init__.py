@@ -17,7 +17,7 @@ from ion.language.shell.rewriting import Rewritten, Value, preamble, rewrite
 
 __all__ = ["Rewritten", "ShellProblem", "ShellResult", "Value", "place", "preamble", "rewrite", "unsafe_in_environment"]
 
-_PREAMBLE_WORDS = ("builtin", "read", "export", "echo", "exit")
+_UNSAFE = frozenset(f"BASH_FUNC_{word}%%" for word in ("builtin", "read", "export", "echo", "exit"))
 
 
 def place(text: str) -> ShellResult:
@@ -34,4 +34,4 @@ def place(text: str) -> ShellResult:
 def unsafe_in_environment(name: str) -> bool:
     """Whether an inherited variable must not reach a script: an exported function of a name that the preamble uses, or
     a variable of the preamble's own."""
-    return name.startswith("__ion_") or name in {f"BASH_FUNC_{word}%%" for word in _PREAMBLE_WORDS}
+    return name.startswith("__ion_") or name in _UNSAFE
