@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -131,6 +130,8 @@ class Workspace:
 def _temporary_folder(store: WorkflowStore) -> Path:
     """The folder of a store in memory: every call that is given this store finds the files of its runs there."""
     if store not in _TEMPORARY:
+        import tempfile
+
         folder = tempfile.TemporaryDirectory(prefix="ion-")
         weakref.finalize(store, folder.cleanup)
         _TEMPORARY[store] = Path(folder.name)
@@ -159,6 +160,4 @@ def check_run_id(run_id: str) -> str:
 
 def new_run_id() -> str:
     """Ten characters of lower Crockford base32: 50 random bits, short to type by a prefix."""
-    import secrets
-
-    return "".join(secrets.choice("0123456789abcdefghjkmnpqrstvwxyz") for _ in range(10))
+    return "".join("0123456789abcdefghjkmnpqrstvwxyz"[byte & 31] for byte in os.urandom(10))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ion.language.values import Selected, canonical, select, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
@@ -145,6 +146,7 @@ def reference_text(reference: Reference) -> str:
             return f"${name}"
 
 
+@lru_cache(maxsize=256)
 def engine_names(text: str) -> frozenset[str]:
     """The engine names that `text` may read, as `$NAME` or, in shell, `${NAME…}`: what must be looked up for it."""
     return frozenset(_MENTIONED.findall(text))

@@ -8,8 +8,10 @@ file, since an argument holds no more than 128 KiB. Neither file is seen by anyb
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ion import process
@@ -56,13 +58,19 @@ async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
         else:
             prepared = _prepare(text, turn, context, files)
         try:
-            argv = ["bash", prepared.script]
+            argv = [_bash(prepared.environment.get("PATH")) or "bash", prepared.script]
             ended = await program.run(argv, turn, context, prepared.environment, prepared.descriptors)
         except SpawnError as error:
             if error.missing:
                 raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
             raise
     return program.failure(ended, turn, context, {f"{prepared.script}:": "bash:"})
+
+
+@lru_cache(maxsize=16)
+def _bash(path: str | None) -> str | None:
+    """Where bash is on this PATH: looked for once, not by every program that is started."""
+    return shutil.which("bash", path=path)
 
 
 def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:

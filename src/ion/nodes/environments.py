@@ -13,7 +13,6 @@ import hashlib
 import json
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -99,6 +98,8 @@ async def _build(
     folder: Path, runtime: Runtime, turn: Turn, context: Context, env: Mapping[str, str], deadline: float
 ) -> Path:
     await program.in_thread(_remove_left, folder)
+    import tempfile
+
     place = Path(tempfile.mkdtemp(prefix="build-", dir=folder))
     try:
         for step, argv in _steps(runtime, place):

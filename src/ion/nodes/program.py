@@ -33,12 +33,17 @@ async def run(
         argv,
         cwd=context.cwd,
         env=env,
-        log=context.folders.logs / turn.log_name,
+        log=log_of(turn, context),
         descriptors=descriptors,
         register=context.folders.register,
         timeout_ms=limit(turn),
         grace_ms=context.grace_ms,
     )
+
+
+def log_of(turn: Turn, context: Context) -> Path:
+    """The path stem of what the turn's program writes."""
+    return Path(f"{context.folders.logs}/{turn.log_name}")
 
 
 def limit(turn: Turn) -> int | None:
@@ -69,16 +74,19 @@ async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _
 
 async def completed(turn: Turn, context: Context) -> Completed:
     """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
-    path = process.beside(context.folders.logs / turn.log_name, ".out")
-    large = path.exists() and path.stat().st_size > INLINE_LIMIT_BYTES
-    output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
+    path = process.beside(log_of(turn, context), ".out")
+    try:
+        large = path.stat().st_size > INLINE_LIMIT_BYTES
+    except FileNotFoundError:
+        output = Content.inline("")  # nothing was printed
+    else:
+        output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
     return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
     """Why a program failed, with the last of its stderr; None if it did not. `names` are paths that Ion made up, and
     what to call them in the message."""
-    log = context.folders.logs / turn.log_name
     what = turn.turn
     if ended.timed_out:
         code, message = "timeout", f"{what} timed out after {limit(turn)} ms"
@@ -90,7 +98,7 @@ def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[st
         code, message = "exit-status", f"{what} failed [exit {ended.status}]"
     else:
         return None
-    said = last_words(process.beside(log, ".err"), context)
+    said = last_words(process.beside(log_of(turn, context), ".err"), context)
     for path, name in names.items():
         said = said.replace(path, name)
     return Failed(Failure(code, f"{message}: {said}" if said else message, exit_status=ended.status))
@@ -108,10 +116,7 @@ def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:
     Up to 256 KiB of text are inline. More than that, and what is no text (invalid UTF-8, or a NUL), is kept by its
     bytes: bash gets every one of them back, texts for people and agents show U+FFFD in their place.
     """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:  # nothing was printed
-        return Content.inline("")
+    size = path.stat().st_size
     if size <= INLINE_LIMIT_BYTES + 1:
         data = path.read_bytes()
         text = _text(data[:-1] if data.endswith(b"\n") else data)
