@@ -41,24 +41,24 @@ async def answer(_request: Any) -> str:
 
 def prompts(shape: str, count: str, store: str, folder: str) -> Figures:
     """Run a chain or a fan of prompts that this process answers."""
-    import ion
     from bench.growth import workflow as of_prompts
+    from ion.api.runs import execute_workflow_sync
 
     figures: Figures = {}
     made, place = of_prompts(shape, int(count)), _project(folder)
     with timed(figures):
-        result = ion.execute_workflow_sync(made, agent=answer, store=store, project=place)
+        result = execute_workflow_sync(made, agent=answer, store=store, project=place)
     _require(result.status == "completed", result.status)
     return figures
 
 
 def workflow(name: str, folder: str) -> Figures:
     """Run a workflow of a project, from the loaded file to the end."""
-    import ion
+    from ion.api.runs import RunOptions, execute_workflow_sync
 
     figures: Figures = {}
     with timed(figures):
-        result = ion.execute_workflow_sync(name, project=folder, options=ion.RunOptions(max_concurrency=8))
+        result = execute_workflow_sync(name, project=folder, options=RunOptions(max_concurrency=8))
     _require(result.status == "completed", result.status)
     return figures
 
@@ -71,12 +71,12 @@ def runs(count: str, length: str, folder: str) -> Figures:
 
     nodes = tuple(Node(node, Bash(Shell(text)), depends_on=tuple(after)) for node, after, text in chain(int(length)))
     made, place, figures = Workflow("chain", nodes), _project(folder), Figures()
-    options = ion.RunOptions(max_concurrency=8)
+    options, run = ion.RunOptions(max_concurrency=8), ion.execute_workflow
 
     async def all_of_them() -> list[Any]:
         store = ion.create_store("sqlite:.ion/ion.db", project=place)
         try:
-            each = (ion.execute_workflow(made, store=store, project=place, options=options) for _ in range(int(count)))
+            each = (run(made, store=store, project=place, options=options) for _ in range(int(count)))
             return await asyncio.gather(*each)
         finally:
             store.close()

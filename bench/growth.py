@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ion
+from ion.api.runs import RunOptions, execute_workflow_sync, resume_workflow
 from ion.core import events as e
 from ion.core.state import RunState, fold
 from ion.engine.freeze import digest_of
@@ -48,7 +49,7 @@ def resume(count: int, folder: Path) -> Figures:
         _prefill(store, workflow("chain", count), folder, "resumed", done=count - 1)
         figures = Figures()
         with _timed(figures):
-            result = asyncio.run(ion.resume_workflow("resumed", agent=_answer, store=store, project=folder))
+            result = asyncio.run(resume_workflow("resumed", agent=_answer, store=store, project=folder))
     finally:
         store.close()
     assert result.status == "completed", result.status
@@ -101,9 +102,7 @@ def steadiness(count: int, folder: Path) -> Figures:
     """`flat`: how much longer the last tenth of a chain's events took than the second tenth, in processor time."""
     clock = _Clock(2 * count)
     made = workflow("chain", count)
-    ion.execute_workflow_sync(
-        made, agent=_answer, store="memory:", project=folder, options=ion.RunOptions(observers=[clock])
-    )
+    execute_workflow_sync(made, agent=_answer, store="memory:", project=folder, options=RunOptions(observers=[clock]))
     return {"flat": clock.last_tenth() / clock.second_tenth()}
 
 
@@ -150,7 +149,7 @@ async def _answer(_request: Any) -> str:
 def _run(made: Workflow, folder: Path, store: str) -> Figures:
     figures = Figures()
     with _timed(figures):
-        result = ion.execute_workflow_sync(made, agent=_answer, store=store, project=folder)
+        result = execute_workflow_sync(made, agent=_answer, store=store, project=folder)
     assert result.status == "completed", result.status
     return figures
 

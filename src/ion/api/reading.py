@@ -40,9 +40,13 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
         recorded = workspace.store.get_workflow_events(run_id)
         if recorded and recorded[-1].seq == run.last_seq:
             break
-    state = fold(item.event for item in recorded)
+    return describe_state(workspace, run_id, fold(item.event for item in recorded), status_of(run))
+
+
+def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str) -> RunResult:
+    """A run in a state that is known already."""
     folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
-    return run_result(run_id, state, status=status_of(run), now=now_ms(), store=workspace.store, files=folder)
+    return run_result(run_id, state, status=status, now=now_ms(), store=workspace.store, files=folder)
 
 
 def list_runs(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ion.api.agents import IN_PROCESS, AgentLike, agent_name, chooser
 from ion.api.inputs import check_inputs, unfilled
-from ion.api.reading import describe
+from ion.api.reading import describe, describe_state
 from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import load
@@ -55,8 +55,8 @@ class StartedRun:
 
     async def drive(self) -> RunResult:
         """Drive it until it ends or waits for people."""
-        await self._drive.run(self._begin)
-        return describe(self._workspace, self.run_id)
+        state = await self._drive.run(self._begin)
+        return describe_state(self._workspace, self.run_id, state, state.status)
 
 
 async def execute_workflow(

@@ -52,7 +52,8 @@ def now_ms() -> int:
 
 @dataclass
 class Drive:
-    """One process driving one run that it owns."""
+    """One process driving one run that it owns. `known` is its state and the number of its last event, if they were
+    read or written since the lease was taken."""
 
     store: WorkflowStore
     lease: Lease
@@ -63,6 +64,7 @@ class Drive:
     lease_ms: int = DEFAULT_LEASE_MS
     clock: Callable[[], int] = now_ms
     values_of: ValuesOf | None = None
+    known: tuple[RunState, int] | None = None
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
@@ -84,7 +86,10 @@ class Drive:
         self._aside = Aside("ion-store")
         self._renewed = time.monotonic()
         try:
-            await self._reload()
+            if self.known is None:
+                await self._reload()
+            else:
+                self._take_in(*self.known)
             await self._append(list(begin))
             return await self._loop()
         finally:
@@ -191,9 +196,15 @@ class Drive:
         """Read the whole log again and build the plan from it."""
         recorded = await self._in_thread(self.store.get_workflow_events, self.run_id)
         state = fold(item.event for item in recorded)
-        if self._seq or len(recorded) == 1:
+        if self._seq:
             self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
-        self._seq = recorded[-1].seq if recorded else 0
+        self._take_in(state, recorded[-1].seq if recorded else 0)
+
+    def _take_in(self, state: RunState, seq: int) -> None:
+        """Go on from this state, which is that of the log up to event `seq`."""
+        if not self._seq and seq == 1 and state.started is not None:
+            self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
+        self._seq = seq
         self._plan = Plan(self.context.workflow, state, self.max_concurrency)
         self.context = replace(self.context, nodes=state.nodes)
 

@@ -98,7 +98,7 @@ def start(setting: Setting, request: Request) -> Drive:
         owner=this_process(),
         lease_ms=setting.lease_ms,
     )
-    return _drive(setting, workflow, event, lease)
+    return _drive(setting, workflow, event, lease, (fold([event]), 1))
 
 
 def read_state(store: WorkflowStore, run_id: str) -> RunState:
@@ -128,7 +128,8 @@ def take_up(
     before = setting.store.get_workflow_run(run_id).owner
     lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
     try:
-        state = read_state(setting.store, run_id)
+        recorded = setting.store.get_workflow_events(run_id)
+        state = fold(item.event for item in recorded)
         cause = going_on(state, agent=agent, resume=resume)
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
@@ -138,13 +139,15 @@ def take_up(
         begin = resume_events(
             workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
         )
-        return _drive(setting, workflow, state.started, lease), begin
+        return _drive(setting, workflow, state.started, lease, (state, recorded[-1].seq)), begin
     except BaseException:
         setting.store.release_lease(lease)
         raise
 
 
-def _drive(setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lease: Lease) -> Drive:
+def _drive(
+    setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
+) -> Drive:
     folders = folders_of(setting.data, lease.run_id, setting.project)
     observers = Observers(setting.observers)
     for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
@@ -180,6 +183,7 @@ def _drive(setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lea
         slots,
         setting.lease_ms,
         values_of=setting.values_of,
+        known=known,
     )
 
 

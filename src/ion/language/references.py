@@ -85,6 +85,8 @@ def find_references(text: str, *, escapes: bool = True) -> list[Found]:
     With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without,
     the text is code, in which `$INPUTS.{name}` is none.
     """
+    if "$" not in text:
+        return []
     return [
         Found(match.start(), match.end(), _reference(match))
         for match in _PATTERN.finditer(text)
@@ -114,6 +116,8 @@ def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
 
     Backslashes directly before a reference are escapes: of each pair one stays, an odd one makes the reference text.
     """
+    if "$" not in text:
+        return text
     parts: list[str] = []
     done = 0
     for match in _PATTERN.finditer(text):
