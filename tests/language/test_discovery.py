@@ -14,6 +14,7 @@ from load_kit import write
 import ion.language.discovery as discovery_module
 from ion.errors import InvalidWorkflowError, NotFoundError
 from ion.language.discovery import Discovered, discover, find_workflow, is_path
+from ion.language.load import Place
 from ion.language.resources import Folder
 
 ION, ARCHON, USER = ".ion/workflows", ".archon/workflows", "config/ion/workflows"
@@ -232,13 +233,13 @@ def test_only_files_that_can_have_the_name_are_parsed(tmp_path: Path, monkeypatc
     """Running one workflow does not cost reading all of them."""
     write(tmp_path, {f"{ION}/{n}.yaml": workflow(f"flow-{n}") for n in "abcdef"})
     parsed = []
-    real = discovery_module.load_workflow
+    real = discovery_module.load_from
 
-    def recording(path: Path, **more: object) -> object:
+    def recording(path: Path, place: Place) -> object:
         parsed.append(path.name)
-        return real(path, **more)  # type: ignore[arg-type]
+        return real(path, place)
 
-    monkeypatch.setattr(discovery_module, "load_workflow", recording)
+    monkeypatch.setattr(discovery_module, "load_from", recording)
     assert find(tmp_path, "flow-c").path.name == "c.yaml"
     assert parsed == ["c.yaml"]
 

@@ -28,6 +28,14 @@ MAX_BYTES = 64 * 1024 * 1024
 Content = TypeVar("Content")
 
 
+def folder_of(project: Path) -> Path | None:
+    """Where a project keeps its cache; None if it keeps none: it has no `.ion`, or a link leads out of the project
+    there."""
+    folder = project / ".ion" / "cache"
+    real = Path(os.path.realpath(project)) / ".ion" / "cache"
+    return folder if folder.parent.is_dir() and Path(os.path.realpath(folder)) == real else None
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The place of a workflow file in the cache, and the key under which its content counts."""
@@ -36,17 +44,13 @@ class Entry:
     key: str
 
     @classmethod
-    def of(cls, project: Path, file: Path, data: bytes) -> Entry | None:
-        """None if the project keeps no cache: it has no `.ion`, or a link leads out of the project there."""
-        folder = project / ".ion" / "cache"
-        real = Path(os.path.realpath(project)) / ".ion" / "cache"
-        if not folder.parent.is_dir() or Path(os.path.realpath(folder)) != real:
-            return None
+    def of(cls, folder: Path, file: Path, data: bytes) -> Entry:
+        """The entry of `file`, which has these bytes, in a project's cache (`folder_of`)."""
         name = hashlib.sha256(os.fsencode(file)).hexdigest()[:32]
         key = hashlib.sha256(f"{_version()}\0{file}\0".encode("utf-8", "surrogateescape") + data)
         return cls(folder / f"{name}.json", key.hexdigest())
 
-    def read(self, resources: Resources, decode: Callable[[dict[str, Any]], Content]) -> Content | None:
+    def read(self, resources: Callable[[], Resources], decode: Callable[[dict[str, Any]], Content]) -> Content | None:
         """What was written under this key, decoded, or None. The files that it depends on are looked at again."""
         data, problem = read_file(self.path, MAX_BYTES)
         if problem is not None:
@@ -57,7 +61,7 @@ class Entry:
                 return None
             content = json.loads(body)
             for kind, name, runtime, fingerprint in content["lookups"]:
-                if resources.fingerprint((kind, name, runtime)) != fingerprint:
+                if resources().fingerprint((kind, name, runtime)) != fingerprint:
                     return None
             return decode(content["loaded"])
         except (ValueError, KeyError, TypeError, AttributeError):  # not an entry of ours
@@ -94,5 +98,7 @@ def _replace(path: Path, data: bytes) -> None:
 @cache
 def _version() -> str:
     """Ion's version and, for those who work on Ion itself, the state of this room's source files."""
-    files = [(path.name, path.stat().st_mtime_ns) for path in sorted(Path(__file__).parent.rglob("*.py"))]
-    return repr((FORMAT, VERSION, files))
+    files = []
+    for folder, _, names in os.walk(Path(__file__).parent):
+        files += [(name, os.stat(f"{folder}/{name}").st_mtime_ns) for name in names if name.endswith(".py")]  # noqa: PTH116
+    return repr((FORMAT, VERSION, sorted(files)))

@@ -7,15 +7,16 @@ with its problems. To find one workflow, only files that can have its name are p
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
-from ion.language.load import SOP_SUFFIX, Loaded, load_workflow
+from ion.language.load import SOP_SUFFIX, Loaded, Place, load_from, load_workflow
 from ion.language.problems import did_you_mean, sort_problems
-from ion.language.resources import Folder, Listings, find_project, user_config_folder, walk_files
+from ion.language.resources import Folder, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
 
 __all__ = [
@@ -142,7 +143,7 @@ def _files(project: Path, user_config: Path | None, sop_paths: Sequence[Path]) -
 def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: Sequence[Path]) -> list[Discovered]:
     """The files of all scopes; with `wanted`, only those that can have that name."""
     project = project.absolute()
-    listings: Listings = {}
+    place = Place.of(project, user_config)
     result: list[Discovered] = []
     taken: dict[str, Path] = {}
     for scope, paths in _files(project, user_config, sop_paths):
@@ -151,7 +152,7 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
             if not is_workflow_file(path) or (wanted and not _may_be_named(path, wanted)):
                 continue
             try:
-                loaded = load_workflow(path, project=project, user_config=user_config, listings=listings)
+                loaded = load_from(Path(os.path.normpath(path)), place)
             except NotFoundError:  # it was there a moment ago
                 continue
             if not any(problem.code == "not-a-workflow" for problem in loaded.problems):

@@ -7,11 +7,12 @@ PyYAML and jsonschema are imported only when a text is really parsed; `load_work
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,21 +131,42 @@ def load_workflow(
     between calls that are to see the same files. Raises `NotFoundError` if there is no such file.
     """
     path = Path(os.path.normpath(Path(path).absolute()))
+    place = Place.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
+    return load_from(path, place if listings is None else replace(place, listings=listings))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where workflow files are loaded, looked at once for all that are to see the same. `cache` None: do without."""
+
+    project: Path
+    user_config: Path
+    cache: Path | None
+    listings: Listings
+
+    @classmethod
+    def of(cls, project: Path, user_config: Path | None = None, *, use_cache: bool = True) -> Place:
+        """The place in this project; `user_config` as in `load_workflow`."""
+        project = Path(project).absolute()
+        user_config = user_config_folder() if user_config is None else Path(user_config).absolute()
+        return cls(project, user_config, cache.folder_of(project) if use_cache else None, {})
+
+
+def load_from(path: Path, place: Place) -> Loaded:
+    """`load_workflow` for a file whose path is absolute and normal. Raises `NotFoundError`."""
     if not path.exists():
         raise NotFoundError(f"there is no file {path}", hint="ion list shows the workflows of this project")
-    project = find_project(path.parent) if project is None else Path(project).absolute()
-    user_config = user_config_folder() if user_config is None else Path(user_config).absolute()
     data, problem = read_file(path)
     if problem is not None:
         return Loaded(None, (problem,))
-    resources = resources_for(path, project, user_config, listings)
-    entry = cache.Entry.of(project, path, data) if use_cache else None
+    resources = functools.cache(lambda: resources_for(path, place.project, place.user_config, place.listings))
+    entry = cache.Entry.of(place.cache, path, data) if place.cache is not None else None
     found = entry.read(resources, Loaded.from_json) if entry else None
     if found is not None:
         return found
-    loaded = _load(data, str(path), resources)
+    loaded = _load(data, str(path), resources())
     if entry:
-        entry.write(loaded.to_json(), resources)
+        entry.write(loaded.to_json(), resources())
     return loaded
 
 

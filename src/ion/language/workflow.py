@@ -454,4 +454,8 @@ def _body_from_json(kind: str, data: dict[str, Any]) -> Any:
 
 def _tuples(data: dict[str, Any], *names: str) -> dict[str, Any]:
     """A copy of `data` in which the lists under `names` are tuples again."""
-    return {k: tuple(v) if k in names and v is not None else v for k, v in data.items()}
+    values = dict(data)
+    for name in names:
+        if values.get(name) is not None:
+            values[name] = tuple(values[name])
+    return values
