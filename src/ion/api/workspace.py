@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
 from ion.language.resources import find_project, user_config_folder
 from ion.stores import create_store
-from ion.stores.base import WorkflowRun, WorkflowStore
+
+if TYPE_CHECKING:
+    from ion.stores.base import WorkflowRun, WorkflowStore
 
 DEFAULT_STORE = "sqlite:.ion/ion.db"
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
