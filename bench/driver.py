@@ -53,13 +53,14 @@ def prompts(shape: str, count: str, store: str, folder: str) -> Figures:
 
 
 def workflow(name: str, folder: str) -> Figures:
-    """Run a workflow of a project, from the loaded file to the end."""
+    """Run a workflow of a project; `duration` is from the first event of the run to its last, in seconds."""
     from ion.api.runs import RunOptions, execute_workflow_sync
 
     figures: Figures = {}
     with timed(figures):
         result = execute_workflow_sync(name, project=folder, options=RunOptions(max_concurrency=8))
     _require(result.status == "completed", result.status)
+    figures["duration"] = result.data["duration_ms"] / 1000
     return figures
 
 

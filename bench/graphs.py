@@ -75,7 +75,7 @@ def write_ninja(graph: Graph, place: Path) -> None:
 def write_dodo(graph: Graph, place: Path) -> None:
     """For doit: tasks without targets are never up to date."""
     tasks = [
-        {"name": node, "actions": [["bash", "-c", command]], "task_dep": [f"run:{other}" for other in after]}
+        {"name": node, "actions": [["bash", "-c", command]], "task_dep": [f"node:{other}" for other in after]}
         for node, after, command in graph
     ]
-    place.write_text(f"def task_run():\n    yield from {tasks!r}\n")
+    place.write_text(f"def task_node():\n    yield from {tasks!r}\n")

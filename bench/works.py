@@ -221,7 +221,7 @@ WORKS: dict[str, Work] = {
         "two mirrored chains of sleeps, each 1 s long",
         _mirrored,
         (
-            Question("the run, without start-up, to the path", "seconds", "the run alone", None, 1.05),
+            Question("from the run's first event to its last, to the path", "duration", "the run alone", None, 1.05),
             Question("whole process, wall, to the floor's", "wall"),
         ),
         _MIRRORED,
