@@ -312,12 +312,18 @@ class Reader:
 
     def check_depth(self, height: int, index: int) -> None:
         if len(self.stack) + height > MAX_DEPTH:
-            hint = "is a bracket missing its end?"
-            self.problem("too-deep", f"this is nested more than {MAX_DEPTH} levels deep", index, hint=hint)
+            self.too_deep(index)
             raise StopReadingError
+
+    def too_deep(self, index: int) -> None:
+        hint = "is a bracket missing its end?"
+        self.problem("too-deep", f"this is nested more than {MAX_DEPTH} levels deep", index, hint=hint)
 
     def syntax_error(self, error: yaml.MarkedYAMLError) -> None:
         index, message, hint = explain(error, self.document.source)
+        if "maximum nesting depth" in str(error.problem):  # PyYAML 6.0.4 gives up on its own, far beyond our limit
+            self.too_deep(index)
+            return
         line, _ = self.document.source.place(index)
         if any(problem.line == line for problem in self.document.problems):
             return  # what was said about this line is the cause
