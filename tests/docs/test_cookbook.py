@@ -1,0 +1,99 @@
+"""The cookbook's workflows do what the page says, in a repository and with a stand-in for the agent."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import console_blocks
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_file())
+AGENT = '''\
+#!{python}
+"""Answers the prompts of the examples, and changes files where they ask for it."""
+import pathlib, re, sys
+
+prompt = sys.stdin.read()
+if "command" in prompt and "succeed" in prompt:
+    pathlib.Path("app.py").write_text("def add(a, b): return a + b\\n")
+    print("add adds now")
+elif "Three reviewers" in prompt:
+    print('{{"merge": false, "findings": ["app.py:1: subtracts"]}}')
+elif "Sort these issues" in prompt:
+    print('Sorted:\\n```json\\n{{"urgent": [3], "waiting": [1, 2]}}\\n```')
+elif "Draft a first answer" in prompt:
+    print("#3: we are looking at it")
+elif "Which one is better" in prompt:
+    print('{{"better": "B", "why": "shorter"}}')
+elif "most frequent errors" in prompt:
+    assert "ERROR N at N" in prompt, prompt
+    print("Both lines say the same: a pointer into nowhere.")
+elif "Do this in one file" in prompt:
+    todo = re.search(r"first line of (\\S+) names", prompt)[1]
+    file = pathlib.Path(pathlib.Path(todo).read_text().splitlines()[0])
+    file.write_text(file.read_text() + "# migrated\\n")
+    print("done")
+else:
+    print("An answer.")
+'''
+FILES = {
+    "Makefile": "test:\n\t@grep -q 'a + b' app.py\n",
+    "requirements.txt": "flask==3.0.0\nrequests==2.31.0\n",
+    "app.log": "INFO begin\nERROR 12 at 0x1f\nERROR 13 at 0x2f\n",
+    "issues.json": '[{"number": 3, "title": "data is lost"}]\n',
+    ".gitignore": ".ion/\n.no-settings/\n",
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of two commits with a function that is wrong and a test that says so."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    git(folder, "init", "--quiet")
+    git(folder, "config", "user.name", "Ana")
+    git(folder, "config", "user.email", "ana@example.org")
+    for text in ("", "def add(a, b): return a - b\n"):
+        (folder / "app.py").write_text(text)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", "A step")
+    return folder
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    (folder / "claude").write_text(AGENT.format(python=sys.executable))
+    (folder / "claude").chmod(0o755)
+    return folder
+
+
+def test_the_page_shows_what_happens(repository: Path, programs: Path) -> None:
+    assert console_blocks.run(PAGE, repository, programs=programs) >= 16
+
+
+def test_the_page_has_all_examples_and_ten_recipes() -> None:
+    linked = re.findall(r"\]\(\.\./examples/([\w.-]+)\)", PAGE)
+    assert sorted(linked) == [path.name for path in EXAMPLES]
+    assert len(linked) >= 10
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_has_no_problem(example: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ion.cli", "validate", "--strict", str(example)]
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
