@@ -6,8 +6,9 @@ file, `problems` with their places. Nothing here prints; the faces render. This 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from ion.records import dataclass
 
 COMPLETED = 0
 FAILED = 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ion.agents.base import PromptRequest, PromptResult
+from ion.records import dataclass, field
 from ion.stores.memory import MemoryStore
 
 __all__ = ["FakeAgent", "MemoryStore"]

@@ -7,11 +7,11 @@ node's options untouched: what an agent does not understand it leaves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from ion.errors import IonError
+from ion.records import dataclass, field
 
 # language.md §9: only these may be tried again by default.
 TRANSIENT = frozenset({"rate_limited", "timeout", "crashed"})

@@ -13,10 +13,11 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.records import dataclass
 
 Answer: TypeAlias = PromptResult | str
 Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]

@@ -11,12 +11,12 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.errors import UsageError
+from ion.records import dataclass
 
 # A reply is held in memory; no agent has this much to say.
 MAX_REPLY_BYTES = 64 * 1024 * 1024

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ion.api.workspace import Workspace
 from ion.errors import StoreError
+from ion.records import dataclass
 from ion.stores.check import Damage, check_runs, damage_of, stale_files
 from ion.version import VERSION
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from ion.api.inputs import check_inputs
@@ -20,6 +19,7 @@ from ion.engine.local import now_ms
 from ion.engine.observe import Observer
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
+from ion.records import dataclass
 from ion.stores.memory import MemoryStore
 
 RUN_ID = "dry-run"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ion.core.events import Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
 from ion.errors import RUN_STATUS_EXIT
+from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes, require_secrets
+from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, WorkflowStore
 
 SHORTEST_LEASE_MS = 1_000

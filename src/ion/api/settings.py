@@ -6,11 +6,11 @@ Nothing is loaded where no file is. Every problem of a file is reported at once,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.errors import InvalidWorkflowError
+from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.language.problems import Report

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ion.language.sop.to_yaml import to_yaml
 from ion.language.source import decode, read_file
 from ion.language.values import canonical
 from ion.language.workflow import Workflow
+from ion.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.api.workspace import Workspace
@@ -12,6 +11,7 @@ from ion.language import discovery
 from ion.language.discovery import Discovered
 from ion.language.load import all_problems, parse_workflow
 from ion.language.workflow import Workflow
+from ion.records import dataclass
 
 
 @dataclass(frozen=True)

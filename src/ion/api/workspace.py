@@ -10,7 +10,6 @@ import os
 import re
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
 from ion.language.resources import find_project, user_config_folder
+from ion.records import dataclass, field
 from ion.stores import create_store
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace

@@ -6,11 +6,12 @@ import functools
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace

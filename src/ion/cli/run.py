@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ion.cli.place import Place, as_json, at_place, sop_paths
 from ion.errors import UsageError
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

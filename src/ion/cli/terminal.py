@@ -12,12 +12,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, TextIO, TypeAlias
 
 from ion.cli import hiding
 from ion.errors import IonError
 from ion.language.problems import printable
+from ion.records import dataclass
 
 # Text as it is, or (role, text); the roles are the keys of `_COLOURS`.
 Part: TypeAlias = str | tuple[str, str]

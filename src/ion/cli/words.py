@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ion.cli.formatting import one_line
 from ion.cli.terminal import Part, Screen
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.cli.place import Place

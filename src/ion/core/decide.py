@@ -6,7 +6,6 @@ The answer is an event (skipped, failed, completed without a turn), or the start
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ion.core import events as e
@@ -17,6 +16,7 @@ from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
+from ion.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

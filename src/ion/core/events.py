@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ion.errors import DamagedStoreError
+from ion.records import dataclass, field
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
 INLINE_LIMIT_BYTES = 256 * 1024

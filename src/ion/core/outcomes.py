@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ion.core.events import Content, Failure
+from ion.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

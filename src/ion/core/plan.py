@@ -11,7 +11,7 @@ values it saw; otherwise it is invalidated and runs again (language.md §10).
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from ion.core import events as e
@@ -19,6 +19,7 @@ from ion.core.decide import Decision, Start, decide
 from ion.core.state import NodeState, RunState, apply, fingerprint
 from ion.errors import InternalError
 from ion.language.workflow import Node, Workflow
+from ion.records import dataclass
 
 # Only turns that work hold a slot of `max_concurrency`.
 SLOT_TURNS = frozenset({"prompt", "rejection", "bash", "script", "until_bash"})

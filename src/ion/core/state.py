@@ -8,10 +8,10 @@ decided in `plan.py` and `settle.py` and stands in the events.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from ion.core import events as e
+from ion.records import dataclass, field
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
 TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})

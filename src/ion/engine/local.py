@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from ion.engine.aside import Aside
 from ion.engine.observe import Observers
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
+from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]

@@ -9,7 +9,6 @@ import functools
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +25,7 @@ from ion.language.workflow import Node, Workflow
 from ion.masking import secret_values
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
 from ion.process.left import end_left_behind
+from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 from ion.stores.lease import this_process
 from ion.version import VERSION

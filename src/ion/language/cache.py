@@ -14,13 +14,13 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ion.language.resources import Resources
 from ion.language.source import read_file
+from ion.records import dataclass
 from ion.version import VERSION
 
 FORMAT = "1"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ion.errors import Problem
@@ -33,6 +32,7 @@ from ion.language.workflow import (
     Shell,
     variable_name,
 )
+from ion.records import dataclass, field
 
 _ESCAPE_HINT = "write \\$ for a literal dollar sign"
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from ion.errors import ConditionError, IonError
 from ion.language.references import ENGINE_NAMES, reference_text
 from ion.language.values import repr_text
 from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from decimal import Decimal

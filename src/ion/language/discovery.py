@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
@@ -18,6 +18,7 @@ from ion.language.load import SOP_SUFFIX, Loaded, Place, load_from, load_workflo
 from ion.language.problems import did_you_mean, sort_problems
 from ion.language.resources import Folder, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
+from ion.records import dataclass
 
 __all__ = [
     "Discovered",

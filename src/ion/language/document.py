@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ion.errors import Problem
 from ion.language.source import Source
+from ion.records import dataclass, field
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
 Span: TypeAlias = tuple[int, int]

@@ -7,10 +7,10 @@ so), because a file is allowed tens of thousands of nodes and may be hostile.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ion.language.workflow import AGENT_KINDS, Workflow
+from ion.records import dataclass
 
 # For each node, the nodes that it waits for. Names that are no key count as settled.
 Waits: TypeAlias = Mapping[str, Sequence[str]]

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ion.language.problems import sort_problems
 from ion.language.resources import Listings, Resources, find_project, resources_for, user_config_folder
 from ion.language.source import decode, read_file
 from ion.language.workflow import Workflow
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.language.check import Findings

@@ -7,7 +7,6 @@ order already. A cycle through any edges is an error that names its nodes (langu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from ion.errors import Problem
 from ion.language import graph
@@ -17,6 +16,7 @@ from ion.language.references import reference_text
 from ion.language.shape import Draft, Shape
 from ion.language.texts import Text, note
 from ion.language.workflow import AGENT_KINDS, NodeReference
+from ion.records import dataclass, field
 
 _CYCLE_SHOWN = 20
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ion.language.values import Selected, canonical, select, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+from ion.records import dataclass
 
 __all__ = [
     "ENGINE_NAMES",

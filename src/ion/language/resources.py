@@ -11,12 +11,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from ion.errors import Problem
 from ion.language.source import Source, decode, forbidden_characters, read_file, trim
+from ion.records import dataclass, field
 
 MAX_SCRIPT_BYTES = 10 * 1024 * 1024
 SCRIPT_SUFFIXES = {

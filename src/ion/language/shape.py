@@ -7,7 +7,6 @@ raw values so that references are checked even where a model complains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from ion.language import schema
@@ -31,6 +30,7 @@ from ion.language.fields import (
 )
 from ion.language.problems import Report, near
 from ion.language.workflow import AGENT_KINDS
+from ion.records import dataclass, field
 
 
 @dataclass(slots=True)

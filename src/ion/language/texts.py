@@ -7,7 +7,7 @@ that they are wrong was said by the schema.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ion.errors import Problem
@@ -16,6 +16,7 @@ from ion.language.problems import Report, path_text
 from ion.language.resources import CommandSource
 from ion.language.shape import Draft
 from ion.language.source import BLANKS, trim
+from ion.records import dataclass
 
 # An inline script, not the name of one (language.md §3).
 _CODE_CHARACTERS = frozenset("\n;(){}&|<>$`\"' ")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from ion.errors import UnreadableReferenceError
+from ion.records import dataclass
 
 _BLANKS = " \t\r\n\ufeff"
 _FENCE = re.compile(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)

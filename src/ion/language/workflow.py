@@ -8,9 +8,10 @@ All times are milliseconds. Texts are kept as written; `references.py` and `shel
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
+
+from ion.records import dataclass, field
 
 TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "all_done")
 RUNTIMES = ("bun", "node", "uv", "python")

@@ -7,7 +7,6 @@ values in the context, at the moment it starts. Nodes know no store: `context.ke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +14,7 @@ from ion.agents.base import Agent
 from ion.core.events import Content, PromptAnswered
 from ion.core.state import NodeState
 from ion.language.workflow import Node, Workflow
+from ion.records import dataclass, field
 
 DEFAULT_GRACE_MS = 5000
 

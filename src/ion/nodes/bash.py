@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, exact
 from ion.nodes.variables import Environment, environment
 from ion.process import SpawnError
+from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 20
 

@@ -7,7 +7,6 @@ The text is rendered, the agent asked (or the prompt parked for the host), and t
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +22,7 @@ from ion.nodes.base import Context, Turn
 from ion.nodes.replies import Reply, ask_again, fit, validate_reply
 from ion.nodes.texts import Values, printable
 from ion.nodes.variables import environment
+from ion.records import dataclass, field
 
 _CONTEXT_NAMES = frozenset({"CONTEXT", "EXTERNAL_CONTEXT", "ISSUE_CONTEXT"})
 # An agent keeps its own limits; this much later it is given up.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ion.errors import OutputFormatError
 from ion.language.references import canonical
 from ion.language.values import read_json
+from ion.records import dataclass
 
 ERRORS_SHOWN = 20
 _ERROR_CHARACTERS = 300

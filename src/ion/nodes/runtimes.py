@@ -12,11 +12,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.errors import MissingRuntimeError
 from ion.language.workflow import Script
+from ion.records import dataclass
 
 _INSTALL = {
     "uv": "install uv (https://docs.astral.sh/uv) or python3",

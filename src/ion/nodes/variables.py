@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ion.language.references import engine_names
 from ion.nodes import program
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values
+from ion.records import dataclass, field
 
 # Linux: MAX_ARG_STRLEN, for `NAME=value` and the NUL behind it.
 VALUE_LIMIT_BYTES = 131_072

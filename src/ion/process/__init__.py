@@ -13,12 +13,12 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.errors import IonError
 from ion.process.child import LOST, Child, SpawnError, Start, beside, close, end, settle, spawn
 from ion.process.handed import Handed, hand
+from ion.records import dataclass
 
 __all__ = ["Exit", "Handed", "OutputError", "SpawnError", "beside", "hand", "run", "tail"]
 

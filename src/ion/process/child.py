@@ -17,7 +17,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -27,6 +26,7 @@ from ion.process import relay, table
 from ion.process.handed import hand
 from ion.process.register import signal_group, write_down
 from ion.process.relay import Relay
+from ion.records import dataclass, field
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
 # the second one holds the whole event loop up.

@@ -13,10 +13,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ion.process.handed import create
+from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
 _WATCHED_AFTER_S = 0.02

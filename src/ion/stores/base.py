@@ -10,11 +10,11 @@ called from any thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
+from ion.records import dataclass
 
 DEFAULT_LEASE_MS = 30_000
 

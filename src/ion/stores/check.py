@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from ion.core import events as e
 from ion.core.state import fold
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
+from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 from ion.stores.blobs import CHUNK_BYTES
 

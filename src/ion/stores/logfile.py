@@ -15,12 +15,12 @@ import re
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ion.core import events as e
 from ion.errors import DamagedStoreError, StoreError
+from ion.records import dataclass
 from ion.stores.disk import sync, write_all
 from ion.stores.encoding import encode
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from ion.errors import DamagedStoreError, StoreError, UsageError
+from ion.records import dataclass, field
 from ion.stores import encoding, logfile, rules
 from ion.stores.base import WorkflowRun
 

@@ -10,11 +10,11 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
+from ion.records import dataclass, field
 from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing

@@ -9,9 +9,9 @@ empty one below, and turns to its targets last.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from ion.language.graph import find_cycles, topological
+from ion.records import dataclass, field
 
 
 @dataclass(eq=False)

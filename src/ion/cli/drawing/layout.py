@@ -7,10 +7,10 @@ Rows are chosen so that lines are straight and seldom cross (barycentres, a few 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ion.cli.drawing.picture import Picture
 from ion.language.graph import layers, topological
+from ion.records import dataclass
 
 SWEEPS = 4
 

@@ -5,8 +5,9 @@ Every format starts here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.core.state import RunState

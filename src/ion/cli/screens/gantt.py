@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ion.cli.formatting import duration
+from ion.records import dataclass
 
 
 @dataclass(frozen=True)

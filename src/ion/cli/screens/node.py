@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ion.cli.formatting import cut, duration, elapsed, one_line, plural, size
@@ -13,6 +12,7 @@ from ion.core.values import lookup
 from ion.language.conditions import explain
 from ion.language.references import find_references, reference_text
 from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult

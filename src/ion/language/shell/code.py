@@ -7,12 +7,12 @@ shown the form that hands the value over as data. The tables say which argument 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ion.language.references import reference_text
 from ion.language.shell.parts import HERE, HERE_QUOTED, Command, Notes, Spot, Word
 from ion.language.workflow import EngineReference, Reference, variable_name
+from ion.records import dataclass
 
 SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "ash"})
 _EVAL_OPTION = {

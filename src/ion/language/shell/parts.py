@@ -6,11 +6,11 @@ declared associative further down, an engine name that the script assigns itself
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from ion.language.references import Found
 from ion.language.workflow import EngineReference
+from ion.records import dataclass, field
 
 # The forms that a reference is rewritten in (reference: §5.1 of the language).
 BARE, DOUBLE, SINGLE, ANSI = "bare", "double", "single", "ansi"

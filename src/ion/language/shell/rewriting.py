@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ion.errors import UnreadableReferenceError
@@ -17,6 +16,7 @@ from ion.language.references import Found, end_of, reference_text
 from ion.language.shell import parts
 from ion.language.values import repr_text
 from ion.language.workflow import EngineReference, NodeReference, Placement, Reference, Shell
+from ion.records import dataclass
 
 LONGEST_PATTERN = 20_000
 _INTEGER = re.compile(r"[+-]?0*([0-9]{1,19})")

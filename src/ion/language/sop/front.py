@@ -7,10 +7,11 @@ choose how the steps run. What else stands there is kept with the document and i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ion.language.sop.notes import Notes
+from ion.records import dataclass
 
 _CHOICES = {"context": ("shared", "fresh"), "split": ("steps", "substeps")}
 _OPEN = re.compile(r"---[ \t]*")

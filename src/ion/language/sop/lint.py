@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ion.language.placeholders import PLACEHOLDER
 from ion.language.problems import did_you_mean
 from ion.language.sop.model import Sop, Step
 from ion.language.sop.notes import Notes
+from ion.records import dataclass
 
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)
 _BACK = re.compile(

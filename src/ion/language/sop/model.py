@@ -7,8 +7,9 @@ source. Lines count from 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from ion.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

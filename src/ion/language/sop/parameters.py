@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ion.language.placeholders import PLACEHOLDER
@@ -17,6 +17,7 @@ from ion.language.sop.model import Parameter
 from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, item_text, plain
 from ion.language.workflow import variable_name
+from ion.records import dataclass
 
 PATTERN = 'write (required), (optional) or (optional, default: "...")'
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)

@@ -7,7 +7,6 @@ most. Whatever the text is, this gives an SOP or placed problems, never an excep
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from ion.errors import Problem
@@ -21,6 +20,7 @@ from ion.language.sop.parameters import read_parameters
 from ion.language.sop.steps import Span, read_steps, slug
 from ion.language.sop.to_workflow import MAX_TEXT, text_size
 from ion.language.source import Source, forbidden_characters
+from ion.records import dataclass
 
 SUFFIX = ".sop.md"
 # What authors call the steps when they do not call them so.

@@ -11,12 +11,12 @@ The lines that divide a text hold the id of the run: nobody can write one into a
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from ion.language.placeholders import PLACEHOLDER
 from ion.language.references import escape, input_reference
 from ion.language.sop.model import Sop, Step
 from ion.language.sop.steps import slug
+from ion.records import dataclass
 
 _DIVIDER = "=== $WORKFLOW_ID: {} ==="
 _CONTENTS = (

@@ -5,11 +5,10 @@ Both hold the SOP's text as it is; what differs is what stands before it and whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ion.language.sop.model import Parameter, Sop
 from ion.language.sop.steps import slug
 from ion.language.sop.yaml_text import field, quoted
+from ion.records import dataclass
 
 # The limits of the skill format.
 MAX_SKILL_NAME = 64

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from ion.language.sop.constraints import read_constraints
 from ion.language.sop.model import Step, Substep
 from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, item_text, plain
+from ion.records import dataclass
 
 STEP_LEVEL = 3
 # `1.`, `1)`, `Step 1:`, `2.1`, `3 -`, and the same in full width; behind it the name.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -18,6 +17,7 @@ from ion.language.document import Document, DocumentPath
 from ion.language.problems import MAX_ERRORS, path_text
 from ion.language.yaml.errors import explain
 from ion.language.yaml.scalars import plain_value
+from ion.records import dataclass, field
 
 MAX_DEPTH = 50
 MAX_VALUES = 500_000
