@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,16 @@ LONGEST_LEASE_MS = 86_400_000
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms)."""
+    """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
+
+    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes.
+    """
 
     observers: Iterable[Observer] = ()
     max_concurrency: int | None = None
     grace_ms: int = 5000
     via: str = "library"
+    alone: bool = False
 
 
 @dataclass
@@ -205,6 +210,7 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         options.grace_ms,
         _lease_ms(os.environ.get("ION_LEASE_MS")),
         secrets=settings.secrets,
+        alone=options.alone,
     )
 
 
@@ -229,9 +235,13 @@ def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
 
 def execute_workflow_sync(workflow: Workflow | str | Path, **values: Any) -> RunResult:
     """`execute_workflow` for a program without an event loop; the parameters are the same."""
-    return asyncio.run(execute_workflow(workflow, **values))
+    return asyncio.run(execute_workflow(workflow, **_alone(values)))
 
 
 def resume_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
     """`resume_workflow` for a program without an event loop; the parameters are the same."""
-    return asyncio.run(resume_workflow(run, **values))
+    return asyncio.run(resume_workflow(run, **_alone(values)))
+
+
+def _alone(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "options": replace(values.get("options") or RunOptions(), alone=True)}

@@ -67,7 +67,7 @@ def _drive_here(workspace: Workspace, place: Place, run_id: str) -> RunResult | 
     from ion.cli.driving import drive
 
     screen = terminal.talk()
-    options = RunOptions(observers=(Plain(screen, place),), via="cli")
+    options = RunOptions(observers=(Plain(screen, place),), via="cli", alone=True)
     try:
         taken = take_up_run(workspace, run_id, options=options, resume=False)
     except RefusedError as error:

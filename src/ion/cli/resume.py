@@ -28,7 +28,7 @@ def resume(place: Place, run: str | None, agent: str | None, jobs: int | None, q
     manner = Manner(as_json, events=False, quiet=quiet)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        options = RunOptions(observers(place, manner), jobs, via="cli")
+        options = RunOptions(observers(place, manner), jobs, via="cli", alone=True)
         taken = take_up_run(workspace, run_id, agent=agent, options=options)
         result = drive(workspace, taken, terminal.talk()) if taken is not None else describe(workspace, run_id)
         return ending.finish(workspace, place, result, as_json=as_json)

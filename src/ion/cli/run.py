@@ -138,7 +138,7 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
         agent=order.agent,
         cwd=order.cwd,
         run_id=order.run_id,
-        options=RunOptions(watching, order.jobs, via="cli"),
+        options=RunOptions(watching, order.jobs, via="cli", alone=True),
     )
     hide_run(workspace, started.run_id)
     return started

@@ -18,24 +18,28 @@ _Call = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class Aside:
-    """Calls functions one after the other, in the order in which they come."""
+    """Calls functions one after the other, in the order in which they come. The thread begins with the first."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     async def call(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """What `function` gives or raises. Whoever is cancelled while it waits leaves the call to take its course."""
         future: asyncio.Future[_Result] = self._loop.create_future()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
         self._calls.put((future, function, arguments))
         return await future
 
     def close(self) -> None:
         """Wait for the calls that are under way, and end the thread."""
-        self._calls.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._calls.put(None)
+            self._thread.join()
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

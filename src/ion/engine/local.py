@@ -54,7 +54,7 @@ def now_ms() -> int:
 @dataclass
 class Drive:
     """One process driving one run that it owns. `known` is its state and the number of its last event, if they were
-    read or written since the lease was taken."""
+    read or written since the lease was taken. `alone`: nothing else uses the event loop."""
 
     store: WorkflowStore
     lease: Lease
@@ -66,6 +66,7 @@ class Drive:
     clock: Callable[[], int] = now_ms
     values_of: ValuesOf | None = None
     known: tuple[RunState, int] | None = None
+    alone: bool = False
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Drive:
     async def _release(self) -> None:
         """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
         try:
-            await self._in_thread(self.store.release_lease, self.lease)
+            await self._with_store(self.store.release_lease, self.lease)
         except StoreError as error:
             _log.warning("the run %s could not be let go of; its lease ends by itself: %s", self.run_id, error)
 
@@ -177,7 +178,7 @@ class Drive:
         if not new:
             return
         after = self._seq
-        self._seq = await self._in_thread(self._write, new, after)
+        self._seq = await self._with_store(self._write, new, after)
         recorded = (e.Recorded(number, event) for number, event in enumerate(new, after + 1))
         self.observers.events(self.run_id, recorded, self._plan.state)
 
@@ -195,7 +196,7 @@ class Drive:
 
     async def _reload(self) -> None:
         """Read the whole log again and build the plan from it."""
-        recorded = await self._in_thread(self.store.get_workflow_events, self.run_id)
+        recorded = await self._with_store(self.store.get_workflow_events, self.run_id)
         state = fold(item.event for item in recorded)
         if self._seq:
             self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
@@ -248,7 +249,7 @@ class Drive:
         return outcome
 
     async def _read_requests(self) -> bool:
-        found = await self._in_thread(self._requests)
+        found = await self._with_store(self._requests)
         for item in found:
             self._plan.advance(item.event)
             self._seq = item.seq
@@ -261,7 +262,7 @@ class Drive:
     async def _keep_lease(self) -> None:
         now = time.monotonic()
         if now - self._renewed > self.lease_ms / 3000:
-            await self._in_thread(self._renew)
+            await self._with_store(self._renew)
             self._renewed = time.monotonic()
 
     def _renew(self) -> None:
@@ -298,12 +299,15 @@ class Drive:
             await asyncio.wait(self._tasks.values())
         self._tasks.clear()
 
-    async def _in_thread(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the store in its thread. While it cannot be reached, try again, but no longer than the lease lasts: by
-        then another process may own the run, and what runs here has to end."""
+    async def _with_store(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Call the store, in its thread unless nothing at all would go on meanwhile. While it cannot be reached, try
+        again, but no longer than the lease lasts: by then another process may own the run, and what runs here has to
+        end."""
         pause = 0.05
         while True:
             try:
+                if self.alone and not self._tasks:
+                    return function(*arguments)
                 return await self._aside.call(function, *arguments)
             except StoreUnavailableError:
                 if time.monotonic() + pause - self._renewed > self.lease_ms / 1000:

@@ -37,7 +37,7 @@ SLOTS_PER_PROCESSOR = 4
 @dataclass(frozen=True)
 class Setting:
     """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
-    are names of variables, besides those that the workflow names."""
+    are names of variables, besides those that the workflow names; `alone`: nothing else uses the event loop."""
 
     store: WorkflowStore
     project: Path
@@ -51,6 +51,7 @@ class Setting:
     lease_ms: int = DEFAULT_LEASE_MS
     values_of: ValuesOf | None = None
     secrets: tuple[str, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ def _drive(
         setting.lease_ms,
         values_of=setting.values_of,
         known=known,
+        alone=setting.alone,
     )
 
 
