@@ -29,6 +29,7 @@ class Watched(MemoryStore):
 
 WORKFLOW = """
 name: both
+description: A chain beside a slow node.
 nodes:
   - {id: first, bash: "true"}
   - {id: quick, bash: "true", depends_on: [first]}
