@@ -16,10 +16,10 @@ import pytest
 from ion.core import events as e
 from ion.core import requests
 from ion.core.decide import Start
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Stopped
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.resume import going_on, resume_events
-from ion.core.settle import settle
+from ion.core.settle import permissions_asked, settle
 from ion.core.state import NodeState, RunState, apply, fold
 from ion.core.values import condition_values
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
@@ -42,6 +42,7 @@ from ion.stores.base import Lease, Owner
 from ion.stores.memory import MemoryStore
 
 PINNED = [3, 17, 101]
+KINDS = ("allow_once", "allow_always", "reject_once")
 BOUND = 4000
 
 
@@ -156,8 +157,13 @@ class Universe:
     def request(self, state: RunState) -> e.Event | None:
         by = {"user": "ana"}
         gates, parked = requests.open_gates(state), requests.parked_prompts(state)
+        permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.gate == "permission"]
         if self.chance(0.02):
             return requests.cancel(state, at=self.clock, reason="enough", by=by)
+        if permissions and self.rng.random() < 0.6:
+            node, gate = self.rng.choice(permissions)
+            wanted = self.rng.choice(("approve", "reject", *KINDS))
+            return requests.respond(state, node.id, wanted, at=self.clock, text="", by=by, request=gate.request)
         if gates:
             node = self.rng.choice(gates)
             decisions = node.gate.decisions if node.gate else ()
@@ -181,6 +187,9 @@ class Universe:
             return Judged(self.rng.random() < 0.4)
         if now.turn == "prompt" and self.chance(0.15):
             return Parked(e.Content.inline("go"))
+        questions = self.questions(now)
+        if now.turn in ("prompt", "rejection") and self.chance(0.2):
+            return Unpermitted(questions)
         if self.chance(0.2):
             code = self.rng.choice(("timeout", "exit-status", "refused", "bad_output"))
             reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
@@ -188,6 +197,17 @@ class Universe:
         content = now.answer.output if now.answer else e.Content.inline(self.value())
         values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
         return Completed(content, values, signaled=self.rng.random() < 0.5)
+
+    def questions(self, now: NodeState) -> tuple[Question, ...]:
+        """What an agent may ask for; a few keys, so that it often asks for the same again."""
+        keys = self.rng.sample(("rm", "push", "curl"), self.rng.randint(1, 2))
+        return tuple(Question(key, f"may I {key}?", KINDS, KINDS) for key in keys)
+
+    def held(self) -> list[e.ApprovalRequested]:
+        """Agents ask for permissions while their turns go on."""
+        nodes = (self.plan.state.nodes[node] for node in sorted(self.plan.live))
+        asking = [now for now in nodes if now.turn in ("prompt", "rejection") and self.chance(0.1)]
+        return [ev for now in asking for ev in permissions_asked(now, self.questions(now), self.clock, held=True)]
 
     # one process driving the run
 
@@ -260,6 +280,8 @@ class Universe:
             outcome = Stopped(stops[node]) if node in stops and self.rng.random() < 0.8 else self.outcome(now)
             for event in settle(self.workflow, self.plan.state, node, outcome, self.clock, self.rng.random()):
                 take(event)
+        for event in self.held():
+            take(event)
         commands = self.plan.next_steps(self.clock)
         while any(isinstance(command, Record) for command in commands):
             for command in commands:
@@ -269,9 +291,13 @@ class Universe:
         for command in commands:
             if isinstance(command, Start):
                 take(command.event(self.clock))
-        assert sum(
-            self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash") for n in self.plan.live
-        ) <= max(self.slots, len(self.plan.live & set(live)))
+        working = [
+            n
+            for n in self.plan.live
+            if self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash")
+            and not self.plan.state.nodes[n].permissions
+        ]
+        assert len(working) <= max(self.slots, len(self.plan.live & set(live)))
         if new:
             self.seq = self.append(lease, new, self.seq)
         due = [command.until for command in commands if isinstance(command, Wait)]

@@ -20,27 +20,56 @@ from ion.errors import OutputFormatError, RefusedError, UsageError
 
 
 def approve(
-    workspace: Workspace, run_id: str, node: str | None = None, *, comment: str = "", via: str = "library"
+    workspace: Workspace,
+    run_id: str,
+    node: str | None = None,
+    *,
+    comment: str = "",
+    request: str | None = None,
+    via: str = "library",
 ) -> str:
-    """Approve an open gate; gives its node. Raises `RefusedError`, and `UsageError` if several are open and none is
-    named."""
-    return _answer(workspace, run_id, lambda s, by: requests.approve(s, node, at=now_ms(), comment=comment, by=by), via)
+    """Approve an open gate, or give a permission; gives its node. Raises `RefusedError`, and `UsageError` if several
+    are open and neither node nor `request` says which."""
+
+    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
+        return requests.approve(state, node, at=now_ms(), comment=comment, by=by, request=request)
+
+    return _answer(workspace, run_id, ask, via)
 
 
 def reject(
-    workspace: Workspace, run_id: str, node: str | None = None, *, reason: str = "", via: str = "library"
+    workspace: Workspace,
+    run_id: str,
+    node: str | None = None,
+    *,
+    reason: str = "",
+    request: str | None = None,
+    via: str = "library",
 ) -> str:
-    """Reject an open gate; gives its node."""
-    return _answer(workspace, run_id, lambda s, by: requests.reject(s, node, at=now_ms(), reason=reason, by=by), via)
+    """Reject an open gate, or refuse a permission; gives its node."""
+
+    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
+        return requests.reject(state, node, at=now_ms(), reason=reason, by=by, request=request)
+
+    return _answer(workspace, run_id, ask, via)
 
 
 def respond(
-    workspace: Workspace, run_id: str, node: str, decision: str, *, text: str = "", via: str = "library"
+    workspace: Workspace,
+    run_id: str,
+    node: str,
+    decision: str,
+    *,
+    text: str = "",
+    request: str | None = None,
+    via: str = "library",
 ) -> str:
-    """Answer a gate with one of its decisions; gives its node."""
-    return _answer(
-        workspace, run_id, lambda s, by: requests.respond(s, node, decision, at=now_ms(), text=text, by=by), via
-    )
+    """Answer a gate or a permission with one of its decisions; gives its node."""
+
+    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
+        return requests.respond(state, node, decision, at=now_ms(), text=text, by=by, request=request)
+
+    return _answer(workspace, run_id, ask, via)
 
 
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:

@@ -126,6 +126,16 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
             found.append(item)
         elif node.prompt is not None:
             found.append({"node": node.id, "kind": "prompt", "prompt": text(node.prompt.prompt)})
+        found += [
+            {
+                "node": node.id,
+                "kind": gate.gate,
+                "message": gate.message,
+                "decisions": list(gate.decisions),
+                "request": gate.request,
+            }
+            for gate in node.permissions.values()
+        ]
     return found
 
 

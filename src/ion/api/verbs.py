@@ -90,27 +90,48 @@ def get_logs(run: str, node: str | None = None, *, store: StoreLike = None, proj
 
 
 def approve(
-    run: str, node: str | None = None, *, comment: str = "", store: StoreLike = None, project: ProjectLike = None
+    run: str,
+    node: str | None = None,
+    *,
+    comment: str = "",
+    request: str | None = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
 ) -> str:
-    """Approve an open gate and give its node. `resume_workflow` goes on with the run, if nobody else does."""
+    """Approve an open gate, or give an agent a permission, and give the node. `request` names one of several
+    permissions (`waiting` of the run). `resume_workflow` goes on with the run, if nobody else does."""
     with _workspace(store, project) as workspace:
-        return requests.approve(workspace, workspace.find_run(run).run_id, node, comment=comment)
+        return requests.approve(workspace, workspace.find_run(run).run_id, node, comment=comment, request=request)
 
 
 def reject(
-    run: str, node: str | None = None, *, reason: str = "", store: StoreLike = None, project: ProjectLike = None
+    run: str,
+    node: str | None = None,
+    *,
+    reason: str = "",
+    request: str | None = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
 ) -> str:
-    """Reject an open gate and give its node."""
+    """Reject an open gate, or refuse a permission, and give its node."""
     with _workspace(store, project) as workspace:
-        return requests.reject(workspace, workspace.find_run(run).run_id, node, reason=reason)
+        return requests.reject(workspace, workspace.find_run(run).run_id, node, reason=reason, request=request)
 
 
 def respond(
-    run: str, node: str, decision: str, *, text: str = "", store: StoreLike = None, project: ProjectLike = None
+    run: str,
+    node: str,
+    decision: str,
+    *,
+    text: str = "",
+    request: str | None = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
 ) -> str:
-    """Answer a gate with one of its decisions."""
+    """Answer a gate or a permission with one of its decisions."""
     with _workspace(store, project) as workspace:
-        return requests.respond(workspace, workspace.find_run(run).run_id, node, decision, text=text)
+        run_id = workspace.find_run(run).run_id
+        return requests.respond(workspace, run_id, node, decision, text=text, request=request)
 
 
 def next_prompts(run: str, *, store: StoreLike = None, project: ProjectLike = None) -> list[dict[str, Any]]:

@@ -11,11 +11,14 @@ from ion.cli.place import Place, as_json, at_place
 @click.argument("run")
 @click.argument("node", required=False)
 @click.option("--comment", default="", metavar="TEXT", help="Said with the approval.")
+@click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")
 @as_json
 @at_place
-def approve(place: Place, run: str, node: str | None, comment: str, no_resume: bool, as_json: bool) -> int:
-    """Approve the open gate of NODE (or the only open one) and go on with the run.
+def approve(
+    place: Place, run: str, node: str | None, comment: str, request: str | None, no_resume: bool, as_json: bool
+) -> int:
+    """Approve the open gate of NODE (or the only open one), or give its agent a permission, and go on with the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
@@ -24,5 +27,5 @@ def approve(place: Place, run: str, node: str | None, comment: str, no_resume: b
 
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        requests.approve(workspace, run_id, node, comment=comment, via="cli")
+        requests.approve(workspace, run_id, node, comment=comment, request=request, via="cli")
         return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)

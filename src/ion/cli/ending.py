@@ -68,12 +68,14 @@ def say_waiting(screen: Screen, place: Place, result: RunResult) -> None:
     waiting = waiting_nodes(result.state)
     gates = sum(node.gate is not None for node in waiting)
     parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
-    prompts = len(waiting) - gates
+    asked = sum(len(node.permissions) for node in result.state.nodes.values())
+    parts += [f"{plural(asked, 'permission')} {'is' if asked == 1 else 'are'} asked for"] if asked else []
+    prompts = sum(node.prompt is not None for node in waiting)
     parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
     screen.line()
     screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can go on'}.")
     for node, (asks, commands) in zip(waiting, answering_commands(place, result.run_id, result.state), strict=True):
-        if len(waiting) > 1 or node.gate is not None:
+        if len(waiting) > 1 or node.prompt is None:
             screen.line("  ", ("strong", node.id), "  ", cut(one_line(asks), screen.width - len(node.id) - 4))
         _say_commands(screen, commands)
 

@@ -11,7 +11,7 @@ from ion.cli.place import Place
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text
 from ion.core import events as e
-from ion.core.state import RunState
+from ion.core.state import PERMISSION, RunState
 
 NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
@@ -104,7 +104,8 @@ def _workflow_cancelled(plain: Plain, _run: str, event: e.WorkflowCancelled, _st
 
 
 def _workflow_paused(plain: Plain, _run: str, event: e.WorkflowPaused, state: RunState) -> None:
-    waiting = [node.id for node in state.nodes.values() if node.gate is not None or node.prompt is not None]
+    nodes = state.nodes.values()
+    waiting = [n.id for n in nodes if n.gate is not None or n.prompt is not None or n.unpermitted]
     plain.say(event, "run", "paused", f"waits for {', '.join(waiting)}")
 
 
@@ -164,7 +165,8 @@ def _iteration_completed(plain: Plain, _run: str, event: e.IterationCompleted, _
 
 
 def _approval_requested(plain: Plain, _run: str, event: e.ApprovalRequested, _state: RunState) -> None:
-    plain.say(event, "gate", event.node, event.message)
+    ended = event.gate == PERMISSION and not event.held
+    plain.say(event, "gate", event.node, f"{'asks again once answered: ' if ended else ''}{event.message}")
 
 
 def _approval_resolved(plain: Plain, _run: str, event: e.ApprovalResolved, _state: RunState) -> None:

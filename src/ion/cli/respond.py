@@ -12,10 +12,13 @@ from ion.cli.place import Place, as_json, at_place
 @click.argument("node")
 @click.argument("decision")
 @click.argument("text", required=False, default="")
+@click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")
 @as_json
 @at_place
-def respond(place: Place, run: str, node: str, decision: str, text: str, no_resume: bool, as_json: bool) -> int:
+def respond(
+    place: Place, run: str, node: str, decision: str, text: str, request: str | None, no_resume: bool, as_json: bool
+) -> int:
     """Answer the gate of NODE with DECISION, and TEXT with it, and go on with the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
@@ -25,5 +28,5 @@ def respond(place: Place, run: str, node: str, decision: str, text: str, no_resu
 
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        requests.respond(workspace, run_id, node, decision, text=text, via="cli")
+        requests.respond(workspace, run_id, node, decision, text=text, request=request, via="cli")
         return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)

@@ -11,7 +11,7 @@ from ion.records import dataclass
 if TYPE_CHECKING:
     from ion.cli.place import Place
     from ion.core.events import Failure
-    from ion.core.state import NodeState, RunState
+    from ion.core.state import Gate, NodeState, RunState
 
 # state → (symbol, ASCII stand-in, role)
 _MARKS = {
@@ -71,7 +71,7 @@ def failure_text(error: Failure, lines: int = 10) -> FailureText:
 
 def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple[str, list[str]]]:
     """For everything that waits, in file order: what it asks, and the commands that answer it."""
-    several = sum(node.gate is not None for node in state.nodes.values()) > 1
+    several = sum((node.gate is not None) + len(node.permissions) for node in state.nodes.values()) > 1
     found = []
     for node in state.nodes.values():
         if node.gate is not None:
@@ -80,7 +80,19 @@ def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple
         elif node.prompt is not None:
             commands = [place.command("next", run_id), place.command("submit", run_id, node.id, "--file FILE")]
             found.append(("a prompt waits for an agent", commands))
+        found += [(gate.message, _permission_commands(place, run_id, node, gate)) for gate in node.permissions.values()]
     return found
+
+
+def _permission_commands(place: Place, run_id: str, node: NodeState, gate: Gate) -> list[str]:
+    """`--request` always stands there: the agent may ask for something else by the time it is typed."""
+    which = f"--request {gate.request}"
+    wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
+    return [
+        place.command("approve", run_id, node.id, which),
+        place.command("reject", run_id, node.id, which),
+        *(place.command("respond", run_id, node.id, name, which) for name in wider),
+    ]
 
 
 def _gate_commands(place: Place, run_id: str, node: NodeState, name: tuple[str, ...]) -> list[str]:
@@ -93,5 +105,8 @@ def _gate_commands(place: Place, run_id: str, node: NodeState, name: tuple[str, 
 
 
 def waiting_nodes(state: RunState) -> list[NodeState]:
-    """The nodes that wait for a person or a host, in file order; as `answering_commands`."""
-    return [node for node in state.nodes.values() if node.gate is not None or node.prompt is not None]
+    """The nodes that wait for a person or a host, once for each thing they wait for; as `answering_commands`."""
+    found: list[NodeState] = []
+    for node in state.nodes.values():
+        found += [node] * ((node.gate is not None or node.prompt is not None) + len(node.permissions))
+    return found

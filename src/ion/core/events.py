@@ -243,7 +243,12 @@ class IterationCompleted(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequested(NodeEvent):
-    """A gate is open. `request` names it in this run; `gate` is `approval` or `iteration` (of a loop)."""
+    """A gate is open. `request` names it in this run; `gate` is `approval`, `iteration` (of a loop), or `permission`.
+
+    A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
+    while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn goes on meanwhile. The same
+    request again, not held: its turn was ended, and the prompt is asked again once all its requests are answered.
+    """
 
     type: ClassVar[str] = "approval_requested"
     request: str
@@ -252,6 +257,10 @@ class ApprovalRequested(NodeEvent):
     iteration: int = 0
     signaled: bool = False
     decisions: tuple[str, ...] = ()
+    key: str = ""
+    kinds: tuple[str, ...] = ()
+    held: bool = False
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +338,7 @@ _FIELDS = {
     for cls in EVENT_TYPES.values()
 }
 _CONTENT_FIELDS = ("output", "prompt")
-_TUPLE_FIELDS = ("decisions", "reask")
+_TUPLE_FIELDS = ("decisions", "kinds", "reask")
 
 
 def to_json(event: Event) -> dict[str, Any]:

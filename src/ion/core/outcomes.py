@@ -58,10 +58,30 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A permission that an agent asks for. `key` is the same whenever it asks for the same; `decisions` are what may
+    be answered, `kinds` what each means (`allow_once`, `allow_always`, `reject_once`, `reject_always`)."""
+
+    key: str
+    message: str
+    decisions: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpermitted:
+    """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is asked
+    again then, and finds the answers in `NodeState.verdicts`."""
+
+    questions: tuple[Question, ...]
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The engine stopped the turn (cancel, fail_fast)."""
 
     reason: str
 
 
-Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | Parked | Stopped
+Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | Parked | Unpermitted | Stopped

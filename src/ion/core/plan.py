@@ -128,7 +128,7 @@ class Plan:
             self.live.add(now.id)
         else:
             self.live.discard(now.id)
-        if now.turn in SLOT_TURNS:
+        if now.turn in SLOT_TURNS and not now.permissions:
             self._slots.add(now.id)
         else:
             self._slots.discard(now.id)
@@ -182,7 +182,7 @@ class Plan:
 
     def _judge(self, node: Node, at: int) -> Decision:
         now = self.state.nodes[node.id]
-        if node.id in self._settled or now.live or now.gate is not None or now.prompt is not None:
+        if node.id in self._settled or now.live or now.gate is not None or now.prompt is not None or now.unpermitted:
             return None
         if now.terminal:
             stale = self._stale(node, now)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
-from ion.core.state import Gate, NodeState, RunState
+from ion.core.state import PERMISSION, Gate, NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
 
 APPROVED = "approved"
 REJECTED = "rejected"
+# What `approve` and `reject` mean for a permission: the first of these kinds that the agent offers.
+_NARROWEST = {"approve": ("allow_once", "allow_always"), "reject": ("reject_once", "reject_always")}
 
 
 def open_gates(state: RunState) -> list[NodeState]:
@@ -26,35 +28,68 @@ def parked_prompts(state: RunState) -> list[NodeState]:
     return [node for node in state.nodes.values() if node.prompt is not None]
 
 
-def approve(state: RunState, node: str | None, *, at: int, comment: str, by: dict[str, Any]) -> e.ApprovalResolved:
-    """Approve the gate of `node`, or the only open one.
+def open_questions(state: RunState) -> list[tuple[NodeState, Gate]]:
+    """All that a person may answer, in file order: gates, and permissions that agents ask for."""
+    return [(node, gate) for node in state.nodes.values() for gate in questions_of(node)]
 
-    On a gate with decisions this is the decision `approve`, if it has one.
+
+def questions_of(node: NodeState) -> list[Gate]:
+    """The open gate of a node, or the permissions that its agent asks for, oldest first."""
+    return [*([node.gate] if node.gate is not None else []), *node.permissions.values()]
+
+
+def approve(
+    state: RunState, node: str | None, *, at: int, comment: str, by: dict[str, Any], request: str | None = None
+) -> e.ApprovalResolved:
+    """Approve the gate of `node`, or the only open one; `request` says which, where there may be several.
+
+    On a gate with decisions this is the decision `approve`, if it has one; a permission is given as narrowly as the
+    agent offers.
     """
-    return _resolve(state, node, "approve", at, comment, by)
+    return _resolve(state, node, request, "approve", at, comment, by)
 
 
-def reject(state: RunState, node: str | None, *, at: int, reason: str, by: dict[str, Any]) -> e.ApprovalResolved:
+def reject(
+    state: RunState, node: str | None, *, at: int, reason: str, by: dict[str, Any], request: str | None = None
+) -> e.ApprovalResolved:
     """Reject the gate of `node`, or the only open one."""
-    return _resolve(state, node, "reject", at, reason, by)
+    return _resolve(state, node, request, "reject", at, reason, by)
 
 
-def respond(state: RunState, node: str, decision: str, *, at: int, text: str, by: dict[str, Any]) -> e.ApprovalResolved:
+def respond(
+    state: RunState,
+    node: str,
+    decision: str,
+    *,
+    at: int,
+    text: str,
+    by: dict[str, Any],
+    request: str | None = None,
+) -> e.ApprovalResolved:
     """Answer a gate with one of its decisions; `approve` and `reject` work on every gate."""
-    return _resolve(state, node, decision, at, text, by)
+    return _resolve(state, node, request, decision, at, text, by)
 
 
 def _resolve(
-    state: RunState, node: str | None, decision: str, at: int, comment: str, by: dict[str, Any]
+    state: RunState,
+    node: str | None,
+    request: str | None,
+    decision: str,
+    at: int,
+    comment: str,
+    by: dict[str, Any],
 ) -> e.ApprovalResolved:
-    found = _find_gate(state, node)
-    gate = found.gate
-    if gate is None:
-        raise _not_open(state, found)
+    found, gate = _find_gate(state, node, request)
     return e.ApprovalResolved(at, found.id, gate.request, _decision(found.id, gate, decision), comment, by)
 
 
 def _decision(node: str, gate: Gate, wanted: str) -> str:
+    if gate.gate == PERMISSION and wanted in _NARROWEST:
+        offered = [kind for kind in _NARROWEST[wanted] if kind in gate.kinds]
+        if offered:
+            return gate.decisions[gate.kinds.index(offered[0])]
+        if wanted == "reject":
+            return REJECTED
     if gate.decisions:
         if wanted in gate.decisions:
             return wanted
@@ -64,18 +99,34 @@ def _decision(node: str, gate: Gate, wanted: str) -> str:
     raise UsageError(f"the gate '{node}' has no decisions, so '{wanted}' is none", hint="approve or reject it")
 
 
-def _find_gate(state: RunState, node: str | None) -> NodeState:
-    if node is not None:
-        return _node(state, node)
-    _refuse_ended(state)
-    gates = open_gates(state)
-    if len(gates) > 1:
-        raise UsageError(
-            f"{len(gates)} gates are open: {', '.join(g.id for g in gates)}", hint="name the one that you answer"
+def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[NodeState, Gate]:
+    if node is None:
+        _refuse_ended(state)
+        found = open_questions(state)
+    else:
+        found = [(_node(state, node), gate) for gate in questions_of(_node(state, node))]
+    if request is not None:
+        found = [(asking, gate) for asking, gate in found if gate.request == request]
+    if len(found) > 1:
+        raise _several(found, one_node=node is not None)
+    if found:
+        return found[0]
+    if request is not None:
+        _refuse_ended(state)
+        raise RefusedError(
+            f"the request {request} is not open", code="answered", hint="ion show says what it waits for"
         )
-    if not gates:
-        raise RefusedError("no gate of this run is open", code="answered", hint="ion show says what it waits for")
-    return gates[0]
+    if node is not None:
+        raise _not_open(state, _node(state, node))
+    raise RefusedError("no gate of this run is open", code="answered", hint="ion show says what it waits for")
+
+
+def _several(found: list[tuple[NodeState, Gate]], *, one_node: bool) -> UsageError:
+    if one_node or len({node.id for node, _ in found}) == 1:
+        names = ", ".join(gate.request for _, gate in found)
+        return UsageError(f"'{found[0][0].id}' asks for {len(found)} permissions: {names}", hint="name one: --request")
+    names = ", ".join(node.id for node, _ in found)
+    return UsageError(f"{len(found)} gates are open: {names}", hint="name the one that you answer")
 
 
 def _node(state: RunState, node: str) -> NodeState:
@@ -86,7 +137,7 @@ def _node(state: RunState, node: str) -> NodeState:
 
 def _not_open(state: RunState, node: NodeState) -> RefusedError:
     _refuse_ended(state)
-    if node.kind not in ("approval", "loop"):
+    if node.kind not in ("approval", "loop") and not node.verdicts:
         return RefusedError(f"'{node.id}' is a {node.kind} node and has no gate", code="no-gate")
     if node.requests:
         return RefusedError(f"the gate '{node.id}' has been answered already", code="answered")

@@ -20,7 +20,7 @@ def answered(state: RunState) -> bool:
     """Whether an answer came that nothing has acted on yet, or the run was asked to end."""
     if state.cancel is not None:
         return True
-    return any(node.resolved is not None or node.answer is not None for node in state.nodes.values())
+    return any(node.resolved is not None or node.answer is not None or node.cleared for node in state.nodes.values())
 
 
 def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
@@ -34,7 +34,9 @@ def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str 
     if state.status == "failed":
         return "resume" if resume else None
     if state.status == "paused":
-        takes_over = agent is not None and any(node.prompt is not None for node in state.nodes.values())
+        takes_over = agent is not None and any(
+            node.prompt is not None or node.unpermitted for node in state.nodes.values()
+        )
         return "answer" if takes_over or answered(state) else None
     return "resume" if resume and state.cancel is None else "answer"
 

@@ -6,9 +6,12 @@ the outcome. Times and the random part of a delay come in as values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from ion.core import events as e
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Stopped
-from ion.core.state import NodeState, RunState
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
+from ion.core.state import PERMISSION, NodeState, RunState
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
@@ -53,6 +56,8 @@ def settle(
             return [_gate(node, now, message, at)]
         case Parked():
             return [_parked(now, outcome, at)]
+        case Unpermitted():
+            return _unpermitted(now, outcome, at)
         case Stopped(reason):
             return [e.NodeCancelled(at, node_id, reason)]
 
@@ -164,3 +169,41 @@ def _parked(now: NodeState, outcome: Parked, at: int) -> e.Event:
         outcome.options,
         outcome.key,
     )
+
+
+def permissions_asked(
+    now: NodeState, questions: Iterable[Question], at: int, *, held: bool
+) -> list[e.ApprovalRequested]:
+    """The events that open these questions of an agent; none for what is open in this way, or answered, already."""
+    events: list[e.ApprovalRequested] = []
+    fresh = now.requests
+    for question in dict.fromkeys(questions):
+        open_one = next((gate for gate in now.permissions.values() if gate.key == question.key), None)
+        if question.key in now.verdicts or (open_one is not None and held):
+            continue
+        if open_one is None:
+            fresh += 1
+        request = f"{now.id}.{fresh}" if open_one is None else open_one.request
+        events.append(
+            e.ApprovalRequested(
+                at,
+                now.id,
+                request,
+                question.message,
+                PERMISSION,
+                now.iteration,
+                decisions=question.decisions,
+                key=question.key,
+                kinds=question.kinds,
+                held=held,
+            )
+        )
+    return events
+
+
+def _unpermitted(now: NodeState, outcome: Unpermitted, at: int) -> list[e.Event]:
+    """The node waits; if all has been answered by now, the turn begins again at once."""
+    asked = permissions_asked(now, outcome.questions, at, held=False)
+    if asked:
+        return [replace(asked[0], usage=outcome.usage), *asked[1:]]
+    return [e.NodeStarted(at, now.id, now.turn or "prompt", now.attempt + 1, now.iteration, now.inputs)]

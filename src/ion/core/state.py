@@ -14,6 +14,7 @@ from ion.core import events as e
 from ion.records import dataclass, field
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
+PERMISSION = "permission"
 TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
 _STATUS_AFTER: dict[type[e.Event], str] = {
     e.WorkflowStarted: "running",
@@ -63,7 +64,8 @@ def closes_all(event: e.Event) -> bool:
 
 @dataclass(slots=True)
 class Gate:
-    """An open question to a person: an approval, or the gate of an interactive loop."""
+    """An open question to a person: an approval, the gate of an interactive loop, or a permission that an agent asks
+    for. The last three fields are of permissions only (see `events.ApprovalRequested`)."""
 
     request: str
     message: str
@@ -72,6 +74,17 @@ class Gate:
     signaled: bool
     decisions: tuple[str, ...]
     opened_at: int
+    key: str = ""
+    kinds: tuple[str, ...] = ()
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a permission: one of the decisions that the agent offered, and its kind."""
+
+    decision: str
+    kind: str
 
 
 @dataclass(slots=True)
@@ -82,7 +95,9 @@ class NodeState:
     `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
     `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `iteration_output` is
     that of the last one, `previous_output` that of the one before; `judged` says that what follows the last one has
-    been decided. `answer` and `resolved` are answers that nothing acted on yet.
+    been decided. `answer` and `resolved` are answers that nothing acted on yet. `permissions` are the open ones by
+    request, `verdicts` those answered in the present turn by key; `cleared` says that the turn was ended to wait for
+    them and all have come.
     """
 
     id: str
@@ -117,6 +132,9 @@ class NodeState:
     prompt: e.PromptRequested | None = None
     resolved: e.ApprovalResolved | None = None
     answer: e.PromptAnswered | None = None
+    permissions: dict[str, Gate] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    cleared: bool = False
     requests: int = 0
     rejections: int = 0
     reworked: int = 0
@@ -133,6 +151,11 @@ class NodeState:
     def live(self) -> bool:
         """A turn of this node runs (or ran when its owner died)."""
         return self.turn is not None
+
+    @property
+    def unpermitted(self) -> bool:
+        """Its turn was ended, since a permission that it needs is not answered yet."""
+        return bool(self.permissions) and self.turn is None and self.retry_at is None
 
 
 @dataclass(slots=True)
@@ -218,10 +241,13 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
         state.agent = event.agent
     for node in state.nodes.values():
         if node.turn is not None:
-            _cut_off(node)
+            if node.permissions and event.agent is None:
+                _await_permission(node)
+            else:
+                _cut_off(node)
         if event.cause == "resume" and node.status in ("failed", "skipped", "cancelled"):
             _decide_anew(node)
-        elif event.agent is not None and node.prompt is not None:
+        elif event.agent is not None and (node.prompt is not None or node.unpermitted):
             _cut_off(node)
 
 
@@ -229,6 +255,12 @@ def _cut_off(node: NodeState) -> None:
     node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
     node.retries = node.reasks = node.attempt = 0
     node.reask = ()
+    node.permissions, node.cleared = {}, False
+
+
+def _await_permission(node: NodeState) -> None:
+    """The turn is over, and is begun again when its permissions are answered."""
+    node.status, node.turn = "waiting", None
 
 
 def _decide_anew(node: NodeState) -> None:
@@ -253,7 +285,7 @@ def _ended(state: RunState, event: e.Event) -> None:
     _disowned(state, event.at)
     state.ended_at = event.at
     for node in state.nodes.values():
-        if node.gate is not None or node.prompt is not None:
+        if node.gate is not None or node.prompt is not None or node.permissions:
             _cut_off(node)
             node.gate = None
 
@@ -285,6 +317,7 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.inputs = event.inputs
     node.starts += 1
     node.retry_at = node.prompt = node.gate = None
+    node.permissions, node.cleared = {}, False
     node.ended_at = None
     if node.started_at is None:
         node.started_at = event.at
@@ -301,6 +334,7 @@ def _turn_over(node: NodeState) -> None:
     node.turn = None
     node.attempt = node.retries = node.reasks = 0
     node.reask = ()
+    node.permissions, node.verdicts, node.cleared = {}, {}, False
 
 
 def _settled(node: NodeState, status: str, at: int) -> None:
@@ -370,6 +404,9 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
 
 def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     node = state.nodes[event.node]
+    if event.gate == PERMISSION:
+        _permission_requested(node, event)
+        return
     _turn_over(node)
     node.status = "waiting"
     node.requests += 1
@@ -378,8 +415,39 @@ def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     )
 
 
+def _permission_requested(node: NodeState, event: e.ApprovalRequested) -> None:
+    if event.request not in node.permissions:
+        node.requests += 1
+    node.permissions[event.request] = Gate(
+        event.request,
+        event.message,
+        event.gate,
+        event.iteration,
+        event.signaled,
+        event.decisions,
+        event.at,
+        event.key,
+        event.kinds,
+        event.held,
+    )
+    if not event.held:
+        _await_permission(node)
+    _spend(node, event.usage)
+
+
+def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
+    kinds = dict(zip(gate.decisions, gate.kinds, strict=False))
+    node.verdicts[gate.key] = Verdict(decision, kinds.get(decision, ""))
+    if not node.permissions and node.status == "waiting" and node.retry_at is None:
+        node.status, node.cleared = "pending", True
+
+
 def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
     node = state.nodes[event.node]
+    permission = node.permissions.pop(event.request, None)
+    if permission is not None:
+        _permission_resolved(node, permission, event.decision)
+        return
     if node.gate is None or node.gate.request != event.request:
         return
     node.signaled = node.gate.signaled

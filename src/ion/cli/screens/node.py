@@ -220,15 +220,10 @@ def _failure(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _waits(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
-    asked = dict(
-        zip(
-            (node.id for node in waiting_nodes(subject.state)),
-            answering_commands(place, subject.result.run_id, subject.state),
-            strict=True,
-        )
-    )
-    if subject.node.id in asked:
-        asks, commands = asked[subject.node.id]
+    answering = answering_commands(place, subject.result.run_id, subject.state)
+    for node, (asks, commands) in zip(waiting_nodes(subject.state), answering, strict=True):
+        if node.id != subject.node.id:
+            continue
         yield "asks", one_line(asks)
         for command in commands:
             yield "answer", command

@@ -119,6 +119,8 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
         return _why_skipped(node)
     if node.gate is not None:
         return f"gate: {one_line(node.gate.message)}"
+    if node.permissions:
+        return f"asks: {one_line(next(iter(node.permissions.values())).message)}"
     if node.prompt is not None:
         return "its prompt waits for an agent"
     if node.status == "waiting" and node.error is not None:
