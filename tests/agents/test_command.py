@@ -15,6 +15,7 @@ import pytest
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent, command_agent
+from ion.agents.presets import Preset
 from ion.errors import UsageError
 from ion.process import table
 
@@ -41,7 +42,7 @@ def alive(request: PromptRequest) -> list[int]:
 
 
 def shell(script: str) -> CommandAgent:
-    return CommandAgent(("bash", "-c", script), "sh")
+    return CommandAgent(Preset("sh", command=("bash", "-c", script)), "sh")
 
 
 async def error(agent: CommandAgent, request: PromptRequest) -> AgentError:
@@ -166,13 +167,13 @@ async def test_a_system_prompt_that_cannot_be_passed_on_is_said(request_: Prompt
 )
 def test_command_lines_are_split_as_a_shell_does(line: str, argv: tuple[str, ...], name: str) -> None:
     agent = command_agent(line)
-    assert (agent.argv, agent.name) == (argv, name)
+    assert (agent.preset.command, agent.name) == (argv, name)
 
 
 def test_the_path_of_a_file_is_one_word(tmp_path: Path) -> None:
     path = tmp_path / "my agent's file"
     path.write_text(f"#!{sys.executable}\n")
-    assert command_agent(str(path)).argv == (str(path),)
+    assert command_agent(str(path)).preset.command == (str(path),)
     assert command_agent(str(path)).name == "my agent's file"
 
 

@@ -10,6 +10,7 @@ import pytest
 from conformance.kit import Clock, World, agent, codes, error, output, statuses
 from ion import AgentError, PromptRequest, PromptResult
 from ion.core import events as e
+from ion.errors import MissingRuntimeError, UsageError
 
 
 def test_options_are_handed_over_as_they_are_and_their_texts_filled_in(world: World) -> None:
@@ -165,11 +166,65 @@ def test_a_loop_starts_fresh_and_hands_on_its_last_session(world: World) -> None
     assert [request.session for request in answering.requests] == [None, None, "work#1", "work#2"]
 
 
-@pytest.mark.parametrize("key", ["agent", "provider"])
+@pytest.mark.parametrize("key", ["agent: tester", "provider: other"])
 def test_another_agent_starts_fresh(world: World, key: str) -> None:
-    """A session belongs to the agent that has it."""
-    seen = sessions(world, f"  - {{id: a, prompt: hi}}\n  - {{id: b, prompt: hi, depends_on: [a], {key}: other}}\n")
+    """A session belongs to the agent that has it; the run's own may be named too."""
+    seen = sessions(world, f"  - {{id: a, prompt: hi}}\n  - {{id: b, prompt: hi, depends_on: [a], {key}}}\n")
     assert seen == {"a": None, "b": None}
+
+
+def test_who_answers_is_the_nodes_agent_else_a_configured_provider_else_the_runs(world: World) -> None:
+    """A workflow's `agent:` is that of its nodes; a `provider:` that nobody configured says nothing, even if it is
+    a preset."""
+    agents = "{shout: {command: tr a-z A-Z}, dash: {command: tr a-z -}, loud: {command: tr a-z '!'}}"
+    world.file(".ion/config.yaml", f"agent: shout\nagents: {agents}\n")
+    nodes = """
+    nodes:
+      - {id: default, prompt: hi}
+      - {id: named, prompt: hi, agent: dash, provider: loud}
+      - {id: provided, prompt: hi, provider: loud}
+      - {id: unknown, prompt: hi, provider: claude}
+    """
+    run = world.run(nodes)
+    assert [output(run, node) for node in ("default", "named", "provided", "unknown")] == ["HI", "--", "!!", "HI"]
+    run = world.run(nodes, agent="cat")
+    assert [output(run, node) for node in ("default", "named", "provided", "unknown")] == ["hi", "--", "!!", "hi"]
+    run = world.run("agent: dash\nnodes: [{id: a, prompt: hi, provider: loud}]\n")
+    assert output(run, "a") == "--"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("shuot", "did you mean 'shout'?"), ("cladue", "did you mean 'claude'?"), ("tr a-z A-Z", "")]
+)
+def test_an_agent_that_names_nothing_is_an_error_before_the_run_begins(world: World, name: str, hint: str) -> None:
+    """A command line is none: it belongs into the settings, where the name is given to it."""
+    world.file(".ion/config.yaml", "agents: {shout: {command: tr a-z A-Z}}\n")
+    with pytest.raises(UsageError, match="neither configured nor a preset") as caught:
+        world.run(f"nodes: [{{id: a, bash: touch ran}}, {{id: b, prompt: hi, agent: {name}}}]\n")
+    assert (caught.value.error_code, caught.value.message.split("'")[1]) == ("unknown-agent", name)
+    assert hint in caught.value.hint
+    assert not (world.project / "ran").exists()
+    assert not world.store.list_workflow_runs(project=str(world.project))
+
+
+def test_an_agent_that_is_not_installed_is_an_error_before_the_run_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to install, for all of them at once; nodes that nobody answers with it do not matter."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    nodes = "nodes: [{id: a, prompt: hi, agent: codex}, {id: b, prompt: hi}, {id: c, bash: echo}]\n"
+    with pytest.raises(MissingRuntimeError, match="codex, the agent of the node a, is not installed") as caught:
+        world.run(nodes, agent="gemini")
+    assert "gemini, the agent of the node b" in caught.value.message
+    assert (
+        caught.value.hint == "install it: npm install -g @openai/codex; install it: npm install -g @google/gemini-cli"
+    )
+    assert world.run("nodes: [{id: c, bash: echo}]\n", agent="gemini").status == "completed"
+    with pytest.raises(MissingRuntimeError, match=r"\./there, the agent of the node a, is not installed"):
+        world.run("nodes: [{id: a, prompt: hi}]\n", agent="./there")
+    there = world.file("there", "#!/bin/sh\ncat\n")
+    there.chmod(0o755)
+    assert output(world.run("nodes: [{id: a, prompt: hi}]\n", agent="./there"), "a") == "hi"
 
 
 def test_a_node_names_an_agent_of_the_settings(world: World) -> None:

@@ -1,7 +1,7 @@
-"""Any program as an agent: the prompt on its stdin, its answer from its stdout.
+"""Any program as an agent: a command line made from the request, its answer from what it prints.
 
-stdin, because an argument holds no more than 128 KiB and a prompt may begin with a dash. It has succeeded only if it
-ended with status 0 and a parser found a result in what it printed.
+The prompt is on stdin, because an argument holds no more than 128 KiB and a prompt may begin with a dash; only programs
+that read no stdin get it otherwise. `launch` makes the command line, `parsers` read the output.
 """
 
 from __future__ import annotations
@@ -10,89 +10,148 @@ import contextlib
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.agents.launch import InFile, Launch, launch, without_effect
+from ion.agents.parsers import Printed, Reading, conclude, parser
+from ion.agents.presets import Preset
 from ion.errors import UsageError
-from ion.records import dataclass
+from ion.records import dataclass, field
 
 # A reply is held in memory; no agent has this much to say.
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _SHOWN = 2000
-_NOT_FOUND = 127
-
-Parser = Callable[[bytes], PromptResult]
-
-
-def _text(stdout: bytes) -> PromptResult:
-    """All of stdout less one final newline."""
-    return PromptResult(stdout.decode("utf-8", "replace").removesuffix("\n"))
-
-
-# By name, as configurations choose them. Each raises `AgentError` if there is no result in what was printed.
-PARSERS: dict[str, Parser] = {"text": _text}
+_STDERR_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAgent:
-    """An agent that is a program. `parser` is a key of `PARSERS`."""
+    """An agent that is a program. `preset` says how it is driven, whatever its name; `pointer` and `session_pointer`
+    are for the parser `json`; `env` is added to the environment of its process, `options` are defaults for those of the
+    nodes."""
 
-    argv: tuple[str, ...]
+    preset: Preset
     name: str
-    parser: str = "text"
+    pointer: str = ""
+    session_pointer: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
-        """Run the program once, in the request's working directory and limits.
+        """Run the program once, in the request's working directory and limits; a second time, in a new session, if it
+        says that it has the session no more.
 
         Raises `AgentError`: `not_found` (also by exit status 127, a shell's word for it), `timeout`, `crashed`,
-        `bad_output`, and what the parser says.
+        `refused` (a value that cannot be passed on), `bad_output`, and what the output itself names.
         """
-        if request.system is not None and request.progress is not None:
-            request.progress(f"{self.name} has no option for systemPrompt: it is not passed on")
+        request = replace(request, options=self._options(request))
+        self._say_what_is_left_out(request)
+        session = request.session if self.preset.resume else None
+        prompt = request.prompt if session == request.session else request.fresh_prompt or request.prompt
         with _log(request) as log:
             try:
-                ended = await self._run(request, log)
-            except process.SpawnError as error:
-                code = "not_found" if error.missing else "crashed"
-                raise AgentError(code, error.message, hint=error.hint) from error
-            except process.OutputError as error:
-                raise AgentError("crashed", error.message) from error
-            self._check(ended, request, log)
-            return PARSERS[self.parser](_read(process.beside(log, ".out"), self.name))
+                return await self._ask(request, prompt, session, log)
+            except _SessionGoneError:
+                if request.progress is not None:
+                    request.progress(f"{self.name} has the session {session} no more: asked in a new one")
+                return await self._ask(request, request.fresh_prompt or request.prompt, None, log)
 
-    async def _run(self, request: PromptRequest, log: Path) -> process.Exit:
-        return await process.run(
-            self.argv,
-            cwd=request.cwd,
-            env={**(request.env or os.environ), "NO_COLOR": "1", "TERM": "dumb"},
-            log=log,
-            register=request.register,
-            stdin=request.prompt.encode("utf-8", "replace"),
-            timeout_ms=request.timeout_ms,
-            idle_timeout_ms=request.idle_timeout_ms,
-            grace_ms=request.grace_ms,
-        )
+    async def _ask(self, request: PromptRequest, prompt: str, session: str | None, log: Path) -> PromptResult:
+        order = launch(self.preset, request, prompt, session)
+        try:
+            ended = await self._run(order, request, log)
+        except process.SpawnError as error:
+            code = "not_found" if error.missing else "crashed"
+            hint = f"install it: {self.preset.install}" if error.missing and self.preset.install else error.hint
+            raise AgentError(code, error.message, hint=hint) from error
+        except process.OutputError as error:
+            raise AgentError("crashed", error.message) from error
+        printed = Printed(_read(process.beside(log, ".out"), self.name), _last(process.beside(log, ".err")))
+        reading = parser(self.preset.parser, self.pointer, self.session_pointer)(printed)
+        if session is not None and self._is_gone(ended, reading, printed, session):
+            raise _SessionGoneError
+        return self._conclude(ended, reading, request, printed)
 
-    def _check(self, ended: process.Exit, request: PromptRequest, log: Path) -> None:
-        code = "crashed"
+    async def _run(self, order: Launch, request: PromptRequest, log: Path) -> process.Exit:
+        with contextlib.ExitStack() as files:
+            argv = [_path(word, process.beside(log, f".{i}.arg"), files) for i, word in enumerate(order.words)]
+            return await process.run(
+                argv,
+                cwd=request.cwd,
+                env={**(request.env or os.environ), **self.preset.env, **self.env, "NO_COLOR": "1", "TERM": "dumb"},
+                log=log,
+                register=request.register,
+                stdin=order.stdin.encode("utf-8", "replace"),
+                timeout_ms=request.timeout_ms,
+                idle_timeout_ms=request.idle_timeout_ms,
+                grace_ms=request.grace_ms,
+            )
+
+    def _is_gone(self, ended: process.Exit, reading: Reading, printed: Printed, session: str) -> bool:
+        """Whether it ended without a turn, saying what it says when it has the session no more."""
+        if not self.preset.gone or not ended.status or reading.text is not None:
+            return False
+        sign = self.preset.gone.replace("{session}", session).encode()
+        return sign in printed.stdout or sign in printed.stderr
+
+    def _conclude(
+        self, ended: process.Exit, reading: Reading, request: PromptRequest, printed: Printed
+    ) -> PromptResult:
+        said = _shown(printed.stderr) or _shown(printed.stdout)
         if ended.timed_out:
-            code, message = "timeout", f"timed out after {request.timeout_ms} ms"
+            what = f"timed out after {request.timeout_ms} ms"
         elif ended.idle:
-            code, message = "timeout", f"said nothing for {request.idle_timeout_ms} ms"
+            what = f"said nothing for {request.idle_timeout_ms} ms"
         elif ended.signal is not None:
-            message = f"was ended by {ended.signal}"
+            what = f"was ended by {ended.signal}"
         elif ended.status is None:
-            message = "ended, but its status was lost: the program around Ion ignores SIGCHLD"
-        elif ended.status != 0:
-            code = "not_found" if ended.status == _NOT_FOUND else "crashed"
-            message = f"failed [exit {ended.status}]"
+            what = "ended, but its status was lost: the program around Ion ignores SIGCHLD"
         else:
-            return
-        said = process.tail(process.beside(log, ".err"), _SHOWN).strip()
-        said = said or process.tail(process.beside(log, ".out"), _SHOWN).strip()
-        raise AgentError(code, f"agent {self.name} {message}" + (f": {said}" if said else ""))
+            return self._with_hint(reading, ended.status, said)
+        code = "timeout" if ended.timed_out or ended.idle else "crashed"
+        raise AgentError(code, f"agent {self.name} {what}" + (f": {said}" if said else ""), usage=dict(reading.usage))
+
+    def _with_hint(self, reading: Reading, status: int, said: str) -> PromptResult:
+        try:
+            return conclude(reading, status, said, self.name)
+        except AgentError as error:
+            if error.error_code == "not_logged_in":
+                error.hint = self.preset.login
+            raise
+
+    def _options(self, request: PromptRequest) -> dict[str, Any]:
+        system = {} if request.system is None else {"systemPrompt": request.system}
+        return {**self.options, **request.options, **system}
+
+    def _say_what_is_left_out(self, request: PromptRequest) -> None:
+        """Once for each option, however many prompts have it."""
+        new = [one for one in without_effect(self.preset, request.options) if one not in self._said]
+        self._said.update(new)
+        if request.progress is not None:
+            for one in new:
+                request.progress(f"{self.name} has no option for {one}: it is not passed on")
+
+
+class _SessionGoneError(Exception):
+    """The session that was to be gone on with is not there any more."""
+
+
+def _path(word: str | InFile, place: Path, files: contextlib.ExitStack) -> str:
+    """The argument; one that names a file has it made, with a name, since a launcher hands no descriptor on."""
+    if isinstance(word, str):
+        return word
+    try:
+        handed = process.hand(place, [word.text.encode("utf-8", "replace")], in_memory=False)
+    except OSError as error:
+        raise AgentError("crashed", f"the file {place} cannot be written: {error.strerror}") from error
+    files.enter_context(handed)
+    return word.before + handed.path + word.after
 
 
 def command_agent(line: str, *, parser: str = "text") -> CommandAgent:
@@ -100,15 +159,22 @@ def command_agent(line: str, *, parser: str = "text") -> CommandAgent:
 
     Raises `UsageError` for a line that cannot be split or is empty.
     """
+    words = command_words(line)
+    name = Path(words[0]).name
+    return CommandAgent(Preset(name, command=words, parser=parser), name)
+
+
+def command_words(line: str) -> tuple[str, ...]:
+    """The words of a command line. Raises `UsageError`."""
     if os.sep in line and Path(line).is_file():
-        return CommandAgent((line,), Path(line).name, parser)
+        return (line,)
     try:
         words = tuple(shlex.split(line))
     except ValueError as error:
         raise UsageError(f"the agent {line!r} is no command line: {error}", hint="check its quotes") from error
     if not words:
         raise UsageError("the agent's command line is empty", hint='name a program, as in --agent "claude -p"')
-    return CommandAgent(words, Path(words[0]).name, parser)
+    return words
 
 
 @contextlib.contextmanager
@@ -128,3 +194,17 @@ def _read(path: Path, name: str) -> bytes:
     if size > MAX_REPLY_BYTES:
         raise AgentError("bad_output", f"agent {name} printed {size} bytes, more than {MAX_REPLY_BYTES}")
     return path.read_bytes()
+
+
+def _last(path: Path) -> bytes:
+    """The end of a file; an error object of a program stands there."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _STDERR_BYTES))
+            return stream.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _shown(data: bytes) -> str:
+    return data[-4 * _SHOWN :].decode("utf-8", "replace")[-_SHOWN:].strip()

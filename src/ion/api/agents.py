@@ -1,15 +1,28 @@
-"""Which agent answers a node's prompts: the caller's, a configured one, a command line, or nobody (the host)."""
+"""Which agent answers a node's prompts: its own, the caller's, a configured one, a preset, a command line, or nobody.
+
+The order (language.md, issue of agents): `agent:` of the node or its workflow; else `provider:` where an agent of that
+name is configured (a workflow of another engine says `provider: claude` of every node, and must not start programs that
+nobody here asked for); else the run's (`--agent`, else the settings' `agent`); else the prompt waits at the host.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ion.agents.base import Agent
+from ion.api.agent_settings import AgentSettings
 from ion.api.settings import Settings
-from ion.language.workflow import Node
+from ion.errors import MissingRuntimeError, UsageError
+from ion.language.workflow import AGENT_KINDS, Approval, Node
+from ion.records import dataclass, field
+
+if TYPE_CHECKING:
+    from ion.agents.presets import Preset
 
 # What a caller may give: an agent, a sync or async function, a configured name or a command line, or nothing.
 AgentLike: TypeAlias = Agent | Callable[..., Any] | str | None
@@ -26,29 +39,49 @@ def agent_name(agent: AgentLike, settings: Settings) -> str | None:
     return IN_PROCESS + str(getattr(agent, "name", None) or getattr(agent, "__name__", type(agent).__name__))
 
 
-def chooser(agent: AgentLike, recorded: str | None, settings: Settings) -> Callable[[Node], Agent | None]:
-    """Who answers each node: its own `agent:` if one of that name is configured, else the run's.
+def asks(node: Node) -> bool:
+    """Whether this node has prompts."""
+    return node.kind in AGENT_KINDS or (isinstance(node.body, Approval) and node.body.on_reject is not None)
 
-    `recorded` is the name in the log, which counts when the caller gives no agent.
-    """
-    default = agent if agent is not None else recorded
 
-    @functools.cache
-    def named(name: str) -> Agent:
-        return _command(name, settings)
+@dataclass(frozen=True)
+class Agents:
+    """Who answers each node of a run. `given` is what the caller gave; `recorded`, the name in the log, counts when the
+    caller gave nothing."""
 
-    @functools.cache
-    def in_process() -> Agent:
-        return _in_process(default)
+    given: AgentLike
+    recorded: str | None
+    settings: Settings
+    _made: dict[str, Agent] = field(default_factory=dict)
 
-    def choose(node: Node) -> Agent | None:
-        if node.agent is not None and node.agent in settings.agents:
-            return named(node.agent)
-        if default is None:
+    def __call__(self, node: Node) -> Agent | None:
+        """The agent that answers this node's prompts; None: the host."""
+        name = self.name_for(node)
+        if name is None:
             return None
-        return named(default) if isinstance(default, str) else in_process()
+        if name not in self._made:
+            self._made[name] = make_agent(name, self.settings) if self._is_named(name) else _in_process(self.given)
+        return self._made[name]
 
-    return choose
+    def name_for(self, node: Node) -> str | None:
+        """The name, or the command line, of the agent that answers this node's prompts."""
+        if node.agent is not None and node.agent != self._own_name:
+            return node.agent
+        provider = node.options.get("provider")
+        if node.agent is None and isinstance(provider, str) and provider in self.settings.agents:
+            return provider
+        if self.given is None or isinstance(self.given, str):
+            return self.given if self.given is not None else self.recorded
+        return agent_name(self.given, self.settings)
+
+    @property
+    def _own_name(self) -> str | None:
+        """The name of an agent of the program around Ion: a workflow may ask for it too."""
+        return None if isinstance(self.given, str) else getattr(self.given, "name", None)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether a name is one for `make_agent`, and not that of an agent that the caller gave."""
+        return self.given is None or isinstance(self.given, str) or name != agent_name(self.given, self.settings)
 
 
 def _in_process(given: Any) -> Agent:
@@ -58,10 +91,120 @@ def _in_process(given: Any) -> Agent:
     return agent
 
 
-def _command(name: str, settings: Settings) -> Agent:
-    from ion.agents.command import command_agent
+def make_agent(name: str, settings: Settings) -> Agent:
+    """The agent of this name: a configured one, else a preset, else a command line.
+
+    Raises `UsageError` for what is none of them.
+    """
+    from ion.agents.command import CommandAgent, command_agent
+
+    chosen = settings_of(name, settings)
+    if chosen is None:
+        return command_agent(name)
+    if chosen.type == "acp":
+        raise UsageError(f"the agent '{name}' is of type acp, which this Ion cannot drive yet", hint="type: command")
+    return CommandAgent(
+        driven_by(name, chosen), name, chosen.pointer, chosen.session_pointer, chosen.env, chosen.options
+    )
+
+
+def settings_of(name: str, settings: Settings) -> AgentSettings | None:
+    """The settings of a configured agent, or of a preset that nobody configured; None: the name is neither."""
+    from ion.agents.presets import NAMES
 
     configured = settings.agents.get(name)
-    if configured is None:
-        return command_agent(name)
-    return replace(command_agent(str(configured.get("command", name))), name=name)
+    if configured is not None:
+        return configured
+    return AgentSettings(preset=name) if name in NAMES else None
+
+
+def driven_by(name: str, chosen: AgentSettings) -> Preset:
+    """How this agent is driven: its preset with what the settings say otherwise."""
+    from ion.agents.presets import Preset, flags
+    from ion.api.presets import preset
+
+    base = (preset(chosen.preset) if chosen.preset is not None else None) or Preset(name)
+    permitted = base.permission.get(chosen.permission, ()) if chosen.permission is not None else ()
+    return replace(
+        base,
+        command=chosen.command or base.command,
+        arguments=(*base.arguments, *chosen.arguments, *permitted),
+        parser=chosen.parser or base.parser,
+        resume=chosen.resume or base.resume,
+        options={**base.options, **{key: flags(value) for key, value in chosen.flags.items()}},
+    )
+
+
+# ---------------------------------------------------------------------- before a run begins
+
+
+def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str], cwd: Path) -> None:
+    """Look at who is to answer these nodes: a run does not begin that cannot end.
+
+    Raises `UsageError` (code `unknown-agent`) for an `agent:` that names nothing, `MissingRuntimeError` for programs
+    that are not installed.
+    """
+    asking: dict[str, list[Node]] = {}
+    for node in nodes:
+        name = agents.name_for(node) if asks(node) else None
+        if name is not None:
+            asking.setdefault(name, []).append(node)
+    missing = []
+    for name, whose in asking.items():
+        if name.startswith(IN_PROCESS):
+            continue
+        if any(node.agent == name for node in whose):
+            _require_known(name, [node.id for node in whose if node.agent == name], agents.settings)
+        if not any("PATH" in node.env for node in whose):
+            missing.append(_missing(name, [node.id for node in whose], agents.settings, env, cwd))
+    found = [one for one in missing if one is not None]
+    if found:
+        raise MissingRuntimeError(
+            "; ".join(message for message, _ in found), hint="; ".join(dict.fromkeys(hint for _, hint in found))
+        )
+
+
+def _require_known(name: str, nodes: list[str], settings: Settings) -> None:
+    if settings_of(name, settings) is None:
+        raise UsageError(
+            f"the agent '{name}' of {_listed(nodes)} is neither configured nor a preset",
+            hint=f"{_near(name, settings)}name it under `agents` in .ion/config.yaml; ion agents lists what there is",
+            code="unknown-agent",
+        )
+
+
+def _missing(
+    name: str, nodes: list[str], settings: Settings, env: Mapping[str, str], cwd: Path
+) -> tuple[str, str] | None:
+    """What is not installed, and what to do; None where everything is there."""
+    from ion.agents.command import CommandAgent
+
+    agent = make_agent(name, settings)
+    if not isinstance(agent, CommandAgent):
+        return None
+    program = agent.preset.command[0]
+    if find_program(program, {**env, **agent.env}, cwd) is not None:
+        return None
+    install = agent.preset.install
+    hint = f"install it: {install}" if install else f"{_near(name, settings)}is it installed and on PATH?"
+    return f"{program}, the agent of {_listed(nodes)}, is not installed", hint
+
+
+def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:
+    """Where a program is, looked for as the system will; a path is relative to `cwd`."""
+    if os.sep in program:
+        return shutil.which(cwd / program)
+    return shutil.which(program, path=env.get("PATH"))
+
+
+def _near(name: str, settings: Settings) -> str:
+    from ion.agents.presets import NAMES
+    from ion.language.problems import did_you_mean
+
+    near = did_you_mean(name, (*settings.agents, *NAMES))
+    return f"did you mean '{near}'? else " if near else ""
+
+
+def _listed(nodes: list[str]) -> str:
+    shown = ", ".join(nodes[:5]) + (", …" if len(nodes) > 5 else "")
+    return f"the node {shown}" if len(nodes) == 1 else f"the nodes {shown}"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ion.api.agents import IN_PROCESS, AgentLike, agent_name, chooser
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents
 from ion.api.inputs import check_inputs, unfilled
 from ion.api.reading import describe, describe_state
 from ion.api.result import RunResult
@@ -124,6 +124,8 @@ def start_run(
     require_runtimes(loaded, os.environ)
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
+    setting = _setting(workspace, agent, name, options)
+    require_agents(Agents(agent, name, workspace.settings), loaded.nodes, setting.environ, folder)
     request = runs.Request(
         loaded,
         check_run_id(run_id) if run_id is not None else new_run_id(),
@@ -134,7 +136,7 @@ def start_run(
         folder,
         who(options.via),
     )
-    drive = runs.start(_setting(workspace, agent, name, options), request)
+    drive = runs.start(setting, request)
     return StartedRun(request.run_id, workspace, drive, notes=unfilled(loaded, inputs or {}))
 
 
@@ -177,14 +179,24 @@ def take_up_run(
     state = runs.read_state(workspace.store, run_id)
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
-    if not state.ended and state.cancel is None:
-        require_secrets(runs.read_workflow(workspace.store, run_id, state), os.environ)
     setting = _setting(workspace, agent, name or state.agent, options)
+    if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
+        _require_what_is_left(workspace, run_id, state, setting, Agents(agent, name or state.agent, workspace.settings))
     taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume)
     if taken is None:
         return None
     drive, begin = taken
     return StartedRun(run_id, workspace, drive, begin)
+
+
+def _require_what_is_left(
+    workspace: Workspace, run_id: str, state: RunState, setting: runs.Setting, agents: Agents
+) -> None:
+    """What the rest of a run needs around it."""
+    workflow = runs.read_workflow(workspace.store, run_id, state)
+    require_secrets(workflow, os.environ)
+    left = [node for node in workflow.nodes if node.always_run or state.nodes[node.id].status != "completed"]
+    require_agents(agents, left, setting.environ, Path(state.started.cwd if state.started else ""))
 
 
 def _check_agent(state: RunState, agent: AgentLike) -> None:
@@ -202,7 +214,7 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         workspace.store,
         workspace.project,
         workspace.data,
-        chooser(agent, name, settings),
+        Agents(agent, name, settings),
         RUNNERS,
         options.observers,
         {**os.environ, **settings.env},

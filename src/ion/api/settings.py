@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ion.api.agent_settings import AgentSettings, agent_settings, check_agents, is_positive, is_text, is_texts
 from ion.errors import InvalidWorkflowError
 from ion.records import dataclass, field
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files say. `agents` maps a name to its settings (`command`, `max_parallel`)."""
+    """What the files say."""
 
     agent: str | None = None
-    agents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    agents: dict[str, AgentSettings] = field(default_factory=dict)
     store: str | None = None
     max_concurrency: int | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -37,6 +38,7 @@ def read_settings(project_file: Path, user_file: Path) -> Settings:
             merged[name] = {**user[name], **project[name]}
     if "secrets" in merged:
         merged["secrets"] = tuple(dict.fromkeys((*user.get("secrets", ()), *project.get("secrets", ()))))
+    merged["agents"] = {name: agent_settings(name, values) for name, values in merged.get("agents", {}).items()}
     return Settings(**merged)
 
 
@@ -64,32 +66,25 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _check(values: Any, report: Report) -> None:
     if not isinstance(values, dict):
-        report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_SHAPES)}")
+        report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_NAMES)}")
         return
     for key, value in values.items():
+        if key == "agents":
+            check_agents(value, report)
+            continue
         wanted = _SHAPES.get(key)
         if wanted is None:
-            hint = report.suggest(key, _SHAPES) or f"one of: {', '.join(_SHAPES)}"
+            hint = report.suggest(key, _NAMES) or f"one of: {', '.join(_NAMES)}"
             report.error("unknown-field", f"'{key}' is no setting", (key,), hint=hint, key=True)
         elif not wanted[0](value):
             report.error("bad-value", f"'{key}' must be {wanted[1]}", (key,))
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_agents(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(agent, dict) and _is_text(agent.get("command", "x")) for agent in value.values()
-    )
-
-
 _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "agent": (_is_text, "a name or a command line"),
-    "agents": (_is_agents, "a mapping from a name to its settings, such as {command: …}"),
-    "store": (_is_text, "a store URL, such as sqlite:.ion/ion.db"),
-    "max_concurrency": (lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0, "a number above 0"),
-    "env": (lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()), "a mapping of texts"),
-    "secrets": (lambda v: isinstance(v, list) and all(_is_text(x) for x in v), "a list of names"),
+    "agent": (is_text, "a name or a command line"),
+    "store": (is_text, "a store URL, such as sqlite:.ion/ion.db"),
+    "max_concurrency": (is_positive, "a number above 0"),
+    "env": (is_texts, "a mapping of texts"),
+    "secrets": (lambda v: isinstance(v, list) and all(is_text(x) for x in v), "a list of names"),
 }
+_NAMES = ("agents", *_SHAPES)

@@ -1,0 +1,330 @@
+"""What an agent's program printed, read: text, session, usage, or the error that its output names.
+
+A parser takes bytes and never fails: whatever is in them, it gives a `Reading`. An error has a code only from structure
+(a field, a status), never from words: words change, and a model can be made to say them. `conclude` then decides: it
+has succeeded only if the program ended with 0, a result was found, and the output does not call it an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from ion.agents.base import AgentError, PromptResult
+from ion.records import dataclass, field
+
+_SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
+_MESSAGE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a program printed."""
+
+    stdout: bytes
+    stderr: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found. `text` None: no result. `error` is (code, message) where the output itself says that it failed;
+    the code is '' where it does not say how."""
+
+    text: str | None = None
+    session: str | None = None
+    structured: Any = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+    error: tuple[str, str] | None = None
+
+
+Parser: TypeAlias = Callable[[Printed], Reading]
+
+
+def conclude(reading: Reading, status: int | None, said: str, name: str) -> PromptResult:
+    """The result, if it is one. `status` is the exit status (None: none), `said` the last that the program wrote to
+    people. Raises `AgentError`."""
+    usage = dict(reading.usage)
+    if reading.error is not None:
+        code, message = reading.error
+        raise AgentError(code or "crashed", _told(name, status, message or said), usage=usage)
+    if status != 0:
+        raise AgentError("not_found" if status == 127 else "crashed", _told(name, status, said), usage=usage)
+    if reading.text is None:
+        raise AgentError("bad_output", _told(name, 0, said, "ended well but gave no result"), usage=usage)
+    return PromptResult(reading.text, reading.session, reading.structured, usage)
+
+
+def _told(name: str, status: int | None, what: str, how: str = "failed") -> str:
+    exit_ = f" [exit {status}]" if status else ""
+    text = what.strip()[-_MESSAGE_CHARACTERS:]
+    return f"agent {name} {how}{exit_}" + (f": {text}" if text else "")
+
+
+# ---------------------------------------------------------------------- the parsers
+
+
+def text(printed: Printed) -> Reading:
+    """All of stdout less one final newline."""
+    return Reading(printed.stdout.decode("utf-8", "replace").removesuffix("\n"))
+
+
+def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
+    """A parser of JSON in which a JSON pointer (RFC 6901) leads to the reply: its text, or JSON that is the reply."""
+
+    def parse(printed: Printed) -> Reading:
+        value = _json(printed.stdout)
+        found = _at(value, pointer)
+        session = _session(_at(value, session_pointer)) if session_pointer else None
+        if value is None or found is None:
+            return Reading(session=session)
+        if isinstance(found, str):
+            return Reading(found, session)
+        return Reading(json.dumps(found, ensure_ascii=False), session, found)
+
+    return parse
+
+
+def claude_json(printed: Printed) -> Reading:
+    """`claude -p --output-format json`, and the like of it that `cursor-agent` prints: one object (with `--verbose` a
+    list of them) of type `result`. `is_error` is the truth; `subtype` stays "success" in most failures."""
+    value = _json(printed.stdout)
+    last = value[-1] if isinstance(value, list) and value else value
+    if not isinstance(last, dict) or last.get("type") != "result":
+        return Reading()
+    session = _session(last.get("session_id"))
+    usage = _claude_usage(last)
+    said = last.get("result")
+    if last.get("is_error") or str(last.get("subtype", "")).startswith("error"):
+        errors = last.get("errors")
+        listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else ""
+        message = said if isinstance(said, str) and said else listed or str(last.get("subtype", ""))
+        return Reading(None, session, usage=usage, error=(_claude_code(last), message))
+    if last.get("stop_reason") == "refusal":
+        return Reading(None, session, usage=usage, error=("refused", said if isinstance(said, str) else "it refused"))
+    return Reading(said if isinstance(said, str) else None, session, last.get("structured_output"), usage)
+
+
+def _claude_code(result: dict[str, Any]) -> str:
+    if result.get("subtype") in ("error_max_turns", "error_max_budget_usd"):
+        return "refused"
+    if result.get("subtype") == "error_max_structured_output_retries":
+        return "bad_output"
+    return _http_code(result.get("api_error_status"))
+
+
+def _claude_usage(result: dict[str, Any]) -> dict[str, float]:
+    usage = _mapping(result.get("usage"))
+    cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
+    return _numbers(
+        {
+            "input_tokens": _sum(usage.get("input_tokens"), *(usage.get(name) for name in cached)),
+            "output_tokens": usage.get("output_tokens"),
+            "cached_input_tokens": usage.get("cache_read_input_tokens"),
+            "cost_usd": result.get("total_cost_usd"),
+        }
+    )
+
+
+def codex_jsonl(printed: Printed) -> Reading:
+    """`codex exec --json`: events by line. The last `agent_message` is the reply; an item of type `error` is only a
+    warning; `turn.failed` is the failure."""
+    reply: str | None = None
+    session: str | None = None
+    usage: dict[str, float] = {}
+    error: tuple[str, str] | None = None
+    for event in _lines(printed.stdout):
+        kind, item = event.get("type"), _mapping(event.get("item"))
+        if kind == "thread.started":
+            session = _session(event.get("thread_id"))
+        elif kind == "item.completed" and item.get("type") == "agent_message" and isinstance(item.get("text"), str):
+            reply = item["text"]
+        elif kind == "turn.completed":
+            told = _mapping(event.get("usage"))
+            names = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens")
+            usage = _added(usage, _numbers({name: told.get(name) for name in names}))
+            error = None
+        elif kind == "turn.failed":
+            error = ("", _message(event.get("error")))
+    return Reading(reply, session, usage=usage, error=error)
+
+
+def gemini_json(printed: Printed) -> Reading:
+    """`gemini -o json`: one object with `response`; a failure is an object with `error`, on stderr."""
+    value = _mapping(_json(printed.stdout))
+    failure = value if "error" in value else _mapping(_json_at_end(printed.stderr))
+    session = _session(value.get("session_id") or failure.get("session_id"))
+    usage = _gemini_usage(value or failure)
+    if isinstance(failure.get("error"), dict):
+        error = failure["error"]
+        number = error.get("code")
+        code = _GEMINI_CODES.get(number, "") if isinstance(number, int) else ""
+        return Reading(None, session, usage=usage, error=(code or _http_code(number), _message(error)))
+    reply = value.get("response")
+    return Reading(reply if isinstance(reply, str) else None, session, usage=usage)
+
+
+# Its exit statuses, which stand in `error.code` too: authentication, input, the limit of turns, an untrusted folder.
+_GEMINI_CODES = {41: "not_logged_in", 42: "refused", 53: "refused", 55: "refused"}
+
+
+def _gemini_usage(value: dict[str, Any]) -> dict[str, float]:
+    models = _mapping(_mapping(value.get("stats")).get("models"))
+    total: dict[str, float] = {}
+    for model in models.values():
+        tokens = _mapping(_mapping(model).get("tokens"))
+        names = {"prompt": "input_tokens", "candidates": "output_tokens", "cached": "cached_input_tokens"}
+        total = _added(total, _numbers({known: tokens.get(name) for name, known in names.items()}))
+    return total
+
+
+def opencode_jsonl(printed: Printed) -> Reading:
+    """`opencode run --format json`: events by line; the reply is all text parts of the last step that has any."""
+    texts: list[str] = []
+    session: str | None = None
+    usage: dict[str, float] = {}
+    error: tuple[str, str] | None = None
+    fresh = False
+    for event in _lines(printed.stdout):
+        kind, part = event.get("type"), _mapping(event.get("part"))
+        session = _session(event.get("sessionID")) or session
+        if kind == "step_start":
+            fresh = True
+        elif kind == "text" and isinstance(part.get("text"), str):
+            texts = [part["text"]] if fresh else [*texts, part["text"]]
+            fresh, error = False, None
+        elif kind == "step_finish":
+            usage = _added(usage, _opencode_usage(part))
+        elif kind == "error":
+            error = _opencode_error(_mapping(event.get("error")))
+    return Reading("".join(texts) if texts else None, session, usage=usage, error=error)
+
+
+def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
+    tokens = _mapping(part.get("tokens"))
+    cache = _mapping(tokens.get("cache"))
+    return _numbers(
+        {
+            "input_tokens": _sum(tokens.get("input"), cache.get("read"), cache.get("write")),
+            "output_tokens": tokens.get("output"),
+            "cached_input_tokens": cache.get("read"),
+            "cost_usd": part.get("cost"),
+        }
+    )
+
+
+def _opencode_error(error: dict[str, Any]) -> tuple[str, str]:
+    data = _mapping(error.get("data"))
+    if error.get("name") == "ProviderAuthError":
+        return "not_logged_in", _message(data)
+    return _http_code(data.get("statusCode")), _message(data) or str(error.get("name", ""))
+
+
+PARSERS: dict[str, Parser] = {
+    "text": text,
+    "claude-json": claude_json,
+    "codex-jsonl": codex_jsonl,
+    "gemini-json": gemini_json,
+    "opencode-jsonl": opencode_jsonl,
+}
+# `json` is the one that needs to be told where to look.
+PARSER_NAMES = (*PARSERS, "json")
+
+
+def parser(name: str, pointer: str = "", session_pointer: str = "") -> Parser:
+    """The parser of this name."""
+    return pointed(pointer, session_pointer) if name == "json" else PARSERS[name]
+
+
+# ---------------------------------------------------------------------- what they share
+
+
+def _json(data: bytes) -> Any:
+    """The JSON value that these bytes are, or None."""
+    try:
+        return json.loads(data.decode("utf-8", "replace").strip() or "null", parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _json_at_end(data: bytes) -> Any:
+    """The JSON object at the end of a text: log lines may stand before it."""
+    said = data.decode("utf-8", "replace").rstrip()
+    starts = [0, *(match.end() for match in re.finditer(r"\n(?=\{)", said))] if said.endswith("}") else []
+    for start in starts[-20:]:
+        value = _json(said[start:].encode())
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of JSON lines; a line that is none is passed over."""
+    for line in data.splitlines():
+        value = _json(line)
+        if isinstance(value, dict):
+            yield value
+
+
+def _at(value: Any, pointer: str) -> Any:
+    """The value at a JSON pointer (RFC 6901), or None."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and re.fullmatch(r"0|[1-9][0-9]{0,8}|-1", name, re.ASCII):
+            index = int(name)
+            value = value[index] if -len(value) <= index < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _session(value: Any) -> str | None:
+    """An id that may go back onto a command line: no dash in front, nothing but the characters of ids."""
+    return value if isinstance(value, str) and _SESSION.fullmatch(value) else None
+
+
+def _http_code(status: Any) -> str:
+    """The error code of an HTTP status, '' if it says nothing."""
+    if status in (401, 403):
+        return "not_logged_in"
+    return "rate_limited" if status in (429, 529) else ""
+
+
+def _message(error: Any) -> str:
+    if isinstance(error, dict):
+        found = error.get("message")
+        return found if isinstance(found, str) else json.dumps(error, ensure_ascii=False)[:_MESSAGE_CHARACTERS]
+    return error if isinstance(error, str) else ""
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """Those that are numbers as they can be counted up: finite, not negative."""
+    return {name: value for name, value in values.items() if _is_amount(value)}
+
+
+def _is_amount(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and math.isfinite(value)
+    except OverflowError:  # an integer of a thousand digits is no amount
+        return False
+
+
+def _sum(*values: Any) -> float | None:
+    found = [value for value in values if _is_amount(value)]
+    return sum(found) if found else None
+
+
+def _added(total: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    return {**total, **{name: total.get(name, 0) + amount for name, amount in more.items()}}

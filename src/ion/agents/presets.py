@@ -1,0 +1,64 @@
+"""How an agent that is a program is driven, as data. The agents that Ion knows by name stand in `presets.yaml`, which
+is read when a name first needs it (`api/presets.py`).
+
+`NAMES` stands here as well, so that a command line that is no preset's name costs no reading; a test holds the two
+against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ion.records import dataclass, field
+
+NAMES = ("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider")
+FILE = Path(__file__).with_name("presets.yaml")
+_LISTS = ("command", "arguments", "resume", "schema", "last")
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What an option becomes on the command line: `some` for a value, `none` for an empty list (None: the agent cannot
+    be told so)."""
+
+    some: Words
+    none: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """How one agent is driven; `presets.yaml` explains the fields. `acp` is how it is started as an ACP agent."""
+
+    name: str
+    title: str = ""
+    command: Words = ()
+    arguments: Words = ()
+    last: Words = ()
+    parser: str = "text"
+    resume: Words = ()
+    gone: str = ""
+    schema: Words = ()
+    options: Mapping[str, Flags] = field(default_factory=dict)
+    permission: Mapping[str, Words] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    install: str = ""
+    login: str = ""
+    acp: Mapping[str, Any] = field(default_factory=dict)
+
+
+def made(name: str, values: dict[str, Any]) -> Preset:
+    """A preset from its form in the file."""
+    fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in values.items()}
+    fields["options"] = {key: flags(value) for key, value in values.get("options", {}).items()}
+    fields["permission"] = {key: tuple(value) for key, value in values.get("permission", {}).items()}
+    return Preset(name, **fields)
+
+
+def flags(value: Iterable[str] | Mapping[str, Iterable[str]]) -> Flags:
+    """An option's flags from their form in a file: a list, or a mapping of `some` and `none`."""
+    if not isinstance(value, Mapping):
+        return Flags(tuple(value))
+    return Flags(tuple(value["some"]), tuple(value["none"]) if "none" in value else None)
