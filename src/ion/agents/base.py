@@ -6,9 +6,9 @@ node's options untouched: what an agent does not understand it leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ion.errors import IonError
 from ion.records import dataclass, field
@@ -21,12 +21,26 @@ AGENT_ERROR_CODES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """What an agent asks for in the middle of its work. `key` is the same whenever it asks for the same; `decisions`
+    are what may be answered, `kinds` what each means: `allow_once`, `allow_always`, `reject_once`, `reject_always`.
+    """
+
+    key: str
+    message: str
+    decisions: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PromptRequest:
     """One prompt. `key` is the same on every retry and resume of it. `session` is a session of this same agent to go
     on with, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
     ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is a
     path stem for what the agent's process writes (`.out`, `.err` are added), `register` the file in which a program
-    of the run is written down (`process.run`).
+    of the run is written down (`process.run`). `verdicts` are the decisions on permissions that this prompt needed when
+    it was asked before, by key (`rejected` where the agent offered no way to refuse). `ask` has a person decide while
+    the turn is held open, None if nobody did in time; without it turns cannot be held.
     """
 
     run_id: str
@@ -48,6 +62,8 @@ class PromptRequest:
     log: Path | None = None
     fresh_prompt: str | None = None
     register: Path | None = None
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    ask: Callable[[Permission], Awaitable[str | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,18 @@ class AgentError(IonError):
         return self.error_code in TRANSIENT
 
 
+class UnpermittedError(IonError):
+    """The agent needs permissions that nobody has decided on yet; its turn was ended. It is to be asked again with the
+    `verdicts`."""
+
+    code = "unpermitted"
+
+    def __init__(self, permissions: tuple[Permission, ...], *, usage: dict[str, float] | None = None) -> None:
+        super().__init__(permissions[0].message)
+        self.permissions = permissions
+        self.usage = usage or {}
+
+
 class Agent(Protocol):
     """Who answers prompts."""
 
@@ -84,4 +112,13 @@ class Agent(Protocol):
         """Sessions belong to the agent of this name."""
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
-        """Answer. Raises `AgentError`; a cancelled task ends everything that it started before it returns."""
+        """Answer. Raises `AgentError`, `UnpermittedError`; a cancelled task ends everything that it started before it
+        returns."""
+
+
+@runtime_checkable
+class LastingAgent(Agent, Protocol):
+    """An agent that keeps something open between the prompts of a run, such as a process."""
+
+    async def end_run(self, run_id: str) -> None:
+        """This process lets go of the run: end what is open for it. Prompts may follow, should it be taken up again."""

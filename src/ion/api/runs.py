@@ -22,6 +22,7 @@ from ion.api.workflows import load
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
 from ion.core.state import RunState
 from ion.engine import runs
+from ion.engine.held import HOLD_MS
 from ion.engine.observe import Observer
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
@@ -38,12 +39,14 @@ LONGEST_LEASE_MS = 86_400_000
 class RunOptions:
     """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
 
+    `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.
     `alone`: nothing but this run uses the event loop, so it may stand still while the store writes.
     """
 
     observers: Iterable[Observer] = ()
     max_concurrency: int | None = None
     grace_ms: int = 5000
+    hold_ms: int = HOLD_MS
     via: str = "library"
     alone: bool = False
 
@@ -222,6 +225,7 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         options.grace_ms,
         _lease_ms(os.environ.get("ION_LEASE_MS")),
         secrets=settings.secrets,
+        hold_ms=options.hold_ms,
         alone=options.alone,
     )
 

@@ -35,7 +35,7 @@ def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str 
         return "resume" if resume else None
     if state.status == "paused":
         takes_over = agent is not None and any(
-            node.prompt is not None or node.unpermitted for node in state.nodes.values()
+            node.prompt is not None or (node.unpermitted and agent != state.agent) for node in state.nodes.values()
         )
         return "answer" if takes_over or answered(state) else None
     return "resume" if resume and state.cancel is None else "answer"

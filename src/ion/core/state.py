@@ -237,17 +237,18 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     state.ended_at, state.owned_since = None, event.at
     state.resumes += 1
     state.deaths = state.deaths + 1 if event.owner_died else 0
+    other_agent = event.agent not in (None, state.agent)
     if event.agent is not None:
         state.agent = event.agent
     for node in state.nodes.values():
         if node.turn is not None:
-            if node.permissions and event.agent is None:
+            if node.permissions and not other_agent:
                 _await_permission(node)
             else:
                 _cut_off(node)
         if event.cause == "resume" and node.status in ("failed", "skipped", "cancelled"):
             _decide_anew(node)
-        elif event.agent is not None and (node.prompt is not None or node.unpermitted):
+        elif (event.agent is not None and node.prompt is not None) or (other_agent and node.unpermitted):
             _cut_off(node)
 
 

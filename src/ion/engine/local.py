@@ -24,6 +24,8 @@ from ion.core.settle import settle
 from ion.core.state import RunState, fold
 from ion.core.values import condition_values
 from ion.engine.aside import Aside
+from ion.engine.engaged import Engaged
+from ion.engine.held import HOLD_MS, Held
 from ion.engine.observe import Observers
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
@@ -67,6 +69,8 @@ class Drive:
     values_of: ValuesOf | None = None
     known: tuple[RunState, int] | None = None
     alone: bool = False
+    engaged: Engaged | None = None
+    hold_ms: int = HOLD_MS
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
@@ -86,6 +90,8 @@ class Drive:
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
         self._aside = Aside("ion-store")
+        self._held = Held(self._wake_up, self.hold_ms)
+        self.context = replace(self.context, ask=self._held.ask)
         self._renewed = time.monotonic()
         try:
             if self.known is None:
@@ -95,9 +101,13 @@ class Drive:
             await self._append(list(begin))
             return await self._loop()
         finally:
-            await self._end_tasks()
-            await self._release()
-            self._aside.close()
+            try:
+                await self._end_tasks()
+                if self.engaged is not None:
+                    await self.engaged.end(self.run_id)
+            finally:
+                await self._release()
+                self._aside.close()
 
     async def _release(self) -> None:
         """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
@@ -116,6 +126,7 @@ class Drive:
                 continue
             outcomes = {}
             state = self._plan.state
+            self._held.answer(state)
             if state.ended or state.status == "paused":
                 return state
             outcomes = await self._wait(wait_until)
@@ -138,6 +149,8 @@ class Drive:
             jitter = _jitter() if isinstance(outcome, Failed) else 0.0
             for event in settle(self.context.workflow, self._plan.state, node, outcome, at, jitter):
                 take(event)
+        for event in self._held.events(self._plan.state, at):
+            take(event)
         commands = self._plan.next_steps(at)
         while any(isinstance(command, Record) for command in commands):
             for command in commands:
@@ -218,13 +231,13 @@ class Drive:
             timeout = POLL_SECONDS
             if until is not None:
                 timeout = min(timeout, max(0.0, (until - self.clock()) / 1000))
-            if not self._ended:
+            if not self._ended and not self._held.fresh:
                 await self._sleep(timeout)
             await self._keep_lease()
             if self._ended:
                 ended, self._ended = self._ended, []
                 return {(node, self._started[node]): self._outcome(node) for node in ended}
-            if await self._read_requests() or (until is not None and self.clock() >= until):
+            if await self._read_requests() or self._held.fresh or (until is not None and self.clock() >= until):
                 return {}
 
     async def _sleep(self, seconds: float) -> None:

@@ -17,7 +17,9 @@ from ion.core import events as e
 from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, fold
 from ion.engine import freeze, git
+from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of
+from ion.engine.held import HOLD_MS
 from ion.engine.local import Drive, Runner, ValuesOf, now_ms
 from ion.engine.observe import Observer, Observers
 from ion.errors import DamagedStoreError
@@ -51,6 +53,7 @@ class Setting:
     lease_ms: int = DEFAULT_LEASE_MS
     values_of: ValuesOf | None = None
     secrets: tuple[str, ...] = ()
+    hold_ms: int = HOLD_MS
     alone: bool = False
 
 
@@ -155,6 +158,7 @@ def _drive(
         folder.mkdir(parents=True, exist_ok=True)
     freeze.lay_out(workflow, setting.store, folders.source)
     cwd = Path(started.cwd)
+    engaged = Engaged(setting.agent_for)
     context = Context(
         run_id=lease.run_id,
         workflow=workflow,
@@ -165,7 +169,7 @@ def _drive(
         inputs=started.inputs,
         arguments=started.arguments,
         external_context=started.context,
-        agent_for=setting.agent_for,
+        agent_for=engaged.agent_for,
         keep=functools.partial(_keep, setting.store),
         open=functools.partial(_open, setting.store),
         progress=functools.partial(observers.progress, lease.run_id),
@@ -185,6 +189,8 @@ def _drive(
         setting.lease_ms,
         values_of=setting.values_of,
         known=known,
+        engaged=engaged,
+        hold_ms=setting.hold_ms,
         alone=setting.alone,
     )
 

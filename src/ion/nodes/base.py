@@ -6,12 +6,13 @@ values in the context, at the moment it starts. Nodes know no store: `context.ke
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ion.agents.base import Agent
 from ion.core.events import Content, PromptAnswered
+from ion.core.outcomes import Question
 from ion.core.state import NodeState
 from ion.language.workflow import Node, Workflow
 from ion.records import dataclass, field
@@ -75,7 +76,8 @@ class Context:
     `nodes` the live states by id (read only), `agent_for` who answers a node's prompts (None: the host), `keep` stores
     a text or a file's bytes and gives its `Content`, `open` reads one back, `progress` shows a line of a node to
     whoever watches, `base_branch` looks the default branch up (None: not to be found), `secrets` are
-    the values that no message may hold.
+    the values that no message may hold. `ask` has a person decide on what the agent of a node asks for, while its turn
+    is held open: the decision, or None if nobody did in time. Without it turns cannot be held.
     """
 
     run_id: str
@@ -95,6 +97,7 @@ class Context:
     environ: dict[str, str] = field(default_factory=dict)
     grace_ms: int = DEFAULT_GRACE_MS
     secrets: tuple[str, ...] = ()
+    ask: Callable[[str, Question], Awaitable[str | None]] | None = None
 
     def read(self, content: Content) -> str:
         """A content's whole text."""

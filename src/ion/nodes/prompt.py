@@ -7,13 +7,16 @@ The text is rendered, the agent asked (or the prompt parked for the host), and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ion.agents.base import Agent, AgentError, PromptRequest, PromptResult
+from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure
 from ion.core.loops import read_signal
-from ion.core.outcomes import Completed, Failed, Outcome, Parked
+from ion.core.outcomes import Completed, Failed, Outcome, Parked, Question, Unpermitted
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
 from ion.language.references import find_references
@@ -49,8 +52,8 @@ async def run(turn: Turn, context: Context) -> Outcome:
     asked = _asked(turn, context, values, None if agent is None else agent.name)
     if agent is None:
         return _parked(asked, turn, context)
-    answered = await _ask(agent, _request(asked, turn, context, values))
-    if isinstance(answered, Failed):
+    answered = await _ask(agent, _request(asked, turn, context, values), context)
+    if isinstance(answered, Failed | Unpermitted):
         return answered
     return _read(_Said(answered.text, answered.structured, answered.session, agent.name, answered.usage), turn, context)
 
@@ -151,16 +154,21 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> Pro
         log=context.folders.logs / turn.log_name,
         register=context.folders.register,
         fresh_prompt=asked.fresh,
+        verdicts={key: verdict.decision for key, verdict in context.nodes[node.id].verdicts.items()},
     )
 
 
-async def _ask(agent: Agent, request: PromptRequest) -> PromptResult | Failed:
-    """Everything that an agent can do: answer, fail in its own words, break, never come back."""
+async def _ask(agent: Agent, request: PromptRequest, context: Context) -> PromptResult | Failed | Unpermitted:
+    """Everything that an agent can do: answer, need permissions, fail in its own words, break, never come back."""
     limit = request.timeout_ms
     overdue = asyncio.timeout(None if limit is None else (limit + request.grace_ms + _OVERDUE_MS) / 1000)
+    if context.ask is not None:
+        request = replace(request, ask=_Asking(partial(context.ask, request.node), overdue))
     try:
         async with overdue:
             return await agent.prompt(request)
+    except UnpermittedError as error:
+        return Unpermitted(tuple(map(_question, error.permissions)), dict(error.usage))
     except AgentError as error:
         return Failed(Failure(error.error_code, error.message, error.hint), usage=dict(error.usage))
     except TimeoutError as error:
@@ -173,6 +181,34 @@ async def _ask(agent: Agent, request: PromptRequest) -> PromptResult | Failed:
         return Failed(Failure("cancelled", f"agent {agent.name} cancelled its own work"))
     except Exception as error:  # noqa: BLE001  (an embedder's agent may raise anything; the run must not break on it)
         return Failed(Failure("crashed", f"agent {agent.name} raised {type(error).__name__}: {error}"))
+
+
+class _Asking:
+    """Has a person decide. The time after which the agent is given up stands still meanwhile."""
+
+    def __init__(self, ask: Callable[[Question], Awaitable[str | None]], overdue: asyncio.Timeout) -> None:
+        self._ask = ask
+        self._overdue = overdue
+        self._open = 0
+        self._left: float | None = None
+
+    async def __call__(self, permission: Permission) -> str | None:
+        clock = asyncio.get_running_loop().time
+        if not self._open and (when := self._overdue.when()) is not None:
+            self._left = when - clock()
+            self._overdue.reschedule(None)
+        self._open += 1
+        try:
+            return await self._ask(_question(permission))
+        finally:
+            self._open -= 1
+            if not self._open and self._left is not None:
+                with contextlib.suppress(RuntimeError):  # the agent has been given up
+                    self._overdue.reschedule(clock() + self._left)
+
+
+def _question(permission: Permission) -> Question:
+    return Question(permission.key, printable(permission.message), permission.decisions, permission.kinds)
 
 
 # ---------------------------------------------------------------------- what is answered

@@ -1,0 +1,34 @@
+"""The agents that answered in one drive: those that keep something open are told when it lets go of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ion.agents.base import Agent, LastingAgent
+from ion.language.workflow import Node
+
+_log = logging.getLogger("ion")
+
+
+class Engaged:
+    """Chooses agents as `choose` does, and remembers whom it chose."""
+
+    def __init__(self, choose: Callable[[Node], Agent | None]) -> None:
+        self._choose = choose
+        self._lasting: dict[int, LastingAgent] = {}
+
+    def agent_for(self, node: Node) -> Agent | None:
+        """Who answers this node's prompts; None: the host."""
+        agent = self._choose(node)
+        if isinstance(agent, LastingAgent):
+            self._lasting[id(agent)] = agent
+        return agent
+
+    async def end(self, run_id: str) -> None:
+        """Tell them all. One that fails is not worth the run's outcome, which is recorded by now."""
+        for agent in self._lasting.values():
+            try:
+                await agent.end_run(run_id)
+            except Exception:  # noqa: BLE001  (an embedder's agent may raise anything)
+                _log.warning("the agent %s did not end what it had open for the run", agent.name, exc_info=True)

@@ -1,0 +1,64 @@
+"""Turns that are held open while a person is asked for a permission.
+
+An agent asks in the middle of its turn. The question is recorded by the drive's own loop, like everything else, and the
+turn waits for the verdict to appear in the run's state; who answers may be another process. Nothing here is durable:
+if this process dies, the question is in the log, and the turn is begun again with the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ion.core import events as e
+from ion.core.outcomes import Question
+from ion.core.settle import permissions_asked
+from ion.core.state import RunState
+
+# How long a turn is held open. After that it is ended, and begun again once there is an answer.
+HOLD_MS = 600_000
+
+
+class Held:
+    """The questions of one drive that wait for a verdict. `wake` is called when there is a new one."""
+
+    def __init__(self, wake: Callable[[], None], hold_ms: int = HOLD_MS) -> None:
+        self._wake = wake
+        self._seconds = hold_ms / 1000
+        self._waiting: list[tuple[str, Question, asyncio.Future[str]]] = []
+        self.fresh = False
+
+    async def ask(self, node: str, question: Question) -> str | None:
+        """The decision, or None if there is none in time."""
+        verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        entry = (node, question, verdict)
+        self._waiting.append(entry)
+        self.fresh = True
+        self._wake()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await verdict
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.remove(entry)
+
+    def events(self, state: RunState, at: int) -> list[e.ApprovalRequested]:
+        """What is to be recorded so that all questions stand in the log."""
+        self.fresh = False
+        asked: dict[str, list[Question]] = {}
+        for node, question, _ in self._waiting:
+            if state.nodes[node].live:
+                asked.setdefault(node, []).append(question)
+        return [
+            event
+            for node, questions in asked.items()
+            for event in permissions_asked(state.nodes[node], questions, at, held=True)
+        ]
+
+    def answer(self, state: RunState) -> None:
+        """Hand on the verdicts that have come."""
+        for node, question, verdict in self._waiting:
+            found = state.nodes[node].verdicts.get(question.key)
+            if found is not None and not verdict.done():
+                verdict.set_result(found.decision)
