@@ -8,7 +8,6 @@ has succeeded only if the program ended with 0, a result was found, and the outp
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from ion.records import dataclass, field
 
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
 _MESSAGE_CHARACTERS = 2000
+_MOST = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,15 +310,12 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """Those that are numbers as they can be counted up: finite, not negative."""
+    """Those that are amounts: numbers that can be counted up, whatever else stands in an output."""
     return {name: value for name, value in values.items() if _is_amount(value)}
 
 
 def _is_amount(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and math.isfinite(value)
-    except OverflowError:  # an integer of a thousand digits is no amount
-        return False
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
 def _sum(*values: Any) -> float | None:
@@ -327,4 +324,4 @@ def _sum(*values: Any) -> float | None:
 
 
 def _added(total: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return {**total, **{name: total.get(name, 0) + amount for name, amount in more.items()}}
+    return _numbers({**total, **{name: total.get(name, 0) + amount for name, amount in more.items()}})

@@ -1,0 +1,77 @@
+"""Parsers under any bytes: a result or a typed error, never anything else; codes from structure alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ion.agents.base import AgentError, PromptResult
+from ion.agents.parsers import PARSER_NAMES, Printed, Reading, conclude, parser
+
+KEYS = """type result subtype is_error session_id usage input_tokens api_error_status item text agent_message name
+    item.completed turn.failed turn.completed thread.started thread_id error code response stats models tokens part
+    sessionID step_finish step_start cost cache data message statusCode errors stop_reason refusal total_cost_usd"""
+WORDS = st.sampled_from(KEYS.split())
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS | st.just(10**400)
+VALUES = st.recursive(SCALARS, lambda c: st.lists(c, max_size=4) | st.dictionaries(WORDS, c, max_size=6), max_leaves=20)
+LINES = st.lists(VALUES.map(lambda v: json.dumps(v).encode()) | st.binary(max_size=20), max_size=6).map(b"\n".join)
+OUTPUT = st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()) | LINES
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(PARSER_NAMES),
+    OUTPUT,
+    OUTPUT,
+    st.sampled_from([0, 1, 41, 127, None]),
+    st.sampled_from(["", "/result", "/0/text"]),
+)
+def test_any_bytes_give_a_result_or_a_typed_error(
+    name: str, out: bytes, err: bytes, status: int | None, pointer: str
+) -> None:
+    reading = parser(name, pointer, "/session_id")(Printed(out, err))
+    assert isinstance(reading, Reading)
+    assert all(amount >= 0 and math.isfinite(amount) for amount in reading.usage.values())
+    assert reading.session is None or not reading.session.startswith("-")
+    try:
+        result = conclude(reading, status, "said", "a")
+    except AgentError:  # which takes no code that is none
+        return
+    assert isinstance(result, PromptResult)
+    assert status == 0
+    assert reading.error is None
+
+
+@pytest.mark.parametrize("name", [name for name in PARSER_NAMES if name not in ("text", "json")])
+@pytest.mark.parametrize("words", ["not logged in", "rate limit exceeded (429)", "I refuse", "401 Unauthorized"])
+def test_words_alone_never_make_a_code(name: str, words: str) -> None:
+    """A model can be made to say them, and a program says them in any language."""
+    with pytest.raises(AgentError) as caught:
+        conclude(parser(name)(Printed(b"", words.encode())), 1, words, "a")
+    assert (caught.value.error_code, caught.value.message) == ("crashed", f"agent a failed [exit 1]: {words}")
+
+
+@pytest.mark.parametrize("session", ["--help", "a b", "", "x" * 300, "a\nb", 5, None, {"a": 1}])
+def test_what_is_no_id_is_no_session(session: Any) -> None:
+    data = {"type": "result", "is_error": False, "result": "x", "session_id": session}
+    assert parser("claude-json")(Printed(json.dumps(data).encode())).session is None
+
+
+def test_claude_with_verbose_prints_a_list_whose_last_is_the_result() -> None:
+    result = {"type": "result", "subtype": "success", "is_error": False, "result": "x", "session_id": "s"}
+    assert parser("claude-json")(Printed(json.dumps([{"type": "system"}, result]).encode())).text == "x"
+
+
+def test_a_turn_of_codex_that_failed_and_then_went_well_has_gone_well() -> None:
+    lines = [
+        {"type": "error", "message": "Reconnecting... 1/5"},
+        {"type": "item.completed", "item": {"type": "agent_message", "text": "x"}},
+        {"type": "turn.completed", "usage": {"input_tokens": 1}},
+    ]
+    reading = parser("codex-jsonl")(Printed("\n".join(map(json.dumps, lines)).encode()))
+    assert (reading.text, reading.error) == ("x", None)
