@@ -166,10 +166,14 @@ class _Outputs:
         place = self._files / f"{name}.{content.sha256[:12]}.output"
         if not place.exists():
             import shutil
+            import tempfile
 
             place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = place.with_suffix(".part")
-            with self._store.open_blob(content.sha256) as source, temporary.open("wb") as target:
+            # A name of its own: two readers of a run may come for the same output at the same time.
+            with (
+                self._store.open_blob(content.sha256) as source,
+                tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as target,
+            ):
                 shutil.copyfileobj(source, target, 1 << 20)
-            temporary.replace(place)
+            Path(target.name).replace(place)
         return place

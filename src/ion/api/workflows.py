@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ion.api.workspace import Workspace
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
@@ -69,6 +70,30 @@ def discover(workspace: Workspace, sop_paths: Sequence[Path] = ()) -> list[Disco
     `sop_paths` are folders whose SOPs come before all others.
     """
     return discovery.discover(workspace.project, workspace.user_config, sop_paths=sop_paths)
+
+
+def listed(one: Discovered) -> dict[str, Any]:
+    """A workflow file in the shape of `ion list --json` (cli.md)."""
+    workflow = one.loaded.workflow
+    inputs = {item.name: _input(item) for item in workflow.inputs} if workflow else {}
+    return {
+        "name": one.name,
+        "file": str(one.path),
+        "description": workflow.description if workflow else "",
+        "inputs": inputs,
+        "kind": "sop" if one.is_sop else "workflow",
+        "shadowed_by": str(one.shadowed_by) if one.shadowed_by else None,
+        "problems": [problem.to_json() for problem in one.problems],
+    }
+
+
+def _input(item: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {"required": item.required, "description": item.description, "type": item.type}
+    if item.has_default:
+        values["default"] = item.default
+    if item.enum is not None:
+        values["enum"] = list(item.enum)
+    return values
 
 
 def find_in_sop_paths(workspace: Workspace, name: str, sop_paths: Sequence[Path]) -> str:

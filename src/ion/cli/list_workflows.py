@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,42 +21,19 @@ if TYPE_CHECKING:
 @at_place
 def list_workflows(place: Place, sop_paths: tuple[Path, ...], as_json: bool) -> int:
     """List the workflows of the project and of the user: what each does, what it needs, and where it is from."""
-    from ion.api.workflows import discover
+    from ion.api.workflows import discover, listed
     from ion.cli import terminal
 
     with place.open() as workspace:
         found = discover(workspace, sop_paths)
         project = workspace.project
     if as_json:
-        terminal.write_json([_object(one) for one in found])
+        terminal.write_json([listed(one) for one in found])
     elif not found:
         terminal.talk().line(f"No workflows in {project}: ion init writes a first one.")
     else:
         _table(terminal.data(), found, project)
     return 0
-
-
-def _object(one: Discovered) -> dict[str, Any]:
-    workflow = one.loaded.workflow
-    inputs = {item.name: _input(item) for item in workflow.inputs} if workflow else {}
-    return {
-        "name": one.name,
-        "file": str(one.path),
-        "description": workflow.description if workflow else "",
-        "inputs": inputs,
-        "kind": "sop" if _is_sop(one) else "workflow",
-        "shadowed_by": str(one.shadowed_by) if one.shadowed_by else None,
-        "problems": [problem.to_json() for problem in one.problems],
-    }
-
-
-def _input(item: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {"required": item.required, "description": item.description, "type": item.type}
-    if item.has_default:
-        values["default"] = item.default
-    if item.enum is not None:
-        values["enum"] = list(item.enum)
-    return values
 
 
 def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
@@ -90,13 +67,9 @@ def _what(one: Discovered) -> str:
     if one.errors:
         return f"{plural(len(one.errors), 'error')} · ion validate {one.name}"
     workflow = one.loaded.workflow
-    if workflow is not None and _is_sop(one):
+    if workflow is not None and one.is_sop:
         return f"(SOP, {plural(len(workflow.nodes), 'step')}) {workflow.description}"
     return workflow.description if workflow else ""
-
-
-def _is_sop(one: Discovered) -> bool:
-    return one.path.name.endswith(".md")
 
 
 def _needs(one: Discovered) -> str:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("ion.cli.resume:resume", "Go on with a failed, interrupted or answered run."),
     "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
+    "mcp": ("ion.cli.mcp:mcp", "Serve workflows to an agent over MCP."),
     "sop": ("ion.cli.sop:sop", "Write SOPs: markdown procedures that run step by step."),
     "export": ("ion.cli.export:export", "Write a run as one file, for another store or to keep."),
     "import": ("ion.cli.import_run:import_run", "Take in a run that ion export wrote."),

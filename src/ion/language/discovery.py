@@ -53,6 +53,10 @@ class Discovered:
     def errors(self) -> tuple[Problem, ...]:
         return self.loaded.errors
 
+    @property
+    def is_sop(self) -> bool:
+        return self.path.name.endswith(SOP_SUFFIX)
+
 
 def is_path(name: str) -> bool:
     """Whether a workflow is addressed by its path rather than by its name."""

@@ -1,0 +1,33 @@
+"""`ion mcp`."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ion.cli.place import Place, at_place, sop_paths
+from ion.errors import UsageError
+
+
+@click.command()
+@click.option("--allow-approve", is_flag=True, help="Let the client answer gates; without it, only people can.")
+@click.option("--allow-paths", is_flag=True, help="Let the client run workflow files by their path.")
+@sop_paths
+@at_place
+def mcp(place: Place, sop_paths: tuple[Path, ...], allow_approve: bool, allow_paths: bool) -> int:
+    """Serve workflows to an agent over MCP, on stdin and stdout: it answers their prompts, Ion holds the order."""
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageError("ion mcp needs the MCP SDK", hint="pip install 'ion-workflows[mcp]'", code="missing-extra")
+    from ion.api.workspace import open_workspace
+    from ion.mcp.runs import Runs
+    from ion.mcp.server import serve
+    from ion.mcp.tools import Host
+
+    workspace = open_workspace(place.project, place.store)
+    # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
+    workspace.settings = replace(workspace.settings, agent=None)
+    serve(Host(Runs(workspace), sop_paths, allow_approve, allow_paths))
+    return 0

@@ -1,0 +1,163 @@
+"""The server: tools and prompts over stdio, in whichever era of the protocol the client speaks.
+
+stdout belongs to the protocol; the SDK points it, and stdin, elsewhere while it serves, so that nothing else can write
+there. When the client goes, or a signal comes, every process of the runs is ended and the runs can be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ion import masking
+from ion.api.reading import secret_names
+from ion.errors import IonError, NotFoundError
+from ion.mcp import prompts
+from ion.mcp.tools import Host, check, tools_of
+from ion.version import VERSION
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp_types import CallToolResult, GetPromptResult, ListPromptsResult, ListToolsResult
+
+INSTRUCTIONS = """\
+Ion runs workflows of agent and shell steps and remembers every outcome. You are the agent of their prompts: ion_list \
+shows the workflows, ion_start begins one and gives you the prompts that are ready, ion_submit hands in an answer and \
+gives you what comes next. Follow the order that Ion holds: do one prompt at a time, only what it asks. Gates are for \
+people."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def serve(host: Host) -> None:
+    """Serve until the client closes its end. A signal ends the process as it would have, after all was let go of."""
+    asyncio.run(_serve(host))
+    host.runs.workspace.close()
+
+
+async def _serve(host: Host) -> None:
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    serving = asyncio.create_task(_protocol(host), name="protocol")
+    signalled = asyncio.create_task(signals.get(), name="signal")
+    await asyncio.wait((serving, signalled), return_when=asyncio.FIRST_COMPLETED)
+    await host.runs.end()
+    if signalled.done():
+        # The thread that reads stdin cannot be told to stop: the process ends under it.
+        host.runs.workspace.close()
+        signal.signal(signalled.result(), signal.SIG_DFL)
+        os.kill(os.getpid(), signalled.result())
+    signalled.cancel()
+    await serving
+
+
+async def _protocol(host: Host) -> None:
+    from mcp.server.stdio import stdio_server
+
+    server = _server(host)
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+def _server(host: Host) -> Server[dict[str, Any]]:
+    import mcp_types as types
+    from mcp.server.lowlevel import Server
+
+    tools = tools_of(host)
+
+    async def list_tools(_context: Any, _params: Any) -> ListToolsResult:
+        return types.ListToolsResult(
+            tools=[
+                types.Tool(
+                    name=tool.name,
+                    description=tool.description,
+                    input_schema=tool.schema,
+                    annotations=types.ToolAnnotations(read_only_hint=tool.reads, open_world_hint=not tool.reads),
+                )
+                for tool in tools.values()
+            ]
+        )
+
+    async def call_tool(context: Any, params: types.CallToolRequestParams) -> CallToolResult:
+        steps = 0
+
+        async def report(line: str) -> None:
+            nonlocal steps
+            steps += 1
+            await context.session.report_progress(steps, message=line)
+
+        arguments = dict(params.arguments or {})
+        try:
+            tool = tools.get(params.name)
+            if tool is None:
+                raise NotFoundError(f"there is no tool {params.name!r}", hint=f"one of: {', '.join(tools)}")
+            check(tool, arguments)
+            data, failed = await tool.function(host, arguments, report), False
+        except IonError as error:
+            data, failed = {"error": error.to_json()}, True
+        except Exception as error:  # noqa: BLE001 a bug of ours, or a broken disk: said, and the server goes on
+            message = f"{type(error).__name__}: {error}"
+            sys.stderr.write(f"ion mcp: {params.name} failed: {message!r}\n")
+            data, failed = {"error": {"code": "bug", "message": message, "hint": "please report it"}}, True
+        shown = await host.runs.aside(_masked, host, data)
+        text = json.dumps(shown, ensure_ascii=True)
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=text)], structured_content=shown, is_error=failed
+        )
+
+    async def list_prompts(_context: Any, _params: Any) -> ListPromptsResult:
+        found = await host.runs.aside(prompts.all_prompts, host.runs.workspace, host.sop_paths)
+        return types.ListPromptsResult(
+            prompts=[
+                types.Prompt(
+                    name=shown.name,
+                    title=shown.title,
+                    description=shown.description,
+                    arguments=[
+                        types.PromptArgument(name=one.name, description=one.description, required=one.required)
+                        for one in shown.arguments
+                    ],
+                )
+                for shown, _ in found.values()
+            ]
+        )
+
+    async def get_prompt(_context: Any, params: types.GetPromptRequestParams) -> GetPromptResult:
+        from mcp import MCPError
+
+        given: Mapping[str, str] = params.arguments or {}
+        try:
+            description, text = await host.runs.aside(
+                prompts.render, host.runs.workspace, host.sop_paths, params.name, given
+            )
+        except IonError as error:
+            said = f"{error.message} ({error.hint})" if error.hint else error.message
+            raise MCPError(types.INVALID_PARAMS, said) from error
+        message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+        return types.GetPromptResult(description=description, messages=[message])
+
+    return Server(
+        "ion",
+        version=VERSION,
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+    )
+
+
+def _masked(host: Host, data: dict[str, Any]) -> dict[str, Any]:
+    """The secrets of the settings and of the run that is spoken of are not shown, as this process knows them."""
+    names = set(host.runs.workspace.settings.secrets)
+    run_id = data.get("run_id")
+    if isinstance(run_id, str):
+        names.update(secret_names(host.runs.workspace, run_id))
+    masked = masking.mask_json(data, masking.secret_values(sorted(names), os.environ))
+    assert isinstance(masked, dict)
+    return masked

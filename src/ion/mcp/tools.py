@@ -1,0 +1,320 @@
+"""What a client may ask: a table of tools, each a name, a schema of its arguments, and a function.
+
+Results have the shapes of the command's `--json` (cli.md). A tool that goes on with a run answers as soon as somebody
+is needed, at the latest after `wait_seconds`, with the prompts that wait and a line on what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ion.api import reading, requests
+from ion.api.result import RunResult
+from ion.api.workflows import discover, find_in_sop_paths, listed
+from ion.errors import NotFoundError, UsageError
+from ion.language.discovery import is_path
+from ion.mcp.runs import Report, Runs
+from ion.records import dataclass
+
+DEFAULT_WAIT_SECONDS = 25
+LONGEST_WAIT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Host:
+    """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
+    their path, so that any file of the machine can be run that the client can name."""
+
+    runs: Runs
+    sop_paths: tuple[Path, ...] = ()
+    allow_approve: bool = False
+    allow_paths: bool = False
+
+
+Arguments: TypeAlias = dict[str, Any]
+Function: TypeAlias = Callable[[Host, Arguments, Report], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool. `required` and `properties` make its JSON Schema; `reads`: it changes nothing."""
+
+    name: str
+    description: str
+    function: Function
+    properties: dict[str, Any]
+    required: tuple[str, ...] = ()
+    reads: bool = False
+    gate: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments."""
+        return {
+            "type": "object",
+            "properties": self.properties,
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+
+
+async def _list(host: Host, _arguments: Arguments, _report: Report) -> dict[str, Any]:
+    found = await host.runs.aside(discover, host.runs.workspace, host.sop_paths)
+    return {"workflows": [listed(one) for one in found if one.shadowed_by is None]}
+
+
+async def _start(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    workspace = host.runs.workspace
+    name = arguments["workflow"]
+    if is_path(name) and not host.allow_paths:
+        raise UsageError(
+            f"{name!r} is a path, and this server runs only workflows that it lists",
+            hint="ion_list names them; ion mcp --allow-paths would run any file",
+        )
+    agent = arguments.get("agent")
+    if agent is not None and agent not in workspace.settings.agents:
+        known = ", ".join(workspace.settings.agents) or "there is none"
+        raise UsageError(f"no agent is configured as {agent!r}", hint=f"configured in .ion/config.yaml: {known}")
+    started = await host.runs.start(
+        await host.runs.aside(find_in_sop_paths, workspace, name, host.sop_paths),
+        inputs=arguments.get("inputs", {}),
+        arguments=arguments.get("arguments", ""),
+        context=arguments.get("context", ""),
+        run_id=arguments.get("run_id"),
+        agent=agent,
+    )
+    return {**await _step(host, started.run_id, arguments, report), "notes": list(started.notes)}
+
+
+async def _next(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    run_id = await _run_id(host, arguments)
+    result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
+    if result.status == "interrupted" or (result.status == "failed" and arguments.get("resume", False)):
+        await host.runs.go_on(run_id, resume=result.status == "failed")
+    return await _step(host, run_id, arguments, report)
+
+
+async def _submit(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    run_id = await _run_id(host, arguments)
+    recorded = await host.runs.aside(
+        requests.submit,
+        host.runs.workspace,
+        run_id,
+        arguments["node"],
+        arguments["output"],
+        session=arguments.get("session"),
+        request=arguments.get("request"),
+        via="mcp",
+    )
+    return {**await _step(host, run_id, arguments, report), "recorded": recorded}
+
+
+async def _approve(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    return await _answer(host, arguments, report, requests.approve, comment=arguments.get("comment", ""))
+
+
+async def _reject(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    return await _answer(host, arguments, report, requests.reject, reason=arguments.get("reason", ""))
+
+
+async def _respond(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    if "node" not in arguments:
+        raise UsageError("the node whose gate is answered is missing", hint="ion_status names it in `waiting`")
+    run_id = await _run_id(host, arguments)
+    decision, text = arguments["decision"], arguments.get("text", "")
+    workspace, node = host.runs.workspace, arguments["node"]
+    await host.runs.aside(requests.respond, workspace, run_id, node, decision, text=text, via="mcp")
+    return await _step(host, run_id, arguments, report)
+
+
+async def _answer(
+    host: Host, arguments: Arguments, report: Report, verb: Callable[..., str], **words: str
+) -> dict[str, Any]:
+    run_id = await _run_id(host, arguments)
+    node, request = arguments.get("node"), arguments.get("request")
+    await host.runs.aside(verb, host.runs.workspace, run_id, node, request=request, via="mcp", **words)
+    return await _step(host, run_id, arguments, report)
+
+
+async def _status(host: Host, arguments: Arguments, _report: Report) -> dict[str, Any]:
+    run_id = await _run_id(host, arguments)
+    result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
+    return result.to_json()
+
+
+async def _cancel(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+    run_id = await _run_id(host, arguments)
+    reason = arguments.get("reason", "")
+    await host.runs.aside(requests.cancel, host.runs.workspace, run_id, reason=reason, via="mcp")
+    return await _step(host, run_id, arguments, report)
+
+
+async def _run_id(host: Host, arguments: Arguments) -> str:
+    """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
+    name = arguments["run_id"]
+    row = await host.runs.aside(host.runs.workspace.find_run, name)
+    if row.project != str(host.runs.workspace.project):
+        raise NotFoundError(f"the run {name!r} is of another project")
+    return row.run_id
+
+
+async def _step(host: Host, run_id: str, arguments: Arguments, report: Report) -> dict[str, Any]:
+    """How the run stands once somebody is needed, with what the client is to do."""
+    seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
+    result = await host.runs.wait(run_id, seconds, report)
+    prompts = await host.runs.aside(requests.next_prompts, host.runs.workspace, run_id)
+    data = result.to_json()
+    step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
+    step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}
+    waiting = [item for item in data["waiting"] if item["kind"] != "prompt"]
+    return {**step, "prompts": prompts, "waiting": waiting, "next": _advice(host, result, prompts, waiting)}
+
+
+def _advice(host: Host, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
+    """What the client's agent is to do now, in a sentence."""
+    if prompts:
+        return (
+            "Carry out each of `prompts` as it stands, one after the other, then hand in its answer: ion_submit with "
+            "run_id, node, request and output. Where output_format is not null, output is JSON that fits it."
+        )
+    if waiting:
+        if host.allow_approve:
+            return "A gate is open. Ask the person in charge, then ion_approve, ion_reject or ion_respond."
+        return (
+            f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
+            "Then ion_next."
+        )
+    match result.status:
+        case "completed":
+            return "The run is complete; `output` is its result."
+        case "failed":
+            return "The run failed; ion_status says where. ion_next with resume: true tries again what failed."
+        case "cancelled":
+            return "The run was cancelled."
+        case "running":
+            return "Nothing to do yet: call ion_next, which waits."
+    return "Call ion_next, which goes on with the run."
+
+
+_RUN = {"run_id": {"type": "string", "description": "The run's id, as ion_start gave it."}}
+_WAIT = {
+    "wait_seconds": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": LONGEST_WAIT_SECONDS,
+        "default": DEFAULT_WAIT_SECONDS,
+        "description": "How long to wait until there is something to do. The run goes on in any case.",
+    }
+}
+_GATE = {
+    "node": {"type": "string", "description": "The node that waits; needed where several gates are open."},
+    "request": {"type": "string", "description": "Which one, where a node asks for several permissions."},
+}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+TOOLS = (
+    Tool(
+        "ion_list",
+        "The workflows and procedures (SOPs) that can be run here, with their inputs and problems.",
+        _list,
+        {},
+        reads=True,
+    ),
+    Tool(
+        "ion_start",
+        "Start a workflow. You are the agent of its prompts: the answer holds those that are ready, and you hand in "
+        "each answer with ion_submit. Ion keeps the order, runs the shell steps, and remembers everything.",
+        _start,
+        {
+            "workflow": _text("A name that ion_list gives."),
+            "inputs": {"type": "object", "description": "The workflow's inputs by name."},
+            "arguments": _text("Free text for the workflow ($ARGUMENTS)."),
+            "context": _text("Background for its prompts ($CONTEXT)."),
+            "agent": _text("A configured agent that answers the prompts instead of you."),
+            "run_id": _text("An id of your own choice, so that a call that is made twice starts it once."),
+            **_WAIT,
+        },
+        ("workflow",),
+    ),
+    Tool(
+        "ion_next",
+        "The prompts that are ready for you. Waits for them, and goes on with a run that was cut off.",
+        _next,
+        {**_RUN, "resume": {"type": "boolean", "description": "Also go on with a run that failed."}, **_WAIT},
+        ("run_id",),
+    ),
+    Tool(
+        "ion_submit",
+        "Hand in the answer to a prompt, whole. The same answer again changes nothing. One that does not fit the "
+        "prompt's output_format is refused with what is wrong; nothing is recorded then.",
+        _submit,
+        {
+            **_RUN,
+            "node": _text("The prompt's node."),
+            "output": _text("The answer."),
+            "request": _text("The prompt's request id."),
+            "session": _text("An id of the conversation that answered, for nodes that continue it."),
+            **_WAIT,
+        },
+        ("run_id", "node", "output"),
+    ),
+    Tool(
+        "ion_approve",
+        "Approve an open gate, when the person in charge has said so.",
+        _approve,
+        {**_RUN, **_GATE, "comment": _text("What they said."), **_WAIT},
+        ("run_id",),
+        gate=True,
+    ),
+    Tool(
+        "ion_reject",
+        "Reject an open gate, when the person in charge has said so.",
+        _reject,
+        {**_RUN, **_GATE, "reason": _text("Why."), **_WAIT},
+        ("run_id",),
+        gate=True,
+    ),
+    Tool(
+        "ion_respond",
+        "Answer a gate that has decisions of its own, when the person in charge has chosen one.",
+        _respond,
+        {
+            **_RUN,
+            "node": _GATE["node"],
+            "decision": _text("The id of the decision."),
+            "text": _text("What they said."),
+            **_WAIT,
+        },
+        ("run_id", "node", "decision"),
+        gate=True,
+    ),
+    Tool("ion_status", "A run as it is now, with each of its nodes.", _status, _RUN, ("run_id",), reads=True),
+    Tool(
+        "ion_cancel",
+        "End a run and everything that it runs.",
+        _cancel,
+        {**_RUN, "reason": _text("Why."), **_WAIT},
+        ("run_id",),
+    ),
+)
+
+
+def tools_of(host: Host) -> dict[str, Tool]:
+    """The tools that this server has, by name: those that answer gates only where it was allowed."""
+    return {tool.name: tool for tool in TOOLS if host.allow_approve or not tool.gate}
+
+
+def check(tool: Tool, arguments: Arguments) -> None:
+    """Raises `UsageError` with everything that is wrong with the arguments."""
+    import jsonschema
+
+    errors = sorted(jsonschema.Draft202012Validator(tool.schema).iter_errors(arguments), key=lambda one: one.json_path)
+    if errors:
+        said = "; ".join(f"{one.json_path}: {one.message}"[:300] for one in errors[:10])
+        raise UsageError(f"the arguments of {tool.name} do not fit: {said}", hint="its input schema says what does")

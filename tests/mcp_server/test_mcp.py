@@ -1,0 +1,399 @@
+"""`ion mcp`, driven by the official client over stdio: the caller is the agent, and Ion holds the order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+
+import ion
+
+# The handshake of all versions up to 2025-11-25, and the requests without one that came after.
+ERAS = ("legacy", "auto")
+WORKFLOWS = {
+    "two.yaml": """
+name: two
+description: A shell step, two prompts and a gate
+inputs: {topic: {required: true, description: What it is about}}
+nodes:
+  - {id: a, bash: 'echo "about $INPUTS.topic"'}
+  - {id: p, depends_on: [a], prompt: "Write on $a.output"}
+  - id: q
+    depends_on: [p]
+    prompt: "Rate $p.output"
+    output_format: {type: object, required: [stars], properties: {stars: {type: integer}}}
+  - {id: g, depends_on: [q], approval: {message: "Fine? $q.output.stars"}}
+  - {id: z, depends_on: [g], bash: 'echo "$p.output: $q.output.stars"'}
+""",
+    "slow.yaml": """
+name: slow
+description: A step that takes long, and a prompt beside it
+nodes:
+  - {id: long, bash: 'echo $$ > "$ARTIFACTS_DIR/pid"; sleep 60'}
+  - {id: ask, prompt: Say something}
+""",
+    "again.yaml": """
+name: again
+description: A step that takes long the first time
+nodes:
+  - {id: one, bash: 'echo x >> one.txt'}
+  - {id: long, depends_on: [one], bash: 'if [ -e begun ]; then echo done; else touch begun; sleep 60; fi'}
+  - {id: ask, depends_on: [long], prompt: "It says $long.output"}
+""",
+    "big.yaml": """
+name: big
+description: An output that is too long for one answer
+secrets: [ION_TEST_SECRET]
+nodes:
+  - {id: big, bash: "head -c 300000 /dev/zero | tr '\\\\0' x"}
+  - {id: key, depends_on: [big], prompt: 'the key is $told.output'}
+  - {id: told, bash: 'echo "$ION_TEST_SECRET"'}
+""",
+    "odd name.yaml": """
+name: Odd / näme
+description: A name that no client can make a command of
+nodes: [{id: a, bash: 'true'}]
+""",
+    "broken.yaml": "name: broken\nnodes: [{id: a}]\n",
+    "choose.yaml": """
+name: choose
+description: A gate with decisions
+nodes:
+  - id: g
+    approval: {message: Which?, decisions: [{id: approve, label: Yes}, {id: later, label: Later}]}
+  - {id: z, depends_on: [g], bash: 'echo "$g.output.decision"'}
+""",
+}
+SOP = """
+# Sort mail
+
+## Overview
+
+Sorts it.
+
+## Parameters
+
+- **subject** (required): What to look for
+- **folder** (optional, default: "inbox"): Where
+
+## Steps
+
+### 1. Look
+
+Look in {folder} for {subject}.
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / ".ion" / "workflows").mkdir(parents=True)
+    for name, text in WORKFLOWS.items():
+        (folder / ".ion" / "workflows" / name).write_text(text)
+    (folder / ".ion" / "workflows" / "sort-mail.sop.md").write_text(SOP)
+    # A configured agent is not asked: whoever calls is the agent.
+    (folder / ".ion" / "config.yaml").write_text("agent: shout\nagents: {shout: {command: tr a-z A-Z}}\n")
+    return folder
+
+
+@dataclass
+class Caller:
+    """A client of one server."""
+
+    client: Client
+
+    async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """What a tool that worked gives."""
+        failed, data = await self.ask(tool, **arguments)
+        assert not failed, data
+        return data
+
+    async def refused(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The error of a tool that did not."""
+        failed, data = await self.ask(tool, **arguments)
+        assert failed, data
+        error = data["error"]
+        assert isinstance(error, dict)
+        return error
+
+    async def ask(self, tool: str, **arguments: Any) -> tuple[bool, dict[str, Any]]:
+        result = await self.client.call_tool(tool, arguments)
+        data = result.structured_content
+        assert isinstance(data, dict)
+        assert json.loads(result.content[0].text) == data  # clients that show only text show the same
+        return bool(result.is_error), data
+
+
+@asynccontextmanager
+async def server(project: Path, *options: str, mode: str = "auto", **environment: str) -> AsyncIterator[Caller]:
+    words = ["-P", "-m", "ion.cli", "mcp", "--project", str(project), *options]
+    env = {**os.environ, "XDG_CONFIG_HOME": str(project / "none"), **environment}
+    parameters = StdioServerParameters(command=sys.executable, args=words, env=env, cwd=project)
+    async with Client(stdio_client(parameters), mode=mode) as client:
+        yield Caller(client)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_workflow_from_its_start_to_its_end(project: Path, mode: str) -> None:
+    """One prompt at a time, in order; the gate is answered by a person elsewhere."""
+    async with server(project, mode=mode) as call:
+        names = {tool.name for tool in (await call.client.list_tools()).tools}
+        assert names == {"ion_list", "ion_start", "ion_next", "ion_submit", "ion_status", "ion_cancel"}
+
+        step = await call("ion_start", workflow="two", inputs={"topic": "</user-input> $p.output"})
+        run = step["run_id"]
+        assert [(one["node"], one["prompt"]) for one in step["prompts"]] == [
+            ("p", "Write on about </user-input> $p.output")
+        ]
+        step = await call("ion_submit", run_id=run, node="p", request=step["prompts"][0]["request"], output="words")
+        assert [(one["node"], one["output_format"]["required"]) for one in step["prompts"]] == [("q", ["stars"])]
+
+        error = await call.refused("ion_submit", run_id=run, node="q", output='{"stars": "many"}')
+        assert (error["code"], "$.stars" in error["message"]) == ("output-format", True)
+        again = await call("ion_next", run_id=run)
+        assert [one["request"] for one in again["prompts"]] == ["q.1"]
+
+        step = await call("ion_submit", run_id=run, node="q", output='{"stars": 4}')
+        assert step["waiting"] == [{"node": "g", "kind": "approval", "message": "Fine? 4"}]
+        assert "only a person" in step["next"]
+        same = await call("ion_submit", run_id=run, node="q", output='{"stars": 4}')
+        assert same["recorded"] is False
+        other = await call.refused("ion_submit", run_id=run, node="q", output='{"stars": 5}')
+        assert other["code"] == "answered"
+
+        ion.approve(run, project=project)
+        step = await call("ion_next", run_id=run)
+        assert (step["status"], step["output"]) == ("completed", "words: 4")
+        shown = await call("ion_status", run_id=run)
+        assert shown["nodes"]["z"]["status"] == "completed"
+        events = [item.event for item in ion.get_events(run, project=project)]
+        assert {event.by["via"] for event in events if isinstance(event, ion.events.PromptAnswered)} == {"mcp"}
+
+
+async def test_gates_only_where_it_was_allowed(project: Path) -> None:
+    async with server(project, "--allow-approve") as call:
+        names = {tool.name for tool in (await call.client.list_tools()).tools}
+        assert {"ion_approve", "ion_reject", "ion_respond"} <= names
+        run = (await call("ion_start", workflow="choose"))["run_id"]
+        error = await call.refused("ion_respond", run_id=run, node="g", decision="never")
+        assert "approve, later" in error["hint"]
+        step = await call("ion_respond", run_id=run, node="g", decision="later")
+        assert (step["status"], step["output"]) == ("completed", "later")
+        late = await call.refused("ion_approve", run_id=run, node="g")
+        assert late["code"] == "ended"
+
+        run = (await call("ion_start", workflow="two", inputs={"topic": "x"}))["run_id"]
+        await call("ion_submit", run_id=run, node="p", output="w")
+        await call("ion_submit", run_id=run, node="q", output='{"stars": 1}')
+        step = await call("ion_reject", run_id=run, reason="too few")
+        assert (step["status"], step["error"]["message"]) == ("cancelled", "too few")
+
+
+async def test_a_server_inside_of_the_run_does_not_answer_its_gates(project: Path) -> None:
+    paused = ion.execute_workflow_sync
+    run = (await asyncio.to_thread(paused, "choose", project=project)).run_id
+    async with server(project, "--allow-approve", ION_RUN_ID=run) as call:
+        assert (await call.refused("ion_approve", run_id=run))["code"] == "own-gate"
+
+
+async def test_waiting_is_bounded_and_the_run_goes_on(project: Path) -> None:
+    """A prompt is handed out while another step still runs; cancel ends that step and its process."""
+    async with server(project) as call:
+        step = await call("ion_start", workflow="slow", run_id="mine")
+        assert (step["run_id"], step["status"]) == ("mine", "running")
+        assert [one["node"] for one in step["prompts"]] == ["ask"]
+        twice = await call.refused("ion_start", workflow="slow", run_id="mine")
+        assert twice["code"] == "run-exists"
+        step = await call("ion_submit", run_id="mine", node="ask", output="something", wait_seconds=0.2)
+        assert (step["status"], step["prompts"]) == ("running", [])
+        assert "ion_next" in step["next"]
+        pid = int((project / ".ion" / "runs" / "mine" / "artifacts" / "pid").read_text())
+        step = await call("ion_cancel", run_id="mine", reason="enough")
+        assert step["status"] == "cancelled"
+        assert not Path(f"/proc/{pid}").exists()
+        assert (await call.refused("ion_cancel", run_id="mine"))["code"] == "ended"
+
+
+async def test_many_at_once(project: Path) -> None:
+    async with server(project) as call:
+        started = await asyncio.gather(*(call("ion_start", workflow="two", inputs={"topic": str(n)}) for n in range(5)))
+        runs = [step["run_id"] for step in started]
+        assert len(set(runs)) == 5
+        shown = await asyncio.gather(*(call("ion_status", run_id=runs[n % 5]) for n in range(200)))
+        assert {one["status"] for one in shown} <= {"paused", "running"}
+        answered = await asyncio.gather(*(call("ion_submit", run_id=run, node="p", output=run) for run in runs))
+        assert [step["prompts"][0]["prompt"] for step in answered] == [f"Rate {run}" for run in runs]
+
+
+async def test_a_server_that_dies_loses_nothing(project: Path) -> None:
+    """kill -9 in the middle of a step: a new server goes on, and what was completed is not run again."""
+    with begun(project, "again", "cut") as process:
+        until((project / "begun").exists)
+        process.kill()
+    async with server(project) as call:
+        assert (await call("ion_status", run_id="cut"))["status"] == "interrupted"
+        step = await call("ion_next", run_id="cut")
+        assert [one["prompt"] for one in step["prompts"]] == ["It says done"]
+    assert (project / "one.txt").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, None], ids=["SIGTERM", "stdin closed"])
+def test_a_server_that_is_told_to_go_leaves_no_process_and_a_run_to_go_on_with(
+    project: Path, number: signal.Signals | None
+) -> None:
+    file = project / ".ion" / "runs" / "told" / "artifacts" / "pid"
+    with begun(project, "slow", "told") as process:
+        until(lambda: file.exists() and file.read_text().strip() != "")
+        pid = int(file.read_text())
+        if number is None:
+            assert process.stdin is not None
+            process.stdin.close()
+        else:
+            process.send_signal(number)
+        assert process.wait(30) == (0 if number is None else -number)
+        assert not Path(f"/proc/{pid}").exists()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert ion.get_run("told", project=project).status == "interrupted"
+
+
+async def test_what_a_hostile_caller_may_not(project: Path) -> None:
+    (project / "evil.yaml").write_text("name: evil\ndescription: x\nnodes: [{id: a, bash: touch evil}]\n")
+    async with server(project) as call:
+        for path in ("./evil.yaml", str(project / "evil.yaml"), "../x.yaml", "/etc/passwd"):
+            assert "is a path" in (await call.refused("ion_start", workflow=path))["message"]
+        assert (await call.refused("ion_start", workflow="evil"))["code"] == "not-found"
+        assert (await call.refused("ion_start", workflow="broken"))["code"] == "invalid-workflow"
+        agent = await call.refused("ion_start", workflow="slow", agent="touch evil")
+        assert "no agent is configured" in agent["message"]
+        missing = await call.refused("ion_start", workflow="two", inputs={"topik": "x"})
+        assert "did you mean 'topic'" in missing["message"]
+        assert "'topic' is missing" in missing["message"]
+        wrong = await call.refused("ion_start", workflow=7, cwd="/", wait_seconds=1e9)
+        assert all(word in wrong["message"] for word in ("$.workflow", "cwd", "$.wait_seconds"))
+        assert (await call.refused("ion_status", run_id="../../etc"))["code"] == "not-found"
+        assert (await call.refused("ion_status", run_id="last"))["code"] == "not-found"
+        assert (await call.refused("ion_submit", run_id="nobody", node="a", output="x"))["code"] == "not-found"
+        assert (await call.refused("ion_approve", run_id="x"))["code"] == "not-found"
+    assert not (project / "evil").exists()
+    async with server(project, "--allow-paths") as call:
+        assert (await call("ion_start", workflow="./evil.yaml"))["status"] == "completed"
+    assert (project / "evil").exists()
+
+
+async def test_large_outputs_and_secrets(project: Path) -> None:
+    async with server(project, ION_TEST_SECRET="s3cret-value") as call:
+        step = await call("ion_start", workflow="big")
+        assert [one["prompt"] for one in step["prompts"]] == ["the key is ***"]
+        shown = await call("ion_status", run_id=step["run_id"])
+        big = shown["nodes"]["big"]
+        assert (big["output"], big["output_bytes"]) == (None, 300_000)
+        assert Path(big["output_file"]).stat().st_size == 300_000
+        assert shown["nodes"]["told"]["output"] == "***"
+
+
+async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
+    """What is new since the last call is seen; names are such that clients can make commands of them."""
+    other = tmp_path / "sops"
+    other.mkdir()
+    (other / "tidy.sop.md").write_text(SOP.replace("Sort mail", "Tidy up"))
+    async with server(project, "--sop-paths", str(other)) as call:
+        listed = {one["name"]: one for one in (await call("ion_list"))["workflows"]}
+        assert listed["two"]["inputs"]["topic"]["required"] is True
+        assert listed["broken"]["problems"]
+        assert {listed["tidy"]["kind"], listed["two"]["kind"]} == {"sop", "workflow"}
+        step = await call("ion_start", workflow="tidy", inputs={"subject": "bills"})
+        assert "Look in inbox for bills" in step["prompts"][0]["prompt"]
+
+        shown = {one.name: one for one in (await call.client.list_prompts()).prompts}
+        assert {"two", "slow", "sort-mail", "tidy", "Odd-n-me"} <= shown.keys()
+        assert "broken" not in shown
+        arguments = {one.name: one.required for one in shown["sort-mail"].arguments or ()}
+        assert arguments == {"subject": True, "folder": False}
+        assert {one.name for one in shown["two"].arguments or ()} == {"topic", "arguments"}
+
+        text = await _prompt(call, "sort-mail", subject="a ~~~ b {folder}\n~~~~")
+        assert "Look in {folder} for {subject}." in text
+        assert "subject:\n~~~~~\na ~~~ b {folder}\n~~~~\n~~~~~\n" in text
+        text = await _prompt(call, "two", topic="$p.output", arguments="and quickly")
+        assert "'two'" in text
+        assert "inputs.topic:\n~~~\n$p.output\n~~~" in text
+        for name, given, said in [
+            ("two", {}, "'topic' is missing: What it is about"),
+            ("sort-mail", {"subjekt": "x"}, "did you mean 'subject'"),
+            ("sort-mai", {}, "did you mean 'sort-mail'"),
+        ]:
+            with pytest.raises(MCPError, match=said):
+                await call.client.get_prompt(name, given)
+
+        (project / ".ion" / "workflows" / "new.yaml").write_text(WORKFLOWS["slow.yaml"].replace("slow", "brand-new"))
+        assert "brand-new" in {one.name for one in (await call.client.list_prompts()).prompts}
+
+
+async def test_progress_for_whoever_asks_for_it(project: Path) -> None:
+    told: list[str] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    async with server(project) as call:
+        await call.client.call_tool("ion_start", {"workflow": "two", "inputs": {"topic": "x"}}, progress_callback=note)
+    assert any("settled" in line for line in told)
+
+
+def test_without_the_sdk_one_line_says_what_to_install(project: Path, tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['mcp'] = None; sys.argv[0] = 'ion'; from ion.cli.main import main; main()"
+    command = [sys.executable, "-P", "-c", hidden, "mcp", "--project", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "error[missing-extra]: ion mcp needs the MCP SDK",
+        "   = pip install 'ion-workflows[mcp]'",
+    ]
+
+
+async def _prompt(call: Caller, name: str, **arguments: str) -> str:
+    text = (await call.client.get_prompt(name, arguments)).messages[0].content.text
+    assert isinstance(text, str)
+    return text
+
+
+@contextmanager
+def begun(project: Path, workflow: str, run_id: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that was told to start a workflow, as a client of the older era writes it."""
+    words = [sys.executable, "-P", "-m", "ion.cli", "mcp", "--project", str(project)]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(project / "none")}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(words, cwd=project, env=environment, **pipes) as process:
+        assert process.stdin is not None
+        for message in handshake("ion_start", {"workflow": workflow, "run_id": run_id, "wait_seconds": 0}):
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.flush()
+        yield process
+
+
+def handshake(tool: str, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
+    yield {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    yield {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    yield {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+def until(so: Callable[[], bool]) -> None:
+    """Wait for it, for half a minute."""
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
