@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ion.api.verbs import list_runs as list_runs
     from ion.api.verbs import next_prompts as next_prompts
     from ion.api.verbs import parse_workflow as parse_workflow
+    from ion.api.verbs import raise_budget as raise_budget
     from ion.api.verbs import reject as reject
     from ion.api.verbs import respond as respond
     from ion.api.verbs import submit as submit
@@ -73,6 +74,7 @@ _HOMES = {
     "list_runs": "ion.api.verbs",
     "next_prompts": "ion.api.verbs",
     "parse_workflow": "ion.api.verbs",
+    "raise_budget": "ion.api.verbs",
     "reject": "ion.api.verbs",
     "respond": "ion.api.verbs",
     "submit": "ion.api.verbs",

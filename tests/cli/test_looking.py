@@ -78,6 +78,8 @@ def test_show_fits_its_shape(built: Ion) -> None:
         "attempts": 0,
         "iterations": None,
         "duration_ms": None,
+        "agent": None,
+        "usage": {},
     }
     assert shown["nodes"]["tests"]["error"]["code"] == "exit-status"
     assert shown["waiting"] == [{"node": "review", "kind": "approval", "message": "Is it good?"}]

@@ -5,13 +5,14 @@ It is the core's own judge: everything that the local engine does with clocks an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ion.core import events as e
 from ion.core.decide import Start
 from ion.core.outcomes import Completed, Failed, Outcome, Stopped
-from ion.core.plan import Plan, Record, Stop, Wait, next_steps
+from ion.core.plan import NO_LANES, Lanes, Plan, Record, Stop, Wait, next_steps
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import settle
 from ion.core.state import NodeState, RunState, fold
@@ -24,6 +25,7 @@ Answers = Callable[[NodeState, str], Outcome]
 def started(workflow: Workflow, **values: object) -> e.WorkflowStarted:
     """The first event of a run of this workflow."""
     nodes = tuple((node.id, node.kind) for node in workflow.nodes)
+    values.setdefault("max_budget_usd", workflow.max_budget_usd)
     return e.WorkflowStarted(0, workflow.name, "digest", nodes, **values)  # type: ignore[arg-type]
 
 
@@ -49,6 +51,8 @@ class Simulation:
     most_running: int = 0
     carried_out: list[tuple[str, str]] = field(default_factory=list)
     check_plan: bool = True
+    lanes: Lanes = NO_LANES
+    most_of_lane: dict[str, int] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:
@@ -69,7 +73,7 @@ class Simulation:
         """Start the run, or go on with its log, until it ends, pauses or dies."""
         if not self.log:
             self.log.append(started(self.workflow))
-        self.plan = Plan(self.workflow, self.state, self.slots)
+        self.plan = Plan(self.workflow, self.state, self.slots, self.lanes)
         for event in begin:
             self._take(event)
         while not self._dead() and self._step():
@@ -96,7 +100,9 @@ class Simulation:
         self.clock += 1
         commands = self.plan.next_steps(self.clock)
         if self.check_plan:
-            fresh = next_steps(self.workflow, fold(self.log), at=self.clock, max_concurrency=self.slots)
+            fresh = next_steps(
+                self.workflow, fold(self.log), at=self.clock, max_concurrency=self.slots, lanes=self.lanes
+            )
             assert [c for c in commands if not isinstance(c, Wait)] == [c for c in fresh if not isinstance(c, Wait)]
         if not commands and not self.plan.live:
             return False
@@ -110,6 +116,10 @@ class Simulation:
         if any(isinstance(command, Record) for command in commands):
             return True
         self.most_running = max(self.most_running, len(self.plan.live))
+        working = Counter(self.lanes.lane(node, self.plan.state.nodes[node].turn) for node in self.plan.live)
+        self.most_of_lane = {lane: max(n, self.most_of_lane.get(lane, 0)) for lane, n in working.items()} | {
+            lane: n for lane, n in self.most_of_lane.items() if lane not in working
+        }
         return self._finish_one(commands)
 
     def _finish_one(self, commands: list[object]) -> bool:

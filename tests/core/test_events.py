@@ -33,6 +33,8 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 2**50),
     int | None: st.none() | st.integers(1, 100),
     bool: st.booleans(),
+    float: st.floats(0, 1e6),
+    float | None: st.none() | st.floats(0, 1e6),
 }
 
 

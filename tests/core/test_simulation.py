@@ -3,7 +3,8 @@ clock turned by hand. A failing seed is printed; seeds of past bugs are pinned.
 
 After the faults stop, every run must end, and its log must satisfy the oracle:
 O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
-invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state.
+invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state · O6 no agent does more at
+once than it may · O7 none is asked once the budget is spent.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import pytest
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.budgets import AGENT_TURNS
 from ion.core.decide import Start
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
-from ion.core.plan import Plan, Record, Stop, Wait
+from ion.core.plan import Lanes, Plan, Record, Stop, Wait
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import permissions_asked, settle
 from ion.core.state import NodeState, RunState, apply, fold
@@ -65,6 +67,7 @@ def random_workflow(rng: random.Random) -> Workflow:
                 order=order,
                 when=when,
                 trigger_rule=rng.choice(TRIGGER_RULES),
+                options={"maxBudgetUsd": rng.choice((1, 2.5))} if rng.random() < 0.15 else {},
                 retry=Retry(rng.randint(1, 3), 1000, rng.choice(("transient", "all")))
                 if isinstance(body, Bash | Prompt) and rng.random() < 0.4
                 else None,
@@ -76,6 +79,7 @@ def random_workflow(rng: random.Random) -> Workflow:
         tuple(nodes),
         fail_fast=rng.random() < 0.15,
         timeout_ms=rng.choice((None, None, None, 200_000)),
+        max_budget_usd=rng.choice((None, None, 2, 5)),
     )
 
 
@@ -115,6 +119,8 @@ class Universe:
         self.faults = True
         self.clock = 1_000
         self.slots = self.rng.choice((1, 2, 8))
+        names = {node.id: self.rng.choice(("a", "b", "c")) for node in self.workflow.nodes if self.rng.random() < 0.8}
+        self.lanes = Lanes(names, {"a": 1, "b": 2} if self.rng.random() < 0.7 else {})
         self.acknowledged = 0
         self.lives = 0
 
@@ -164,6 +170,9 @@ class Universe:
             node, gate = self.rng.choice(permissions)
             wanted = self.rng.choice(("approve", "reject", *KINDS))
             return requests.respond(state, node.id, wanted, at=self.clock, text="", by=by, request=gate.request)
+        if state.is_spent and self.rng.random() < 0.5:
+            more = state.spent_usd + self.rng.randint(1, 4)
+            return requests.raise_budget(state, more, at=self.clock, by=by)
         if gates:
             node = self.rng.choice(gates)
             decisions = node.gate.decisions if node.gate else ()
@@ -189,14 +198,18 @@ class Universe:
             return Parked(e.Content.inline("go"))
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
-            return Unpermitted(questions)
+            return Unpermitted(questions, self.usage())
         if self.chance(0.2):
             code = self.rng.choice(("timeout", "exit-status", "refused", "bad_output"))
             reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
-            return Failed(e.Failure(code, "failed"), reask)
+            return Failed(e.Failure(code, "failed"), reask, self.usage() if now.turn in AGENT_TURNS else {})
         content = now.answer.output if now.answer else e.Content.inline(self.value())
         values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
-        return Completed(content, values, signaled=self.rng.random() < 0.5)
+        usage = self.usage() if now.turn in AGENT_TURNS else {}
+        return Completed(content, values, signaled=self.rng.random() < 0.5, usage=usage)
+
+    def usage(self) -> dict[str, Any]:
+        return self.rng.choice(({}, {"cost_usd": 0.5, "input_tokens": 10}, {"cost_usd": 1}))
 
     def questions(self, now: NodeState) -> tuple[Question, ...]:
         """What an agent may ask for; a few keys, so that it often asks for the same again."""
@@ -223,7 +236,11 @@ class Universe:
 
     def begin(self) -> Lease:
         event = e.WorkflowStarted(
-            self.clock, "random", "d", tuple((node.id, node.kind) for node in self.workflow.nodes)
+            self.clock,
+            "random",
+            "d",
+            tuple((node.id, node.kind) for node in self.workflow.nodes),
+            max_budget_usd=self.workflow.max_budget_usd,
         )
         return self.store.create_workflow_run(
             "r", project="p", source="{}", event=event, owner=self.owner(), lease_ms=1
@@ -257,7 +274,7 @@ class Universe:
     def reload(self) -> None:
         recorded = self.log()
         self.seq = recorded[-1].seq
-        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots)
+        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots, self.lanes)
 
     def commit(self, lease: Lease, new: list[e.Event]) -> None:
         for event in new:
@@ -291,19 +308,26 @@ class Universe:
         for command in commands:
             if isinstance(command, Start):
                 take(command.event(self.clock))
-        working = [
-            n
-            for n in self.plan.live
-            if self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash")
-            and not self.plan.state.nodes[n].permissions
-        ]
-        assert len(working) <= max(self.slots, len(self.plan.live & set(live)))
+        self.check_bounds(set(live))
         if new:
             self.seq = self.append(lease, new, self.seq)
         due = [command.until for command in commands if isinstance(command, Wait)]
         if not self.plan.live and due:
             self.clock = max(self.clock, min(due))
         return True
+
+    def check_bounds(self, before: set[str]) -> None:
+        """O6; `before` were running already."""
+        working = [
+            n
+            for n in self.plan.live
+            if self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash")
+            and not self.plan.state.nodes[n].permissions
+        ]
+        for lane, limit in self.lanes.limits.items():
+            mine = {n for n in working if self.lanes.lane(n, self.plan.state.nodes[n].turn) == lane}
+            assert len(mine) <= max(limit, len(mine & before)), f"O6: {lane} does more than it may"
+        assert len(working) <= max(self.slots, len(self.plan.live & before))
 
     # the oracle
 
@@ -324,6 +348,18 @@ class Universe:
         assert self.state().ended, f"O4: it never ended: {self.state().status}"
         assert fold(log) == self.plan.state, "O5"
         check_log(self.workflow, log)
+        check_budget(self.lanes, log)
+
+
+def check_budget(lanes: Lanes, log: list[e.Event]) -> None:
+    """O7: no agent's turn starts once the budget is spent, and nothing that was spent is forgotten."""
+    state = RunState()
+    for event in log:
+        if isinstance(event, e.NodeStarted) and lanes.lane(event.node, event.turn):
+            assert not state.is_spent, f"O7: {event.node} asked its agent with {state.spent_usd} spent"
+        apply(state, event)
+    told = sum(getattr(event, "usage", {}).get("cost_usd", 0) for event in log)
+    assert told == state.spent_usd == sum(node.usage.get("cost_usd", 0) for node in state.nodes.values())
 
 
 def check_log(workflow: Workflow, log: list[e.Event]) -> None:

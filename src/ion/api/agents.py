@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ion.agents.base import Agent
-from ion.api.agent_settings import AgentSettings
+from ion.api.agent_settings import DEFAULT_MAX_PARALLEL, AgentSettings
 from ion.api.settings import Settings
+from ion.core.plan import Lanes
 from ion.errors import MissingRuntimeError, UsageError
-from ion.language.workflow import AGENT_KINDS, Approval, Node
+from ion.language.workflow import AGENT_KINDS, Approval, Node, Workflow
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ class Agents:
         if self.given is None or isinstance(self.given, str):
             return self.given if self.given is not None else self.recorded
         return agent_name(self.given, self.settings)
+
+    def lanes(self, workflow: Workflow) -> Lanes:
+        """Which agent answers which node, and how many of its prompts run at once. An agent of the program around Ion
+        is bounded if it says so (`max_parallel`)."""
+        names = {node.id: name for node in workflow.nodes if asks(node) and (name := self.name_for(node)) is not None}
+        limits = {name: limit for name in set(names.values()) if (limit := self._limit(name)) is not None}
+        return Lanes(names, limits)
+
+    def _limit(self, name: str) -> int | None:
+        if name in self.settings.agents:
+            return self.settings.agents[name].max_parallel
+        return DEFAULT_MAX_PARALLEL if self._is_named(name) else getattr(self.given, "max_parallel", None)
 
     @property
     def _own_name(self) -> str | None:
@@ -136,6 +149,23 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
 
 
 # ---------------------------------------------------------------------- before a run begins
+
+
+def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The options that an agent has no way to be handed, one sentence for each agent and option."""
+    from ion.agents.command import CommandAgent
+    from ion.agents.launch import without_effect
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        agent = agents(node) if asks(node) else None
+        if isinstance(agent, CommandAgent):
+            for option in without_effect(agent.preset, {**agent.options, **node.options}):
+                found.setdefault((agent.name, option), []).append(node.id)
+    return tuple(
+        f"agent {name} has no option for {option}: it is not passed on ({_listed(whose)})"
+        for (name, option), whose in found.items()
+    )
 
 
 def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str], cwd: Path) -> None:

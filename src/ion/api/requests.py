@@ -80,6 +80,15 @@ def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "l
     )
 
 
+def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, via: str = "library") -> None:
+    """Let a run spend this much in all, also while another process drives it. Raises `UsageError` if it has spent that
+    already."""
+    state = _state(workspace, run_id)
+    workspace.store.create_workflow_event(
+        run_id, [requests.raise_budget(state, max_budget_usd, at=now_ms(), by=who(via))], lease=None
+    )
+
+
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
     """The prompts that wait at the host, in the shape of `ion next --json` (cli.md)."""
     return [

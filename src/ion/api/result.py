@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ion.core.budgets import budget_message
 from ion.core.events import Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
@@ -70,6 +71,8 @@ def run_result(
             for node in state.nodes.values()
         },
         "waiting": waiting(state, outputs.text),
+        "usage": total_usage(state),
+        "max_budget_usd": state.max_budget_usd,
     }
     text = None if result is None else outputs.text(result)
     return RunResult(run_id, data["workflow"], status, state, text, data)
@@ -112,11 +115,22 @@ def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
         "attempts": node.attempts,
         "iterations": node.iterations if node.kind == "loop" else None,
         "duration_ms": node_duration(node, until),
+        "agent": node.agent,
+        "usage": node.usage,
     }
 
 
+def total_usage(state: RunState) -> dict[str, float]:
+    """What agents reported for the whole run, failed attempts included: `input_tokens`, `output_tokens`, `cost_usd`."""
+    total: dict[str, float] = {}
+    for node in state.nodes.values():
+        for name, amount in node.usage.items():
+            total[name] = total.get(name, 0) + amount
+    return {name: round(amount, 6) for name, amount in total.items()}
+
+
 def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
-    """What the run waits for people or the host to answer, in file order."""
+    """What the run waits for people or the host to answer, in file order; at last a budget that is spent."""
     found: list[dict[str, Any]] = []
     for node in state.nodes.values():
         if node.gate is not None:
@@ -136,6 +150,8 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
             }
             for gate in node.permissions.values()
         ]
+    if state.over_budget:
+        found.append({"node": None, "kind": "budget", "message": budget_message(state)})
     return found
 
 

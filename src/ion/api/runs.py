@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents
 from ion.api.inputs import check_inputs, unfilled
 from ion.api.reading import describe, describe_state
+from ion.api.requests import raise_budget
 from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import load
@@ -128,7 +129,8 @@ def start_run(
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
     setting = _setting(workspace, agent, name, options)
-    require_agents(Agents(agent, name, workspace.settings), loaded.nodes, setting.environ, folder)
+    agents = Agents(agent, name, workspace.settings)
+    require_agents(agents, loaded.nodes, setting.environ, folder)
     request = runs.Request(
         loaded,
         check_run_id(run_id) if run_id is not None else new_run_id(),
@@ -140,7 +142,9 @@ def start_run(
         who(options.via),
     )
     drive = runs.start(setting, request)
-    return StartedRun(request.run_id, workspace, drive, notes=unfilled(loaded, inputs or {}))
+    return StartedRun(
+        request.run_id, workspace, drive, notes=(*unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
+    )
 
 
 async def resume_workflow(
@@ -150,17 +154,20 @@ async def resume_workflow(
     store: WorkflowStore | str | None = None,
     project: Path | str | None = None,
     options: RunOptions | None = None,
+    max_budget_usd: float | None = None,
 ) -> RunResult:
     """Go on with a failed, interrupted or answered run; a paused one without an answer is given back as it is.
 
-    `agent` overrides the run's own and answers parked prompts. Raises `RefusedError`: the run has completed or was
+    `agent` overrides the run's own and answers parked prompts, `max_budget_usd` is what the run may spend in all from
+    here on. Raises `RefusedError`: the run has completed or was
     cancelled, a live process owns it, or its frozen files were changed.
     """
     workspace = open_workspace(project, store)
     try:
-        taken = take_up_run(workspace, workspace.find_run(run).run_id, agent=agent, options=options)
+        run_id = workspace.find_run(run).run_id
+        taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
         if taken is None:
-            return describe(workspace, workspace.find_run(run).run_id)
+            return describe(workspace, run_id)
         return await taken.drive()
     finally:
         workspace.close()
@@ -173,10 +180,12 @@ def take_up_run(
     agent: AgentLike = None,
     options: RunOptions | None = None,
     resume: bool = True,
+    max_budget_usd: float | None = None,
 ) -> StartedRun | None:
     """Become the owner of a run that can be gone on with; None if it waits for people and nothing came.
 
     `resume` False only acts on answers and cancel requests: no node that failed or was skipped is decided anew.
+    `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.
     """
     options = options or RunOptions()
     state = runs.read_state(workspace.store, run_id)
@@ -185,7 +194,9 @@ def take_up_run(
     setting = _setting(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
         _require_what_is_left(workspace, run_id, state, setting, Agents(agent, name or state.agent, workspace.settings))
-    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume)
+    if max_budget_usd is not None and not state.ended:
+        raise_budget(workspace, run_id, max_budget_usd, via=options.via)
+    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
     if taken is None:
         return None
     drive, begin = taken
@@ -213,11 +224,12 @@ def _check_agent(state: RunState, agent: AgentLike) -> None:
 
 def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: RunOptions) -> runs.Setting:
     settings = workspace.settings
+    agents = Agents(agent, name, settings)
     return runs.Setting(
         workspace.store,
         workspace.project,
         workspace.data,
-        Agents(agent, name, settings),
+        agents,
         RUNNERS,
         options.observers,
         {**os.environ, **settings.env},
@@ -227,6 +239,7 @@ def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: 
         secrets=settings.secrets,
         hold_ms=options.hold_ms,
         alone=options.alone,
+        lanes=agents.lanes,
     )
 
 

@@ -159,6 +159,12 @@ def submit(
         return requests.submit(workspace, run_id, node, text, session=session, request=request)
 
 
+def raise_budget(run: str, max_budget_usd: float, *, store: StoreLike = None, project: ProjectLike = None) -> None:
+    """Let a run spend this much in all. A live owner goes on; if there is none, `resume_workflow` does."""
+    with _workspace(store, project) as workspace:
+        requests.raise_budget(workspace, workspace.find_run(run).run_id, max_budget_usd)
+
+
 def cancel(run: str, *, reason: str = "", store: StoreLike = None, project: ProjectLike = None) -> None:
     """Ask for the end of a run. A live owner ends it; if there is none, `resume_workflow` carries the end out."""
     with _workspace(store, project) as workspace:

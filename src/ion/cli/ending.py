@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ion.cli import terminal
 from ion.cli.formatting import cut, duration, one_line, plural
-from ion.cli.words import FailureText, answering_commands, failure_text, waiting_nodes
+from ion.cli.words import FailureText, answering_commands, budget_command, failure_text, waiting_nodes
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -65,6 +65,8 @@ def say_next(screen: Screen, place: Place, result: RunResult) -> None:
 
 def say_waiting(screen: Screen, place: Place, result: RunResult) -> None:
     """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
+    from ion.core.budgets import budget_message
+
     waiting = waiting_nodes(result.state)
     gates = sum(node.gate is not None for node in waiting)
     parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
@@ -72,12 +74,16 @@ def say_waiting(screen: Screen, place: Place, result: RunResult) -> None:
     parts += [f"{plural(asked, 'permission')} {'is' if asked == 1 else 'are'} asked for"] if asked else []
     prompts = sum(node.prompt is not None for node in waiting)
     parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
+    parts += ["the budget is spent"] if result.state.over_budget else []
     screen.line()
     screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can go on'}.")
     for node, (asks, commands) in zip(waiting, answering_commands(place, result.run_id, result.state), strict=True):
         if len(waiting) > 1 or node.prompt is None:
             screen.line("  ", ("strong", node.id), "  ", cut(one_line(asks), screen.width - len(node.id) - 4))
         _say_commands(screen, commands)
+    if result.state.over_budget:
+        screen.line("  ", budget_message(result.state))
+        _say_commands(screen, [budget_command(place, result.run_id, result.state)])
 
 
 def _say_commands(screen: Screen, commands: list[str]) -> None:

@@ -11,6 +11,7 @@ from ion.cli.place import Place
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text
 from ion.core import events as e
+from ion.core.budgets import dollars
 from ion.core.state import PERMISSION, RunState
 
 NAME_COLUMNS = 15
@@ -106,7 +107,12 @@ def _workflow_cancelled(plain: Plain, _run: str, event: e.WorkflowCancelled, _st
 def _workflow_paused(plain: Plain, _run: str, event: e.WorkflowPaused, state: RunState) -> None:
     nodes = state.nodes.values()
     waiting = [n.id for n in nodes if n.gate is not None or n.prompt is not None or n.unpermitted]
+    waiting += ["a larger budget"] if event.over_budget else []
     plain.say(event, "run", "paused", f"waits for {', '.join(waiting)}")
+
+
+def _budget_raised(plain: Plain, _run: str, event: e.BudgetRaised, _state: RunState) -> None:
+    plain.say(event, "run", "may spend", f"{dollars(event.max_budget_usd)} in all")
 
 
 def _cancel_requested(plain: Plain, _run: str, event: e.CancelRequested, _state: RunState) -> None:
@@ -164,6 +170,10 @@ def _iteration_completed(plain: Plain, _run: str, event: e.IterationCompleted, _
     plain.say(event, "turn", event.node, f"iteration {event.iteration}{' · done' if event.signaled else ''}")
 
 
+def _iteration_judged(plain: Plain, _run: str, event: e.IterationJudged, _state: RunState) -> None:
+    plain.say(event, "turn", event.node, f"iteration {event.iteration} is not the last: until_bash said no")
+
+
 def _approval_requested(plain: Plain, _run: str, event: e.ApprovalRequested, _state: RunState) -> None:
     ended = event.gate == PERMISSION and not event.held
     plain.say(event, "gate", event.node, f"{'asks again once answered: ' if ended else ''}{event.message}")
@@ -190,6 +200,7 @@ _LINES: dict[type[e.Event], Callable[[Plain, str, Any, RunState], None]] = {
     e.WorkflowCancelled: _workflow_cancelled,
     e.WorkflowPaused: _workflow_paused,
     e.CancelRequested: _cancel_requested,
+    e.BudgetRaised: _budget_raised,
     e.NodeStarted: _node_started,
     e.NodeCompleted: _node_completed,
     e.NodeFailed: _node_failed,
@@ -198,6 +209,7 @@ _LINES: dict[type[e.Event], Callable[[Plain, str, Any, RunState], None]] = {
     e.NodeRetrying: _node_retrying,
     e.NodeInvalidated: _node_invalidated,
     e.IterationCompleted: _iteration_completed,
+    e.IterationJudged: _iteration_judged,
     e.ApprovalRequested: _approval_requested,
     e.ApprovalResolved: _approval_resolved,
     e.PromptRequested: _prompt_requested,

@@ -11,24 +11,47 @@ from ion.cli.place import Place, as_json, at_place
 @click.argument("run", required=False)
 @click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts from here on, those that wait too.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
+@click.option(
+    "--max-budget-usd",
+    "budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="What the run may spend in all from here on, in US dollars.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @as_json
 @at_place
-def resume(place: Place, run: str | None, agent: str | None, jobs: int | None, quiet: bool, as_json: bool) -> int:
+def resume(
+    place: Place,
+    run: str | None,
+    agent: str | None,
+    jobs: int | None,
+    budget: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Go on with a failed, interrupted or answered run; completed nodes are kept and not run again.
+
+    With --max-budget-usd also with one that has spent its budget; if it runs elsewhere, it goes on there.
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
     from ion.api.reading import describe
+    from ion.api.requests import raise_budget
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli import ending, terminal
     from ion.cli.driving import drive
+    from ion.cli.following import live
+    from ion.cli.going_on import go_on
     from ion.cli.run import Manner, observers
 
     manner = Manner(as_json, events=False, quiet=quiet)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
+        if budget is not None and live(workspace, run_id):
+            raise_budget(workspace, run_id, budget, via="cli")
+            return ending.finish(workspace, place, go_on(workspace, place, run_id, quiet=quiet), as_json=as_json)
         options = RunOptions(observers(place, manner), jobs, via="cli", alone=True)
-        taken = take_up_run(workspace, run_id, agent=agent, options=options)
+        taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
         result = drive(workspace, taken, terminal.talk()) if taken is not None else describe(workspace, run_id)
         return ending.finish(workspace, place, result, as_json=as_json)

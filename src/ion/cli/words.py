@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ion.cli.formatting import one_line
@@ -82,6 +83,13 @@ def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple
             found.append(("a prompt waits for an agent", commands))
         found += [(gate.message, _permission_commands(place, run_id, node, gate)) for gate in node.permissions.values()]
     return found
+
+
+def budget_command(place: Place, run_id: str, state: RunState) -> str:
+    """The command that raises the budget of a run, as a suggestion to twice of what is spent."""
+    more = 2 * max(state.spent_usd, state.max_budget_usd or 0)
+    amount = f"{math.ceil(more * 100) / 100:.2f}" if more >= 0.01 else f"{more:.1g}"
+    return place.command("resume", run_id, "--max-budget-usd", amount)
 
 
 def _permission_commands(place: Place, run_id: str, node: NodeState, gate: Gate) -> list[str]:

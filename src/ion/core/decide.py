@@ -9,6 +9,7 @@ import json
 from typing import TypeAlias
 
 from ion.core import events as e
+from ion.core.budgets import AGENT_TURNS, node_spent
 from ion.core.requests import REJECTED
 from ion.core.settle import loop_completed, loop_exhausted
 from ion.core.state import NodeState, RunState
@@ -51,6 +52,13 @@ def decide(
     start = _Starter(node.id, now, inputs)
     if now.answer is not None:
         return start("answer", now.iteration)
+    decision = _next_turn(workflow, node, now, start, at)
+    if isinstance(decision, Start) and decision.turn in AGENT_TURNS:
+        return node_spent(node, now, at) or decision
+    return decision
+
+
+def _next_turn(workflow: Workflow, node: Node, now: NodeState, start: _Starter, at: int) -> Decision:
     if isinstance(node.body, Loop):
         return _loop(node.body, now, start, at)
     if isinstance(node.body, Approval):

@@ -97,11 +97,15 @@ class WorkflowStarted(Event):
     ion_version: str = ""
     git_head: str | None = None
     by: dict[str, Any] = field(default_factory=dict)
+    max_budget_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPaused(Event):
+    """`over_budget`: agents have something to do, and the run's budget is spent."""
+
     type: ClassVar[str] = "workflow_paused"
+    over_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +154,21 @@ class CancelRequested(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetRaised(Event):
+    """The run may spend `max_budget_usd` in all from here on, more than it has spent by now."""
+
+    type: ClassVar[str] = "budget_raised"
+    max_budget_usd: float
+    by: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStarted(NodeEvent):
     """One attempt at one turn begins.
 
     `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
     each node waited for, what it was when this one ran (`state.fingerprint`): resume compares by it. `signaled` goes
-    from a loop's check to its gate.
+    from a loop's check to its gate; `usage` is that of the rework that a gate follows at once.
     """
 
     type: ClassVar[str] = "node_started"
@@ -164,6 +177,7 @@ class NodeStarted(NodeEvent):
     iteration: int = 0
     inputs: dict[str, str] = field(default_factory=dict)
     signaled: bool = False
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +256,14 @@ class IterationCompleted(NodeEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class IterationJudged(NodeEvent):
+    """`until_bash` said of a loop's last iteration that it is not the last one."""
+
+    type: ClassVar[str] = "iteration_judged"
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalRequested(NodeEvent):
     """A gate is open. `request` names it in this run; `gate` is `approval`, `iteration` (of a loop), or `permission`.
 
@@ -317,6 +339,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkflowFailed,
         WorkflowCancelled,
         CancelRequested,
+        BudgetRaised,
         NodeStarted,
         NodeCompleted,
         NodeFailed,
@@ -325,6 +348,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         NodeRetrying,
         NodeInvalidated,
         IterationCompleted,
+        IterationJudged,
         ApprovalRequested,
         ApprovalResolved,
         PromptRequested,

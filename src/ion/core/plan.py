@@ -11,15 +11,17 @@ values it saw; otherwise it is invalidated and runs again (language.md §10).
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 from ion.core import events as e
+from ion.core.budgets import AGENT_TURNS
 from ion.core.decide import Decision, Start, decide
 from ion.core.state import NodeState, RunState, apply, fingerprint
 from ion.errors import InternalError
 from ion.language.workflow import Node, Workflow
-from ion.records import dataclass
+from ion.records import dataclass, field
 
 # Only turns that work hold a slot of `max_concurrency`.
 SLOT_TURNS = frozenset({"prompt", "rejection", "bash", "script", "until_bash"})
@@ -52,18 +54,37 @@ class Wait:
 Command: TypeAlias = Record | Start | Stop | Wait
 
 
-def next_steps(workflow: Workflow, state: RunState, *, at: int, max_concurrency: int) -> list[Command]:
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Which agent answers which node's prompts (none: the host), and how many turns at once of those agents that are
+    bounded. An agent's prompts stand in a line of their own: one that is busy keeps nobody else waiting."""
+
+    agents: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def lane(self, node: str, turn: str | None) -> str:
+        """The agent that a turn needs, or '' for none."""
+        return self.agents.get(node, "") if turn in AGENT_TURNS else ""
+
+
+NO_LANES = Lanes()
+
+
+def next_steps(
+    workflow: Workflow, state: RunState, *, at: int, max_concurrency: int, lanes: Lanes = NO_LANES
+) -> list[Command]:
     """What to do now in this state. For a driver that keeps a `Plan` this is `plan.next_steps`."""
-    return Plan(workflow, state, max_concurrency).next_steps(at)
+    return Plan(workflow, state, max_concurrency, lanes).next_steps(at)
 
 
 class Plan:
     """The state of a run and the indexes over it. Deterministic: no clock, no disk, no randomness."""
 
-    def __init__(self, workflow: Workflow, state: RunState, max_concurrency: int) -> None:
+    def __init__(self, workflow: Workflow, state: RunState, max_concurrency: int, lanes: Lanes = NO_LANES) -> None:
         self.workflow = workflow
         self.state = state
         self.max_concurrency = max_concurrency
+        self.lanes = lanes
         self._index = {node.id: i for i, node in enumerate(workflow.nodes)}
         self._dependents: dict[str, list[str]] = {node.id: [] for node in workflow.nodes}
         for node in workflow.nodes:
@@ -75,7 +96,8 @@ class Plan:
         self._unsettled = {node.id: len(node.waits_for) for node in self.workflow.nodes}
         self._settled: set[str] = set()
         self._arrived: list[int] = []
-        self._ready: list[int] = []
+        self._ready: dict[str, list[int]] = {}
+        self._busy: dict[str, set[str]] = {lane: set() for lane in self.lanes.limits}
         self._free: list[int] = []
         self._timers: list[tuple[int, int]] = []
         self._starts: dict[str, Start] = {}
@@ -128,10 +150,17 @@ class Plan:
             self.live.add(now.id)
         else:
             self.live.discard(now.id)
-        if now.turn in SLOT_TURNS and not now.permissions:
+        works = now.turn in SLOT_TURNS and not now.permissions
+        if works:
             self._slots.add(now.id)
         else:
             self._slots.discard(now.id)
+        busy = self._busy.get(self.lanes.agents.get(now.id, ""))
+        if busy is not None:
+            if works and now.turn in AGENT_TURNS:
+                busy.add(now.id)
+            else:
+                busy.discard(now.id)
 
     def _settle(self, node: str) -> None:
         if node in self._settled:
@@ -206,7 +235,13 @@ class Plan:
         if start.not_before is not None:
             heapq.heappush(self._timers, (start.not_before, index))
         else:
-            heapq.heappush(self._ready if start.turn in SLOT_TURNS else self._free, index)
+            heapq.heappush(self._line(start), index)
+
+    def _line(self, start: Start) -> list[int]:
+        """Where a start waits: nowhere for long, or in the line of the agent that it needs."""
+        if start.turn not in SLOT_TURNS:
+            return self._free
+        return self._ready.setdefault(self.lanes.lane(start.node, start.turn), [])
 
     def _starting(self, at: int) -> list[Command]:
         while self._timers and self._timers[0][0] <= at:
@@ -217,19 +252,33 @@ class Plan:
                 self._starts[start.node] = start
                 self._queue(start.node, start)
         room = self.max_concurrency - len(self._slots)
-        return [*self._first(self._free, len(self._free), slots=False), *self._first(self._ready, room, slots=True)]
+        first: list[Start] = []
+        for lane, line in list(self._ready.items()):
+            first += self._first(line, min(room, self._room_of(lane, room)))
+        if len(self._ready) > 1:
+            first.sort(key=lambda start: self._index[start.node])
+        return [*self._first(self._free, len(self._free)), *first[: max(0, room)]]
 
-    def _first(self, heap: list[int], count: int, *, slots: bool) -> list[Start]:
-        """The first `count` nodes of a queue that are still to start; they stay queued until they have started.
+    def _room_of(self, lane: str, room: int) -> int:
+        """How many more turns an agent may have now; none once the run's budget is spent."""
+        if not lane:
+            return room
+        if self.state.is_spent:
+            return 0
+        limit = self.lanes.limits.get(lane)
+        return room if limit is None else limit - len(self._busy[lane])
 
-        A queue also holds what was left in it: nodes that started since, or whose next turn stands in the other one.
+    def _first(self, heap: list[int], count: int) -> list[Start]:
+        """The first `count` nodes of a line that are still to start; they stay in it until they have started.
+
+        A line also holds what was left in it: nodes that started since, or whose next turn stands in another one.
         """
         found: list[Start] = []
         kept: list[int] = []
         while heap and len(found) < count:
             index = heapq.heappop(heap)
             start = self._starts.get(self.workflow.nodes[index].id)
-            if start is None or start.not_before is not None or (start.turn in SLOT_TURNS) != slots:
+            if start is None or start.not_before is not None or self._line(start) is not heap:
                 continue
             if not kept or kept[-1] != index:
                 found.append(start)
@@ -247,9 +296,11 @@ class Plan:
             return [Record(self._end(at), "every node has settled")]
         if self._timers:
             return self._timeouts()
-        if any(now.status == "waiting" for now in self.state.nodes.values()):
+        held = self.state.is_spent and any(self.lanes.lane(one.node, one.turn) for one in self._starts.values())
+        if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
-                return [Record(e.WorkflowPaused(at), "nothing can go on without an answer")]
+                why = "the budget is spent" if held else "nothing can go on without an answer"
+                return [Record(e.WorkflowPaused(at, held), why)]
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
 

@@ -1,4 +1,4 @@
-"""Requests of people and hosts: answers to gates, answers to parked prompts, cancel.
+"""Requests of people and hosts: answers to gates, answers to parked prompts, a larger budget, cancel.
 
 Each function looks at the state and gives the event to append, or raises what the caller is to be told. The store
 appends it only if what it answers is still open, so that of two answers one wins.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
+from ion.core.budgets import dollars
 from ion.core.state import PERMISSION, Gate, NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
 
@@ -187,3 +188,15 @@ def cancel(state: RunState, *, at: int, reason: str, by: dict[str, Any]) -> e.Ca
     """End the run. Refused once it has completed or was cancelled; a failed run may be cancelled no more either."""
     _refuse_ended(state)
     return e.CancelRequested(at, reason, "person", by)
+
+
+def raise_budget(state: RunState, max_budget_usd: float, *, at: int, by: dict[str, Any]) -> e.BudgetRaised:
+    """Let the run spend this much in all. It must be more than it has spent: else nothing would go on."""
+    if state.status in ("completed", "cancelled"):
+        _refuse_ended(state)
+    if not max_budget_usd > state.spent_usd or max_budget_usd == float("inf"):
+        raise UsageError(
+            f"{dollars(max_budget_usd)} is no budget: the run has spent {dollars(state.spent_usd)} already",
+            hint="the budget is for the run from its beginning; give more than what is spent",
+        )
+    return e.BudgetRaised(at, max_budget_usd, by)

@@ -17,8 +17,8 @@ MAX_DEATHS = 5
 
 
 def answered(state: RunState) -> bool:
-    """Whether an answer came that nothing has acted on yet, or the run was asked to end."""
-    if state.cancel is not None:
+    """Whether an answer or a larger budget came that nothing has acted on yet, or the run was asked to end."""
+    if state.cancel is not None or (state.over_budget and not state.is_spent):
         return True
     return any(node.resolved is not None or node.answer is not None or node.cleared for node in state.nodes.values())
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ion.core import events as e
+from ion.core.budgets import AGENT_TURNS
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
 from ion.core.state import PERMISSION, NodeState, RunState
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
@@ -26,11 +27,11 @@ FATAL_CODES = frozenset(
         "condition",
         "missing-runtime",
         "max_iterations",
+        "budget",
     }
 )
 DEFAULT_AGENT_RETRY = Retry(max_attempts=2)
 MAX_REASKS = 2
-_AGENT_TURNS = frozenset({"prompt", "rejection"})
 
 
 def retry_class(code: str) -> str:
@@ -64,7 +65,7 @@ def settle(
 
 def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
     if isinstance(node.body, Approval):
-        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs)]
+        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs, usage=outcome.usage)]
     if isinstance(node.body, Loop):
         iteration = e.IterationCompleted(
             at,
@@ -106,7 +107,7 @@ def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float)
 def _policy(node: Node, turn: str | None) -> Retry | None:
     if node.retry is not None:
         return node.retry
-    return DEFAULT_AGENT_RETRY if turn in _AGENT_TURNS else None
+    return DEFAULT_AGENT_RETRY if turn in AGENT_TURNS else None
 
 
 def _may_help(retry: Retry, error: e.Failure) -> bool:
@@ -126,7 +127,7 @@ def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
         return [loop_completed(now, at)]
     if now.iterations >= loop.max_iterations:
         return [loop_exhausted(node.id, loop, at)]
-    return [e.NodeStarted(at, node.id, "prompt", iteration=now.iterations + 1, inputs=now.inputs)]
+    return [e.IterationJudged(at, node.id, now.iterations)]
 
 
 def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:

@@ -15,6 +15,8 @@ from ion.records import dataclass, field
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
 PERMISSION = "permission"
+# What an agent's turn cost, among the numbers of its usage.
+COST = "cost_usd"
 TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
 _STATUS_AFTER: dict[type[e.Event], str] = {
     e.WorkflowStarted: "running",
@@ -123,6 +125,7 @@ class NodeState:
     session: str | None = None
     agent: str | None = None
     usage: dict[str, float] = field(default_factory=dict)
+    spent_usd: float = 0
     repaired: bool = False
     iterations: int = 0
     iteration_output: e.Content | None = None
@@ -161,7 +164,8 @@ class NodeState:
 @dataclass(slots=True)
 class RunState:
     """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does). `deaths` counts
-    owners that died in a row without anything settling in between."""
+    owners that died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed
+    attempts included; `over_budget` says that the run is paused because of `max_budget_usd`."""
 
     status: str = "pending"
     started: e.WorkflowStarted | None = None
@@ -178,6 +182,14 @@ class RunState:
     owned_since: int | None = None
     resumes: int = 0
     deaths: int = 0
+    spent_usd: float = 0
+    max_budget_usd: float | None = None
+    over_budget: bool = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the run's budget is used up: no agent's turn starts any more."""
+        return self.max_budget_usd is not None and self.spent_usd >= self.max_budget_usd
 
     @property
     def ended(self) -> bool:
@@ -214,6 +226,7 @@ def fingerprint(node: NodeState) -> str:
 def _started(state: RunState, event: e.WorkflowStarted) -> None:
     state.started = event
     state.agent = event.agent
+    state.max_budget_usd = event.max_budget_usd
     state.started_at = state.owned_since = event.at
     state.nodes = {node: NodeState(node, kind) for node, kind in event.nodes}
 
@@ -226,6 +239,11 @@ def _disowned(state: RunState, at: int) -> None:
 
 def _paused(state: RunState, event: e.WorkflowPaused) -> None:
     _disowned(state, event.at)
+    state.over_budget = event.over_budget
+
+
+def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:
+    state.max_budget_usd = event.max_budget_usd
 
 
 def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
@@ -234,7 +252,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     _disowned(state, state.last_at)
     if state.status == "failed":
         state.owned_ms, state.cancel, state.error = 0, None, None
-    state.ended_at, state.owned_since = None, event.at
+    state.ended_at, state.owned_since, state.over_budget = None, event.at, False
     state.resumes += 1
     state.deaths = state.deaths + 1 if event.owner_died else 0
     other_agent = event.agent not in (None, state.agent)
@@ -267,6 +285,8 @@ def _await_permission(node: NodeState) -> None:
 def _decide_anew(node: NodeState) -> None:
     if node.error is not None and node.error.code == "max_iterations":
         _forget_progress(node)
+    if node.error is not None and node.error.code == "budget":
+        node.spent_usd = 0
     _cut_off(node)
     node.reason, node.detail, node.error, node.output = None, "", None, None
     node.gate = node.resolved = node.answer = None
@@ -274,7 +294,7 @@ def _decide_anew(node: NodeState) -> None:
 
 
 def _forget_progress(node: NodeState) -> None:
-    node.iterations, node.iteration, node.judged = 0, 0, True
+    node.iterations, node.iteration, node.judged, node.spent_usd = 0, 0, True, 0
     node.iteration_output = node.previous_output = None
     node.session = node.agent = None
     node.rejections = node.reworked = 0
@@ -284,7 +304,7 @@ def _forget_progress(node: NodeState) -> None:
 def _ended(state: RunState, event: e.Event) -> None:
     """The end closes every open question; a resume asks it anew."""
     _disowned(state, event.at)
-    state.ended_at = event.at
+    state.ended_at, state.over_budget = event.at, False
     for node in state.nodes.values():
         if node.gate is not None or node.prompt is not None or node.permissions:
             _cut_off(node)
@@ -329,6 +349,8 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     if event.turn not in ("gate", "until_bash"):
         node.resolved = None
         node.judged = True
+    if event.usage:
+        _spend(state, node, event.usage)
 
 
 def _turn_over(node: NodeState) -> None:
@@ -351,14 +373,14 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     node.output, node.values, node.repaired = event.output, event.values, event.repaired
     if event.session is not None or node.kind != "loop":
         node.session, node.agent = event.session, event.agent
-    _spend(node, event.usage)
+    _spend(state, node, event.usage)
 
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
     node = state.nodes[event.node]
     _settled(node, "failed", event.at)
     node.error = event.error
-    _spend(node, event.usage)
+    _spend(state, node, event.usage)
 
 
 def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
@@ -382,7 +404,7 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
         node.reasks += 1
     else:
         node.retries += 1
-    _spend(node, event.usage)
+    _spend(state, node, event.usage)
 
 
 def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
@@ -400,13 +422,19 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node.signaled, node.judged = event.signaled, False
     node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
     node.values = event.values
-    _spend(node, event.usage)
+    _spend(state, node, event.usage)
+
+
+def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:
+    node = state.nodes[event.node]
+    _turn_over(node)
+    node.judged = True
 
 
 def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     node = state.nodes[event.node]
     if event.gate == PERMISSION:
-        _permission_requested(node, event)
+        _permission_requested(state, node, event)
         return
     _turn_over(node)
     node.status = "waiting"
@@ -416,7 +444,7 @@ def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     )
 
 
-def _permission_requested(node: NodeState, event: e.ApprovalRequested) -> None:
+def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
     if event.request not in node.permissions:
         node.requests += 1
     node.permissions[event.request] = Gate(
@@ -433,7 +461,7 @@ def _permission_requested(node: NodeState, event: e.ApprovalRequested) -> None:
     )
     if not event.held:
         _await_permission(node)
-    _spend(node, event.usage)
+    _spend(state, node, event.usage)
 
 
 def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
@@ -476,11 +504,14 @@ def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
     node.status, node.answer, node.prompt = "pending", event, None
 
 
-def _spend(node: NodeState, usage: dict[str, Any]) -> None:
+def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
     """Add up what agents reported, failed attempts included."""
     for name, amount in usage.items():
         if isinstance(amount, int | float) and not isinstance(amount, bool):
             node.usage[name] = node.usage.get(name, 0) + amount
+            if name == COST:
+                node.spent_usd += amount
+                state.spent_usd += amount
 
 
 _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
@@ -491,6 +522,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.WorkflowFailed: _failed,
     e.WorkflowCancelled: _cancelled,
     e.CancelRequested: _cancel_requested,
+    e.BudgetRaised: _budget_raised,
     e.NodeStarted: _node_started,
     e.NodeCompleted: _node_completed,
     e.NodeFailed: _node_failed,
@@ -499,6 +531,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.NodeRetrying: _node_retrying,
     e.NodeInvalidated: _node_invalidated,
     e.IterationCompleted: _iteration_completed,
+    e.IterationJudged: _iteration_judged,
     e.ApprovalRequested: _approval_requested,
     e.ApprovalResolved: _approval_resolved,
     e.PromptRequested: _prompt_requested,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ion.core import events as e
 from ion.core.decide import Start
 from ion.core.outcomes import Completed, Failed, Outcome, Stopped
-from ion.core.plan import Plan, Record, Stop, Wait
+from ion.core.plan import NO_LANES, Lanes, Plan, Record, Stop, Wait
 from ion.core.sessions import session_for
 from ion.core.settle import settle
 from ion.core.state import RunState, fold
@@ -71,6 +71,7 @@ class Drive:
     alone: bool = False
     engaged: Engaged | None = None
     hold_ms: int = HOLD_MS
+    lanes: Lanes = NO_LANES
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
@@ -220,7 +221,7 @@ class Drive:
         if not self._seq and seq == 1 and state.started is not None:
             self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
         self._seq = seq
-        self._plan = Plan(self.context.workflow, state, self.max_concurrency)
+        self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.lanes)
         self.context = replace(self.context, nodes=state.nodes)
 
     # ------------------------------------------------------------------ waiting

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 from ion.agents.base import Agent
 from ion.core import events as e
+from ion.core.plan import NO_LANES, Lanes
+from ion.core.requests import raise_budget
 from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, fold
 from ion.engine import freeze, git
@@ -39,7 +41,8 @@ SLOTS_PER_PROCESSOR = 4
 @dataclass(frozen=True)
 class Setting:
     """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
-    are names of variables, besides those that the workflow names; `alone`: nothing else uses the event loop."""
+    are names of variables, besides those that the workflow names; `alone`: nothing else uses the event loop.
+    `lanes` says which nodes share which agent."""
 
     store: WorkflowStore
     project: Path
@@ -55,6 +58,7 @@ class Setting:
     secrets: tuple[str, ...] = ()
     hold_ms: int = HOLD_MS
     alone: bool = False
+    lanes: Callable[[Workflow], Lanes] = lambda _workflow: NO_LANES
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def start(setting: Setting, request: Request) -> Drive:
         VERSION,
         git.head(request.cwd),
         request.by,
+        workflow.max_budget_usd,
     )
     lease = setting.store.create_workflow_run(
         request.run_id,
@@ -118,10 +123,16 @@ def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflo
 
 
 def take_up(
-    setting: Setting, run_id: str, *, agent: str | None, by: dict[str, Any], resume: bool = True
+    setting: Setting,
+    run_id: str,
+    *,
+    agent: str | None,
+    by: dict[str, Any],
+    resume: bool = True,
+    max_budget_usd: float | None = None,
 ) -> tuple[Drive, list[e.Event]] | None:
     """Become the owner of a run and give what its next stretch begins with; None if it waits for people and nothing
-    came. `resume` as in `core.resume.going_on`.
+    came. `resume` as in `core.resume.going_on`; `max_budget_usd` is the run's budget from here on.
 
     Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
     """
@@ -143,6 +154,8 @@ def take_up(
         begin = resume_events(
             workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
         )
+        if max_budget_usd is not None and max_budget_usd != state.max_budget_usd:
+            begin.insert(1, raise_budget(state, max_budget_usd, at=begin[0].at, by=by))
         return _drive(setting, workflow, state.started, lease, (state, recorded[-1].seq)), begin
     except BaseException:
         setting.store.release_lease(lease)
@@ -188,6 +201,7 @@ def _drive(
         slots,
         setting.lease_ms,
         values_of=setting.values_of,
+        lanes=setting.lanes(workflow),
         known=known,
         engaged=engaged,
         hold_ms=setting.hold_ms,

@@ -36,6 +36,7 @@ def lower(shape: Shape, findings: Findings, *, file: str, digest: str) -> workfl
         interactive=root.interactive or gates,
         tags=tuple(dict.fromkeys(trim(tag) for tag in root.tags or () if trim(tag))),
         max_concurrency=root.max_concurrency,
+        max_budget_usd=root.max_budget_usd,
         timeout_ms=root.timeout,
         fail_fast=root.fail_fast,
         env=dict(root.env or {}),

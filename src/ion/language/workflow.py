@@ -347,6 +347,7 @@ class Workflow:
     interactive: bool = False
     tags: tuple[str, ...] = ()
     max_concurrency: int | None = None
+    max_budget_usd: float | None = None
     timeout_ms: int | None = None
     fail_fast: bool = False
     env: dict[str, str] = field(default_factory=dict)

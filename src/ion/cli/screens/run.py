@@ -140,13 +140,15 @@ def _why_skipped(node: NodeState) -> str:
 
 
 def _cost(screen: Screen, state: RunState) -> None:
-    """`cost  $0.42 · 61k tokens in, 8k out`, as far as agents reported it."""
-    total: dict[str, float] = {}
-    for node in state.nodes.values():
-        for name, amount in node.usage.items():
-            total[name] = total.get(name, 0) + amount
+    """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it."""
+    from ion.api.result import total_usage
+    from ion.core.budgets import dollars
+    from ion.core.state import COST
+
+    total = total_usage(state)
     tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
-    parts = [f"${total['cost_usd']:.2f}"] if "cost_usd" in total else []
+    of = f" of at most {dollars(state.max_budget_usd)}" if state.max_budget_usd is not None else ""
+    parts = [f"{dollars(total.get(COST, 0))}{of}"] if COST in total or of else []
     parts += [", ".join(tokens)] if tokens else []
     if parts:
         screen.line(f"cost  {' · '.join(parts)}")

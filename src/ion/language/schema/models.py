@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ion.language.schema.values import (
+    Dollars,
     Duration,
     Environment,
     EnvironmentName,
@@ -98,7 +99,8 @@ class NodeModel(Model):
 
 
 class AgentOptions(Model):
-    """Data for the agent (language.md §3.3): Ion has no provider and checks none of it."""
+    """Data for the agent (language.md §3.3): Ion has no provider and checks none of it, but for the budget, which it
+    keeps itself."""
 
     provider: Any = None
     model: Any = None
@@ -109,7 +111,7 @@ class AgentOptions(Model):
     sandbox: Any = None
     system_prompt: Any = Field(default=None, alias="systemPrompt")
     setting_sources: Any = Field(default=None, alias="settingSources")
-    max_budget_usd: Any = Field(default=None, alias="maxBudgetUsd")
+    node_budget_usd: Dollars = absent(alias="maxBudgetUsd")
     allowed_tools: Any = None
     denied_tools: Any = None
     hooks: Any = None
@@ -203,6 +205,7 @@ class WorkflowModel(AgentOptions):
     interactive: bool = False
     tags: list[str] = absent()
     max_concurrency: Positive = absent()
+    max_budget_usd: Dollars = absent()
     timeout: Duration = absent()
     fail_fast: bool = False
     env: Environment = absent()

@@ -145,6 +145,7 @@ NodeId: TypeAlias = Annotated[
 ]
 Environment: TypeAlias = dict[EnvironmentName, EnvironmentValue]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Dollars: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def absent(**more: Any) -> Any:

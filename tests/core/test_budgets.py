@@ -1,0 +1,213 @@
+"""How much agents do at once and what they may spend: lanes of agents, the budget of a node, the budget of a run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulate import Simulation, completed, started, workflow
+
+from ion.core import events as e
+from ion.core import requests
+from ion.core.outcomes import Failed, GateOpened, Judged, Outcome, Parked
+from ion.core.plan import Lanes, Plan
+from ion.core.resume import going_on
+from ion.core.state import NodeState, fold
+from ion.errors import RefusedError, UsageError
+from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Retry, Shell, Workflow
+
+
+def paid(text: str = "ok", usd: float = 0.25, **values: object) -> Outcome:
+    return completed(text, usage={"cost_usd": usd}, **values)
+
+
+def failing(code: str = "timeout", usd: float = 0.25, reask: tuple[str, ...] = ()) -> Failed:
+    return Failed(e.Failure(code, "too slow"), reask, {"cost_usd": usd})
+
+
+def prompts(count: int, agent: str = "a", *, prefix: str = "p", limit: int | None = None) -> tuple[list[Node], Lanes]:
+    nodes = [Node(f"{prefix}{i}", Prompt("hi")) for i in range(count)]
+    return nodes, Lanes({node.id: agent for node in nodes}, {} if limit is None else {agent: limit})
+
+
+class TestLanes:
+    def test_a_bounded_agent_holds_back_its_own_prompts_and_no_others(self) -> None:
+        mine, lanes = prompts(5, limit=2)
+        others = [Node("host", Prompt("hi")), Node("sh", Bash(Shell("true"))), Node("free", Prompt("hi"))]
+        flow = workflow(*mine, *others)
+        lanes = Lanes({**lanes.agents, "free": "b"}, lanes.limits)
+        plan = Plan(flow, fold([started(flow)]), 100, lanes)
+        assert [c.node for c in plan.next_steps(1)] == ["p0", "p1", "host", "sh", "free"]
+        run = Simulation(flow, lanes=lanes).go()
+        assert run.state.status == "completed"
+        assert run.most_of_lane["a"] == 2
+        assert [node for node, _ in run.carried_out][:2] == ["p0", "p1"]
+
+    def test_what_a_saturated_agent_holds_back_takes_no_slot(self) -> None:
+        mine, lanes = prompts(3, limit=1)
+        flow = workflow(*mine, Node("sh", Bash(Shell("true"))))
+        plan = Plan(flow, fold([started(flow)]), 2, lanes)
+        assert [c.node for c in plan.next_steps(1)] == ["p0", "sh"]
+
+    def test_among_agents_file_order_decides_within_the_slots(self) -> None:
+        nodes = [Node(f"n{i}", Prompt("hi")) for i in range(6)]
+        lanes = Lanes({f"n{i}": "ab"[i % 2] for i in range(6)}, {"a": 1, "b": 4})
+        plan = Plan(workflow(*nodes), fold([started(workflow(*nodes))]), 3, lanes)
+        assert [c.node for c in plan.next_steps(1)] == ["n0", "n1", "n3"]
+
+    def test_a_loop_that_is_checked_waits_for_its_agent_as_all_others(self) -> None:
+        """The turn after the check is no continuation that could pass the limit by."""
+        loop = Loop(3, prompt="go", until_bash=Shell("true"))
+        flow = workflow(Node("l", loop), Node("m", loop))
+        lanes = Lanes({"l": "a", "m": "a"}, {"a": 1})
+
+        def check(now: NodeState, turn: str) -> Outcome:
+            return Judged(now.iterations >= 2) if turn == "until_bash" else completed()
+
+        run = Simulation(flow, {"l": check, "m": check}, lanes=lanes).go()
+        assert run.state.status == "completed"
+        assert run.most_of_lane["a"] == 1
+        assert run.types("l").count("iteration_judged") == 1
+
+    @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 6), st.lists(st.sampled_from("abc-"), max_size=12))
+    def test_no_agent_ever_does_more_than_it_may_and_every_prompt_is_asked(
+        self, a: int, b: int, slots: int, agents: list[str]
+    ) -> None:
+        nodes = [Node(f"n{i}", Prompt("hi")) for i in range(len(agents))]
+        lanes = Lanes({f"n{i}": name for i, name in enumerate(agents) if name != "-"}, {"a": a, "b": b})
+        run = Simulation(workflow(Node("sh", Bash(Shell("true"))), *nodes), slots=slots, lanes=lanes).go()
+        assert run.state.status == "completed"
+        assert run.most_running <= slots
+        assert all(run.most_of_lane.get(lane, 0) <= limit for lane, limit in lanes.limits.items())
+
+
+class TestNode:
+    def node(self, body: Prompt | Loop | Approval | None = None, usd: float = 0.5, **values: object) -> Node:
+        return Node("a", body or Prompt("hi"), options={"maxBudgetUsd": usd}, **values)  # type: ignore[arg-type]
+
+    def test_attempts_count_together(self) -> None:
+        flow = workflow(self.node(retry=Retry(5)))
+        run = Simulation(flow, {"a": failing()}).go()
+        assert run.types("a").count("node_started") == 2
+        error = run.state.nodes["a"].error
+        assert error is not None
+        assert (error.code, error.message) == (
+            "budget",
+            "it has cost $0.50 of at most $0.50 (maxBudgetUsd); its last attempt failed: too slow",
+        )
+
+    def test_asking_again_counts_too(self) -> None:
+        run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).go()
+        assert run.types("a").count("node_started") == 1
+        assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
+
+    def test_iterations_count_together_and_a_resume_gives_the_same_amount_again(self) -> None:
+        flow = workflow(self.node(Loop(9, prompt="go", until="DONE")))
+        run = Simulation(flow, {"a": paid("more")}).go()
+        assert run.state.nodes["a"].iterations == 2
+        assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
+        run.outcomes = {"a": lambda now, _turn: paid("x", signaled=now.iteration == 4)}
+        run.resume()
+        assert run.state.status == "completed"
+        assert run.state.nodes["a"].iterations == 4
+        assert run.state.nodes["a"].usage["cost_usd"] == 1.0
+
+    def test_a_reply_that_was_paid_for_is_kept(self) -> None:
+        run = Simulation(workflow(self.node(usd=0.1)), {"a": paid(usd=5)}).go()
+        assert run.state.status == "completed"
+
+    def test_the_rework_of_a_rejection_counts(self) -> None:
+        flow = workflow(self.node(Approval("?", on_reject=OnReject("mend", 9)), usd=0.25))
+        outcome = {"a": lambda _now, turn: GateOpened("?") if turn == "gate" else paid()}
+        run = Simulation(flow, outcome).go()
+        for _ in range(2):
+            run.request(requests.reject(run.state, "a", at=1, reason="no", by={})).resume()
+        assert [turn for _, turn in run.carried_out] == ["gate", "rejection", "gate"]
+        assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
+
+
+def chain(budget: float | None = 0.5, count: int = 4) -> Workflow:
+    nodes = [Node(f"p{i}", Prompt("hi"), depends_on=(f"p{i - 1}",) if i else ()) for i in range(count)]
+    return workflow(*nodes, max_budget_usd=budget)
+
+
+ALL_A = Lanes({f"p{i}": "a" for i in range(9)})
+PAID = {f"p{i}": paid() for i in range(9)}
+
+
+class TestRun:
+    def test_it_pauses_once_the_budget_is_spent_and_goes_on_when_it_is_raised(self) -> None:
+        run = Simulation(chain(), PAID, lanes=ALL_A).go()
+        assert run.state.status == "paused"
+        assert run.log[-1] == e.WorkflowPaused(run.log[-1].at, over_budget=True)
+        assert run.statuses() == {"p0": "completed", "p1": "completed", "p2": "pending", "p3": "pending"}
+        assert going_on(run.state, agent=None) is None
+        run.request(requests.raise_budget(run.state, 0.75, at=9, by={})).resume()
+        assert run.state.status == "paused"
+        assert run.state.spent_usd == 0.75
+        run.request(requests.raise_budget(run.state, 5, at=9, by={})).resume()
+        assert run.state.status == "completed"
+
+    def test_what_needs_no_agent_goes_on(self) -> None:
+        nodes = [Node("p0", Prompt("hi")), Node("p1", Prompt("hi"), depends_on=("p0",))]
+        more = [Node("sh", Bash(Shell("true")), depends_on=("p0",)), Node("host", Prompt("hi"), depends_on=("p0",))]
+        gate = Node("gate", Approval("?"), depends_on=("p0",))
+        flow = workflow(*nodes, *more, gate, max_budget_usd=0.1)
+        outcomes = {**PAID, "host": Parked(e.Content.inline("hi")), "gate": GateOpened("?")}
+        run = Simulation(flow, outcomes, lanes=ALL_A).go()
+        assert run.state.status == "paused"
+        assert run.statuses() == {
+            "p0": "completed",
+            "p1": "pending",
+            "sh": "completed",
+            "host": "waiting",
+            "gate": "waiting",
+        }
+        assert run.state.over_budget
+        run.request(requests.approve(run.state, "gate", at=9, comment="", by={})).resume()
+        assert run.statuses()["gate"] == "completed"
+        assert run.state.over_budget
+
+    def test_a_run_whose_agents_have_nothing_left_to_do_just_ends(self) -> None:
+        assert Simulation(chain(0.5, 2), PAID, lanes=ALL_A).go().state.status == "completed"
+
+    def test_prompts_at_the_host_cost_nothing(self) -> None:
+        flow = workflow(Node("p0", Prompt("hi")), Node("host", Prompt("hi"), depends_on=("p0",)), max_budget_usd=0.1)
+        run = Simulation(flow, {**PAID, "host": Parked(e.Content.inline("hi"))}, lanes=ALL_A).go()
+        assert (run.statuses()["host"], run.state.over_budget) == ("waiting", False)
+
+    def test_failed_attempts_count(self) -> None:
+        flow = workflow(Node("p0", Prompt("hi"), retry=Retry(5)), max_budget_usd=0.5)
+        run = Simulation(flow, {"p0": failing()}, lanes=ALL_A).go()
+        assert (run.state.status, run.state.spent_usd, run.state.nodes["p0"].attempts) == ("paused", 0.5, 2)
+        run.request(requests.raise_budget(run.state, 0.6, at=9, by={})).resume()
+        assert run.state.nodes["p0"].attempts == 3
+
+    def test_a_raise_that_comes_while_it_runs_counts_at_once(self) -> None:
+        flow = chain()
+        log: list[e.Event] = [started(flow)]
+        plan = Plan(flow, fold(log), 10, ALL_A)
+        plan.advance(requests.raise_budget(plan.state, 9, at=1, by={}))
+        assert (plan.state.max_budget_usd, plan.state.status) == (9, "running")
+
+    @pytest.mark.parametrize("amount", [0.5, 0.1, -1, float("nan"), float("inf")])
+    def test_a_budget_that_is_spent_already_or_is_none_is_refused(self, amount: float) -> None:
+        run = Simulation(chain(), PAID, lanes=ALL_A).go()
+        with pytest.raises(UsageError, match="is no budget"):
+            requests.raise_budget(run.state, amount, at=9, by={})
+
+    def test_a_run_that_has_ended_is_not_raised(self) -> None:
+        run = Simulation(chain(None), PAID, lanes=ALL_A).go()
+        with pytest.raises(RefusedError, match="has ended"):
+            requests.raise_budget(run.state, 9, at=9, by={})
+
+    def test_it_holds_from_every_prefix_of_the_log(self) -> None:
+        whole = Simulation(chain(), PAID, lanes=ALL_A).go()
+        for died in range(1, len(whole.log)):
+            run = Simulation(chain(), PAID, list(whole.log[:died]), lanes=ALL_A, check_plan=False)
+            run.resume()
+            while run.state.over_budget:
+                assert run.state.spent_usd >= (run.state.max_budget_usd or 0)
+                run.request(requests.raise_budget(run.state, run.state.spent_usd + 0.25, at=9, by={})).resume()
+            assert run.state.status == "completed"
+            assert fold(run.log) == run.plan.state
