@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.launch import InFile, launch, without_effect
 from ion.agents.parsers import PARSER_NAMES
-from ion.agents.presets import NAMES, Preset
+from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
 from ion.api.presets import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
@@ -40,6 +40,7 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
         assert one.install
         assert one.login
         assert one.parser in PARSER_NAMES
+        assert (one.type == "command") == (one.name in COMMAND_NAMES)
         assert set(one.permission) <= {"allow", "allow-reads", "deny"}
         flags = [flag for known in one.options.values() for flag in (*known.some, *(known.none or ()))]
         for word in (*one.command, *one.arguments, *one.last, *one.resume, *one.schema, *flags):

@@ -13,7 +13,14 @@ from typing import Any
 
 from ion.records import dataclass, field
 
-NAMES = ("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider")
+NAMES = (
+    *("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider"),
+    *("claude-acp", "codex-acp", "gemini-acp", "copilot-acp", "cursor-acp", "opencode-acp", "goose-acp", "qwen-acp"),
+    *("kimi-acp", "kiro-acp", "droid-acp", "fast-agent-acp", "grok-acp", "devin-acp", "junie-acp", "kilo-acp"),
+    *("pi-acp", "qoder-acp", "trae-acp"),
+)
+# Those that each prompt starts; the others speak ACP.
+COMMAND_NAMES = tuple(name for name in NAMES if not name.endswith("-acp"))
 FILE = Path(__file__).with_name("presets.yaml")
 _LISTS = ("command", "arguments", "resume", "schema", "last")
 Words = tuple[str, ...]
@@ -30,10 +37,11 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How one agent is driven; `presets.yaml` explains the fields. `acp` is how it is started as an ACP agent."""
+    """How one agent is driven; `presets.yaml` explains the fields."""
 
     name: str
     title: str = ""
+    type: str = "command"
     command: Words = ()
     arguments: Words = ()
     last: Words = ()
@@ -46,7 +54,6 @@ class Preset:
     env: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     login: str = ""
-    acp: Mapping[str, Any] = field(default_factory=dict)
 
 
 def made(name: str, values: dict[str, Any]) -> Preset:

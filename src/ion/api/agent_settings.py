@@ -110,7 +110,17 @@ def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
             report.error(
                 "bad-value", f"'{key}' is for the parser json", (*path, key), hint="add parser: json", key=True
             )
-    permission, type_ = values.get("permission"), values.get("type") or "command"
+    preset_type = found.type if found is not None else "command"
+    permission, type_ = values.get("permission"), values.get("type") or preset_type
+    if found is not None and type_ != preset_type:
+        other = known.removesuffix("-acp") if preset_type == "acp" else f"{known}-acp"
+        hint = f"preset: {other}" if other in NAMES else "it is the preset that says so"
+        report.error("bad-value", f"the preset '{known}' is of type {preset_type}", (*path, "type"), hint=hint)
+        return
+    if type_ == "acp":
+        for key in ("parser", "pointer", "session_pointer", "resume", "flags"):
+            if key in values:
+                report.error("bad-value", f"'{key}' means nothing to an agent of type acp", (*path, key), key=True)
     if type_ == "command" and permission is not None:
         allowed = tuple(found.permission) if found is not None else ()
         if permission not in allowed:

@@ -114,10 +114,31 @@ def make_agent(name: str, settings: Settings) -> Agent:
     chosen = settings_of(name, settings)
     if chosen is None:
         return command_agent(name)
-    if chosen.type == "acp":
-        raise UsageError(f"the agent '{name}' is of type acp, which this Ion cannot drive yet", hint="type: command")
-    return CommandAgent(
-        driven_by(name, chosen), name, chosen.pointer, chosen.session_pointer, chosen.env, chosen.options
+    driven = driven_by(name, chosen)
+    if driven.type == "acp":
+        return _acp_agent(name, chosen, driven)
+    return CommandAgent(driven, name, chosen.pointer, chosen.session_pointer, chosen.env, chosen.options)
+
+
+def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
+    """Raises `MissingRuntimeError` where the SDK is not installed."""
+    import importlib.util
+
+    from ion.agents.acp import DEFAULT_POLICY, AcpAgent
+
+    if importlib.util.find_spec("acp") is None:
+        raise MissingRuntimeError(
+            f"the agent '{name}' speaks ACP, and the SDK for that is not installed",
+            hint="pip install 'ion-workflows[acp]'",
+        )
+    return AcpAgent(
+        (*driven.command, *driven.arguments),
+        name,
+        chosen.permission or DEFAULT_POLICY,
+        chosen.options,
+        {**driven.env, **chosen.env},
+        driven.install,
+        driven.login,
     )
 
 
@@ -140,6 +161,7 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
     permitted = base.permission.get(chosen.permission, ()) if chosen.permission is not None else ()
     return replace(
         base,
+        type=chosen.type or base.type,
         command=chosen.command or base.command,
         arguments=(*base.arguments, *chosen.arguments, *permitted),
         parser=chosen.parser or base.parser,
@@ -207,17 +229,27 @@ def _missing(
     name: str, nodes: list[str], settings: Settings, env: Mapping[str, str], cwd: Path
 ) -> tuple[str, str] | None:
     """What is not installed, and what to do; None where everything is there."""
-    from ion.agents.command import CommandAgent
-
     agent = make_agent(name, settings)
-    if not isinstance(agent, CommandAgent):
+    found = _program(agent)
+    if found is None:
         return None
-    program = agent.preset.command[0]
-    if find_program(program, {**env, **agent.env}, cwd) is not None:
+    program, own_env, install = found
+    if find_program(program, {**env, **own_env}, cwd) is not None:
         return None
-    install = agent.preset.install
     hint = f"install it: {install}" if install else f"{_near(name, settings)}is it installed and on PATH?"
     return f"{program}, the agent of {_listed(nodes)}, is not installed", hint
+
+
+def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
+    """The program that an agent is, its environment, and how it is installed; None for one that is no program."""
+    from ion.agents.acp import AcpAgent
+    from ion.agents.command import CommandAgent
+
+    if isinstance(agent, CommandAgent):
+        return agent.preset.command[0], agent.env, agent.preset.install
+    if isinstance(agent, AcpAgent):
+        return agent.argv[0], agent.env, agent.install
+    return None
 
 
 def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:

@@ -64,7 +64,7 @@ class Child:
 
     popen: subprocess.Popen[bytes]
     loop: asyncio.AbstractEventLoop
-    relays: tuple[Relay, Relay]
+    relays: tuple[Relay, ...]
     exited: asyncio.Future[None]
     over: asyncio.Future[str]
     pidfd: int | None = None
@@ -85,7 +85,8 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is to be started: see `process.run`."""
+    """What is to be started: see `process.run`. `ends` are descriptors for its stdin and stdout, in place of `stdin`
+    and the file for stdout; they stay the caller's."""
 
     argv: Sequence[str]
     cwd: Path
@@ -94,6 +95,7 @@ class Start:
     stdin: bytes | None = None
     descriptors: Sequence[int] = ()
     register: Path | None = None
+    ends: tuple[int, int] | None = None
 
 
 def spawn(start: Start) -> Child:
@@ -109,13 +111,13 @@ def _spawn(start: Start) -> Child:
     over: asyncio.Future[str] = loop.create_future()
     with contextlib.ExitStack() as undo:
         relays = []
-        for suffix in (".out", ".err"):
+        for suffix in (".out", ".err") if start.ends is None else (".err",):
             relays.append(relay.start(f"{start.log}{suffix}", loop, partial(settle, over, "broken")))
             undo.callback(relay.finish, relays[-1], loop)
         before = table.ticks()
         popen = _popen(start, relays)
         born = table.born(popen.pid, before, table.ticks())
-        child = Child(popen, loop, (relays[0], relays[1]), loop.create_future(), over)
+        child = Child(popen, loop, tuple(relays), loop.create_future(), over)
         _living.add((os.getpid(), popen.pid))
         undo.callback(close, child)
         _watch(child)
@@ -126,7 +128,8 @@ def _spawn(start: Start) -> Child:
 
 
 def _popen(start: Start, relays: Sequence[Relay]) -> subprocess.Popen[bytes]:
-    program, (out, err) = start.argv[0], (stream.writer for stream in relays)
+    program, writers = start.argv[0], [stream.writer for stream in relays]
+    out, err = (start.ends[1] if start.ends is not None else writers[0]), writers[-1]
     try:
         with _source(start) as source:
             return subprocess.Popen(
@@ -155,6 +158,9 @@ def _popen(start: Start, relays: Sequence[Relay]) -> subprocess.Popen[bytes]:
 
 @contextlib.contextmanager
 def _source(start: Start) -> Iterator[BinaryIO | int]:
+    if start.ends is not None:
+        yield start.ends[0]
+        return
     if not start.stdin:
         yield subprocess.DEVNULL
         return

@@ -1,0 +1,251 @@
+"""Agents that speak the Agent Client Protocol: a process that lives as long as the run is driven, with a session for
+each prompt, or the session that a prompt goes on with.
+
+One process serves all nodes of a run with the same working directory and environment, many at a time. What it asks for
+is decided by policy or by a person. `words` is what the router speaks, `v1` the protocol, `running` a process, `turn`
+one prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from ion import process
+from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.process.handed import create
+from ion.records import dataclass, field
+
+if TYPE_CHECKING:
+    from ion.agents.acp.clock import Clock
+    from ion.agents.acp.running import Running, Session
+    from ion.agents.acp.words import RefusedError
+
+DEFAULT_POLICY = "ask"
+_Key: TypeAlias = tuple[str, str, int]
+# They belong to one prompt, and a process serves many.
+_OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON")
+# Options of a node and what they are in a session; an agent need not offer them.
+_SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
+_OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
+_CODES = {"login": "not_logged_in", "busy": "rate_limited", "broken": "crashed"}
+_STDERR_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where one process runs, if one does."""
+
+    lock: asyncio.Lock
+    running: Running | None = None
+
+
+@dataclass(eq=False)
+class AcpAgent:
+    """An agent that is a program which speaks ACP on its stdin and stdout.
+
+    `permission` is `allow`, `allow-reads`, `deny` or `ask`; `options` are defaults for those of nodes, `env` is added
+    to the environment; `install` and `login` say what to do when it is missing or not logged in.
+    """
+
+    argv: tuple[str, ...]
+    name: str
+    permission: str = DEFAULT_POLICY
+    options: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    install: str = ""
+    login: str = ""
+    _places: dict[_Key, _Place] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+    _started: int = 0
+    _folder: Path | None = None
+
+    async def prompt(self, request: PromptRequest) -> PromptResult:
+        """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
+        from ion.agents.acp.clock import Clock
+        from ion.agents.acp.words import RefusedError
+
+        clock = Clock(request.timeout_ms, request.idle_timeout_ms)
+        try:
+            async with contextlib.AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(clock.seconds_left()):
+                        running = await self._running(request)
+                        session, prompt = await self._session(running, request)
+                        await held.enter_async_context(session.busy)
+                        await self._set_up(running, session, request)
+                except TimeoutError:
+                    raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
+                return await self._turn(running, session, request, prompt, clock)
+        except RefusedError as error:
+            raise self._refused(error) from error
+        except process.SpawnError as error:
+            code = "not_found" if error.missing else "crashed"
+            hint = f"install it: {self.install}" if error.missing and self.install else error.hint
+            raise AgentError(code, error.message, hint=hint) from error
+
+    async def end_run(self, run_id: str) -> None:
+        """End every process that was started for the run."""
+        places = [self._places.pop(key) for key in list(self._places) if key[0] == run_id]
+        alive = [place.running for place in places if place.running is not None]
+        try:
+            await asyncio.gather(*(running.end() for running in alive))
+        finally:
+            for running in alive:
+                running.close()
+            if self._folder is not None and not self._places:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+    # ------------------------------------------------------------------ its process and session
+
+    async def _running(self, request: PromptRequest) -> Running:
+        """The process for this prompt; a dead one is replaced. Many may ask at once, and one starts it."""
+        from ion.agents.acp.running import BEGIN_SECONDS, start
+
+        env = {**(request.env or os.environ), **self.env, "NO_COLOR": "1"}
+        for name in _OF_ONE_PROMPT:
+            env.pop(name, None)
+            env.pop(f"{name}_FILE", None)
+        cwd = request.cwd.absolute()
+        key = (request.run_id, str(cwd), hash(frozenset(env.items())))
+        place = self._places.setdefault(key, _Place(asyncio.Lock()))
+        async with place.lock:
+            if place.running is None or not place.running.alive:
+                if place.running is not None:
+                    await place.running.end()
+                place.running = None
+                place.running = await start(
+                    self.name,
+                    self.argv,
+                    cwd=cwd,
+                    env=env,
+                    log=self._log(request),
+                    register=request.register,
+                    grace_ms=request.grace_ms,
+                    seconds=BEGIN_SECONDS,
+                )
+            return place.running
+
+    def _log(self, request: PromptRequest) -> Path:
+        """The path stem of the process's own log, beside those of the run's nodes."""
+        self._started += 1
+        name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.name)[:50]}-{os.getpid()}-{self._started}"
+        if request.register is not None:
+            return request.register.parent / "agents" / name
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="ion-acp-"))
+        return self._folder / name
+
+    async def _session(self, running: Running, request: PromptRequest) -> tuple[Session, str]:
+        """The session, and what is to be said in it."""
+        cwd = str(request.cwd.absolute())
+        if request.session is not None:
+            old = await running.old_session(request.session, cwd)
+            if old is not None:
+                return old, request.prompt
+            self._say(request, f"{self.name} cannot go on with the session {request.session}: asked in a new one")
+        fresh = request.prompt if request.fresh_prompt is None or request.session is None else request.fresh_prompt
+        return await running.new_session(cwd), fresh
+
+    async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
+        """Set what the node's options say, as far as the agent lets itself be told so."""
+        from ion.agents.acp.running import CALL_SECONDS
+
+        for name, value in {**self.options, **request.options}.items():
+            kind = _SETTINGS.get(name)
+            setting = next((one for one in session.opened.settings if one.kind == kind), None)
+            if name in _OWN_OPTIONS or value is None:
+                continue
+            if setting is None:
+                self._warn(request, name)
+                continue
+            wanted = _named(str(value), setting.values)
+            if wanted is None:
+                message = f"agent {self.name} has no {name} '{value}'"
+                raise AgentError("refused", message, hint=f"one of: {', '.join(setting.values)}")
+            call = running.link.change(session.opened.session, setting, wanted)
+            await running.call(call, CALL_SECONDS, f"when told its {name}")
+        if request.system is not None and "systemPrompt" not in request.options:
+            self._warn(request, "systemPrompt")
+
+    def _warn(self, request: PromptRequest, option: str) -> None:
+        """Once for each option, however many prompts have it."""
+        if option not in self._said:
+            self._said.add(option)
+            self._say(request, f"{self.name} offers no {option} by ACP: it is not passed on")
+
+    @staticmethod
+    def _say(request: PromptRequest, line: str) -> None:
+        if request.progress is not None:
+            request.progress(line)
+
+    # ------------------------------------------------------------------ one turn
+
+    async def _turn(
+        self, running: Running, session: Session, request: PromptRequest, prompt: str, clock: Clock
+    ) -> PromptResult:
+        from ion.agents.acp.turn import Turn
+
+        with _logged(request, running.stderr) as said:
+            return await Turn(running, session, request, self.permission, said).run(prompt, clock)
+
+    def _refused(self, error: RefusedError) -> AgentError:
+        if error.kind == "login":
+            return AgentError("not_logged_in", f"agent {self.name} is not logged in: {error.message}", hint=self.login)
+        return AgentError(_CODES.get(error.kind, "bad_output"), f"agent {self.name} answered: {error.message}")
+
+
+def _named(wanted: str, values: Mapping[str, str]) -> str | None:
+    """The id of a value that is given by its id or name."""
+    if wanted in values:
+        return wanted
+    return next((key for key, name in values.items() if wanted.lower() in (key.lower(), name.lower())), None)
+
+
+@contextlib.contextmanager
+def _logged(request: PromptRequest, stderr: Path) -> Iterator[Callable[[str], None]]:
+    """The reply goes into the prompt's log as it comes; at the end also what the process said on stderr meanwhile,
+    which may be about other prompts too."""
+    if request.log is None:
+        yield lambda _: None
+        return
+    before = _size(stderr)
+    with contextlib.ExitStack() as files:
+        out: list[BinaryIO] = []
+
+        def said(text: str) -> None:
+            if not out and request.log is not None:
+                out.append(files.enter_context(os.fdopen(create(process.beside(request.log, ".out")), "wb", 0)))
+            out[0].write(text.encode("utf-8", "replace"))
+
+        try:
+            yield said
+        finally:
+            _copy(stderr, before, process.beside(request.log, ".err"))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _copy(source: Path, begin: int, target: Path) -> None:
+    """What was added since, but no more than the last of it."""
+    size = _size(source)
+    if size <= begin:
+        return
+    with source.open("rb") as stream:
+        stream.seek(max(begin, size - _STDERR_BYTES))
+        data = stream.read(_STDERR_BYTES)
+    with os.fdopen(create(target), "wb") as copy:
+        copy.write(data)

@@ -1,0 +1,119 @@
+"""What to answer when an agent asks whether it may: by policy, or by a person who sees exactly what is asked for.
+
+A decision is named by its kind, numbered where the agent offers several of one kind: no text of an agent becomes part
+of a command that somebody types. What is decided is remembered by the whole of the tool call, so that an answer holds
+for that call and for no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ion.agents.acp.words import READING, Choice, ToolCall
+from ion.agents.base import Permission
+
+POLICIES = ("allow", "allow-reads", "deny", "ask")
+DEFAULT_POLICY = "ask"
+_NARROWEST = {True: ("allow_once", "allow_always"), False: ("reject_once", "reject_always")}
+_TITLE_CHARACTERS = 500
+_DETAIL_CHARACTERS = 2000
+
+
+def by_policy(policy: str, call: ToolCall) -> bool | None:
+    """Whether the policy allows it; None: a person is to say."""
+    if policy == "ask":
+        return None
+    return policy == "allow" or (policy == "allow-reads" and call.kind in READING)
+
+
+def choice_for(allowed: bool, choices: tuple[Choice, ...]) -> int | None:
+    """The narrowest choice that says so; None if none does."""
+    kinds = [choice.kind for choice in choices]
+    return next((kinds.index(kind) for kind in _NARROWEST[allowed] if kind in kinds), None)
+
+
+def choice_of(decision: str, choices: tuple[Choice, ...]) -> int | None:
+    """The choice that a decision means, also where the agent offers others than when it asked before: then one that
+    says the same as narrowly as possible."""
+    names = decisions(choices)
+    return names.index(decision) if decision in names else choice_for(decision.startswith("allow"), choices)
+
+
+def decisions(choices: tuple[Choice, ...]) -> tuple[str, ...]:
+    """What the choices are called: `allow_once`, `allow_once_2`, …"""
+    seen: dict[str, int] = {}
+    names = []
+    for choice in choices:
+        seen[choice.kind] = seen.get(choice.kind, 0) + 1
+        names.append(choice.kind if seen[choice.kind] == 1 else f"{choice.kind}_{seen[choice.kind]}")
+    return tuple(names)
+
+
+def permission(agent: str, call: ToolCall, choices: tuple[Choice, ...]) -> Permission:
+    """The question for a person."""
+    names = decisions(choices)
+    return Permission(key_of(call), _message(agent, call, names, choices), names, tuple(c.kind for c in choices))
+
+
+def key_of(call: ToolCall) -> str:
+    """The same for the same call, whatever number the agent gives it."""
+    whole = json.dumps([call.kind, call.title, call.details], sort_keys=True, ensure_ascii=True, default=str)
+    return f"{call.kind or 'other'}:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
+
+
+def merged(before: ToolCall | None, now: ToolCall) -> ToolCall:
+    """A call with what an update says of it."""
+    if before is None:
+        return now
+    return ToolCall(
+        now.id,
+        now.kind or before.kind,
+        now.title or before.title,
+        now.status or before.status,
+        {**before.details, **now.details},
+    )
+
+
+def _message(agent: str, call: ToolCall, names: tuple[str, ...], choices: tuple[Choice, ...]) -> str:
+    title = _cut(call.title or "(it does not say what)", _TITLE_CHARACTERS)
+    lines = [f"{agent} asks for permission to {call.kind or 'do something'}: {title}"]
+    lines += _details(call.details)
+    lines += [
+        f"  {name}: {_cut(' '.join(choice.name.split()), 200)}" for name, choice in zip(names, choices, strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def _details(details: Mapping[str, Any]) -> list[str]:
+    """Input, places and changes, each in a line; what is too long says how much of it is missing."""
+    found = []
+    if "rawInput" in details:
+        found.append(f"  input: {_cut(_json(details['rawInput']), _DETAIL_CHARACTERS)}")
+    places = [f"{place['path']}:{place['line']}" if "line" in place else place["path"] for place in _places(details)]
+    if places:
+        found.append(f"  files: {_cut(', '.join(places), _DETAIL_CHARACTERS)}")
+    for content in details.get("content", ()):
+        if content.get("type") == "diff":
+            found.append(f"  writes {_json(content['path'])}: {_cut(_json(content['newText']), _DETAIL_CHARACTERS)}")
+        else:
+            found.append(f"  says: {_cut(_json(content.get('content', content)), _DETAIL_CHARACTERS)}")
+    return found
+
+
+def _places(details: Mapping[str, Any]) -> list[dict[str, Any]]:
+    places = details.get("locations", ())
+    return [place for place in places if isinstance(place, dict) and isinstance(place.get("path"), str)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head, tail = limit * 3 // 4, limit // 4
+    return f"{text[:head]} … ({len(text) - limit} characters left out) … {text[-tail:]}"

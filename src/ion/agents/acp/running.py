@@ -1,0 +1,209 @@
+"""One agent's process: started, agreed with, its sessions, the turns that go on in them, and its end.
+
+It lives as long as the run is driven here. When it dies, every turn in it has crashed; the next prompt starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ion import process
+from ion.agents.acp.words import Abilities, Choice, GoneError, Link, Opened, RefusedError, ToolCall, Update
+from ion.agents.base import AgentError
+from ion.process.child import Start
+from ion.process.talk import Talk, talk
+from ion.records import dataclass
+
+if TYPE_CHECKING:
+    from ion.agents.acp.turn import Turn
+
+_Result = TypeVar("_Result")
+# A launcher such as npx may first have to download the agent.
+BEGIN_SECONDS = 180.0
+CALL_SECONDS = 60.0
+_DEATH_SECONDS = 2.0
+STDERR_CHARACTERS = 4000
+
+
+class Died(Protocol):
+    """Makes the error of an agent that is gone."""
+
+    def __call__(self, what: str, said: str) -> AgentError:
+        """`what` happened, and the last that it `said` on stderr."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A session in a process. `turn` is the one that goes on in it; `cost` what it has cost before, in dollars; None:
+    nobody knows."""
+
+    opened: Opened
+    busy: asyncio.Lock
+    turn: Turn | None = None
+    cost: float | None = 0.0
+
+
+class Running:
+    """A process that speaks ACP. Made by `start`."""
+
+    def __init__(self, name: str, conversation: Talk, grace_ms: int) -> None:
+        from ion.agents.acp.v1 import LinkV1
+
+        self.name = name
+        self.grace_ms = grace_ms
+        self.sessions: dict[str, Session] = {}
+        self.abilities = Abilities()
+        self._talk = conversation
+        self._v1 = LinkV1(conversation, self)
+        self.link: Link = self._v1
+        self._ending: asyncio.Task[None] | None = None
+        self._by_itself = False
+        conversation.child.over.add_done_callback(self._over)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be prompted."""
+        return self._ending is None and self._v1.alive and not self._talk.child.over.done()
+
+    # ------------------------------------------------------------------ what the agent says (`words.Host`)
+
+    def updated(self, session: str, update: Update) -> None:
+        """To the turn that goes on in the session. Without one it is a history that is said again, or comes late."""
+        turn = self._turn_in(session)
+        if turn is not None:
+            turn.updated(update)
+
+    async def permitted(self, session: str, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+        turn = self._turn_in(session)
+        return None if turn is None else await turn.permitted(call, choices)
+
+    def _turn_in(self, session: str) -> Turn | None:
+        found = self.sessions.get(session)
+        return None if found is None else found.turn
+
+    # ------------------------------------------------------------------ what Ion asks
+
+    async def call(self, call: Awaitable[_Result], seconds: float, what: str) -> _Result:
+        """Wait for a call, but not for ever. Raises `AgentError` for a silent or dead agent, `RefusedError`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await call
+        except TimeoutError:
+            message = f"agent {self.name} did not answer {what} within {seconds:.0f} s{self.last_words()}"
+            await self.end()
+            raise AgentError("timeout", message) from None
+        except GoneError as error:
+            raise await self.died(error.message) from error
+
+    async def new_session(self, cwd: str) -> Session:
+        """A session with nothing in it. Raises `AgentError`, `RefusedError`."""
+        opened = await self.call(self.link.open(cwd), CALL_SECONDS, "session/new")
+        return self._keep(opened)
+
+    async def old_session(self, session: str, cwd: str) -> Session | None:
+        """A session of this process, or of an earlier one; None if the agent cannot go on with it."""
+        if session in self.sessions:
+            return self.sessions[session]
+        if not (self.abilities.resume or self.abilities.load):
+            return None
+        try:
+            call = self.link.reopen(session, cwd, self.abilities)
+            opened = await self.call(call, CALL_SECONDS, "for its session")
+        except RefusedError as error:
+            if error.kind == "login":
+                raise
+            return None
+        # Two prompts may have asked for it at once.
+        return self.sessions.get(session) or self._keep(opened, cost=None)
+
+    def _keep(self, opened: Opened, cost: float | None = 0.0) -> Session:
+        self.sessions[opened.session] = Session(opened, asyncio.Lock(), cost=cost)
+        return self.sessions[opened.session]
+
+    # ------------------------------------------------------------------ its end
+
+    async def died(self, problem: str = "") -> AgentError:
+        """The error of an agent that is gone; what is left of it is ended."""
+        await asyncio.wait({self._talk.child.exited}, timeout=_DEATH_SECONDS)
+        await self.end()
+        if problem:
+            what = f"was ended: {problem}"
+        elif self._by_itself:
+            what = f"ended in the middle of its work [{_status(self._talk)}]"
+        else:
+            what = "was ended, or closed its output, in the middle of its work"
+        return AgentError("crashed", f"agent {self.name} {what}{self.last_words()}")
+
+    def _over(self, over: asyncio.Future[str]) -> None:
+        """It has ended, or nobody can take its stderr any more (a full disk) and it would stand still."""
+        if over.cancelled() or self._ending is not None:
+            return
+        self._by_itself = over.result() == "exited"
+        self._ending = asyncio.create_task(self._end())
+
+    def last_words(self) -> str:
+        """The last of its stderr, for an error's message; '' if there is none."""
+        said = process.tail(self._talk.stderr, STDERR_CHARACTERS).strip()
+        return f": {said}" if said else ""
+
+    @property
+    def stderr(self) -> Path:
+        """The file with what it says on stderr."""
+        return self._talk.stderr
+
+    async def end(self) -> None:
+        """End it and all that it started, however often this is called at once."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        try:
+            await asyncio.shield(self._ending)
+        except asyncio.CancelledError:
+            self.close()
+            raise
+
+    async def _end(self) -> None:
+        try:
+            await self._talk.end(self.grace_ms)
+        finally:
+            await self.link.close()
+
+    def close(self) -> None:
+        """The last word, without an await."""
+        self._talk.close()
+
+
+def _status(conversation: Talk) -> str:
+    code = conversation.child.popen.returncode
+    return "no status" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
+
+
+async def start(
+    name: str,
+    argv: tuple[str, ...],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    register: Path | None,
+    grace_ms: int,
+    seconds: float,
+) -> Running:
+    """Start an agent and agree with it on the protocol. Raises `AgentError`, `RefusedError`, `process.SpawnError`."""
+    from ion.agents.acp.wire import LONGEST_LINE
+
+    running = Running(name, talk(Start(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
+    try:
+        running.abilities = await running.call(running.link.begin(), seconds, "initialize")
+    except RefusedError as error:
+        await running.end()
+        if error.kind != "unknown":
+            raise
+        message = f"agent {name} does not speak the Agent Client Protocol: {error.message}"
+        raise AgentError("bad_output", message, hint="is this how it is started as an ACP agent?") from error
+    except BaseException:
+        await running.end()
+        raise
+    return running

@@ -1,0 +1,185 @@
+"""One prompt in one session: what is said is gathered, what is asked is answered, and it ends within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ion.agents.acp import permissions
+from ion.agents.acp.clock import Clock
+from ion.agents.acp.progress import Progress
+from ion.agents.acp.running import Running, Session
+from ion.agents.acp.words import Choice, Ended, GoneError, ToolCall, Update
+from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
+
+MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
+_CANCEL_SECONDS = 10.0
+_LIMITS = {"max_tokens": "its limit of tokens", "max_turn_requests": "its limit of requests in one turn"}
+
+
+class Turn:
+    """A prompt that goes on. `said` gets each piece of the reply as it comes."""
+
+    def __init__(
+        self, running: Running, session: Session, request: PromptRequest, policy: str, said: Callable[[str], None]
+    ) -> None:
+        self._running = running
+        self._session = session
+        self._request = request
+        self._policy = policy
+        self._said = said
+        self._pieces: list[str] = []
+        self._length = 0
+        self._calls: dict[str, ToolCall] = {}
+        self._progress = Progress(request.progress)
+        self._verdicts = dict(request.verdicts)
+        self._asked: dict[str, Permission] = {}
+        self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._clock: Clock | None = None
+        self._cost: float | None = None
+
+    # ------------------------------------------------------------------ what the agent says
+
+    def updated(self, update: Update) -> None:
+        """Take in what the agent said; called in the order in which it said it."""
+        if self._clock is not None:
+            self._clock.alive()
+        if update.text:
+            self._length += len(update.text)
+            if self._length > MAX_REPLY_CHARACTERS:
+                self._stop("long")
+                return
+            self._pieces.append(update.text)
+            self._said(update.text)
+        if update.cost is not None:
+            self._cost = update.cost
+        self._progress.show(update, self._known(update.tool) if update.tool is not None else None)
+
+    def _known(self, call: ToolCall) -> ToolCall:
+        self._calls[call.id] = known = permissions.merged(self._calls.get(call.id), call)
+        if known.status in ("completed", "failed"):
+            del self._calls[call.id]
+        return known
+
+    async def permitted(self, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+        """What to answer the agent."""
+        if self._stopped.done():
+            return None
+        call = permissions.merged(self._calls.get(call.id), call)
+        allowed = permissions.by_policy(self._policy, call)
+        if allowed is not None:
+            return permissions.choice_for(allowed, choices)
+        asks = permissions.permission(self._running.name, call, choices)
+        decision = self._verdicts.get(asks.key) or await self._decided(asks)
+        return None if decision is None else permissions.choice_of(decision, choices)
+
+    async def _decided(self, asks: Permission) -> str | None:
+        """What a person says; None once the turn is ended for want of an answer, or for another reason."""
+        self._asked[asks.key] = asks
+        if self._request.ask is None or self._clock is None:
+            self._stop("unpermitted")
+            return None
+        with self._clock.standing_still():
+            asking = asyncio.ensure_future(self._request.ask(asks))
+            try:
+                first: set[asyncio.Future[Any]] = {asking, self._stopped}
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asking.cancel()
+        decision = asking.result() if asking.done() and not asking.cancelled() else None
+        if decision is None:
+            self._stop("unpermitted")
+            return None
+        self._asked.pop(asks.key, None)
+        self._verdicts[asks.key] = decision
+        return decision
+
+    def _stop(self, why: str) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(why)
+
+    # ------------------------------------------------------------------ from its beginning to its end
+
+    async def run(self, prompt: str, clock: Clock) -> PromptResult:
+        """Ask, within the limits of the clock. Raises `AgentError`, `UnpermittedError`, `RefusedError`."""
+        self._clock = clock
+        clock.alive()
+        self._session.turn = self
+        call = asyncio.ensure_future(self._running.link.prompt(self._session.opened.session, prompt))
+        try:
+            overdue = await clock.overdue(call, self._stopped)
+            if not call.done():
+                await self._end(call)
+        except asyncio.CancelledError:
+            self._stop("cancelled")
+            await self._end(call)
+            raise
+        finally:
+            self._session.turn = None
+            self._stop("over")
+            if not call.done():
+                call.cancel()
+        if overdue:
+            raise AgentError(
+                "timeout", f"agent {self._name} {overdue}{self._running.last_words()}", usage=self._usage(call)
+            )
+        return await self._result(call)
+
+    async def _end(self, call: asyncio.Future[Ended]) -> None:
+        """Ask for the turn's end; an agent that does not listen is ended, and every other turn in it with it: this one
+        must not go on by itself."""
+        self._stop("ended")
+        seconds = min(_CANCEL_SECONDS, max(1.0, self._request.grace_ms / 1000))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._running.link.cancel(self._session.opened.session)
+                await asyncio.wait({call})
+        except (TimeoutError, GoneError):
+            await self._running.end()
+            await asyncio.wait({call}, timeout=1.0)
+        except asyncio.CancelledError:
+            self._running.close()
+            raise
+
+    async def _result(self, call: asyncio.Future[Ended]) -> PromptResult:
+        why = self._stopped.result() if self._stopped.done() else ""
+        usage = self._usage(call)
+        if why == "unpermitted":
+            raise UnpermittedError(tuple(self._asked.values()), usage=usage)
+        if why == "long":
+            message = f"agent {self._name} replied with more than {MAX_REPLY_CHARACTERS} characters"
+            raise AgentError("bad_output", message, usage=usage)
+        try:
+            ended = await call
+        except GoneError as error:
+            raise await self._running.died(error.message) from error
+        text = "".join(self._pieces)
+        match ended.reason:
+            case "done":
+                return PromptResult(text, self._session.opened.session, usage=usage)
+            case "refused":
+                raise AgentError("refused", self._with_text("refused to go on", text), usage=usage)
+            case "cancelled":
+                raise AgentError("cancelled", self._with_text("says that its turn was cancelled", text), usage=usage)
+        limit = _LIMITS.get(ended.reason, ended.reason)
+        raise AgentError("bad_output", self._with_text(f"stopped before it was done: {limit}", text), usage=usage)
+
+    @property
+    def _name(self) -> str:
+        return self._running.name
+
+    def _with_text(self, what: str, text: str) -> str:
+        said = text.strip()[-500:]
+        return f"agent {self._name} {what}" + (f": {said}" if said else "")
+
+    def _usage(self, call: asyncio.Future[Ended]) -> dict[str, float]:
+        """What the turn has cost, as far as the agent says; what it says of a session counts from its beginning."""
+        spent: dict[str, float] = {}
+        if call.done() and not call.cancelled() and call.exception() is None:
+            spent.update(call.result().usage)
+        if self._cost is not None:
+            if self._session.cost is not None:
+                spent["cost_usd"] = max(0.0, self._cost - self._session.cost)
+            self._session.cost, self._cost = self._cost, None
+        return spent

@@ -1,0 +1,220 @@
+"""Version 1 of the Agent Client Protocol, by its official SDK (the extra `acp`): the only file that knows either.
+
+Ion declares no files and no terminals: agents have their own. Shapes were observed with schema 1.19 (SDK 0.12).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from ion.agents.acp.wire import Wire
+from ion.agents.acp.words import (
+    Abilities,
+    Choice,
+    Ended,
+    GoneError,
+    Host,
+    Opened,
+    RefusedError,
+    Setting,
+    ToolCall,
+    Update,
+)
+from ion.process.talk import Talk
+from ion.version import VERSION
+
+_Result = TypeVar("_Result")
+_PERMISSION = "session/request_permission"
+_LOGIN, _GONE, _UNKNOWN, _BROKEN = -32000, -32002, -32601, -32603
+_TOO_MANY = 429
+_REASONS = {"end_turn": "done", "refusal": "refused", "cancelled": "cancelled"}
+_KINDS = {"model": "model", "thought_level": "effort", "mode": "mode"}
+_MESSAGE_CHARACTERS = 2000
+
+
+class LinkV1:
+    """An agent that speaks version 1 (`words.Link`)."""
+
+    def __init__(self, talk: Talk, host: Host) -> None:
+        from acp import connect_to_agent
+
+        self._host = host
+        self._wire = Wire(talk, self._notified, frozenset({_PERMISSION}))
+        client: Any = _Client(host)
+        self._agent = connect_to_agent(client, self._wire)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there may be somebody at the other end."""
+        return not self._wire.ended
+
+    async def begin(self) -> Abilities:
+        from acp import PROTOCOL_VERSION
+        from acp.schema import ClientCapabilities, Implementation
+
+        said = await self._call(
+            self._agent.initialize(
+                protocol_version=PROTOCOL_VERSION,
+                client_capabilities=ClientCapabilities(),
+                client_info=Implementation(name="ion", title="Ion", version=VERSION),
+            )
+        )
+        if said.protocol_version != PROTOCOL_VERSION:
+            raise RefusedError(
+                "wrong", f"it speaks version {said.protocol_version} of ACP, and this Ion {PROTOCOL_VERSION}"
+            )
+        can = said.agent_capabilities
+        sessions = can.session_capabilities if can is not None else None
+        return Abilities(
+            resume=sessions is not None and sessions.resume is not None,
+            load=can is not None and bool(can.load_session),
+            logins=tuple(method.name for method in said.auth_methods or ()),
+        )
+
+    async def open(self, cwd: str) -> Opened:
+        said = await self._call(self._agent.new_session(cwd=cwd, mcp_servers=[]))
+        return Opened(said.session_id, _settings(said))
+
+    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> Opened:
+        call: Awaitable[Any]
+        if abilities.resume:
+            call = self._agent.resume_session(session_id=session, cwd=cwd, mcp_servers=[])
+        else:  # it says the whole history again; nobody listens to a session that is not prompted
+            call = self._agent.load_session(session_id=session, cwd=cwd, mcp_servers=[])
+        return Opened(session, _settings(await self._call(call)))
+
+    async def change(self, session: str, setting: Setting, value: str) -> None:
+        if setting.id:
+            await self._call(self._agent.set_config_option(config_id=setting.id, session_id=session, value=value))
+        else:
+            await self._call(self._agent.set_session_mode(session_id=session, mode_id=value))
+
+    async def prompt(self, session: str, text: str) -> Ended:
+        from acp import text_block
+
+        said = await self._call(self._agent.prompt(session_id=session, prompt=[text_block(text)]))
+        return Ended(_REASONS.get(said.stop_reason, said.stop_reason), _usage(said.usage))
+
+    async def cancel(self, session: str) -> None:
+        await self._call(self._agent.cancel(session_id=session))
+
+    async def close(self) -> None:
+        await self._agent.close()
+
+    async def _call(self, call: Awaitable[_Result]) -> _Result:
+        from acp import RequestError
+        from pydantic import ValidationError
+
+        try:
+            return await call
+        except RequestError as error:
+            raise RefusedError(_kind(error), _words(error)) from error
+        except ConnectionError as error:
+            raise GoneError(self._wire.problem) from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "it"
+            message = f"its answer does not fit the protocol: {place}: {first['msg']}"
+            raise RefusedError("wrong", message) from error
+
+    def _notified(self, method: str, params: Any) -> None:
+        """An update goes to the host at once; what no update of this version is, is only a sign of life."""
+        from acp.schema import SessionNotification
+        from pydantic import ValidationError
+
+        if method != "session/update":
+            return
+        try:
+            said = SessionNotification.model_validate(params)
+        except (ValidationError, RecursionError):
+            session = params.get("sessionId") if isinstance(params, dict) else None
+            if isinstance(session, str):
+                self._host.updated(session, Update())
+            return
+        self._host.updated(said.session_id, _update(said.update))
+
+
+class _Client:
+    """What the SDK calls: the one request that Ion answers."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def request_permission(self, session_id: str, tool_call: Any, options: list[Any], **_: Any) -> Any:
+        from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
+
+        choices = tuple(Choice(option.kind, option.name) for option in options)
+        chosen = await self._host.permitted(session_id, _tool_call(tool_call), choices)
+        if chosen is None:
+            return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
+        option_id = options[chosen].option_id
+        return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option_id))
+
+
+def _kind(error: Any) -> str:
+    if isinstance(error.data, dict) and _TOO_MANY in (error.data.get("status"), error.data.get("code")):
+        return "busy"
+    kinds = {_LOGIN: "login", _GONE: "gone", _UNKNOWN: "unknown", _BROKEN: "broken", _TOO_MANY: "busy"}
+    return kinds.get(error.code, "wrong")
+
+
+def _words(error: Any) -> str:
+    """The agent's message, with what it adds."""
+    data = error.data
+    if isinstance(data, dict):
+        data = data.get("details") or data.get("message") or json.dumps(data, ensure_ascii=False, default=str)
+    return (f"{error}: {data}" if data else str(error))[:_MESSAGE_CHARACTERS]
+
+
+def _settings(said: Any) -> tuple[Setting, ...]:
+    """What can be set in a session. Modes come in two ways; the newer one counts."""
+    found: dict[str, Setting] = {}
+    if said.modes is not None:
+        modes = {mode.id: mode.name for mode in said.modes.available_modes}
+        found["mode"] = Setting("mode", modes, said.modes.current_mode_id)
+    for option in said.config_options or ():
+        kind = _KINDS.get(option.category) if isinstance(option.category, str) else None
+        if kind is not None and option.type == "select":
+            found[kind] = Setting(kind, _values(option.options), option.current_value, option.id)
+    return tuple(found.values())
+
+
+def _values(options: list[Any]) -> dict[str, str]:
+    flat = [inner for option in options for inner in getattr(option, "options", None) or (option,)]
+    return {option.value: option.name for option in flat}
+
+
+def _usage(said: Any) -> dict[str, float]:
+    if said is None:
+        return {}
+    usage = {
+        "input_tokens": said.input_tokens,
+        "output_tokens": said.output_tokens,
+        "cached_input_tokens": said.cached_read_tokens,
+        "reasoning_output_tokens": said.thought_tokens,
+    }
+    return {name: amount for name, amount in usage.items() if amount is not None}
+
+
+def _update(said: Any) -> Update:
+    match said.session_update:
+        case "agent_message_chunk":
+            return Update(text=getattr(said.content, "text", None) or "")
+        case "agent_thought_chunk":
+            return Update(thought=getattr(said.content, "text", None) or "")
+        case "tool_call" | "tool_call_update":
+            return Update(tool=_tool_call(said))
+        case "plan":
+            return Update(plan=tuple((entry.status, entry.content) for entry in said.entries))
+        case "usage_update" if said.cost is not None and said.cost.currency == "USD":
+            return Update(cost=said.cost.amount)
+    return Update()
+
+
+def _tool_call(said: Any) -> ToolCall:
+    plain = said.model_dump(
+        mode="json", by_alias=True, exclude_none=True, include={"content", "locations", "raw_input"}
+    )
+    return ToolCall(said.tool_call_id, said.kind, said.title, said.status, plain)

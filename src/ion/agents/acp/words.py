@@ -1,0 +1,134 @@
+"""What the router and the protocol's adapter say to each other, in Ion's words: no shape of any version of the protocol
+goes past the adapter, so that another version is another adapter and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ion.errors import IonError
+from ion.records import dataclass, field
+
+# Kinds of tool calls that change nothing and reach nobody, by the agent's own account.
+READING = frozenset({"read", "search", "think"})
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an agent can do beyond the least. `logins` are ways to log in, as it names them."""
+
+    resume: bool = False
+    load: bool = False
+    logins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something of a session that can be set. `kind` is `model`, `effort` or `mode`; `values` are id → name, `current`
+    is the id of what it is now."""
+
+    kind: str
+    values: Mapping[str, str]
+    current: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that can be prompted."""
+
+    session: str
+    settings: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What an agent does or wants to do with a tool, as far as it says. `details` are whatever else belongs to it and
+    decides what it does: input, places, changes."""
+
+    id: str
+    kind: str | None = None
+    title: str | None = None
+    status: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer that the agent offers. `kind` is `allow_once`, `allow_always`, `reject_once` or `reject_always`."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Something that an agent said in a session: `text` of its reply, or of a thought; a `tool` call, a `plan` of
+    (status, text); `cost`, what the session has cost so far in dollars."""
+
+    text: str = ""
+    thought: str = ""
+    tool: ToolCall | None = None
+    plan: tuple[tuple[str, str], ...] = ()
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A turn is over: `reason` is `done`, `refused`, `cancelled`, or in the agent's word the limit that it ran into."""
+
+    reason: str
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+
+class RefusedError(IonError):
+    """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone` (what
+    was named is not there), `busy` (it is asked too much), `wrong` (the call, by its account), or `broken`."""
+
+    code = "acp-refused"
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class GoneError(IonError):
+    """The agent is not at the other end any more, or what it sends cannot be read."""
+
+    code = "acp-gone"
+
+
+class Host(Protocol):
+    """Who is told what the agent says, and asked what it asks."""
+
+    def updated(self, session: str, update: Update) -> None:
+        """Called in the order in which the agent said it, before anything else happens."""
+
+    async def permitted(self, session: str, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+        """The number of the choice; None: none of them, since the turn is being ended."""
+
+
+class Link(Protocol):
+    """An agent at the other end. Every method raises `RefusedError`, `GoneError`; none has a limit of its own."""
+
+    async def begin(self) -> Abilities:
+        """Agree on the protocol. Raises `RefusedError` (`wrong`) if there is no version that both speak."""
+
+    async def open(self, cwd: str) -> Opened:
+        """A new session."""
+
+    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> Opened:
+        """A session of an earlier process, without its history being said again to the host."""
+
+    async def change(self, session: str, setting: Setting, value: str) -> None:
+        """Set it to the value with this id."""
+
+    async def prompt(self, session: str, text: str) -> Ended:
+        """One turn; all that the agent said in it has reached the host by then."""
+
+    async def cancel(self, session: str) -> None:
+        """Ask for the end of the turn, which then ends as `cancelled`."""
+
+    async def close(self) -> None:
+        """Let go of the connection; the process is not touched."""

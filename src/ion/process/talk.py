@@ -1,0 +1,167 @@
+"""A program that is talked to while it lives: lines to its stdin, lines from its stdout, its stderr into a file.
+
+It is one `child` like any other, in a group of its own, written down, and ended with all that it started. Reading ends
+when the program has ended, although a grandchild may hold the pipe open; writing to one that does not read ends when it
+is told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from ion.errors import IonError
+from ion.process.child import Child, Start, beside, close, end, spawn
+from ion.records import dataclass
+
+_CHUNK_BYTES = 1 << 16
+
+
+class LineError(IonError):
+    """A program wrote a line that is longer than any line may be."""
+
+    code = "line"
+
+
+@dataclass(slots=True)
+class Talk:
+    """A program at the other end. Only one task may call `read_line`, any number `write`."""
+
+    child: Child
+    log: Path
+    _to: int
+    _from: int
+    _longest: int
+    _buffer: bytearray
+    _searched: int
+    _writing: asyncio.Lock
+    _waiting: set[asyncio.Future[None]]
+
+    async def read_line(self) -> bytes | None:
+        """The next line without its end; None when there is none any more. Raises `LineError`."""
+        while True:
+            at = self._buffer.find(b"\n", self._searched)
+            if at >= 0:
+                line = bytes(self._buffer[:at])
+                del self._buffer[: at + 1]
+                self._searched = 0
+                return line
+            self._searched = len(self._buffer)
+            if self._searched > self._longest:
+                raise LineError(f"it wrote a line of more than {self._longest} bytes")
+            data = await self._read()
+            await asyncio.sleep(0)  # one that never stops must not have the whole loop
+            if not data:
+                return None
+            self._buffer += data
+
+    async def _read(self) -> bytes:
+        """What there is to read; b'' at the end."""
+        while self._from >= 0:
+            ended = self.child.exited.done()
+            try:
+                return os.read(self._from, _CHUNK_BYTES)
+            except BlockingIOError:
+                if ended:
+                    break
+            ready = self._pending()
+            self.child.loop.add_reader(self._from, _settle, ready)
+            try:
+                await ready
+            finally:
+                self._waiting.discard(ready)
+                if self._from >= 0:
+                    self.child.loop.remove_reader(self._from)
+        return b""
+
+    def _pending(self) -> asyncio.Future[None]:
+        """What is resolved when a pipe is ready, or nobody is at its other end any more."""
+        ready: asyncio.Future[None] = self.child.loop.create_future()
+        self._waiting.add(ready)
+        return ready
+
+    def _wake_all(self) -> None:
+        for ready in self._waiting:
+            _settle(ready)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it. Raises `BrokenPipeError` when nobody reads any more."""
+        async with self._writing:
+            rest = memoryview(data)
+            while rest:
+                if self._to < 0 or self.child.exited.done():
+                    raise BrokenPipeError("the program has ended")
+                try:
+                    rest = rest[os.write(self._to, rest) :]
+                except BlockingIOError:
+                    ready = self._pending()
+                    self.child.loop.add_writer(self._to, _settle, ready)
+                    try:
+                        await ready
+                    finally:
+                        self._waiting.discard(ready)
+                        if self._to >= 0:
+                            self.child.loop.remove_writer(self._to)
+
+    async def end(self, grace_ms: int) -> None:
+        """Close its stdin, and end the program and its group: SIGTERM, the grace, SIGKILL."""
+        try:
+            self._hang_up()
+            await end(self.child, grace_ms)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """The last word, without an await: whatever still lives is killed. May be called again."""
+        self._hang_up()
+        close(self.child)
+        if self._from >= 0:
+            with contextlib.suppress(RuntimeError):
+                self.child.loop.remove_reader(self._from)
+            os.close(self._from)
+            self._from = -1
+        self._wake_all()
+
+    def _hang_up(self) -> None:
+        if self._to >= 0:
+            with contextlib.suppress(RuntimeError):
+                self.child.loop.remove_writer(self._to)
+            os.close(self._to)
+            self._to = -1
+        self._wake_all()
+
+    @property
+    def stderr(self) -> Path:
+        """The file that its stderr goes to; it is made when there is something to put into it."""
+        return beside(self.log, ".err")
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def talk(start: Start, longest_line: int) -> Talk:
+    """Start a program to talk to; `start.ends` is made here. Raises `SpawnError`."""
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    try:
+        for descriptor in (ours_out, ours_in):
+            os.set_blocking(descriptor, False)
+        child = spawn(_with_ends(start, (theirs_in, theirs_out)))
+    except BaseException:
+        os.close(ours_out)
+        os.close(ours_in)
+        raise
+    finally:
+        os.close(theirs_in)
+        os.close(theirs_out)
+    made = Talk(child, start.log, ours_out, ours_in, longest_line, bytearray(), 0, asyncio.Lock(), set())
+    child.exited.add_done_callback(lambda _: made._wake_all())  # noqa: SLF001
+    return made
+
+
+def _with_ends(start: Start, ends: tuple[int, int]) -> Start:
+    return Start(start.argv, start.cwd, start.env, start.log, register=start.register, ends=ends)

@@ -1,0 +1,438 @@
+"""Agents that speak ACP, as processes: honest ones, and those that are silent, die, chatter, lie and do not listen.
+
+`acp_stand_in.py` is the program at the other end; what each test needs of it is the name of a behaviour. One agent is
+made with the SDK itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ion.agents import acp
+from ion.agents.acp import AcpAgent, running
+from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
+from processes import alive
+
+HERE = Path(__file__).parent
+SDK_AGENT = HERE / "acp_sdk_agent.py"
+
+
+class World:
+    """Agents and requests of one test; at its end nothing of it may live or be open."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / "asked"
+        self.said: list[str] = []
+        self.agents: list[AcpAgent] = []
+
+    def agent(self, behaviour: str, **values: Any) -> AcpAgent:
+        argv = (sys.executable, "-S", str(HERE / "acp_stand_in.py"), behaviour, str(self.record))
+        return self.program(*argv, **values)
+
+    def program(self, *argv: str, **values: Any) -> AcpAgent:
+        self.agents.append(AcpAgent(argv, "claude", **{"permission": "deny", **values}))
+        return self.agents[-1]
+
+    def request(self, prompt: str = "hello", **values: Any) -> PromptRequest:
+        made = PromptRequest(
+            run_id="run",
+            node="node",
+            prompt=prompt,
+            key="run/node",
+            cwd=self.folder,
+            timeout_ms=60_000,
+            grace_ms=1_000,
+            progress=self.said.append,
+            log=self.folder / "logs" / "node" / "1-prompt",
+            register=self.folder / "programs",
+        )
+        return replace(made, **values)
+
+    async def fails(self, behaviour: str, **values: Any) -> AgentError:
+        with pytest.raises(AgentError) as caught:
+            await self.agent(behaviour).prompt(self.request(**values))
+        return caught.value
+
+    def asked(self, method: str | None = None) -> list[Any]:
+        lines = [json.loads(line) for line in self.record.read_text().splitlines()]
+        return [params for name, params in lines if method in (None, name)]
+
+    @property
+    def started(self) -> int:
+        """How many processes there were."""
+        return len(self.asked("initialize"))
+
+    async def end(self) -> None:
+        for agent in self.agents:
+            await agent.end_run("run")
+        for line in self.programs():
+            assert not alive(line), "a process of an agent still lives"
+
+    def programs(self) -> list[int]:
+        register = self.folder / "programs"
+        return [int(line.split()[0]) for line in register.read_text().splitlines()] if register.exists() else []
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    await asyncio.sleep(0)
+    before = set(Path("/proc/self/fd").iterdir())
+    made = World(tmp_path)
+    yield made
+    await made.end()
+    assert set(Path("/proc/self/fd").iterdir()) <= before, "a descriptor is still open"
+
+
+class TestHonest:
+    async def test_a_reply_is_all_that_was_said_in_its_turn(self, world: World) -> None:
+        result = await world.agent("echo").prompt(world.request("héllo\n✓"))
+        assert result == PromptResult("echo: héllo\n✓", result.session, None, {"input_tokens": 3, "output_tokens": 2})
+        assert (world.folder / "logs/node/1-prompt.out").read_text() == "echo: héllo\n✓"
+        assert world.asked("initialize")[0]["protocolVersion"] == 1
+        assert "fs" not in world.asked("initialize")[0].get("clientCapabilities", {})
+        assert world.asked("session/new") == [{"cwd": str(world.folder), "mcpServers": []}]
+
+    async def test_an_agent_made_with_the_sdk(self, world: World) -> None:
+        agent = world.program(sys.executable, str(SDK_AGENT), permission="allow")
+        result = await agent.prompt(world.request("tidy up"))
+        assert result.text == "tidy up: allowed as once"
+
+    async def test_one_process_serves_many_prompts_at_once(self, world: World) -> None:
+        agent = world.agent("echo")
+        replies = await asyncio.gather(*(agent.prompt(world.request(f"p{i}", node=f"n{i}")) for i in range(20)))
+        assert [reply.text for reply in replies] == [f"echo: p{i}" for i in range(20)]
+        assert len({reply.session for reply in replies}) == 20
+        assert world.started == 1
+
+    async def test_a_process_for_each_working_directory_and_run(self, world: World) -> None:
+        agent = world.agent("echo")
+        (world.folder / "other").mkdir()
+        await agent.prompt(world.request())
+        await agent.prompt(world.request(cwd=world.folder / "other"))
+        await agent.prompt(world.request(run_id="another"))
+        assert world.started == 3
+        await agent.end_run("another")
+        await agent.prompt(world.request())
+        assert world.started == 3
+
+    async def test_a_session_is_gone_on_with(self, world: World) -> None:
+        agent = world.agent("echo")
+        first = await agent.prompt(world.request("one"))
+        second = await agent.prompt(world.request("two", session=first.session, fresh_prompt="all of it"))
+        assert second.session == first.session
+        assert second.text == "echo: two"
+        assert len(world.asked("session/new")) == 1
+
+    async def test_after_a_restart_by_resume(self, world: World) -> None:
+        result = await world.agent("resumes").prompt(world.request(session="old", fresh_prompt="all of it"))
+        assert (result.session, result.text) == ("old", "echo: hello")
+        assert len(world.asked("session/resume")) == 1
+
+    async def test_after_a_restart_by_load_which_says_everything_again(self, world: World) -> None:
+        result = await world.agent("replays").prompt(world.request(session="old"))
+        assert (result.session, result.text) == ("old", "echo: hello")
+
+    @pytest.mark.parametrize(
+        ("behaviour", "session"), [("echo", "old"), ("resumes", "unknown"), ("replays", "unknown")]
+    )
+    async def test_a_session_that_is_gone_is_told_the_whole_prompt(
+        self, world: World, behaviour: str, session: str
+    ) -> None:
+        result = await world.agent(behaviour).prompt(world.request("rest", session=session, fresh_prompt="all of it"))
+        assert result.text == "echo: all of it"
+        assert any("in a new one" in line for line in world.said)
+
+    async def test_its_environment_is_whole_but_for_what_belongs_to_one_prompt(self, world: World) -> None:
+        env = {**os.environ, "SOME_API_KEY": "k", "LANG": "de_DE.UTF-8", "ION_RUN_ID": "run", "ION_NODE_ID": "n"}
+        agent = world.agent("environment", env={"EXTRA": "1"})
+        seen = json.loads((await agent.prompt(world.request(env={**env, "ION_IDEMPOTENCY_KEY": "k"}))).text)
+        assert {**env, "EXTRA": "1", "NO_COLOR": "1"}.items() - {("ION_NODE_ID", "n")} <= seen.items()
+        assert seen.keys().isdisjoint({"ION_NODE_ID", "ION_IDEMPOTENCY_KEY"})
+        await agent.prompt(world.request(env={**env, "ION_NODE_ID": "other"}))
+        assert world.started == 1
+        await agent.prompt(world.request(env={**env, "MINE": "x"}))
+        assert world.started == 2
+
+    async def test_what_it_does_is_shown_in_short_lines(self, world: World) -> None:
+        agent = world.agent("steps")
+        result = await agent.prompt(world.request())
+        assert world.said == [
+            "thinks: first I look",
+            "Read src/auth.py\x1b[31m",
+            "failed: Read src/auth.py\x1b[31m",
+            "plan 1/2: mend it",
+        ]
+        assert result.usage == {"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.25}
+
+    async def test_a_sessions_cost_is_counted_once(self, world: World) -> None:
+        agent = world.agent("steps")
+        first = await agent.prompt(world.request())
+        second = await agent.prompt(world.request(session=first.session))
+        assert (first.usage["cost_usd"], second.usage["cost_usd"]) == (0.25, 0.0)
+
+
+class TestOptions:
+    async def test_what_a_session_lets_itself_be_told(self, world: World) -> None:
+        agent = world.agent("echo", options={"mode": "go"})
+        await agent.prompt(world.request(options={"model": "Small", "effort": None, "provider": "x"}))
+        assert [call["value"] for call in world.asked("session/set_config_option")] == ["small-1"]
+        assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go"]
+        assert world.said == []
+
+    async def test_what_it_does_not_offer_is_said_once(self, world: World) -> None:
+        agent = world.agent("echo")
+        for _ in range(2):
+            await agent.prompt(world.request(options={"effort": "high", "allowed_tools": []}, system="be kind"))
+        assert len(world.said) == 3
+        assert "claude offers no effort by ACP: it is not passed on" in world.said
+
+    async def test_a_value_that_it_does_not_have_is_an_error(self, world: World) -> None:
+        error = await world.fails("echo", options={"model": "gigantic"})
+        assert (error.error_code, error.hint) == ("refused", "one of: big-1, small-1")
+
+
+class TestEnds:
+    @pytest.mark.parametrize(
+        ("reason", "code"),
+        [
+            ("refusal", "refused"),
+            ("cancelled", "cancelled"),
+            ("max_tokens", "bad_output"),
+            ("max_turn_requests", "bad_output"),
+            ("bored", "bad_output"),
+        ],
+    )
+    async def test_reasons_that_are_no_result(self, world: World, reason: str, code: str) -> None:
+        error = await world.fails("reason", prompt=reason)
+        assert error.error_code == code
+
+    @pytest.mark.parametrize(
+        ("behaviour", "code", "says"),
+        [
+            ("needs-login", "not_logged_in", "Authentication required"),
+            ("broken", "crashed", "Internal error"),
+            ("busy", "rate_limited", "Too many requests"),
+            ("newer", "bad_output", "version 2 of ACP, and this Ion 1"),
+            ("dies-at-start", "crashed", "[exit 3]: cannot find my model"),
+            ("dies", "crashed", "[exit 7]: the disk of the agent is full"),
+        ],
+    )
+    async def test_what_goes_wrong_has_its_type(self, world: World, behaviour: str, code: str, says: str) -> None:
+        error = await world.fails(behaviour)
+        assert (error.error_code, says in error.message) == (code, True), error.message
+
+    @pytest.mark.parametrize(
+        ("argv", "code", "says"),
+        [
+            (("cat",), "bad_output", "does not speak the Agent Client Protocol"),
+            (("true",), "crashed", "exit 0"),
+            (("yes",), "timeout", "timed out"),
+            (("no-such-agent-program",), "not_found", "no such program"),
+        ],
+    )
+    async def test_programs_that_are_no_agents(self, world: World, argv: tuple[str, ...], code: str, says: str) -> None:
+        agent = world.program(*argv, install="npm install -g agent")
+        with pytest.raises(AgentError) as caught:
+            await agent.prompt(world.request(timeout_ms=3000))
+        assert (caught.value.error_code, says in caught.value.message) == (code, True), caught.value.message
+        assert (caught.value.hint == "install it: npm install -g agent") == (code == "not_found")
+
+    async def test_a_dead_one_is_replaced_and_told_the_whole_prompt(self, world: World) -> None:
+        agent = world.agent("dies_once")
+        with pytest.raises(AgentError, match="signal 9"):
+            await agent.prompt(world.request("one"))
+        again = await agent.prompt(world.request("rest", session="1-1", fresh_prompt="all of it"))
+        assert again.text == "echo: all of it"
+        assert world.started == 2
+
+
+class TestHostile:
+    async def test_silence_at_the_start_has_an_end(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(running, "BEGIN_SECONDS", 0.5)
+        error = await world.fails("silent-at-start")
+        assert (error.error_code, "did not answer initialize" in error.message) == ("timeout", True)
+
+    async def test_the_time_of_the_prompt_is_for_the_start_too(self, world: World) -> None:
+        error = await world.fails("silent-at-start", timeout_ms=700)
+        assert (error.error_code, error.message) == ("timeout", "agent claude timed out after 700 ms")
+
+    async def test_silence_in_a_prompt(self, world: World) -> None:
+        error = await world.fails("quiet", idle_timeout_ms=500)
+        assert (error.error_code, error.message) == ("timeout", "agent claude said nothing for 500 ms")
+
+    async def test_one_that_goes_on_for_ever_is_told_to_stop_and_listens(self, world: World) -> None:
+        agent = world.agent("waits")
+        with pytest.raises(AgentError, match="timed out after 700 ms") as caught:
+            await agent.prompt(world.request(timeout_ms=700))
+        assert caught.value.usage == {"input_tokens": 3, "output_tokens": 2}
+        assert alive(world.programs()[0])
+        assert len(world.asked("session/cancel")) == 1
+
+    async def test_one_that_does_not_listen_is_ended(self, world: World) -> None:
+        agent = world.agent("never")
+        with pytest.raises(AgentError, match="timed out"):
+            await agent.prompt(world.request(timeout_ms=700))
+        assert not alive(world.programs()[0])
+
+    async def test_cancelling_the_task_ends_the_turn(self, world: World) -> None:
+        agent = world.agent("waits")
+        turn = asyncio.create_task(agent.prompt(world.request()))
+        await _until((world.folder / "logs/node/1-prompt.out").exists)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        assert len(world.asked("session/cancel")) == 1
+        assert alive(world.programs()[0])
+
+    async def test_five_megabytes_on_stderr(self, world: World) -> None:
+        result = await world.agent("chatters").prompt(world.request())
+        assert result.text == "echo: hello"
+        kept = (world.folder / "logs/node/1-prompt.err").read_bytes()
+        assert kept.endswith(b"the last line\n")
+        assert len(kept) == 64 * 1024
+
+    async def test_lines_that_mean_nothing_and_requests_for_what_ion_does_not_have(
+        self, world: World, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        result = await world.agent("garbage").prompt(world.request())
+        assert result.text == "-32601 -32601 -32602 "
+        assert capfd.readouterr().err == ""
+        assert caplog.records == []
+
+    async def test_pieces_keep_their_order(self, world: World) -> None:
+        result = await world.agent("many").prompt(world.request())
+        assert result.text == "".join(f"{i} " for i in range(500))
+
+    async def test_lines_of_a_megabyte(self, world: World) -> None:
+        result = await world.agent("huge").prompt(world.request())
+        assert result.text == "".join(letter * 1024 * 1024 for letter in "abc")
+
+    async def test_a_line_without_an_end(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        from ion.agents.acp import wire
+
+        monkeypatch.setattr(wire, "LONGEST_LINE", 4 * 1024 * 1024)
+        error = await world.fails("endless_line")
+        assert (error.error_code, "a line of more than" in error.message) == ("crashed", True), error.message
+
+    async def test_what_it_leaves_behind_is_ended_with_it(self, world: World) -> None:
+        agent = world.agent("parent")
+        child = int((await agent.prompt(world.request())).text)
+        assert alive(child)
+        await agent.end_run("run")
+        assert not alive(child)
+
+    async def test_its_death_is_seen_though_a_child_holds_its_pipes(self, world: World) -> None:
+        agent = world.agent("parent")
+        child = int((await agent.prompt(world.request())).text)
+        os.kill(world.programs()[0], 9)
+        await _until(lambda: not alive(child))
+        assert (await agent.prompt(world.request())).text != str(child)
+        assert world.started == 2
+
+    async def test_killed_in_the_middle_all_its_prompts_have_crashed(self, world: World) -> None:
+        agent = world.agent("waits")
+        turns = [asyncio.create_task(agent.prompt(world.request(f"{i}"))) for i in range(5)]
+        await _until(lambda: world.record.exists() and len(world.asked("session/prompt")) == 5)
+        os.kill(world.programs()[0], 9)
+        results = await asyncio.gather(*turns, return_exceptions=True)
+        assert {getattr(error, "error_code", error) for error in results} == {"crashed"}
+        assert all("signal 9" in str(error) for error in results)
+
+
+class TestPermissions:
+    ASKS = "read src/a.py\nexecute rm -rf build"
+
+    @pytest.mark.parametrize(("policy", "replies"), [("allow", "y! y!"), ("allow-reads", "y! n"), ("deny", "n n")])
+    async def test_by_policy(self, world: World, policy: str, replies: str) -> None:
+        assert (await world.agent("asks", permission=policy).prompt(world.request(self.ASKS))).text == replies
+
+    async def test_without_a_way_to_ask_the_turn_ends(self, world: World) -> None:
+        agent = world.agent("asks", permission="ask")
+        with pytest.raises(UnpermittedError) as caught:
+            await agent.prompt(world.request("execute rm -rf build"))
+        (asked,) = caught.value.permissions
+        assert asked.decisions == asked.kinds == ("allow_once", "allow_always", "reject_once")
+        assert asked.message.splitlines() == [
+            "claude asks for permission to execute: rm -rf build",
+            '  input: {"command": "rm -rf build"}',
+            "  allow_once: Yes",
+            "  allow_always: Always",
+            "  reject_once: No",
+        ]
+        assert len(world.asked("session/cancel")) == 1
+        verdicts = {asked.key: "reject_once"}
+        again = await agent.prompt(world.request("execute rm -rf build", verdicts=verdicts))
+        assert again.text == "n"
+        assert world.started == 1
+
+    async def test_held_open_for_a_person(self, world: World) -> None:
+        seen: list[Permission] = []
+
+        async def ask(permission: Permission) -> str:
+            seen.append(permission)
+            await asyncio.sleep(0.7)
+            return "allow_always" if "read" in permission.message else "rejected"
+
+        agent = world.agent("asks", permission="ask")
+        result = await agent.prompt(world.request(self.ASKS, ask=ask, idle_timeout_ms=500))
+        assert result.text == "Y n"
+        assert len({permission.key for permission in seen}) == 2
+
+    async def test_what_was_decided_holds_for_that_call_while_the_turn_lasts(self, world: World) -> None:
+        seen: list[Permission] = []
+
+        async def ask(permission: Permission) -> str:
+            seen.append(permission)
+            return "allow_once"
+
+        agent = world.agent("asks", permission="ask")
+        first = await agent.prompt(world.request("execute ls", ask=ask))
+        await agent.prompt(world.request("execute ls", ask=ask, session=first.session))
+        await agent.prompt(world.request("execute ls -a", ask=ask, session=first.session))
+        assert seen[0].key == seen[1].key != seen[2].key
+
+    async def test_nobody_decides_in_time(self, world: World) -> None:
+        async def ask(permission: Permission) -> str | None:
+            if "read" in permission.message:
+                await asyncio.sleep(30)
+            return None
+
+        agent = world.agent("asks", permission="ask")
+        with pytest.raises(UnpermittedError) as caught:
+            await agent.prompt(world.request(self.ASKS, ask=ask))
+        assert "execute:" in " ".join(permission.key for permission in caught.value.permissions)
+        assert world.started == 1
+
+    async def test_the_agent_dies_while_it_is_asked(self, world: World) -> None:
+        async def ask(_: Permission) -> str:
+            os.kill(world.programs()[0], 9)
+            await asyncio.sleep(30)
+            return "allow_once"
+
+        with pytest.raises(AgentError, match="signal 9"):
+            await world.agent("asks", permission="ask").prompt(world.request("execute ls", ask=ask))
+
+
+def test_everything_of_it_is_imported_late() -> None:
+    """The SDK costs a second; nobody pays for it who does not speak ACP."""
+    import subprocess
+
+    code = "import sys, ion.agents.acp; sys.exit('acp' in sys.modules or 'pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert acp.DEFAULT_POLICY == "ask"
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 another process brings it about
+            await asyncio.sleep(0.02)
