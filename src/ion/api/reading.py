@@ -78,6 +78,11 @@ def read_state(workspace: Workspace, run_id: str) -> RunState:
     return fold(item.event for item in workspace.store.get_workflow_events(run_id))
 
 
+def logs_folder(workspace: Workspace, run_id: str) -> Path:
+    """Where the programs of a run leave what they write."""
+    return folders_of(workspace.data, run_id, workspace.project).logs
+
+
 def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[Path]:
     """What the processes of a run (or of one node) wrote, stdout `.out` and stderr `.err`, oldest first.
 

@@ -62,6 +62,18 @@ class StartedRun:
     _begin: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow, as it was frozen."""
+        loaded: Workflow = self._drive.context.workflow
+        return loaded
+
+    @property
+    def logs(self) -> Path:
+        """The folder in which the run's programs leave what they write."""
+        folder: Path = self._drive.context.folders.logs
+        return folder
+
     async def drive(self) -> RunResult:
         """Drive it until it ends or waits for people."""
         state = await self._drive.run(self._begin)

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 
-from ion.cli import terminal
 from ion.cli.failures import from_system
 from ion.cli.place import Place
-from ion.cli.run import Manner, Order, observers, start
+from ion.cli.run import Order, start
+from ion.cli.view import Manner, open_view
 from ion.errors import IonError
 
 
@@ -23,16 +23,16 @@ def main() -> int:
     spec = json.loads(sys.stdin.buffer.read())
     _close_stdin()
     place = Place(spec["store"], spec["project"])
-    manner = Manner(as_json=False, events=False, quiet=False)
     with place.open() as workspace:
+        view = open_view(workspace, place, Manner())
         try:
-            started = start(workspace, Order(**spec["order"]), observers(place, manner))
+            started = start(workspace, Order(**spec["order"]), view.observers)
         except (IonError, OSError) as problem:
             error = from_system(problem) if isinstance(problem, OSError) else problem
             _answer(answer, {"error": error.to_json(), "status": error.exit_status})
             return error.exit_status
         _answer(answer, {"error": None})
-        return drive(workspace, started, terminal.talk()).exit_status
+        return drive(workspace, started, view).exit_status
 
 
 def _close_stdin() -> None:

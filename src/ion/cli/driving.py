@@ -1,4 +1,4 @@
-"""Driving a run from the command line: the event loop, and the signals that end it cleanly.
+"""Driving a run from the command line: the event loop, the signals that end it cleanly, and the person who is asked.
 
 The first SIGINT, SIGTERM or SIGHUP cancels the task that drives: every process of the run is ended, the lease is given
 back, and the run can be resumed. The second one cuts the grace short. A signal that is ignored already (nohup, a job
@@ -11,46 +11,90 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import StartedRun
+from ion.api.runs import RunOptions, StartedRun, take_up_run
 from ion.api.workspace import Workspace
-from ion.cli.terminal import Screen
+from ion.errors import RefusedError
+from ion.records import dataclass, field
+
+if TYPE_CHECKING:
+    from ion.cli.view import View
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def drive(workspace: Workspace, started: StartedRun, screen: Screen) -> RunResult:
-    """Drive the run until it ends, waits for people, or a signal stops it; its status is `interrupted` then."""
-    return asyncio.run(_drive(workspace, started, screen))
+def drive(workspace: Workspace, started: StartedRun, view: View) -> RunResult:
+    """Drive the run until it ends, waits for people who are not here, or a signal stops it; its status is
+    `interrupted` then."""
+    try:
+        return asyncio.run(_drive(workspace, started, view))
+    finally:
+        view.end()
 
 
-async def _drive(workspace: Workspace, started: StartedRun, screen: Screen) -> RunResult:
-    task = asyncio.ensure_future(started.drive())
-    with _stopping(task, screen):
-        # Not awaited itself: a second signal cancels it again, and that must not end this coroutine's own waiting.
-        await asyncio.wait({task})
-    if task.cancelled():
-        return describe(workspace, started.run_id)
-    return task.result()
+@dataclass
+class _Driven:
+    """What signals stop: the task that drives, and the questions that stand open."""
+
+    view: View
+    task: asyncio.Future[RunResult] | None = None
+    caught: list[int] = field(default_factory=list)
+
+    def stop(self, number: int) -> None:
+        self.caught.append(number)
+        running = self.task is not None and not self.task.done()
+        if len(self.caught) == 1 and running:
+            if self.view.live is not None:
+                self.view.live.pause()
+            self.view.screen.line(f"{signal.Signals(number).name}: ending the run's processes (once more: at once)")
+        if self.view.asker is not None:
+            self.view.asker.give_up()
+        if self.task is not None:
+            self.task.cancel()
+
+
+async def _drive(workspace: Workspace, started: StartedRun, view: View) -> RunResult:
+    driven = _Driven(view)
+    with _stopping(driven):
+        while True:
+            view.begin(started)
+            task = driven.task = asyncio.ensure_future(started.drive())
+            if view.asker is not None:
+                await view.asker.attend(started.run_id, task)
+            # Not awaited itself: a second signal cancels it again, and that must not end this coroutine's own waiting.
+            await asyncio.wait({task})
+            if task.cancelled():
+                return describe(workspace, started.run_id)
+            result = task.result()
+            going_on = None if driven.caught else _answered(workspace, result, view)
+            if going_on is None:
+                return result
+            started = going_on
+
+
+def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun | None:
+    """The run again, if it waited and the person here has answered since; None if it stays as it is."""
+    if view.asker is None or result.status != "paused":
+        return None
+    options = RunOptions(observers=view.observers, via="cli", alone=True)
+    try:
+        return take_up_run(workspace, result.run_id, options=options, resume=False)
+    except RefusedError as error:
+        if error.error_code in ("owned", "ended"):
+            return None
+        raise
 
 
 @contextmanager
-def _stopping(task: asyncio.Future[RunResult], screen: Screen) -> Iterator[None]:
-    """While this lasts, signals cancel the task."""
+def _stopping(driven: _Driven) -> Iterator[None]:
+    """While this lasts, signals stop the run."""
     loop = asyncio.get_running_loop()
-    caught: list[int] = []
-
-    def stop(number: int) -> None:
-        caught.append(number)
-        if len(caught) == 1:
-            screen.line(f"{signal.Signals(number).name}: ending the run's processes (once more: at once)")
-        task.cancel()
-
     installed = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in installed:
-        loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(number, driven.stop, number)
     try:
         yield
     finally:

@@ -11,8 +11,8 @@ from ion.core.state import RunState, apply
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-    from ion.cli.plain import Plain
     from ion.core.events import Recorded
+    from ion.engine.observe import Observer
 
 POLL_SECONDS = 0.25
 
@@ -34,7 +34,7 @@ def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Itera
         time.sleep(POLL_SECONDS)
 
 
-def follow(workspace: Workspace, run_id: str, plain: Plain, *, from_start: bool) -> None:
+def follow(workspace: Workspace, run_id: str, observer: Observer, *, from_start: bool) -> None:
     """Show the events of a run until no living process drives it; `from_start`: also those that are there already."""
     state = RunState()
     after = 0
@@ -42,7 +42,7 @@ def follow(workspace: Workspace, run_id: str, plain: Plain, *, from_start: bool)
         apply(state, recorded.event)
         after = recorded.seq
         if from_start:
-            plain.event(run_id, recorded, state)
+            observer.event(run_id, recorded, state)
     for recorded in follow_events(workspace, run_id, after=after):
         apply(state, recorded.event)
-        plain.event(run_id, recorded, state)
+        observer.event(run_id, recorded, state)

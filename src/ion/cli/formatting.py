@@ -25,6 +25,14 @@ def duration(milliseconds: int | None) -> str:
     return f"{minutes // 60}h{minutes % 60:02}m"
 
 
+def passing(milliseconds: int | None) -> str:
+    """A duration that is still going on, in whole seconds: `3s`, `3m04s`; '' for None."""
+    if milliseconds is None:
+        return ""
+    seconds = milliseconds // 1000
+    return f"{seconds}s" if seconds < 10 else duration(seconds * 1000)
+
+
 def elapsed(milliseconds: int) -> str:
     """`01:02.3`: minutes, seconds, tenths."""
     tenths = max(0, milliseconds) // 100

@@ -10,6 +10,7 @@ from ion.api import reading
 from ion.cli import ending, terminal
 from ion.cli.following import POLL_SECONDS, follow, live
 from ion.cli.plain import Plain
+from ion.cli.view import Manner, open_view
 from ion.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ def _drive_here(workspace: Workspace, place: Place, run_id: str) -> RunResult | 
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli.driving import drive
 
-    screen = terminal.talk()
-    options = RunOptions(observers=(Plain(screen, place),), via="cli", alone=True)
+    view = open_view(workspace, place, Manner())
+    options = RunOptions(observers=view.observers, via="cli", alone=True)
     try:
         taken = take_up_run(workspace, run_id, options=options, resume=False)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None
         raise
-    return drive(workspace, taken, screen) if taken is not None else None
+    return drive(workspace, taken, view) if taken is not None else None

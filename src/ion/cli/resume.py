@@ -18,6 +18,7 @@ from ion.cli.place import Place, as_json, at_place
     metavar="X",
     help="What the run may spend in all from here on, in US dollars.",
 )
+@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @as_json
 @at_place
@@ -27,6 +28,7 @@ def resume(
     agent: str | None,
     jobs: int | None,
     budget: float | None,
+    plain: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -39,19 +41,20 @@ def resume(
     from ion.api.reading import describe
     from ion.api.requests import raise_budget
     from ion.api.runs import RunOptions, take_up_run
-    from ion.cli import ending, terminal
+    from ion.cli import ending
     from ion.cli.driving import drive
     from ion.cli.following import live
     from ion.cli.going_on import go_on
-    from ion.cli.run import Manner, observers
+    from ion.cli.view import Manner, open_view
 
-    manner = Manner(as_json, events=False, quiet=quiet)
+    manner = Manner(as_json, quiet=quiet, plain=plain)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget, via="cli")
             return ending.finish(workspace, place, go_on(workspace, place, run_id, quiet=quiet), as_json=as_json)
-        options = RunOptions(observers(place, manner), jobs, via="cli", alone=True)
+        view = open_view(workspace, place, manner)
+        options = RunOptions(view.observers, jobs, via="cli", alone=True)
         taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
-        result = drive(workspace, taken, terminal.talk()) if taken is not None else describe(workspace, run_id)
+        result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
         return ending.finish(workspace, place, result, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli.place import Place, as_json, at_place, sop_paths
+from ion.cli.view import Manner, open_view
 from ion.errors import UsageError
 from ion.records import dataclass
 
@@ -28,15 +29,6 @@ class Order:
     jobs: int | None
     cwd: str | None
     run_id: str | None
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How the run is shown."""
-
-    as_json: bool
-    events: bool
-    quiet: bool
 
 
 @click.command()
@@ -109,7 +101,7 @@ def _manner(options: dict[str, Any]) -> Manner:
             raise UsageError(f"{first} and {second} do not go together", hint=hint)
     if options["stubs"] and not options["dry_run"]:
         raise UsageError("--stub is for --dry-run", hint="add --dry-run")
-    return Manner(options["as_json"], options["events"], options["quiet"])
+    return Manner(options["as_json"], options["events"], options["quiet"], options["plain"])
 
 
 def _run(place: Place, order: Order, manner: Manner) -> int:
@@ -117,10 +109,11 @@ def _run(place: Place, order: Order, manner: Manner) -> int:
     from ion.cli.driving import drive
 
     with place.open() as workspace:
-        started = start(workspace, order, observers(place, manner))
+        view = open_view(workspace, place, manner)
+        started = start(workspace, order, view.observers)
         if not manner.quiet:
             terminal.talk().lines(f"note: {note}" for note in started.notes)
-        result = drive(workspace, started, terminal.talk())
+        result = drive(workspace, started, view)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
 
@@ -144,17 +137,6 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
     return started
 
 
-def observers(place: Place | None, manner: Manner) -> tuple[Observer, ...]:
-    """Who watches: JSON lines on stdout, plain lines on stderr, or nobody."""
-    from ion.cli import terminal
-    from ion.cli.event_lines import EventLines
-    from ion.cli.plain import Plain
-
-    if manner.events:
-        return (EventLines(),)
-    return () if manner.quiet else (Plain(terminal.talk(), place),)
-
-
 def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...]) -> int:
     from ion.api.dry import dry_run
     from ion.api.workflows import load_for_dry_run
@@ -164,6 +146,7 @@ def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...])
 
     screen = terminal.talk()
     with place.open() as workspace:
+        view = open_view(workspace, None, manner)
         workflow, missing = load_for_dry_run(workspace, order.workflow)
         done = dry_run(
             workspace,
@@ -171,8 +154,9 @@ def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...])
             arguments=order.arguments,
             inputs=order.inputs,
             stubs=read_stubs(stubs),
-            observers=observers(None, manner),
+            observers=view.observers,
         )
+        view.end()
         if not manner.quiet:
             screen.lines(f"note: {note}" for note in (*(problem.message for problem in missing), *done.notes))
         if manner.as_json:

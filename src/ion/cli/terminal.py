@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, TextIO, TypeAlias
+from typing import BinaryIO, Protocol, TextIO, TypeAlias
 
 from ion.cli import hiding
 from ion.errors import IonError
@@ -46,11 +46,24 @@ _STAND_INS = str.maketrans(
 )
 
 
+class Stream(Protocol):
+    """What a screen needs of the stream that it writes to."""
+
+    @property
+    def encoding(self) -> str: ...
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool: ...
+
+
 @dataclass
 class Screen:
     """A stream for people. `unicode`: it can show more than ASCII. `width` is in columns."""
 
-    stream: TextIO | None
+    stream: Stream | None
     unicode: bool = True
     colour: bool = False
     width: int = DEFAULT_WIDTH
@@ -63,6 +76,12 @@ class Screen:
     def lines(self, texts: Iterable[str]) -> None:
         for text in texts:
             self.line(text)
+
+    def prompt(self, text: str) -> None:
+        """Write what stands before the cursor where a person types."""
+        if self.stream is not None:
+            self.stream.write(f"{self.plain(text)} ")
+            self.stream.flush()
 
     def paint(self, role: str, text: str) -> str:
         """A printable text in the colour of its role."""
@@ -83,6 +102,11 @@ class Screen:
             if not self.lenient:
                 raise
             self.stream = None
+
+    def plain(self, text: str) -> str:
+        """A text that acts on no terminal, without secrets, as far as this screen can show it; for whoever writes by
+        other means than `line`."""
+        return self.encodable(_shown(text))
 
     def encodable(self, text: str) -> str:
         """The text with stand-ins and escapes for what the stream cannot show."""
@@ -131,7 +155,7 @@ def shows_unicode(stream: TextIO | None) -> bool:
     return locale not in ("C", "POSIX")
 
 
-def is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: Stream | None) -> bool:
     """Whether a person looks at it."""
     return stream is not None and stream.isatty()
 

@@ -1,0 +1,193 @@
+"""The live view: the tree of a run, redrawn in place on a terminal.
+
+An observer that only takes notes, and a thread that draws them: a terminal that stands still (Ctrl-S) holds up nothing
+but the drawing, and the newest notes win. It draws when something has changed and when a second is over, never more
+than eight times a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ion.cli.screens.tree import Head, Line, Row, Tree, row_of
+from ion.cli.terminal import Screen
+from ion.core import events as e
+from ion.core.state import RunState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live as RichLive
+    from rich.text import Text
+
+    from ion.language.workflow import Workflow
+
+SHORTEST_PAUSE_S = 0.125
+LONGEST_PAUSE_S = 1.0
+_TAIL_BYTES = 4096
+_STYLES = {
+    "good": "green",
+    "bad": "red",
+    "active": "cyan",
+    "attention": "yellow",
+    "faint": "dim",
+    "strong": "bold",
+}
+
+
+class Live:
+    """Watches runs on a terminal. `begin` tells of the workflow; the drawing lasts from `resume` to `pause`."""
+
+    def __init__(self, screen: Screen, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._screen = screen
+        self._clock = clock
+        self._tree = Tree(screen, self._last_line)
+        self._workflow: Workflow | None = None
+        self._logs: Path | None = None
+        self._head: Head | None = None
+        self._rows: dict[str, Row] = {}
+        self._told: set[str] = set()
+        self._said: dict[str, str] = {}
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, workflow: Workflow | None, logs: Path | None) -> None:
+        """What the run is of, and where its programs write."""
+        self._workflow, self._logs = workflow, logs
+
+    # ------------------------------------------------------------------ the observer, in the engine's thread
+
+    def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
+        event = recorded.event
+        if self._head is None:
+            started = state.started
+            self._head = Head(started.workflow if started else "", run_id, event.at)
+        if not self._rows or isinstance(event, e.WorkflowResumed):
+            self._rows = {node: self._row(node, state) for node in state.nodes}
+        elif isinstance(event, e.NodeEvent):
+            self._rows[event.node] = self._row(event.node, state)
+            self._said.pop(event.node, None)
+        self._changed.set()
+
+    def progress(self, run_id: str, node: str, line: str) -> None:  # noqa: ARG002
+        self._said[node] = line
+        self._changed.set()
+
+    def _row(self, node: str, state: RunState) -> Row:
+        known = self._workflow.by_id.get(node) if self._workflow is not None else None
+        return row_of(state.nodes[node], known, state, self._workflow)
+
+    # ------------------------------------------------------------------ drawing, in a thread of its own
+
+    def resume(self) -> None:
+        """Begin to draw, below whatever stands on the screen."""
+        if self._thread is None:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._draw, name="ion-live", daemon=True)
+            self._thread.start()
+
+    def pause(self, seconds: float = 2.0) -> None:
+        """Draw once more and stop, so that others can write below. A terminal that stands still is not waited for."""
+        if self._thread is not None:
+            self._stop.set()
+            self._changed.set()
+            self._thread.join(seconds)
+            self._thread = None
+
+    def _draw(self) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        console = Console(
+            file=sys.stderr,
+            force_terminal=True,
+            color_system="standard" if self._screen.colour else None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=False,
+        )
+        drawn: list[Line] = []
+        try:
+            with RichLive(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+                while not self._stop.is_set():
+                    drawn = self._frame(console, live, drawn)
+                    self._stop.wait(SHORTEST_PAUSE_S)
+                    self._changed.wait(LONGEST_PAUSE_S)
+                    self._changed.clear()
+                self._frame(console, live, [])
+        except OSError:  # the terminal is gone; the run goes on, or a SIGHUP ends it
+            return
+        self._told |= {row.node for row in tuple(self._rows.values()) if row.over}
+
+    def _frame(self, console: Console, live: RichLive, drawn: list[Line]) -> list[Line]:
+        """Draw, unless the last frame looked the same; gives what is drawn now."""
+        head, rows = self._head, dict(self._rows)
+        if head is None:
+            return drawn
+        size = console.size
+        self._screen.width = size.width
+        now = self._clock()
+        if len([row for row in rows.values() if row.node not in self._told]) + 2 > size.height:
+            self._tell(console, rows, now)
+        frame = self._tree.lines(head, rows, now, size.height, self._told)
+        if frame != drawn:
+            live.update(self._text(frame, size.width), refresh=True)
+        return frame
+
+    def _tell(self, console: Console, rows: dict[str, Row], now: int) -> None:
+        """Nodes that are over go up into the history, since there is no room for all."""
+        columns = self._tree.columns(rows)
+        for row in sorted(rows.values(), key=lambda row: row.ended_at or 0):
+            if row.over and row.node not in self._told:
+                line = self._tree.line(row, rows, columns, now)
+                console.print(self._text([line], self._screen.width), no_wrap=True, crop=True)
+                self._told.add(row.node)
+
+    def _text(self, lines: Iterable[Line], width: int) -> Text:
+        from rich.text import Text
+
+        text = Text(no_wrap=True, overflow="crop", end="")
+        for number, line in enumerate(lines):
+            shown = Text("\n" if number else "")
+            for part in line:
+                role, piece = part if isinstance(part, tuple) else ("", part)
+                shown.append(self._screen.plain(piece), style=_STYLES.get(role, ""))
+            shown.truncate(max(1, width) + (1 if number else 0))
+            text.append_text(shown)
+        return text
+
+    def _last_line(self, row: Row) -> str:
+        """What a running node said last: its own word, or the end of what its program wrote."""
+        said = self._said.get(row.node, "")
+        if said or row.log is None or self._logs is None:
+            return said
+        files = [Path(f"{self._logs / row.log}{suffix}") for suffix in (".out", ".err")]
+        written = sorted(((_written(path), path) for path in files), reverse=True)
+        return _tail(written[0][1]) if written[0][0] else ""
+
+
+def _written(path: Path) -> int:
+    """When something was last written to it; 0: never."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _tail(path: Path) -> str:
+    """The last line in a file that is not blank, as far as its last few KB hold one."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,332 @@
+"""What a person at a terminal sees and answers: `ion` behind a real terminal, its screen read by an emulator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from .conftest import COMMAND, Project
+
+GATED = """
+name: gated
+description: d
+nodes:
+  - {id: build, bash: 'echo built'}
+  - {id: review, depends_on: [build], approval: {message: "Publish it?\\nThree files changed.", capture_response: true}}
+  - {id: publish, depends_on: [review], bash: 'echo "published, $review.output"'}
+"""
+BESIDE = """
+name: beside
+description: A gate, and work that goes on beside it
+nodes:
+  - {id: review, approval: {message: "Now?"}}
+  - {id: work, bash: 'echo step one; until [ -e go ]; do sleep 0.05; done'}
+  - {id: both, depends_on: [review, work], bash: 'echo both'}
+"""
+CHOICES = """
+name: choices
+description: d
+nodes:
+  - id: which
+    approval: {message: Which?, decisions: [{id: approve, label: A}, {id: later-on, label: L}, {id: never, label: N}]}
+  - {id: told, depends_on: [which], bash: 'echo "$which.output.decision: $which.output.text"'}
+"""
+MANY = "name: many\ndescription: d\nmax_concurrency: 2\nnodes:\n" + "".join(
+    f"  - {{id: node-{number}, bash: 'echo {number}'}}\n" for number in range(30)
+)
+HOSTILE = r"""
+name: hostile
+description: d
+nodes:
+  - {id: a, bash: 'printf "\033]0;owned\007\033[2J[red]x[/red]\n"; until [ -e go ]; do sleep 0.05; done'}
+"""
+
+
+class Terminal:
+    """A command behind a terminal of `rows` × `columns`, and what stands on its screen."""
+
+    def __init__(self, project: Project, *arguments: str, columns: int = 80, rows: int = 24, **more: str) -> None:
+        environment = project.environment(TERM="xterm", **more)
+        self.child = pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], *arguments],
+            cwd=str(project.folder),
+            env=environment,  # type: ignore[arg-type]
+            dimensions=(rows, columns),
+            timeout=30,
+            encoding=None,
+        )
+        self.screen = pyte.HistoryScreen(columns, rows, history=1000)
+        self.stream = pyte.ByteStream(self.screen)
+        self.bytes = b""
+
+    def read(self) -> bool:
+        """Take in what was written; False at the end."""
+        try:
+            data = self.child.read_nonblocking(1 << 16, timeout=0.1)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.bytes += data
+        self.stream.feed(data)
+        return True
+
+    def text(self) -> str:
+        """The lines above the screen, and the screen."""
+        above = [
+            "".join(line[column].data for column in range(self.screen.columns)) for line in self.screen.history.top
+        ]
+        return "\n".join(line.rstrip() for line in [*above, *self.screen.display]).rstrip()
+
+    def until(self, so: Callable[[str], bool] | str) -> str:
+        """Wait until the screen shows it."""
+        deadline = time.monotonic() + 30
+        while True:
+            shown = self.text()
+            if so in shown if isinstance(so, str) else so(shown):
+                return shown
+            assert time.monotonic() < deadline, f"it never came; the screen:\n{shown}"
+            if not self.read() and (so not in self.text() if isinstance(so, str) else not so(self.text())):
+                raise AssertionError(f"it ended; the screen:\n{self.text()}")
+
+    def type(self, line: str) -> None:
+        self.child.sendline(line)
+
+    def end(self) -> tuple[int | None, str]:
+        """The exit status, and all that was shown."""
+        while self.read():
+            pass
+        self.child.close()
+        return self.child.exitstatus, self.text()
+
+
+@pytest.fixture
+def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def open_one(*arguments: str, **how: object) -> Terminal:
+        opened.append(Terminal(project, *arguments, **how))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.child.close(force=True)
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_tree_and_a_gate_that_is_approved(project: Project, terminal: Open, columns: int) -> None:
+    project.write("gated", GATED)
+    shown = terminal("run", "gated", columns=columns)
+    text = shown.until("[l]ater   ›")
+    assert "✓ build" in text
+    assert "○ publish" in text
+    assert "⏸ review   Publish it?\n\n    Three files changed.\n" in text
+    shown.type("a")
+    status, text = shown.end()
+    assert status == 0
+    assert "✓ publish" in text
+    assert text.endswith("published, Approved")
+
+
+def test_a_comment_and_a_word_that_is_none(project: Project, terminal: Open) -> None:
+    project.write("gated", GATED)
+    shown = terminal("run", "gated")
+    shown.until("›")
+    shown.type("perhaps")
+    shown.until(lambda text: text.count("[l]ater   ›") == 2)
+    shown.type("c")
+    shown.until("comment ›")
+    shown.type("on Friday $(x)")
+    status, text = shown.end()
+    assert status == 0
+    assert text.endswith("published, on Friday $(x)")
+
+
+def test_a_rejection_with_its_reason(project: Project, terminal: Open) -> None:
+    project.write("gated", GATED)
+    shown = terminal("run", "gated")
+    shown.until("›")
+    shown.type("r")
+    shown.until("why not? ›")
+    shown.type("too early")
+    assert shown.end()[0] == 4
+    assert project.run("show", "last", "--json").json("run")["error"]["message"] == "too early"
+
+
+@pytest.mark.parametrize("how", ["l", "end of input", "Ctrl-C"])
+def test_later(project: Project, terminal: Open, how: str) -> None:
+    """The run waits with status 3, and the commands that answer it are on the screen."""
+    project.write("gated", GATED)
+    shown = terminal("run", "gated", "--run-id", "mine")
+    shown.until("›")
+    if how == "Ctrl-C":
+        shown.child.sendintr()
+    elif how == "end of input":
+        shown.child.sendeof()
+    else:
+        shown.type(how)
+    status, text = shown.end()
+    assert status == 3
+    assert 'ion approve mine --comment "…"      ion reject mine --reason "…"' in text
+
+
+def test_an_answer_from_elsewhere_closes_the_question(project: Project, terminal: Open) -> None:
+    project.write("beside", BESIDE)
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("›")
+    assert project.run("approve", "mine", "--no-resume").status == 0
+    shown.until("answered elsewhere: approved")
+    (project.folder / "go").touch()
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, "both")
+
+
+def test_other_branches_go_on_while_a_gate_is_open(project: Project, terminal: Open) -> None:
+    project.write("beside", BESIDE)
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("›")
+    (project.folder / "go").touch()
+    deadline = time.monotonic() + 20
+    while project.run("show", "mine", "--json").json("run")["nodes"]["work"]["status"] != "completed":
+        assert time.monotonic() < deadline
+    shown.type("y")
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, "both")
+
+
+@pytest.mark.parametrize(("typed", "said"), [("2 in a week", "later-on: in a week"), ("never", "never:")])
+def test_decisions_by_number_or_by_name(project: Project, terminal: Open, typed: str, said: str) -> None:
+    project.write("choices", CHOICES)
+    shown = terminal("run", "choices")
+    assert "[3] never" in shown.until("›")
+    shown.type("4")
+    shown.until(lambda text: text.count("›") == 2)
+    shown.type(typed)
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, said)
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ("--quiet",), ("--events",)])
+def test_nobody_is_asked_who_wants_to_read_data(project: Project, terminal: Open, arguments: tuple[str, ...]) -> None:
+    project.write("gated", GATED)
+    status, text = terminal("run", "gated", *arguments).end()
+    assert status == 3
+    assert "[a]pprove" not in text
+
+
+def test_nobody_is_asked_in_ci_and_lines_are_plain_there(project: Project, terminal: Open) -> None:
+    project.write("gated", GATED)
+    status, text = terminal("run", "gated", CI="true").end()
+    assert status == 3
+    assert "[a]pprove" not in text
+    assert "00:00.0  start  build" in text
+
+
+def test_plain_lines_on_a_terminal_ask_too(project: Project, terminal: Open) -> None:
+    project.write("gated", GATED)
+    shown = terminal("run", "gated", "--plain")
+    assert "  done   build" in shown.until("›")
+    shown.type("y")
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, "published, Approved")
+
+
+def test_more_nodes_than_lines(project: Project, terminal: Open) -> None:
+    """What is done goes up into the history, each node once."""
+    project.write("many", MANY)
+    status, text = terminal("run", "many", rows=12).end()
+    assert status == 0
+    for number in range(30):
+        assert text.count(f"✓ node-{number} ") == 1
+    assert "30/30 nodes" in text
+
+
+def test_nothing_that_a_node_says_acts_on_the_terminal(project: Project, terminal: Open) -> None:
+    project.write("hostile", HOSTILE)
+    shown = terminal("run", "hostile")
+    shown.until("[red]x[/red]")
+    (project.folder / "go").touch()
+    assert shown.end()[0] == 0
+    assert b"\x1b]0;" not in shown.bytes
+    assert b"\x1b[2J[red]" not in shown.bytes.split(b"\r\n")[0]
+    assert shown.screen.title == ""
+
+
+def test_ctrl_c_ends_the_programs_and_says_how_to_go_on(project: Project, terminal: Open) -> None:
+    project.write(
+        "beside", BESIDE.replace('  - {id: review, approval: {message: "Now?"}}\n', "").replace("review, ", "")
+    )
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("step one")
+    shown.child.sendintr()
+    status, text = shown.end()
+    assert status == 130
+    assert "SIGINT: ending the run's processes" in text
+    assert text.endswith("ion resume mine")
+    assert shown.screen.cursor.hidden is False
+
+
+def test_a_closed_terminal_leaves_a_run_that_can_be_resumed(project: Project, terminal: Open) -> None:
+    project.write("beside", BESIDE)
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("›")
+    inner = shown.child.ptyproc
+    inner.fileobj.close()
+    inner.fd, inner.closed = -1, True
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{inner.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.waitpid(inner.pid, 0)
+    inner.terminated = shown.child.terminated = shown.child.closed = True
+    assert project.run("show", "mine", "--json").json("run")["status"] == "interrupted"
+
+
+def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal: Open) -> None:
+    """Ctrl-S: nothing can be written, and the run goes on to its end."""
+    project.write(
+        "beside", BESIDE.replace('  - {id: review, approval: {message: "Now?"}}\n', "").replace("review, ", "")
+    )
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("step one")
+    shown.child.send("\x13")
+    time.sleep(0.3)
+    (project.folder / "go").touch()
+    deadline = time.monotonic() + 20
+    while project.run("show", "mine", "--json").json("run")["status"] != "completed":
+        assert time.monotonic() < deadline
+    shown.child.send("\x11")
+    assert shown.end()[0] == 0
+
+
+def test_watching_a_run_of_another_process(project: Project, terminal: Open) -> None:
+    project.write("beside", BESIDE)
+    assert project.run("run", "beside", "--run-id", "mine", "--detach").status == 0
+    shown = terminal("watch", "mine")
+    text = shown.until("step one")
+    assert "⏸ review" in text
+    (project.folder / "go").touch()
+    status, text = shown.end()
+    assert status == 0
+    assert "✓ work" in text
+    assert "ion approve mine" in text
+
+
+def test_no_colour(project: Project, terminal: Open) -> None:
+    project.write("gated", GATED)
+    shown = terminal("run", "gated", NO_COLOR="1")
+    shown.until("›")
+    shown.child.kill(signal.SIGTERM)
+    shown.end()
+    assert b"\x1b[3" not in shown.bytes.replace(b"\x1b[?", b"")
