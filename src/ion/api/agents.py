@@ -255,7 +255,7 @@ def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
 def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:
     """Where a program is, looked for as the system will; a path is relative to `cwd`."""
     if os.sep in program:
-        return shutil.which(cwd / program)
+        return shutil.which(str(cwd / program))
     return shutil.which(program, path=env.get("PATH"))
 
 

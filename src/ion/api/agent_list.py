@@ -1,0 +1,146 @@
+"""Which agents there are, what of them is installed, and whether one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
+from ion.api.agent_settings import DEFAULT_MAX_PARALLEL
+from ion.api.agents import driven_by, find_program, make_agent, settings_of
+from ion.api.workspace import Workspace
+from ion.errors import UsageError
+from ion.records import dataclass, field
+
+CHECK_PROMPT = "Reply with the single word: ok"
+# An agent may have to start, log in and load its tools; one that is still silent then is not going to answer.
+CHECK_TIMEOUT_MS = 180_000
+
+
+@dataclass(frozen=True)
+class KnownAgent:
+    """An agent that can be named. `source` is `settings`, `preset`, or `command line` (the settings' default, if it is
+    no name); `path` is where its program is, None if it is not installed."""
+
+    name: str
+    source: str
+    type: str
+    preset: str | None
+    program: str
+    path: str | None
+    max_parallel: int
+    is_default: bool
+    install: str
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of what `ion agents --json` prints."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "type": self.type,
+            "preset": self.preset,
+            "program": self.program,
+            "path": self.path,
+            "max_parallel": self.max_parallel,
+            "default": self.is_default,
+            "install": self.install,
+        }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of asking an agent something. `error` is None if it answered."""
+
+    name: str
+    reply: str
+    duration_ms: int
+    usage: dict[str, float] = field(default_factory=dict)
+    error: dict[str, str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `ion agents --check --json` prints."""
+        return {
+            "name": self.name,
+            "ok": self.error is None,
+            "reply": self.reply,
+            "duration_ms": self.duration_ms,
+            "usage": self.usage,
+            "error": self.error,
+        }
+
+
+def known_agents(workspace: Workspace) -> list[KnownAgent]:
+    """Those of the settings, then the presets that the settings do not name, then a default that is a command line."""
+    from ion.agents.presets import NAMES
+
+    settings = workspace.settings
+    names = list(dict.fromkeys((*settings.agents, *NAMES)))
+    if settings.agent is not None and settings.agent not in names:
+        names.append(settings.agent)
+    return [_known(workspace, name) for name in names]
+
+
+def _known(workspace: Workspace, name: str) -> KnownAgent:
+    from ion.agents.command import command_words
+
+    settings = workspace.settings
+    chosen = settings_of(name, settings)
+    source = "settings" if name in settings.agents else "preset" if chosen is not None else "command line"
+    driven = driven_by(name, chosen) if chosen is not None else None
+    program = driven.command[0] if driven is not None else command_words(name)[0]
+    env = {**os.environ, **settings.env, **(chosen.env if chosen is not None else {})}
+    return KnownAgent(
+        name,
+        source,
+        (chosen.type if chosen is not None else None) or "command",
+        chosen.preset if chosen is not None else None,
+        program,
+        find_program(program, env, workspace.project),
+        chosen.max_parallel if chosen is not None else DEFAULT_MAX_PARALLEL,
+        name == settings.agent,
+        driven.install if driven is not None else "",
+    )
+
+
+def check_agent(workspace: Workspace, name: str | None = None) -> Checked:
+    """Ask an agent (None: the default one) for one word. Raises `UsageError` if there is nobody to ask."""
+    settings = workspace.settings
+    wanted = name or settings.agent
+    if wanted is None:
+        raise UsageError(
+            "no agent is the default here", hint="ion agents --check NAME, or `agent: NAME` in .ion/config.yaml"
+        )
+    agent = make_agent(wanted, settings)
+    request = PromptRequest(
+        run_id="check",
+        node="check",
+        prompt=CHECK_PROMPT,
+        key="check/check",
+        cwd=workspace.project,
+        env={**os.environ, **settings.env},
+        timeout_ms=CHECK_TIMEOUT_MS,
+    )
+    return asyncio.run(_check(agent, request))
+
+
+async def _check(agent: Agent, request: PromptRequest) -> Checked:
+    began = time.monotonic()
+
+    def took() -> int:
+        return round((time.monotonic() - began) * 1000)
+
+    try:
+        result = await agent.prompt(request)
+    except AgentError as error:
+        return Checked(agent.name, "", took(), dict(error.usage), error.to_json())
+    except UnpermittedError as error:
+        return Checked(agent.name, "", took(), dict(error.usage), error.to_json())
+    finally:
+        if isinstance(agent, LastingAgent):
+            await agent.end_run(request.run_id)
+    if not result.text.strip():
+        empty = AgentError("bad_output", f"agent {agent.name} ended well and said nothing")
+        return Checked(agent.name, "", took(), dict(result.usage), empty.to_json())
+    return Checked(agent.name, result.text, took(), dict(result.usage))

@@ -1,0 +1,81 @@
+"""`ion agents`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import FAILED
+
+if TYPE_CHECKING:
+    from ion.api.agent_list import Checked, KnownAgent
+    from ion.cli.terminal import Screen
+
+_MAX_REPLY = 200
+
+
+@click.command()
+@click.option("--check", is_flag=False, flag_value="", metavar="[NAME]", help="Ask one (the default) for a word.")
+@as_json
+@at_place
+def agents(place: Place, check: str | None, as_json: bool) -> int:
+    """List the agents that can be named: those of the settings and the presets, and what of them is installed.
+
+    With --check one prompt is sent, which costs what it costs; the exit status is 1 if it is not answered.
+    """
+    from ion.api.agent_list import check_agent, known_agents
+    from ion.cli import terminal
+
+    with place.open() as workspace:
+        if check is None:
+            found = known_agents(workspace)
+            if as_json:
+                terminal.write_json([one.to_json() for one in found])
+            else:
+                _table(terminal.data(), found)
+            return 0
+        checked = check_agent(workspace, check or None)
+    if as_json:
+        terminal.write_json(checked.to_json())
+    else:
+        _show(terminal.data(), checked)
+    return FAILED if checked.error is not None else 0
+
+
+def _table(screen: Screen, found: list[KnownAgent]) -> None:
+    from ion.cli.formatting import cut, cut_middle, one_line, pad, width
+
+    names = min(max(4, *(width(one_line(one.name)) for one in found)), 30)
+    screen.line(("faint", f"  {pad('NAME', names)}  {pad('FROM', 12)}  {pad('AT ONCE', 7)}  PROGRAM"))
+    for one in found:
+        where = one.path or f"{one.program} is not installed" + (f" · {one.install}" if one.install else "")
+        role = "" if one.path else "faint"
+        screen.line(
+            f"{'*' if one.is_default else ' '} ",
+            (role, pad(cut_middle(one_line(one.name), names), names)),
+            f"  {pad(one.source, 12)}  {one.max_parallel:<7}  ",
+            (role, cut(one_line(where), max(20, screen.width - names - 29))),
+        )
+    if any(one.is_default for one in found):
+        screen.line()
+        screen.line(("faint", "* answers where nothing else is said"))
+
+
+def _show(screen: Screen, checked: Checked) -> None:
+    from ion.cli.formatting import cut, duration, one_line
+    from ion.core.budgets import dollars
+    from ion.core.state import COST
+
+    mark = "good" if checked.error is None else "bad"
+    word = "answers" if checked.error is None else "does not answer"
+    cost = checked.usage.get(COST)
+    paid = "" if cost is None else f", {dollars(cost)}"
+    screen.line(("strong", one_line(checked.name)), " ", (mark, word), f" ({duration(checked.duration_ms)}{paid})")
+    if checked.error is None:
+        screen.line("  ", cut(one_line(checked.reply), _MAX_REPLY))
+        return
+    screen.lines(f"  {line}" for line in f"{checked.error['code']}: {checked.error['message']}".splitlines())
+    if checked.error["hint"]:
+        screen.line(("hint", f"  = {checked.error['hint']}"))

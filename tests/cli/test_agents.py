@@ -1,0 +1,84 @@
+"""`ion agents`: what can be named, what is installed, and whether one answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Ion, Project
+
+STAND_IN = Path(__file__).parents[1] / "agents" / "stand_in.py"
+
+
+@pytest.fixture
+def settings(project: Project) -> Path:
+    command = json.dumps([sys.executable, "-S", "-E", str(STAND_IN), "claude"])
+    path = project.folder / ".ion" / "config.yaml"
+    path.write_text(
+        f"agent: reviewer\nagents:\n  reviewer: {{preset: claude, command: {command}, max_parallel: 2}}\n"
+        "  broken: {preset: claude, command: no-such-program}\n"
+    )
+    return path
+
+
+def test_the_agents_of_the_settings_and_the_presets_are_listed(
+    settings: Path, ion: Ion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    found = {one["name"]: one for one in ion("agents", "--json").json("agents")}
+    assert list(found)[:4] == ["reviewer", "broken", "claude", "codex"]
+    assert found["reviewer"] == {
+        "name": "reviewer",
+        "source": "settings",
+        "type": "command",
+        "preset": "claude",
+        "program": sys.executable,
+        "path": sys.executable,
+        "max_parallel": 2,
+        "default": True,
+        "install": "npm install -g @anthropic-ai/claude-code",
+    }
+    assert (found["broken"]["path"], found["codex"]["source"]) == (None, "preset")
+    said = ion("agents").out
+    assert "* reviewer" in said
+    assert "no-such-program is not installed" in said
+
+
+def test_a_default_that_is_a_command_line_is_listed_too(project: Project, ion: Ion) -> None:
+    (project.folder / ".ion" / "config.yaml").write_text("agent: cat -u\n")
+    last = ion("agents", "--json").json("agents")[-1]
+    assert (last["name"], last["source"], last["default"]) == ("cat -u", "command line", True)
+
+
+def test_one_is_asked_for_a_word(settings: Path, ion: Ion) -> None:
+    checked = ion("agents", "--check", "--json").json("agents")
+    assert (checked["name"], checked["ok"], checked["error"]) == ("reviewer", True, None)
+    assert checked["reply"] == "you said: Reply with the single word: ok"
+    assert checked["usage"]["cost_usd"] == 0.25
+    said = ion("agents", "--check", "reviewer")
+    assert said.status == 0
+    assert "reviewer answers (" in said.out
+    assert "$0.25" in said.out
+
+
+def test_one_that_does_not_answer_says_why_and_what_to_do(
+    settings: Path, ion: Ion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCENARIO", "not_logged_in")
+    said = ion("agents", "--check", "reviewer")
+    assert said.status == 1
+    assert "not_logged_in: agent reviewer failed [exit 1]: Not logged in" in said.out
+    assert "= run claude once and log in" in said.out
+    missing = ion("agents", "--check", "broken", "--json")
+    assert missing.status == 1
+    error = missing.json("agents")["error"]
+    assert (error["code"], error["hint"]) == ("not_found", "install it: npm install -g @anthropic-ai/claude-code")
+
+
+def test_there_must_be_somebody_to_ask(ion: Ion) -> None:
+    result = ion("agents", "--check", "--json")
+    assert (result.status, result.json("error")["error"]["code"]) == (2, "usage")
+    assert ion("agents", "--check", "cat 'x").status == 2

@@ -1,0 +1,57 @@
+"""docs/agents.md says what is: its table of presets, its table of options, its settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ion.api.presets import preset, presets
+from ion.api.settings import read_settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    section = PAGE[PAGE.index(f"\n## {heading}\n") :]
+    lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert lines is not None
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[2:]]
+
+
+def test_the_presets_are_those_of_the_file() -> None:
+    shown = {row[0].strip("`"): row[1:] for row in rows("Presets")}
+    assert list(shown) == [one.name for one in presets()]
+    for one in presets():
+        program, _how, sessions = shown[one.name]
+        assert program.strip("`") == one.command[0]
+        assert (sessions == "yes") == bool(one.resume), one.name
+
+
+def test_the_options_are_handed_to_those_agents() -> None:
+    columns = ("claude", "codex", "gemini", "opencode")
+    for names, *cells in rows("Options"):
+        for option in re.findall(r"`(\w+)`", names):
+            for name, cell in zip(columns, cells[:4], strict=True):
+                assert (cell != "–") == has(name, option), (option, name)
+            others = [one.name for one in presets() if one.name not in columns and has(one.name, option)]
+            expected = [one.name for one in presets() if one.name not in columns] if cells[4] == "all" else others
+            assert (
+                others == expected if cells[4] == "all" else sorted(re.findall(r"`(\w+)`", cells[4])) == sorted(others)
+            )
+
+
+def has(name: str, option: str) -> bool:
+    found = preset(name)
+    assert found is not None
+    return bool(found.schema) if option == "output_format" else option in found.options
+
+
+def test_the_settings_can_be_used(tmp_path: Path) -> None:
+    block = re.search(r"^```yaml\n(# \.ion/config\.yaml\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    file = tmp_path / "config.yaml"
+    file.write_text(block[1])
+    read = read_settings(file, tmp_path / "none")
+    assert read.agent in read.agents
+    assert read.agents["mine"].parser == "json"
