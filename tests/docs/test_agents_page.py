@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ion.api.presets import preset, presets
+from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
+from ion.api.presets import preset
 from ion.api.settings import read_settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[Preset]:
+    return [found for name in COMMAND_NAMES if (found := preset(name)) is not None]
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -21,11 +26,12 @@ def rows(heading: str) -> list[list[str]]:
 
 def test_the_presets_are_those_of_the_file() -> None:
     shown = {row[0].strip("`"): row[1:] for row in rows("Presets")}
-    assert list(shown) == [one.name for one in presets()]
-    for one in presets():
+    assert list(shown) == [one.name for one in commands()]
+    for one in commands():
         program, _how, sessions = shown[one.name]
         assert program.strip("`") == one.command[0]
         assert (sessions == "yes") == bool(one.resume), one.name
+    assert all(f"`{name}`" in PAGE for name in NAMES)
 
 
 def test_the_options_are_handed_to_those_agents() -> None:
@@ -34,8 +40,8 @@ def test_the_options_are_handed_to_those_agents() -> None:
         for option in re.findall(r"`(\w+)`", names):
             for name, cell in zip(columns, cells[:4], strict=True):
                 assert (cell != "–") == has(name, option), (option, name)
-            others = [one.name for one in presets() if one.name not in columns and has(one.name, option)]
-            expected = [one.name for one in presets() if one.name not in columns] if cells[4] == "all" else others
+            others = [one.name for one in commands() if one.name not in columns and has(one.name, option)]
+            expected = [one.name for one in commands() if one.name not in columns] if cells[4] == "all" else others
             assert (
                 others == expected if cells[4] == "all" else sorted(re.findall(r"`(\w+)`", cells[4])) == sorted(others)
             )

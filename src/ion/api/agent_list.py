@@ -94,7 +94,7 @@ def _known(workspace: Workspace, name: str) -> KnownAgent:
     return KnownAgent(
         name,
         source,
-        (chosen.type if chosen is not None else None) or "command",
+        driven.type if driven is not None else "command",
         chosen.preset if chosen is not None else None,
         program,
         find_program(program, env, workspace.project),

@@ -45,6 +45,22 @@ def agents(place: Place, check: str | None, as_json: bool) -> int:
 
 
 def _table(screen: Screen, found: list[KnownAgent]) -> None:
+    """Those that are here or that somebody named; of the other presets only the names."""
+    from textwrap import wrap
+
+    rows = [one for one in found if one.path or one.source != "preset"]
+    missing = [one.name for one in found if one not in rows]
+    if rows:
+        _rows(screen, rows)
+        screen.line()
+    if any(one.is_default for one in rows):
+        screen.line(("faint", "* answers where nothing else is said"))
+    if missing:
+        said = f"Not installed: {', '.join(missing)}. What installs them: ion agents --json"
+        screen.lines(wrap(said, screen.width, break_on_hyphens=False))
+
+
+def _rows(screen: Screen, found: list[KnownAgent]) -> None:
     from ion.cli.formatting import cut, cut_middle, one_line, pad, width
 
     names = min(max(4, *(width(one_line(one.name)) for one in found)), 30)
@@ -58,9 +74,6 @@ def _table(screen: Screen, found: list[KnownAgent]) -> None:
             f"  {pad(one.source, 12)}  {one.max_parallel:<7}  ",
             (role, cut(one_line(where), max(20, screen.width - names - 29))),
         )
-    if any(one.is_default for one in found):
-        screen.line()
-        screen.line(("faint", "* answers where nothing else is said"))
 
 
 def _show(screen: Screen, checked: Checked) -> None:
