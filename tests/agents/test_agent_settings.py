@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ion.agents.acp import AcpAgent
 from ion.agents.command import CommandAgent
 from ion.api.agents import make_agent
 from ion.api.settings import Settings, read_settings
@@ -92,6 +93,18 @@ def test_a_name_is_a_configured_one_else_a_preset_else_a_command_line(tmp_path: 
     assert made(tmp_path, text, "claude -p").preset.command == ("claude", "-p")
 
 
+def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
+    text = "agents: {a: {type: acp, command: mine --acp, permission: deny}, b: {preset: claude-acp, arguments: [-v]}}\n"
+    (tmp_path / "config.yaml").write_text(text)
+    settings = read_settings(tmp_path / "config.yaml", tmp_path / "none.yaml")
+    mine, claude = make_agent("a", settings), make_agent("b", settings)
+    assert isinstance(mine, AcpAgent)
+    assert isinstance(claude, AcpAgent)
+    assert (mine.argv, mine.permission) == (("mine", "--acp"), "deny")
+    assert (claude.argv[0], claude.argv[-1], claude.permission) == ("npx", "-v", "ask")
+    assert "log in" in claude.login
+
+
 @pytest.mark.parametrize(
     ("agent", "place", "code", "message", "hint"),
     [
@@ -112,6 +125,10 @@ def test_a_name_is_a_configured_one_else_a_preset_else_a_command_line(tmp_path: 
         ("{command: x, flags: {m: --model}}", "1:33", "bad-value", "a mapping from an option", ""),
         ("{command: x, permission: allow}", "1:38", "bad-value", "cannot be told", "arguments"),
         ("{preset: claude, permission: ask}", "1:42", "bad-value", "cannot be told", "allow-reads"),
+        ("{preset: claude, type: acp}", "1:36", "bad-value", "is of type command", "preset: claude-acp"),
+        ("{preset: goose-acp, type: command}", "1:39", "bad-value", "is of type acp", "preset: goose"),
+        ("{preset: pi-acp, parser: json}", "1:30", "bad-value", "means nothing to an agent of type acp", ""),
+        ("{type: acp}", "1:10", "missing-field", "neither a preset nor a command", ""),
         ("{command: x, options: [a]}", "1:35", "bad-value", "a mapping from an option to its value", ""),
     ],
 )

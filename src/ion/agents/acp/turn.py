@@ -106,7 +106,8 @@ class Turn:
         self._clock = clock
         clock.alive()
         self._session.turn = self
-        call = asyncio.ensure_future(self._running.link.prompt(self._session.opened.session, prompt))
+        about = {"run": self._request.run_id, "node": self._request.node, "idempotencyKey": self._request.key}
+        call = asyncio.ensure_future(self._running.link.prompt(self._session.opened.session, prompt, about))
         try:
             overdue = await clock.overdue(call, self._stopped)
             if not call.done():

@@ -6,7 +6,7 @@ Ion declares no files and no terminals: agents have their own. Shapes were obser
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 from ion.agents.acp.wire import Wire
@@ -91,10 +91,11 @@ class LinkV1:
         else:
             await self._call(self._agent.set_session_mode(session_id=session, mode_id=value))
 
-    async def prompt(self, session: str, text: str) -> Ended:
+    async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
         from acp import text_block
 
-        said = await self._call(self._agent.prompt(session_id=session, prompt=[text_block(text)]))
+        call = self._agent.prompt(session_id=session, prompt=[text_block(text)], ion=dict(about))  # into `_meta`
+        said = await self._call(call)
         return Ended(_REASONS.get(said.stop_reason, said.stop_reason), _usage(said.usage))
 
     async def cancel(self, session: str) -> None:

@@ -72,6 +72,8 @@ class Wire:
 
 def _message(line: bytes) -> dict[str, Any] | None:
     """A JSON-RPC message, or None for what is none."""
+    if not line.lstrip().startswith(b"{"):
+        return None
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

@@ -124,8 +124,9 @@ class Link(Protocol):
     async def change(self, session: str, setting: Setting, value: str) -> None:
         """Set it to the value with this id."""
 
-    async def prompt(self, session: str, text: str) -> Ended:
-        """One turn; all that the agent said in it has reached the host by then."""
+    async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
+        """One turn; all that the agent said in it has reached the host by then. `about` goes along for agents that
+        care."""
 
     async def cancel(self, session: str) -> None:
         """Ask for the end of the turn, which then ends as `cancelled`."""
