@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -71,9 +72,7 @@ class Agents:
         provider = node.options.get("provider")
         if node.agent is None and isinstance(provider, str) and provider in self.settings.agents:
             return provider
-        if self.given is None or isinstance(self.given, str):
-            return self.given if self.given is not None else self.recorded
-        return agent_name(self.given, self.settings)
+        return self._default_name
 
     def lanes(self, workflow: Workflow) -> Lanes:
         """Which agent answers which node, and how many of its prompts run at once. An agent of the program around Ion
@@ -87,14 +86,18 @@ class Agents:
             return self.settings.agents[name].max_parallel
         return DEFAULT_MAX_PARALLEL if self._is_named(name) else getattr(self.given, "max_parallel", None)
 
-    @property
+    @cached_property
+    def _default_name(self) -> str | None:
+        return self.recorded if self.given is None else agent_name(self.given, self.settings)
+
+    @cached_property
     def _own_name(self) -> str | None:
         """The name of an agent of the program around Ion: a workflow may ask for it too."""
         return None if isinstance(self.given, str) else getattr(self.given, "name", None)
 
     def _is_named(self, name: str) -> bool:
         """Whether a name is one for `make_agent`, and not that of an agent that the caller gave."""
-        return self.given is None or isinstance(self.given, str) or name != agent_name(self.given, self.settings)
+        return self.given is None or isinstance(self.given, str) or name != self._default_name
 
 
 def _in_process(given: Any) -> Agent:

@@ -16,18 +16,21 @@ class Engaged:
 
     def __init__(self, choose: Callable[[Node], Agent | None]) -> None:
         self._choose = choose
-        self._lasting: dict[int, LastingAgent] = {}
+        self._seen: dict[int, Agent] = {}
+        self._lasting: list[LastingAgent] = []
 
     def agent_for(self, node: Node) -> Agent | None:
         """Who answers this node's prompts; None: the host."""
         agent = self._choose(node)
-        if isinstance(agent, LastingAgent):
-            self._lasting[id(agent)] = agent
+        if agent is not None and id(agent) not in self._seen:
+            self._seen[id(agent)] = agent
+            if isinstance(agent, LastingAgent):  # dear for a protocol, so not for each prompt
+                self._lasting.append(agent)
         return agent
 
     async def end(self, run_id: str) -> None:
         """Tell them all. One that fails is not worth the run's outcome, which is recorded by now."""
-        for agent in self._lasting.values():
+        for agent in self._lasting:
             try:
                 await agent.end_run(run_id)
             except Exception:  # noqa: BLE001  (an embedder's agent may raise anything)
