@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ion.agents.base import AgentError as AgentError
     from ion.agents.base import PromptRequest as PromptRequest
     from ion.agents.base import PromptResult as PromptResult
+    from ion.api.rerun import rerun_workflow as rerun_workflow
+    from ion.api.rerun import rerun_workflow_sync as rerun_workflow_sync
     from ion.api.result import RunResult as RunResult
     from ion.api.runs import RunOptions as RunOptions
     from ion.api.runs import execute_workflow as execute_workflow
@@ -54,6 +56,8 @@ _HOMES = {
     "AgentError": "ion.agents.base",
     "PromptRequest": "ion.agents.base",
     "PromptResult": "ion.agents.base",
+    "rerun_workflow": "ion.api.rerun",
+    "rerun_workflow_sync": "ion.api.rerun",
     "RunResult": "ion.api.result",
     "RunOptions": "ion.api.runs",
     "execute_workflow": "ion.api.runs",

@@ -64,6 +64,7 @@ def run_result(
         "status": status,
         **outputs.fields(result, state.output_node or ""),
         "error": _run_error(state),
+        "rerun_of": (started.rerun_of or None) if started else None,
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
         "nodes": {

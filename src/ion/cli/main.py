@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "next": ("ion.cli.next_prompts:next_prompts", "Print the prompts that wait for you, the agent."),
     "submit": ("ion.cli.submit:submit", "Answer a prompt that waits and go on with the run."),
     "resume": ("ion.cli.resume:resume", "Go on with a failed, interrupted or answered run."),
+    "rerun": ("ion.cli.rerun:rerun", "Run a run again, wholly or from a node."),
     "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
     "mcp": ("ion.cli.mcp:mcp", "Serve workflows to an agent over MCP."),

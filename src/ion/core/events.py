@@ -81,7 +81,8 @@ class NodeEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStarted(Event):
-    """The first event of a run. `nodes` are [id, kind] in file order; `by` says who and where."""
+    """The first event of a run. `nodes` are [id, kind] in file order; `by` says who and where; `rerun_of` is the run
+    (`run_id`) whose outcomes before the node `from` this one keeps."""
 
     type: ClassVar[str] = "workflow_started"
     workflow: str
@@ -98,6 +99,7 @@ class WorkflowStarted(Event):
     git_head: str | None = None
     by: dict[str, Any] = field(default_factory=dict)
     max_budget_usd: float | None = None
+    rerun_of: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

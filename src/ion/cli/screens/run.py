@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ion.cli.ending import say_next
 from ion.cli.formatting import cut, cut_middle, duration, moment, one_line, pad, plural, width
@@ -40,6 +40,7 @@ def _header(screen: Screen, result: RunResult, now: int) -> None:
     if started is not None:
         parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []
         parts += [_relative(started.file)] if started.file else []
+        parts += [_rerun(started.rerun_of)] if started.rerun_of else []
     line = ""
     for part in parts:
         if line and width(line) + 3 + width(part) > screen.width:
@@ -47,6 +48,11 @@ def _header(screen: Screen, result: RunResult, now: int) -> None:
             line = " "
         line = f"{line}   {part}" if line else part
     screen.line(line)
+
+
+def _rerun(origin: dict[str, Any]) -> str:
+    node = f" from {origin['from']}" if origin.get("from") else ""
+    return f"rerun of {origin.get('run_id')}{node}"
 
 
 def _relative(file: str) -> str:

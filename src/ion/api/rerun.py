@@ -1,0 +1,87 @@
+"""Running a run again: a new run of the same frozen workflow with the same inputs, wholly or from a node."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ion.api.agents import AgentLike, agent_name
+from ion.api.reading import status_of
+from ion.api.result import RunResult
+from ion.api.runs import RunOptions, StartedRun, take_up_run
+from ion.api.who import who
+from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.engine import runs
+from ion.engine.rerun import make_rerun
+from ion.errors import IonError, RefusedError
+from ion.stores.base import WorkflowStore
+
+
+def start_rerun(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    from_node: str | None = None,
+    agent: AgentLike = None,
+    new_id: str | None = None,
+    options: RunOptions | None = None,
+) -> StartedRun:
+    """Create the new run, owned by this process. The parameters are those of `rerun_workflow`."""
+    options = options or RunOptions()
+    row = workspace.store.get_workflow_run(run_id)
+    if status_of(row) == "running":
+        raise RefusedError(f"the run {run_id} is still running", code="owned", hint="wait for its end, or cancel it")
+    name = None if agent is None else agent_name(agent, workspace.settings)
+    new = check_run_id(new_id) if new_id is not None else new_run_id()
+    make_rerun(
+        workspace.store,
+        data=workspace.data,
+        project=workspace.project,
+        old=run_id,
+        state=runs.read_state(workspace.store, run_id),
+        new=new,
+        from_node=from_node,
+        agent=name,
+        by=who(options.via),
+    )
+    try:
+        started = take_up_run(workspace, new, agent=agent, options=options, resume=False)
+    except IonError:
+        workspace.store.delete_workflow_run(new)  # nothing of it has run
+        raise
+    if started is None:
+        raise RefusedError(f"the run {new} was taken up by another process", code="owned")
+    return started
+
+
+async def rerun_workflow(
+    run: str | None = None,
+    *,
+    from_node: str | None = None,
+    agent: AgentLike = None,
+    store: WorkflowStore | str | None = None,
+    project: Path | str | None = None,
+    run_id: str | None = None,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """Run the workflow of an earlier run again, as it was frozen, with its inputs, agent and working directory.
+
+    With `from_node` that node runs again and everything that waits for it; what was completed besides is kept, with
+    its outputs and artifacts. `run_id` is the new run's. Raises `RefusedError`: the run is still running, or its frozen
+    files were changed.
+    """
+    workspace = open_workspace(project, store)
+    try:
+        old = workspace.find_run(run).run_id
+        started = start_rerun(workspace, old, from_node=from_node, agent=agent, new_id=run_id, options=options)
+        return await started.drive()
+    finally:
+        workspace.close()
+
+
+def rerun_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
+    """`rerun_workflow` for a program without an event loop; the parameters are the same."""
+    options = replace(values.get("options") or RunOptions(), alone=True)
+    return asyncio.run(rerun_workflow(run, **{**values, "options": options}))

@@ -1,0 +1,49 @@
+"""`ion rerun`."""
+
+from __future__ import annotations
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--from", "from_node", metavar="NODE", help="Keep what does not wait for this node.")
+@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts; default: the agent of RUN.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
+@click.option("--run-id", metavar="ID", help="The new run's id; default: a new one.")
+@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@as_json
+@at_place
+def rerun(
+    place: Place,
+    run: str | None,
+    from_node: str | None,
+    agent: str | None,
+    jobs: int | None,
+    run_id: str | None,
+    plain: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run RUN again as a new run: its frozen workflow, its inputs, its working directory.
+
+    With --from, NODE runs again and everything that waits for it; completed nodes besides are kept with their outputs.
+    The exit status is that of the new run.
+    """
+    from ion.api.rerun import start_rerun
+    from ion.api.runs import RunOptions
+    from ion.cli import ending
+    from ion.cli.driving import drive
+    from ion.cli.hiding import hide_run
+    from ion.cli.view import Manner, open_view
+
+    with place.open() as workspace:
+        old = workspace.find_run(run).run_id
+        view = open_view(workspace, place, Manner(as_json, quiet=quiet, plain=plain))
+        options = RunOptions(view.observers, jobs, via="cli", alone=True)
+        started = start_rerun(workspace, old, from_node=from_node, agent=agent, new_id=run_id, options=options)
+        hide_run(workspace, started.run_id)
+        return ending.finish(workspace, place, drive(workspace, started, view), as_json=as_json)
