@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from ion.errors import (
     UsageError,
 )
 from ion.stores.base import Lease, WorkflowStore
+from ion.stores.memory import MemoryStore
 
 ODD_TEXT = "quotes \"' $x `y` \x00 NUL \ud800 lone \n\r\t line\u2028 ünï 漢字 🎈 " + "x" * 5_000
 
@@ -169,6 +171,8 @@ class TestEvents:
             e.PromptRequested(12, "write", "write/1", text, output_format={"type": "object"}, key="k"),
             e.PromptAnswered(13, "write", "write/1", text, "s2", {"user": "me"}),
             e.WorkflowPaused(14),
+            e.BudgetRaised(14, 2.5, {"user": "me"}),
+            e.IterationJudged(14, "build", 3),
             e.WorkflowFailed(15, failure),
             e.WorkflowCancelled(16, "reason", "ask"),
             e.WorkflowCompleted(17, "build"),
@@ -392,6 +396,31 @@ class TestBlobs:
         path.unlink()
         with store.open_blob(content.sha256) as file:
             assert file.read() == b"line\r\n\0" * 400_000
+
+    def test_only_what_nobody_uses_and_nobody_has_put_lately_is_forgotten(self, store: WorkflowStore) -> None:
+        used, unused = store.put_blob(b"used"), store.put_blob(b"unused")
+        far = 4_000_000_000_000  # in the year 2096: all was put before
+        assert store.delete_blobs({used.sha256}, before=0) == (0, 0)
+        assert store.delete_blobs({used.sha256}, before=far) == (1, len(b"unused"))
+        with store.open_blob(used.sha256) as file:
+            assert file.read() == b"used"
+        with pytest.raises(DamagedStoreError):
+            store.open_blob(unused.sha256).read()
+        assert store.put_blob(b"unused") == unused
+        with store.open_blob(unused.sha256) as file:
+            assert file.read() == b"unused"
+        assert store.delete_blobs(set(), before=far) == (2, len(b"usedunused"))
+        assert store.delete_blobs(set(), before=far) == (0, 0)
+
+    def test_putting_again_what_is_there_makes_it_new(self, store: WorkflowStore, clock: HandClock) -> None:
+        """A process that found its output in the store already may rely on it."""
+        store.put_blob(b"output")
+        time.sleep(0.05)
+        between = clock.now if isinstance(store, MemoryStore) else time.time_ns() // 1_000_000
+        time.sleep(0.05)
+        clock.now += 1
+        store.put_blob(b"output")
+        assert store.delete_blobs(set(), before=between) == (0, 0)
 
     def test_what_is_not_there_is_said_so(self, store: WorkflowStore, tmp_path: Path) -> None:
         for name in ("00" * 32, "../../etc/passwd", "", "0" * 63, "0" * 64 + "\n"):

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("ion.cli.export:export", "Write a run as one file, for another store or to keep."),
     "import": ("ion.cli.import_run:import_run", "Take in a run that ion export wrote."),
     "agents": ("ion.cli.agents:agents", "List the agents that can answer prompts, and try one."),
+    "prune": ("ion.cli.prune:prune", "Forget old runs, after asking."),
     "doctor": ("ion.cli.doctor:doctor", "Say what is installed, configured and damaged."),
     "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
     "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),

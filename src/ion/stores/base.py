@@ -9,7 +9,7 @@ called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -144,6 +144,10 @@ class WorkflowStore(Protocol):
 
     def open_blob(self, sha256: str) -> BinaryIO:
         """The bytes of a blob. Raises `DamagedStoreError` if it is gone."""
+
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        """Forget the blobs that are not among `used` (sha256) and that nobody has put since `before` (ms since the
+        epoch); gives how many and their bytes. One that is being put at this moment stays."""
 
     def delete_workflow_run(self, run_id: str) -> None:
         """Forget a run and its log. Raises `RefusedError` while a live process owns it."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set as AbstractSet
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -29,15 +30,40 @@ def keep(folder: Path, data: bytes | Path) -> Content:
             content = _copy(data, temporary)
             place = _place(folder, content.sha256)
             make_folder(place.parent)
-            if _is_intact(place, content.sha256):
-                temporary.unlink()
-            else:
-                temporary.rename(place)
+            with _locked(folder):
+                if _is_intact(place, content.sha256):
+                    os.utime(place)
+                    temporary.unlink()
+                else:
+                    temporary.rename(place)
             sync_folder(place.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     return content
+
+
+def forget(folder: Path, used: AbstractSet[str], before: int) -> tuple[int, int]:
+    """Remove what is kept under `folder`, is not among `used`, and was put before `before` (ms since the epoch); gives
+    how many and their bytes. Raises `StoreError`."""
+    count = size = 0
+    with storage_errors(f"cannot remove outputs from {folder}"):
+        for place in folder.glob("??/*"):
+            if place.name in used or len(place.name) != 64:
+                continue
+            with _locked(folder):
+                found = place.stat()
+                if found.st_mtime_ns // 1_000_000 < before:
+                    place.unlink()
+                    count, size = count + 1, size + found.st_size
+    return count, size
+
+
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """Between whoever finds that some content is there already and whoever removes what nobody needs."""
+    from filelock import FileLock
+
+    return FileLock(folder / ".lock", mode=0o600)
 
 
 def open_kept(folder: Path, sha256: str) -> BinaryIO:

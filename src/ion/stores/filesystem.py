@@ -21,7 +21,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
@@ -154,6 +154,9 @@ class FileStore:
 
     def open_blob(self, sha256: str) -> BinaryIO:
         return blobs.open_kept(self._folder / "blobs", sha256)
+
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        return blobs.forget(self._folder / "blobs", used, before)
 
     def delete_workflow_run(self, run_id: str) -> None:
         """Also of a damaged run: only its lease is read."""

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +38,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._runs: dict[str, _Kept] = {}
         self._blobs: dict[str, bytes] = {}
+        self._put_at: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -126,7 +127,8 @@ class MemoryStore:
             content = data if isinstance(data, bytes) else data.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         with self._lock:
-            self._blobs.setdefault(sha256, content)
+            self._blobs[sha256] = content
+            self._put_at[sha256] = self._clock()
         return Content(sha256, len(content))
 
     def open_blob(self, sha256: str) -> BinaryIO:
@@ -135,6 +137,13 @@ class MemoryStore:
         if content is None:
             raise missing(sha256)
         return io.BytesIO(content)
+
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        with self._lock:
+            old = [sha256 for sha256, at in self._put_at.items() if sha256 not in used and at < before]
+            for sha256 in old:
+                del self._put_at[sha256]
+            return len(old), sum(len(self._blobs.pop(sha256)) for sha256 in old)
 
     def delete_workflow_run(self, run_id: str) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ made anew (`postgres_link.py`), and what may have been written just before is lo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set as AbstractSet
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -175,6 +175,14 @@ class PostgresStore:
             raise blobs.missing(sha256)
         return blobs.verified(sha256, _Chunks(self._link, sha256).read, lambda: None)
 
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        query = """
+        DELETE FROM ion.blobs WHERE NOT sha256 = ANY (%s) AND put_at < to_timestamp(%s / 1000.0) RETURNING size
+        """
+        names = [encoding.column(sha256) for sha256 in used]
+        gone = self._link.work(lambda connection, _again: connection.execute(query, (names, before)).fetchall())
+        return len(gone), sum(size for (size,) in gone)
+
     def delete_workflow_run(self, run_id: str) -> None:
         def delete(connection: Connection, again: bool) -> None:
             run = _find(connection, run_id, lock=True)
@@ -299,8 +307,12 @@ def _move_requests(connection: Connection, run_id: str, events: Sequence[Event])
 
 
 def _insert_blob(connection: Connection, sha256: str, size: int, data: bytes | Path) -> None:
-    made = connection.execute("INSERT INTO ion.blobs VALUES (%s, %s) ON CONFLICT DO NOTHING", (sha256, size))
-    if made.rowcount == 0:
+    # A row that is there is marked as put now, and so locked against `delete_blobs`; xmax tells an update apart.
+    made = connection.execute(
+        "INSERT INTO ion.blobs VALUES (%s, %s) ON CONFLICT (sha256) DO UPDATE SET put_at = now() RETURNING xmax = 0",
+        (sha256, size),
+    ).fetchone()
+    if made is None or not made[0]:
         return
     digest = hashlib.sha256()
     for number, chunk in enumerate(blobs.chunks_of(data)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
@@ -146,6 +146,9 @@ class SqliteStore:
 
     def open_blob(self, sha256: str) -> BinaryIO:
         return blobs.open_kept(self._path.parent / "blobs", sha256)
+
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        return blobs.forget(self._path.parent / "blobs", used, before)
 
     def delete_workflow_run(self, run_id: str) -> None:
         with self._transaction() as connection:

@@ -1,0 +1,106 @@
+"""`ion prune`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ion.cli.place import Place, as_json, at_place
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from ion.cli.terminal import Screen
+    from ion.stores.base import WorkflowRun
+
+_UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_SHOWN = 20
+
+
+def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    """A time such as `30d`, as milliseconds."""
+    found = re.fullmatch(r"(\d{1,9})([mhdw])", value)
+    if found is None:
+        raise UsageError(f"{value!r} is no time", hint="write 30d, 12h, 90m or 2w")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@click.command()
+@click.option("--older-than", callback=_age, default="30d", metavar="AGE", show_default=True, help="Ended longer ago.")
+@click.option("--keep", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the newest N in any case.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(("completed", "failed", "cancelled", "paused", "interrupted")),
+    help="Only those in this state (repeat); default: completed, failed, cancelled.",
+)
+@click.option("--workflow", metavar="NAME", help="Only those of this workflow.")
+@click.option("--dry-run", is_flag=True, help="Only say which.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@at_place
+def prune(
+    place: Place,
+    older_than: int,
+    keep: int,
+    statuses: tuple[str, ...],
+    workflow: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Forget old runs: logs, outputs that no other run needs, and files under .ion/runs. Asks first.
+
+    A run that a living process owns is never touched; one that waits or was cut off only if --status says so.
+    """
+    from ion.api.prune import OVER, Pruned, prunable_runs, prune_runs
+    from ion.cli import terminal
+    from ion.cli.formatting import plural, size
+
+    screen = terminal.talk()
+    with place.open() as workspace:
+        found = prunable_runs(
+            workspace, older_than_ms=older_than, keep=keep, statuses=statuses or OVER, workflow=workflow
+        )
+        runs = [run for run, _ in found]
+        if not as_json:
+            _list(screen, found)
+        if dry_run or not (runs or yes):
+            done = Pruned((), 0, 0)
+        else:
+            _ask(len(runs), yes=yes)
+            done = prune_runs(workspace, runs)
+            if not as_json:
+                screen.line(
+                    f"{plural(len(done.run_ids), 'run')} and {plural(done.outputs, 'output')} are gone, "
+                    f"{size(done.size)}."
+                )
+    if as_json:
+        listed = [run.run_id for run in runs] if dry_run else list(done.run_ids)
+        terminal.write_json({"runs": listed, "outputs": done.outputs, "bytes": done.size, "dry_run": dry_run})
+    return 0
+
+
+def _list(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
+    from ion.api.reading import now_ms
+    from ion.cli.formatting import moment, plural
+
+    if not found:
+        screen.line("No run is old enough.")
+        return
+    screen.line(f"{plural(len(found), 'run')}:")
+    for run, status in found[:_SHOWN]:
+        screen.line(f"  {run.run_id}  {run.workflow}  {status}  {moment(run.started_at, now_ms())}")
+    if len(found) > _SHOWN:
+        screen.line(f"  … and {len(found) - _SHOWN} more")
+
+
+def _ask(count: int, *, yes: bool) -> None:
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("nobody is here to ask whether to delete them", hint="--yes deletes, --dry-run only lists")
+    click.confirm(f"Delete {'it' if count == 1 else f'these {count} runs'} for good?", abort=True, err=True)
