@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Sequence, Set as AbstractSet
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 

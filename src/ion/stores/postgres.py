@@ -8,7 +8,8 @@ made anew (`postgres_link.py`), and what may have been written just before is lo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence, Set as AbstractSet
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, BinaryIO
 
