@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ion import errors as errors
     from ion.agents.base import Agent as Agent
     from ion.agents.base import AgentError as AgentError
+    from ion.agents.base import Permission as Permission
     from ion.agents.base import PromptRequest as PromptRequest
     from ion.agents.base import PromptResult as PromptResult
+    from ion.agents.base import UnpermittedError as UnpermittedError
     from ion.api.rerun import rerun_workflow as rerun_workflow
     from ion.api.rerun import rerun_workflow_sync as rerun_workflow_sync
     from ion.api.result import RunResult as RunResult
@@ -54,8 +56,10 @@ _HOMES = {
     "events": "ion.core.events",
     "Agent": "ion.agents.base",
     "AgentError": "ion.agents.base",
+    "Permission": "ion.agents.base",
     "PromptRequest": "ion.agents.base",
     "PromptResult": "ion.agents.base",
+    "UnpermittedError": "ion.agents.base",
     "rerun_workflow": "ion.api.rerun",
     "rerun_workflow_sync": "ion.api.rerun",
     "RunResult": "ion.api.result",

@@ -19,6 +19,7 @@ ON_POSTGRES = (
     "test_resume_keeps_what_completed_and_its_exact_output",
     "test_cancel_ends_a_running_process_group_and_skips_the_rest",
     "test_interrupting_the_driver_ends_its_processes_and_leaves_the_run_resumable",
+    "test_nobody_answers_in_time_then_somebody_does",
     "test_of_two_resumers_one_owns_the_run_and_the_other_is_told",
 )
 

@@ -184,11 +184,10 @@ class Asker:
     def _show(self, question: e.ApprovalRequested) -> None:
         screen = self.screen
         first, *rest = question.message.splitlines() or [""]
-        asks = "wants to: " if question.gate == PERMISSION else ""
         turn = f"  (iteration {question.iteration})" if question.iteration else ""
         screen.line()
         screen.line(
-            ("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {asks}{first}{turn}"
+            ("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {first}{turn}"
         )
         if rest:
             screen.line()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ion.agents.acp.words import RefusedError
 
 DEFAULT_POLICY = "ask"
-_Key: TypeAlias = tuple[str, str, int]
+_Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 # They belong to one prompt, and a process serves many.
 _OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON")
 # Options of a node and what they are in a session; an agent need not offer them.
@@ -115,7 +115,7 @@ class AcpAgent:
             env.pop(name, None)
             env.pop(f"{name}_FILE", None)
         cwd = request.cwd.absolute()
-        key = (request.run_id, str(cwd), hash(frozenset(env.items())))
+        key = (request.run_id, str(cwd), frozenset(env.items()))
         place = self._places.setdefault(key, _Place(asyncio.Lock()))
         async with place.lock:
             if place.running is None or not place.running.alive:

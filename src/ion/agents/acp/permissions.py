@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ion.agents.acp.words import READING, Choice, ToolCall
 from ion.agents.base import Permission
 
-POLICIES = ("allow", "allow-reads", "deny", "ask")
-DEFAULT_POLICY = "ask"
 _NARROWEST = {True: ("allow_once", "allow_always"), False: ("reject_once", "reject_always")}
 _TITLE_CHARACTERS = 500
 _DETAIL_CHARACTERS = 2000
+_MAX_CONTENTS = 20
+# Controls, line ends of other scripts, and marks that turn the direction of what follows.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def by_policy(policy: str, call: ToolCall) -> bool | None:
@@ -78,12 +80,10 @@ def merged(before: ToolCall | None, now: ToolCall) -> ToolCall:
 
 
 def _message(agent: str, call: ToolCall, names: tuple[str, ...], choices: tuple[Choice, ...]) -> str:
-    title = _cut(call.title or "(it does not say what)", _TITLE_CHARACTERS)
+    title = _cut(_line(call.title or "") or "(it does not say what)", _TITLE_CHARACTERS)
     lines = [f"{agent} asks for permission to {call.kind or 'do something'}: {title}"]
     lines += _details(call.details)
-    lines += [
-        f"  {name}: {_cut(' '.join(choice.name.split()), 200)}" for name, choice in zip(names, choices, strict=True)
-    ]
+    lines += [f"  {name}: {_cut(_line(choice.name), 200)}" for name, choice in zip(names, choices, strict=True)]
     return "\n".join(lines)
 
 
@@ -94,12 +94,15 @@ def _details(details: Mapping[str, Any]) -> list[str]:
         found.append(f"  input: {_cut(_json(details['rawInput']), _DETAIL_CHARACTERS)}")
     places = [f"{place['path']}:{place['line']}" if "line" in place else place["path"] for place in _places(details)]
     if places:
-        found.append(f"  files: {_cut(', '.join(places), _DETAIL_CHARACTERS)}")
-    for content in details.get("content", ()):
+        found.append(f"  files: {_cut(_line(', '.join(places)), _DETAIL_CHARACTERS)}")
+    contents = details.get("content", ())
+    for content in contents[:_MAX_CONTENTS]:
         if content.get("type") == "diff":
             found.append(f"  writes {_json(content['path'])}: {_cut(_json(content['newText']), _DETAIL_CHARACTERS)}")
         else:
             found.append(f"  says: {_cut(_json(content.get('content', content)), _DETAIL_CHARACTERS)}")
+    if len(contents) > _MAX_CONTENTS:
+        found.append(f"  and {len(contents) - _MAX_CONTENTS} more that are not shown here")
     return found
 
 
@@ -108,8 +111,17 @@ def _places(details: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [place for place in places if isinstance(place, dict) and isinstance(place.get("path"), str)]
 
 
+def _line(text: str) -> str:
+    """On one line: what an agent says must not look like another line of the question, or read otherwise than it is."""
+    return _UNSEEN.sub(_escaped, " ".join(text.split()))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _UNSEEN.sub(_escaped, json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -10,11 +10,12 @@ from ion.agents.acp import permissions
 from ion.agents.acp.clock import Clock
 from ion.agents.acp.progress import Progress
 from ion.agents.acp.running import Running, Session
-from ion.agents.acp.words import Choice, Ended, GoneError, ToolCall, Update
+from ion.agents.acp.words import Choice, Ended, GoneError, RefusedError, ToolCall, Update
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
+_MAX_CALLS = 1000
 _LIMITS = {"max_tokens": "its limit of tokens", "max_turn_requests": "its limit of requests in one turn"}
 
 
@@ -60,6 +61,8 @@ class Turn:
         self._calls[call.id] = known = permissions.merged(self._calls.get(call.id), call)
         if known.status in ("completed", "failed"):
             del self._calls[call.id]
+        elif len(self._calls) > _MAX_CALLS:
+            del self._calls[next(iter(self._calls))]
         return known
 
     async def permitted(self, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
@@ -155,6 +158,11 @@ class Turn:
             ended = await call
         except GoneError as error:
             raise await self._running.died(error.message) from error
+        except RefusedError as error:
+            if error.kind != "broken":
+                raise
+            message = f"agent {self._name} answered: {error.message}{self._running.last_words()}"
+            raise AgentError("crashed", message, usage=usage) from error
         text = "".join(self._pieces)
         match ended.reason:
             case "done":
