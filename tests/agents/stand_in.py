@@ -58,8 +58,9 @@ def claude(prompt: str, scenario: str) -> int:
     }
     if option("--json-schema"):
         result["structured_output"] = json.loads(os.environ.get("STRUCTURED", '{"answer": 1}'))
-    if scenario == "not_logged_in":
-        told = {"is_error": True, "result": "Not logged in · Please run /login", "api_error_status": 401}
+    if scenario in ("not_logged_in", "unauthorized"):
+        status = 401 if scenario == "unauthorized" else None  # without a login it does not come as far as the API
+        told = {"is_error": True, "result": "Not logged in · Please run /login", "api_error_status": status}
         out({**result, **told, "total_cost_usd": 0})
         return 1
     if scenario == "rate_limited":
@@ -83,6 +84,9 @@ def claude(prompt: str, scenario: str) -> int:
 
 def codex(prompt: str, scenario: str) -> int:
     resumed = sys.argv[sys.argv.index("resume") + 1] if "resume" in sys.argv else None
+    if scenario == "gone" and resumed:
+        err(f"Error: thread/resume: thread/resume failed: no rollout found for thread id {resumed} (code -32600)")
+        return 1
     out({"type": "thread.started", "thread_id": resumed or SESSION}, {"type": "turn.started"})
     out({"type": "item.completed", "item": {"id": "item_0", "type": "error", "message": "a warning, no more"}})
     if scenario == "error":
@@ -103,6 +107,9 @@ def codex(prompt: str, scenario: str) -> int:
 
 def gemini(prompt: str, scenario: str) -> int:
     session = option("--resume") or SESSION
+    if scenario == "gone" and option("--resume"):
+        err("Error resuming session: No previous sessions found for this project.")
+        return 42
     statuses = {"not_logged_in": 41, "input": 42, "untrusted": 55, "rate_limited": 1}
     if scenario in statuses:
         status = statuses[scenario]
@@ -118,6 +125,9 @@ def gemini(prompt: str, scenario: str) -> int:
 
 def opencode(prompt: str, scenario: str) -> int:
     session = option("--session") or "ses_abc123"
+    if scenario == "gone" and option("--session"):
+        err("\x1b[91m\x1b[1mError: \x1b[0mSession not found")
+        return 1
 
     def event(kind: str, **part: Any) -> dict[str, Any]:
         return {"type": kind, "timestamp": 1, "sessionID": session, "part": {"type": kind, **part}}

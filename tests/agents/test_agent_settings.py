@@ -51,7 +51,7 @@ def test_a_preset_with_settings_of_its_own(tmp_path: Path) -> None:
     )
     assert agent.name == "reviewer"
     assert agent.preset.command == ("/opt/claude/bin/claude", "--debug")
-    assert agent.preset.arguments[-2:] == ("--no-session-persistence", "--permission-mode=plan")
+    assert agent.preset.arguments[-2:] == ("--no-session-persistence", "--permission-mode=default")
     assert (agent.preset.parser, agent.options, agent.env) == ("claude-json", {"model": "opus"}, {"API": "key"})
     assert agent.preset.options["temperature"].some == ("--temperature={value}",)
     assert agent.preset.options["model"].some == ("--model={value}",)

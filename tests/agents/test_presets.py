@@ -18,7 +18,7 @@ from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
 from ion.api.presets import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
-PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file"}
+PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file", "names"}
 
 
 def known(name: str) -> Preset:
@@ -46,14 +46,19 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
         for word in (*one.command, *one.arguments, *one.last, *one.resume, *one.schema, *flags):
             assert set(re.findall(r"\{(\w+)\}", word)) <= PLACES
             assert len(re.findall(r"\{\w+\}", word)) <= 1
-            assert not re.match(r"^\{(value|list|json)\}$", word), "a value of its own could be read as an option"
+            assert not re.match(r"^\{(value|list|json|names)\}$", word), "a value of its own could be read as an option"
 
 
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
         ("claude", {"model": "opus"}, ["--model=opus"]),
-        ("claude", {"allowed_tools": ["Read", "Bash(git:*)"]}, ["--allowedTools=Read,Bash(git:*)"]),
+        (
+            "claude",
+            {"allowed_tools": ["Read", "Bash(git:*)", "Bash(ls)", "mcp__x__y"]},
+            ["--tools=Read,Bash", "--allowedTools=Read,Bash(git:*),Bash(ls),mcp__x__y"],
+        ),
+        ("claude", {"allowed_tools": "Read,Grep"}, ["--tools=Read,Grep", "--allowedTools=Read,Grep"]),
         ("claude", {"allowed_tools": []}, ["--tools="]),
         ("claude", {"denied_tools": []}, []),
         ("claude", {"systemPrompt": "--- be\nkind"}, ["--append-system-prompt=--- be\nkind"]),

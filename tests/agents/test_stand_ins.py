@@ -92,19 +92,21 @@ async def test_an_agent_without_sessions_gets_the_whole_prompt(request_: PromptR
     assert (result.text, result.session) == ("you said: all of it", None)
 
 
-async def test_a_session_that_is_gone_is_begun_anew_with_the_whole_prompt(request_: PromptRequest) -> None:
+@pytest.mark.parametrize("name", ["claude", "codex", "gemini", "opencode"])
+async def test_a_session_that_is_gone_is_begun_anew_with_the_whole_prompt(request_: PromptRequest, name: str) -> None:
     said: list[str] = []
     request = told(replace(request_, session="s-42", fresh_prompt="all of it", progress=said.append), "gone")
-    result = await agent("claude").prompt(request)
-    assert (result.text, result.session) == ("you said: all of it", SESSION)
-    assert said == ["claude has the session s-42 no more: asked in a new one"]
-    assert [any(word.startswith("--resume") for word in one["argv"]) for one in record(request)] == [True, False]
+    result = await agent(name).prompt(request)
+    assert (result.text, result.session) == ("you said: all of it", "ses_abc123" if name == "opencode" else SESSION)
+    assert said == [f"{name} has the session s-42 no more: asked in a new one"]
+    assert [any("s-42" in word for word in one["argv"]) for one in record(request)] == [True, False]
 
 
 @pytest.mark.parametrize(
     ("name", "scenario", "code", "message"),
     [
-        ("claude", "not_logged_in", "not_logged_in", "agent claude failed [exit 1]: Not logged in · Please run /login"),
+        ("claude", "unauthorized", "not_logged_in", "agent claude failed [exit 1]: Not logged in · Please run /login"),
+        ("claude", "not_logged_in", "crashed", "agent claude failed [exit 1]: Not logged in · Please run /login"),
         ("claude", "rate_limited", "rate_limited", "agent claude failed [exit 1]: API Error: rate limited"),
         ("claude", "error", "crashed", "agent claude failed [exit 1]: API Error: Connection refused"),
         ("claude", "error_but_0", "crashed", "agent claude failed: it says so"),

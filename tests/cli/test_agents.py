@@ -67,7 +67,7 @@ def test_one_is_asked_for_a_word(settings: Path, ion: Ion) -> None:
 def test_one_that_does_not_answer_says_why_and_what_to_do(
     settings: Path, ion: Ion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SCENARIO", "not_logged_in")
+    monkeypatch.setenv("SCENARIO", "unauthorized")
     said = ion("agents", "--check", "reviewer")
     assert said.status == 1
     assert "not_logged_in: agent reviewer failed [exit 1]: Not logged in" in said.out

@@ -78,7 +78,7 @@ def _shown(name: str, value: Any) -> str:
 def _flags(known: Flags | None, name: str, value: Any) -> list[Word]:
     if known is None or value is None:
         return []
-    forms = {"value": _plain, "list": _list, "json": _json, "file": _plain}
+    forms = {"value": _plain, "list": _list, "names": _names, "json": _json, "file": _plain}
     places = {place: _bound(form, value) for place, form in forms.items()}
     return [_word(word, name, places) for word in ((known.none or ()) if value == [] else known.some)]
 
@@ -115,3 +115,10 @@ def _plain(value: Any) -> str:
 
 def _list(value: Any) -> str:
     return ",".join(_plain(item) for item in value) if isinstance(value, list) else _plain(value)
+
+
+def _names(value: Any) -> str:
+    """Tools without what stands in parentheses, and without those of MCP servers: `Bash(git *)` is `Bash`."""
+    items = [_plain(item) for item in value] if isinstance(value, list) else _plain(value).split(",")
+    names = (item.partition("(")[0].strip() for item in items)
+    return ",".join(dict.fromkeys(name for name in names if not name.startswith("mcp__")))
