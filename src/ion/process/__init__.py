@@ -1,9 +1,9 @@
 """Run one program, whole: its process group from birth to the last survivor.
 
 The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
-leaves in its group is ended with it, and every wait here has an end. `child` is one such program and its group, `relay`
-the way of its output, `handed` a file made for it, `register` what is written down about it, `table` what the system
-says about processes.
+leaves in its group is ended with it, and every wait here has an end. `starting` is its birth, `child` one such program
+and its group, `relay` the way of its output, `handed` a file made for it, `register` what is written down about it,
+`table` what the system says about processes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ion.errors import IonError
-from ion.process.child import LOST, Child, SpawnError, Start, beside, close, end, settle, spawn
+from ion.process.child import LOST, Child, beside, close, end, settle, spawn
 from ion.process.handed import Handed, hand
+from ion.process.starting import SpawnError, Start
 from ion.records import dataclass
 
 __all__ = ["Exit", "Handed", "OutputError", "SpawnError", "beside", "hand", "run", "tail"]
@@ -75,7 +76,7 @@ async def run(
     for stream in child.relays:
         if stream.error is not None:
             raise OutputError(f"the output of {argv[0]} cannot be written: {stream.error.strerror}") from stream.error
-    status, name = _decode(child.popen.returncode)
+    status, name = _decode(child.returncode)
     milliseconds = round((time.monotonic() - started) * 1000)
     return Exit(status, name, cause == "timeout", cause == "idle", milliseconds)
 

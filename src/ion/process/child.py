@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import errno
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
-from ion.errors import IonError
 from ion.process import relay, table
-from ion.process.handed import hand
 from ion.process.register import signal_group, write_down
 from ion.process.relay import Relay
+from ion.process.starting import SpawnError, Start, begin
 from ion.records import dataclass, field
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
@@ -40,17 +37,6 @@ _living: set[tuple[int, int]] = set()
 _Result = TypeVar("_Result")
 
 
-class SpawnError(IonError):
-    """A program could not be started. `missing`: there is no such program."""
-
-    code = "spawn"
-
-    def __init__(self, program: str, reason: str, *, missing: bool = False, hint: str = "") -> None:
-        super().__init__(f"cannot start {program}: {reason}", hint=hint)
-        self.program = program
-        self.missing = missing
-
-
 def beside(log: Path, suffix: str) -> Path:
     """The file of a log stem: `.out` or `.err`."""
     return Path(f"{log}{suffix}")
@@ -62,11 +48,12 @@ class Child:
     waiting for it: `exited`, `broken` (its output cannot be written any more), or what whoever waits adds. `family`
     holds relatives outside of its group, seen before it was told to end; `ended` says that nothing of it is left."""
 
-    popen: subprocess.Popen[bytes]
+    pid: int
     loop: asyncio.AbstractEventLoop
     relays: tuple[Relay, ...]
     exited: asyncio.Future[None]
     over: asyncio.Future[str]
+    returncode: int | None = None
     pidfd: int | None = None
     reaped: bool = False
     thread_reaps: bool = False
@@ -74,28 +61,9 @@ class Child:
     family: dict[int, str] = field(default_factory=dict)
 
     @property
-    def pid(self) -> int:
-        return self.popen.pid
-
-    @property
     def written(self) -> int:
         """Bytes that it has written so far."""
         return sum(stream.size for stream in self.relays)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What is to be started: see `process.run`. `ends` are descriptors for its stdin and stdout, in place of `stdin`
-    and the file for stdout; they stay the caller's."""
-
-    argv: Sequence[str]
-    cwd: Path
-    env: Mapping[str, str]
-    log: Path
-    stdin: bytes | None = None
-    descriptors: Sequence[int] = ()
-    register: Path | None = None
-    ends: tuple[int, int] | None = None
 
 
 def spawn(start: Start) -> Child:
@@ -115,57 +83,25 @@ def _spawn(start: Start) -> Child:
             relays.append(relay.start(f"{start.log}{suffix}", loop, partial(settle, over, "broken")))
             undo.callback(relay.finish, relays[-1], loop)
         before = table.ticks()
-        popen = _popen(start, relays)
-        born = table.born(popen.pid, before, table.ticks())
-        child = Child(popen, loop, tuple(relays), loop.create_future(), over)
-        _living.add((os.getpid(), popen.pid))
+        pid = _begin(start, relays)
+        born = table.born(pid, before, table.ticks())
+        child = Child(pid, loop, tuple(relays), loop.create_future(), over)
+        _living.add((os.getpid(), pid))
         undo.callback(close, child)
         _watch(child)
         if start.register is not None:
-            write_down(start.register, popen.pid, born)
+            write_down(start.register, pid, born)
         undo.pop_all()
     return child
 
 
-def _popen(start: Start, relays: Sequence[Relay]) -> subprocess.Popen[bytes]:
-    program, writers = start.argv[0], [stream.writer for stream in relays]
-    out, err = (start.ends[1] if start.ends is not None else writers[0]), writers[-1]
+def _begin(start: Start, relays: Sequence[Relay]) -> int:
+    out = start.ends[1] if start.ends is not None else relays[0].writer
     try:
-        with _source(start) as source:
-            return subprocess.Popen(
-                start.argv,
-                cwd=start.cwd,
-                env=start.env,
-                stdin=source,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                pass_fds=start.descriptors,
-            )
-    except FileNotFoundError as error:
-        if error.filename is not None and Path(error.filename) == start.cwd:
-            raise SpawnError(program, f"the working directory {start.cwd} does not exist") from error
-        raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
-    except OSError as error:
-        hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
-        raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
-    except ValueError as error:
-        raise SpawnError(program, f"an argument or a variable cannot be passed on ({error})") from error
+        return begin(start, out, relays[-1].writer)
     finally:
         for stream in relays:
             relay.release(stream)
-
-
-@contextlib.contextmanager
-def _source(start: Start) -> Iterator[BinaryIO | int]:
-    if start.ends is not None:
-        yield start.ends[0]
-        return
-    if not start.stdin:
-        yield subprocess.DEVNULL
-        return
-    with hand(beside(start.log, ".in"), [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
-        yield stream
 
 
 def _watch(child: Child) -> None:
@@ -256,13 +192,13 @@ def _reap(child: Child) -> None:
 
 
 def _take_status(child: Child, options: int) -> None:
-    """`Popen` must not do this: it calls a lost status 0."""
+    """`subprocess` must not do this: it calls a lost status 0."""
     try:
         pid, raw = os.waitpid(child.pid, options)
     except ChildProcessError:
         pid, raw = child.pid, None
     if pid == child.pid:
-        child.popen.returncode = LOST if raw is None else os.waitstatus_to_exitcode(raw)
+        child.returncode = LOST if raw is None else os.waitstatus_to_exitcode(raw)
         child.reaped = True
 
 

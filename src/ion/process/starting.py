@@ -1,0 +1,133 @@
+"""Starting a program in a session of its own, with nothing open but what it is given.
+
+`posix_spawn` does that at half the price of `subprocess`, where it can: on Linux, by a path, in the directory that this
+process is in. Everything else is left to `subprocess`. Neither runs code of ours in the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ion.errors import IonError
+from ion.process.handed import hand
+from ion.records import dataclass
+
+_OPEN_HERE = "/proc/self/fd"
+# Python ignores them, which a program would inherit.
+_BY_DEFAULT = (signal.SIGPIPE, *((signal.SIGXFSZ,) if hasattr(signal, "SIGXFSZ") else ()))
+
+
+class SpawnError(IonError):
+    """A program could not be started. `missing`: there is no such program."""
+
+    code = "spawn"
+
+    def __init__(self, program: str, reason: str, *, missing: bool = False, hint: str = "") -> None:
+        super().__init__(f"cannot start {program}: {reason}", hint=hint)
+        self.program = program
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be started: see `process.run`. `ends` are descriptors for its stdin and stdout, in place of `stdin`
+    and the file for stdout; they stay the caller's."""
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    log: Path
+    stdin: bytes | None = None
+    descriptors: Sequence[int] = ()
+    register: Path | None = None
+    ends: tuple[int, int] | None = None
+
+
+def begin(start: Start, out: int, err: int) -> int:
+    """Start it with these descriptors as its stdout and stderr, and give its number. Raises `SpawnError`."""
+    program = start.argv[0]
+    try:
+        with _source(start) as source:
+            if _is_simple(start, (source, out, err)):
+                return _spawned(start, source, out, err)
+            return _opened(start, source, out, err)
+    except FileNotFoundError as error:
+        if error.filename is not None and Path(error.filename) == start.cwd:
+            raise SpawnError(program, f"the working directory {start.cwd} does not exist") from error
+        raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
+    except OSError as error:
+        hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
+        raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
+    except ValueError as error:
+        raise SpawnError(program, f"an argument or a variable cannot be passed on ({error})") from error
+
+
+@contextlib.contextmanager
+def _source(start: Start) -> Iterator[int]:
+    """The descriptor that it is to read from; -1 for nothing."""
+    if start.ends is not None:
+        yield start.ends[0]
+        return
+    if not start.stdin:
+        yield -1
+        return
+    with hand(Path(f"{start.log}.in"), [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
+        yield stream.fileno()
+
+
+def _is_simple(start: Start, own: Sequence[int]) -> bool:
+    """Whether `posix_spawn` can do it: it looks for no program, changes no directory, and moves descriptors one by one,
+    so that none may stand where another is to go."""
+    if sys.platform != "linux" or "/" not in start.argv[0] or any(0 <= descriptor <= 2 for descriptor in own):
+        return False
+    try:
+        return os.getcwd() == str(start.cwd)  # noqa: PTH109  (a path object for each program is dear)
+    except FileNotFoundError:
+        return False
+
+
+def _spawned(start: Start, source: int, out: int, err: int) -> int:
+    first: Any = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    if source >= 0:
+        first = (os.POSIX_SPAWN_DUP2, source, 0)
+    actions = [first, (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+    actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable() - {*start.descriptors}]
+    # Onto itself: it is inherited from then on.
+    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in start.descriptors]
+    return os.posix_spawn(
+        start.argv[0], list(start.argv), start.env, file_actions=actions, setsid=True, setsigdef=_BY_DEFAULT
+    )
+
+
+def _inheritable() -> set[int]:
+    """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of some
+    package opened."""
+    found = set()
+    for name in os.listdir(_OPEN_HERE):  # noqa: PTH208  (a path object for each descriptor is dear)
+        with contextlib.suppress(OSError):  # the one that this list was read from
+            if (descriptor := int(name)) > 2 and os.get_inheritable(descriptor):
+                found.add(descriptor)
+    return found
+
+
+def _opened(start: Start, source: int, out: int, err: int) -> int:
+    popen = subprocess.Popen(
+        start.argv,
+        cwd=start.cwd,
+        env=start.env,
+        stdin=source if source >= 0 else subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+        pass_fds=start.descriptors,
+    )
+    popen.returncode = 0  # it is reaped elsewhere: see child.py
+    return popen.pid
