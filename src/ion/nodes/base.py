@@ -76,8 +76,9 @@ class Context:
     `nodes` the live states by id (read only), `agent_for` who answers a node's prompts (None: the host), `keep` stores
     a text or a file's bytes and gives its `Content`, `open` reads one back, `progress` shows a line of a node to
     whoever watches, `base_branch` looks the default branch up (None: not to be found), `secrets` are
-    the values that no message may hold. `ask` has a person decide on what the agent of a node asks for, while its turn
-    is held open: the decision, or None if nobody did in time. Without it turns cannot be held.
+    the values that no message may hold, `standing` is what turns found out that is so for all others too. `ask` has a
+    person decide on what the agent of a node asks for, while its turn is held open: the decision, or None if nobody did
+    in time. Without it turns cannot be held.
     """
 
     run_id: str
@@ -98,6 +99,7 @@ class Context:
     grace_ms: int = DEFAULT_GRACE_MS
     secrets: tuple[str, ...] = ()
     ask: Callable[[str, Question], Awaitable[str | None]] | None = None
+    standing: dict[Any, Any] = field(default_factory=dict)
 
     def read(self, content: Content) -> str:
         """A content's whole text."""

@@ -116,7 +116,7 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     """Write the script and its values; `files` is to close them."""
     values = Values(turn, context)
     rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
-    env = environment(turn, context, values, text=text.text)
+    env = environment(turn, context, values, text=text.text, without=shell.unsafe_in_environment)
     variables = rewritten.variables | _too_large(env, text, context)
     stem = f"{context.folders.scratch}/{turn.log_name}"
     head, descriptors = "", []
@@ -133,8 +133,6 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     script = files.enter_context(process.hand(Path(f"{stem}.sh"), [whole]))
     if script.descriptor is not None:
         descriptors.append(script.descriptor)
-    for name in [name for name in env.variables if shell.unsafe_in_environment(name)]:
-        del env.variables[name]
     return _Prepared(script.path, env.variables, tuple(descriptors))
 
 

@@ -110,9 +110,18 @@ class Values:
             found[variable_name(name)] = exact(canonical(value))
         found |= {name: exact(read()) for name, read in self._engine.items() if name != "BASE_BRANCH"}
         found["ION_RUN_ID"] = self._context.run_id
-        found["ION_NODE_ID"] = self._turn.node.id
-        found["ION_IDEMPOTENCY_KEY"] = self._context.idempotency_key(self._turn.node.id, self._turn.iteration)
-        return found
+        return found | self.own_variables()
+
+    def own_variables(self) -> dict[str, str]:
+        """Those among them that are another turn's in another turn, if it binds no names of its own."""
+        turn, context = self._turn, self._context
+        return {
+            "LOOP_PREV_OUTPUT": exact(context.read(turn.previous)) if turn.previous is not None else "",
+            "LOOP_USER_INPUT": exact(turn.user_input),
+            "REJECTION_REASON": exact(turn.rejection_reason),
+            "ION_NODE_ID": turn.node.id,
+            "ION_IDEMPOTENCY_KEY": context.idempotency_key(turn.node.id, turn.iteration),
+        }
 
     # ------------------------------------------------------------------ one kind of name each
 

@@ -3,12 +3,15 @@
 From weak to strong: Ion's own environment, the workflow's `env`, the node's `env`, inputs and `with:`, the engine's
 names. A value that no environment can carry (over 128 KiB, or with a NUL) is handed over as a file; the largest go
 that way first when the whole would pass 1 MiB.
+
+Most turns say nothing of their own about it: what is the same for all of those is worked out by the first.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ion.language.references import engine_names
@@ -33,37 +36,96 @@ class Environment:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-def environment(turn: Turn, context: Context, values: Values, *, text: str = "", code: str = "") -> Environment:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What the environments of a run's turns have in common. `size` is no fewer bytes than it takes."""
+
+    variables: dict[str, str]
+    size: int
+
+
+def environment(
+    turn: Turn,
+    context: Context,
+    values: Values,
+    *,
+    text: str = "",
+    code: str = "",
+    without: Callable[[str], bool] | None = None,
+) -> Environment:
     """The environment of this turn's process. `text` is the prompt or shell text that it is for, `code` that of a
-    script: `BASE_BRANCH` is looked up only where they name it.
+    script: `BASE_BRANCH` is looked up only where they name it. `without` says which names are left out.
 
     Raises `UnreadableReferenceError`: an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is not
     to be found.
     """
+    own = _plain(turn, context, values, text, code)
+    if own is not None:
+        standing = context.standing.get(without) or _standing(context, values, without)
+        if standing is not None and _bound(own) + standing.size <= TOTAL_LIMIT_BYTES:
+            return Environment(standing.variables | own)
+    return _whole(turn, context, values, text, code, without)
+
+
+def _plain(turn: Turn, context: Context, values: Values, text: str, code: str) -> dict[str, str] | None:
+    """The variables of this turn alone, if all others are those of any turn, and small enough."""
+    if context.workflow.env or turn.node.env or turn.node.bindings or "BASE_BRANCH" in text or "BASE_BRANCH" in code:
+        return None
+    own = values.own_variables()
+    return own if _is_small(own) else None
+
+
+def _standing(context: Context, values: Values, without: Callable[[str], bool] | None) -> _Standing | None:
+    """Work it out from any plain turn; None if it is too large for an environment."""
+    variables = _inherited(context, values.variables()) | values.variables()
+    if not _is_small(variables):
+        return None
+    kept = {name: value for name, value in variables.items() if without is None or not without(name)}
+    context.standing[without] = standing = _Standing(kept, _bound(kept))
+    return standing
+
+
+def _inherited(context: Context, ours: dict[str, str]) -> dict[str, str]:
+    """Ion's own environment, without what would speak for a value of ours: a NAME_FILE from a run around this one."""
+    variables = dict(context.environ)
+    for name in ours:
+        variables.pop(f"{name}_FILE", None)
+    return variables
+
+
+def _whole(
+    turn: Turn, context: Context, values: Values, text: str, code: str, without: Callable[[str], bool] | None
+) -> Environment:
     ours = {name: values.render(value) for name, value in (context.workflow.env | turn.node.env).items()}
     ours |= values.variables()
     if "BASE_BRANCH" in engine_names(text):
         ours["BASE_BRANCH"] = values.render("$BASE_BRANCH")
     elif _BASE_BRANCH.search(code) and (branch := context.base_branch()) is not None:
         ours["BASE_BRANCH"] = branch
-    variables = dict(context.environ)
-    for name in ours:  # an inherited NAME_FILE would speak for a value of ours (from a run around this one)
-        variables.pop(f"{name}_FILE", None)
-    variables |= ours
-    if _is_small(variables):
-        return Environment(variables)
-    files = _files(variables, ours, context.folders.scratch / f"{turn.log_name}.env")
-    kept = {name: value for name, value in variables.items() if name not in files}
-    return Environment(kept | {f"{name}_FILE": str(path) for name, path in files.items()}, files)
+    variables = _inherited(context, ours) | ours
+    files: dict[str, Path] = {}
+    if not _is_small(variables):
+        files = _files(variables, ours, context.folders.scratch / f"{turn.log_name}.env")
+        variables = {name: value for name, value in variables.items() if name not in files}
+        variables |= {f"{name}_FILE": str(path) for name, path in files.items()}
+    if without is not None:
+        variables = {name: value for name, value in variables.items() if not without(name)}
+    return Environment(variables, files)
 
 
 def _is_small(variables: dict[str, str]) -> bool:
-    """Whether an environment can carry all this for certain, by a look at the lengths: no character takes more than
-    four bytes."""
-    names, values = variables.keys(), variables.values()
-    total = sum(map(len, names)) + sum(map(len, values)) + 2 * len(variables)
-    longest = max(map(len, names), default=0) + max(map(len, values), default=0) + 2
-    return 4 * total <= TOTAL_LIMIT_BYTES and 4 * longest <= VALUE_LIMIT_BYTES and "\0" not in "".join(values)
+    """Whether an environment can carry all this for certain, by a look at the lengths."""
+    longest = max(map(len, variables.keys()), default=0) + max(map(len, variables.values()), default=0) + 2
+    return (
+        _bound(variables) <= TOTAL_LIMIT_BYTES
+        and 4 * longest <= VALUE_LIMIT_BYTES
+        and "\0" not in "".join(variables.values())
+    )
+
+
+def _bound(variables: dict[str, str]) -> int:
+    """No fewer bytes than they take: no character takes more than four."""
+    return 4 * (sum(map(len, variables.keys())) + sum(map(len, variables.values())) + 2 * len(variables))
 
 
 def _files(variables: dict[str, str], ours: dict[str, str], folder: Path) -> dict[str, Path]:

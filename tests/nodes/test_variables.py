@@ -1,0 +1,88 @@
+"""What the turns of a run share of their environments is worked out once; it is no other than that of each alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from turn_kit import World
+
+from ion.core.events import Content
+from ion.language import shell
+from ion.nodes import variables
+from ion.nodes.base import Turn
+from ion.nodes.texts import Values
+from ion.nodes.variables import Environment, environment
+
+NODES = """
+inputs:
+  mode: {default: fast}
+nodes:
+  - {id: plain, bash: "echo $ARGUMENTS"}
+  - {id: other, bash: "true"}
+  - {id: bound, bash: "true", with: {MODE: slow, WORD: w}}
+  - {id: own, bash: "true", env: {COLOUR: red}}
+  - {id: branch, bash: "echo $BASE_BRANCH"}
+"""
+ENVIRON = {
+    "PATH": "/bin",
+    "BASH_FUNC_echo%%": "() { :; }",
+    "__ion_value": "x",
+    "ION_NODE_ID": "outer",
+    "ARGUMENTS_FILE": "/outer/file",
+    "LOOP_USER_INPUT_FILE": "/outer/file",
+    "REST": "r" * 200,
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, NODES, environ=ENVIRON, arguments="all of it", base_branch=lambda: "trunk")
+
+
+def turns(world: World) -> list[Turn]:
+    found = []
+    for number, node in enumerate(world.workflow.nodes):
+        turn = Turn(node, "bash")
+        said = Content.inline(f"said {number}")
+        found += [turn, replace(turn, iteration=2, previous=said, user_input="go on\0", rejection_reason="ü\udc80")]
+        found.append(replace(turn, user_input="x" * 40_000))
+    return found
+
+
+def text_of(turn: Turn) -> str:
+    return turn.node.body.shell.text  # type: ignore[union-attr]
+
+
+def seen(turn: Turn, world: World, **options: Any) -> Environment:
+    return environment(turn, world.context, Values(turn, world.context), text=text_of(turn), **options)
+
+
+@pytest.mark.parametrize("without", [None, shell.unsafe_in_environment])
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_turn_comes_first(world: World, without: Callable[[str], bool] | None, seed: int) -> None:
+    given = turns(world)
+    random.Random(seed).shuffle(given)
+    for turn in given:
+        found = seen(turn, world, without=without)
+        alone = variables._whole(turn, world.context, Values(turn, world.context), text_of(turn), "", without)
+        assert found == alone
+        assert found.variables["ION_NODE_ID"] == turn.node.id
+        assert found.variables["INPUTS_MODE"] == ("slow" if turn.node.id == "bound" else "fast")
+        assert "ARGUMENTS_FILE" not in found.variables
+        assert ("__ion_value" in found.variables) == (without is None)
+        found.variables["ION_NODE_ID"] = "changed"  # by one who was given it: nobody else sees that
+    assert world.context.standing
+
+
+def test_an_environment_that_is_full_is_nobody_elses(world: World) -> None:
+    """What may not fit is worked out for each turn, and goes into files."""
+    large = {f"LARGE_{number}": "x" * 30_000 for number in range(9)}
+    world.context = replace(world.context, environ=ENVIRON | large, arguments="a" * 140_000)
+    first, second = (seen(turn, world) for turn in turns(world)[:2])
+    assert not world.context.standing
+    assert {"ARGUMENTS", "USER_MESSAGE"} == {*first.files} == {*second.files} - {"LOOP_USER_INPUT"}
