@@ -150,7 +150,7 @@ async def test_what_is_still_in_the_pipe_at_the_end_is_taken(bash: Runner) -> No
 
 async def test_a_pipe_that_is_never_empty_is_left_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
-    stream = relay.start(str(tmp_path / "out"), loop, lambda: None)
+    stream = relay.start(str(tmp_path / "out"))
 
     def more(stream: relay.Relay) -> bool:
         stream.size += 100_000

@@ -11,7 +11,6 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from ion import process
 from ion.core.events import Content
@@ -123,14 +122,14 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     if variables:
         small = all(value.kept is None for value in variables.values())
         pieces = (piece for value in variables.values() for piece in _checked(value))
-        data = files.enter_context(process.hand(Path(f"{stem}.data"), pieces, in_memory=small))
+        data = files.enter_context(process.hand(f"{stem}.data", pieces, in_memory=small))
         head = shell.preamble(variables, data.path)
         if data.descriptor is not None:
             # The values are for this script and not for what it starts.
             head += f"builtin exec {data.descriptor}<&-; "
             descriptors.append(data.descriptor)
     whole = (head + rewritten.text).encode("utf-8", "surrogateescape")
-    script = files.enter_context(process.hand(Path(f"{stem}.sh"), [whole]))
+    script = files.enter_context(process.hand(f"{stem}.sh", [whole]))
     if script.descriptor is not None:
         descriptors.append(script.descriptor)
     return _Prepared(script.path, env.variables, tuple(descriptors))

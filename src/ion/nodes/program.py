@@ -21,6 +21,7 @@ from ion.masking import longest_form, mask
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
+_NOTHING = Content.inline("")
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
@@ -41,9 +42,9 @@ async def run(
     )
 
 
-def log_of(turn: Turn, context: Context) -> Path:
-    """The path stem of what the turn's program writes."""
-    return Path(f"{context.folders.logs}/{turn.log_name}")
+def log_of(turn: Turn, context: Context) -> str:
+    """The path stem of what the turn's program writes (a path object for each would be dear)."""
+    return f"{context.folders.logs}/{turn.log_name}"
 
 
 def limit(turn: Turn) -> int | None:
@@ -74,12 +75,13 @@ async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _
 
 async def completed(turn: Turn, context: Context) -> Completed:
     """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
-    path = process.beside(log_of(turn, context), ".out")
+    printed = f"{log_of(turn, context)}.out"
     try:
-        large = path.stat().st_size > INLINE_LIMIT_BYTES
+        large = os.stat(printed).st_size > INLINE_LIMIT_BYTES  # noqa: PTH116  (as in `log_of`)
     except FileNotFoundError:
-        output = Content.inline("")  # nothing was printed
+        output = _NOTHING
     else:
+        path = Path(printed)
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
     return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
 

@@ -47,7 +47,7 @@ async def run(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    log: Path,
+    log: Path | str,
     stdin: bytes | None = None,
     descriptors: Sequence[int] = (),
     register: Path | None = None,

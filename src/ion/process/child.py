@@ -37,7 +37,7 @@ _living: set[tuple[int, int]] = set()
 _Result = TypeVar("_Result")
 
 
-def beside(log: Path, suffix: str) -> Path:
+def beside(log: Path | str, suffix: str) -> Path:
     """The file of a log stem: `.out` or `.err`."""
     return Path(f"{log}{suffix}")
 
@@ -46,7 +46,8 @@ def beside(log: Path, suffix: str) -> Path:
 class Child:
     """A started program. `exited` is resolved when its leader has ended; `over` is resolved once, by what ends the
     waiting for it: `exited`, `broken` (its output cannot be written any more), or what whoever waits adds. `family`
-    holds relatives outside of its group, seen before it was told to end; `ended` says that nothing of it is left."""
+    holds its relatives, seen before it was told to end; `ended` says that nothing of it is left; `later` begins the
+    watching of its output."""
 
     pid: int
     loop: asyncio.AbstractEventLoop
@@ -55,6 +56,7 @@ class Child:
     over: asyncio.Future[str]
     returncode: int | None = None
     pidfd: int | None = None
+    later: asyncio.TimerHandle | None = None
     reaped: bool = False
     thread_reaps: bool = False
     ended: bool = False
@@ -80,7 +82,7 @@ def _spawn(start: Start) -> Child:
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err") if start.ends is None else (".err",):
-            relays.append(relay.start(f"{start.log}{suffix}", loop, partial(settle, over, "broken")))
+            relays.append(relay.start(f"{start.log}{suffix}"))
             undo.callback(relay.finish, relays[-1], loop)
         before = table.ticks()
         pid = _begin(start, relays)
@@ -89,6 +91,7 @@ def _spawn(start: Start) -> Child:
         _living.add((os.getpid(), pid))
         undo.callback(close, child)
         _watch(child)
+        child.later = loop.call_later(relay.WATCHED_AFTER_S, _follow, child)
         if start.register is not None:
             write_down(start.register, pid, born)
         undo.pop_all()
@@ -102,6 +105,12 @@ def _begin(start: Start, relays: Sequence[Relay]) -> int:
     finally:
         for stream in relays:
             relay.release(stream)
+
+
+def _follow(child: Child) -> None:
+    """It is no short program: its output is taken while it comes."""
+    for stream in child.relays:
+        relay.watch(stream, child.loop, partial(settle, child.over, "broken"))
 
 
 def _watch(child: Child) -> None:
@@ -178,11 +187,13 @@ def _left(child: Child) -> bool:
 
 
 def _signal(child: Child, number: int) -> None:
+    """Whoever of the family is not in the group, or just left it, is told by its number."""
     signal_group(child.pid, number)
     for pid, identity in child.family.items():
         if table.identity(pid) == identity:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+                if os.getpgid(pid) != child.pid:
+                    os.kill(pid, number)
 
 
 def _reap(child: Child) -> None:
@@ -211,6 +222,8 @@ def close(child: Child) -> None:
         while (not child.reaped or _left(child)) and time.monotonic() < deadline:
             time.sleep(0.002)
             _reap(child)
+    if child.later is not None:
+        child.later.cancel()
     for stream in child.relays:
         relay.finish(stream, child.loop)
     if child.pidfd is not None:

@@ -44,14 +44,14 @@ class Handed:
         self.close()
 
 
-def hand(place: Path, pieces: Iterable[bytes], *, in_memory: bool = True) -> Handed:
+def hand(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) -> Handed:
     """A file of these pieces: at `place` if it is to have a name, is not to be held `in_memory`, or cannot be.
 
     Raises `OSError`, and what `pieces` raises; nothing is left then.
     """
     nameless = in_memory and _can_be_nameless()
     if nameless:
-        descriptor = os.memfd_create(place.name, os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("ion", os.MFD_CLOEXEC)
         handed = Handed(f"{_FOLDER}/{descriptor}", descriptor)
         os.fchmod(descriptor, 0o600)
         target = descriptor
@@ -75,15 +75,15 @@ def _can_be_nameless() -> bool:
     return hasattr(os, "memfd_create") and _FOLDER.is_dir()
 
 
-def create(path: Path) -> int:
+def create(path: Path | str) -> int:
     """A descriptor of a new file for its owner's eyes alone; what was there is replaced. Raises `OSError`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        path.unlink()
+        Path(path).unlink()
     return os.open(path, flags, 0o600)
 
 

@@ -13,13 +13,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from ion.process.handed import create
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
-_WATCHED_AFTER_S = 0.02
+WATCHED_AFTER_S = 0.02
 # More than any pipe holds by default; one that a survivor fills without an end is not followed further.
 _DRAIN_BYTES = 1 << 21
 
@@ -27,8 +26,8 @@ _DRAIN_BYTES = 1 << 21
 @dataclass(slots=True)
 class Relay:
     """One stream on its way into the file at `path`. `size` counts the bytes in the file; `error` is why no more could
-    be written. `writer` is the end for the program, to be closed here once it has it. `later` begins the watching,
-    `watched` says that it has begun and is not over."""
+    be written. `writer` is the end for the program, to be closed here once it has it. `watched`: the loop is to say
+    when there is more."""
 
     path: str
     source: int
@@ -36,12 +35,11 @@ class Relay:
     target: int = -1
     size: int = 0
     error: OSError | None = None
-    later: asyncio.TimerHandle | None = None
     watched: bool = False
 
 
-def start(path: str, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> Relay:
-    """Relay into a file at `path`, while the loop runs. `failed` is called once when writing does not work.
+def start(path: str) -> Relay:
+    """Relay into a file at `path`.
 
     A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
     """
@@ -49,9 +47,7 @@ def start(path: str, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]
         os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is dear)
     source, writer = os.pipe()
     os.set_blocking(source, False)
-    relay = Relay(path, source, writer)
-    relay.later = loop.call_later(_WATCHED_AFTER_S, _watch, relay, loop, failed)
-    return relay
+    return Relay(path, source, writer)
 
 
 def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,8 +55,6 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
     release(relay)
     if relay.source < 0:
         return
-    if relay.later is not None:
-        relay.later.cancel()
     if relay.watched:
         with contextlib.suppress(RuntimeError):
             loop.remove_reader(relay.source)
@@ -80,7 +74,8 @@ def release(relay: Relay) -> None:
         relay.writer = -1
 
 
-def _watch(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
+def watch(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
+    """Take what comes as soon as it comes. `failed` is called once when writing does not work."""
     relay.watched = True
     loop.add_reader(relay.source, _pump, relay, loop, failed)
 
@@ -101,7 +96,7 @@ def _move(relay: Relay) -> bool:
         return False
     try:
         if data and relay.target < 0:
-            relay.target = create(Path(relay.path))
+            relay.target = create(relay.path)
         rest = memoryview(data)
         while rest:
             written = os.write(relay.target, rest)

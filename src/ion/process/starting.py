@@ -44,7 +44,7 @@ class Start:
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str]
-    log: Path
+    log: Path | str
     stdin: bytes | None = None
     descriptors: Sequence[int] = ()
     register: Path | None = None
@@ -79,7 +79,7 @@ def _source(start: Start) -> Iterator[int]:
     if not start.stdin:
         yield -1
         return
-    with hand(Path(f"{start.log}.in"), [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
+    with hand(f"{start.log}.in", [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
         yield stream.fileno()
 
 

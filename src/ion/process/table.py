@@ -63,7 +63,7 @@ def _tick_ns() -> int:
 
 
 def relatives(leader: int) -> dict[int, str]:
-    """The living members of the leader's session and its descendants, less its own group; each with its identity."""
+    """The living members of the leader's session and its descendants, each with its identity."""
     rows = _rows()
     children: dict[int, list[int]] = {}
     for pid, row in rows.items():
@@ -74,8 +74,8 @@ def relatives(leader: int) -> dict[int, str]:
         fresh = [child for child in children.get(open_ends.pop(), ()) if child not in found]
         found.update(fresh)
         open_ends.extend(fresh)
-    outside = (pid for pid in found if rows[pid].group != leader and rows[pid].state not in _DEAD)
-    return {pid: f"{_boot()}:{rows[pid].start}" for pid in outside}
+    living = (pid for pid in found - {leader} if rows[pid].state not in _DEAD)
+    return {pid: f"{_boot()}:{rows[pid].start}" for pid in living}
 
 
 def group_lives(group: int) -> bool:
