@@ -48,8 +48,10 @@ def _seen(act: Callable[[], Any]) -> Any:
         return type(error)
 
 
-def _told(decorator: Decorator, **how: bool) -> dict[str, Any]:
+def _told(decorator: Decorator, made_before: int, **how: bool) -> dict[str, Any]:
     base, thing = _classes(decorator, **how)
+    for number in range(made_before):
+        base(number), thing(number, "x")
     one, same, other = thing(1, "a"), thing(1, name="a"), thing(1, "a", {"x": 1}, note="n")
     return {
         "repr": [repr(one).rpartition(".")[2], repr(other).rpartition(".")[2]],
@@ -80,9 +82,29 @@ def _told(decorator: Decorator, **how: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("slots", [False, True])
 @pytest.mark.parametrize("eq", [False, True])
-def test_both_tell_the_same(frozen: bool, slots: bool, eq: bool) -> None:
+@pytest.mark.parametrize("made_before", [0, 20])  # the first few are made in another way than the rest
+def test_both_tell_the_same(frozen: bool, slots: bool, eq: bool, made_before: int) -> None:
     how = {"frozen": frozen, "slots": slots, "eq": eq}
-    assert _told(records.dataclass, **how) == _told(dataclasses.dataclass, **how)
+    assert _told(records.dataclass, made_before, **how) == _told(dataclasses.dataclass, made_before, **how)
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "message"),
+    [
+        ((), {}, "missing 1 required positional argument: 'one'"),
+        ((1, [], 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"one": 2}, "got multiple values for argument 'one'"),
+        ((1,), {"two": 2}, "got an unexpected keyword argument 'two'"),
+    ],
+)
+def test_wrong_arguments_are_named_from_the_first(values: tuple[Any, ...], named: dict[str, Any], message: str) -> None:
+    @records.dataclass(frozen=True, slots=True)
+    class Made:
+        one: int
+        many: list[int] = records.field(default_factory=list)
+
+    with pytest.raises(TypeError, match=message):
+        Made(*values, **named)
 
 
 @records.dataclass(frozen=True, slots=True)

@@ -153,6 +153,12 @@ class UnreadableReferenceError(IonError):
     code = "reference"
 
 
+class DependencyError(IonError):
+    """Dependencies of a script that could not be installed; the message names them."""
+
+    code = "dependencies"
+
+
 class StoreError(IonError):
     """The store cannot be opened, read or written. What was written before stays."""
 

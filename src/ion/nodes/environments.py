@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ion import process
-from ion.errors import IonError
+from ion.errors import DependencyError
 from ion.nodes import program, runtimes
 from ion.nodes.base import Context, Turn
 from ion.nodes.runtimes import Runtime
@@ -30,12 +30,6 @@ _POLL_S = 0.1
 _READY = "ready"
 # What an environment must hold to be usable: it may have been thinned out, or its interpreter removed.
 _PROOF = {"python": "bin/python", "bun": "node_modules", "node": "node_modules", "uv": ""}
-
-
-class DependencyError(IonError):
-    """Dependencies of a script that could not be installed; the message names them."""
-
-    code = "dependencies"
 
 
 async def provide(runtime: Runtime, turn: Turn, context: Context, env: Mapping[str, str]) -> Path | None:

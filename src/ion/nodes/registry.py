@@ -1,4 +1,4 @@
-"""Who carries out which turn. A new kind of turn is one module and one line here.
+"""Who carries out which turn. A new kind of turn is one module and one line here; it is loaded when a turn comes.
 
 What keeps a turn from being carried out (a value that cannot be read, a program that is not there, a full disk) is an
 outcome of that turn and ends up in the log; an error of the store, or a bug, is neither and passes through.
@@ -6,19 +6,18 @@ outcome of that turn and ends up in the log; an error of the store, or a bug, is
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import wraps
+from functools import cache
 from typing import TypeAlias
 
 from ion import process
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
-from ion.errors import MissingRuntimeError, OutputFormatError, UnreadableReferenceError
+from ion.errors import DependencyError, MissingRuntimeError, OutputFormatError, UnreadableReferenceError
 from ion.masking import mask
-from ion.nodes import bash, cancel, gate, prompt, script
 from ion.nodes.base import Context, Turn
-from ion.nodes.environments import DependencyError
 
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
 _FAILURES = (
@@ -27,11 +26,10 @@ _FAILURES = (
 )
 
 
-def _failing(run: Run) -> Run:
-    @wraps(run)
+def _runner(target: str) -> Run:
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
-            outcome = await run(turn, context)
+            outcome = await _load(target)(turn, context)
         except _FAILURES as error:
             outcome = Failed(Failure(error.error_code, error.message, error.hint))
         except OSError as error:
@@ -41,19 +39,27 @@ def _failing(run: Run) -> Run:
     return carry_out
 
 
+@cache
+def _load(target: str) -> Run:
+    module, _, name = target.partition(":")
+    run: Run = getattr(importlib.import_module(f"ion.nodes.{module}"), name)
+    return run
+
+
 def _masked(failed: Failed, secrets: tuple[str, ...]) -> Failed:
     """Messages are recorded, and are for people: no secret stands in them."""
     error = failed.error
     return replace(failed, error=replace(error, message=mask(error.message, secrets), hint=mask(error.hint, secrets)))
 
 
+# kind of turn → module:function in this room
 RUNNERS: dict[str, Run] = {
-    "prompt": _failing(prompt.run),
-    "rejection": _failing(prompt.run),
-    "answer": _failing(prompt.run_answer),
-    "bash": _failing(bash.run),
-    "until_bash": _failing(bash.run_until),
-    "script": _failing(script.run),
-    "gate": _failing(gate.run),
-    "cancel": _failing(cancel.run),
+    "prompt": _runner("prompt:run"),
+    "rejection": _runner("prompt:run"),
+    "answer": _runner("prompt:run_answer"),
+    "bash": _runner("bash:run"),
+    "until_bash": _runner("bash:run_until"),
+    "script": _runner("script:run"),
+    "gate": _runner("gate:run"),
+    "cancel": _runner("cancel:run"),
 }
