@@ -73,7 +73,7 @@ async def _drive(setting: runs.Setting, request: runs.Request, stubs: dict[str, 
     while state.status == "paused":
         for gate in requests.open_gates(state):
             setting.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
-        taken = runs.take_up(setting, RUN_ID, agent=None, by=request.by)
+        taken = runs.take_up(setting, runs.look(setting.store, RUN_ID), agent=None, by=request.by)
         if taken is None:
             return
         drive, begin = taken

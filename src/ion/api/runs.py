@@ -200,26 +200,26 @@ def take_up_run(
     `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.
     """
     options = options or RunOptions()
-    state = runs.read_state(workspace.store, run_id)
+    found = runs.look(workspace.store, run_id)
+    state = found.state
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
     setting = _setting(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
-        _require_what_is_left(workspace, run_id, state, setting, Agents(agent, name or state.agent, workspace.settings))
+        _require_what_is_left(found, setting, Agents(agent, name or state.agent, workspace.settings))
     if max_budget_usd is not None and not state.ended:
         raise_budget(workspace, run_id, max_budget_usd, via=options.via)
-    taken = runs.take_up(setting, run_id, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
+        found.go_on()
+    taken = runs.take_up(setting, found, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
     if taken is None:
         return None
     drive, begin = taken
     return StartedRun(run_id, workspace, drive, begin)
 
 
-def _require_what_is_left(
-    workspace: Workspace, run_id: str, state: RunState, setting: runs.Setting, agents: Agents
-) -> None:
+def _require_what_is_left(found: runs.Look, setting: runs.Setting, agents: Agents) -> None:
     """What the rest of a run needs around it."""
-    workflow = runs.read_workflow(workspace.store, run_id, state)
+    workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)
     left = [node for node in workflow.nodes if node.always_run or state.nodes[node.id].status != "completed"]
     require_agents(agents, left, setting.environ, Path(state.started.cwd if state.started else ""))

@@ -17,7 +17,7 @@ from ion.core import events as e
 from ion.core.plan import NO_LANES, Lanes
 from ion.core.requests import raise_budget
 from ion.core.resume import going_on, resume_events
-from ion.core.state import RunState, fold
+from ion.core.state import RunState, apply, fold
 from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of
@@ -110,9 +110,38 @@ def start(setting: Setting, request: Request) -> Drive:
     return _drive(setting, workflow, event, lease, (fold([event]), 1))
 
 
+@dataclass
+class Look:
+    """A run as its log told it up to event `seq`: read once, and then only what came since."""
+
+    store: WorkflowStore
+    run_id: str
+    state: RunState = field(default_factory=RunState)
+    seq: int = 0
+
+    def go_on(self) -> RunState:
+        """Read what came since, and give the state."""
+        for item in self.store.get_workflow_events(self.run_id, after=self.seq):
+            apply(self.state, item.event)
+            self.seq = item.seq
+        return self.state
+
+    @functools.cached_property
+    def workflow(self) -> Workflow:
+        """As `read_workflow` gives it."""
+        return read_workflow(self.store, self.run_id, self.state)
+
+
+def look(store: WorkflowStore, run_id: str) -> Look:
+    """Read a run's log."""
+    found = Look(store, run_id)
+    found.go_on()
+    return found
+
+
 def read_state(store: WorkflowStore, run_id: str) -> RunState:
     """The state of a run, from its log."""
-    return fold(item.event for item in store.get_workflow_events(run_id))
+    return look(store, run_id).state
 
 
 def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
@@ -124,7 +153,7 @@ def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflo
 
 def take_up(
     setting: Setting,
-    run_id: str,
+    found: Look,
     *,
     agent: str | None,
     by: dict[str, Any],
@@ -136,15 +165,14 @@ def take_up(
 
     Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
     """
-    state = read_state(setting.store, run_id)
-    if going_on(state, agent=agent, resume=resume) is None:
+    run_id = found.run_id
+    if going_on(found.state, agent=agent, resume=resume) is None:
         return None
-    workflow = read_workflow(setting.store, run_id, state)
+    workflow = found.workflow
     before = setting.store.get_workflow_run(run_id).owner
     lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
     try:
-        recorded = setting.store.get_workflow_events(run_id)
-        state = fold(item.event for item in recorded)
+        state = found.go_on()
         cause = going_on(state, agent=agent, resume=resume)
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
@@ -156,7 +184,7 @@ def take_up(
         )
         if max_budget_usd is not None and max_budget_usd != state.max_budget_usd:
             begin.insert(1, raise_budget(state, max_budget_usd, at=begin[0].at, by=by))
-        return _drive(setting, workflow, state.started, lease, (state, recorded[-1].seq)), begin
+        return _drive(setting, workflow, state.started, lease, (state, found.seq)), begin
     except BaseException:
         setting.store.release_lease(lease)
         raise

@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 
 from ion.errors import IonError
-from ion.process.child import Child, Start, beside, close, end, spawn
+from ion.process.child import Child, beside, close, end, spawn
+from ion.process.starting import Start
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
@@ -30,7 +31,7 @@ class Talk:
     """A program at the other end. Only one task may call `read_line`, any number `write`."""
 
     child: Child
-    log: Path
+    log: Path | str
     _to: int
     _from: int
     _longest: int

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ion import process
 from ion.agents.acp.words import Abilities, Choice, GoneError, Link, Opened, RefusedError, ToolCall, Update
 from ion.agents.base import AgentError
-from ion.process.child import Start
+from ion.process.starting import Start
 from ion.process.talk import Talk, talk
 from ion.records import dataclass
 
@@ -176,7 +176,7 @@ class Running:
 
 
 def _status(conversation: Talk) -> str:
-    code = conversation.child.popen.returncode
+    code = conversation.child.returncode
     return "no status" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
