@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from ion.errors import ConditionError, IonError
+from ion.language.patterns import pattern
 from ion.language.references import ENGINE_NAMES, reference_text
 from ion.language.values import repr_text
 from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 _BLANK = r"[\s\ufeff]*"
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _FIELD = r"[A-Za-z_][A-Za-z0-9_]*"
-_REFERENCE = re.compile(
+_REFERENCE = pattern(
     rf"\$(?:INPUTS\.(?P<input>{_NAME})|(?!INPUTS\.)(?P<node>{_NAME})\."
     rf"(?:output(?![A-Za-z0-9_])(?P<path>(?:\.{_FIELD})*)|(?P<field>{_FIELD})))"
 )
-_OPERATOR = re.compile(rf"{_BLANK}(==|!=|<=|>=|<|>)(?![=<>]){_BLANK}")
-_LITERAL = re.compile(r"'(?P<quoted>[^']*)'|(?P<bare>-?[0-9]+(?:\.[0-9]+)?|true|false)(?![\w.+-])")
-_JOINT = re.compile(rf"{_BLANK}(&&|\|\||\Z){_BLANK}")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_OPERATOR = pattern(rf"{_BLANK}(==|!=|<=|>=|<|>)(?![=<>]){_BLANK}")
+_LITERAL = pattern(r"'(?P<quoted>[^']*)'|(?P<bare>-?[0-9]+(?:\.[0-9]+)?|true|false)(?![\w.+-])")
+_JOINT = pattern(rf"{_BLANK}(&&|\|\||\Z){_BLANK}")
+_NUMBER = pattern(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _COMPUTE = "compute it in a bash or script node and compare that node's output, as in $check.output == 'true'"
 _LITERALS = "a literal is 'text' in single quotes, a number, true or false"
 

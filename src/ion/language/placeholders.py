@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-PLACEHOLDER = re.compile(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_-]*)\}(?!\})", re.ASCII)
+from ion.language.patterns import pattern
+
+PLACEHOLDER = pattern(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_-]*)\}(?!\})", re.ASCII)
 
 
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from ion.language.patterns import pattern
 from ion.language.values import Selected, canonical, select, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
 from ion.records import dataclass
@@ -51,15 +52,15 @@ ENGINE_NAMES = (
 # A name ends where no further word follows: `$ARGUMENTS_X` is another name, the `_` of `_run $WORKFLOW_ID_` is text.
 _NAME_ENDS = r"(?!_*[A-Za-z0-9])"
 _ENGINE = "|".join(sorted(ENGINE_NAMES, key=len, reverse=True))
-_PATTERN = re.compile(
+_PATTERN = pattern(
     rf"\$(?:(?P<engine>{_ENGINE}){_NAME_ENDS}"
     r"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)"
     # Its end in text where the name would run on: `$INPUTS.{name}-draft.md`. In a shell this is a brace expansion.
     r"|(?P<braced>INPUTS\.\{[A-Za-z_][A-Za-z0-9_-]*\})"
     rf"|(?!INPUTS\.)(?P<node>[A-Za-z_][A-Za-z0-9_-]*+)\.output{_NAME_ENDS}(?P<path>(?:\.[A-Za-z_][A-Za-z0-9_]*)*))"
 )
-_NAME_GOES_ON = re.compile("-*[A-Za-z0-9_]")
-_MENTIONED = re.compile(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
+_NAME_GOES_ON = pattern("-*[A-Za-z0-9_]")
+_MENTIONED = pattern(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
 
 
 @dataclass(frozen=True, slots=True)

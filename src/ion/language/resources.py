@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from ion.errors import Problem
+from ion.language.patterns import pattern
 from ion.language.source import Source, decode, forbidden_characters, read_file, trim
 from ion.records import dataclass, field
 
@@ -26,7 +26,7 @@ SCRIPT_SUFFIXES = {
     "python": (".py",),
 }
 _PASSED_OVER = frozenset({".git", "node_modules", "__pycache__"})
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:[^\n]*\n)*?---[ \t]*(?:\r?\n|\Z)")
+_FRONT_MATTER = pattern(r"---[ \t]*\r?\n(?:[^\n]*\n)*?---[ \t]*(?:\r?\n|\Z)")
 
 # For a folder, its files by (name without ending, ending); the first of several wins.
 Listings: TypeAlias = dict[Path, dict[tuple[str, str], Path]]

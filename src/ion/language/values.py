@@ -14,17 +14,18 @@ from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from ion.errors import UnreadableReferenceError
+from ion.language.patterns import pattern
 from ion.records import dataclass
 
 _BLANKS = " \t\r\n\ufeff"
-_FENCE = re.compile(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
+_FENCE = pattern(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
 _FENCES_TRIED = 500
-_FENCE_END = re.compile(r"\s*```")
-_SURROGATE = re.compile(
+_FENCE_END = pattern(r"\s*```")
+_SURROGATE = pattern(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-_ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
+_ARRAY_INDEX = pattern(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _LARGEST_INDEX = 2**32 - 2
 _MISSING = object()
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from ion.core.events import Content
 from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
+from ion.language.patterns import pattern
 from ion.language.references import (
     Resolved,
     canonical,
@@ -36,9 +36,9 @@ from ion.language.workflow import (
 from ion.nodes.base import Context, Turn
 
 # Halves of surrogate pairs that stand for no byte.
-_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_HALF = pattern("[\ud800-\udc7f\udd00-\udfff]")
 # A NUL, and half of a surrogate pair: a byte that was no UTF-8 (PEP 383).
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_NO_TEXT = pattern("[\0\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
