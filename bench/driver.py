@@ -39,15 +39,19 @@ async def answer(_request: Any) -> str:
     return "ok"
 
 
-def prompts(shape: str, count: str, store: str, folder: str) -> Figures:
-    """Run a chain or a fan of prompts that this process answers."""
+def prompts(shape: str, count: str, url: str, folder: str) -> Figures:
+    """Run a chain or a fan of prompts that this process answers; the store is open before, as the floor's is."""
+    import ion
     from bench.growth import workflow as of_prompts
-    from ion.api.runs import execute_workflow_sync
 
     figures: Figures = {}
     made, place = of_prompts(shape, int(count)), _project(folder)
-    with timed(figures):
-        result = execute_workflow_sync(made, agent=answer, store=store, project=place)
+    store = ion.create_store(url, project=place)
+    try:
+        with timed(figures):
+            result = ion.execute_workflow_sync(made, agent=answer, store=store, project=place)
+    finally:
+        store.close()
     _require(result.status == "completed", result.status)
     return figures
 

@@ -7,6 +7,7 @@ try is there before it does anything. After `RETRY_S`, less than a lease lasts, 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -73,8 +74,9 @@ class Link:
         named = self._settings
         return f"postgresql://{named.get('host', 'localhost')}/{named.get('dbname', '')}"
 
-    def work(self, do: Callable[[Connection, bool], Result]) -> Result:
-        """`do(connection, again)` in one transaction, committed when this returns.
+    def work(self, do: Callable[[Connection, bool], Result], *, one_statement: bool = False) -> Result:
+        """`do(connection, again)` in one transaction, committed when this returns. `one_statement`: it makes no more
+        than that, which is a transaction by itself and saves two ways to the server and back.
 
         Raises `StoreError`. If it was the connection, it is not known whether the last try is in.
         """
@@ -83,7 +85,7 @@ class Link:
             while True:
                 try:
                     connection = self._connected()
-                    with connection.transaction():
+                    with contextlib.nullcontext() if one_statement else connection.transaction():
                         return do(connection, again)
                 except psycopg.Error as error:
                     if not _is_transient(error) or time.monotonic() + pause > deadline:
