@@ -98,7 +98,7 @@ def test_killed_again_and_again_at_random_moments_it_still_ends_right(
             continue
         break
     else:
-        assert drive(project, "resume", run).wait(timeout=60) == 0
+        assert drive(project, "resume" if exists(project, run) else "run", run).wait(timeout=60) == 0
     result = ion.get_run(run, project=project)
     assert result.status == "completed"
     assert result.output == f"{result.state.nodes['start'].output.sha256}  -"  # type: ignore[union-attr]
