@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files say."""
+    """What the files say. `log`, `notify` and `otel` are of whoever watches runs (docs/observing.md)."""
 
     agent: str | None = None
     agents: dict[str, AgentSettings] = field(default_factory=dict)
@@ -27,6 +27,9 @@ class Settings:
     max_concurrency: int | None = None
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    log: bool | str = False
+    notify: str | None = None
+    otel: bool = False
 
 
 def read_settings(project_file: Path, user_file: Path) -> Settings:
@@ -86,5 +89,8 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_concurrency": (is_positive, "a number above 0"),
     "env": (is_texts, "a mapping of texts"),
     "secrets": (lambda v: isinstance(v, list) and all(is_text(x) for x in v), "a list of names"),
+    "log": (lambda v: isinstance(v, bool) or is_text(v), "true, or the path of a file"),
+    "notify": (is_text, "a command line"),
+    "otel": (lambda v: isinstance(v, bool), "true or false"),
 }
 _NAMES = ("agents", *_SHAPES)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the run's log.")
 @as_json
 @at_place

@@ -23,6 +23,7 @@ from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, 
 if TYPE_CHECKING:
     from ion.cli.place import Place
     from ion.cli.run import Order
+    from ion.cli.view import Manner
 
 LOG_NAME = "ion.log"
 
@@ -36,7 +37,7 @@ def _error(said: dict[str, Any], status: int) -> IonError:
     return kind(said["message"], hint=said["hint"], code=said["code"])
 
 
-def detach(place: Place, order: Order, *, as_json: bool) -> None:
+def detach(place: Place, order: Order, manner: Manner) -> None:
     """Start the run in a process of its own and print its id. Raises whatever kept it from starting."""
     from ion.api.reading import describe
     from ion.api.workspace import check_run_id, new_run_id
@@ -46,8 +47,8 @@ def detach(place: Place, order: Order, *, as_json: bool) -> None:
             raise UsageError("a store in memory ends with this process", hint="leave out --detach, or --store")
         run_id = check_run_id(order.run_id) if order.run_id is not None else new_run_id()
         folder = workspace.data / "runs" / run_id
-        _start(place, replace(order, run_id=run_id), folder)
-        if as_json:
+        _start(place, replace(order, run_id=run_id), manner, folder)
+        if manner.as_json:
             terminal.write_json(describe(workspace, run_id).to_json())
         else:
             terminal.data().line(run_id)
@@ -55,11 +56,12 @@ def detach(place: Place, order: Order, *, as_json: bool) -> None:
             screen.line(f"It runs in the background: {place.command('watch', run_id)}, {place.command('show', run_id)}")
 
 
-def _start(place: Place, order: Order, folder: Path) -> None:
+def _start(place: Place, order: Order, manner: Manner, folder: Path) -> None:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
-    spec = json.dumps({"store": place.store, "project": place.project, "order": asdict(order)})
+    watchers = {"log": manner.log and str(Path(manner.log).absolute()), "notify": manner.notify, "otel": manner.otel}
+    spec = json.dumps({"store": place.store, "project": place.project, "order": asdict(order), "watchers": watchers})
     said = _hand_over(spec, log)
     if said["error"] is not None:
         if is_new:

@@ -24,8 +24,8 @@ def main() -> int:
     _close_stdin()
     place = Place(spec["store"], spec["project"])
     with place.open() as workspace:
-        view = open_view(workspace, place, Manner())
         try:
+            view = open_view(workspace, place, Manner(**spec["watchers"]))
             started = start(workspace, Order(**spec["order"]), view.observers)
         except (IonError, OSError) as problem:
             error = from_system(problem) if isinstance(problem, OSError) else problem

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ion.api.result import timestamp
 from ion.cli import terminal
-from ion.core.events import to_json
+from ion.engine.event_log import event_object
 
 if TYPE_CHECKING:
     from ion.core.events import Recorded
     from ion.core.state import RunState
 
-_TIMES = ("at", "due_at")
-
-
-def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
-    """One event with its run and number."""
-    fields = to_json(recorded.event)
-    for name in _TIMES:
-        if name in fields:
-            fields[name] = timestamp(fields[name])
-    return {"run_id": run_id, "seq": recorded.seq, **fields}
+__all__ = ["EventLines", "event_object"]
 
 
 class EventLines:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, always_json, at_place
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
 @always_json
 @at_place

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--output", metavar="FILE", help="Where to; without it, or with -, to stdout.")
 @as_json
 @at_place

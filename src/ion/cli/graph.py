@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
 
@@ -15,15 +16,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("workflow", required=False)
-@click.option("--format", "style", type=click.Choice(("text", "mermaid", "dot")), default="text", show_default=True)
-@click.option("--run", metavar="RUN", help="Show the states of this run; the graph is the one that it froze.")
+@click.argument("workflow", required=False, shell_complete=completing.workflows)
+@click.option(
+    "--format", "style", type=click.Choice(("text", "mermaid", "dot", "svg")), default="text", show_default=True
+)
+@click.option(
+    "--run",
+    metavar="RUN",
+    shell_complete=completing.runs,
+    help="Show the states of this run; the graph is the one that it froze.",
+)
 @as_json
 @at_place
 def graph(place: Place, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
     """Draw the graph of WORKFLOW (may be left out with --run).
 
-    A node with a condition has a '?'. In mermaid and dot, edges that only a reference brings about are dashed.
+    A node with a condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
     """
     from ion.cli import terminal
 
@@ -38,8 +46,9 @@ def graph(place: Place, workflow: str | None, style: str, run: str | None, as_js
     else:
         from ion.cli.drawing.dot import dot
         from ion.cli.drawing.mermaid import mermaid
+        from ion.cli.drawing.svg import svg
 
-        terminal.write_text({"mermaid": mermaid, "dot": dot}[style](picture))
+        terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
 from ion.records import dataclass
@@ -43,8 +44,8 @@ class LogFile:
 
 
 @click.command()
-@click.argument("run")
-@click.argument("node", required=False)
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("node", required=False, shell_complete=completing.nodes)
 @click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
 @as_json
 @at_place

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("ion.cli.prune:prune", "Forget old runs, after asking."),
     "doctor": ("ion.cli.doctor:doctor", "Say what is installed, configured and damaged."),
     "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
+    "completion": ("ion.cli.completion:completion", "Print the completion script of a shell."),
     "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),
 }
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 
 @click.command("next")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @as_json
 @at_place
 def next_prompts(place: Place, run: str | None, as_json: bool) -> int:

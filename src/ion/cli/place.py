@@ -55,6 +55,17 @@ def at_place(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that drives a run the options of whoever else watches it."""
+    for option in (
+        click.option("--otel", is_flag=True, help="Make OpenTelemetry spans."),
+        click.option("--notify", metavar='"COMMAND"', help="Run this when the run pauses or ends."),
+        click.option("--log", metavar="FILE", help="Append each event to this file, as a JSON line."),
+    ):
+        function = option(function)
+    return function
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # For commands that print nothing but JSON anyway.
 always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")

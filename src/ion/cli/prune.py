@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
 
@@ -37,7 +38,7 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
     type=click.Choice(("completed", "failed", "cancelled", "paused", "interrupted")),
     help="Only those in this state (repeat); default: completed, failed, cancelled.",
 )
-@click.option("--workflow", metavar="NAME", help="Only those of this workflow.")
+@click.option("--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only those of this workflow.")
 @click.option("--dry-run", is_flag=True, help="Only say which.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 
 @click.command()
-@click.argument("run")
-@click.argument("node", required=False)
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("node", required=False, shell_complete=completing.waiting)
 @click.option("--reason", default="", metavar="TEXT", help="Why; the workflow's $REJECTION_REASON.")
 @click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli import completing
+from ion.cli.place import Place, as_json, at_place, watched
 
 
 @click.command()
-@click.argument("run", required=False)
-@click.option("--from", "from_node", metavar="NODE", help="Keep what does not wait for this node.")
-@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts; default: the agent of RUN.")
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.option(
+    "--from",
+    "from_node",
+    metavar="NODE",
+    shell_complete=completing.nodes,
+    help="Keep what does not wait for this node.",
+)
+@click.option(
+    "--agent",
+    metavar='NAME|"COMMAND LINE"',
+    shell_complete=completing.agents,
+    help="Who answers prompts; default: the agent of RUN.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 @click.option("--run-id", metavar="ID", help="The new run's id; default: a new one.")
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
+@watched
 @as_json
 @at_place
 def rerun(
@@ -26,6 +39,9 @@ def rerun(
     run_id: str | None,
     plain: bool,
     quiet: bool,
+    log: str | None,
+    notify: str | None,
+    otel: bool,
     as_json: bool,
 ) -> int:
     """Run RUN again as a new run: its frozen workflow, its inputs, its working directory.
@@ -42,7 +58,7 @@ def rerun(
 
     with place.open() as workspace:
         old = workspace.find_run(run).run_id
-        view = open_view(workspace, place, Manner(as_json, quiet=quiet, plain=plain))
+        view = open_view(workspace, place, Manner(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel))
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
         started = start_rerun(workspace, old, from_node=from_node, agent=agent, new_id=run_id, options=options)
         hide_run(workspace, started.run_id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 
 @click.command()
-@click.argument("run")
-@click.argument("node")
-@click.argument("decision")
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("node", shell_complete=completing.waiting)
+@click.argument("decision", shell_complete=completing.decisions)
 @click.argument("text", required=False, default="")
 @click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli import completing
+from ion.cli.place import Place, as_json, at_place, watched
 
 
 @click.command()
-@click.argument("run", required=False)
-@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts from here on, those that wait too.")
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.option(
+    "--agent",
+    metavar='NAME|"COMMAND LINE"',
+    shell_complete=completing.agents,
+    help="Who answers prompts from here on, those that wait too.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 @click.option(
     "--max-budget-usd",
@@ -20,6 +26,7 @@ from ion.cli.place import Place, as_json, at_place
 )
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
+@watched
 @as_json
 @at_place
 def resume(
@@ -30,6 +37,9 @@ def resume(
     budget: float | None,
     plain: bool,
     quiet: bool,
+    log: str | None,
+    notify: str | None,
+    otel: bool,
     as_json: bool,
 ) -> int:
     """Go on with a failed, interrupted or answered run; completed nodes are kept and not run again.
@@ -47,7 +57,7 @@ def resume(
     from ion.cli.going_on import go_on
     from ion.cli.view import Manner, open_view
 
-    manner = Manner(as_json, quiet=quiet, plain=plain)
+    manner = Manner(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):

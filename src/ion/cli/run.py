@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ion.cli.place import Place, as_json, at_place, sop_paths
+from ion.cli import completing
+from ion.cli.place import Place, as_json, at_place, sop_paths, watched
 from ion.cli.view import Manner, open_view
 from ion.errors import UsageError
 from ion.records import dataclass
@@ -32,12 +33,17 @@ class Order:
 
 
 @click.command()
-@click.argument("workflow")
+@click.argument("workflow", shell_complete=completing.workflows)
 @click.argument("text", nargs=-1)
 @click.option("--input", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; NAME=@FILE takes a file's text.")
 @click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
 @click.option("--context", default="", metavar="TEXT|@FILE", help="Text for $CONTEXT.")
-@click.option("--agent", metavar='NAME|"COMMAND LINE"', help="Who answers prompts; without one they wait for you.")
+@click.option(
+    "--agent",
+    metavar='NAME|"COMMAND LINE"',
+    shell_complete=completing.agents,
+    help="Who answers prompts; without one they wait for you.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 @click.option("--cwd", metavar="DIR", help="Where nodes run; default: the project.")
 @click.option("--run-id", metavar="ID", help="The run's id; default: a new one.")
@@ -48,6 +54,7 @@ class Order:
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @sop_paths
+@watched
 @as_json
 @at_place
 def run(place: Place, **options: Any) -> int:
@@ -74,7 +81,7 @@ def run(place: Place, **options: Any) -> int:
     if options["detach"]:
         from ion.cli.detach import detach
 
-        detach(place, order, as_json=manner.as_json)
+        detach(place, order, manner)
         return 0
     return _run(place, order, manner)
 
@@ -101,7 +108,15 @@ def _manner(options: dict[str, Any]) -> Manner:
             raise UsageError(f"{first} and {second} do not go together", hint=hint)
     if options["stubs"] and not options["dry_run"]:
         raise UsageError("--stub is for --dry-run", hint="add --dry-run")
-    return Manner(options["as_json"], options["events"], options["quiet"], options["plain"])
+    return Manner(
+        options["as_json"],
+        options["events"],
+        options["quiet"],
+        options["plain"],
+        options["log"],
+        options["notify"],
+        options["otel"],
+    )
 
 
 def _run(place: Place, order: Order, manner: Manner) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled",
 
 @click.command()
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those in this state.")
-@click.option("--workflow", metavar="NAME", help="Only those of this workflow.")
+@click.option("--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only those of this workflow.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_json
 @at_place

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import IonError, NotFoundError
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", required=False)
-@click.argument("node", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.argument("node", required=False, shell_complete=completing.nodes)
 @as_json
 @at_place
 def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 from ion.errors import UsageError
 
 
 @click.command()
-@click.argument("run")
-@click.argument("node")
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("node", shell_complete=completing.waiting)
 @click.argument("stdin", required=False, metavar="[-]")
 @click.option("--file", metavar="FILE", help="The file that holds the answer; - is stdin.")
 @click.option("--session", metavar="ID", help="The agent's session, for the node that continues it.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar="[PATH|NAME]…")
+@click.argument("targets", nargs=-1, metavar="[PATH|NAME]…", shell_complete=completing.workflows)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @as_json
 @at_place

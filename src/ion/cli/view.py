@@ -4,14 +4,15 @@ person at the terminal is asked."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ion.cli import terminal
 from ion.cli.terminal import Screen
-from ion.records import dataclass
+from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.api.runs import StartedRun
@@ -31,17 +32,22 @@ class Manner:
     events: bool = False
     quiet: bool = False
     plain: bool = False
+    log: str | None = None
+    notify: str | None = None
+    otel: bool = False
 
 
 @dataclass
 class View:
-    """The observers of a run, and what begins and ends with its drive."""
+    """The observers of a run, and what begins and ends with its drive. `closing` are those that
+    are to be told of the end."""
 
     screen: Screen
     observers: tuple[Observer, ...] = ()
     live: Live | None = None
     asker: Asker | None = None
     behind: Behind | None = None
+    closing: list[Any] = field(default_factory=list)
 
     def begin(self, started: StartedRun) -> None:
         """The drive of this run begins."""
@@ -55,10 +61,20 @@ class View:
             self.live.pause()
         if self.behind is not None:
             self.behind.finish()
+        for observer in self.closing:
+            observer.close()
 
 
 def open_view(workspace: Workspace, place: Place | None, manner: Manner) -> View:
     """The view for this command line and these streams. Without a place no commands are shown (a dry run)."""
+    view = _shown(workspace, place, manner)
+    if place is not None:
+        view.closing = list(_watchers(workspace, manner))
+        view.observers = (*view.observers, *view.closing)
+    return view
+
+
+def _shown(workspace: Workspace, place: Place | None, manner: Manner) -> View:
     screen = terminal.talk()
     if manner.events:
         from ion.cli.event_lines import EventLines
@@ -72,6 +88,35 @@ def open_view(workspace: Workspace, place: Place | None, manner: Manner) -> View
     if place is not None and not manner.as_json:
         _ask(view, workspace)
     return view
+
+
+def _watchers(workspace: Workspace, manner: Manner) -> Iterator[Any]:
+    """Those that the command line or the settings want besides. Raises `UsageError` for one that cannot be had."""
+    from ion.cli import hiding
+
+    settings = workspace.settings
+    log = manner.log or settings.log
+    if log:
+        from ion.engine.event_log import EventLog
+
+        yield EventLog(_log_path(workspace, log, given=manner.log is not None), hiding.masked_json)
+    notify = manner.notify or settings.notify
+    if notify:
+        from ion.engine.notifying import Notify
+
+        yield Notify(notify, workspace.project, hiding.masked_json)
+    if manner.otel or settings.otel:
+        from ion.engine.tracing import Tracing
+
+        yield Tracing()
+
+
+def _log_path(workspace: Workspace, log: bool | str, *, given: bool) -> Callable[[str], Path]:
+    """A file for all runs, relative to where it was named, or one in each run's folder."""
+    if isinstance(log, str):
+        path = Path(log).expanduser() if given else workspace.project / Path(log).expanduser()
+        return lambda _run_id: path
+    return lambda run_id: workspace.data / "runs" / run_id / "events.jsonl"
 
 
 def draws(screen: Screen) -> bool:

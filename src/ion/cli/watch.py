@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ion.cli import completing
 from ion.cli.place import Place, at_place
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @at_place
 def watch(place: Place, run: str | None, plain: bool) -> int:

@@ -1,0 +1,116 @@
+"""What a shell may complete: names of workflows, runs, nodes, agents and decisions.
+
+A completion runs at every press of a key: it reads what is there, runs no code of the repository, creates nothing, and
+says nothing when something is wrong; the command itself will.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from ion.errors import IonError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ion.api.workspace import Workspace
+    from ion.core.state import RunState
+
+# click reads the variable `_ION_COMPLETE`; its value names the shell and what is asked.
+VARIABLE = "_ION_COMPLETE"
+SHELLS = ("bash", "zsh", "fish")
+_RUNS_SHOWN = 50
+Found = Iterable[tuple[str, str]]
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
+
+
+def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
+    def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        try:
+            found = list(_looked_up(find, context))
+        except (IonError, OSError):
+            return []
+        return [CompletionItem(name, help=what) for name, what in found if name.startswith(incomplete)]
+
+    return complete
+
+
+def _looked_up(find: Callable[[Workspace, click.Context], Found], context: click.Context) -> Found:
+    from ion.api.workspace import open_workspace
+
+    workspace = open_workspace(context.params.get("project"), context.params.get("store"))
+    try:
+        yield from ((name, " ".join(what.split())[:60]) for name, what in find(workspace, context))
+    finally:
+        workspace.close()
+
+
+def _workflows(workspace: Workspace, _context: click.Context) -> Found:
+    from ion.api.workflows import discover
+
+    for one in discover(workspace):
+        if one.shadowed_by is None and not one.errors:
+            yield one.name, one.loaded.workflow.description if one.loaded.workflow is not None else ""
+
+
+def _runs(workspace: Workspace, _context: click.Context) -> Found:
+    from ion.api.reading import list_runs
+
+    found = list_runs(workspace, limit=_RUNS_SHOWN)
+    if found:
+        yield "last", "the newest run"
+    for run, status in found:
+        yield run.run_id, f"{run.workflow}, {status}"
+
+
+def _state(workspace: Workspace, context: click.Context) -> RunState | None:
+    from ion.api.reading import read_state
+
+    if workspace.is_new:
+        return None
+    return read_state(workspace, workspace.find_run(context.params.get("run")).run_id)
+
+
+def _nodes(workspace: Workspace, context: click.Context) -> Found:
+    state = _state(workspace, context)
+    for node in state.nodes.values() if state is not None else ():
+        yield node.id, f"{node.kind}, {node.status}"
+
+
+def _waiting(workspace: Workspace, context: click.Context) -> Found:
+    state = _state(workspace, context)
+    for node in state.nodes.values() if state is not None else ():
+        if node.gate is not None or node.prompt is not None or node.permissions:
+            yield node.id, node.gate.message if node.gate is not None else ""
+
+
+def _decisions(workspace: Workspace, context: click.Context) -> Found:
+    state = _state(workspace, context)
+    node = state.nodes.get(str(context.params.get("node"))) if state is not None else None
+    if node is not None and node.gate is not None:
+        yield from ((name, "") for name in node.gate.decisions or ("approve", "reject"))
+
+
+def _agents(workspace: Workspace, _context: click.Context) -> Found:
+    from ion.api.agent_list import known_agents
+
+    yield from ((one.name, "") for one in known_agents(workspace))
+
+
+workflows = _completing(_workflows)
+runs = _completing(_runs)
+nodes = _completing(_nodes)
+waiting = _completing(_waiting)
+decisions = _completing(_decisions)
+agents = _completing(_agents)
+
+
+def asked_for() -> bool:
+    """Whether a shell asks for completions now, so that nothing else may be printed."""
+    return VARIABLE in os.environ

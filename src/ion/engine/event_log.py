@@ -1,0 +1,53 @@
+"""An observer that writes each event as a JSON line into a file, for whoever collects logs.
+
+It is a copy for others: the store's log is the truth. Lines are appended as they come and not synced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from ion.core.events import Recorded, to_json
+from ion.core.state import RunState
+
+_TIMES = ("at", "due_at")
+
+
+def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
+    """One event with its run and number; times are ISO-8601 in UTC."""
+    fields = to_json(recorded.event)
+    for name in _TIMES:
+        if name in fields:
+            moment = datetime.fromtimestamp(fields[name] / 1000, UTC)
+            fields[name] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"run_id": run_id, "seq": recorded.seq, **fields}
+
+
+class EventLog:
+    """Appends to the file that `path_of` gives for a run. `shown` is what makes an event fit to be shown (masked)."""
+
+    def __init__(self, path_of: Callable[[str], Path], shown: Callable[[Any], Any] = lambda event: event) -> None:
+        self._path_of = path_of
+        self._shown = shown
+        self._files: dict[str, TextIO] = {}
+
+    def event(self, run_id: str, recorded: Recorded, state: RunState) -> None:  # noqa: ARG002
+        file = self._files.get(run_id)
+        if file is None:
+            path = self._path_of(run_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._files[run_id] = path.open("a", encoding="ascii", buffering=1)
+        file.write(json.dumps(self._shown(event_object(run_id, recorded))) + "\n")
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Not an event."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()

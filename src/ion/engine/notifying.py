@@ -1,0 +1,118 @@
+"""An observer that runs a command when a run pauses or ends: a message to a person, a hook of a build server.
+
+The command's words are split as a shell splits them and run without one. What happened is in its environment
+(`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its words. It has
+half a minute; that it fails is a warning and nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ion.core import events as e
+from ion.core.state import RunState
+from ion.errors import UsageError
+
+LONGEST_S = 30.0
+_TELLING = (e.WorkflowPaused, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_log = logging.getLogger("ion")
+
+
+def command_words(line: str) -> tuple[str, ...]:
+    """The words of a command line. Raises `UsageError` for one that cannot be split or is empty."""
+    try:
+        words = tuple(shlex.split(line))
+    except ValueError as error:
+        raise UsageError(f"{line!r} is no command line: {error}", hint="check its quotes") from error
+    if not words:
+        raise UsageError("the command that is to be told is empty", hint='as in --notify "notify-send Ion"')
+    return words
+
+
+class Notify:
+    """Tells `command`. `cwd` is where it runs; `shown` makes what it is told fit to be shown (masked)."""
+
+    def __init__(
+        self,
+        command: str,
+        cwd: Path,
+        shown: Callable[[Any], Any] = lambda value: value,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._words = command_words(command)
+        self._cwd = cwd
+        self._shown = shown
+        self._environ = dict(os.environ if environ is None else environ)
+        self._threads: list[threading.Thread] = []
+
+    def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
+        if not isinstance(recorded.event, _TELLING):
+            return
+        told = self._shown(_told(run_id, state))
+        thread = threading.Thread(target=self._tell, args=(told,), name="ion-notify", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Nobody is told of lines."""
+
+    def close(self) -> None:
+        """Wait for the commands; each has its limit."""
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        named = {f"ION_NOTIFY_{name.upper()}": str(told[key]) for name, key in _NAMES.items()}
+        try:
+            with subprocess.Popen(
+                self._words,
+                cwd=self._cwd,
+                env={**self._environ, **named},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            ) as process:
+                try:
+                    process.communicate(json.dumps(told).encode() + b"\n", timeout=LONGEST_S)
+                except subprocess.TimeoutExpired:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    _log.warning("%s took longer than %d s to be told, and was ended", self._words[0], LONGEST_S)
+                    return
+        except (OSError, ValueError) as error:
+            _log.warning("%s cannot be told: %s", self._words[0], error)
+            return
+        if process.returncode != 0:
+            _log.warning("%s was told and ended with status %d", self._words[0], process.returncode)
+
+
+_NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}
+
+
+def _told(run_id: str, state: RunState) -> dict[str, Any]:
+    waiting = [
+        {"node": node.id, "message": gate.message}
+        for node in state.nodes.values()
+        for gate in ([node.gate] if node.gate is not None else [*node.permissions.values()])
+    ]
+    prompts = [{"node": node.id, "message": "a prompt waits"} for node in state.nodes.values() if node.prompt]
+    return {
+        "run_id": run_id,
+        "workflow": state.started.workflow if state.started is not None else "",
+        "status": state.status,
+        "error": state.error.to_json() if state.error is not None else None,
+        "failed": [node.id for node in state.nodes.values() if node.status == "failed"],
+        "waiting": waiting + prompts,
+    }

@@ -1,0 +1,141 @@
+"""An observer that makes OpenTelemetry spans: one for the run, while this process drives it, and one for each attempt.
+
+Only the API is used; where spans go is the host's affair (`opentelemetry-instrument ion run …`, or a program's own
+provider). All spans of a run have the trace id that its run id gives, so that a resume, wherever, is of the same trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from ion.core import events as e
+from ion.core.plan import SLOT_TURNS
+from ion.core.state import RunState
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+_ENDS = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled, e.WorkflowPaused)
+# The names of the semantic conventions for generative AI, where they have one.
+_USAGE = {"input_tokens": "gen_ai.usage.input_tokens", "output_tokens": "gen_ai.usage.output_tokens"}
+
+
+class Tracing:
+    """Spans of every run that it watches. `provider` None: the one that is set for the process.
+
+    Raises `UsageError` (code `missing-extra`) if the API is not installed.
+    """
+
+    def __init__(self, provider: Any = None) -> None:
+        try:
+            from opentelemetry import trace
+        except ImportError as error:
+            raise UsageError(
+                "tracing needs the OpenTelemetry API", hint="pip install 'ion-workflows[otel]'", code="missing-extra"
+            ) from error
+        from ion.version import VERSION
+
+        self._tracer: Tracer = trace.get_tracer("ion", VERSION, tracer_provider=provider)
+        self._runs: dict[str, Span] = {}
+        self._attempts: dict[tuple[str, str], Span] = {}
+
+    def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
+        event = recorded.event
+        if run_id not in self._runs and not isinstance(event, _ENDS):
+            self._begin_run(run_id, event, state)
+        if isinstance(event, e.NodeStarted) and event.turn in SLOT_TURNS:
+            self._begin_attempt(run_id, event, state)
+        elif isinstance(event, e.NodeEvent):
+            self._end_attempt(run_id, event)
+        elif isinstance(event, _ENDS):
+            self._end_run(run_id, event, state)
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Lines are in the logs."""
+
+    def close(self) -> None:
+        """End what this process began and did not see the end of: it was interrupted."""
+        for span in (*self._attempts.values(), *self._runs.values()):
+            span.set_attribute("ion.status", "interrupted")
+            span.end()
+        self._attempts.clear()
+        self._runs.clear()
+
+    def _begin_run(self, run_id: str, event: e.Event, state: RunState) -> None:
+        started = state.started
+        attributes: dict[str, Any] = {"ion.run_id": run_id, "ion.resumes": state.resumes}
+        name = started.workflow if started is not None else "workflow"
+        if started is not None:
+            attributes |= {"ion.workflow": started.workflow, "ion.workflow.digest": started.digest}
+        self._runs[run_id] = self._tracer.start_span(
+            f"workflow {name}", context=_trace_of(run_id), attributes=attributes, start_time=_nanoseconds(event.at)
+        )
+
+    def _begin_attempt(self, run_id: str, event: e.NodeStarted, state: RunState) -> None:
+        from opentelemetry import trace
+
+        attributes: dict[str, Any] = {
+            "ion.run_id": run_id,
+            "ion.node": event.node,
+            "ion.kind": state.nodes[event.node].kind,
+            "ion.turn": event.turn,
+            "ion.attempt": event.attempt,
+            "ion.iteration": event.iteration,
+        }
+        self._attempts[run_id, event.node] = self._tracer.start_span(
+            f"{event.turn} {event.node}",
+            context=trace.set_span_in_context(self._runs[run_id]),
+            attributes=attributes,
+            start_time=_nanoseconds(event.at),
+        )
+
+    def _end_attempt(self, run_id: str, event: e.NodeEvent) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        span = self._attempts.pop((run_id, event.node), None)
+        if span is None:
+            return
+        status = event.type.removeprefix("node_").removeprefix("iteration_")
+        span.set_attribute("ion.status", status)
+        for name, amount in getattr(event, "usage", {}).items():
+            span.set_attribute(_USAGE.get(name, f"ion.usage.{name}"), amount)
+        agent = getattr(event, "agent", None)
+        if agent:
+            span.set_attribute("ion.agent", agent)
+        if isinstance(event, e.NodeFailed | e.NodeRetrying):
+            span.set_attribute("error.type", event.error.code)
+            span.set_status(Status(StatusCode.ERROR, event.error.code))
+        span.end(_nanoseconds(event.at))
+
+    def _end_run(self, run_id: str, event: e.Event, state: RunState) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        span = self._runs.pop(run_id, None)
+        if span is None:
+            return
+        span.set_attribute("ion.status", state.status)
+        if isinstance(event, e.WorkflowFailed):
+            span.set_attribute("error.type", event.error.code)
+            span.set_status(Status(StatusCode.ERROR, event.error.code))
+        span.end(_nanoseconds(event.at))
+
+
+def _trace_of(run_id: str) -> Context:
+    """The trace that this run id names: a parent that was never sent, for all processes the same."""
+    from opentelemetry import trace
+
+    digest = hashlib.sha256(f"ion run {run_id}".encode()).digest()
+    parent = trace.SpanContext(
+        int.from_bytes(digest[:16], "big"),
+        int.from_bytes(digest[16:24], "big"),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent))
+
+
+def _nanoseconds(at: int) -> int:
+    return at * 1_000_000

@@ -1,0 +1,172 @@
+"""Those who watch runs besides the person: the log file, the command that is told, OpenTelemetry."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import ion
+from ion.engine import notifying
+from ion.engine.event_log import EventLog
+from ion.engine.notifying import Notify
+from ion.engine.tracing import Tracing
+from ion.testing import FakeAgent
+
+WORKFLOW = ion.parse_workflow("""
+name: traced
+description: d
+nodes:
+  - {id: ask, prompt: hello}
+  - {id: flaky, bash: 'test -e "$STATE_DIR/once" || { touch "$STATE_DIR/once"; exit 3; }',
+     retry: {max_attempts: 1, delay_ms: 1000, on_error: all}}
+  - {id: gate, depends_on: [ask, flaky], approval: {message: "Go\\n$(on)?"}}
+  - {id: last, depends_on: [gate], bash: 'exit 4'}
+""")
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracing(exporter: InMemorySpanExporter) -> Tracing:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return Tracing(provider)
+
+
+def agent() -> Any:
+    return FakeAgent({"ask": ion.PromptResult("hi", usage={"input_tokens": 7, "cost_usd": 0.5})})
+
+
+def run_twice(observers: list[Any], folder: Path) -> str:
+    """To its gate, and on to its failure."""
+    store = ion.create_store("memory:")
+    how: dict[str, Any] = {"store": store, "project": folder, "agent": agent()}
+    options = ion.RunOptions(observers=observers)
+    paused = ion.execute_workflow_sync(WORKFLOW, run_id="traced-1", options=options, **how)
+    assert paused.status == "paused"
+    ion.approve(paused.run_id, store=store, project=folder)
+    assert ion.resume_workflow_sync(paused.run_id, options=options, **how).status == "failed"
+    return paused.run_id
+
+
+def test_a_trace_per_run_and_a_span_per_attempt(
+    exporter: InMemorySpanExporter, tracing: Tracing, tmp_path: Path
+) -> None:
+    run_twice([tracing], tmp_path)
+    spans = exporter.get_finished_spans()
+    assert len({span.context.trace_id for span in spans if span.context}) == 1
+    runs = [span for span in spans if span.name == "workflow traced"]
+    assert [_of(span)["ion.status"] for span in runs] == ["paused", "failed"]
+    attempts = [span for span in spans if span not in runs]
+    found = [(span.name, _of(span)["ion.attempt"], _of(span)["ion.status"]) for span in attempts]
+    assert sorted(found) == [
+        ("bash flaky", 1, "retrying"),
+        ("bash flaky", 2, "completed"),
+        ("bash last", 1, "failed"),
+        ("prompt ask", 1, "completed"),
+    ]
+    asked = next(span for span in attempts if span.name == "prompt ask")
+    assert (_of(asked)["gen_ai.usage.input_tokens"], _of(asked)["ion.usage.cost_usd"]) == (7, 0.5)
+    assert _of(asked)["ion.agent"] == "fake"
+    failed = next(span for span in attempts if span.name == "bash last")
+    assert (_of(failed)["error.type"], failed.status.is_ok) == ("exit-status", False)
+    parents = {span.context.span_id for span in runs if span.context}
+    assert all(span.parent is not None and span.parent.span_id in parents for span in attempts)
+    assert all(span.start_time and span.end_time and span.start_time <= span.end_time for span in spans)
+
+
+def _of(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def test_what_is_cut_off_is_said_to_be(exporter: InMemorySpanExporter, tracing: Tracing) -> None:
+    from ion.core import events as e
+    from ion.core.state import fold
+
+    events = [e.WorkflowStarted(0, "w", "d", (("a", "bash"),)), e.NodeStarted(1, "a", "bash")]
+    for number, event in enumerate(events, 1):
+        tracing.event("r", e.Recorded(number, event), fold(events[:number]))
+    tracing.close()
+    assert [_of(span)["ion.status"] for span in exporter.get_finished_spans()] == ["interrupted", "interrupted"]
+
+
+def test_the_log_file_has_each_event_once(tmp_path: Path) -> None:
+    file = tmp_path / "logs" / "ion.jsonl"
+    log = EventLog(lambda _run: file, lambda event: {**event, "seen": True})
+    run = run_twice([log], tmp_path)
+    log.close()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    recorded = {line["seq"]: line["type"] for line in lines}
+    assert len(recorded) == len(lines)
+    # The answer came while no process drove the run: it is in the store's log only.
+    assert set(range(1, max(recorded) + 1)) - recorded.keys() == {11}
+    assert {line["run_id"] for line in lines} == {run}
+    assert (lines[0]["type"], lines[-1]["type"]) == ("workflow_started", "workflow_failed")
+    assert all(line["seen"] and line["at"].endswith("Z") for line in lines)
+
+
+def test_a_log_file_that_cannot_be_written_fails_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    run_twice([EventLog(lambda _run: tmp_path / "file" / "ion.jsonl")], tmp_path)
+    assert "EventLog failed and is left out" in caplog.text
+
+
+TOLD = """
+import json, os, sys
+from pathlib import Path
+told = {"stdin": json.load(sys.stdin), "words": sys.argv[1:]}
+told |= {name: value for name, value in os.environ.items() if name.startswith("ION_")}
+with Path(os.environ["TOLD"]).open("a") as file:
+    file.write(json.dumps(told) + "\\n")
+"""
+
+
+def test_a_command_is_told_of_a_pause_and_of_the_end(tmp_path: Path) -> None:
+    """What a node says is data on stdin, never a word of the command."""
+    (tmp_path / "told.py").write_text(TOLD)
+    told = tmp_path / "told.jsonl"
+    notify = Notify(f"{sys.executable} told.py 'two words' $HOME", tmp_path, environ={**os.environ, "TOLD": str(told)})
+    run_twice([notify], tmp_path)
+    notify.close()
+    lines = sorted(
+        (json.loads(line) for line in told.read_text().splitlines()), key=lambda line: line["stdin"]["status"]
+    )
+    assert [line["ION_NOTIFY_STATUS"] for line in lines] == ["failed", "paused"]
+    assert lines[0]["stdin"]["failed"] == ["last"]
+    assert lines[1]["stdin"]["waiting"] == [{"node": "gate", "message": "Go\n$(on)?"}]
+    assert lines[1]["words"] == ["two words", "$HOME"]
+    assert "ION_RUN_ID" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("false", "ended with status 1"), ("no-such-program", "cannot be told"), ("sleep 60", "took longer than")],
+)
+def test_a_command_that_fails_is_a_warning(
+    command: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "LONGEST_S", 0.3)
+    notify = Notify(command, tmp_path)
+    began = time.monotonic()
+    run_twice([notify], tmp_path)
+    notify.close()
+    assert said in caplog.text
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("line", ["", "'", "  "])
+def test_a_command_that_is_none(line: str) -> None:
+    with pytest.raises(ion.errors.UsageError):
+        notifying.command_words(line)
