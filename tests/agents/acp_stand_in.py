@@ -191,6 +191,12 @@ def endless_line(session: str, text: str) -> str:
         raw(b"x" * 1024 * 1024)
 
 
+def endless(session: str, text: str) -> str:
+    while session not in _cancelled:
+        say(session, "more and more " * 1000)
+    return "cancelled"
+
+
 def steps(session: str, text: str) -> str:
     update(session, "agent_thought_chunk", content={"type": "text", "text": "first I look\nthen"})
     update(session, "tool_call", toolCallId="1", title="Read src/auth.py\x1b[31m", kind="read", status="pending")
@@ -300,6 +306,10 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def answer(message: dict[str, Any]) -> None:
     method = METHODS.get(message["method"])
+    called, _, result = BEHAVIOUR.partition("=")
+    if called == message["method"]:
+        send({"id": message["id"], "result": json.loads(result)})
+        return
     try:
         if method is None:
             raise Refused(-32601, "Method not found")

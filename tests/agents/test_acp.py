@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ion.agents import acp
-from ion.agents.acp import AcpAgent, running
+from ion.agents.acp import AcpAgent, running, turn
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from processes import alive
 
@@ -324,6 +324,35 @@ class TestHostile:
         error = await world.fails("endless_line")
         assert (error.error_code, "a line of more than" in error.message) == ("crashed", True), error.message
 
+    async def test_a_reply_without_an_end(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(turn, "MAX_REPLY_CHARACTERS", 1_000_000)
+        error = await world.fails("endless")
+        assert (error.error_code, "replied with more than" in error.message) == ("bad_output", True)
+        assert len(world.asked("session/cancel")) == 1
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            *("initialize=null", "initialize=5", "initialize={}", 'initialize={"protocolVersion": "1"}'),
+            *("session/new=null", 'session/new={"sessionId": 5}', "session/new=[]"),
+            *("session/prompt=null", "session/prompt={}", 'session/prompt={"stopReason": ["end_turn"]}'),
+        ],
+    )
+    async def test_answers_that_are_none(self, world: World, answer: str) -> None:
+        try:
+            await world.agent(answer).prompt(world.request())
+        except AgentError as error:
+            assert error.error_code == "bad_output"  # noqa: PT017
+        else:
+            assert answer == 'initialize={"protocolVersion": "1"}', "a number written as a text is let pass"
+
+    async def test_two_sessions_with_one_name(self, world: World) -> None:
+        """Their replies could not be told apart."""
+        agent = world.agent('session/new={"sessionId": "s"}')
+        await agent.prompt(world.request())
+        with pytest.raises(AgentError, match="the same name"):
+            await agent.prompt(world.request())
+
     async def test_what_it_leaves_behind_is_ended_with_it(self, world: World) -> None:
         agent = world.agent("parent")
         child = int((await agent.prompt(world.request())).text)
@@ -412,6 +441,15 @@ class TestPermissions:
             await agent.prompt(world.request(self.ASKS, ask=ask))
         assert "execute:" in " ".join(permission.key for permission in caught.value.permissions)
         assert world.started == 1
+
+    async def test_more_questions_than_anybody_answers(self, world: World) -> None:
+        async def ask(_: Permission) -> str:
+            await asyncio.sleep(30)
+            return "allow_once"
+
+        many = "\n".join(f"execute {i}" for i in range(101))
+        with pytest.raises(AgentError, match="asked for more than 100 permissions at once"):
+            await world.agent("asks", permission="ask").prompt(world.request(many, ask=ask))
 
     async def test_the_agent_dies_while_it_is_asked(self, world: World) -> None:
         async def ask(_: Permission) -> str:

@@ -101,6 +101,8 @@ class Running:
     async def new_session(self, cwd: str) -> Session:
         """A session with nothing in it. Raises `AgentError`, `RefusedError`."""
         opened = await self.call(self.link.open(cwd), CALL_SECONDS, "session/new")
+        if opened.session in self.sessions:
+            raise RefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
         return self._keep(opened)
 
     async def old_session(self, session: str, cwd: str) -> Session | None:

@@ -16,7 +16,12 @@ from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult,
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
 _MAX_CALLS = 1000
+_MAX_QUESTIONS = 100
 _LIMITS = {"max_tokens": "its limit of tokens", "max_turn_requests": "its limit of requests in one turn"}
+_TOO_MUCH = {
+    "long": f"replied with more than {MAX_REPLY_CHARACTERS} characters",
+    "many": f"asked for more than {_MAX_QUESTIONS} permissions at once",
+}
 
 
 class Turn:
@@ -80,6 +85,9 @@ class Turn:
     async def _decided(self, asks: Permission) -> str | None:
         """What a person says; None once the turn is ended for want of an answer, or for another reason."""
         self._asked[asks.key] = asks
+        if len(self._asked) > _MAX_QUESTIONS:
+            self._stop("many")
+            return None
         if self._request.ask is None or self._clock is None:
             self._stop("unpermitted")
             return None
@@ -151,9 +159,8 @@ class Turn:
         usage = self._usage(call)
         if why == "unpermitted":
             raise UnpermittedError(tuple(self._asked.values()), usage=usage)
-        if why == "long":
-            message = f"agent {self._name} replied with more than {MAX_REPLY_CHARACTERS} characters"
-            raise AgentError("bad_output", message, usage=usage)
+        if why in _TOO_MUCH:
+            raise AgentError("bad_output", f"agent {self._name} {_TOO_MUCH[why]}", usage=usage)
         try:
             ended = await call
         except GoneError as error:
