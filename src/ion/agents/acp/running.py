@@ -61,6 +61,7 @@ class Running:
         self.link: Link = self._v1
         self._ending: asyncio.Task[None] | None = None
         self._by_itself = False
+        self._reopening = asyncio.Lock()
         conversation.child.over.add_done_callback(self._over)
 
     @property
@@ -111,15 +112,17 @@ class Running:
             return self.sessions[session]
         if not (self.abilities.resume or self.abilities.load):
             return None
-        try:
-            call = self.link.reopen(session, cwd, self.abilities)
-            opened = await self.call(call, CALL_SECONDS, "for its session")
-        except RefusedError as error:
-            if error.kind == "login":
-                raise
-            return None
-        # Two prompts may have asked for it at once.
-        return self.sessions.get(session) or self._keep(opened, cost=None)
+        async with self._reopening:  # a history that is said again must not get into a turn that goes on by then
+            if session in self.sessions:
+                return self.sessions[session]
+            try:
+                call = self.link.reopen(session, cwd, self.abilities)
+                opened = await self.call(call, CALL_SECONDS, "for its session")
+            except RefusedError as error:
+                if error.kind == "login":
+                    raise
+                return None
+            return self._keep(opened, cost=None)
 
     def _keep(self, opened: Opened, cost: float | None = 0.0) -> Session:
         self.sessions[opened.session] = Session(opened, asyncio.Lock(), cost=cost)
