@@ -142,6 +142,12 @@ class TestHonest:
         result = await world.agent("replays").prompt(world.request(session="old"))
         assert (result.session, result.text) == ("old", "echo: hello")
 
+    async def test_two_prompts_for_one_session_take_turns(self, world: World) -> None:
+        agent = world.agent("replays")
+        both = [agent.prompt(world.request(text, session="old")) for text in ("one", "two")]
+        assert [reply.text for reply in await asyncio.gather(*both)] == ["echo: one", "echo: two"]
+        assert len(world.asked("session/load")) == 1
+
     @pytest.mark.parametrize(
         ("behaviour", "session"), [("echo", "old"), ("resumes", "unknown"), ("replays", "unknown")]
     )
