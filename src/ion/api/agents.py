@@ -245,11 +245,12 @@ def _missing(
 
 def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
     """The program that an agent is, its environment, and how it is installed; None for one that is no program."""
-    from ion.agents.acp import AcpAgent
     from ion.agents.command import CommandAgent
 
     if isinstance(agent, CommandAgent):
         return agent.preset.command[0], agent.env, agent.preset.install
+    from ion.agents.acp import AcpAgent
+
     if isinstance(agent, AcpAgent):
         return agent.argv[0], agent.env, agent.install
     return None

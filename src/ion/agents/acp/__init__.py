@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -101,6 +99,8 @@ class AcpAgent:
             for running in alive:
                 running.close()
             if self._folder is not None and not self._places:
+                import shutil
+
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
 
@@ -141,6 +141,8 @@ class AcpAgent:
         if request.register is not None:
             return request.register.parent / "agents" / name
         if self._folder is None:
+            import tempfile
+
             self._folder = Path(tempfile.mkdtemp(prefix="ion-acp-"))
         return self._folder / name
 
