@@ -92,6 +92,14 @@ def _cold(folder: Path) -> list[Program]:
     return [*programs, new, Program("Ion --help", [*ion_command(), "--help"], folder)]
 
 
+def _help(folder: Path) -> list[Program]:
+    """The floor is the very library that makes the help."""
+    return [
+        Program("import click", [sys.executable, "-c", "import click"], folder),
+        Program("Ion --help", [*ion_command(), "--help"], folder),
+    ]
+
+
 def _list(folder: Path) -> list[Program]:
     project = folder / "ion"
     for number in range(100):
@@ -234,6 +242,14 @@ WORKS: dict[str, Work] = {
             Question("processor time", "cpu", limit=1.6),
             Question("the first run of a new project, wall", "wall", "Ion, new project"),
             Question("ion --help, processor time, seconds", "cpu", "Ion --help", None, limit=0.1),
+        ),
+    ),
+    "help": Work(
+        "`ion --help`, whole process",
+        _help,
+        (
+            Question("wall, to `python -c 'import click'`", "wall", "Ion --help", "import click", limit=1.5),
+            Question("processor time", "cpu", "Ion --help", "import click"),
         ),
     ),
     "list": Work(

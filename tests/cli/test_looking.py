@@ -221,8 +221,30 @@ def test_init_writes_what_works_and_never_overwrites(ion: Ion, project: Project)
     config = project.folder / ".ion" / "config.yaml"
     config.write_text("max_concurrency: 1\n")
     again = ion("init", "--json").json()
-    assert [entry["written"] for entry in again] == [False, False]
+    assert [entry["written"] for entry in again] == [False, False, False]
     assert config.read_text() == "max_concurrency: 1\n"
+
+
+def test_an_editor_finds_the_schema_that_init_wrote(ion: Ion, project: Project) -> None:
+    ion("init")
+    workflow = project.folder / ".ion" / "workflows" / "hello.yaml"
+    named = workflow.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    schema = json.loads((workflow.parent / named).read_text())
+    assert schema == ion("schema").json()
+    assert "!workflow.schema.json" in (project.folder / ".ion" / ".gitignore").read_text()
+
+
+def test_show_says_that_the_file_has_changed_since(built: Ion, project: Project) -> None:
+    file = project.folder / ".ion" / "workflows" / "build.yaml"
+    assert "since)" not in built("show", "mine").out
+    file.touch()
+    assert "since)" not in built("show", "mine").out
+    file.write_text(BUILD.replace("echo published", "echo hidden"))
+    assert "build.yaml (changed since)" in built("show", "mine").out
+    file.write_text("nodes: [")
+    assert "build.yaml (changed since)" in built("show", "mine").out
+    file.unlink()
+    assert "build.yaml (gone since)" in built("show", "mine").out
 
 
 def test_each_line_of_the_settings_file_works_without_its_mark(ion: Ion, project: Project) -> None:

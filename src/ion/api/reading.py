@@ -13,10 +13,13 @@ from ion.core.events import Content, Recorded
 from ion.core.state import RunState, fold
 from ion.engine.folders import folders_of
 from ion.engine.freeze import thaw
-from ion.errors import DamagedStoreError, NotFoundError
+from ion.errors import DamagedStoreError, IonError, NotFoundError
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun
 from ion.stores.lease import effective_status
+
+# A file that was written just before its run began may have a later time than the run, by another clock.
+_CLOCK_SLACK_MS = 2000
 
 
 def now_ms() -> int:
@@ -76,6 +79,29 @@ def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Re
 def read_state(workspace: Workspace, run_id: str) -> RunState:
     """The run's state, from its log."""
     return fold(item.event for item in workspace.store.get_workflow_events(run_id))
+
+
+def source_changed(workspace: Workspace, state: RunState) -> str:
+    """What became of the workflow's file since the run began: '' (nothing), `changed since`, or `gone since`.
+
+    A file that is older than the run is not read.
+    """
+    started = state.started
+    if started is None or not started.file:
+        return ""
+    path = Path(started.file)
+    try:
+        if path.stat().st_mtime_ns // 1_000_000 < started.at - _CLOCK_SLACK_MS:
+            return ""
+    except OSError:
+        return "gone since"
+    from ion.api.workflows import load
+    from ion.engine.freeze import digest_of, source_of
+
+    try:
+        return "" if digest_of(source_of(load(workspace, path.absolute()))) == started.digest else "changed since"
+    except IonError:  # it does not even load any more
+        return "changed since"
 
 
 def logs_folder(workspace: Workspace, run_id: str) -> Path:

@@ -30,6 +30,7 @@ _GITIGNORE = """\
 *
 !.gitignore
 !config.yaml
+!workflow.schema.json
 !workflows/
 !workflows/**
 !commands/

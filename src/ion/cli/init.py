@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from ion.cli.place import Place, as_json, at_place
 
+SCHEMA_NAME = "workflow.schema.json"
 WORKFLOW = """\
+# yaml-language-server: $schema=../workflow.schema.json
 # A first workflow. Run it:      ion run hello
 #             with an input:     ion run hello --input name=Ada
 # It needs no agent. Look at it: ion show last
@@ -65,19 +68,25 @@ SETTINGS = """\
 @as_json
 @at_place
 def init(place: Place, as_json: bool) -> int:
-    """Write a first workflow and a settings file into .ion/ of the working directory (or of --project).
+    """Write a first workflow, a settings file and, for editors, the schema of workflows into .ion/ of the working
+    directory (or of --project).
 
     A file that is there already is left as it is.
     """
     from ion.api.workspace import Workspace
     from ion.cli import terminal
     from ion.errors import NotFoundError
+    from ion.language.schema.export import workflow_json_schema
 
     project = Path(place.project or ".").absolute()
     if not project.is_dir():
         raise NotFoundError(f"the project {project} is no folder")
     folder = Workspace(project).make_data_folder()
-    files = {folder / "workflows" / "hello.yaml": WORKFLOW, folder / "config.yaml": SETTINGS}
+    files = {
+        folder / "workflows" / "hello.yaml": WORKFLOW,
+        folder / "config.yaml": SETTINGS,
+        folder / SCHEMA_NAME: json.dumps(workflow_json_schema(), indent=1) + "\n",
+    }
     written = {str(path): _write_new(path, text) for path, text in files.items()}
     if as_json:
         terminal.write_json([{"file": path, "written": is_new} for path, is_new in written.items()])

@@ -21,6 +21,11 @@ def digest_of(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()
 
 
+def source_of(workflow: Workflow) -> str:
+    """The source that a run of this workflow freezes."""
+    return json.dumps(workflow.to_json(), separators=(",", ":"))
+
+
 def freeze(workflow: Workflow, store: WorkflowStore) -> str:
     """The frozen source of a workflow; its script files are in the store as blobs afterwards.
 
@@ -33,7 +38,7 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
                 raise InvalidWorkflowError(
                     f"the script '{name}' ({relative}) changed while the run was starting", hint="start it again"
                 )
-    return json.dumps(workflow.to_json(), separators=(",", ":"))
+    return source_of(workflow)
 
 
 def thaw(source: str, digest: str) -> Workflow:

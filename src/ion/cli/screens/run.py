@@ -23,23 +23,26 @@ MAX_NOTE_COLUMNS = 34
 MIN_BAR_COLUMNS = 12
 
 
-def show_run(screen: Screen, place: Place, result: RunResult, workflow: Workflow | None, now: int) -> None:
-    """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch."""
-    _header(screen, result, now)
+def show_run(
+    screen: Screen, place: Place, result: RunResult, workflow: Workflow | None, now: int, changed: str = ""
+) -> None:
+    """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch;
+    `changed` is what became of its file (`reading.source_changed`)."""
+    _header(screen, result, now, changed)
     screen.line()
     _nodes(screen, result, workflow, now)
     _cost(screen, result.state)
     say_next(screen, place, result)
 
 
-def _header(screen: Screen, result: RunResult, now: int) -> None:
+def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
     started = result.state.started
     took = duration(result.data["duration_ms"])
     parts = [f"{result.workflow}  {result.run_id}", result.status]
     parts.append(f"started {moment(result.state.started_at, now)}, {took}")
     if started is not None:
         parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []
-        parts += [_relative(started.file)] if started.file else []
+        parts += [_relative(started.file) + (f" ({changed})" if changed else "")] if started.file else []
         parts += [_rerun(started.rerun_of)] if started.rerun_of else []
     line = ""
     for part in parts:
