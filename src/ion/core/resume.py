@@ -30,7 +30,8 @@ def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str 
     run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or cancelled run.
     """
     if state.status in ("completed", "cancelled"):
-        raise RefusedError(f"the run has ended ({state.status})", code="ended", hint="ion run starts a new one")
+        hint = "ion rerun runs it again, as a new run"
+        raise RefusedError(f"the run has ended ({state.status})", code="ended", hint=hint)
     if state.status == "failed":
         return "resume" if resume else None
     if state.status == "paused":
