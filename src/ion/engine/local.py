@@ -16,17 +16,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ion.core import events as e
-from ion.core.decide import Start
-from ion.core.outcomes import Completed, Failed, Outcome, Stopped
-from ion.core.plan import NO_LANES, Lanes, Plan, Record, Stop, Wait
-from ion.core.sessions import session_for
-from ion.core.settle import settle
+from ion.core.outcomes import Completed, Outcome, Stopped
+from ion.core.plan import NO_LANES, Lanes, Plan, Stop, Wait
 from ion.core.state import RunState, fold
+from ion.core.step import TurnId, step
 from ion.core.values import condition_values
 from ion.engine.aside import Aside
 from ion.engine.engaged import Engaged
 from ion.engine.held import HOLD_MS, Held
 from ion.engine.observe import Observers
+from ion.engine.turns import turn_of
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
 from ion.records import dataclass, field
@@ -36,7 +35,6 @@ Runner = Callable[[Turn, Context], Awaitable[Outcome]]
 ValuesOf = Callable[[str, e.Content], dict[str, dict[str, Any]]]
 _log = logging.getLogger("ion")
 _Result = TypeVar("_Result")
-_TurnId = tuple[str, int]  # a node and the number of its start
 # How often an idle owner looks for requests of others (cli.md promises a second).
 POLL_SECONDS = 0.25
 
@@ -118,7 +116,7 @@ class Drive:
             _log.warning("the run %s could not be let go of; its lease ends by itself: %s", self.run_id, error)
 
     async def _loop(self) -> RunState:
-        outcomes: dict[_TurnId, Outcome] = {}
+        outcomes: dict[TurnId, Outcome] = {}
         while True:
             try:
                 wait_until = await self._advance(outcomes)
@@ -134,35 +132,10 @@ class Drive:
 
     # ------------------------------------------------------------------ one turn of the loop
 
-    async def _advance(self, outcomes: dict[_TurnId, Outcome]) -> int | None:
+    async def _advance(self, outcomes: dict[TurnId, Outcome]) -> int | None:
         """Settle, plan, append, start. Gives the time (ms) at which something is due, if anything is."""
         at = self.clock()
-        new: list[e.Event] = []
-
-        def take(event: e.Event) -> None:
-            self._plan.advance(event)
-            new.append(event)
-
-        for (node, number), outcome in outcomes.items():
-            now = self._plan.state.nodes[node]
-            if not now.live or now.starts != number:
-                continue  # an append of unknown fate had gone in: this outcome is in the log
-            jitter = _jitter() if isinstance(outcome, Failed) else 0.0
-            for event in settle(self.context.workflow, self._plan.state, node, outcome, at, jitter):
-                take(event)
-        for event in self._held.events(self._plan.state, at):
-            take(event)
-        commands = self._plan.next_steps(at)
-        while any(isinstance(command, Record) for command in commands):
-            for command in commands:
-                if isinstance(command, Record):
-                    take(command.event)
-            commands = self._plan.next_steps(at)
-        starts = [command for command in commands if isinstance(command, Start)]
-        for start in starts:
-            take(start.event(at))
-        if starts:
-            commands = self._plan.next_steps(at)
+        new, commands = step(self._plan, outcomes.items(), at, _jitter, lambda: self._held.events(self._plan.state, at))
         await self._commit(new)
         self._carry_out(commands)
         due = [command.until for command in commands if isinstance(command, Wait)]
@@ -226,7 +199,7 @@ class Drive:
 
     # ------------------------------------------------------------------ waiting
 
-    async def _wait(self, until: int | None) -> dict[_TurnId, Outcome]:
+    async def _wait(self, until: int | None) -> dict[TurnId, Outcome]:
         """Wait for a turn to end, a due time, or a request of somebody else; gives the outcomes of ended turns."""
         while True:
             timeout = POLL_SECONDS
@@ -287,23 +260,7 @@ class Drive:
     async def _perform(self, node_id: str) -> Outcome:
         """Carry out the present turn of a node. What a runner raises is no outcome: it ends this process's drive, and
         the run can be resumed."""
-        node, now = self.context.workflow.by_id[node_id], self._plan.state.nodes[node_id]
-        session, agent = session_for(self.context.workflow, self._plan.state, node, now)
-        turn = Turn(
-            node,
-            now.turn or "",
-            now.attempt,
-            now.iteration,
-            now.signaled,
-            session,
-            agent,
-            now.reask,
-            now.previous_output if now.turn == "until_bash" else now.iteration_output,
-            now.user_input,
-            now.rejection_reason,
-            now.answer,
-            now.starts,
-        )
+        turn = turn_of(self.context.workflow, self._plan.state, node_id)
         return await self.runners[turn.turn](turn, self.context)
 
     async def _end_tasks(self) -> None:

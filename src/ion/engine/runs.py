@@ -193,32 +193,9 @@ def take_up(
 def _drive(
     setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
 ) -> Drive:
-    folders = folders_of(setting.data, lease.run_id, setting.project)
     observers = Observers(setting.observers)
-    for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
-        folder.mkdir(parents=True, exist_ok=True)
-    freeze.lay_out(workflow, setting.store, folders.source)
-    cwd = Path(started.cwd)
     engaged = Engaged(setting.agent_for)
-    context = Context(
-        run_id=lease.run_id,
-        workflow=workflow,
-        folders=folders,
-        project=setting.project,
-        cwd=cwd,
-        nodes={},
-        inputs=started.inputs,
-        arguments=started.arguments,
-        external_context=started.context,
-        agent_for=engaged.agent_for,
-        keep=functools.partial(_keep, setting.store),
-        open=functools.partial(_open, setting.store),
-        progress=functools.partial(observers.progress, lease.run_id),
-        base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
-        environ=dict(setting.environ),
-        grace_ms=setting.grace_ms,
-        secrets=secret_values((*workflow.secrets, *setting.secrets), setting.environ),
-    )
+    context = context_of(setting, lease.run_id, workflow, started, engaged, observers)
     slots = setting.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
     return Drive(
         setting.store,
@@ -237,16 +214,56 @@ def _drive(
     )
 
 
+def context_of(
+    setting: Setting,
+    run_id: str,
+    workflow: Workflow,
+    started: e.WorkflowStarted,
+    engaged: Engaged,
+    observers: Observers,
+    inline_limit: int = e.INLINE_LIMIT_BYTES,
+) -> Context:
+    """The run as its turns see it on this machine, its folders made and its frozen scripts laid out. Texts over
+    `inline_limit` bytes are kept beside the log.
+
+    Raises `RefusedError` (code `changed`) if a frozen script was changed.
+    """
+    folders = folders_of(setting.data, run_id, setting.project)
+    for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
+        folder.mkdir(parents=True, exist_ok=True)
+    freeze.lay_out(workflow, setting.store, folders.source)
+    cwd = Path(started.cwd)
+    return Context(
+        run_id=run_id,
+        workflow=workflow,
+        folders=folders,
+        project=setting.project,
+        cwd=cwd,
+        nodes={},
+        inputs=started.inputs,
+        arguments=started.arguments,
+        external_context=started.context,
+        agent_for=engaged.agent_for,
+        keep=functools.partial(_keep, setting.store, inline_limit),
+        open=functools.partial(_open, setting.store),
+        progress=functools.partial(observers.progress, run_id),
+        base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
+        environ=dict(setting.environ),
+        grace_ms=setting.grace_ms,
+        secrets=secret_values((*workflow.secrets, *setting.secrets), setting.environ),
+    )
+
+
 def _open(store: WorkflowStore, content: e.Content) -> BinaryIO:
     if content.text is not None:
         return io.BytesIO(content.text.encode("utf-8", "surrogatepass"))
     return store.open_blob(content.sha256)
 
 
-def _keep(store: WorkflowStore, item: str | Path) -> e.Content:
+def _keep(store: WorkflowStore, inline_limit: int, item: str | Path) -> e.Content:
     if isinstance(item, Path):
         return store.put_blob(item)
     content = e.Content.inline(item)
-    if content.size <= e.INLINE_LIMIT_BYTES:
+    if content.size <= inline_limit:
         return content
     return store.put_blob(item.encode("utf-8", "surrogatepass"))
