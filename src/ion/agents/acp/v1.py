@@ -106,7 +106,6 @@ class LinkV1:
 
     async def _call(self, call: Awaitable[_Result]) -> _Result:
         from acp import RequestError
-        from pydantic import ValidationError
 
         try:
             return await call
@@ -114,22 +113,18 @@ class LinkV1:
             raise RefusedError(_kind(error), _words(error)) from error
         except ConnectionError as error:
             raise GoneError(self._wire.problem) from error
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "it"
-            message = f"its answer does not fit the protocol: {place}: {first['msg']}"
-            raise RefusedError("wrong", message) from error
+        except ValueError as error:
+            raise RefusedError("wrong", f"its answer does not fit the protocol: {_unfit(error)}") from error
 
     def _notified(self, method: str, params: Any) -> None:
         """An update goes to the host at once; what no update of this version is, is only a sign of life."""
         from acp.schema import SessionNotification
-        from pydantic import ValidationError
 
         if method != "session/update":
             return
         try:
             said = SessionNotification.model_validate(params)
-        except (ValidationError, RecursionError):
+        except (ValueError, RecursionError):
             session = params.get("sessionId") if isinstance(params, dict) else None
             if isinstance(session, str):
                 self._host.updated(session, Update())
@@ -152,6 +147,12 @@ class _Client:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         option_id = options[chosen].option_id
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option_id))
+
+
+def _unfit(error: Any) -> str:
+    """The first that the SDK's models find wrong. They are pydantic's, whose errors are `ValueError`s."""
+    found = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else ()
+    return f"{'.'.join(map(str, found[0]['loc'])) or 'it'}: {found[0]['msg']}" if found else str(error)
 
 
 def _kind(error: Any) -> str:
