@@ -54,6 +54,7 @@ class TestFile:
             "ion.db-wal": "0o600",
             "ion.db-shm": "0o600",
             "blobs": "0o700",
+            "blobs/.lock": "0o600",
             f"blobs/{blob[:2]}": "0o700",
             f"blobs/{blob[:2]}/{blob}": "0o600",
         }
