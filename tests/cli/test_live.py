@@ -30,6 +30,16 @@ nodes:
   - {id: work, bash: 'echo step one; until [ -e go ]; do sleep 0.05; done'}
   - {id: both, depends_on: [review, work], bash: 'echo both'}
 """
+STALLED = """
+name: stalled
+description: A gate, and work that goes on beside it
+nodes:
+  - {id: first, bash: 'until [ -e go ]; do sleep 0.05; done'}
+  - {id: review, depends_on: [first], approval: {message: "Now?"}}
+  - {id: beside, bash: 'until [ -e go ]; do sleep 0.05; done; sleep 1'}
+  - {id: after, depends_on: [beside], bash: 'echo after'}
+  - {id: reviewed, depends_on: [review, after], bash: 'echo reviewed'}
+"""
 CHOICES = """
 name: choices
 description: d
@@ -307,6 +317,38 @@ def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal
     while project.run("show", "mine", "--json").json("run")["status"] != "completed":
         assert time.monotonic() < deadline
     shown.child.send("\x11")
+    assert shown.end()[0] == 0
+
+
+def test_a_gate_that_opens_on_a_terminal_that_stands_still(project: Project, terminal: Open) -> None:
+    """The other branch goes on; what is typed before the question can be read answers nothing."""
+    project.write("stalled", STALLED)
+    shown = terminal("run", "stalled", "--run-id", "mine")
+    shown.until("● beside")
+    shown.child.send("\x13")
+    (project.folder / "go").touch()
+    deadline = time.monotonic() + 30
+    while project.run("show", "mine", "--json").json("run")["nodes"]["after"]["status"] != "completed":
+        assert time.monotonic() < deadline
+    assert project.run("show", "mine", "--json").json("run")["nodes"]["review"]["status"] == "waiting"
+    shown.child.send("r\n")
+    shown.child.send("\x11")
+    text = shown.until("[l]ater   ›")
+    assert text.count("[l]ater   ›") == 1
+    shown.type("a")
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, "reviewed")
+
+
+def test_whoever_answers_later_sees_the_command_in_the_tree(project: Project, terminal: Open) -> None:
+    project.write("beside", BESIDE)
+    shown = terminal("run", "beside", "--run-id", "mine")
+    shown.until("›")
+    shown.type("l")
+    shown.until("ion approve mine review · gate: Now?")
+    assert project.run("approve", "mine", "review", "--no-resume").status == 0
+    shown.until("✓ review")
+    (project.folder / "go").touch()
     assert shown.end()[0] == 0
 
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from ion.api.workflows import parse
 from ion.cli.formatting import width
+from ion.cli.place import Place
 from ion.cli.screens.tree import Head, Row, Tree, row_of
 from ion.cli.terminal import Screen
+from ion.cli.words import answering_command
 from ion.core import events as e
 from ion.core.state import fold
 
@@ -57,7 +59,9 @@ SAID = {"implement": "editing src/auth.py", "tests": "tests/test_auth.py::test_e
 
 def rows() -> dict[str, Row]:
     state = fold(EVENTS)
-    return {node.id: row_of(state.nodes[node.id], node, state, WORKFLOW) for node in WORKFLOW.nodes}
+    place = Place()
+    answers = {node.id: answering_command(place, "k7m2q9", state.nodes[node.id]) for node in WORKFLOW.nodes}
+    return {node.id: row_of(state.nodes[node.id], node, state, WORKFLOW, answers[node.id]) for node in WORKFLOW.nodes}
 
 
 def drawn(columns: int, *, unicode: bool = True, height: int = 40, told: set[str] | None = None) -> str:
@@ -82,7 +86,7 @@ fix-issue  k7m2q9                                            5/11 nodes · 1m12s
 ● implement    32s     claude  iteration 2/10 · editing src/auth.py
 ● tests        12s             tests/test_auth.py::test_expiry \\x1b[31mrunning…
 ↻ lint         retry 1/3 in 6s  exit 1: ruff not found
-⏸ ask                          gate: go? really
+⏸ ask                          ion approve k7m2q9 ask · gate: go? really
 ✗ docs         0.5s            exit 2
 ○ review                       waits for implement, tests
 ○ publish                      waits for review

@@ -24,6 +24,7 @@ from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
+    from ion.cli.behind import Behind
 
 _SHOWN_LINES = 20
 _YES = frozenset({"a", "y", "yes", "approve", "allow"})
@@ -54,10 +55,12 @@ class Answer:
 
 @dataclass
 class Asker:
-    """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one."""
+    """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one; `behind` is
+    what the screen writes to."""
 
     workspace: Workspace
     screen: Screen
+    behind: Behind
     pause: Callable[[], None]
     resume: Callable[[], None]
     _open: dict[str, e.ApprovalRequested] = field(default_factory=dict)
@@ -209,35 +212,44 @@ class Asker:
 
     async def _type(self, prompt: str, request: str) -> str | None:
         """A line that the person types; None at the end of input, or when the question is over."""
-        loop = asyncio.get_running_loop()
-        typed: asyncio.Future[Any] = loop.create_future()
         descriptor = sys.stdin.fileno()
-        self._forget_typed_ahead(descriptor)
         self.screen.prompt(prompt)
-
-        def read() -> None:
-            if not typed.done():
-                with contextlib.suppress(OSError):
-                    typed.set_result(os.read(descriptor, 1 << 16))
-                    return
-                typed.set_result(b"")
-
-        loop.add_reader(descriptor, read)
+        typed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         try:
-            while not typed.done() and request not in self._closed and request not in self._later:
-                self._news.clear()
-                news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
-                await asyncio.wait((typed, news), return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
+            if await self._still(self._shown(), request):
+                self._forget_typed_ahead(descriptor)
+                asyncio.get_running_loop().add_reader(descriptor, _read, descriptor, typed)
+                await self._still(typed, request)
         finally:
-            loop.remove_reader(descriptor)
+            asyncio.get_running_loop().remove_reader(descriptor)
         if not typed.done():
             self.screen.line()
             if request in self._closed:
                 self.screen.line("  ", ("attention", "answered elsewhere"), f": {one_line(self._closed[request])}")
             return None
-        data: bytes = typed.result()
+        data = typed.result()
         return data.decode("utf-8", "replace").rstrip("\n") if data else None
+
+    def _shown(self) -> asyncio.Future[None]:
+        """Done once all that was written stands on the terminal: nobody answers what they cannot read yet."""
+        loop = asyncio.get_running_loop()
+        shown: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(lambda: None if shown.done() else shown.set_result(None))
+
+        self.behind.then(tell)
+        return shown
+
+    async def _still(self, something: asyncio.Future[Any], request: str) -> bool:
+        """Wait for it; False if the question is over before."""
+        while not something.done() and request not in self._closed and request not in self._later:
+            self._news.clear()
+            news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
+            await asyncio.wait((something, news), return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+        return something.done()
 
     @staticmethod
     def _forget_typed_ahead(descriptor: int) -> None:
@@ -246,6 +258,15 @@ class Asker:
 
         with contextlib.suppress(termios.error):
             termios.tcflush(descriptor, termios.TCIFLUSH)
+
+
+def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
+    """What stands in the terminal's buffer is a line, or nothing at its end."""
+    if not typed.done():
+        try:
+            typed.set_result(os.read(descriptor, 1 << 16))
+        except OSError:
+            typed.set_result(b"")
 
 
 def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:

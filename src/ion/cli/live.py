@@ -1,8 +1,8 @@
 """The live view: the tree of a run, redrawn in place on a terminal.
 
-An observer that only takes notes, and a thread that draws them: a terminal that stands still (Ctrl-S) holds up nothing
-but the drawing, and the newest notes win. It draws when something has changed and when a second is over, never more
-than eight times a second.
+An observer that only takes notes, and the thread of `Behind` that draws them: a terminal that stands still (Ctrl-S)
+holds up nothing but the drawing, and the newest notes win. It draws when something has changed and when a second is
+over, never more than eight times a second.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ion.cli.screens.tree import Head, Line, Row, Tree, row_of
 from ion.cli.terminal import Screen
+from ion.cli.words import answering_command
 from ion.core import events as e
 from ion.core.state import RunState
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
+    from ion.cli.behind import Behind
+    from ion.cli.place import Place
     from ion.language.workflow import Workflow
 
 SHORTEST_PAUSE_S = 0.125
@@ -41,11 +44,13 @@ _STYLES = {
 
 
 class Live:
-    """Watches runs on a terminal. `begin` tells of the workflow; the drawing lasts from `resume` to `pause`."""
+    """Watches runs on a terminal. `begin` tells of the workflow; the drawing lasts from `resume` to `pause`. What
+    others say meanwhile goes through `behind`, so that it stands above or below a drawing and never within."""
 
-    def __init__(self, screen: Screen, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, screen: Screen, behind: Behind, place: Place | None = None) -> None:
         self._screen = screen
-        self._clock = clock
+        self._behind = behind
+        self._place = place
         self._tree = Tree(screen, self._last_line)
         self._workflow: Workflow | None = None
         self._logs: Path | None = None
@@ -55,7 +60,7 @@ class Live:
         self._said: dict[str, str] = {}
         self._changed = threading.Event()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._drawing = False
 
     def begin(self, workflow: Workflow | None, logs: Path | None) -> None:
         """What the run is of, and where its programs write."""
@@ -81,26 +86,28 @@ class Live:
 
     def _row(self, node: str, state: RunState) -> Row:
         known = self._workflow.by_id.get(node) if self._workflow is not None else None
-        return row_of(state.nodes[node], known, state, self._workflow)
+        now = state.nodes[node]
+        answer = ""
+        if self._place is not None and self._head is not None:
+            answer = answering_command(self._place, self._head.run_id, now)
+        return row_of(now, known, state, self._workflow, answer)
 
-    # ------------------------------------------------------------------ drawing, in a thread of its own
+    # ------------------------------------------------------------------ drawing, in the thread of `Behind`
 
     def resume(self) -> None:
         """Begin to draw, below whatever stands on the screen."""
-        if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._draw, name="ion-live", daemon=True)
-            self._thread.start()
+        if not self._drawing:
+            self._drawing = True
+            stop = self._stop = threading.Event()
+            self._behind.then(lambda: self._draw(stop))
 
-    def pause(self, seconds: float = 2.0) -> None:
-        """Draw once more and stop, so that others can write below. A terminal that stands still is not waited for."""
-        if self._thread is not None:
-            self._stop.set()
-            self._changed.set()
-            self._thread.join(seconds)
-            self._thread = None
+    def pause(self) -> None:
+        """Have it drawn once more and no more, so that what is said next stands below."""
+        self._drawing = False
+        self._stop.set()
+        self._changed.set()
 
-    def _draw(self) -> None:
+    def _draw(self, stop: threading.Event) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
@@ -116,9 +123,9 @@ class Live:
         drawn: list[Line] = []
         try:
             with RichLive(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-                while not self._stop.is_set():
+                while not stop.is_set():
                     drawn = self._frame(console, live, drawn)
-                    self._stop.wait(SHORTEST_PAUSE_S)
+                    stop.wait(SHORTEST_PAUSE_S)
                     self._changed.wait(LONGEST_PAUSE_S)
                     self._changed.clear()
                 self._frame(console, live, [])
@@ -133,7 +140,7 @@ class Live:
             return drawn
         size = console.size
         self._screen.width = size.width
-        now = self._clock()
+        now = time.time_ns() // 1_000_000
         if len([row for row in rows.values() if row.node not in self._told]) + 2 > size.height:
             self._tell(console, rows, now)
         frame = self._tree.lines(head, rows, now, size.height, self._told)

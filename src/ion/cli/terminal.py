@@ -79,9 +79,7 @@ class Screen:
 
     def prompt(self, text: str) -> None:
         """Write what stands before the cursor where a person types."""
-        if self.stream is not None:
-            self.stream.write(f"{self.plain(text)} ")
-            self.stream.flush()
+        self._put(f"{self.plain(text)} ")
 
     def paint(self, role: str, text: str) -> str:
         """A printable text in the colour of its role."""
@@ -92,11 +90,14 @@ class Screen:
     def write(self, line: str) -> None:
         """Write a line that is printable already. On a lenient screen (talk, not data) a stream that is gone is
         nobody's problem; otherwise raises `BrokenPipeError` or `IonError`."""
+        self._put(self.encodable(hiding.masked(line.rstrip())) + "\n")
+
+    def _put(self, text: str) -> None:
         if self.stream is None:
             return
         try:
             with _writing():
-                self.stream.write(self.encodable(hiding.masked(line.rstrip())) + "\n")
+                self.stream.write(text)
                 self.stream.flush()
         except (BrokenPipeError, IonError):
             if not self.lenient:

@@ -82,7 +82,7 @@ def _shown(workspace: Workspace, place: Place | None, manner: Manner) -> View:
         return View(screen, (EventLines(),))
     if manner.quiet:
         return View(screen)
-    view = _live(screen) if place is not None and not manner.plain and draws(screen) else None
+    view = _live(screen, place) if place is not None and not manner.plain and draws(screen) else None
     if view is None:
         view = _lines(screen, place)
     if place is not None and not manner.as_json:
@@ -139,36 +139,41 @@ def _lines(screen: Screen, place: Place | None) -> View:
     return View(screen, (Plain(screen, place),), behind=behind)
 
 
-def _live(screen: Screen) -> View:
+def _live(screen: Screen, place: Place) -> View:
+    from ion.cli.behind import Behind
     from ion.cli.live import Live
 
-    live = Live(screen)
-    return View(screen, (live,), live)
+    assert screen.stream is not None, "`draws` has looked at it"
+    behind = Behind(screen.stream)
+    screen = replace(screen, stream=behind)
+    live = Live(screen, behind, place)
+    return View(screen, (live,), live, behind=behind)
 
 
 @contextmanager
-def live_view(workspace: Workspace, run_id: str) -> Iterator[Live]:
+def live_view(workspace: Workspace, place: Place, run_id: str) -> Iterator[Live]:
     """A live view of a run that another process drives, drawn while this lasts."""
     from ion.api.reading import logs_folder, read_frozen, read_state
-    from ion.cli.live import Live
 
-    live = Live(terminal.talk())
+    view = _live(terminal.talk(), place)
+    live = view.live
+    assert live is not None
     live.begin(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
     live.resume()
     try:
         yield live
     finally:
-        live.pause()
+        view.end()
 
 
 def _ask(view: View, workspace: Workspace) -> None:
     from ion.cli.asking import Asker, person_present
 
-    if not person_present():
+    if view.behind is None or not person_present():
         return
     live = view.live
     pause, resume = (live.pause, live.resume) if live is not None else (_nothing, _nothing)
-    view.asker = Asker(workspace, view.screen, pause, resume)
+    view.asker = Asker(workspace, view.screen, view.behind, pause, resume)
     view.observers = (*view.observers, view.asker)
 
 

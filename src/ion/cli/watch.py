@@ -23,7 +23,7 @@ def watch(place: Place, run: str | None, plain: bool) -> int:
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if not plain and draws(terminal.talk()) and draws(terminal.data()):
-            with live_view(workspace, run_id) as live:
+            with live_view(workspace, place, run_id) as live:
                 follow(workspace, run_id, live, from_start=True)
         else:
             follow(workspace, run_id, Plain(terminal.data(), place), from_start=True)

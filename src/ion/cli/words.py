@@ -85,6 +85,17 @@ def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple
     return found
 
 
+def answering_command(place: Place, run_id: str, node: NodeState) -> str:
+    """The shortest command that answers what this node asks; nothing if it asks nothing."""
+    if node.gate is not None and node.gate.decisions:
+        return place.command("respond", run_id, node.id, node.gate.decisions[0])
+    if node.gate is not None:
+        return place.command("approve", run_id, node.id)
+    if node.permissions:
+        return place.command("approve", run_id, node.id, f"--request {next(iter(node.permissions.values())).request}")
+    return place.command("next", run_id) if node.prompt is not None else ""
+
+
 def budget_command(place: Place, run_id: str, state: RunState) -> str:
     """The command that raises the budget of a run, as a suggestion to twice of what is spent."""
     more = 2 * max(state.spent_usd, state.max_budget_usd or 0)

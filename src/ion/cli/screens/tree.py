@@ -55,8 +55,9 @@ class Head:
     begun_at: int
 
 
-def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None) -> Row:
-    """A node's row. `node` and `workflow` are None where the workflow cannot be read: then less is known."""
+def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
+    """A node's row. `node` and `workflow` are None where the workflow cannot be read: then less is known. `answer` is
+    the command that answers what the node asks."""
     shown = mark_of_node(now, state.status)
     retrying = shown == "retry"
     return Row(
@@ -68,7 +69,7 @@ def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflo
         now.retry_at,
         _tries(now, node) if retrying else "",
         (now.agent or "") if not retrying else "",
-        _note(now, node, state, workflow),
+        " · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
         f"{now.id}/{now.starts}-{now.turn}" if now.turn in ("bash", "script", "until_bash") else None,
     )
 
