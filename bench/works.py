@@ -284,7 +284,7 @@ WORKS: dict[str, Work] = {
             f"growth of {kind}: 50,000 nodes to 5,000",
             partial(_growth, kind, 5_000, 50_000),
             (Question("processor time", "cpu", "large", "small", limit=11),),
-            rounds=3,
+            rounds=2,
         )
         for kind in ("run-chain", "run-fan", "resume", "show", "fold")
     },
@@ -292,7 +292,7 @@ WORKS: dict[str, Work] = {
         "events per second from first to last, chain of 20,000",
         _steady,
         (Question("last tenth to second tenth", "flat", below=None, limit=1.2),),
-        rounds=3,
+        rounds=2,
     ),
     "aged": Work(
         "a new run of 1,000 in a store with 100,000 old events",
@@ -301,6 +301,7 @@ WORKS: dict[str, Work] = {
             Question("processor time, to an empty store", "cpu", "aged", "new", limit=1.1),
             Question("seconds", "seconds", "aged", "new"),
         ),
+        rounds=3,
     ),
     "resume": Work(
         "resume with 999 of 1,000 done",

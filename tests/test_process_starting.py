@@ -85,6 +85,12 @@ async def test_descriptors_that_are_passed_on(way: str, inheritable: int, tmp_pa
     assert said(tmp_path) == "handed\ntoo\n"
 
 
+async def test_a_linux_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inheritable: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starting, "_OPEN_HERE", str(tmp_path / "nothing"))
+    assert (await run(tmp_path, BASH, "-c", f"[ ! -e /dev/fd/{inheritable} ]")).status == 0
+
+
 async def test_nothing_to_read(way: str, tmp_path: Path) -> None:
     assert (await run(tmp_path, BASH, "-c", "! read line")).status == 0
 

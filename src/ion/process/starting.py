@@ -56,8 +56,9 @@ def begin(start: Start, out: int, err: int) -> int:
     program = start.argv[0]
     try:
         with _source(start) as source:
-            if _is_simple(start, (source, out, err)):
-                return _spawned(start, source, out, err)
+            others = _inheritable() if _is_simple(start, (source, out, err)) else None
+            if others is not None:
+                return _spawned(start, source, out, err, others)
             return _opened(start, source, out, err)
     except FileNotFoundError as error:
         if error.filename is not None and Path(error.filename) == start.cwd:
@@ -94,12 +95,12 @@ def _is_simple(start: Start, own: Sequence[int]) -> bool:
         return False
 
 
-def _spawned(start: Start, source: int, out: int, err: int) -> int:
+def _spawned(start: Start, source: int, out: int, err: int, others: set[int]) -> int:
     first: Any = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     if source >= 0:
         first = (os.POSIX_SPAWN_DUP2, source, 0)
     actions = [first, (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
-    actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable() - {*start.descriptors}]
+    actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in others - {*start.descriptors}]
     # Onto itself: it is inherited from then on.
     actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in start.descriptors]
     return os.posix_spawn(
@@ -107,15 +108,21 @@ def _spawned(start: Start, source: int, out: int, err: int) -> int:
     )
 
 
-def _inheritable() -> set[int]:
+def _inheritable() -> set[int] | None:
     """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of some
-    package opened."""
-    found = set()
-    for name in os.listdir(_OPEN_HERE):  # noqa: PTH208  (a path object for each descriptor is dear)
-        with contextlib.suppress(OSError):  # the one that this list was read from
-            if (descriptor := int(name)) > 2 and os.get_inheritable(descriptor):
-                found.add(descriptor)
-    return found
+    package opened. None where the system does not tell."""
+    try:
+        open_here = os.listdir(_OPEN_HERE)  # noqa: PTH208  (a path object for each descriptor is dear)
+    except OSError:
+        return None
+    return {descriptor for name in open_here if (descriptor := int(name)) > 2 and _is_inheritable(descriptor)}
+
+
+def _is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:  # closed since: the list was read from it
+        return False
 
 
 def _opened(start: Start, source: int, out: int, err: int) -> int:
