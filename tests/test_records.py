@@ -138,6 +138,21 @@ def test_methods_of_the_class_itself_stay(decorator: Decorator) -> None:
     assert repr(Own("a")) == "mine"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": records.field(init=False, default="")},
+        {"name": records.field(compare=False)},
+        {"name": records.field(hash=False)},
+        {"name": records.field(kw_only=True)},
+        {"__post_init__": lambda self: None},
+    ],
+)
+def test_what_it_does_not_know_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="Made needs the standard dataclass"):
+        records.dataclass(type("Made", (), {"__annotations__": {"name": "str"}, **body}))
+
+
 @pytest.mark.parametrize("decorator", [records.dataclass, dataclasses.dataclass])
 def test_a_default_that_all_would_share_is_refused(decorator: Decorator) -> None:
     class Shared:

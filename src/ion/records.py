@@ -29,6 +29,7 @@ else:
             if plain.__doc__ is None:
                 plain.__doc__ = plain.__name__  # else the standard decorator makes a signature of it, which is dear
             made = dataclasses.dataclass(plain, init=False, repr=False, eq=False, slots=slots)
+            _require_plain(made)
             shared = {"__init__": _first_init(made, frozen), "__repr__": _repr}
             if eq:
                 shared |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
@@ -41,6 +42,13 @@ else:
             return made
 
         return make if cls is None else make(cls)
+
+
+def _require_plain(made: Any) -> None:
+    """What nobody needed yet is refused and not left out in silence."""
+    plain = all(one.init and one.compare and one.hash is None and not one.kw_only for one in dataclasses.fields(made))
+    if not plain or hasattr(made, "__post_init__"):
+        raise TypeError(f"{made.__name__} needs the standard dataclass: this one knows names, defaults and repr alone")
 
 
 def _first_init(cls: Any, frozen: bool) -> Any:
