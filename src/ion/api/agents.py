@@ -178,12 +178,14 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
 
 def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
     """The options that an agent has no way to be handed, one sentence for each agent and option."""
+    asking = [(node, agents(node)) for node in nodes if asks(node)]
+    if not asking:
+        return ()
     from ion.agents.command import CommandAgent
     from ion.agents.launch import without_effect
 
     found: dict[tuple[str, str], list[str]] = {}
-    for node in nodes:
-        agent = agents(node) if asks(node) else None
+    for node, agent in asking:
         if isinstance(agent, CommandAgent):
             for option in without_effect(agent.preset, {**agent.options, **node.options}):
                 found.setdefault((agent.name, option), []).append(node.id)
