@@ -190,6 +190,14 @@ def test_a_command_loads_only_what_it_uses(project: Project) -> None:
     assert status_of(project, "mine") == "paused"
 
 
+def test_a_run_of_programs_loads_nothing_of_agents_and_nothing_to_read_workflows_with(project: Project) -> None:
+    project.write("hello", "nodes:\n  - {id: a, bash: echo hi}\n")
+    project.run("run", "hello")  # the second one reads the cache
+    seen = loaded(project, "run", "hello", "--quiet")
+    assert not seen & {"pydantic", "yaml", "jsonschema", "rich", "tempfile", "ion.agents.command", "ion.agents.presets"}
+    assert not seen & {"ion.nodes.prompt", "ion.nodes.script", "ion.nodes.gate", "ion.cli.live", "ion.language.rules"}
+
+
 def test_a_detached_run_outlives_the_command_and_its_id_is_printed(project: Project) -> None:
     project.write("slow", SLOW)
     result = project.run("run", "slow", "--detach")
