@@ -129,6 +129,8 @@ def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
         ("{preset: goose-acp, type: command}", "1:39", "bad-value", "is of type acp", "preset: goose"),
         ("{preset: pi-acp, parser: json}", "1:30", "bad-value", "means nothing to an agent of type acp", ""),
         ("{type: acp}", "1:10", "missing-field", "neither a preset nor a command", ""),
+        ('{command: x, flags: {m: ["{value}{json}"]}}', "1:33", "bad-value", "one {…} in a word", ""),
+        ("{command: x, options: {maxBudgetUsd: 1}}", "1:35", "bad-value", "are the nodes'", ""),
         ("{command: x, options: [a]}", "1:35", "bad-value", "a mapping from an option to its value", ""),
     ],
 )
@@ -140,6 +142,12 @@ def test_what_is_wrong_is_said_with_its_place(
     assert message in found.message
     assert hint in found.hint
     assert f"{found.line}:{found.column}" == place
+
+
+@pytest.mark.parametrize("name", ["''", "' '", "python:me"])
+def test_a_name_that_names_nobody(tmp_path: Path, name: str) -> None:
+    (found,) = problems(tmp_path, f"agents: {{{name}: {{command: x}}}}\n")
+    assert "is no name for an agent" in found.message
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

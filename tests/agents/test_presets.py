@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.launch import InFile, launch, without_effect
 from ion.agents.parsers import PARSER_NAMES
-from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
+from ion.agents.presets import COMMAND_NAMES, NAMES, Flags, Preset
 from ion.api.presets import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
@@ -99,6 +99,14 @@ def test_what_an_agent_cannot_be_told_is_named() -> None:
     options = {"model": "x", "allowed_tools": [], "denied_tools": [], "hooks": {}, "betas": None, "maxBudgetUsd": 1}
     assert without_effect(known("claude"), options) == ["hooks"]
     assert without_effect(known("gemini"), options) == ["an empty allowed_tools", "an empty denied_tools", "hooks"]
+
+
+def test_a_value_that_stands_alone_is_never_taken_for_an_option() -> None:
+    mine = Preset("mine", command=("mine",), options={"m": Flags(("--model", "{value}"))})
+    assert launch(mine, replace(REQUEST, options={"m": "x"}), "hi", None).words == ("mine", "--model", "x")
+    with pytest.raises(AgentError, match="begins with a dash") as caught:
+        launch(mine, replace(REQUEST, options={"m": "--evil"}), "hi", None)
+    assert caught.value.error_code == "refused"
 
 
 @pytest.mark.parametrize(("value", "why"), [("x" * 131_072, "128 KiB"), ("a\0b", "NUL")])

@@ -397,3 +397,18 @@ def until(so: Callable[[], bool]) -> None:
     while not so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+async def test_a_spent_budget_is_raised_by_a_person(project: Path) -> None:
+    """The client is told so, and not that a gate is open."""
+    stand_in = Path(__file__).parents[1] / "agents" / "stand_in.py"
+    command = json.dumps([sys.executable, "-S", "-E", str(stand_in), "claude"])
+    (project / ".ion" / "config.yaml").write_text(f"agents: {{paid: {{preset: claude, command: {command}}}}}\n")
+    (project / ".ion" / "workflows" / "paid.yaml").write_text(
+        "name: paid\ndescription: d\nmax_budget_usd: 0.2\nagent: paid\n"
+        "nodes: [{id: a, prompt: hi}, {id: b, prompt: hi, depends_on: [a]}]\n"
+    )
+    async with server(project) as call:
+        step = await call("ion_start", workflow="paid")
+        assert [item["kind"] for item in step["waiting"]] == ["budget"]
+        assert f"ion resume {step['run_id']} --max-budget-usd X" in step["next"]

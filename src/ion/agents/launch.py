@@ -91,12 +91,17 @@ def _word(template: str, name: str, places: Mapping[str, Callable[[], str]]) -> 
     """The template with its one place filled in."""
     for place, text in places.items():
         before, found, after = template.partition("{" + place + "}")
+        if found and place.endswith("file"):
+            return InFile(before, text(), after)
         if found:
-            return InFile(before, text(), after) if place.endswith("file") else _argument(before + text() + after, name)
+            return _argument(before, text() + after, name)
     return template
 
 
-def _argument(text: str, name: str) -> str:
+def _argument(before: str, rest: str, name: str) -> str:
+    if not before and rest.startswith("-"):
+        raise AgentError("refused", f"{name} begins with a dash, and would be taken for an option of the agent")
+    text = before + rest
     if len(text.encode("utf-8", "replace")) > _ARGUMENT_BYTES:
         raise AgentError("refused", f"{name} is longer than the 128 KiB that an argument of a program may have")
     if "\0" in text:

@@ -5,6 +5,7 @@ An agent is a preset, possibly with another program, or a command of one's own t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 TYPES = ("command", "acp")
 PERMISSIONS = ("allow", "allow-reads", "deny", "ask")
 DEFAULT_MAX_PARALLEL = 4
+_PLACE = re.compile(r"\{(?:value|list|names|json|file|session)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def check_agents(values: Any, report: Report) -> None:
 
 def _check_agent(name: str, values: Any, report: Report) -> None:
     path = ("agents", name)
+    if not name.strip() or name.startswith("python:"):
+        report.error("bad-value", f"{name!r} is no name for an agent", path, key=True)
     if not isinstance(values, dict):
         report.error("bad-value", f"the agent '{name}' must be a mapping", path, hint="such as {preset: claude}")
         return
@@ -154,6 +158,11 @@ def is_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
+def _is_templates(value: Any) -> bool:
+    """Words with at most one place each that is filled in."""
+    return _is_words(value) and all(len(_PLACE.findall(word)) <= 1 for word in value)
+
+
 def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and "\0" not in item for item in value)
 
@@ -164,14 +173,20 @@ def _is_command(value: Any) -> bool:
 
 def _is_flags(value: Any) -> bool:
     def fits(one: Any) -> bool:
-        return _is_words(one) or (
+        return _is_templates(one) or (
             isinstance(one, dict)
             and "some" in one
             and one.keys() <= {"some", "none"}
-            and all(map(_is_words, one.values()))
+            and all(map(_is_templates, one.values()))
         )
 
     return isinstance(value, dict) and all(fits(one) for one in value.values())
+
+
+def _is_options(value: Any) -> bool:
+    from ion.agents.launch import OWN_OPTIONS
+
+    return isinstance(value, dict) and OWN_OPTIONS.isdisjoint(value)
 
 
 def _is_pointer(value: Any) -> bool:
@@ -192,9 +207,15 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "parser": _one_of("text", "claude-json", "codex-jsonl", "gemini-json", "opencode-jsonl", "json"),
     "pointer": _POINTER,
     "session_pointer": _POINTER,
-    "resume": _WORDS,
-    "flags": (_is_flags, "a mapping from an option to a list of words, or to {some: […], none: […]}"),
-    "options": (lambda value: isinstance(value, dict), "a mapping from an option to its value"),
+    "resume": (_is_templates, 'a list of words, such as ["--session={session}"]'),
+    "flags": (
+        _is_flags,
+        "a mapping from an option to a list of words, or to {some: […], none: […]}, one {…} in a word",
+    ),
+    "options": (
+        _is_options,
+        "a mapping from an option to its value (but agent, provider and maxBudgetUsd are the nodes')",
+    ),
     "env": (is_texts, "a mapping of texts"),
     "max_parallel": (is_positive, "a number above 0"),
     "permission": _one_of(*PERMISSIONS),

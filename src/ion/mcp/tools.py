@@ -179,6 +179,11 @@ def _advice(host: Host, result: RunResult, prompts: list[Any], waiting: list[Any
             "Carry out each of `prompts` as it stands, one after the other, then hand in its answer: ion_submit with "
             "run_id, node, request and output. Where output_format is not null, output is JSON that fits it."
         )
+    if waiting and all(item["kind"] == "budget" for item in waiting):
+        return (
+            f"{waiting[0]['message']}. Only a person may raise that. Tell them: ion resume {result.run_id} "
+            "--max-budget-usd X. Then ion_next."
+        )
     if waiting:
         if host.allow_approve:
             return "A gate is open. Ask the person in charge, then ion_approve, ion_reject or ion_respond."
