@@ -101,7 +101,9 @@ def codex(prompt: str, scenario: str) -> int:
         assert json.loads(Path(schema).read_text())
         reply = os.environ.get("STRUCTURED", '{"answer": 1}')
     out({"type": "item.completed", "item": {"id": "item_3", "type": "agent_message", "text": reply}})
-    out({"type": "turn.completed", "usage": {"input_tokens": 100, "cached_input_tokens": 7, "output_tokens": 9}})
+    turns = 1 if resumed is None else 2  # what it reports is the total of the thread
+    usage = {"input_tokens": 100 * turns, "cached_input_tokens": 7 * turns, "output_tokens": 9 * turns}
+    out({"type": "turn.completed", "usage": usage})
     return 0
 
 

@@ -80,6 +80,15 @@ async def test_what_they_report_of_tokens_and_cost(request_: PromptRequest) -> N
     }
 
 
+async def test_a_turn_counts_alone_where_the_whole_session_is_reported(request_: PromptRequest) -> None:
+    """Nothing, rather than too much, of a session that another process had begun."""
+    codex = agent("codex")
+    first = await codex.prompt(request_)
+    again = await codex.prompt(replace(request_, session=first.session))
+    assert first.usage == again.usage == {"input_tokens": 100, "output_tokens": 9, "cached_input_tokens": 7}
+    assert (await agent("codex").prompt(replace(request_, session="another"))).usage == {}
+
+
 @pytest.mark.parametrize("name", ["claude", "codex", "gemini", "opencode", "cursor"])
 async def test_a_session_is_gone_on_with(request_: PromptRequest, name: str) -> None:
     result = await agent(name).prompt(replace(request_, session="s-42", fresh_prompt="all of it"))

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class CommandAgent:
     env: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set, repr=False)
+    _totals: dict[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Run the program once, in the request's working directory and limits; a second time, in a new session, if it
@@ -74,6 +75,7 @@ class CommandAgent:
             raise AgentError("crashed", error.message) from error
         printed = Printed(_read(process.beside(log, ".out"), self.name), _last(process.beside(log, ".err")))
         reading = parser(self.preset.parser, self.pointer, self.session_pointer)(printed)
+        reading = self._of_this_turn(reading, session)
         if session is not None and self._is_gone(ended, reading, printed, session):
             raise _SessionGoneError
         return self._conclude(ended, reading, request, printed)
@@ -92,6 +94,18 @@ class CommandAgent:
                 idle_timeout_ms=request.idle_timeout_ms,
                 grace_ms=request.grace_ms,
             )
+
+    def _of_this_turn(self, reading: Reading, resumed: str | None) -> Reading:
+        """The reading with the usage of its turn alone, where the agent reports that of the whole session. Of a session
+        whose total before is not known (another process had it) nothing is said rather than too much."""
+        if self.preset.usage != "total" or not reading.usage:
+            return reading
+        before = self._totals.get(resumed, {}) if resumed is not None else {}
+        unknown = resumed is not None and not before
+        if reading.session is not None:
+            self._totals[reading.session] = reading.usage
+        usage = {} if unknown else {name: max(0, used - before.get(name, 0)) for name, used in reading.usage.items()}
+        return replace(reading, usage=usage)
 
     def _is_gone(self, ended: process.Exit, reading: Reading, printed: Printed, session: str) -> bool:
         """Whether it ended without a turn, saying what it says when it has the session no more."""

@@ -48,6 +48,7 @@ class Preset:
     parser: str = "text"
     resume: Words = ()
     gone: str = ""
+    usage: str = "turn"
     schema: Words = ()
     options: Mapping[str, Flags] = field(default_factory=dict)
     permission: Mapping[str, Words] = field(default_factory=dict)
