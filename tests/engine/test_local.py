@@ -69,16 +69,13 @@ def test_two_mirrored_chains_take_the_longest_path_and_not_the_sum_of_layers(
             before = f"[{chain}{i - 1}]" if i else "[]"
             command = "sleep 0.2" if i % 2 == sleeping else "'true'"
             nodes.append(f"  - {{id: {chain}{i}, bash: {command}, depends_on: {before}}}")
-    started = time.monotonic()
     result = run(write("nodes:\n" + "\n".join(nodes) + "\n"), store, project)
-    elapsed = time.monotonic() - started
     assert result.status == "completed"
     spans = {n.id: (n.started_at or 0, n.ended_at or 0) for n in result.state.nodes.values()}
     overlaps = [
         i for i in range(9) if spans[f"a{i + 1}"][0] < spans[f"b{i}"][1] or spans[f"b{i + 1}"][0] < spans[f"a{i}"][1]
     ]
     assert len(overlaps) >= 5, "a node waited for the other chain's layer"
-    assert elapsed < 1.9
 
 
 def test_no_more_than_max_concurrency_run_at_once(write: Write, store: WorkflowStore, project: Path) -> None:

@@ -21,6 +21,7 @@ from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import load
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import runs
 from ion.engine.held import HOLD_MS
@@ -140,7 +141,7 @@ def start_run(
     require_runtimes(loaded, os.environ)
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
-    setting = _setting(workspace, agent, name, options)
+    setting = setting_of(workspace, agent, name, options)
     agents = Agents(agent, name, workspace.settings)
     require_agents(agents, loaded.nodes, setting.environ, folder)
     request = runs.Request(
@@ -202,9 +203,11 @@ def take_up_run(
     options = options or RunOptions()
     found = runs.look(workspace.store, run_id)
     state = found.state
+    if state.started is not None and state.started.engine is not None:
+        return _leave_to_engine(workspace, run_id, state, agent, resume=resume)
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
-    setting = _setting(workspace, agent, name or state.agent, options)
+    setting = setting_of(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
         _require_what_is_left(found, setting, Agents(agent, name or state.agent, workspace.settings))
     if max_budget_usd is not None and not state.ended:
@@ -215,6 +218,24 @@ def take_up_run(
         return None
     drive, begin = taken
     return StartedRun(run_id, workspace, drive, begin)
+
+
+def _leave_to_engine(
+    workspace: Workspace, run_id: str, state: RunState, agent: AgentLike, *, resume: bool
+) -> StartedRun | None:
+    """A cluster drives the run: it is told to go on. None if nothing came; else `RefusedError` (code `owned`)."""
+    from ion.api import engines
+
+    if agent is not None:
+        raise UsageError(
+            "a run on an engine keeps its agent", hint="leave out --agent; ion rerun RUN --agent … runs here"
+        )
+    if going_on(state, agent=None, resume=resume) is None:
+        return None
+    engines.go_on(workspace, run_id, state, resume=resume and state.status == "failed")
+    raise RefusedError(
+        f"the run {run_id} goes on at {engines.engine_of(state)}", code="owned", hint="ion watch shows it"
+    )
 
 
 def _require_what_is_left(found: runs.Look, setting: runs.Setting, agents: Agents) -> None:
@@ -234,7 +255,8 @@ def _check_agent(state: RunState, agent: AgentLike) -> None:
         )
 
 
-def _setting(workspace: Workspace, agent: AgentLike, name: str | None, options: RunOptions) -> runs.Setting:
+def setting_of(workspace: Workspace, agent: AgentLike, name: str | None, options: RunOptions) -> runs.Setting:
+    """The surroundings of a run with this agent; `name` is what the log has or will have of it."""
     settings = workspace.settings
     agents = Agents(agent, name, settings)
     return runs.Setting(

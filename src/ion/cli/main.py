@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
     "mcp": ("ion.cli.mcp:mcp", "Serve workflows to an agent over MCP."),
+    "worker": ("ion.cli.worker:worker", "Work for runs of a Temporal cluster."),
     "sop": ("ion.cli.sop:sop", "Write SOPs: markdown procedures that run step by step."),
     "export": ("ion.cli.export:export", "Write a run as one file, for another store or to keep."),
     "import": ("ion.cli.import_run:import_run", "Take in a run that ion export wrote."),

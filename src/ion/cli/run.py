@@ -47,6 +47,7 @@ class Order:
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 @click.option("--cwd", metavar="DIR", help="Where nodes run; default: the project.")
 @click.option("--run-id", metavar="ID", help="The run's id; default: a new one.")
+@click.option("--engine", metavar="URL", help="Have a cluster drive it: temporal://HOST:PORT[/NAMESPACE].")
 @click.option("--detach", is_flag=True, help="Run in a process of its own and print the run's id.")
 @click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
 @click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
@@ -78,6 +79,8 @@ def run(place: Place, **options: Any) -> int:
     )
     if options["dry_run"]:
         return _dry_run(place, order, manner, options["stubs"])
+    if options["engine"] is not None:
+        return _run_on_engine(place, order, manner, options["engine"], detach=options["detach"])
     if options["detach"]:
         from ion.cli.detach import detach
 
@@ -100,6 +103,7 @@ def _manner(options: dict[str, Any]) -> Manner:
     excluded = [
         ("events", "as_json", "--events prints lines, --json one object"),
         ("detach", "dry_run", "a dry run is over at once"),
+        ("engine", "dry_run", "a dry run has no engine"),
         ("detach", "events", "ion events RUN --follow prints them"),
     ]
     for one, other, hint in excluded:
@@ -129,6 +133,36 @@ def _run(place: Place, order: Order, manner: Manner) -> int:
         if not manner.quiet:
             terminal.talk().lines(f"note: {note}" for note in started.notes)
         result = drive(workspace, started, view)
+        return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
+
+
+def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, detach: bool) -> int:
+    from ion.api.engines import start_engine_run
+    from ion.cli import ending, terminal
+    from ion.cli.at_engine import follow_engine_run
+    from ion.cli.hiding import hide_run
+
+    with place.open() as workspace:
+        started = start_engine_run(
+            workspace,
+            order.workflow,
+            engine,
+            arguments=order.arguments,
+            inputs=order.inputs,
+            context=order.context,
+            agent=order.agent,
+            cwd=order.cwd,
+            run_id=order.run_id,
+            jobs=order.jobs,
+            via="cli",
+        )
+        hide_run(workspace, started.run_id)
+        if detach:
+            terminal.data().line(started.run_id)
+            return 0
+        view = open_view(workspace, place, manner)
+        view.screen.lines(f"note: {note}" for note in started.notes)
+        result = follow_engine_run(workspace, started.run_id, view, from_start=True)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
 

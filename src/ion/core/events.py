@@ -82,7 +82,8 @@ class NodeEvent(Event):
 @dataclass(frozen=True, slots=True)
 class WorkflowStarted(Event):
     """The first event of a run. `nodes` are [id, kind] in file order; `by` says who and where; `rerun_of` is the run
-    (`run_id`) whose outcomes before the node `from` this one keeps."""
+    (`run_id`) whose outcomes before the node `from` this one keeps; `engine` is the URL of what drives it, if no
+    process of its own does."""
 
     type: ClassVar[str] = "workflow_started"
     workflow: str
@@ -100,6 +101,7 @@ class WorkflowStarted(Event):
     by: dict[str, Any] = field(default_factory=dict)
     max_budget_usd: float | None = None
     rerun_of: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,195 @@
+"""Runs that a Temporal cluster drives: beginning one, going on with one, working for one.
+
+The run's log, in a store that all machines share, says which cluster drives it; so whoever looks at a run or answers it
+needs to know nothing of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ion.api.agents import Agents, agent_name, require_agents
+from ion.api.inputs import check_inputs, unfilled
+from ion.api.who import who
+from ion.api.workflows import load
+from ion.api.workspace import Workspace, check_run_id, new_run_id
+from ion.core import events as e
+from ion.core.plan import Lanes
+from ion.core.state import RunState
+from ion.engine import freeze, git, runs
+from ion.engine.local import now_ms
+from ion.engine.temporal.codec import lanes_to_json
+from ion.engine.temporal.place import Cluster, cluster_of
+from ion.errors import UsageError
+from ion.nodes.requirements import require_secrets
+from ion.records import dataclass
+from ion.version import VERSION
+
+if TYPE_CHECKING:
+    from ion.stores.base import Lease
+
+# A cluster's run belongs to no process: its lease does not end by itself.
+_LEASE_MS = 100 * 365 * 86_400_000
+DEFAULT_SLOTS = 64
+HEARTBEAT_MS = 10_000
+LONGEST_HISTORY = 5_000
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """A run that was begun on a cluster. `notes` as in `api.runs.StartedRun`."""
+
+    run_id: str
+    notes: tuple[str, ...]
+
+
+def start_engine_run(
+    workspace: Workspace,
+    workflow: str | Path,
+    engine: str,
+    *,
+    arguments: str = "",
+    inputs: dict[str, Any] | None = None,
+    context: str = "",
+    agent: str | None = None,
+    cwd: str | None = None,
+    run_id: str | None = None,
+    jobs: int | None = None,
+    via: str = "library",
+) -> EngineRun:
+    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow`.
+
+    Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
+    then there is no run.
+    """
+    from ion.engine.temporal import client
+    from ion.engine.temporal.activities import owner_of
+
+    cluster = cluster_of(engine)
+    if workspace.store.url.startswith("memory:"):
+        raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
+    loaded = load(workspace, workflow)
+    values = check_inputs(loaded, inputs or {})
+    folder = Path(cwd).absolute() if cwd is not None else workspace.project
+    require_secrets(loaded, os.environ)
+    name = agent_name(agent, workspace.settings)
+    agents = Agents(agent, name, workspace.settings)
+    require_agents(agents, loaded.nodes, {**os.environ, **workspace.settings.env}, folder)
+    in_thread(client.connect(cluster))
+    new = check_run_id(run_id) if run_id is not None else new_run_id()
+    source = freeze.freeze(loaded, workspace.store)
+    slots = jobs or workspace.settings.max_concurrency or loaded.max_concurrency
+    event = e.WorkflowStarted(
+        now_ms(),
+        loaded.name,
+        freeze.digest_of(source),
+        tuple((node.id, node.kind) for node in loaded.nodes),
+        loaded.file,
+        values,
+        arguments,
+        context,
+        name,
+        str(folder),
+        slots,
+        VERSION,
+        git.head(folder),
+        who(via),
+        loaded.max_budget_usd,
+        engine=cluster.url,
+    )
+    lease = workspace.store.create_workflow_run(
+        new,
+        project=str(workspace.project),
+        source=source,
+        event=event,
+        owner=owner_of(new, cluster.url),
+        lease_ms=_LEASE_MS,
+    )
+    in_thread(client.drive(cluster, new, _order(lease, cluster, slots, agents.lanes(loaded))))
+    return EngineRun(new, unfilled(loaded, inputs or {}))
+
+
+def engine_of(state: RunState) -> str | None:
+    """The URL of the cluster that drives the run; None: processes do."""
+    return state.started.engine if state.started is not None else None
+
+
+def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -> None:
+    """Have the cluster go on with its run: look at what was asked for, begin anew after a failure (`resume`), or drive
+    what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster)."""
+    from ion.engine.temporal import client
+    from ion.engine.temporal.activities import owner_of
+    from ion.stores.base import Lease
+
+    engine = engine_of(state)
+    assert engine is not None
+    cluster = cluster_of(engine)
+    if not state.ended and in_thread(client.look(cluster, run_id)):
+        return
+    row = workspace.store.get_workflow_run(run_id)
+    owner = owner_of(run_id, engine)
+    if row.owner is None:
+        lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
+    else:
+        lease = Lease(run_id, row.epoch, owner)
+    loaded = runs.read_workflow(workspace.store, run_id, state)
+    agents = Agents(None, state.agent, workspace.settings)
+    slots = state.started.max_concurrency if state.started is not None else None
+    order = _order(lease, cluster, slots, agents.lanes(loaded))
+    in_thread(client.drive(cluster, run_id, {**order, "resume": resume}))
+
+
+def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], None]) -> None:
+    """Be a worker of the cluster for the runs of this store, until a signal ends it."""
+    from ion.api.runs import RunOptions, setting_of
+    from ion.engine.temporal.worker import work as work_for
+
+    cluster = cluster_of(engine)
+
+    def setting_for(agent: str | None) -> runs.Setting:
+        return setting_of(workspace, None, agent, RunOptions(via="worker"))
+
+    asyncio.run(work_for(cluster, setting_for, slots=slots, say=say))
+
+
+def _order(lease: Lease, cluster: Cluster, slots: int | None, lanes: Lanes) -> dict[str, Any]:
+    return {
+        "lease": {"run_id": lease.run_id, "epoch": lease.epoch, "engine": cluster.url},
+        "slots": slots or DEFAULT_SLOTS,
+        "lanes": lanes_to_json(lanes),
+        "heartbeat_ms": _from_environment("ION_HEARTBEAT_MS", HEARTBEAT_MS),
+        "longest_history": _from_environment("ION_LONGEST_HISTORY", LONGEST_HISTORY),
+    }
+
+
+def _from_environment(name: str, default: int) -> int:
+    given = os.environ.get(name, "")
+    if not given:
+        return default
+    if not (given.isascii() and given.isdecimal() and int(given[:10]) > 0):
+        raise UsageError(f"{name}={given} is no number above 0")
+    return int(given)
+
+
+def in_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine gives, also where an event loop runs already."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append((asyncio.run(coroutine), None))
+        except BaseException as error:  # noqa: BLE001  (it is raised again below)
+            found.append((None, error))
+
+    thread = threading.Thread(target=run, name="ion-engine")
+    thread.start()
+    thread.join()
+    value, error = found[0]
+    if error is not None:
+        raise error
+    return value

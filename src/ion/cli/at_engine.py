@@ -1,0 +1,63 @@
+"""Following a run that a cluster drives, from the command that began it or went on with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from ion.api import reading
+from ion.cli.following import follow, live
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.api.workspace import Workspace
+    from ion.cli.view import View
+
+# So long nobody may have taken a run up before it is said (the cluster has no worker, it seems).
+_PATIENCE_S = 10.0
+
+
+def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, from_start: bool) -> RunResult:
+    """Show what happens in the run until it ends or waits for people."""
+    done = threading.Event()
+    before = workspace.store.get_workflow_run(run_id).last_seq
+    watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done), daemon=True)
+    watcher.start()
+    try:
+        if view.live is not None:
+            state = reading.read_state(workspace, run_id)
+            view.live.begin(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
+            view.live.resume()
+        follow(workspace, run_id, _All(view), from_start=from_start)
+        while live(workspace, run_id):
+            time.sleep(0.1)
+    finally:
+        done.set()
+        view.end()
+    return reading.describe(workspace, run_id)
+
+
+def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: View, done: threading.Event) -> None:
+    if done.wait(_PATIENCE_S):
+        return
+    row = workspace.store.get_workflow_run(run_id)
+    state = reading.read_state(workspace, run_id)
+    if row.last_seq == before and state.started is not None:
+        view.screen.line(
+            f"No worker has taken the run up yet. One is started by: ion worker --engine {state.started.engine}"
+        )
+
+
+class _All:
+    """The observers of a view as one."""
+
+    def __init__(self, view: View) -> None:
+        self._observers = view.observers
+
+    def event(self, run_id: str, recorded: object, state: object) -> None:
+        for observer in self._observers:
+            observer.event(run_id, recorded, state)  # type: ignore[arg-type]
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Lines stay on the worker."""

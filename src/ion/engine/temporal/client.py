@@ -1,0 +1,76 @@
+"""Asking a cluster: start the drive of a run, have it look at its log. Nothing of the run is decided here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ion.engine.temporal.place import TASK_QUEUE, Cluster
+from ion.engine.temporal.workflow import WORKFLOW_NAME
+from ion.errors import IonError
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+CONNECT_S = 10
+
+
+class EngineError(IonError):
+    """The cluster cannot be reached, or does not do what it is asked."""
+
+    code = "engine"
+
+
+async def connect(cluster: Cluster) -> Client:
+    """A client. Raises `EngineError` if nobody answers there."""
+    from temporalio.client import Client
+
+    try:
+        return await Client.connect(cluster.address, namespace=cluster.namespace)
+    except (RuntimeError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise EngineError(
+            f"the Temporal server {cluster.address} does not answer: {said}",
+            hint="is it running, and is the address right? What was recorded stays",
+        ) from error
+
+
+async def drive(cluster: Cluster, run_id: str, order: dict[str, Any]) -> None:
+    """Start the workflow that drives the run, unless it is there already."""
+    from temporalio.common import WorkflowIDReusePolicy
+    from temporalio.exceptions import WorkflowAlreadyStartedError
+    from temporalio.service import RPCError
+
+    client = await connect(cluster)
+    try:
+        await client.start_workflow(
+            WORKFLOW_NAME,
+            order,
+            id=run_id,
+            task_queue=TASK_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )
+    except WorkflowAlreadyStartedError:
+        await _look(client, run_id)
+    except RPCError as error:
+        raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
+
+
+async def look(cluster: Cluster, run_id: str) -> bool:
+    """Have the workflow look at what is new in the log; False if there is none that drives this run."""
+    return await _look(await connect(cluster), run_id)
+
+
+async def _look(client: Client, run_id: str) -> bool:
+    from temporalio.client import WorkflowUpdateFailedError
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        await client.get_workflow_handle(run_id).execute_update("look", rpc_timeout=timedelta(seconds=30))
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise EngineError(f"the run {run_id} does not look: {error.message}", hint="is a worker running?") from error
+    except WorkflowUpdateFailedError:  # the workflow ended, or went on as a new one, while it was asked
+        return True
+    return True

@@ -1,0 +1,82 @@
+"""Events, outcomes and lanes as JSON, as they pass between a Temporal workflow and its workers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ion.core import outcomes
+from ion.core.events import Content, Failure
+from ion.core.outcomes import Outcome, Question
+from ion.core.plan import Lanes
+
+# A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.
+INLINE_LIMIT_BYTES = 64 * 1024
+_SHORT = 1024
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        outcomes.Completed,
+        outcomes.Failed,
+        outcomes.Judged,
+        outcomes.GateOpened,
+        outcomes.Parked,
+        outcomes.Unpermitted,
+    )
+}
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """What a worker gives back of a turn."""
+    values = {one.name: getattr(outcome, one.name) for one in dataclasses.fields(outcome)}
+    return {"kind": type(outcome).__name__} | {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Content | Failure):
+        return value.to_json()
+    if isinstance(value, Question):
+        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def outcome_from_json(data: dict[str, Any]) -> Outcome:
+    """The inverse."""
+    values = dict(data)
+    kind = _KINDS[values.pop("kind")]
+    for name in ("output", "prompt"):
+        if name in values:
+            values[name] = Content.from_json(values[name])
+    if "error" in values:
+        values["error"] = Failure.from_json(values["error"])
+    if "reask" in values:
+        values["reask"] = tuple(values["reask"])
+    if "questions" in values:
+        values["questions"] = tuple(
+            Question(one["key"], one["message"], tuple(one["decisions"]), tuple(one["kinds"]))
+            for one in values["questions"]
+        )
+    outcome: Outcome = kind(**values)
+    return outcome
+
+
+def stripped(event: dict[str, Any]) -> dict[str, Any]:
+    """An event's JSON with the long output of a completed node as a reference: enough for the plan, and small."""
+    content = event.get("output")
+    if event["type"] != "node_completed" or not isinstance(content, dict):
+        return event
+    text = content.get("text", "")
+    if len(text) <= _SHORT or not text.strip():  # whether an output is blank decides which is the run's
+        return event
+    whole = Content.inline(text)
+    return {**event, "output": {"blob": whole.sha256, "bytes": whole.size}}
+
+
+def lanes_to_json(lanes: Lanes) -> dict[str, Any]:
+    return {"agents": dict(lanes.agents), "limits": dict(lanes.limits)}
+
+
+def lanes_from_json(data: dict[str, Any]) -> Lanes:
+    return Lanes(dict(data["agents"]), dict(data["limits"]))

@@ -1,0 +1,56 @@
+"""A worker: carries workflows and their turns until it is told to go."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from ion.engine.temporal.activities import Hands, SettingFor
+from ion.engine.temporal.client import EngineError, connect
+from ion.engine.temporal.place import TASK_QUEUE, Cluster
+from ion.engine.temporal.workflow import IonRun
+
+_PAUSE_S = 2.0
+# A turn that is under way when the worker is told to go may take this long to end its processes.
+_GRACE = timedelta(seconds=10)
+
+
+async def work(
+    cluster: Cluster, setting_for: SettingFor, *, slots: int, say: Callable[[str], None], labels: Sequence[str] = ()
+) -> None:
+    """Work for the cluster until SIGTERM or SIGINT, waiting for it while it does not answer. `slots` turns at once."""
+    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+    del labels
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    client = None
+    while client is None and not told.is_set():
+        try:
+            client = await connect(cluster)
+        except EngineError as error:
+            say(f"{error.message}; waiting for it")
+            try:
+                async with asyncio.timeout(_PAUSE_S):
+                    await told.wait()
+            except TimeoutError:
+                continue
+    if client is None:
+        return
+    worker = Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[IonRun],
+        activities=Hands(setting_for).all,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_concurrent_activities=slots,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        graceful_shutdown_timeout=_GRACE,
+    )
+    say(f"works for {cluster.url}")
+    async with worker:
+        await told.wait()
+        say("was told to go; what runs here is given back")

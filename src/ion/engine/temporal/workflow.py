@@ -1,0 +1,220 @@
+"""The driver inside of Temporal: the same steps of the same core, each of its effects an activity.
+
+Deterministic: time and chance come from Temporal, and nothing here depends on the order of a set. Whoever asks for
+something writes it into the log and then has the workflow `look`. When the history grows long, no new turn is begun
+until those under way have ended; then the workflow continues as a new one, which reads the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ActivityCancellationType
+
+from ion.core import events as e
+from ion.core.outcomes import Outcome, Stopped
+from ion.core.plan import Command, Plan, Stop, Wait
+from ion.core.resume import going_on, resume_events
+from ion.core.state import RunState, apply
+from ion.core.step import TurnId, step
+from ion.engine.temporal.codec import lanes_from_json, outcome_from_json
+from ion.engine.temporal.place import queue_of
+from ion.language.workflow import Workflow
+
+WORKFLOW_NAME = "ion-run"
+_BY = {"via": "temporal"}
+_RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
+
+
+@workflow.defn(name=WORKFLOW_NAME, sandboxed=False)
+class IonRun:
+    """One run. The order: `lease`, `slots`, `lanes`, `heartbeat_ms`, `longest_history` (events), `resume`."""
+
+    def __init__(self) -> None:
+        self._asked = self._taken = self._done = 0
+        self._ended: list[str] = []
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._numbers: dict[str, int] = {}
+        self._stopping: dict[str, str] = {}
+        self._seq = 0
+
+    @workflow.update(name="look")
+    async def look(self) -> None:
+        """Something was asked of the run: returns when it is taken in, and what follows from it is in the log."""
+        self._asked += 1
+        number = self._asked
+        await workflow.wait_condition(lambda: self._done >= number)
+
+    @workflow.run
+    async def run(self, order: dict[str, Any]) -> str:
+        """Drive the run to its end; gives its status."""
+        self._order = order
+        source = await self._near("ion-read-source", order["lease"]["run_id"])
+        self._workflow = Workflow.from_json(json.loads(source))
+        await self._reload()
+        if order.get("resume"):
+            cause = going_on(self._plan.state, agent=None)
+            if cause is not None:
+                await self._append(self._beginning(cause))
+        outcomes: dict[TurnId, Outcome] = {}
+        while True:
+            draining = self._is_long()
+            new, commands = step(
+                self._plan, outcomes.items(), self._now(), workflow.random().random, starting=not draining
+            )
+            if not await self._record(new):
+                await self._reload()
+                continue
+            outcomes = {}
+            self._done = self._taken
+            state = self._plan.state
+            if state.ended:
+                await self._near("ion-release", order["lease"])
+                return state.status
+            self._carry_out(commands, begin=not draining)
+            if draining and not self._tasks:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new({**order, "resume": False})
+            if state.status == "paused":
+                await self._wait_for_answer()
+            else:
+                outcomes = await self._wait(commands)
+
+    # ------------------------------------------------------------------ the log
+
+    async def _reload(self) -> None:
+        state, seq, more = RunState(), 0, True
+        while more:
+            page = await self._near("ion-read-events", self._order["lease"]["run_id"], seq)
+            for event in page["events"]:
+                apply(state, e.from_json(event))
+            seq, more = seq + len(page["events"]), page["more"]
+        self._seq = seq
+        self._plan = Plan(self._workflow, state, self._order["slots"], lanes_from_json(self._order["lanes"]))
+
+    async def _record(self, new: list[e.Event]) -> bool:
+        """Whether they are in the log now; False: the log is another one than was thought."""
+        if not new:
+            return True
+        said = await self._near("ion-record", self._order["lease"], self._seq, [e.to_json(event) for event in new])
+        if said.get("stale"):
+            return False
+        self._seq = said["seq"]
+        return True
+
+    async def _append(self, events: list[e.Event]) -> None:
+        for event in events:
+            self._plan.advance(event)
+        if not await self._record(events):
+            await self._reload()
+            await self._append(events)
+
+    async def _take_in(self) -> None:
+        """What others have asked for since."""
+        self._taken = self._asked
+        page = await self._near("ion-read-events", self._order["lease"]["run_id"], self._seq)
+        for event in page["events"]:
+            self._plan.advance(e.from_json(event))
+        self._seq += len(page["events"])
+
+    def _beginning(self, cause: str) -> list[e.Event]:
+        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._now(), by=_BY)
+
+    @staticmethod
+    async def _near(name: str, *arguments: Any) -> Any:
+        """What is short, and leaves one line in the history: on the worker that carries the workflow."""
+        return await workflow.execute_local_activity(
+            name, args=list(arguments), start_to_close_timeout=timedelta(seconds=60), retry_policy=_RETRY
+        )
+
+    # ------------------------------------------------------------------ turns
+
+    def _carry_out(self, commands: list[Command], *, begin: bool) -> None:
+        for command in commands:
+            if isinstance(command, Stop) and command.node in self._tasks and command.node not in self._stopping:
+                self._stopping[command.node] = command.reason
+                self._tasks[command.node].cancel()
+        if not begin:
+            return
+        for node in self._workflow.nodes:
+            if node.id in self._plan.live and node.id not in self._tasks:
+                number = self._plan.state.nodes[node.id].starts
+                task = self._tasks[node.id] = asyncio.create_task(self._turn(node.id, number))
+                task.add_done_callback(partial(self._note, node.id))
+
+    def _note(self, node: str, _task: asyncio.Task[Any]) -> None:
+        self._ended.append(node)
+
+    async def _turn(self, node: str, number: int) -> Any:
+        return await workflow.execute_activity(
+            "ion-turn",
+            args=[self._order["lease"], node, number],
+            task_queue=queue_of(None),
+            start_to_close_timeout=timedelta(days=3650),
+            heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
+            retry_policy=_RETRY,
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+    def _outcomes(self) -> dict[TurnId, Outcome]:
+        ended, self._ended = self._ended, []
+        found: dict[TurnId, Outcome] = {}
+        for node in ended:
+            task = self._tasks.pop(node)
+            reason = self._stopping.pop(node, None)
+            number = self._plan.state.nodes[node].starts
+            try:
+                said = task.result()
+            except (asyncio.CancelledError, ActivityError) as error:
+                if not is_cancelled_exception(error):
+                    raise
+                found[node, number] = Stopped(reason or "cancelled")
+                continue
+            if not said.get("gone"):
+                found[node, said["number"]] = outcome_from_json(said["outcome"])
+        return found
+
+    # ------------------------------------------------------------------ waiting
+
+    async def _wait(self, commands: list[Command]) -> dict[TurnId, Outcome]:
+        """Until a turn has ended, something is asked for, or something is due."""
+        due = [command.until for command in commands if isinstance(command, Wait)]
+        left = timedelta(milliseconds=max(0, min(due) - self._now())) if due else None
+        try:
+            await workflow.wait_condition(lambda: bool(self._ended) or self._asked > self._taken, timeout=left)
+        except TimeoutError:
+            return {}
+        if self._asked > self._taken:
+            await self._take_in()
+        outcomes = self._outcomes()
+        if any(number != self._plan.state.nodes[node].starts for node, number in outcomes):
+            await self._take_in()  # a turn was begun once more by another worker
+        return outcomes
+
+    async def _wait_for_answer(self) -> None:
+        """Until something came on which the run can go on."""
+        while True:
+            await workflow.wait_condition(lambda: self._asked > self._taken)
+            await self._take_in()
+            cause = going_on(self._plan.state, agent=None, resume=False)
+            if cause is not None:
+                await self._append(self._beginning(cause))
+                return
+            self._done = self._taken
+
+    def _is_long(self) -> bool:
+        info = workflow.info()
+        longest = self._order["longest_history"]
+        return info.is_continue_as_new_suggested() or info.get_current_history_length() > longest
+
+    @staticmethod
+    def _now() -> int:
+        """Milliseconds since the epoch, as the history has them."""
+        return round(workflow.now().timestamp() * 1000)
