@@ -24,7 +24,7 @@ from ion.core.state import RunState
 from ion.engine import freeze, git, runs
 from ion.engine.local import now_ms
 from ion.engine.temporal.codec import lanes_to_json
-from ion.engine.temporal.place import Cluster, cluster_of
+from ion.engine.temporal.place import Cluster, cluster_of, queue_of
 from ion.errors import UsageError
 from ion.nodes.requirements import require_secrets
 from ion.records import dataclass
@@ -67,10 +67,10 @@ def start_engine_run(
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
     then there is no run.
     """
+    cluster = cluster_of(engine)
     from ion.engine.temporal import client
     from ion.engine.temporal.activities import owner_of
 
-    cluster = cluster_of(engine)
     if workspace.store.url.startswith("memory:"):
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
     loaded = load(workspace, workflow)
@@ -110,7 +110,7 @@ def start_engine_run(
         owner=owner_of(new, cluster.url),
         lease_ms=_LEASE_MS,
     )
-    in_thread(client.drive(cluster, new, _order(lease, cluster, slots, agents.lanes(loaded))))
+    in_thread(client.drive(cluster, _queue(workspace), new, _order(lease, cluster, slots, agents.lanes(loaded))))
     return EngineRun(new, unfilled(loaded, inputs or {}))
 
 
@@ -119,17 +119,25 @@ def engine_of(state: RunState) -> str | None:
     return state.started.engine if state.started is not None else None
 
 
+def look(workspace: Workspace, run_id: str, engine: str) -> None:
+    """Have the cluster look at what was asked of its run."""
+    cluster = cluster_of(engine)
+    from ion.engine.temporal import client
+
+    in_thread(client.look(cluster, _queue(workspace), run_id))
+
+
 def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -> None:
     """Have the cluster go on with its run: look at what was asked for, begin anew after a failure (`resume`), or drive
     what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster)."""
+    engine = engine_of(state)
+    assert engine is not None
+    cluster = cluster_of(engine)
     from ion.engine.temporal import client
     from ion.engine.temporal.activities import owner_of
     from ion.stores.base import Lease
 
-    engine = engine_of(state)
-    assert engine is not None
-    cluster = cluster_of(engine)
-    if not state.ended and in_thread(client.look(cluster, run_id)):
+    if not state.ended and in_thread(client.look(cluster, _queue(workspace), run_id)):
         return
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
@@ -141,20 +149,23 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     agents = Agents(None, state.agent, workspace.settings)
     slots = state.started.max_concurrency if state.started is not None else None
     order = _order(lease, cluster, slots, agents.lanes(loaded))
-    in_thread(client.drive(cluster, run_id, {**order, "resume": resume}))
+    in_thread(client.drive(cluster, _queue(workspace), run_id, {**order, "resume": resume}))
 
 
 def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], None]) -> None:
     """Be a worker of the cluster for the runs of this store, until a signal ends it."""
+    cluster = cluster_of(engine)
     from ion.api.runs import RunOptions, setting_of
     from ion.engine.temporal.worker import work as work_for
-
-    cluster = cluster_of(engine)
 
     def setting_for(agent: str | None) -> runs.Setting:
         return setting_of(workspace, None, agent, RunOptions(via="worker"))
 
-    asyncio.run(work_for(cluster, setting_for, slots=slots, say=say))
+    asyncio.run(work_for(cluster, _queue(workspace), setting_for, slots=slots, say=say))
+
+
+def _queue(workspace: Workspace) -> str:
+    return queue_of(workspace.project, workspace.store.url)
 
 
 def _order(lease: Lease, cluster: Cluster, slots: int | None, lanes: Lanes) -> dict[str, Any]:

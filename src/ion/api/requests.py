@@ -75,9 +75,7 @@ def respond(
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
     """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.take_up_run`)."""
     state = _state(workspace, run_id)
-    workspace.store.create_workflow_event(
-        run_id, [requests.cancel(state, at=now_ms(), reason=reason, by=who(via))], lease=None
-    )
+    _record(workspace, run_id, state, requests.cancel(state, at=now_ms(), reason=reason, by=who(via)))
 
 
 def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, via: str = "library") -> None:
@@ -138,7 +136,7 @@ def submit(
     )
     if event is None:
         return False
-    workspace.store.create_workflow_event(run_id, [event], lease=None)
+    _record(workspace, run_id, state, event)
     return True
 
 
@@ -167,11 +165,22 @@ def _answer(
 ) -> str:
     if os.environ.get("ION_RUN_ID") == run_id:
         raise RefusedError("a process of the run may not answer the run's own gates", code="own-gate")
-    event = ask(_state(workspace, run_id), who(via))
+    state = _state(workspace, run_id)
+    event = ask(state, who(via))
     if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
         raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
-    workspace.store.create_workflow_event(run_id, [event], lease=None)
+    _record(workspace, run_id, state, event)
     return event.node
+
+
+def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
+    """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
+    what was asked for stands in the log all the same."""
+    workspace.store.create_workflow_event(run_id, [event], lease=None)
+    if state.started is not None and state.started.engine is not None:
+        from ion.api.engines import look
+
+        look(workspace, run_id, state.started.engine)
 
 
 def _state(workspace: Workspace, run_id: str) -> RunState:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.cli.following import follow, live
+from ion.cli.following import follow
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 # So long nobody may have taken a run up before it is said (the cluster has no worker, it seems).
 _PATIENCE_S = 10.0
+_POLL_S = 0.1
 
 
-def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, from_start: bool) -> RunResult:
-    """Show what happens in the run until it ends or waits for people."""
+def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: int) -> RunResult:
+    """Show what happens in the run after its event number `after` (0: all), until it ends or waits for people."""
     done = threading.Event()
-    before = workspace.store.get_workflow_run(run_id).last_seq
+    before = max(after, 1)
     watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done), daemon=True)
     watcher.start()
     try:
@@ -29,9 +30,9 @@ def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, from_sta
             state = reading.read_state(workspace, run_id)
             view.live.begin(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
             view.live.resume()
-        follow(workspace, run_id, _All(view), from_start=from_start)
-        while live(workspace, run_id):
-            time.sleep(0.1)
+        while workspace.store.get_workflow_run(run_id).last_seq <= before:
+            time.sleep(_POLL_S)
+        follow(workspace, run_id, _All(view), from_start=after == 0)
     finally:
         done.set()
         view.end()

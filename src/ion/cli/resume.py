@@ -66,6 +66,7 @@ def resume(
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget, via="cli")
             return ending.finish(workspace, place, go_on(workspace, place, run_id, quiet=quiet), as_json=as_json)
+        before = workspace.store.get_workflow_run(run_id).last_seq
         view = open_view(workspace, place, manner)
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
         try:
@@ -74,5 +75,5 @@ def resume(
         except RefusedError as error:
             if error.error_code != "owned" or engine_of(read_state(workspace, run_id)) is None:
                 raise
-            result = follow_engine_run(workspace, run_id, view, from_start=False)
+            result = follow_engine_run(workspace, run_id, view, after=before)
         return ending.finish(workspace, place, result, as_json=as_json)

@@ -162,7 +162,7 @@ def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, d
             return 0
         view = open_view(workspace, place, manner)
         view.screen.lines(f"note: {note}" for note in started.notes)
-        result = follow_engine_run(workspace, started.run_id, view, from_start=True)
+        result = follow_engine_run(workspace, started.run_id, view, after=0)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ion.engine.temporal.place import TASK_QUEUE, Cluster
+from ion.engine.temporal.place import Cluster, workflow_id
 from ion.engine.temporal.workflow import WORKFLOW_NAME
 from ion.errors import IonError
 
@@ -35,7 +35,7 @@ async def connect(cluster: Cluster) -> Client:
         ) from error
 
 
-async def drive(cluster: Cluster, run_id: str, order: dict[str, Any]) -> None:
+async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]) -> None:
     """Start the workflow that drives the run, unless it is there already."""
     from temporalio.common import WorkflowIDReusePolicy
     from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -46,27 +46,29 @@ async def drive(cluster: Cluster, run_id: str, order: dict[str, Any]) -> None:
         await client.start_workflow(
             WORKFLOW_NAME,
             order,
-            id=run_id,
-            task_queue=TASK_QUEUE,
+            id=workflow_id(queue, run_id),
+            task_queue=queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
     except WorkflowAlreadyStartedError:
-        await _look(client, run_id)
+        await _look(client, queue, run_id)
     except RPCError as error:
         raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
 
 
-async def look(cluster: Cluster, run_id: str) -> bool:
+async def look(cluster: Cluster, queue: str, run_id: str) -> bool:
     """Have the workflow look at what is new in the log; False if there is none that drives this run."""
-    return await _look(await connect(cluster), run_id)
+    return await _look(await connect(cluster), queue, run_id)
 
 
-async def _look(client: Client, run_id: str) -> bool:
+async def _look(client: Client, queue: str, run_id: str) -> bool:
     from temporalio.client import WorkflowUpdateFailedError
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
-        await client.get_workflow_handle(run_id).execute_update("look", rpc_timeout=timedelta(seconds=30))
+        await client.get_workflow_handle(workflow_id(queue, run_id)).execute_update(
+            "look", rpc_timeout=timedelta(seconds=30)
+        )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False

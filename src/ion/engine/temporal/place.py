@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
+from pathlib import Path
 
 from ion.errors import UsageError
 from ion.records import dataclass
 
 SCHEME = "temporal://"
-TASK_QUEUE = "ion"
+_CREDENTIALS = re.compile(r"//[^@/]*@")
 _URL = re.compile(r"temporal://([A-Za-z0-9._\[\]:-]+:\d{1,5})(?:/([A-Za-z0-9._-]+))?/?")
 
 
@@ -37,6 +39,13 @@ def cluster_of(url: str) -> Cluster:
     return Cluster(found[1], found[2] or "default")
 
 
-def queue_of(label: str | None) -> str:
-    """The task queue on which nodes with this label (`runs_on`) are carried out."""
-    return TASK_QUEUE if label is None else f"{TASK_QUEUE}-{label}"
+def queue_of(project: Path, store_url: str) -> str:
+    """The task queue of the runs that one project keeps in one store: all workers for them name both alike, and none
+    of another project is given a turn that it cannot carry out. Who logs in to the store does not count."""
+    place = f"{project}\n{_CREDENTIALS.sub('//', store_url)}"
+    return f"ion-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def workflow_id(queue: str, run_id: str) -> str:
+    """The id of the workflow that drives a run: run ids are unique in one store only."""
+    return f"{queue}/{run_id}"

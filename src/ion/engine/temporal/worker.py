@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 from ion.engine.temporal.activities import Hands, SettingFor
 from ion.engine.temporal.client import EngineError, connect
-from ion.engine.temporal.place import TASK_QUEUE, Cluster
+from ion.engine.temporal.place import Cluster
 from ion.engine.temporal.workflow import IonRun
 
 _PAUSE_S = 2.0
@@ -18,12 +18,12 @@ _GRACE = timedelta(seconds=10)
 
 
 async def work(
-    cluster: Cluster, setting_for: SettingFor, *, slots: int, say: Callable[[str], None], labels: Sequence[str] = ()
+    cluster: Cluster, queue: str, setting_for: SettingFor, *, slots: int, say: Callable[[str], None]
 ) -> None:
-    """Work for the cluster until SIGTERM or SIGINT, waiting for it while it does not answer. `slots` turns at once."""
+    """Work for the runs of this queue until SIGTERM or SIGINT; a cluster that does not answer is waited for. `slots` is
+    how many turns run at once."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    del labels
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
@@ -42,7 +42,7 @@ async def work(
         return
     worker = Worker(
         client,
-        task_queue=TASK_QUEUE,
+        task_queue=queue,
         workflows=[IonRun],
         activities=Hands(setting_for).all,
         workflow_runner=UnsandboxedWorkflowRunner(),

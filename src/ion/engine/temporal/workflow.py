@@ -25,7 +25,6 @@ from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, apply
 from ion.core.step import TurnId, step
 from ion.engine.temporal.codec import lanes_from_json, outcome_from_json
-from ion.engine.temporal.place import queue_of
 from ion.language.workflow import Workflow
 
 WORKFLOW_NAME = "ion-run"
@@ -156,7 +155,6 @@ class IonRun:
         return await workflow.execute_activity(
             "ion-turn",
             args=[self._order["lease"], node, number],
-            task_queue=queue_of(None),
             start_to_close_timeout=timedelta(days=3650),
             heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
             retry_policy=_RETRY,
