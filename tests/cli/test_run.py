@@ -110,7 +110,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--store", "nonsense"], "names no store"),
         (["run", "hello", "--project", "nowhere"], "nowhere is no folder"),
         (["run", "hello", "--inptu", "x=y"], "did you mean '--input'?"),
-        (["run", "hello", "--engine", "x"], "there is no option '--engine'"),
+        (["run", "hello", "--engine", "x"], "'x' is no engine"),
         (["run"], "Missing argument 'WORKFLOW'"),
         (["run", "broken"], "error[unknown-field]"),
     ],
