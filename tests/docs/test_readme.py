@@ -23,25 +23,53 @@ def repository(tmp_path: Path) -> Path:
     (folder / "examples").mkdir(parents=True)
     for example in (ROOT / "examples").iterdir():
         (folder / "examples" / example.name).write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "issues.db").write_text("42 Tokens expire a day early\n")
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote")], check=True)
     who = ["-c", "user.name=Ana", "-c", "user.email=ana@example.org"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "The first"]):
+    origin = ["remote", "add", "origin", str(tmp_path / "remote")]
+    for command in (["init", "-q"], origin, ["add", "."], [*who, "commit", "-q", "-m", "The first"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
+    subprocess.run(["git", "push", "-q", "-u", "origin", "HEAD"], cwd=folder, check=True)
     return folder
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """`pip` and `uv` that have nothing to fetch: this very Ion is what they would install."""
+    """`pip` and `uv` that have nothing to fetch (this very Ion is what they would install), and stand-ins for what the
+    workflow calls."""
     folder = tmp_path / "programs"
     folder.mkdir()
-    for name, script in (("pip", "exit 0"), ("uv", 'shift\nexec "$@"')):
+    programs = {
+        "pip": "exit 0",
+        "uv": 'shift\nexec "$@"',
+        "gh": """case "$1" in
+            issue) [ -e issues.db ] || { echo "issues.db: no such file" >&2; exit 1; }; cat issues.db;;
+            pr) echo "https://github.com/acme/app/pull/77";;
+            esac""",
+        "claude": """case "$(cat)" in
+            *"bug or a feature"*) echo '{"type": "bug"}';;
+            *) echo "Fixed the expiry check and added a test. DONE";;
+            esac""",
+        "make": "exit 0",
+    }
+    for name, script in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     return folder
 
 
 def test_what_is_marked_as_tested_happens(repository: Path, installed: Path) -> None:
-    assert console_blocks.run(README, repository, only_marked=True, programs=installed) >= 1
+    for step in console_blocks.steps(README):
+        if isinstance(step, console_blocks.File):
+            (repository / step.path).parent.mkdir(parents=True, exist_ok=True)
+            (repository / step.path).write_text(step.text)
+    assert console_blocks.run(README, repository, only_marked=True, programs=installed) >= 12
+
+
+def test_every_command_of_the_page_is_run() -> None:
+    marked = list(console_blocks.steps(README, only_marked=True))
+    commands = [step for step in console_blocks.steps(README) if isinstance(step, console_blocks.Command)]
+    assert [step for step in marked if isinstance(step, console_blocks.Command)] == commands
 
 
 def ion(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
