@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -363,6 +365,82 @@ def test_watching_a_run_of_another_process(project: Project, terminal: Open) -> 
     assert status == 0
     assert "✓ work" in text
     assert "ion approve mine" in text
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_list_of_workflows(project: Project, terminal: Open, columns: int) -> None:
+    """As wide as what stands in it, and no wider than the terminal."""
+    project.write("gated", GATED.replace("description: d", "description: Build, ask, publish"))
+    project.write("long", "name: long\ndescription: " + "much to say " * 9 + "\nnodes: [{id: a, bash: x}]\n")
+    status, text = terminal("list", columns=columns).end()
+    lines = text.splitlines()
+    assert status == 0
+    wide = min(107, columns - 6 - 5 - 5 - 14)
+    said = "much to say " * 9
+    assert lines == [
+        f"NAME   {'WHAT':<{wide}}  NEEDS  FROM",
+        f"gated  {'Build, ask, publish':<{wide}}         .ion/workflows",
+        f"long   {said[: wide - 1].rstrip() + '…' if columns == 80 else said.rstrip():<{wide}}         .ion/workflows",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_list_of_runs(project: Project, terminal: Open, columns: int) -> None:
+    project.write("gated", GATED)
+    assert project.run("run", "gated", "--run-id", "waits").status == 3
+    assert project.run("run", "gated", "--run-id", "done").status == 3
+    assert project.run("approve", "done").status == 0
+    status, text = terminal("runs", columns=columns).end()
+    assert status == 0
+    assert re.sub(r"\d\d:\d\d:\d\d( +[\dms.]+)?", "TIME", text).splitlines() == [
+        "✓ done   gated  completed    TIME",
+        "⏸ waits  gated  paused       TIME",
+    ]
+
+
+def test_a_question_in_ascii(project: Project, terminal: Open) -> None:
+    """Stand-ins for all symbols, and what is cut says so."""
+    project.write("gated", GATED.replace("Publish it?", "日本語 " * 20))
+    shown = terminal("run", "gated", LC_ALL="C", LANG="C")
+    text = shown.until("[l]ater   >")
+    assert "gate  review" in text
+    row = next(line for line in text.splitlines() if line.startswith("gate  review"))
+    assert row.endswith("...")
+    assert len(row) <= 80
+    assert text.isascii()
+    shown.type("a")
+    assert shown.end()[0] == 0
+
+
+def test_ctrl_c_twice_ends_what_ignores_the_first(project: Project, terminal: Open) -> None:
+    project.write(
+        "stubborn",
+        "name: stubborn\ndescription: d\nnodes:\n"
+        "  - {id: deaf, bash: \"trap '' INT TERM; echo deaf; while :; do sleep 0.1; done\"}\n",
+    )
+    shown = terminal("run", "stubborn", "--run-id", "mine")
+    shown.until(lambda text: text.count("deaf") > 1)
+    shown.child.sendintr()
+    shown.until("once more: at once")
+    shown.child.sendintr()
+    status, text = shown.end()
+    assert status == 130
+    assert text.endswith("ion resume mine")
+
+
+def test_a_reader_that_wants_only_the_first_line(project: Project) -> None:
+    """`ion run … 2>&1 | head -1`: the run goes on to its end, and says nothing of it."""
+    project.write("gated", MANY)
+    shell = f"{shlex.join(COMMAND)} run many --run-id mine 2>&1 | head -1"
+    child = pexpect.spawn(
+        "/bin/sh", ["-c", shell], cwd=str(project.folder), env=project.environment(TERM="xterm"), timeout=30
+    )  # type: ignore[arg-type]
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.before.decode().splitlines() == ["00:00.0  run    mine many"]
+    deadline = time.monotonic() + 30
+    while project.run("show", "mine", "--json").json("run")["status"] != "completed":
+        assert time.monotonic() < deadline
 
 
 def test_no_colour(project: Project, terminal: Open) -> None:

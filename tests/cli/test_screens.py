@@ -194,6 +194,12 @@ fetch ─ classify ┬─ plan ?
 """)
 
 
+def test_graph_at_160_is_the_same() -> None:
+    assert drawn(lambda screen: draw(screen, picture_of(WORKFLOW)), 160) == drawn(
+        lambda screen: draw(screen, picture_of(WORKFLOW)), 80
+    )
+
+
 def test_graph_of_a_run_at_160() -> None:
     state = result(PAUSED).state
     assert drawn(lambda screen: draw(screen, picture_of(WORKFLOW, state)), 160) == snapshot("""\

@@ -213,11 +213,13 @@ class Asker:
     async def _type(self, prompt: str, request: str) -> str | None:
         """A line that the person types; None at the end of input, or when the question is over."""
         descriptor = sys.stdin.fileno()
+        # In this order in the thread that writes: whoever types while a question cannot be read yet answers nothing,
+        # and whoever types as soon as the prompt stands there is heard.
+        self.behind.then(lambda: self._forget_typed_ahead(descriptor))
         self.screen.prompt(prompt)
         typed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         try:
             if await self._still(self._shown(), request):
-                self._forget_typed_ahead(descriptor)
                 asyncio.get_running_loop().add_reader(descriptor, _read, descriptor, typed)
                 await self._still(typed, request)
         finally:

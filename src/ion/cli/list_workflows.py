@@ -44,7 +44,8 @@ def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
     names = min(max(columns_of(row[0]) for row in rows), 26)
     needs = min(max(5, *(columns_of(row[2]) for row in rows)), 24)
     sources = min(max(4, *(columns_of(row[3]) for row in rows)), 24)
-    whats = max(20, screen.width - names - needs - sources - 6)
+    whats = max(4, *(columns_of(row[1]) for row in rows))
+    whats = min(whats, max(20, screen.width - names - needs - sources - 6))
     head = f"{pad('NAME', names)}  {pad('WHAT', whats)}  {pad('NEEDS', needs)}  FROM"
     screen.line(("faint", head))
     for name, what, need, source, one in rows:

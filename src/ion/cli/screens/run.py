@@ -108,7 +108,7 @@ def _duration(node: NodeState, state: RunState, status: str, now: int) -> int | 
     return max(0, span.end - span.start)
 
 
-def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str) -> str:
+def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:
     """What there is to say about a node beside its state: who, how often, why."""
     parts = [node.agent] if node.agent else []
     if node.kind == "loop" and node.status == "failed":
@@ -118,7 +118,7 @@ def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_sta
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
     parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
-    return "  ".join(part for part in parts if part)
+    return between.join(part for part in parts if part)
 
 
 def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:

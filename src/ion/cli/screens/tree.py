@@ -94,8 +94,8 @@ def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow
         return one_line(now.detail) if now.reason != "when" else f"when: {one_line(now.detail)}"
     if now.status in ("completed", "pending"):
         return ""
-    note = note_of(now, state, workflow, state.status)
-    return note.removeprefix(f"{now.agent}  ") if now.agent else note
+    note = note_of(now, state, workflow, state.status, " · ")
+    return note.removeprefix(f"{now.agent} · ") if now.agent else note
 
 
 def _short(text: str) -> str:
@@ -150,7 +150,8 @@ class Tree:
         line: Line = [mark(screen, row.state), f" {pad(cut_middle(row.node, ids), ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
-        note = cut(self._note(row, rows), max(0, screen.width - used - 3))
+        # Measured as it will stand there: an escape is wider than what it stands for.
+        note = cut(screen.plain(self._note(row, rows)), max(0, screen.width - used - (3 if screen.unicode else 5)))
         if note:
             line.append(("faint", f"  {note}") if row.state in ("pending", "skipped", "completed") else f"  {note}")
         return line
