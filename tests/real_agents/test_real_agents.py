@@ -66,6 +66,8 @@ def test_a_session_goes_on(here: Place, agent: str) -> None:
     asked = str(here.provider.asked("and the next")[-1])
     assert "the word is heron" in asked
     assert "you said: the word is heron" in asked
+    # Codex prints the total of the whole session: each turn counts alone all the same.
+    assert [(used["input_tokens"], used["output_tokens"]) for used in usage(here)] == [(USED_IN, USED_OUT)] * 2
 
 
 @pytest.mark.parametrize("agent", MODELS)
