@@ -137,6 +137,7 @@ def test_a_thousand_prompts_wait_and_each_is_answered_once(project: Path, write:
     assert outputs == ["by hand 0", "QUESTION 1", "by hand 500", "QUESTION 998", "by hand 999"]
 
 
+@pytest.mark.usefixtures("hurry")
 def test_many_prompts_leave_no_descriptor_and_no_process(project: Path, write: Callable[..., Path]) -> None:
     """In one process, also where an agent fails, is silent, or leaves children behind."""
     script = "read -r line || :; sleep 60 & case $line in *3) exit 1;; *4) sleep 60;; esac; echo $line"

@@ -266,6 +266,7 @@ def test_observers_see_every_event_and_a_broken_one_cannot_fail_a_run(
     assert seen.events == list(range(1, len(log(store, result.run_id)) + 1))
 
 
+@pytest.mark.usefixtures("hurry")
 def test_an_agent_that_raises_something_unexpected_fails_its_node_and_not_the_run_of_others(
     write: Write, store: WorkflowStore, project: Path
 ) -> None:
@@ -283,6 +284,7 @@ def test_an_agent_that_raises_something_unexpected_fails_its_node_and_not_the_ru
     assert result.data["nodes"]["b"]["status"] == "completed"
 
 
+@pytest.mark.usefixtures("hurry")
 def test_a_retry_waits_and_then_succeeds(write: Write, store: WorkflowStore, project: Path) -> None:
     workflow = write("""
         nodes:

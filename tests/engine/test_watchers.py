@@ -21,6 +21,8 @@ from ion.engine.notifying import Notify
 from ion.engine.tracing import Tracing
 from ion.testing import FakeAgent
 
+pytestmark = pytest.mark.usefixtures("hurry")
+
 WORKFLOW = ion.parse_workflow("""
 name: traced
 description: d

@@ -303,7 +303,8 @@ async def test_names_too_large_for_the_environment_are_variables_all_the_same(tm
     assert await world.output("x") == f"{len(text)} {len(text)}\n{len(text)}\n0"
 
 
-async def test_a_hundred_megabytes_pass_through_with_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [30_000_000, pytest.param(100_000_000, marks=pytest.mark.sweep)])
+async def test_a_hundred_megabytes_pass_through_with_little_memory(tmp_path: Path, size: int) -> None:
     """In a process of its own, whose peak is measured: produce them, keep them, hand every byte to a consumer."""
     program = textwrap.dedent(
         """
@@ -312,7 +313,7 @@ async def test_a_hundred_megabytes_pass_through_with_little_memory(tmp_path: Pat
         from turn_kit import World
         world = World(Path(sys.argv[1]), '''
             nodes:
-              - {id: a, bash: yes 0123456789abcdef | head -c 100000000}
+              - {id: a, bash: yes 0123456789abcdef | head -c SIZE}
               - id: b
                 depends_on: [a]
                 bash: |
@@ -334,10 +335,15 @@ async def test_a_hundred_megabytes_pass_through_with_little_memory(tmp_path: Pat
     )
     here = Path(__file__).parent
     said = subprocess.run(  # noqa: ASYNC221
-        [sys.executable, "-c", program, str(tmp_path)], cwd=here, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program.replace("SIZE", str(size)), str(tmp_path)],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     produced, consumed, megabytes = said.stdout.splitlines()
-    data = (b"0123456789abcdef\n" * 6_000_000)[:100_000_000]
+    data = (b"0123456789abcdef\n" * 6_000_000)[:size]
     assert produced == f"{len(data)} {hashlib.sha256(data).hexdigest()}"
     assert consumed.split()[:2] == [str(len(data)), hashlib.sha256(data).hexdigest()]
     assert int(megabytes) < 20, f"{megabytes} MB"
