@@ -50,6 +50,15 @@ CONTROL_FLOW = {
     "on_reject": "without it a rejection cancels the run",
     "interactive": "without it nobody is asked",
 }
+# What other systems call a field or a kind that Ion has.
+ELSEWHERE = {
+    **dict.fromkeys(("needs", "dependencies", "after", "upstream"), "depends_on"),
+    **dict.fromkeys(("if", "condition", "only_if"), "when"),
+    **dict.fromkeys(("run", "cmd", "shell", "sh"), "bash"),
+    **dict.fromkeys(("jobs", "tasks", "stages"), "nodes"),
+    **dict.fromkeys(("params", "parameters"), "inputs"),
+    **dict.fromkeys(("retries", "attempts"), "retry"),
+}
 KNOWN_ANYWHERE = frozenset().union(
     *FIELDS.values(),
     *(schema.field_names(part) for part in PARTS.values()),
@@ -99,10 +108,22 @@ def unknown_field(
         hint = f"did you mean '{meant}'?\nit would change what runs: {CONTROL_FLOW[meant]}"
         report.error("unknown-field", message, path, hint=hint, key=True)
         return
-    hint = report.suggest(key, (*known, *KINDS)) or (_home_of(key) if key in KNOWN_ANYWHERE else "")
+    hint = (
+        _elsewhere(key, known)
+        or report.suggest(key, (*known, *KINDS))
+        or (_home_of(key) if key in KNOWN_ANYWHERE else "")
+    )
     if not hint and to_agent:
         hint = "it is handed to the agent as it is"
     report.warning("unknown-field", message, path, hint=hint, key=True)
+
+
+def _elsewhere(key: str, known: Iterable[str]) -> str:
+    """The field that other systems call `key`, and what happens without it, if it can stand here."""
+    meant = ELSEWHERE.get(key, "")
+    if not meant or meant in KINDS or meant not in known:
+        return ""
+    return f"Ion calls it '{meant}'" + (f"\n{CONTROL_FLOW[meant]}" if meant in CONTROL_FLOW else "")
 
 
 def _home_of(key: str) -> str:

@@ -13,6 +13,7 @@ from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.fields import (
     AGENT_FIELDS,
+    ELSEWHERE,
     FIELDS,
     KINDS,
     KNOWN_ANYWHERE,
@@ -164,8 +165,11 @@ def _no_single_kind(draft: Draft, present: list[str], report: Report) -> None:
         for kind in KINDS
         if near(key, kind, typo_limit(key))
     ]
+    other = next((key for key in draft.raw if ELSEWHERE.get(key) in KINDS), "")
     message = "this node has no kind: one of " + ", ".join(KINDS)
-    if meant:
+    if other:
+        report.error("no-kind", message, (*draft.path, other), hint=f"Ion calls it '{ELSEWHERE[other]}'", key=True)
+    elif meant:
         hint = f"did you mean '{meant[0][1]}'?"
         report.error("no-kind", message, (*draft.path, meant[0][0]), hint=hint, key=True)
     else:
@@ -203,7 +207,8 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
         if item.code == "unknown-field":
             unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
         elif item.code == "missing-field":
-            report.error(item.code, f"{where} needs '{item.field}'", path)
+            hint = "write 'id: name'; other nodes refer to it by that name" if item.field == "id" else ""
+            report.error(item.code, f"{where} needs '{item.field}'", path, hint=hint)
         else:
             hint = item.hint
             if item.choices and isinstance(item.value, str):

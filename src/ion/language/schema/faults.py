@@ -81,15 +81,33 @@ def _fault(error: dict[str, Any]) -> Fault:
     if value is None:
         return Fault(path, "wrong-type", f"{name} has no value", "give it one, or leave it out")
     wanted, hint = _WANTED.get(kind, (error["msg"], ""))
+    hint = _remedy(kind, path, value) or hint
     item = f"an entry of {name}" if path and isinstance(path[-1], int) else name
     return Fault(path, "wrong-type", f"{item} must be {wanted}, not {describe(value)}", hint)
 
 
+def _remedy(kind: str, path: Path, value: Any) -> str:
+    """The value that was given as it should be written, where that can be told."""
+    if kind == "list_type" and path == ("nodes",) and isinstance(value, dict) and value:
+        name, node = next(iter(value.items()))
+        fields = f", {next(iter(node))}: …" if isinstance(node, dict) and node else ""
+        written = f"- {{id: {name}{fields}}}" if _PLAIN.fullmatch(f"{name}") else "- {id: name}"
+        return f"write a list of mappings with 'id', the first one as {written}"
+    if kind == "list_type" and isinstance(value, str):
+        parts = [part for part in re.split(r"[\s,]+", value.strip("[] ")) if part]
+        return f"write [{', '.join(parts)}]" if parts and all(_PLAIN.fullmatch(part) for part in parts) else ""
+    if kind == "bool_type" and isinstance(value, str):
+        return next((f"write {right}" for right, words in _BOOLEANS.items() if value.strip().lower() in words), "")
+    return ""
+
+
+_PLAIN = re.compile(r"[\w.-]{1,64}")
+_BOOLEANS = {"true": ("true", "yes", "on", "y"), "false": ("false", "no", "off", "n")}
 _WANTED = {
     "string_type": ("text", "quote it if it is meant as text"),
     "int_type": ("a whole number", ""),
     "int_from_float": ("a whole number", ""),
-    "bool_type": ("true or false", ""),
+    "bool_type": ("true or false", "write true or false, without quotes"),
     "list_type": ("a list", "write [a, b]"),
     "dict_type": ("a mapping", "write 'key: value' lines below it"),
     "model_type": ("a mapping", "write 'key: value' lines below it"),
