@@ -122,6 +122,8 @@ error[missing-field]: a bash node needs 'id'
   |
 4 |   - bash: 'true'
   |     ^
+  |
+  = write 'id: name'; other nodes refer to it by that name
 
 1 error in 1 file
 """)
