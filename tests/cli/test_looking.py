@@ -41,21 +41,15 @@ OTHER = "name: other\ndescription: Needs {}.\ninputs: {{a: {{required: true}}}}\
 
 
 @pytest.fixture
-def built(hurry: None, in_real_time: Ion) -> Ion:
-    """A project with one run, `mine`, of the workflow above; its times are not those of a person."""
-    return in_real_time
-
-
-@pytest.fixture
-def in_real_time(ion: Ion, project: Project) -> Ion:
-    """As `built`, in the time that it takes."""
+def built(ion: Ion, project: Project) -> Ion:
+    """A project with one run, `mine`, of the workflow above."""
     project.write("build", BUILD)
     ion("run", "build", "--run-id", "mine")
     return ion
 
 
-def test_show_draws_each_node_with_its_time_and_why(in_real_time: Ion) -> None:
-    result = in_real_time("show", "mine")
+def test_show_draws_each_node_with_its_time_and_why(built: Ion) -> None:
+    result = built("show", "mine")
     assert result.status == 0
     text = re.sub(r"\d+\.\ds", "0.0s", re.sub(r"started [\d: -]+, \ds", "started T, 1.0s", result.out))
     lines = text.splitlines()
