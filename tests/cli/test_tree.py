@@ -120,6 +120,12 @@ def test_what_has_no_room_is_counted() -> None:
     assert shown == ["implement", "tests", "lint", "ask", "docs", "review", "publish"]
 
 
+def test_what_failed_and_went_up_into_the_history_is_counted_in_the_head() -> None:
+    head = drawn(80, height=7, told={"fetch", "docs"}).splitlines()[0]
+    assert head.endswith(" 5/11 nodes · 1 failed above · 1m12s")
+    assert "failed" not in drawn(80, height=7, told={"fetch"}).splitlines()[0]
+
+
 @settings(max_examples=40)
 @given(st.integers(1, 200), st.integers(3, 60), st.integers(20, 200), st.data())
 def test_a_frame_never_is_larger_than_the_terminal(nodes: int, height: int, columns: int, data: st.DataObject) -> None:

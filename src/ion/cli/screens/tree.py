@@ -132,7 +132,8 @@ class Tree:
         room = height - 2
         if len(shown) > room:
             shown, hidden = _most_telling(shown, room - 1)
-        frame = [self._head(head, rows, now)]
+        above = sum(rows[node].state == "failed" for node in told if node in rows)
+        frame = [self._head(head, rows, now, above)]
         frame += [self.line(row, rows, columns, now) for row in shown]
         if hidden > 0:
             frame.append([("faint", f"… {hidden} more: ion show {head.run_id}")])
@@ -156,9 +157,10 @@ class Tree:
             line.append(("faint", f"  {note}") if row.state in ("pending", "skipped", "completed") else f"  {note}")
         return line
 
-    def _head(self, head: Head, rows: Mapping[str, Row], now: int) -> Line:
+    def _head(self, head: Head, rows: Mapping[str, Row], now: int, above: int) -> Line:
         over = sum(row.over for row in rows.values())
-        right = f"{over}/{len(rows)} nodes · {passing(max(0, now - head.begun_at))}"
+        failed = f" · {above} failed above" if above else ""
+        right = f"{over}/{len(rows)} nodes{failed} · {passing(max(0, now - head.begun_at))}"
         name = cut(head.workflow, max(10, self._screen.width - width(right) - len(head.run_id) - 6))
         gap = self._screen.width - 1 - width(name) - 2 - len(head.run_id) - width(right)
         return [("strong", name), f"  {head.run_id}{' ' * max(2, gap)}", ("faint", right)]
