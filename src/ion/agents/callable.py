@@ -36,7 +36,9 @@ class CallableAgent:
         Raises `AgentError`: `timeout`, or `bad_output` if it returned neither text nor a `PromptResult`.
         """
         pulse = _Pulse(request.progress)
-        call = asyncio.ensure_future(_call(self.function, replace(request, progress=pulse)))
+        if request.idle_timeout_ms is not None:
+            request = replace(request, progress=pulse)
+        call = asyncio.ensure_future(_call(self.function, request))
         try:
             overdue = await _overdue(call, request, pulse)
         finally:

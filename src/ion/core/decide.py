@@ -17,7 +17,7 @@ from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
-from ion.records import dataclass, field
+from ion.records import dataclass, field, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Start:
     turn: str
     iteration: int = 0
     attempt: int = 1
-    inputs: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=nothing)
     signaled: bool = False
     not_before: int | None = None
     reason: str = ""

@@ -12,7 +12,7 @@ import hashlib
 from typing import Any, ClassVar
 
 from ion.errors import DamagedStoreError
-from ion.records import dataclass, field
+from ion.records import dataclass, field, nothing
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
 INLINE_LIMIT_BYTES = 256 * 1024
@@ -90,7 +90,7 @@ class WorkflowStarted(Event):
     digest: str
     nodes: tuple[tuple[str, str], ...]
     file: str = ""
-    inputs: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=nothing)
     arguments: str = ""
     context: str = ""
     agent: str | None = None
@@ -98,9 +98,9 @@ class WorkflowStarted(Event):
     max_concurrency: int | None = None
     ion_version: str = ""
     git_head: str | None = None
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
     max_budget_usd: float | None = None
-    rerun_of: dict[str, Any] = field(default_factory=dict)
+    rerun_of: dict[str, Any] = field(default_factory=nothing)
     engine: str | None = None
 
 
@@ -120,7 +120,7 @@ class WorkflowResumed(Event):
     type: ClassVar[str] = "workflow_resumed"
     cause: str = "resume"
     agent: str | None = None
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
     owner_died: bool = False
 
 
@@ -154,7 +154,7 @@ class CancelRequested(Event):
     type: ClassVar[str] = "cancel_requested"
     reason: str = ""
     cause: str = "person"
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class BudgetRaised(Event):
 
     type: ClassVar[str] = "budget_raised"
     max_budget_usd: float
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,9 @@ class NodeStarted(NodeEvent):
     turn: str = ""
     attempt: int = 1
     iteration: int = 0
-    inputs: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=nothing)
     signaled: bool = False
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ class NodeCompleted(NodeEvent):
 
     type: ClassVar[str] = "node_completed"
     output: Content
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
 
 
@@ -202,7 +202,7 @@ class NodeCompleted(NodeEvent):
 class NodeFailed(NodeEvent):
     type: ClassVar[str] = "node_failed"
     error: Failure
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class NodeRetrying(NodeEvent):
     error: Failure
     due_at: int
     reask: tuple[str, ...] = ()
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +252,10 @@ class IterationCompleted(NodeEvent):
     iteration: int
     output: Content
     signaled: bool = False
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
 
 
@@ -286,7 +286,7 @@ class ApprovalRequested(NodeEvent):
     key: str = ""
     kinds: tuple[str, ...] = ()
     held: bool = False
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +297,7 @@ class ApprovalResolved(NodeEvent):
     request: str
     decision: str
     comment: str = ""
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,7 @@ class PromptRequested(NodeEvent):
     attempt: int = 1
     session: str | None = None
     output_format: dict[str, Any] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=nothing)
     key: str = ""
 
 
@@ -322,7 +322,7 @@ class PromptAnswered(NodeEvent):
     request: str
     output: Content
     session: str | None = None
-    by: dict[str, Any] = field(default_factory=dict)
+    by: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)

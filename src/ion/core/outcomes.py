@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from ion.core.events import Content, Failure
-from ion.records import dataclass, field
+from ion.records import dataclass, field, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,11 @@ class Completed:
     taken out of `output`); `values` are what conditions will need (`values.condition_values`)."""
 
     output: Content
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
     signaled: bool = False
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
 
 
@@ -28,7 +28,7 @@ class Failed:
 
     error: Failure
     reask: tuple[str, ...] = ()
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Parked:
     system: str | None = None
     session: str | None = None
     output_format: dict[str, Any] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=nothing)
     key: str = ""
 
 
@@ -74,7 +74,7 @@ class Unpermitted:
     again then, and finds the answers in `NodeState.verdicts`."""
 
     questions: tuple[Question, ...]
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)

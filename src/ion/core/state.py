@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core import events as e
-from ion.records import dataclass, field
+from ion.records import dataclass, field, nothing
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
 PERMISSION = "permission"
@@ -110,8 +110,8 @@ class NodeState:
     detail: str = ""
     error: e.Failure | None = None
     output: e.Content | None = None
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    inputs: dict[str, str] = field(default_factory=nothing)
     turn: str | None = None
     iteration: int = 0
     signaled: bool = False
@@ -124,7 +124,7 @@ class NodeState:
     retry_at: int | None = None
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=nothing)
     spent_usd: float = 0
     repaired: bool = False
     iterations: int = 0
@@ -135,8 +135,8 @@ class NodeState:
     prompt: e.PromptRequested | None = None
     resolved: e.ApprovalResolved | None = None
     answer: e.PromptAnswered | None = None
-    permissions: dict[str, Gate] = field(default_factory=dict)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    permissions: dict[str, Gate] = field(default_factory=nothing)
+    verdicts: dict[str, Verdict] = field(default_factory=nothing)
     cleared: bool = False
     requests: int = 0
     rejections: int = 0
@@ -274,7 +274,7 @@ def _cut_off(node: NodeState) -> None:
     node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
     node.retries = node.reasks = node.attempt = 0
     node.reask = ()
-    node.permissions, node.cleared = {}, False
+    node.permissions, node.cleared = nothing(), False
 
 
 def _await_permission(node: NodeState) -> None:
@@ -338,7 +338,7 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.inputs = event.inputs
     node.starts += 1
     node.retry_at = node.prompt = node.gate = None
-    node.permissions, node.cleared = {}, False
+    node.permissions, node.cleared = nothing(), False
     node.ended_at = None
     if node.started_at is None:
         node.started_at = event.at
@@ -349,15 +349,14 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     if event.turn not in ("gate", "until_bash"):
         node.resolved = None
         node.judged = True
-    if event.usage:
-        _spend(state, node, event.usage)
+    _spend(state, node, event.usage)
 
 
 def _turn_over(node: NodeState) -> None:
     node.turn = None
     node.attempt = node.retries = node.reasks = 0
     node.reask = ()
-    node.permissions, node.verdicts, node.cleared = {}, {}, False
+    node.permissions, node.verdicts, node.cleared = nothing(), nothing(), False
 
 
 def _settled(node: NodeState, status: str, at: int) -> None:
@@ -447,7 +446,7 @@ def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
 def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
     if event.request not in node.permissions:
         node.requests += 1
-    node.permissions[event.request] = Gate(
+    gate = Gate(
         event.request,
         event.message,
         event.gate,
@@ -459,6 +458,7 @@ def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalReq
         event.kinds,
         event.held,
     )
+    node.permissions = {**node.permissions, event.request: gate}
     if not event.held:
         _await_permission(node)
     _spend(state, node, event.usage)
@@ -466,15 +466,16 @@ def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalReq
 
 def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
     kinds = dict(zip(gate.decisions, gate.kinds, strict=False))
-    node.verdicts[gate.key] = Verdict(decision, kinds.get(decision, ""))
+    node.verdicts = {**node.verdicts, gate.key: Verdict(decision, kinds.get(decision, ""))}
     if not node.permissions and node.status == "waiting" and node.retry_at is None:
         node.status, node.cleared = "pending", True
 
 
 def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
     node = state.nodes[event.node]
-    permission = node.permissions.pop(event.request, None)
+    permission = node.permissions.get(event.request)
     if permission is not None:
+        node.permissions = {name: gate for name, gate in node.permissions.items() if name != event.request}
         _permission_resolved(node, permission, event.decision)
         return
     if node.gate is None or node.gate.request != event.request:
@@ -506,6 +507,9 @@ def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
 
 def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
     """Add up what agents reported, failed attempts included."""
+    if not usage:
+        return
+    node.usage = dict(node.usage)
     for name, amount in usage.items():
         if isinstance(amount, int | float) and not isinstance(amount, bool):
             node.usage[name] = node.usage.get(name, 0) + amount

@@ -7,6 +7,7 @@ values in the context, at the moment it starts. Nodes know no store: `context.ke
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,7 +66,12 @@ class Folders:
     @property
     def register(self) -> Path:
         """Where the programs of the run are written down (`process.register`)."""
-        return self.run / "programs"
+        return _register_in(self.run)
+
+
+@lru_cache(maxsize=64)
+def _register_in(run: Path) -> Path:
+    return run / "programs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -52,7 +51,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
     asked = _asked(turn, context, values, None if agent is None else agent.name)
     if agent is None:
         return _parked(asked, turn, context)
-    answered = await _ask(agent, _request(asked, turn, context, values), context)
+    answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
     return _read(_Said(answered.text, answered.structured, answered.session, agent.name, answered.usage), turn, context)
@@ -132,7 +131,7 @@ def _parked(asked: _Asked, turn: Turn, context: Context) -> Parked:
     return Parked(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
 
 
-def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> PromptRequest:
+def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _Asking | None) -> PromptRequest:
     node = turn.node
     return PromptRequest(
         run_id=context.run_id,
@@ -155,15 +154,18 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values) -> Pro
         register=context.folders.register,
         fresh_prompt=asked.fresh,
         verdicts={key: verdict.decision for key, verdict in context.nodes[node.id].verdicts.items()},
+        ask=ask,
     )
 
 
-async def _ask(agent: Agent, request: PromptRequest, context: Context) -> PromptResult | Failed | Unpermitted:
+async def _ask(
+    agent: Agent, asked: _Asked, turn: Turn, context: Context, values: Values
+) -> PromptResult | Failed | Unpermitted:
     """Everything that an agent can do: answer, need permissions, fail in its own words, break, never come back."""
-    limit = request.timeout_ms
-    overdue = asyncio.timeout(None if limit is None else (limit + request.grace_ms + _OVERDUE_MS) / 1000)
-    if context.ask is not None:
-        request = replace(request, ask=_Asking(partial(context.ask, request.node), overdue))
+    limit = turn.node.timeout_ms
+    overdue = asyncio.timeout(None if limit is None else (limit + context.grace_ms + _OVERDUE_MS) / 1000)
+    ask = None if context.ask is None else _Asking(partial(context.ask, turn.node.id), overdue)
+    request = _request(asked, turn, context, values, ask)
     try:
         async with overdue:
             return await agent.prompt(request)
