@@ -325,3 +325,15 @@ class TestDamage:
         monkeypatch.setattr(blobs, "chunks_of", and_then_it_grows)
         with pytest.raises(StoreError, match="changed while"):
             store.put_blob(path)
+
+
+def test_a_session_that_has_lost_its_prepared_statements_goes_on_without_any(store: PostgresStore) -> None:
+    """As behind a pooler that gives each transaction another session."""
+    lease = begin(store)
+    for number in range(1, 13):
+        if number in (6, 9):
+            assert store._link._connection is not None
+            store._link._connection.pgconn.exec_(b"DEALLOCATE ALL")
+        store.create_workflow_event("r1", [e.NodeStarted(number, "a", "prompt")], lease=lease, after=number)
+        store.renew_lease(lease, lease_ms=LEASE_MS)
+    assert [event.at for event in log_of(store)[1:]] == list(range(1, 13))

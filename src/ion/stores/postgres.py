@@ -314,7 +314,7 @@ def _advance_own(
             RETURNING run_id
         )
         INSERT INTO ion.events
-        SELECT moved.run_id, made.* FROM moved, unnest(%(seqs)s::bigint[], %(texts)s::text[], %(checks)s::bigint[]) made
+        SELECT moved.run_id, made.* FROM moved, unnest(%(seqs)b::bigint[], %(texts)b::text[], %(checks)b::bigint[]) made
         """,
         values,
     )

@@ -3,6 +3,9 @@
 What is asked for runs in one transaction. If the connection is lost, nobody knows whether a COMMIT under way was
 carried out; so the work is given another try on a new connection and is told so (`again`): it looks whether its first
 try is there before it does anything. After `RETRY_S`, less than a lease lasts, the caller is told.
+
+What is asked for again and again is prepared: planning it anew would be a third of a write's time. Behind a pooler that
+gives each transaction another session a prepared statement may be gone; from then on nothing is prepared.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 _MIGRATIONS_TABLE = "SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'ion' AND tablename = 'migrations'"
 # Connection lost; server stopping or starting; deadlock and the like; too many connections; session timed out.
 _TRANSIENT = ("08", "57P", "40", "53300", "25P03")
+# A prepared statement is not there, or is there already.
+_NOT_PREPARED = ("26000", "42P05")
+_PREPARE_AFTER = 3
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 Result = TypeVar("Result")
@@ -58,6 +64,7 @@ class Link:
             ) from error
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._prepare_after: int | None = _PREPARE_AFTER
         self._closed = False
         try:
             _migrate(self._connected(), self.place)
@@ -88,11 +95,18 @@ class Link:
                     with contextlib.nullcontext() if one_statement else connection.transaction():
                         return do(connection, again)
                 except psycopg.Error as error:
-                    if not _is_transient(error) or time.monotonic() + pause > deadline:
+                    if error.sqlstate in _NOT_PREPARED:
+                        self._prepare_nothing()
+                    elif not _is_transient(error) or time.monotonic() + pause > deadline:
                         raise self._store_error(error) from error
                 again = True
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+    def _prepare_nothing(self) -> None:
+        self._prepare_after = None
+        if self._connection is not None:
+            self._connection.prepare_threshold = None
 
     def close(self) -> None:
         with self._lock:
@@ -104,7 +118,9 @@ class Link:
         if self._closed:
             raise StoreError(f"the store {self.place} is closed")
         if self._connection is None or self._connection.broken or self._connection.closed:
-            connection = psycopg.connect(make_conninfo(**self._settings), autocommit=True, prepare_threshold=None)
+            connection = psycopg.connect(
+                make_conninfo(**self._settings), autocommit=True, prepare_threshold=self._prepare_after
+            )
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             connection.execute(_SESSION)
             self._connection = connection
