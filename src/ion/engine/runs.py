@@ -22,6 +22,7 @@ from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of
 from ion.engine.held import HOLD_MS
+from ion.engine.loading import no_collection
 from ion.engine.local import Drive, Runner, ValuesOf, now_ms
 from ion.engine.observe import Observer, Observers
 from ion.errors import DamagedStoreError
@@ -121,9 +122,10 @@ class Look:
 
     def go_on(self) -> RunState:
         """Read what came since, and give the state."""
-        for item in self.store.get_workflow_events(self.run_id, after=self.seq):
-            apply(self.state, item.event)
-            self.seq = item.seq
+        with no_collection():
+            for item in self.store.get_workflow_events(self.run_id, after=self.seq):
+                apply(self.state, item.event)
+                self.seq = item.seq
         return self.state
 
     @functools.cached_property
@@ -148,7 +150,8 @@ def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflo
     """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
     if state.started is None:
         raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
-    return freeze.thaw(store.get_source(run_id), state.started.digest)
+    with no_collection():
+        return freeze.thaw(store.get_source(run_id), state.started.digest)
 
 
 def take_up(
