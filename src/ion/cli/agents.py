@@ -79,7 +79,7 @@ def _rows(screen: Screen, found: list[KnownAgent]) -> None:
 def _show(screen: Screen, checked: Checked) -> None:
     from ion.cli.formatting import cut, duration, one_line
     from ion.core.budgets import dollars
-    from ion.core.state import COST
+    from ion.core.spending import COST
 
     mark = "good" if checked.error is None else "bad"
     word = "answers" if checked.error is None else "does not answer"

@@ -12,7 +12,8 @@ from ion.records import dataclass
 if TYPE_CHECKING:
     from ion.cli.place import Place
     from ion.core.events import Failure
-    from ion.core.state import Gate, NodeState, RunState
+    from ion.core.permissions import Gate
+    from ion.core.state import NodeState, RunState
 
 # state → (symbol, ASCII stand-in, role)
 _MARKS = {

@@ -10,7 +10,8 @@ from typing import Any
 
 from ion.core import events as e
 from ion.core.budgets import dollars
-from ion.core.state import PERMISSION, Gate, NodeState, RunState
+from ion.core.permissions import PERMISSION, Gate
+from ion.core.state import NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
 
 APPROVED = "approved"

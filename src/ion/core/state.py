@@ -11,21 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core import events as e
+from ion.core.marks import TERMINAL_RUN_STATES, status_after
+from ion.core.permissions import PERMISSION, Gate, Verdict, gate_of, verdict_on
+from ion.core.spending import added, cost_of
 from ion.records import dataclass, field, nothing
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
-PERMISSION = "permission"
-# What an agent's turn cost, among the numbers of its usage.
-COST = "cost_usd"
-TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
-_STATUS_AFTER: dict[type[e.Event], str] = {
-    e.WorkflowStarted: "running",
-    e.WorkflowPaused: "paused",
-    e.WorkflowResumed: "running",
-    e.WorkflowCompleted: "completed",
-    e.WorkflowFailed: "failed",
-    e.WorkflowCancelled: "cancelled",
-}
 _PROGRESS = (
     e.NodeCompleted,
     e.NodeFailed,
@@ -35,58 +26,6 @@ _PROGRESS = (
     e.PromptRequested,
     e.WorkflowFailed,
 )
-_CLOSES_ALL = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
-_CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.NodeCancelled)
-
-
-def status_after(event: e.Event) -> str | None:
-    """The run's status that this event brings, or None if it changes nothing. Stores keep it beside the log."""
-    return _STATUS_AFTER.get(type(event))
-
-
-def opens(event: e.Event) -> str | None:
-    """The request that this event opens for an answer."""
-    return event.request if isinstance(event, e.ApprovalRequested | e.PromptRequested) else None
-
-
-def answers(event: e.Event) -> str | None:
-    """The open request that this event answers; a store appends it only while that request is open."""
-    return event.request if isinstance(event, e.ApprovalResolved | e.PromptAnswered) else None
-
-
-def closes_node(event: e.Event) -> str | None:
-    """The node whose open requests end with this event."""
-    return event.node if isinstance(event, _CLOSES_NODE) else None
-
-
-def closes_all(event: e.Event) -> bool:
-    """Whether every open request of the run ends with this event."""
-    return isinstance(event, _CLOSES_ALL)
-
-
-@dataclass(slots=True)
-class Gate:
-    """An open question to a person: an approval, the gate of an interactive loop, or a permission that an agent asks
-    for. The last three fields are of permissions only (see `events.ApprovalRequested`)."""
-
-    request: str
-    message: str
-    gate: str
-    iteration: int
-    signaled: bool
-    decisions: tuple[str, ...]
-    opened_at: int
-    key: str = ""
-    kinds: tuple[str, ...] = ()
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a permission: one of the decisions that the agent offered, and its kind."""
-
-    decision: str
-    kind: str
 
 
 @dataclass(slots=True)
@@ -207,7 +146,7 @@ def fold(events: Iterable[e.Event]) -> RunState:
 def apply(state: RunState, event: e.Event) -> None:
     """Take `state` one event further, in place."""
     _APPLY[type(event)](state, event)
-    status = _STATUS_AFTER.get(type(event))
+    status = status_after(event)
     if status is not None:
         state.status = status
     if isinstance(event, _PROGRESS):
@@ -438,35 +377,20 @@ def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     _turn_over(node)
     node.status = "waiting"
     node.requests += 1
-    node.gate = Gate(
-        event.request, event.message, event.gate, event.iteration, event.signaled, event.decisions, event.at
-    )
+    node.gate = gate_of(event)
 
 
 def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
     if event.request not in node.permissions:
         node.requests += 1
-    gate = Gate(
-        event.request,
-        event.message,
-        event.gate,
-        event.iteration,
-        event.signaled,
-        event.decisions,
-        event.at,
-        event.key,
-        event.kinds,
-        event.held,
-    )
-    node.permissions = {**node.permissions, event.request: gate}
+    node.permissions = {**node.permissions, event.request: gate_of(event)}
     if not event.held:
         _await_permission(node)
     _spend(state, node, event.usage)
 
 
 def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
-    kinds = dict(zip(gate.decisions, gate.kinds, strict=False))
-    node.verdicts = {**node.verdicts, gate.key: Verdict(decision, kinds.get(decision, ""))}
+    node.verdicts = {**node.verdicts, gate.key: verdict_on(gate, decision)}
     if not node.permissions and node.status == "waiting" and node.retry_at is None:
         node.status, node.cleared = "pending", True
 
@@ -506,16 +430,11 @@ def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
 
 
 def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
-    """Add up what agents reported, failed attempts included."""
-    if not usage:
-        return
-    node.usage = dict(node.usage)
-    for name, amount in usage.items():
-        if isinstance(amount, int | float) and not isinstance(amount, bool):
-            node.usage[name] = node.usage.get(name, 0) + amount
-            if name == COST:
-                node.spent_usd += amount
-                state.spent_usd += amount
+    if usage:
+        node.usage = added(node.usage, usage)
+        cost = cost_of(usage)
+        node.spent_usd += cost
+        state.spent_usd += cost
 
 
 _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {

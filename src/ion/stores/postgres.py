@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ion.core import state
+from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import StoreError
 from ion.stores import blobs, encoding, rules
@@ -285,7 +285,7 @@ def _advance_own(
     False, and nothing is done, if the row is not as the owner thinks, or if a request is or may be touched; the long
     way then says why or does it.
     """
-    if not events or any(state.opens(event) is not None or state.answers(event) is not None for event in events):
+    if not events or any(marks.opens(event) is not None or marks.answers(event) is not None for event in events):
         return False
     status, ended_at = rules.outcome(events)
     seqs = list(range(after + 1, after + 1 + len(events)))
@@ -337,8 +337,8 @@ def _insert_events(
 def _move_requests(connection: Connection, run_id: str, events: Sequence[Event]) -> None:
     """Open and close requests, looking only at those that these events can touch."""
     nodes = {encoding.column(event.node) for event in events if isinstance(event, NodeEvent)}
-    requests = {encoding.column(r) for event in events for r in (state.opens(event), state.answers(event)) if r}
-    everything = any(state.closes_all(event) for event in events)
+    requests = {encoding.column(r) for event in events for r in (marks.opens(event), marks.answers(event)) if r}
+    everything = any(marks.closes_all(event) for event in events)
     if not (nodes or everything):
         return
     query = """

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ion.core import events as e
-from ion.core import state
+from ion.core import marks, state
 from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_lease
@@ -81,7 +81,7 @@ def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
     """Raise unless this write may go into the run's log now (`WorkflowStore.create_workflow_event`)."""
     if lease is not None:
         require_lease(run, lease)
-    elif run.status in state.TERMINAL_RUN_STATES:
+    elif run.status in marks.TERMINAL_RUN_STATES:
         raise RefusedError(
             f"run {run.run_id} has ended: it is {run.status}", hint=f"see it: ion show {run.run_id}", code="ended"
         )
@@ -102,9 +102,9 @@ def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:
     """The status of a run after these events, and when it ended if it did; the status is None if it stays as it is."""
     status, ended_at = None, None
     for event in events:
-        after = state.status_after(event)
+        after = marks.status_after(event)
         if after is not None:
-            status, ended_at = after, event.at if after in state.TERMINAL_RUN_STATES else None
+            status, ended_at = after, event.at if after in marks.TERMINAL_RUN_STATES else None
     return status, ended_at
 
 
@@ -144,10 +144,10 @@ class OpenRequests:
 
     def require_open(self, run_id: str, events: Sequence[e.Event]) -> None:
         """Raise `RefusedError` (code `answered`) if one of these events answers what is not open by then."""
-        if any(state.answers(event) for event in events):
+        if any(marks.answers(event) for event in events):
             trial = copy.deepcopy(self)
             for event in events:
-                request = state.answers(event)
+                request = marks.answers(event)
                 if request is not None and request not in trial.node_of:
                     raise answered(run_id, request)
                 trial.apply([event])
@@ -155,15 +155,15 @@ class OpenRequests:
     def apply(self, events: Iterable[e.Event]) -> None:
         """Take in events that were admitted."""
         for event in events:
-            request = state.answers(event)
+            request = marks.answers(event)
             if request is not None and request in self.node_of:
                 self._of_node[self.node_of.pop(request)].discard(request)
-            if state.closes_all(event):
+            if marks.closes_all(event):
                 self.node_of.clear()
                 self._of_node.clear()
-            for closed in self._of_node.pop(state.closes_node(event) or "", ()):
+            for closed in self._of_node.pop(marks.closes_node(event) or "", ()):
                 del self.node_of[closed]
-            request = state.opens(event)
+            request = marks.opens(event)
             if request is not None and isinstance(event, e.NodeEvent):
                 self._open(request, event.node)
 

@@ -152,7 +152,7 @@ def _cost(screen: Screen, state: RunState) -> None:
     """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it."""
     from ion.api.result import total_usage
     from ion.core.budgets import dollars
-    from ion.core.state import COST
+    from ion.core.spending import COST
 
     total = total_usage(state)
     tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]

@@ -1,0 +1,42 @@
+"""What one event says by itself about its run, whatever stands before it: all that a store has to know of events."""
+
+from __future__ import annotations
+
+from ion.core import events as e
+
+TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
+_STATUS_AFTER: dict[type[e.Event], str] = {
+    e.WorkflowStarted: "running",
+    e.WorkflowPaused: "paused",
+    e.WorkflowResumed: "running",
+    e.WorkflowCompleted: "completed",
+    e.WorkflowFailed: "failed",
+    e.WorkflowCancelled: "cancelled",
+}
+_CLOSES_ALL = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.NodeCancelled)
+
+
+def status_after(event: e.Event) -> str | None:
+    """The run's status that this event brings, or None if it changes nothing. Stores keep it beside the log."""
+    return _STATUS_AFTER.get(type(event))
+
+
+def opens(event: e.Event) -> str | None:
+    """The request that this event opens for an answer."""
+    return event.request if isinstance(event, e.ApprovalRequested | e.PromptRequested) else None
+
+
+def answers(event: e.Event) -> str | None:
+    """The open request that this event answers; a store appends it only while that request is open."""
+    return event.request if isinstance(event, e.ApprovalResolved | e.PromptAnswered) else None
+
+
+def closes_node(event: e.Event) -> str | None:
+    """The node whose open requests end with this event."""
+    return event.node if isinstance(event, _CLOSES_NODE) else None
+
+
+def closes_all(event: e.Event) -> bool:
+    """Whether every open request of the run ends with this event."""
+    return isinstance(event, _CLOSES_ALL)
