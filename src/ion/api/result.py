@@ -10,6 +10,7 @@ from ion.core.budgets import budget_message
 from ion.core.events import Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
+from ion.engine.loading import no_collection
 from ion.errors import RUN_STATUS_EXIT
 from ion.records import dataclass
 from ion.stores.base import WorkflowStore
@@ -58,6 +59,9 @@ def run_result(
     started = state.started
     outputs = _Outputs(run_id, store, files)
     result = state.nodes[state.output_node].output if state.output_node is not None else None
+    until = now if status == "running" else state.last_at
+    with no_collection():
+        nodes = {node.id: _node(node, until, outputs) for node in state.nodes.values()}
     data = {
         "run_id": run_id,
         "workflow": started.workflow if started else "",
@@ -67,10 +71,7 @@ def run_result(
         "rerun_of": (started.rerun_of or None) if started else None,
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
-        "nodes": {
-            node.id: _node(node, now if status == "running" else state.last_at, outputs)
-            for node in state.nodes.values()
-        },
+        "nodes": nodes,
         "waiting": waiting(state, outputs.text),
         "usage": total_usage(state),
         "max_budget_usd": state.max_budget_usd,
@@ -117,7 +118,7 @@ def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
         "iterations": node.iterations if node.kind == "loop" else None,
         "duration_ms": node_duration(node, until),
         "agent": node.agent,
-        "usage": node.usage,
+        "usage": dict(node.usage),
     }
 
 

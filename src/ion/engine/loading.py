@@ -1,4 +1,4 @@
-"""Reading a long log without looking for garbage in it."""
+"""Building what is large and kept whole (a log, a plan, a result) without looking for garbage in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """Python's search for garbage stands still meanwhile. What a log is read into is all kept, so that the search finds
-    nothing, and it is made again and again while a large state grows: a third of a resume of 50,000 nodes."""
+    """Python's search for garbage stands still meanwhile. It would find nothing, and it looks through all that lives
+    each time a quarter has been added: a third of a resume of 50,000 nodes."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -24,6 +24,7 @@ from ion.core.values import condition_values
 from ion.engine.aside import Aside
 from ion.engine.engaged import Engaged
 from ion.engine.held import HOLD_MS, Held
+from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
 from ion.engine.turns import turn_of
 from ion.errors import StaleStateError, StoreError, StoreUnavailableError
@@ -194,7 +195,8 @@ class Drive:
         if not self._seq and seq == 1 and state.started is not None:
             self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
         self._seq = seq
-        self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.lanes)
+        with no_collection():
+            self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.lanes)
         self.context = replace(self.context, nodes=state.nodes)
 
     # ------------------------------------------------------------------ waiting
