@@ -160,3 +160,14 @@ def test_a_default_that_all_would_share_is_refused(decorator: Decorator) -> None
 
     with pytest.raises(ValueError, match="default_factory"):
         decorator(Shared)
+
+
+def test_the_nothing_that_records_share_refuses_to_become_something() -> None:
+    found = records.nothing()
+    assert found == {}
+    assert found is records.nothing()
+    for change in (lambda: found.update(a=1), lambda: found.setdefault("a", 1), lambda: found.__setitem__("a", 1)):
+        with pytest.raises(TypeError, match="a mapping of your own"):
+            change()
+    assert {**found, "a": 1} == {"a": 1}
+    assert records.nothing() == {}
