@@ -43,6 +43,7 @@ class IonRun:
         self._numbers: dict[str, int] = {}
         self._stopping: dict[str, str] = {}
         self._seq = 0
+        self._begun = False
 
     @workflow.update(name="look")
     async def look(self) -> None:
@@ -64,7 +65,8 @@ class IonRun:
                 await self._append(self._beginning(cause))
         outcomes: dict[TurnId, Outcome] = {}
         while True:
-            draining = self._is_long()
+            # Reading a long log alone makes a history long: each workflow begins some turn before it hands on.
+            draining = self._begun and self._is_long()
             new, commands = step(
                 self._plan, outcomes.items(), self._now(), workflow.random().random, starting=not draining
             )
@@ -144,6 +146,7 @@ class IonRun:
             return
         for node in self._workflow.nodes:
             if node.id in self._plan.live and node.id not in self._tasks:
+                self._begun = True
                 number = self._plan.state.nodes[node.id].starts
                 task = self._tasks[node.id] = asyncio.create_task(self._turn(node.id, number))
                 task.add_done_callback(partial(self._note, node.id))
