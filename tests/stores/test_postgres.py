@@ -337,3 +337,16 @@ def test_a_session_that_has_lost_its_prepared_statements_goes_on_without_any(sto
         store.create_workflow_event("r1", [e.NodeStarted(number, "a", "prompt")], lease=lease, after=number)
         store.renew_lease(lease, lease_ms=LEASE_MS)
     assert [event.at for event in log_of(store)[1:]] == list(range(1, 13))
+
+
+def test_a_statement_that_is_never_prepared_is_told_and_not_asked_for_again_without_end(store: PostgresStore) -> None:
+    """A server may say so for a reason that not preparing does not mend."""
+    tries: list[bool] = []
+
+    def ask(connection: postgres_link.Connection, again: bool) -> None:
+        tries.append(again)
+        connection.execute("EXECUTE nobody_made_this")
+
+    with pytest.raises(StoreError, match="nobody_made_this"):
+        store._link.work(ask)
+    assert tries == [False, True]

@@ -95,7 +95,7 @@ class Link:
                     with contextlib.nullcontext() if one_statement else connection.transaction():
                         return do(connection, again)
                 except psycopg.Error as error:
-                    if error.sqlstate in _NOT_PREPARED:
+                    if error.sqlstate in _NOT_PREPARED and self._prepare_after is not None:
                         self._prepare_nothing()
                     elif not _is_transient(error) or time.monotonic() + pause > deadline:
                         raise self._store_error(error) from error
