@@ -7,20 +7,21 @@ import functools
 import pytest
 from hypothesis import settings
 
+from conformance.kit import Clock
+from ion.api import requests
+from ion.engine import runs
+from ion.engine.local import Drive
+
 settings.register_profile("ion", deadline=None)
 settings.load_profile("ion")
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Runs have a clock that goes a hundred times faster, so that nobody waits out the delays of retries (at least a
     second each). Times in events are that clock's."""
-    from conformance.kit import Clock
-    from ion.api import requests
-    from ion.engine import runs
-    from ion.engine.local import Drive
-
     clock = Clock()
     monkeypatch.setattr(runs, "Drive", functools.partial(Drive, clock=clock))
     monkeypatch.setattr(runs, "now_ms", clock)
     monkeypatch.setattr(requests, "now_ms", clock)
+    return clock

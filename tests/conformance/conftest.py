@@ -1,18 +1,14 @@
-"""A world for each test, in memory or in SQLite, and a clock that makes the delays of retries short."""
+"""A world for each test, in memory or in SQLite."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ion
-from conformance.kit import Clock, World
-from ion.api import requests
-from ion.engine import runs
-from ion.engine.local import Drive
+from conformance.kit import World
 
 
 def _world(url: str, folder: Path) -> Iterator[World]:
@@ -41,14 +37,3 @@ def world(tmp_path: Path) -> Iterator[World]:
 def lasting(tmp_path: Path) -> Iterator[World]:
     """A world whose runs are kept in SQLite."""
     yield from _world("sqlite:.ion/ion.db", tmp_path)
-
-
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Runs have a clock that goes a hundred times faster, so that nobody waits out the delays of retries (at least a
-    second each). Times in events are that clock's."""
-    clock = Clock()
-    monkeypatch.setattr(runs, "Drive", functools.partial(Drive, clock=clock))
-    monkeypatch.setattr(runs, "now_ms", clock)
-    monkeypatch.setattr(requests, "now_ms", clock)
-    return clock

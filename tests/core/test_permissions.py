@@ -14,8 +14,8 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.gates import Verdict
 from ion.core.outcomes import Outcome, Question, Unpermitted
-from ion.core.permissions import Verdict
 from ion.core.plan import Plan
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import permissions_asked, settle

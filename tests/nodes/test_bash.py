@@ -304,7 +304,7 @@ async def test_names_too_large_for_the_environment_are_variables_all_the_same(tm
 
 
 @pytest.mark.parametrize("size", [30_000_000, pytest.param(100_000_000, marks=pytest.mark.sweep)])
-async def test_a_hundred_megabytes_pass_through_with_little_memory(tmp_path: Path, size: int) -> None:
+async def test_tens_of_megabytes_pass_through_with_little_memory(tmp_path: Path, size: int) -> None:
     """In a process of its own, whose peak is measured: produce them, keep them, hand every byte to a consumer."""
     program = textwrap.dedent(
         """

@@ -18,8 +18,8 @@ from ion.api import requests
 from ion.cli.formatting import cut, one_line
 from ion.cli.terminal import Screen
 from ion.core import events as e
+from ion.core.gates import PERMISSION, Gate
 from ion.core.marks import closes_all
-from ion.core.permissions import PERMISSION, Gate
 from ion.core.state import RunState
 from ion.errors import RefusedError
 from ion.records import dataclass, field

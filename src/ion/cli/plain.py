@@ -12,7 +12,7 @@ from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text
 from ion.core import events as e
 from ion.core.budgets import dollars
-from ion.core.permissions import PERMISSION
+from ion.core.gates import PERMISSION
 from ion.core.state import RunState
 
 NAME_COLUMNS = 15

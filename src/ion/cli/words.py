@@ -12,7 +12,7 @@ from ion.records import dataclass
 if TYPE_CHECKING:
     from ion.cli.place import Place
     from ion.core.events import Failure
-    from ion.core.permissions import Gate
+    from ion.core.gates import Gate
     from ion.core.state import NodeState, RunState
 
 # state → (symbol, ASCII stand-in, role)

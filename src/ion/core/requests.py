@@ -10,7 +10,7 @@ from typing import Any
 
 from ion.core import events as e
 from ion.core.budgets import dollars
-from ion.core.permissions import PERMISSION, Gate
+from ion.core.gates import PERMISSION, Gate
 from ion.core.state import NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
 

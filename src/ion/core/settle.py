@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from ion.core import events as e
 from ion.core.budgets import AGENT_TURNS
+from ion.core.gates import PERMISSION
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
-from ion.core.permissions import PERMISSION
 from ion.core.state import NodeState, RunState
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
 

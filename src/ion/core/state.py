@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core import events as e
+from ion.core.gates import PERMISSION, Gate, Verdict, gate_of, verdict_on
 from ion.core.marks import TERMINAL_RUN_STATES, status_after
-from ion.core.permissions import PERMISSION, Gate, Verdict, gate_of, verdict_on
 from ion.core.spending import added, cost_of
 from ion.records import dataclass, field, nothing
 

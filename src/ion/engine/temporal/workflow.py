@@ -40,7 +40,6 @@ class IonRun:
         self._asked = self._taken = self._done = 0
         self._ended: list[str] = []
         self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._numbers: dict[str, int] = {}
         self._stopping: dict[str, str] = {}
         self._seq = 0
         self._begun = False

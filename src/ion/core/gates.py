@@ -1,4 +1,5 @@
-"""Permissions: what an agent asks for in the middle of its turn, open as a gate and then answered by a verdict."""
+"""Gates: the open questions of a run to people, among them the permissions that agents ask for in the middle of a turn,
+which a verdict answers."""
 
 from __future__ import annotations
 
