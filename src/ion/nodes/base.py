@@ -7,7 +7,6 @@ values in the context, at the moment it starts. Nodes know no store: `context.ke
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,7 +52,8 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where a run keeps files. `artifacts` is `$ARTIFACTS_DIR`, `state` is `$STATE_DIR` (kept across runs), `logs`
-    holds what processes write, `scratch` what Ion writes for them (scripts, data), `source` the frozen scripts."""
+    holds what processes write, `scratch` what Ion writes for them (scripts, data), `source` the frozen scripts;
+    `register` is the file in which the programs of the run are written down (`process.register`)."""
 
     run: Path
     artifacts: Path
@@ -62,16 +62,7 @@ class Folders:
     logs: Path
     scratch: Path
     source: Path
-
-    @property
-    def register(self) -> Path:
-        """Where the programs of the run are written down (`process.register`)."""
-        return _register_in(self.run)
-
-
-@lru_cache(maxsize=64)
-def _register_in(run: Path) -> Path:
-    return run / "programs"
+    register: Path
 
 
 @dataclass(frozen=True, slots=True)

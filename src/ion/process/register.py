@@ -3,10 +3,13 @@
 One file for all programs of a run, only ever appended to and never synced: a new file for each program would cost more
 than everything else that Ion does to start it. A line stays when its program has ended. Its start time guards against
 a number that means another process by now.
+
+Where several processes work for one run, each has a register of its own, whose name says whose it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from pathlib import Path
@@ -45,6 +48,34 @@ def end_recorded(register: Path) -> int:
             ended += 1
     register.unlink(missing_ok=True)
     return ended
+
+
+def register_here(run: Path) -> Path:
+    """The register of the calling process for the run with this folder."""
+    return run / "workers" / f"{os.getpid()}.{_place()}.{table.identity(os.getpid()) or ''}".replace(":", ".")
+
+
+def end_recorded_by_the_dead(registers: Path) -> int:
+    """Kill what processes that are dead by now had started and written down in this folder; how many there were.
+
+    Those of another machine, boot or container cannot be judged from here, and are left alone.
+    """
+    ended = 0
+    for register in registers.glob(f"*.{_place()}.*"):
+        number, _, identity = register.name.replace(f".{_place()}.", " ").partition(" ")
+        alive = (table.identity(int(number)) or "").replace(":", ".") if number.isdecimal() else identity
+        if identity and identity != alive:
+            ended += end_recorded(register)
+    return ended
+
+
+def _place() -> str:
+    """Where process numbers mean the same: this machine, and in it the space of numbers that this process sees."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{os.uname().nodename}\n{space}".encode()).hexdigest()[:12]
 
 
 def signal_group(group: int, number: int) -> bool:

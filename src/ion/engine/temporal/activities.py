@@ -2,34 +2,49 @@
 
 A turn reads what it needs from the log, in which its start stands; so little passes through Temporal. One that another
 worker had begun and lost is begun once more, and the log says so.
+
+The server may hand a turn to a worker that stands still, and once more to another when nothing is heard of it. A worker
+that comes too late therefore asks the server whether its attempt still counts, and writes only if nothing was written
+since it read the log: of all attempts, the last to write is the one that counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from ion.core import events as e
+from ion.core.events import Failure
+from ion.core.outcomes import Failed, Outcome
 from ion.engine.engaged import Engaged
 from ion.engine.observe import Observers
 from ion.engine.runs import Look, Setting, context_of, look
-from ion.engine.temporal.codec import INLINE_LIMIT_BYTES, outcome_to_json, stripped
+from ion.engine.temporal.codec import INLINE_LIMIT_BYTES, outcome_to_json, pack, stripped
 from ion.engine.turns import turn_of
-from ion.errors import StaleStateError
+from ion.errors import IonError, NotFoundError, OwnershipLostError, StaleStateError, StoreError
 from ion.nodes.base import Context, Turn
+from ion.process.register import end_recorded_by_the_dead, register_here
 from ion.records import dataclass
-from ion.stores.base import Lease, Owner
+from ion.stores.base import Lease, Owner, WorkflowStore
 
-# How much of a log is handed over at once; a payload may hold 2 MB.
+_log = logging.getLogger("ion")
+
+# How much of a log is handed over at once, before it is packed; a payload may hold 2 MB.
 PAGE_BYTES = 1024 * 1024
-_REMEMBERED_RUNS = 32
+# So often a worker looks whether the runs that it has worked for still go on.
+_HOUSEKEEPING_S = 15.0
 SettingFor = Callable[[str | None], Setting]
 
 
@@ -40,11 +55,13 @@ def owner_of(run_id: str, engine: str) -> Owner:
 
 @dataclass
 class _Known:
-    """A run that this worker has worked for: its log as far as it was read, and its context."""
+    """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns are
+    under way here."""
 
     look: Look
     context: Context
     engaged: Engaged
+    turns: int = 0
 
 
 class Hands:
@@ -60,17 +77,52 @@ class Hands:
         """For the worker to offer."""
         return [self.read_source, self.read_events, self.record, self.release, self.turn]
 
+    async def keep_house(self) -> None:
+        """Let go of runs that do not go on: what their agents keep open here is closed. Never returns."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            for run_id in [run_id for run_id, known in self._known.items() if not known.turns]:
+                with contextlib.suppress(StoreError):  # then there is nothing to tell yet
+                    if not await asyncio.to_thread(self._goes_on, run_id):
+                        await self._forget(run_id)
+
+    async def close(self) -> None:
+        """Let go of all runs."""
+        for run_id in list(self._known):
+            await self._forget(run_id)
+
+    def _goes_on(self, run_id: str) -> bool:
+        try:
+            return self._store.get_workflow_run(run_id).status == "running"
+        except NotFoundError:
+            return False
+
+    async def _forget(self, run_id: str) -> None:
+        known = await asyncio.to_thread(self._pop, run_id)
+        if known is not None:
+            await known.engaged.end(run_id)
+
+    def _pop(self, run_id: str) -> _Known | None:
+        """A run's entry, which is there no more; None if turns of it are under way."""
+        with self._lock:
+            known = self._known.get(run_id)
+            return None if known is None or known.turns else self._known.pop(run_id)
+
+    @property
+    def _store(self) -> WorkflowStore:
+        return self._setting_for(None).store
+
     @activity.defn(name="ion-read-source")
     async def read_source(self, run_id: str) -> str:
-        """The run's frozen workflow."""
-        store = self._setting_for(None).store
-        return await asyncio.to_thread(store.get_source, run_id)
+        """The run's frozen workflow, as `codec.pack` makes it."""
+        with _refusals():
+            return pack(json.loads(await asyncio.to_thread(self._store.get_source, run_id)))
 
     @activity.defn(name="ion-read-events")
     async def read_events(self, run_id: str, after: int) -> dict[str, Any]:
-        """A page of the log from the event after number `after` on: `events` as JSON, and whether there are `more`."""
-        store = self._setting_for(None).store
-        recorded = await asyncio.to_thread(store.get_workflow_events, run_id, after=after, limit=4000)
+        """A page of the log from the event after number `after` on, as `codec.pack` makes it, and whether there are
+        `more`."""
+        recorded = await asyncio.to_thread(self._store.get_workflow_events, run_id, after=after, limit=4000)
         events: list[dict[str, Any]] = []
         size = 0
         for item in recorded:
@@ -79,7 +131,7 @@ class Hands:
             if events and size > PAGE_BYTES:
                 break
             events.append(event)
-        return {"events": events, "more": len(events) < len(recorded) or len(recorded) == 4000}
+        return {"events": pack(events), "more": len(events) < len(recorded) or len(recorded) == 4000}
 
     @activity.defn(name="ion-record")
     async def record(self, lease: dict[str, Any], after: int, events: list[dict[str, Any]]) -> dict[str, Any]:
@@ -87,11 +139,12 @@ class Hands:
 
         What was appended by an earlier try of this very call is found, and not appended again.
         """
-        store = self._setting_for(None).store
+        store = self._store
         held = _lease(lease)
         new = [e.from_json(event) for event in events]
         try:
-            seq = await asyncio.to_thread(store.create_workflow_event, held.run_id, new, lease=held, after=after)
+            with _refusals():
+                seq = await asyncio.to_thread(store.create_workflow_event, held.run_id, new, lease=held, after=after)
         except StaleStateError:
             there = await asyncio.to_thread(store.get_workflow_events, held.run_id, after=after, limit=len(new))
             if [e.to_json(item.event) for item in there] == events:
@@ -103,63 +156,129 @@ class Hands:
     async def release(self, lease: dict[str, Any]) -> None:
         """The drive is over: the run belongs to nobody."""
         held = _lease(lease)
-        known = self._known.pop(held.run_id, None)
-        if known is not None:
-            await known.engaged.end(held.run_id)
-        await asyncio.to_thread(self._setting_for(None).store.release_lease, held)
+        await self._forget(held.run_id)
+        with _refusals():
+            await asyncio.to_thread(self._store.release_lease, held)
 
     @activity.defn(name="ion-turn")
     async def turn(self, lease: dict[str, Any], node: str, number: int) -> dict[str, Any]:
         """Carry out the present turn of a node, its start of this number; gives its outcome, and the number under which
-        it is in the log now."""
-        begun = await asyncio.to_thread(self._begin, _lease(lease), node, number, again=activity.info().attempt > 1)
-        if begun is None:
-            return {"number": number, "gone": True}
-        turn, context, agent = begun
-        runners = self._setting_for(agent).runners
+        it is in the log now. `gone`: the turn is another's by now."""
         beating = asyncio.create_task(_beat())
         try:
-            outcome = await runners[turn.turn](turn, context)
+            begun = await self._begin(_lease(lease), node, number)
+            if begun is None:
+                return {"number": number, "gone": True}
+            known, turn = begun
+            try:
+                outcome = await self._carry_out(known, turn)
+            finally:
+                known.turns -= 1
+            return {"number": turn.start, "outcome": outcome_to_json(outcome)}
+        except StoreError:
+            raise  # to be tried again
+        except OwnershipLostError as error:
+            raise _final(error) from error
+        except IonError as error:  # what the turn needs around it is not there, or was changed
+            failure = Failure(error.error_code, error.message, error.hint)
+            return {"number": number, "outcome": outcome_to_json(Failed(failure))}
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
-        return {"number": turn.start, "outcome": outcome_to_json(outcome)}
 
-    def _begin(self, lease: Lease, node: str, number: int, *, again: bool) -> tuple[Turn, Context, str | None] | None:
-        """The turn and what is around it; None if the log has it no more. `again`: another worker had it and is gone,
-        which is to stand in the log. One at a time: the run's state here is read by all of its turns."""
+    async def _carry_out(self, known: _Known, turn: Turn) -> Outcome:
+        state = known.look.state
+        context = replace(known.context, nodes=state.nodes)
+        try:
+            return await self._setting_for(state.agent).runners[turn.turn](turn, context)
+        except (IonError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001  (a bug: to try it again and again, as after a loss, is of no use)
+            _log.exception("the turn %s of the run %s", turn.log_name, context.run_id)
+            return Failed(Failure("bug", f"{type(error).__name__}: {error}"))
+
+    async def _begin(self, lease: Lease, node: str, number: int) -> tuple[_Known, Turn] | None:
+        """The turn, counted as under way here; None if it is not this attempt's any more.
+
+        That an attempt after the first begins stands in the log, under a new number. The order makes sure that it is
+        the last one that counts: read the log, ask the server, write if nothing was written since.
+        """
+        again = activity.info().attempt > 1
+        while True:
+            seq = await asyncio.to_thread(self._read, lease.run_id)
+            if again and not await _counts():
+                return None
+            try:
+                return await asyncio.to_thread(self._take, lease, node, number, seq if again else None)
+            except StaleStateError:
+                continue
+
+    def _read(self, run_id: str) -> int:
+        with self._lock:
+            return self._run(run_id).look.seq
+
+    def _take(self, lease: Lease, node: str, number: int, again_after: int | None) -> tuple[_Known, Turn] | None:
+        """One at a time: the run's state here is read by all of its turns."""
         with self._lock:
             known = self._run(lease.run_id)
             now = known.look.state.nodes[node]
-            if not now.live or (now.starts != number and not again):
+            if not now.live or (now.starts != number and again_after is None):
                 return None
-            if again:
+            if again_after is not None:
+                register = known.context.folders.register
+                end_recorded_by_the_dead(register.parent)
                 at = time.time_ns() // 1_000_000
                 event = e.NodeStarted(at, node, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
-                self._setting_for(None).store.create_workflow_event(lease.run_id, [event], lease=lease)
+                self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=again_after)
                 known.look.go_on()
-            state = known.look.state
-            context = replace(known.context, nodes=state.nodes)
-            return turn_of(context.workflow, state, node), context, state.agent
+            turn = turn_of(known.context.workflow, known.look.state, node)
+            known.turns += 1
+            return known, turn
 
     def _run(self, run_id: str) -> _Known:
         """What is known of a run, read up to now."""
         known = self._known.get(run_id)
         if known is None:
-            found = look(self._setting_for(None).store, run_id)
+            found = look(self._store, run_id)
             assert found.state.started is not None
             setting = self._setting_for(found.state.agent)
             engaged = Engaged(setting.agent_for)
             context = context_of(
                 setting, run_id, found.workflow, found.state.started, engaged, Observers(()), INLINE_LIMIT_BYTES
             )
+            context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
             known = self._known[run_id] = _Known(found, context, engaged)
-            while len(self._known) > _REMEMBERED_RUNS:
-                self._known.pop(next(iter(self._known)))
         else:
             known.look.go_on()
         return known
+
+
+async def _counts() -> bool:
+    """Whether the server still waits for this attempt of the turn, and not for a later one."""
+    handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+    try:
+        await handle.heartbeat()
+    except AsyncActivityCancelledError:
+        return True  # it does, and its cancellation is under way
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What will be refused however often it is tried ends the workflow."""
+    try:
+        yield
+    except (OwnershipLostError, NotFoundError) as error:
+        raise _final(error) from error
+
+
+def _final(error: IonError) -> ApplicationError:
+    return ApplicationError(error.message, type=error.error_code, non_retryable=True)
 
 
 async def _beat() -> None:

