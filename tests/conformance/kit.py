@@ -22,7 +22,7 @@ from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowStore
 
 AnyEvent = TypeVar("AnyEvent", bound=e.Event)
-_HURRY = 100
+HURRY = 100
 Reply = str | PromptResult | Exception | Callable[[PromptRequest], str]
 
 
@@ -128,7 +128,11 @@ class Clock:
         self._skipped = 0
 
     def __call__(self) -> int:
-        return self._began + (time.time_ns() // 1_000_000 - self._began) * _HURRY + self._skipped
+        return self.at(time.time_ns() // 1_000_000)
+
+    def at(self, moment: int) -> int:
+        """What it shows at a moment of the real clock."""
+        return self._began + (moment - self._began) * HURRY + self._skipped
 
     def skip(self, milliseconds: int) -> None:
         self._skipped += milliseconds

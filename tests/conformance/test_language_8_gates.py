@@ -143,10 +143,17 @@ def test_an_answer_to_what_is_no_gate_is_refused(world: World) -> None:
     assert refused.value.error_code == "ended"
 
 
-@pytest.mark.parametrize("where", ["world", "lasting"])
-def test_of_many_answers_at_once_exactly_one_wins(where: str, request: pytest.FixtureRequest) -> None:
+def test_of_many_answers_at_once_exactly_one_wins(world: World) -> None:
     """And the others are told."""
-    world: World = request.getfixturevalue(where)
+    answer_at_once(world)
+
+
+def test_of_many_answers_at_once_to_a_store_that_lasts_exactly_one_wins(lasting: World) -> None:
+    """As in memory."""
+    answer_at_once(lasting)
+
+
+def answer_at_once(world: World) -> None:
     run = world.run("nodes: [{id: gate, approval: {message: Go, capture_response: true}}]\n")
     start = threading.Barrier(8)
     said: list[str] = []

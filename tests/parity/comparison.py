@@ -1,0 +1,91 @@
+"""What is the same about a run wherever it is kept and whatever drives it, and what may differ.
+
+The same: what the events of each node say, one after the other, and those of the run itself; texts are compared whole,
+also where one home keeps them beside the log. The same is also what each event comes after: the events of the nodes
+that its node waits for, and the stretches of the run (between a pause and what goes on with it). Only nodes that do not
+wait for each other may be ordered otherwise.
+
+Not the same: when, by whom and by which process, and on which engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ion.core import events as e
+from ion.core.state import RunState, apply
+from ion.engine.runs import read_state, read_workflow
+from ion.language.workflow import Workflow
+from ion.records import dataclass, field
+from ion.stores.base import WorkflowStore
+
+# The run's own events are told under the name of no node.
+RUN = ""
+# When and by whom; `due_at` has chance in it.
+_DIFFERENT = ("at", "due_at", "by", "engine")
+# These come from outside, at any moment of a stretch; all other events of the run stand between stretches.
+_REQUESTS = (e.CancelRequested, e.BudgetRaised)
+
+
+@dataclass
+class Told:
+    """A run's log: for each node what its events say, and how many events of what it waits for each of them had before
+    it."""
+
+    says: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {RUN: []})
+    after: dict[str, list[dict[str, int]]] = field(default_factory=lambda: {RUN: []})
+
+
+def tell(store: WorkflowStore, run_id: str) -> Told:
+    """The log of a run as it can be compared. Fails where a node began before what it waits for had ended."""
+    events = [recorded.event for recorded in store.get_workflow_events(run_id)]
+    workflow = read_workflow(store, run_id, read_state(store, run_id))
+    return tell_events(workflow, events, store)
+
+
+def tell_events(workflow: Workflow, events: list[e.Event], store: WorkflowStore) -> Told:
+    told = Told()
+    state = RunState()
+    stretch = 0
+    for event in events:
+        name = event.node if isinstance(event, e.NodeEvent) else RUN
+        _check_beginning(workflow, state, event)
+        told.after.setdefault(name, []).append({"stretch": stretch, **_counts(workflow, told, event)})
+        told.says.setdefault(name, []).append(_plain(event, store))
+        apply(state, event)
+        if name == RUN and not isinstance(event, _REQUESTS):
+            stretch += 1
+    return told
+
+
+def _counts(workflow: Workflow, told: Told, event: e.Event) -> dict[str, int]:
+    """How many events there are by now of each node that this event has to come after."""
+    if isinstance(event, e.NodeEvent):
+        names = tuple(workflow.by_id[event.node].waits_for)
+    else:
+        names = () if isinstance(event, _REQUESTS) else tuple(node.id for node in workflow.nodes)
+    return {name: len(told.says.get(name, ())) for name in names}
+
+
+def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> None:
+    decided = isinstance(event, e.NodeSkipped) and event.reason in ("trigger_rule", "when")
+    if isinstance(event, e.NodeStarted) or decided:
+        assert isinstance(event, e.NodeEvent)
+        early = [name for name in workflow.by_id[event.node].waits_for if not state.nodes[name].terminal]
+        assert not early, f"{event.type} of '{event.node}' stands in the log before the end of {early}"
+
+
+def _plain(event: e.Event, store: WorkflowStore) -> dict[str, Any]:
+    said = {name: value for name, value in e.to_json(event).items() if name not in _DIFFERENT}
+    for name in said:
+        value = getattr(event, name, None)
+        if isinstance(value, e.Content):
+            said[name] = _text(value, store)
+    return said
+
+
+def _text(content: e.Content, store: WorkflowStore) -> str:
+    if content.text is not None:
+        return content.text
+    with store.open_blob(content.sha256) as stream:
+        return stream.read().decode("utf-8", "surrogatepass")
