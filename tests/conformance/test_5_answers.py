@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,7 @@ def test_fact_82_a_tampered_copy_is_refused(lasting: World) -> None:
     first = lasting.run(TWO)
     mend(lasting)
     with pytest.raises(RefusedError, match="changed") as refused:
-        World(lasting.project, Tampered(lasting.store)).resume(first)
+        replace(lasting, store=Tampered(lasting.store)).resume(first)
     assert refused.value.error_code == "changed"
     assert ran(lasting, "b") == 1
     assert lasting.resume(first).status == "completed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import ion
@@ -109,4 +110,4 @@ def test_conditions_look_only_at_what_was_recorded(lasting: World) -> None:
     first = lasting.run(CONDITIONS + "      - {id: d, bash: test -e mended}\n")
     assert statuses(first) == {"a": "completed", "b": "failed", "c": "completed", "d": "failed"}
     mend(lasting)
-    assert World(lasting.project, WithoutBlobs(lasting.store)).resume(first).status == "completed"
+    assert replace(lasting, store=WithoutBlobs(lasting.store)).resume(first).status == "completed"

@@ -201,7 +201,14 @@ def test_who_waits_for_the_next_attempt_holds_no_slot(world: World, hurry: Clock
     """Others run during the delay of a retry."""
     answering = agent(a=[AgentError("crashed", "once"), "fine"])
     world.run(
-        "max_concurrency: 1\nnodes: [{id: a, prompt: hi}, {id: b, prompt: hi}, {id: c, prompt: hi}]\n", agent=answering
+        """
+        max_concurrency: 1
+        nodes:
+          - {id: a, prompt: hi, retry: {max_attempts: 1, delay_ms: 60000}}
+          - {id: b, prompt: hi}
+          - {id: c, prompt: hi}
+        """,
+        agent=answering,
     )
     assert [request.node for request in answering.requests] == ["a", "b", "c", "a"]
 

@@ -10,6 +10,8 @@ Not the same: when, by whom and by which process, and on which engine.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from ion.core import events as e
@@ -51,11 +53,25 @@ def tell_events(workflow: Workflow, events: list[e.Event], store: WorkflowStore)
         name = event.node if isinstance(event, e.NodeEvent) else RUN
         _check_beginning(workflow, state, event)
         told.after.setdefault(name, []).append({"stretch": stretch, **_counts(workflow, told, event)})
-        told.says.setdefault(name, []).append(_plain(event, store))
+        told.says.setdefault(name, []).append(_plain(event, store, state.agent))
         apply(state, event)
         if name == RUN and not isinstance(event, _REQUESTS):
             stretch += 1
     return told
+
+
+def differences(here: dict[str, Told], there: dict[str, Told]) -> list[str]:
+    """What is not the same of these runs, the first difference of each node."""
+    found = [f"the runs: {[*here]} | {[*there]}"] if [*here] != [*there] else []
+    for run_id in here.keys() & there.keys():
+        for what in ("says", "after"):
+            one, other = getattr(here[run_id], what), getattr(there[run_id], what)
+            for node in sorted(one.keys() | other.keys()):
+                for number, (first, second) in enumerate(zip_longest(one.get(node, ()), other.get(node, ()))):
+                    if first != second:
+                        found.append(f"{run_id}, '{node or 'the run'}', event {number} {what}: {first} | {second}")
+                        break
+    return found
 
 
 def _counts(workflow: Workflow, told: Told, event: e.Event) -> dict[str, int]:
@@ -75,7 +91,9 @@ def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> Non
         assert not early, f"{event.type} of '{event.node}' stands in the log before the end of {early}"
 
 
-def _plain(event: e.Event, store: WorkflowStore) -> dict[str, Any]:
+def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str, Any]:
+    if isinstance(event, e.WorkflowResumed) and event.agent == agent:
+        event = replace(event, agent=None)  # whether it was said once more who answers
     said = {name: value for name, value in e.to_json(event).items() if name not in _DIFFERENT}
     for name in said:
         value = getattr(event, name, None)

@@ -54,8 +54,10 @@ def world_in(home: str, folder: Path, name: str, working: Callable[[], Working])
             yield World(project, store)
             return
         world = TemporalWorld(project, store, working())
-        with world.working.carrying(world):
+        try:
             yield world
+        finally:
+            world.working.leave(world)
 
 
 def tell_all(world: World) -> dict[str, Told]:

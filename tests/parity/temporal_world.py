@@ -10,23 +10,23 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from temporalio.service import RPCError
 from tests.engine.temporal_kit import Server
 
 from conformance.kit import Agent, World
-from ion import PromptRequest, PromptResult, RunResult
-from ion.api.agents import IN_PROCESS, _in_process, agent_name
-from ion.api.engines import start_engine_run
+from ion import PromptRequest, RunResult
+from ion.api.agents import IN_PROCESS, agent_name
+from ion.api.engines import in_thread, start_engine_run
 from ion.api.reading import describe
 from ion.api.runs import RunOptions, setting_of, take_up_run
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
 from ion.engine.runs import Setting, read_state
-from ion.engine.temporal.client import connect
-from ion.engine.temporal.place import cluster_of
+from ion.engine.temporal.client import connect, wait_for_end
+from ion.engine.temporal.place import cluster_of, workflow_id
 from ion.engine.temporal.worker import working
 from ion.errors import RefusedError, StoreError
 from ion.records import dataclass, field
@@ -44,7 +44,9 @@ class Working:
 
     def __init__(self, folder: Path) -> None:
         self.server = Server(folder)
-        self.url = f"{self.server.url}?queue=parity-{os.getpid()}"
+        self.queue = f"parity-{os.getpid()}"
+        self.url = f"{self.server.url}?queue={self.queue}"
+        self.answering: Any = None
         self._world: TemporalWorld | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,9 +57,7 @@ class Working:
 
     async def _work(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-        cluster = cluster_of(self.url)
-        assert cluster.queue is not None
-        async with working(await connect(cluster), cluster.queue, self._setting_for, slots=64):
+        async with working(await connect(cluster_of(self.url)), self.queue, self._setting_for, slots=64):
             self._ready.set()
             await self._done.wait()
 
@@ -65,17 +65,28 @@ class Working:
         if self._world is None:
             raise StoreError("there is no world now")
         world = self._world
-        given = Relay(world) if name is not None and name.startswith(IN_PROCESS) else None
+        given = Relay(self) if name is not None and name.startswith(IN_PROCESS) else None
         return setting_of(world.workspace, given, name, RunOptions(via="worker"))
 
-    @contextlib.contextmanager
-    def carrying(self, world: TemporalWorld) -> Iterator[None]:
-        """Work for the runs of this world."""
+    def carry(self, world: TemporalWorld, answering: Any) -> None:
+        """Work for the runs of this world from here on; this function, or agent, answers their prompts."""
         self._world = world
-        try:
-            yield
-        finally:
-            self._world = None
+        self.answering = answering if answering is not None else self.answering
+
+    def leave(self, world: TemporalWorld) -> None:
+        """Let go of the runs of a world that comes to its end: none is driven any more."""
+        in_thread(self._end(world))
+        self._world = self.answering = None
+
+    async def _end(self, world: TemporalWorld) -> None:
+        cluster = cluster_of(self.url)
+        client = await connect(cluster)
+        for run_id in world.begun:
+            if world.store.get_workflow_run(run_id).status in ("running", "paused"):
+                with contextlib.suppress(RPCError):  # it has ended meanwhile
+                    await client.get_workflow_handle(workflow_id(self.queue, run_id)).terminate()
+            else:
+                await wait_for_end(cluster, self.queue, run_id)
 
     def close(self) -> None:
         assert self._loop is not None
@@ -88,14 +99,14 @@ class Working:
 class Relay:
     """Whom the test gave last to answer prompts, by the name of that one."""
 
-    def __init__(self, world: TemporalWorld) -> None:
-        self._world = world
+    def __init__(self, working: Working) -> None:
+        self._working = working
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._world.answering, name)
+        return getattr(self._working.answering, name)
 
-    async def prompt(self, request: PromptRequest) -> PromptResult:
-        return await _in_process(self._world.answering).prompt(request)
+    def __call__(self, request: PromptRequest) -> Any:
+        return self._working.answering(request)
 
 
 @dataclass
@@ -103,7 +114,7 @@ class TemporalWorld(World):
     """As `World`; a verb that goes on with a run returns when the run has ended or waits."""
 
     working: Working
-    answering: Any = None
+    begun: list[str] = field(default_factory=list)
     _seen: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -112,16 +123,18 @@ class TemporalWorld(World):
 
     def run(self, workflow: str | Path, *, agent: Any = None, **values: Any) -> RunResult:
         loaded = workflow if isinstance(workflow, Path) else self.load(workflow)
-        self.answering = agent
+        self.working.carry(self, agent)
         started = start_engine_run(self.workspace, loaded, self.working.url, agent=agent, **values)
+        self.begun.append(started.run_id)
         return self._settled(started.run_id, 0)
 
     def resume(self, run: RunResult | str, *, agent: Any = None, **values: Any) -> RunResult:
         run_id = run if isinstance(run, str) else run.run_id
+        self.working.carry(self, agent)
         if agent is not None and agent_name(agent, self.workspace.settings) == read_state(self.store, run_id).agent:
-            self.answering, agent = agent, None  # the worker has this function, so nobody has to give it
+            agent = None  # the worker has this function, so nobody has to give it
         seen = self._seen.get(run_id, 0)
-        if self._is_answered(run_id, seen):
+        if agent is None and self._is_answered(run_id, seen):
             return self._settled(run_id, seen)
         last = self.store.get_workflow_run(run_id).last_seq
         try:

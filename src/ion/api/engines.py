@@ -143,19 +143,22 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     from ion.engine.temporal.activities import owner_of
     from ion.stores.base import Lease
 
-    if not state.ended and in_thread(client.look(cluster, _queue(workspace, cluster), run_id)):
+    queue = _queue(workspace, cluster)
+    if state.ended:
+        in_thread(client.wait_for_end(cluster, queue, run_id))
+    elif in_thread(client.look(cluster, queue, run_id)):
         return
+    loaded = runs.read_workflow(workspace.store, run_id, state)
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
     if row.owner is None:
         lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
     else:
         lease = Lease(run_id, row.epoch, owner)
-    loaded = runs.read_workflow(workspace.store, run_id, state)
     agents = Agents(None, state.agent, workspace.settings)
     slots = state.started.max_concurrency if state.started is not None else None
     order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
-    in_thread(client.drive(cluster, _queue(workspace, cluster), run_id, {**order, "resume": resume}))
+    in_thread(client.drive(cluster, queue, run_id, {**order, "resume": resume}))
 
 
 def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 CONNECT_S = 10
+PATIENCE_S = 30
 
 
 class EngineError(IonError):
@@ -61,13 +63,32 @@ async def look(cluster: Cluster, queue: str, run_id: str) -> bool:
     return await _look(await connect(cluster), queue, run_id)
 
 
+async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
+    """Until the workflow that drove the run to its end is over itself: the last thing that it does is to let go of the
+    run. A drive that began before that would lose the run at once."""
+    from temporalio.client import WorkflowFailureError
+    from temporalio.service import RPCError, RPCStatusCode
+
+    client = await connect(cluster)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await client.get_workflow_handle(workflow_id(queue, run_id)).result()
+    except WorkflowFailureError:
+        return  # over, in whichever way
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
+    except TimeoutError as error:
+        raise EngineError(f"the run {run_id} is not let go of", hint="is a worker running?") from error
+
+
 async def _look(client: Client, queue: str, run_id: str) -> bool:
     from temporalio.client import WorkflowUpdateFailedError
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
         await client.get_workflow_handle(workflow_id(queue, run_id)).execute_update(
-            "look", rpc_timeout=timedelta(seconds=30)
+            "look", rpc_timeout=timedelta(seconds=PATIENCE_S)
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
