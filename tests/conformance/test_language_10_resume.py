@@ -173,7 +173,7 @@ def test_a_gate_that_fail_fast_closed_is_asked_again_after_a_resume(world: World
         fail_fast: true
         nodes:
           - {id: gate, approval: {message: Go}}
-          - {id: bad, bash: "sleep 0.1; test -e mended"}
+          - {id: bad, bash: "sleep 0.5; test -e mended"}
         """
     first = world.run(text)
     assert statuses(first) == {"gate": "cancelled", "bad": "failed"}

@@ -186,7 +186,7 @@ def test_max_concurrency_holds_and_defaults_to_four_for_each_processor(world: Wo
         with lock:
             busy += 1
             most = max(most, busy)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         busy -= 1
         return "done"
 
