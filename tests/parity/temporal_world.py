@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.service import RPCError
 from tests.engine.temporal_kit import Server
 
@@ -25,7 +26,7 @@ from ion.api.runs import RunOptions, setting_of, take_up_run
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
 from ion.engine.runs import Setting, read_state
-from ion.engine.temporal.client import connect, wait_for_end
+from ion.engine.temporal.client import EngineError, connect, wait_for_end
 from ion.engine.temporal.place import cluster_of, workflow_id
 from ion.engine.temporal.worker import working
 from ion.errors import RefusedError, StoreError
@@ -57,9 +58,20 @@ class Working:
 
     async def _work(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-        async with working(await connect(cluster_of(self.url)), self.queue, self._setting_for, slots=64):
+        async with working(await self._connected(), self.queue, self._setting_for, slots=64):
             self._ready.set()
             await self._done.wait()
+
+    async def _connected(self) -> Client:
+        """A client. The server accepts connections some moments before it answers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await connect(cluster_of(self.url))
+            except EngineError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
 
     def _setting_for(self, name: str | None) -> Setting:
         if self._world is None:

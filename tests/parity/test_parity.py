@@ -63,3 +63,16 @@ for _file in sorted(CONFORMANCE.glob("test_*.py")):
 @pytest.mark.parametrize("name", [*NOT_IN_MEMORY, *BY_CHANCE, *NOT_ON_TEMPORAL])
 def test_every_exception_is_one_of_a_test(name: str) -> None:
     assert name in globals()
+
+
+@pytest.mark.parametrize("place", ["memory", *HOMES])
+def test_there_is_something_to_compare(place: str, tmp_path: Path, working: Callable[[], Working]) -> None:
+    """Every home tells of all of its runs."""
+    with world_in(place, tmp_path, "run", working) as world:
+        for text in ("one", "two"):
+            world.run(f"nodes: [{{id: a, bash: echo {text}}}]\n")
+        told = tell_all(world)
+    assert [*told] == ["run-1", "run-2"]
+    assert [event["type"] for event in told["run-1"].says["a"]] == ["node_started", "node_completed"]
+    assert [told[run].says["a"][1]["output"] for run in told] == ["one", "two"]
+    assert (len(told["run-2"].says[""]), told["run-2"].after["a"]) == (2, [{"stretch": 1}] * 2)

@@ -20,6 +20,7 @@ from ion.api.workflows import load
 from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core import events as e
 from ion.core.plan import Lanes
+from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import freeze, git, runs
 from ion.engine.local import now_ms
@@ -146,7 +147,9 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     queue = _queue(workspace, cluster)
     if state.ended:
         in_thread(client.wait_for_end(cluster, queue, run_id))
-    elif in_thread(client.look(cluster, queue, run_id)):
+        state = runs.read_state(workspace.store, run_id)
+        going_on(state, agent=None)  # refuses where somebody else went on with it meanwhile, to its end
+    if not state.ended and in_thread(client.look(cluster, queue, run_id)):
         return
     loaded = runs.read_workflow(workspace.store, run_id, state)
     row = workspace.store.get_workflow_run(run_id)

@@ -57,7 +57,7 @@ class IonRun:
         source = await self._near("ion-read-source", order["lease"]["run_id"])
         self._workflow = Workflow.from_json(unpack(source))
         await self._reload()
-        if order.get("resume"):
+        if order.get("resume") and self._plan.state.status not in ("completed", "cancelled"):
             cause = going_on(self._plan.state, agent=None)
             if cause is not None:
                 await self._append(self._beginning(cause))
