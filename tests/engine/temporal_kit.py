@@ -131,10 +131,12 @@ class Project:
     def write(self, name: str, text: str) -> None:
         (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
 
-    def work(self) -> subprocess.Popen[bytes]:
+    def work(self, *words: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
+        """A worker, of this project or of the one in `folder`."""
         log = (self.folder / f"worker-{len(self.workers)}.log").open("ab")
-        words = [*COMMAND, "worker", "--engine", self.server.url]
-        process = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        engine = () if "--engine" in words else ("--engine", self.server.url)
+        command = [*COMMAND, "worker", *engine, *words]
+        process = subprocess.Popen(command, cwd=folder or self.folder, env=self.environment, stdout=log, stderr=log)
         self.workers.append(process)
         return process
 

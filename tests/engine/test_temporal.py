@@ -99,6 +99,23 @@ def test_a_failed_run_is_resumed_there(project: Project) -> None:
     assert project.ion("runs", "--json")[1].count("completed") == 1
 
 
+def test_prompts_that_wait_are_given_to_an_agent(project: Project) -> None:
+    project.write("agents", WORKFLOWS["agents"])
+    project.work()
+    assert project.run("agents", "--run-id", "one", "--quiet")[0] == 3
+    assert project.ion("resume", "one", "--quiet")[0] == 3
+    assert project.ion("resume", "one", "--quiet", "--agent", f"{sys.executable} agent.py")[0] == 0
+    resumed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.WorkflowResumed)]
+    assert [(event.cause, event.agent) for event in resumed] == [("answer", f"{sys.executable} agent.py")]
+
+
+def test_a_failed_run_is_resumed_with_another_agent(project: Project) -> None:
+    project.write("w", "nodes:\n  - {id: ask, prompt: 'say hello'}\n")
+    project.work()
+    assert project.run("w", "--run-id", "one", "--quiet", "--agent", "false")[0] == 1
+    assert project.ion("resume", "one", "--quiet", "--agent", f"{sys.executable} agent.py")[0] == 0
+
+
 def test_cancel_leaves_no_process(project: Project) -> None:
     project.write("slow", SLOW)
     project.work()
@@ -185,6 +202,34 @@ def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None
         server.start()
         until(lambda: project.nodes("one")["last"] == "completed", 90)
         assert project.ran().count("first") == 1
+    finally:
+        project.close()
+        server.kill()
+
+
+def test_all_are_killed_and_the_run_goes_on(tmp_path: Path) -> None:
+    """The server and both workers at once; afterwards a third process answers the gate."""
+    (tmp_path / "server").mkdir()
+    server = Server(tmp_path / "server")
+    project = Project(tmp_path / "project", server)
+    try:
+        project.write("slow", SLOW + "  - {id: g, depends_on: [last], approval: {message: go?}}\n")
+        workers = [project.work(), project.work()]
+        assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
+        until((project.folder / "pids").exists)
+        server.kill()
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        server.start()
+        project.work()
+        project.work()
+        until(lambda: len((project.folder / "pids").read_text().split()) == 2, 90)
+        (project.folder / "go").touch()
+        until(lambda: project.status("one") == "paused", 90)
+        assert project.ran() == ["first", "slow", "last"]
+        assert project.ion("approve", "one")[0] == 0
+        assert not project.living()
     finally:
         project.close()
         server.kill()

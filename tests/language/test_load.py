@@ -285,6 +285,7 @@ def test_the_fields_of_a_workflow() -> None:
       max_concurrency: 3
       timeout: 1h
       fail_fast: true
+      workspace: git
       env: {A: 1}
       secrets: [TOKEN, TOKEN]
     """
@@ -298,6 +299,7 @@ def test_the_fields_of_a_workflow() -> None:
     )
     assert (workflow.tags, workflow.env, workflow.secrets) == (("x", "y"), {"A": "1"}, ("TOKEN",))
     assert (workflow.max_concurrency, workflow.timeout_ms, workflow.fail_fast) == (3, 3_600_000, True)
+    assert (workflow.workspace, good("- {id: a, bash: x}").workspace) == ("git", "shared")
 
 
 @pytest.mark.parametrize(
@@ -583,3 +585,24 @@ def test_files_that_are_no_text(tmp_path: Path, data: bytes, code: str) -> None:
     loaded = load_workflow(path, project=tmp_path)
     assert code in codes(loaded)
     assert loaded.problems[0].line == 1
+
+
+def test_labels_of_workers() -> None:
+    workflow = good("- {id: a, bash: x, runs_on: gpu}\n- {id: b, bash: x}")
+    assert [node.runs_on for node in workflow.nodes] == ["gpu", None]
+
+
+@pytest.mark.parametrize("label", ["GPU", "a b", "-a", "''", "a.b", "x" * 64])
+def test_what_is_no_label(label: str) -> None:
+    assert [problem.code for problem in load(f"- {{id: a, bash: x, runs_on: {label}}}").problems] == ["bad-name"]
+
+
+def test_a_pinned_workspace_has_one_label() -> None:
+    """One worker carries out all nodes."""
+    mixed = "- {id: a, bash: x, runs_on: gpu}\n- {id: b, bash: x}\n- {id: c, bash: x, runs_on: gpu}"
+    assert good(mixed).workspace == "shared"
+    assert [(one.code, one.path) for one in load(mixed, root="workspace: pinned").problems] == [
+        ("pinned-labels", "nodes[1]")
+    ]
+    same = good("- {id: a, bash: x, runs_on: gpu}\n- {id: b, bash: x, runs_on: gpu}", root="workspace: pinned")
+    assert same.workspace == "pinned"

@@ -34,6 +34,7 @@ tags: [one, two]
 max_concurrency: 4
 timeout: 2h
 fail_fast: true
+workspace: git
 env: {PORT: 8080, NAME: x, FLAG: true}
 secrets: [TOKEN]
 agent: claude
@@ -48,6 +49,7 @@ nodes:
     retry: {max_attempts: 2, delay_ms: 2000, on_error: all}
     timeout: 90s
     always_run: true
+    runs_on: gpu
     env: {A: "1"}
   - id: work
     script: console.log(1)
@@ -204,6 +206,7 @@ def test_a_wrong_value_is_told_with_its_path(nodes: str, code: str, path: str, m
     [
         ("max_concurrency: 0", "bad-value", "max_concurrency"),
         ("fail_fast: 1", "wrong-type", "fail_fast"),
+        ("workspace: everywhere", "bad-value", "workspace"),
         ("tags: x", "wrong-type", "tags"),
         ("secrets: [A-B]", "bad-name", "secrets[0]"),
         ("inputs: {a b: {}}", "bad-name", "inputs['a b']"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from ion.errors import UsageError
 from parity.temporal_world import NoSuchThing
 
 # Programs beside this one look into the store, or into what another world has written: these are held against SQLite.
@@ -37,9 +36,7 @@ NOT_ON_TEMPORAL: dict[str, tuple[type[BaseException], str]] = {
     "test_failed_skipped_and_interrupted_nodes_are_decided_anew": (NoSuchThing, _INTERRUPTED),
     "test_time_that_was_used_before_an_interruption_counts": (NoSuchThing, _INTERRUPTED),
     "test_a_run_belongs_to_one_process_at_a_time": (AssertionError, _OTHER_AGENT),
-    "test_a_runs_timeout_ends_it_as_failed_and_a_resume_gives_it_the_same_time_again": (UsageError, _OTHER_AGENT),
     "test_an_agent_of_the_program_must_be_given_again": (pytest.fail.Exception, "the worker has it, nobody gives it"),
-    "test_an_agent_takes_parked_prompts_over": (UsageError, _OTHER_AGENT),
     "test_fact_65_without_bash_no_run_begins": (
         pytest.fail.Exception,
         "the workers need the runtimes, not whoever begins the run: the node fails there",

@@ -28,7 +28,7 @@ from ion.core import events as e
 from ion.engine.runs import Setting, read_state
 from ion.engine.temporal.client import EngineError, connect, wait_for_end
 from ion.engine.temporal.place import cluster_of, workflow_id
-from ion.engine.temporal.worker import working
+from ion.engine.temporal.worker import Station, working
 from ion.errors import RefusedError, StoreError
 from ion.records import dataclass, field
 
@@ -58,7 +58,7 @@ class Working:
 
     async def _work(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-        async with working(await self._connected(), self.queue, self._setting_for, slots=64):
+        async with working(await self._connected(), Station(self.queue, slots=64), self._setting_for):
             self._ready.set()
             await self._done.wait()
 
@@ -145,6 +145,8 @@ class TemporalWorld(World):
         self.working.carry(self, agent)
         if agent is not None and agent_name(agent, self.workspace.settings) == read_state(self.store, run_id).agent:
             agent = None  # the worker has this function, so nobody has to give it
+        elif agent is not None:
+            agent = agent_name(agent, self.workspace.settings)
         seen = self._seen.get(run_id, 0)
         if agent is None and self._is_answered(run_id, seen):
             return self._settled(run_id, seen)

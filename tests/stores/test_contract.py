@@ -172,6 +172,7 @@ class TestEvents:
             e.PromptAnswered(13, "write", "write/1", text, "s2", {"user": "me"}),
             e.WorkflowPaused(14),
             e.BudgetRaised(14, 2.5, {"user": "me"}),
+            e.WorkflowPlaced(14, "worker-1"),
             e.IterationJudged(14, "build", 3),
             e.WorkflowFailed(15, failure),
             e.WorkflowCancelled(16, "reason", "ask"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,10 @@ from ion.core.plan import Lanes
 from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import freeze, git, runs
+from ion.engine.checkouts import uncommitted
 from ion.engine.local import now_ms
 from ion.engine.temporal.codec import lanes_to_json
-from ion.engine.temporal.place import Cluster, cluster_of, queue_of
+from ion.engine.temporal.place import Cluster, cluster_of, labelled, pinned, queue_of, worker_labels, worker_name
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_secrets
@@ -86,6 +87,7 @@ def start_engine_run(
     name = agent_name(agent, workspace.settings)
     agents = Agents(agent, name, workspace.settings)
     require_agents(agents, loaded.nodes, {**os.environ, **workspace.settings.env}, folder)
+    notes = _check_files(loaded, workspace, folder)
     in_thread(client.connect(cluster))
     new = check_run_id(run_id) if run_id is not None else new_run_id()
     source = freeze.freeze(loaded, workspace.store)
@@ -118,7 +120,20 @@ def start_engine_run(
     )
     order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
     in_thread(client.drive(cluster, _queue(workspace, cluster), new, order))
-    return EngineRun(new, unfilled(loaded, inputs or {}))
+    return EngineRun(new, (*unfilled(loaded, inputs or {}), *notes))
+
+
+def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
+    """Whether workers can check out what the run needs; gives notes."""
+    if loaded.workspace != "git":
+        return ()
+    if git.head(folder) is None or not folder.is_relative_to(workspace.project):
+        raise UsageError(
+            f"workspace: git needs a commit, and {folder} is no folder of the project with one",
+            hint="commit the project, or write workspace: shared",
+        )
+    changed = uncommitted(folder)
+    return (f"workers see the last commit: uncommitted changes here ({changed}) are not in it",) if changed else ()
 
 
 def engine_of(state: RunState) -> str | None:
@@ -134,9 +149,35 @@ def look(workspace: Workspace, run_id: str, engine: str) -> None:
     in_thread(client.look(cluster, _queue(workspace, cluster), run_id))
 
 
-def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -> None:
+def queues_of(workspace: Workspace, run_id: str) -> Callable[[str], str | None]:
+    """Which task queue of its cluster a node of a run needs, if it needs another one than the run itself: for a node's
+    id, None or the queue's name."""
+    found = runs.look(workspace.store, run_id)
+    queue = _queue(workspace, cluster_of(engine_of(found.state) or ""))
+    workflow = found.workflow
+
+    def queue_for(node: str) -> str | None:
+        worker, label = found.state.worker, workflow.by_id[node].runs_on
+        if worker is not None:
+            return pinned(queue, worker)
+        return labelled(queue, label) if label is not None else None
+
+    return queue_for
+
+
+def unpolled(engine: str, queues: Iterable[str]) -> set[str]:
+    """Those of the task queues that no worker asks for turns. Raises `EngineError` if the cluster does not answer."""
+    cluster = cluster_of(engine)
+    from ion.engine.temporal import client
+
+    found: set[str] = in_thread(client.unpolled(cluster, queues))
+    return found
+
+
+def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, agent: str | None = None) -> None:
     """Have the cluster go on with its run: look at what was asked for, begin anew after a failure (`resume`), or drive
-    what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster)."""
+    what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster). `agent`
+    answers prompts from here on, those that wait too."""
     engine = engine_of(state)
     assert engine is not None
     cluster = cluster_of(engine)
@@ -148,34 +189,56 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool) -
     if state.ended:
         in_thread(client.wait_for_end(cluster, queue, run_id))
         state = runs.read_state(workspace.store, run_id)
-        going_on(state, agent=None)  # refuses where somebody else went on with it meanwhile, to its end
-    if not state.ended and in_thread(client.look(cluster, queue, run_id)):
-        return
+        going_on(state, agent=agent)  # refuses where somebody else went on with it meanwhile, to its end
     loaded = runs.read_workflow(workspace.store, run_id, state)
+    lanes = Agents(None, agent or state.agent, workspace.settings).lanes(loaded)
+    if not state.ended:
+        if agent is None:
+            asked = client.look(cluster, queue, run_id)
+        else:
+            asked = client.take_agent(cluster, queue, run_id, agent, lanes_to_json(lanes))
+        if in_thread(asked):
+            return
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
     if row.owner is None:
         lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
     else:
         lease = Lease(run_id, row.epoch, owner)
-    agents = Agents(None, state.agent, workspace.settings)
     slots = state.started.max_concurrency if state.started is not None else None
-    order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
-    in_thread(client.drive(cluster, queue, run_id, {**order, "resume": resume}))
+    order = _order(lease, cluster, slots or loaded.max_concurrency, lanes)
+    again = {"resume": resume or agent is not None, "agent": agent}
+    in_thread(client.drive(cluster, queue, run_id, {**order, **again}))
 
 
-def work(workspace: Workspace, engine: str, *, slots: int, say: Callable[[str], None]) -> None:
-    """Be a worker of the cluster for the runs of this store, until a signal ends it."""
+def work(
+    workspace: Workspace,
+    engine: str,
+    *,
+    slots: int,
+    say: Callable[[str], None],
+    name: str | None = None,
+    labels: Iterable[str] = (),
+    only_labelled: bool = False,
+) -> None:
+    """Be a worker of the cluster for the runs of this store, until a signal ends it. The parameters are those of
+    `ion.engine.temporal.worker.Station`."""
     cluster = cluster_of(engine)
-    from ion.api.runs import RunOptions, setting_of
+    from ion.engine.temporal.worker import Station
     from ion.engine.temporal.worker import work as work_for
-
-    def setting_for(agent: str | None) -> runs.Setting:
-        return setting_of(workspace, None, agent, RunOptions(via="worker"))
 
     for registers in (workspace.data / "runs").glob("*/workers"):
         end_recorded_by_the_dead(registers)
-    asyncio.run(work_for(cluster, _queue(workspace, cluster), setting_for, slots=slots, say=say))
+    queue = _queue(workspace, cluster)
+    station = Station(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
+    asyncio.run(work_for(cluster, station, setting_for(workspace), say))
+
+
+def setting_for(workspace: Workspace) -> Callable[[str | None], runs.Setting]:
+    """The surroundings of turns on a worker, for an agent's name."""
+    from ion.api.runs import RunOptions, setting_of
+
+    return lambda agent: setting_of(workspace, None, agent, RunOptions(via="worker"))
 
 
 def _queue(workspace: Workspace, cluster: Cluster) -> str:

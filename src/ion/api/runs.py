@@ -226,13 +226,13 @@ def _leave_to_engine(
     """A cluster drives the run: it is told to go on. None if nothing came; else `RefusedError` (code `owned`)."""
     from ion.api import engines
 
-    if agent is not None:
-        raise UsageError(
-            "a run on an engine keeps its agent", hint="leave out --agent; ion rerun RUN --agent … runs here"
-        )
-    if going_on(state, agent=None, resume=resume) is None:
+    if agent is not None and not isinstance(agent, str):
+        raise UsageError("workers find an agent by its name", hint="give a name or a command line, or none")
+    if agent is not None and state.status == "running":
+        raise RefusedError(f"the run {run_id} is running with its agent", code="owned", hint="ion watch shows it")
+    if going_on(state, agent=agent, resume=resume) is None:
         return None
-    engines.go_on(workspace, run_id, state, resume=resume and state.status == "failed")
+    engines.go_on(workspace, run_id, state, resume=resume and state.status == "failed", agent=agent)
     raise RefusedError(
         f"the run {run_id} goes on at {engines.engine_of(state)}", code="owned", hint="ion watch shows it"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # So long nobody may have taken a run up before it is said (the cluster has no worker, it seems).
 _PATIENCE_S = 10.0
+_LOOK_AGAIN_S = 5.0
 _POLL_S = 0.1
 
 
@@ -41,14 +43,36 @@ def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: i
 
 
 def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: View, done: threading.Event) -> None:
+    """Once for the run, and once for each kind of worker that its nodes wait for."""
     if done.wait(_PATIENCE_S):
         return
-    row = workspace.store.get_workflow_run(run_id)
     state = reading.read_state(workspace, run_id)
-    if row.last_seq == before and state.started is not None:
-        view.screen.line(
-            f"No worker has taken the run up yet. One is started by: ion worker --engine {state.started.engine}"
-        )
+    engine = state.started.engine if state.started is not None else None
+    if engine is None:
+        return
+    if workspace.store.get_workflow_run(run_id).last_seq == before:
+        view.screen.line(f"No worker has taken the run up yet. One is started by: ion worker --engine {engine}")
+    from ion.api.engines import queues_of, unpolled
+    from ion.engine.temporal.client import EngineError
+
+    workflow = reading.read_frozen(workspace, run_id, state)
+    if workflow.workspace != "pinned" and not any(node.runs_on for node in workflow.nodes):
+        return
+    told: set[str] = set()
+    while True:
+        queue_for = queues_of(workspace, run_id)
+        live = [node.id for node in reading.read_state(workspace, run_id).nodes.values() if node.live]
+        waiting = {queue: node for node in live if (queue := queue_for(node)) is not None and queue not in told}
+        with contextlib.suppress(EngineError):  # the command itself says it, when it asks the cluster
+            for queue in unpolled(engine, waiting) if waiting else ():
+                told.add(queue)
+                name = queue.rpartition("@")[2]
+                how = f"--label {queue.rpartition('.')[2]}" if name == queue else f"--name {name}"
+                view.screen.line(
+                    f"No worker takes the node {waiting[queue]}. One is started by: ion worker --engine {engine} {how}"
+                )
+        if done.wait(_LOOK_AGAIN_S):
+            return
 
 
 class _All:

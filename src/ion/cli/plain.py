@@ -116,6 +116,10 @@ def _budget_raised(plain: Plain, _run: str, event: e.BudgetRaised, _state: RunSt
     plain.say(event, "run", "may spend", f"{dollars(event.max_budget_usd)} in all")
 
 
+def _workflow_placed(plain: Plain, _run: str, event: e.WorkflowPlaced, _state: RunState) -> None:
+    plain.say(event, "run", "is placed", f"on the worker {event.worker}")
+
+
 def _cancel_requested(plain: Plain, _run: str, event: e.CancelRequested, _state: RunState) -> None:
     reason = "its time is over" if event.cause == "timeout" else event.reason
     plain.say(event, "run", "is to end", reason)
@@ -202,6 +206,7 @@ _LINES: dict[type[e.Event], Callable[[Plain, str, Any, RunState], None]] = {
     e.WorkflowPaused: _workflow_paused,
     e.CancelRequested: _cancel_requested,
     e.BudgetRaised: _budget_raised,
+    e.WorkflowPlaced: _workflow_placed,
     e.NodeStarted: _node_started,
     e.NodeCompleted: _node_completed,
     e.NodeFailed: _node_failed,

@@ -167,6 +167,14 @@ class BudgetRaised(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowPlaced(Event):
+    """From here on one worker of the cluster that drives the run carries out all of its nodes (`workspace: pinned`)."""
+
+    type: ClassVar[str] = "workflow_placed"
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStarted(NodeEvent):
     """One attempt at one turn begins.
 
@@ -344,6 +352,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkflowCancelled,
         CancelRequested,
         BudgetRaised,
+        WorkflowPlaced,
         NodeStarted,
         NodeCompleted,
         NodeFailed,

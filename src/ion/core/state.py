@@ -104,7 +104,8 @@ class NodeState:
 class RunState:
     """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does). `deaths` counts
     owners that died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed
-    attempts included; `over_budget` says that the run is paused because of `max_budget_usd`."""
+    attempts included; `over_budget` says that the run is paused because of `max_budget_usd`; `worker` is the one that
+    carries out all nodes, if there is such a one."""
 
     status: str = "pending"
     started: e.WorkflowStarted | None = None
@@ -123,6 +124,7 @@ class RunState:
     deaths: int = 0
     spent_usd: float = 0
     max_budget_usd: float | None = None
+    worker: str | None = None
     over_budget: bool = False
 
     @property
@@ -183,6 +185,10 @@ def _paused(state: RunState, event: e.WorkflowPaused) -> None:
 
 def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:
     state.max_budget_usd = event.max_budget_usd
+
+
+def _placed(state: RunState, event: e.WorkflowPlaced) -> None:
+    state.worker = event.worker
 
 
 def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
@@ -446,6 +452,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.WorkflowCancelled: _cancelled,
     e.CancelRequested: _cancel_requested,
     e.BudgetRaised: _budget_raised,
+    e.WorkflowPlaced: _placed,
     e.NodeStarted: _node_started,
     e.NodeCompleted: _node_completed,
     e.NodeFailed: _node_failed,

@@ -58,6 +58,7 @@ ELSEWHERE = {
     **dict.fromkeys(("jobs", "tasks", "stages"), "nodes"),
     **dict.fromkeys(("params", "parameters"), "inputs"),
     **dict.fromkeys(("retries", "attempts"), "retry"),
+    **dict.fromkeys(("runs-on", "queue", "worker"), "runs_on"),
 }
 KNOWN_ANYWHERE = frozenset().union(
     *FIELDS.values(),

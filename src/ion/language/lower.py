@@ -39,6 +39,7 @@ def lower(shape: Shape, findings: Findings, *, file: str, digest: str) -> workfl
         max_budget_usd=root.max_budget_usd,
         timeout_ms=root.timeout,
         fail_fast=root.fail_fast,
+        workspace=root.workspace,
         env=dict(root.env or {}),
         secrets=tuple(dict.fromkeys(root.secrets or ())),
         commands={name: workflow.CommandFile(c.path, c.text) for name, c in findings.commands.items()},
@@ -83,6 +84,7 @@ def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
         options=_options(draft, shape) if agent else {},
         output_format=getattr(model, "output_format", None),
         continues=findings.continues.get(model.id),
+        runs_on=model.runs_on,
     )
 
 

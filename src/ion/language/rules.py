@@ -35,6 +35,7 @@ def check_rules(shape: Shape, report: Report) -> None:
     """Every rule on every node and on the workflow."""
     _check_inputs(_mapping(shape.raw.get("inputs")), report)
     _check_returns(shape, report)
+    _check_pinned(shape, report)
     for draft in shape.drafts:
         rule = _RULES.get(draft.kind)
         if rule is not None:
@@ -72,6 +73,22 @@ def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
             hint = report.suggest(str(default), [str(item) for item in enum])
             report.error(
                 "bad-default", f"the default {describe(default)} is not in 'enum'", (*path, "default"), hint=hint
+            )
+
+
+def _check_pinned(shape: Shape, report: Report) -> None:
+    """One worker carries out all nodes of a pinned run, so they all ask for the same label."""
+    if shape.raw.get("workspace") != "pinned" or not shape.drafts:
+        return
+    first = shape.drafts[0].raw.get("runs_on")
+    for draft in shape.drafts[1:]:
+        if draft.raw.get("runs_on") != first:
+            report.error(
+                "pinned-labels",
+                "in a pinned workspace one worker carries out all nodes, so their 'runs_on' is the same",
+                (*draft.path, "runs_on") if "runs_on" in draft.raw else draft.path,
+                hint=f"write runs_on: {first} for each" if isinstance(first, str) else "write it for each, or for none",
+                key="runs_on" in draft.raw,
             )
 
 

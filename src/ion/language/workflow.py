@@ -255,7 +255,8 @@ class Node:
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
     `continues` is the agent node whose session this one goes on with, found from the layers of the graph (§3.3);
-    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit.
+    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit. `runs_on` is the
+    label of the workers that may carry it out, where a cluster drives the run; None: any.
     """
 
     id: str
@@ -275,6 +276,7 @@ class Node:
     options: dict[str, Any] = field(default_factory=dict)
     output_format: dict[str, Any] | None = None
     continues: str | None = None
+    runs_on: str | None = None
 
     @property
     def kind(self) -> str:
@@ -335,7 +337,11 @@ class ScriptFile:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A whole workflow. `digest` is the sha256 of all that it was made from, with Ion's language version."""
+    """A whole workflow. `digest` is the sha256 of all that it was made from, with Ion's language version.
+
+    `workspace` says which files its nodes see where a cluster drives the run: `shared` (all workers see the same),
+    `pinned` (one worker carries out all nodes), `git` (each worker has a checkout of the run's commit).
+    """
 
     name: str
     nodes: tuple[Node, ...]
@@ -350,6 +356,7 @@ class Workflow:
     max_budget_usd: float | None = None
     timeout_ms: int | None = None
     fail_fast: bool = False
+    workspace: str = "shared"
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     commands: dict[str, CommandFile] = field(default_factory=dict)

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from temporalio import activity
@@ -25,15 +26,18 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
+from ion.engine.checkouts import check_out, remove_checkouts
 from ion.engine.engaged import Engaged
 from ion.engine.observe import Observers
 from ion.engine.runs import Look, Setting, context_of, look
 from ion.engine.temporal.codec import INLINE_LIMIT_BYTES, outcome_to_json, pack, stripped
 from ion.engine.turns import turn_of
 from ion.errors import IonError, NotFoundError, OwnershipLostError, StaleStateError, StoreError
+from ion.language.workflow import Node
 from ion.nodes.base import Context, Turn
 from ion.process.register import end_recorded_by_the_dead, register_here
 from ion.records import dataclass
@@ -65,21 +69,26 @@ class _Known:
 
 
 class Hands:
-    """The activities of one worker. `setting_for` gives the surroundings of a run with this agent."""
+    """The activities of one worker. `setting_for` gives the surroundings of a run with this agent, `name` is the
+    worker's, `slots` how many turns run here at once."""
 
-    def __init__(self, setting_for: SettingFor) -> None:
+    def __init__(self, setting_for: SettingFor, name: str, slots: int) -> None:
         self._setting_for = setting_for
+        self._name = name
+        self._slots = asyncio.Semaphore(slots)
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
     @property
     def all(self) -> list[Callable[..., Any]]:
         """For the worker to offer."""
-        return [self.read_source, self.read_events, self.record, self.release, self.turn]
+        return [self.read_source, self.read_events, self.record, self.release, self.place, self.turn]
 
     async def keep_house(self) -> None:
-        """Let go of runs that do not go on: what their agents keep open here is closed. Never returns."""
+        """Let go of runs that do not go on: what their agents keep open here is closed, and the checkouts of those that
+        have ended are removed. Never returns."""
         while True:
+            await asyncio.to_thread(self._remove_checkouts)
             await asyncio.sleep(_HOUSEKEEPING_S)
             for run_id in [run_id for run_id, known in self._known.items() if not known.turns]:
                 with contextlib.suppress(StoreError):  # then there is nothing to tell yet
@@ -94,6 +103,21 @@ class Hands:
     def _goes_on(self, run_id: str) -> bool:
         try:
             return self._store.get_workflow_run(run_id).status == "running"
+        except NotFoundError:
+            return False
+
+    def _remove_checkouts(self) -> None:
+        setting = self._setting_for(None)
+        try:
+            remove_checkouts(setting.project, setting.data / "checkouts", self._needs_files)
+        except (IonError, OSError) as error:
+            _log.warning("checkouts of ended runs stay: %s", error)
+
+    def _needs_files(self, run_id: str) -> bool:
+        if run_id in self._known and self._known[run_id].turns:
+            return True
+        try:
+            return self._store.get_workflow_run(run_id).status not in ("completed", "cancelled")
         except NotFoundError:
             return False
 
@@ -160,21 +184,27 @@ class Hands:
         with _refusals():
             await asyncio.to_thread(self._store.release_lease, held)
 
+    @activity.defn(name="ion-place")
+    async def place(self) -> str:
+        """The name of this worker, which carries out all nodes of the run that asks."""
+        return self._name
+
     @activity.defn(name="ion-turn")
     async def turn(self, lease: dict[str, Any], node: str, number: int) -> dict[str, Any]:
         """Carry out the present turn of a node, its start of this number; gives its outcome, and the number under which
         it is in the log now. `gone`: the turn is another's by now."""
         beating = asyncio.create_task(_beat())
         try:
-            begun = await self._begin(_lease(lease), node, number)
-            if begun is None:
-                return {"number": number, "gone": True}
-            known, turn = begun
-            try:
-                outcome = await self._carry_out(known, turn)
-            finally:
-                known.turns -= 1
-            return {"number": turn.start, "outcome": outcome_to_json(outcome)}
+            async with self._slots:
+                begun = await self._begin(_lease(lease), node, number)
+                if begun is None:
+                    return {"number": number, "gone": True}
+                known, turn = begun
+                try:
+                    outcome = await self._carry_out(known, turn)
+                finally:
+                    known.turns -= 1
+                return {"number": turn.start, "outcome": outcome_to_json(outcome)}
         except StoreError:
             raise  # to be tried again
         except OwnershipLostError as error:
@@ -242,16 +272,38 @@ class Hands:
         if known is None:
             found = look(self._store, run_id)
             assert found.state.started is not None
-            setting = self._setting_for(found.state.agent)
-            engaged = Engaged(setting.agent_for)
-            context = context_of(
-                setting, run_id, found.workflow, found.state.started, engaged, Observers(()), INLINE_LIMIT_BYTES
-            )
+            setting, started = self._with_files(found, found.state.started)
+            engaged = Engaged(self._chooser(found))
+            context = context_of(setting, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
             context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
             known = self._known[run_id] = _Known(found, context, engaged)
         else:
             known.look.go_on()
         return known
+
+    def _chooser(self, found: Look) -> Callable[[Node], Agent | None]:
+        """Who answers, also when the run is given another agent: each is made once for the run."""
+        settings: dict[str | None, Setting] = {}
+
+        def choose(node: Node) -> Agent | None:
+            agent = found.state.agent
+            if agent not in settings:
+                settings[agent] = self._setting_for(agent)
+            return settings[agent].agent_for(node)
+
+        return choose
+
+    def _with_files(self, found: Look, started: e.WorkflowStarted) -> tuple[Setting, e.WorkflowStarted]:
+        """The surroundings of a run with its files: a folder of the project where the run was begun is that folder of
+        the project here, or of its checkout."""
+        setting = self._setting_for(found.state.agent)
+        theirs, cwd = Path(self._store.get_workflow_run(found.run_id).project), Path(started.cwd)
+        if not cwd.is_relative_to(theirs):
+            return setting, started
+        project = setting.project
+        if found.workflow.workspace == "git" and started.git_head is not None:
+            project = check_out(project, setting.data / "checkouts", found.run_id, started.git_head)
+        return replace(setting, project=project), replace(started, cwd=str(project / cwd.relative_to(theirs)))
 
 
 async def _counts() -> bool:

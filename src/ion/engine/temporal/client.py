@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ from ion.errors import IonError
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-CONNECT_S = 10
 PATIENCE_S = 30
+# A worker asks for turns at least this often, in seconds; the server remembers those that are gone for minutes.
+_LONGEST_POLL_S = 70
 
 
 class EngineError(IonError):
@@ -82,13 +85,43 @@ async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
         raise EngineError(f"the run {run_id} is not let go of", hint="is a worker running?") from error
 
 
+async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str, lanes: dict[str, Any]) -> bool:
+    """Have the workflow give its prompts to this agent; False if there is none that drives this run."""
+    return await _update(await connect(cluster), queue, run_id, "take-agent", [agent, lanes])
+
+
+async def unpolled(cluster: Cluster, queues: Iterable[str]) -> set[str]:
+    """Those of the task queues that no worker asks for turns."""
+    from temporalio.api.enums.v1 import TaskQueueType
+    from temporalio.api.taskqueue.v1 import TaskQueue
+    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+
+    client = await connect(cluster)
+    found = set()
+    for queue in queues:
+        request = DescribeTaskQueueRequest(
+            namespace=cluster.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        said = await client.workflow_service.describe_task_queue(request)
+        newest = max((poller.last_access_time.ToSeconds() for poller in said.pollers), default=0)
+        if newest < time.time() - _LONGEST_POLL_S:
+            found.add(queue)
+    return found
+
+
 async def _look(client: Client, queue: str, run_id: str) -> bool:
+    return await _update(client, queue, run_id, "look", [])
+
+
+async def _update(client: Client, queue: str, run_id: str, name: str, arguments: list[Any]) -> bool:
     from temporalio.client import WorkflowUpdateFailedError
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
         await client.get_workflow_handle(workflow_id(queue, run_id)).execute_update(
-            "look", rpc_timeout=timedelta(seconds=PATIENCE_S)
+            name, args=arguments, rpc_timeout=timedelta(seconds=PATIENCE_S)
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:

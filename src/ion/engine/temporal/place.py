@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ion.errors import UsageError
 from ion.records import dataclass
 
 SCHEME = "temporal://"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 _URL = re.compile(
     r"temporal://([A-Za-z0-9._\[\]:-]+:\d{1,5})(?:/([A-Za-z0-9._-]+))?/?(?:\?queue=([A-Za-z0-9._-]{1,100}))?"
@@ -53,6 +57,32 @@ def queue_of(cluster: Cluster, project: Path, store_url: str) -> str:
         return cluster.queue
     place = f"{project}\n{_CREDENTIALS.sub('//', store_url)}"
     return f"ion-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def labelled(queue: str, label: str | None) -> str:
+    """The task queue of the nodes with this label; without one, of all others and of the workflows."""
+    return queue if label is None else f"{queue}.{label}"
+
+
+def pinned(queue: str, worker: str) -> str:
+    """The task queue of the worker of this name."""
+    return f"{queue}@{worker}"
+
+
+def worker_name(given: str | None) -> str:
+    """How a worker is called: as was said, else like its machine. Raises `UsageError` for what is no name."""
+    name = given if given is not None else re.sub("[^A-Za-z0-9._-]", "-", os.uname().nodename)[:100] or "worker"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a worker", hint="use at most 100 letters, digits, ., _ and -")
+    return name
+
+
+def worker_labels(given: Iterable[str]) -> tuple[str, ...]:
+    """Labels as `runs_on` has them, each once. Raises `UsageError` for what is none."""
+    for label in given:
+        if not _LABEL.fullmatch(label):
+            raise UsageError(f"{label!r} is no label", hint="use at most 63 lower-case letters, digits, _ and -")
+    return tuple(dict.fromkeys(given))
 
 
 def workflow_id(queue: str, run_id: str) -> str:

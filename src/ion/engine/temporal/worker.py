@@ -7,12 +7,13 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ion.engine.temporal.activities import Hands, SettingFor
 from ion.engine.temporal.client import EngineError, connect
-from ion.engine.temporal.place import Cluster
+from ion.engine.temporal.place import Cluster, labelled, pinned
 from ion.engine.temporal.workflow import IonRun
+from ion.records import dataclass
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -22,11 +23,20 @@ _PAUSE_S = 2.0
 _GRACE = timedelta(seconds=10)
 
 
-async def work(
-    cluster: Cluster, queue: str, setting_for: SettingFor, *, slots: int, say: Callable[[str], None]
-) -> None:
-    """Work for the runs of this queue until SIGTERM or SIGINT; a cluster that does not answer is waited for. `slots` is
-    how many turns run at once."""
+@dataclass(frozen=True)
+class Station:
+    """Who works, and for what. `slots` is how many turns run at once, `labels` which nodes with `runs_on` are carried
+    out besides those without (`only_labelled`: instead of them); a pinned run is placed by the `name`."""
+
+    queue: str
+    slots: int
+    name: str = "worker"
+    labels: tuple[str, ...] = ()
+    only_labelled: bool = False
+
+
+async def work(cluster: Cluster, station: Station, setting_for: SettingFor, say: Callable[[str], None]) -> None:
+    """Work until SIGTERM or SIGINT; a cluster that does not answer is waited for."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
@@ -41,31 +51,44 @@ async def work(
                     await told.wait()
     if client is None:
         return
-    async with working(client, queue, setting_for, slots=slots):
-        say(f"works for {cluster.url}")
+    async with working(client, station, setting_for):
+        labels = f", labels {', '.join(station.labels)}" if station.labels else ""
+        say(f"works for {cluster.url} as {station.name}{labels}")
         await told.wait()
         say("was told to go; what runs here is given back")
 
 
 @contextlib.asynccontextmanager
-async def working(client: Client, queue: str, setting_for: SettingFor, *, slots: int) -> AsyncIterator[None]:
-    """Work for the runs of this queue as long as the block lasts."""
+async def working(client: Client, station: Station, setting_for: SettingFor) -> AsyncIterator[None]:
+    """Work as long as the block lasts."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    hands = Hands(setting_for)
-    worker = Worker(
-        client,
-        task_queue=queue,
-        workflows=[IonRun],
-        activities=hands.all,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        max_concurrent_activities=slots,
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
-        graceful_shutdown_timeout=_GRACE,
-    )
+    hands = Hands(setting_for, station.name, station.slots)
+    shared: dict[str, Any] = {
+        "max_concurrent_activities": station.slots,
+        "graceful_shutdown_timeout": _GRACE,
+    }
+    workers = [
+        Worker(
+            client,
+            task_queue=station.queue,
+            workflows=[IonRun],
+            activities=hands.all,
+            no_remote_activities=station.only_labelled,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+            **shared,
+        ),
+        Worker(client, task_queue=pinned(station.queue, station.name), activities=[hands.turn], **shared),
+    ]
+    for label in station.labels:
+        queue = labelled(station.queue, label)
+        workers.append(Worker(client, task_queue=queue, activities=[hands.turn, hands.place], **shared))
     housekeeping = asyncio.create_task(hands.keep_house())
     try:
-        async with worker:
+        async with contextlib.AsyncExitStack() as stack:
+            for worker in workers:
+                await stack.enter_async_context(worker)
             yield
     finally:
         housekeeping.cancel()

@@ -24,6 +24,7 @@ from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, apply
 from ion.core.step import TurnId, step
 from ion.engine.temporal.codec import lanes_from_json, outcome_from_json, unpack
+from ion.engine.temporal.place import labelled, pinned
 from ion.language.workflow import Workflow
 
 WORKFLOW_NAME = "ion-run"
@@ -33,22 +34,35 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=tim
 
 @workflow.defn(name=WORKFLOW_NAME, sandboxed=False)
 class IonRun:
-    """One run. The order: `lease`, `slots`, `lanes`, `heartbeat_ms`, `longest_history` (events), `resume`."""
+    """One run. The order: `lease`, `slots`, `lanes`, `heartbeat_ms`, `longest_history` (events), `resume`, `agent` (who
+    answers from this resume on)."""
 
     def __init__(self) -> None:
         self._asked = self._taken = self._done = 0
         self._ended: list[str] = []
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._stopping: dict[str, str] = {}
+        self._never_begun: dict[str, str] = {}
+        self._placing: asyncio.Task[Any] | None = None
+        self._agent: str | None = None
         self._seq = 0
         self._begun = False
 
     @workflow.update(name="look")
     async def look(self) -> None:
         """Something was asked of the run: returns when it is taken in, and what follows from it is in the log."""
+        await self._looked()
+
+    async def _looked(self) -> None:
         self._asked += 1
         number = self._asked
         await workflow.wait_condition(lambda: self._done >= number)
+
+    @workflow.update(name="take-agent")
+    async def take_agent(self, agent: str, lanes: dict[str, Any]) -> None:
+        """Prompts go to another agent from here on, those that wait too: the run goes on if it was paused for them."""
+        self._agent, self._order["lanes"] = agent, lanes
+        await self._looked()
 
     @workflow.run
     async def run(self, order: dict[str, Any]) -> str:
@@ -58,9 +72,9 @@ class IonRun:
         self._workflow = Workflow.from_json(unpack(source))
         await self._reload()
         if order.get("resume") and self._plan.state.status not in ("completed", "cancelled"):
-            cause = going_on(self._plan.state, agent=None)
+            cause = going_on(self._plan.state, agent=order.get("agent"))
             if cause is not None:
-                await self._append(self._beginning(cause))
+                await self._append(self._beginning(cause, order.get("agent")))
         outcomes: dict[TurnId, Outcome] = {}
         while True:
             # Reading a long log alone makes a history long: each workflow begins some turn before it hands on.
@@ -80,7 +94,7 @@ class IonRun:
             self._carry_out(commands, begin=not draining)
             if draining and not self._tasks:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new({**order, "resume": False})
+                workflow.continue_as_new({**self._order, "resume": False})
             if state.status == "paused":
                 await self._wait_for_answer()
             else:
@@ -127,8 +141,8 @@ class IonRun:
                 self._plan.advance(e.from_json(event))
             self._seq += len(events)
 
-    def _beginning(self, cause: str) -> list[e.Event]:
-        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._now(), by=_BY)
+    def _beginning(self, cause: str, agent: str | None) -> list[e.Event]:
+        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._now(), by=_BY, agent=agent)
 
     @staticmethod
     async def _near(name: str, *arguments: Any) -> Any:
@@ -140,14 +154,21 @@ class IonRun:
     # ------------------------------------------------------------------ turns
 
     def _carry_out(self, commands: list[Command], *, begin: bool) -> None:
-        for command in commands:
-            if isinstance(command, Stop) and command.node in self._tasks and command.node not in self._stopping:
-                self._stopping[command.node] = command.reason
-                self._tasks[command.node].cancel()
+        stops = {command.node: command.reason for command in commands if isinstance(command, Stop)}
+        for name, reason in stops.items():
+            if name not in self._tasks:
+                self._never_begun[name] = reason
+            elif name not in self._stopping:
+                self._stopping[name] = reason
+                self._tasks[name].cancel()
         if not begin:
             return
+        if self._workflow.workspace == "pinned" and self._plan.state.worker is None:
+            if self._placing is None and self._plan.live - stops.keys():
+                self._placing = asyncio.create_task(self._place())
+            return
         for node in self._workflow.nodes:
-            if node.id in self._plan.live and node.id not in self._tasks:
+            if node.id in self._plan.live and node.id not in self._tasks and node.id not in stops:
                 self._begun = True
                 number = self._plan.state.nodes[node.id].starts
                 task = self._tasks[node.id] = asyncio.create_task(self._turn(node.id, number))
@@ -156,10 +177,24 @@ class IonRun:
     def _note(self, node: str, _task: asyncio.Task[Any]) -> None:
         self._ended.append(node)
 
+    async def _place(self) -> Any:
+        """Some worker that may carry out the nodes, which then carries them out all; its name."""
+        return await workflow.execute_activity(
+            "ion-place",
+            task_queue=labelled(workflow.info().task_queue, self._workflow.nodes[0].runs_on),
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=_RETRY,
+        )
+
+    def _queue_for(self, node: str) -> str:
+        queue, worker = workflow.info().task_queue, self._plan.state.worker
+        return labelled(queue, self._workflow.by_id[node].runs_on) if worker is None else pinned(queue, worker)
+
     async def _turn(self, node: str, number: int) -> Any:
         return await workflow.execute_activity(
             "ion-turn",
             args=[self._order["lease"], node, number],
+            task_queue=self._queue_for(node),
             start_to_close_timeout=timedelta(days=3650),
             heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
             retry_policy=_RETRY,
@@ -168,7 +203,9 @@ class IonRun:
 
     def _outcomes(self) -> dict[TurnId, Outcome]:
         ended, self._ended = self._ended, []
-        found: dict[TurnId, Outcome] = {}
+        never_begun, self._never_begun = self._never_begun, {}
+        starts = self._plan.state.nodes
+        found: dict[TurnId, Outcome] = {(node, starts[node].starts): Stopped(why) for node, why in never_begun.items()}
         for node in ended:
             task = self._tasks.pop(node)
             reason = self._stopping.pop(node, None)
@@ -191,9 +228,12 @@ class IonRun:
         due = [command.until for command in commands if isinstance(command, Wait)]
         left = timedelta(milliseconds=max(0, min(due) - self._now())) if due else None
         try:
-            await workflow.wait_condition(lambda: bool(self._ended) or self._asked > self._taken, timeout=left)
+            await workflow.wait_condition(self._is_something_new, timeout=left)
         except TimeoutError:
             return {}
+        if self._placing is not None and self._placing.done():
+            placed, self._placing = self._placing, None
+            await self._append([e.WorkflowPlaced(self._now(), placed.result())])
         if self._asked > self._taken:
             await self._take_in()
         outcomes = self._outcomes()
@@ -201,14 +241,21 @@ class IonRun:
             await self._take_in()  # a turn was begun once more by another worker
         return outcomes
 
+    def _is_something_new(self) -> bool:
+        placed = self._placing is not None and self._placing.done()
+        return placed or bool(self._ended or self._never_begun) or self._asked > self._taken
+
     async def _wait_for_answer(self) -> None:
         """Until something came on which the run can go on."""
         while True:
             await workflow.wait_condition(lambda: self._asked > self._taken)
             await self._take_in()
-            cause = going_on(self._plan.state, agent=None, resume=False)
+            agent, self._agent = self._agent, None
+            cause = going_on(self._plan.state, agent=agent, resume=False)
             if cause is not None:
-                await self._append(self._beginning(cause))
+                await self._append(self._beginning(cause, agent))
+                if agent is not None:
+                    await self._reload()  # for the lanes of the new agent
                 return
             self._done = self._taken
 

@@ -25,6 +25,7 @@ from ion.language.schema.values import (
     decision_id,
     input_or_nothing,
     retry_delay,
+    worker_label,
 )
 
 
@@ -96,6 +97,7 @@ class NodeModel(Model):
     timeout: Duration = absent()
     always_run: bool = False
     env: Environment = absent()
+    runs_on: Annotated[str, AfterValidator(worker_label)] = absent()
 
 
 class AgentOptions(Model):
@@ -211,6 +213,7 @@ class WorkflowModel(AgentOptions):
     env: Environment = absent()
     secrets: list[EnvironmentName] = absent()
     agent: Text = absent()
+    workspace: Literal["shared", "pinned", "git"] = "shared"
     evidence_policy: EvidencePolicy = absent()
 
 
