@@ -23,7 +23,6 @@ BY_CHANCE = {
 }
 
 _INTERRUPTED = "Ctrl-C in the driver's process: a cluster's run has none (tests/engine kills workers instead)"
-_OTHER_AGENT = "a run on a cluster keeps the agent that it began with"
 # The test, what comes instead of its success, and why.
 NOT_ON_TEMPORAL: dict[str, tuple[type[BaseException], str]] = {
     "test_a_cancel_of_an_interrupted_run_runs_nothing_again": (NoSuchThing, _INTERRUPTED),
@@ -35,7 +34,6 @@ NOT_ON_TEMPORAL: dict[str, tuple[type[BaseException], str]] = {
     "test_an_interrupted_run_says_so_and_has_no_end": (NoSuchThing, _INTERRUPTED),
     "test_failed_skipped_and_interrupted_nodes_are_decided_anew": (NoSuchThing, _INTERRUPTED),
     "test_time_that_was_used_before_an_interruption_counts": (NoSuchThing, _INTERRUPTED),
-    "test_a_run_belongs_to_one_process_at_a_time": (AssertionError, _OTHER_AGENT),
     "test_an_agent_of_the_program_must_be_given_again": (pytest.fail.Exception, "the worker has it, nobody gives it"),
     "test_fact_65_without_bash_no_run_begins": (
         pytest.fail.Exception,

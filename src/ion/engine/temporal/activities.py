@@ -107,8 +107,8 @@ class Hands:
             return False
 
     def _remove_checkouts(self) -> None:
-        setting = self._setting_for(None)
         try:
+            setting = self._setting_for(None)
             remove_checkouts(setting.project, setting.data / "checkouts", self._needs_files)
         except (IonError, OSError) as error:
             _log.warning("checkouts of ended runs stay: %s", error)
