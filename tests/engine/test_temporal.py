@@ -110,7 +110,7 @@ def test_prompts_that_wait_are_given_to_an_agent(project: Project) -> None:
 
 
 def test_a_failed_run_is_resumed_with_another_agent(project: Project) -> None:
-    project.write("w", "nodes:\n  - {id: ask, prompt: 'say hello'}\n")
+    project.write("w", "nodes:\n  - {id: ask, prompt: 'say hello', retry: {max_attempts: 1, delay_ms: 1000}}\n")
     project.work()
     assert project.run("w", "--run-id", "one", "--quiet", "--agent", "false")[0] == 1
     assert project.ion("resume", "one", "--quiet", "--agent", f"{sys.executable} agent.py")[0] == 0
@@ -253,15 +253,15 @@ def test_a_worker_waits_for_its_server_and_stops_in_peace(project: Project, tmp_
     assert json.loads(project.ion("runs", "--json")[1]) == []
 
 
-@pytest.mark.parametrize("longest", ["60", "1"])
-def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str) -> None:
+@pytest.mark.parametrize(("longest", "length"), [("60", 20), ("1", 5)])
+def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str, length: int) -> None:
     """Also where reading the log alone makes the history longer than it may be: then each workflow does one turn."""
-    project.write("long", chain(20))
+    project.write("long", chain(length))
     project.work()
     status, _, said = project.run("long", "--run-id", "one", ION_LONGEST_HISTORY=longest)
     assert status == 0, said
     completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
-    assert [event.node for event in completed] == [f"n{i}" for i in range(20)]
+    assert [event.node for event in completed] == [f"n{i}" for i in range(length)]
 
 
 @pytest.mark.parametrize("url", ["temporal://", "temporal://host", "http://host:1", "temporal://a:1/b/c"])

@@ -21,7 +21,7 @@ pytest.register_assert_rewrite("parity.comparison")
 
 HERE = Path(__file__).parent
 # One in so many of the pairs with each home is part of the default run; the others are of the sweep.
-SHARES = {"file": 4, "sqlite": 6, "postgres": 12, "temporal": 8}
+SHARES = {"file": 12, "sqlite": 20, "postgres": 30, "temporal": 16}
 
 
 @pytest.hookimpl(tryfirst=True)

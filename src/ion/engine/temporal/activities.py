@@ -183,6 +183,7 @@ class Hands:
         await self._forget(held.run_id)
         with _refusals():
             await asyncio.to_thread(self._store.release_lease, held)
+        await asyncio.to_thread(self._remove_checkouts)
 
     @activity.defn(name="ion-place")
     async def place(self) -> str:
