@@ -297,6 +297,7 @@ async def test_a_gate_is_answered_after_thirty_days(tmp_path: Path) -> None:
 
 
 @pytest.mark.sweep
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(("shape", "count"), [("wide", 500), ("long", 5_000)])
 def test_large_runs(project: Project, shape: str, count: int) -> None:
     """Each node ran once, in one log, through as many histories as it takes."""
