@@ -65,7 +65,15 @@ def workflow(name: str, folder: str) -> Figures:
         result = execute_workflow_sync(name, project=folder, options=RunOptions(max_concurrency=8))
     _require(result.status == "completed", result.status)
     figures["duration"] = result.data["duration_ms"] / 1000
+    figures["rate"] = len(result.data["nodes"]) / figures["duration"]
     return figures
+
+
+def cluster(name: str, folder: str, count: str) -> Figures:
+    """Run a workflow of so many nodes on a Temporal server; `rate` is how many of them a second."""
+    from bench.cluster import run
+
+    return {"rate": int(count) / run(name, Path(folder), 8)}
 
 
 def runs(count: str, length: str, folder: str) -> Figures:
@@ -124,6 +132,7 @@ def _require(holds: bool, what: str) -> None:
 MODES: dict[str, Callable[..., Figures]] = {
     "prompts": prompts,
     "workflow": workflow,
+    "cluster": cluster,
     "runs": runs,
     "growth": growth,
     "peak": peak,

@@ -199,6 +199,19 @@ def _postgres(folder: Path) -> list[Program]:
     ]
 
 
+def _cluster(graph: Graph, folder: Path) -> list[Program]:
+    from bench.cluster import program
+    from bench.measure import FailedError
+
+    if program() is None:
+        raise FailedError("no Temporal server: the program temporal is not installed")
+    place = str(_project(folder, graph))
+    return [
+        _driven("Ion", "workflow", "work", place),
+        _driven("Temporal", "cluster", "work", place, str(len(graph))),
+    ]
+
+
 def _validate(folder: Path) -> list[Program]:
     place = folder / "large.yaml"
     graphs.write_yaml(graphs.layers(100, 20), place)
@@ -328,6 +341,21 @@ WORKS: dict[str, Work] = {
         _postgres,
         (Question("seconds, to as many commits", "seconds", limit=1.3),),
     ),
+    **{
+        f"cluster-{shape}": Work(
+            f"{text}, on one machine and on Temporal's development server there",
+            partial(_cluster, graph),
+            (
+                Question("nodes a second, on one machine", "rate", "Ion", None),
+                Question("nodes a second, on Temporal", "rate", "Temporal", None),
+            ),
+            rounds=3,
+        )
+        for shape, text, graph in (
+            ("chain", "chain of 100 bash `true`", graphs.chain(100)),
+            ("fan", "1 → 200 bash `true` → 1", graphs.fan(200)),
+        )
+    },
     "validate": Work(
         "validate a file of 2,000 nodes",
         _validate,
