@@ -190,3 +190,11 @@ def test_a_checkout_that_was_cut_off_is_made_anew(tmp_path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         (tmp_path / "checkouts" / "r.whole").unlink()
     assert check_out(tmp_path / "project", tmp_path / "checkouts", "r", commit) == folder
+
+
+@pytest.mark.parametrize("commit", ["--orphan", "HEAD", "", "a" * 39, "$(id)"])
+def test_what_is_no_commit_never_reaches_git(tmp_path: Path, commit: str) -> None:
+    from ion.engine.checkouts import CheckoutError, check_out
+
+    with pytest.raises(CheckoutError, match="names no commit"):
+        check_out(tmp_path, tmp_path / "checkouts", "r", commit)

@@ -6,6 +6,7 @@ when the run has completed or was cancelled. A file beside it says that it is wh
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 from ion.errors import IonError
 
+_COMMIT = re.compile("[0-9a-f]{40,64}")
 _SHORT_S = 60
 _LONG_S = 1800
 
@@ -28,6 +30,8 @@ class CheckoutError(IonError):
 def check_out(project: Path, checkouts: Path, run_id: str, commit: str) -> Path:
     """The project's folder in a checkout of this commit for this run, under the folder `checkouts`; made if it is not
     there. A commit that the repository does not have is fetched from its remotes. Raises `CheckoutError`."""
+    if not _COMMIT.fullmatch(commit):
+        raise CheckoutError(f"the run's log names no commit: {commit[:64]!r}")
     root = Path(_git(project, "rev-parse", "--show-toplevel"))
     folder, whole = checkouts / run_id, checkouts / f"{run_id}.whole"
     checkouts.mkdir(parents=True, exist_ok=True)
