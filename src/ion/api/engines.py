@@ -26,7 +26,7 @@ from ion.engine import freeze, git, runs
 from ion.engine.checkouts import uncommitted
 from ion.engine.local import now_ms
 from ion.engine.temporal.codec import lanes_to_json
-from ion.engine.temporal.place import Cluster, cluster_of, labelled, pinned, queue_of, worker_labels, worker_name
+from ion.engine.temporal.place import Cluster, cluster_of, queue_for, queue_of, worker_labels, worker_name
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_secrets
@@ -149,29 +149,27 @@ def look(workspace: Workspace, run_id: str, engine: str) -> None:
     in_thread(client.look(cluster, _queue(workspace, cluster), run_id))
 
 
-def queues_of(workspace: Workspace, run_id: str) -> Callable[[str], str | None]:
-    """Which task queue of its cluster a node of a run needs, if it needs another one than the run itself: for a node's
-    id, None or the queue's name."""
+def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str, str]]:
+    """What to ask again and again: with which further options `ion worker` is to be started, since no worker of this
+    kind is free; for each, a node that waits for it. Raises `EngineError` if the cluster does not answer."""
     found = runs.look(workspace.store, run_id)
-    queue = _queue(workspace, cluster_of(engine_of(found.state) or ""))
-    workflow = found.workflow
-
-    def queue_for(node: str) -> str | None:
-        worker, label = found.state.worker, workflow.by_id[node].runs_on
-        if worker is not None:
-            return pinned(queue, worker)
-        return labelled(queue, label) if label is not None else None
-
-    return queue_for
-
-
-def unpolled(engine: str, queues: Iterable[str]) -> set[str]:
-    """Those of the task queues that no worker asks for turns. Raises `EngineError` if the cluster does not answer."""
-    cluster = cluster_of(engine)
+    cluster = cluster_of(engine_of(found.state) or "")
     from ion.engine.temporal import client
 
-    found: set[str] = in_thread(client.unpolled(cluster, queues))
-    return found
+    queue, workflow = _queue(workspace, cluster), found.workflow
+
+    def missing() -> dict[str, str]:
+        state = found.go_on()
+        waiting: dict[str, tuple[str, str]] = {}
+        for node in workflow.nodes:
+            if state.nodes[node.id].live:
+                name, label = state.worker, node.runs_on
+                options = f"--name {name}" if name is not None else f"--label {label}" if label is not None else ""
+                waiting[queue_for(queue, label, name)] = options, node.id
+        unpolled = in_thread(client.unpolled(cluster, queue, run_id, waiting)) if waiting else ()
+        return dict(waiting[name] for name in unpolled)
+
+    return missing
 
 
 def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, agent: str | None = None) -> None:

@@ -52,25 +52,18 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
         return
     if workspace.store.get_workflow_run(run_id).last_seq == before:
         view.screen.line(f"No worker has taken the run up yet. One is started by: ion worker --engine {engine}")
-    from ion.api.engines import queues_of, unpolled
+    from ion.api.engines import missing_workers
     from ion.engine.temporal.client import EngineError
 
-    workflow = reading.read_frozen(workspace, run_id, state)
-    if workflow.workspace != "pinned" and not any(node.runs_on for node in workflow.nodes):
-        return
+    missing = missing_workers(workspace, run_id)
     told: set[str] = set()
     while True:
-        queue_for = queues_of(workspace, run_id)
-        live = [node.id for node in reading.read_state(workspace, run_id).nodes.values() if node.live]
-        waiting = {queue: node for node in live if (queue := queue_for(node)) is not None and queue not in told}
         with contextlib.suppress(EngineError):  # the command itself says it, when it asks the cluster
-            for queue in unpolled(engine, waiting) if waiting else ():
-                told.add(queue)
-                name = queue.rpartition("@")[2]
-                how = f"--label {queue.rpartition('.')[2]}" if name == queue else f"--name {name}"
-                view.screen.line(
-                    f"No worker takes the node {waiting[queue]}. One is started by: ion worker --engine {engine} {how}"
-                )
+            for options, node in missing().items():
+                if options not in told:
+                    told.add(options)
+                    command = f"ion worker --engine {engine} {options}".rstrip()
+                    view.screen.line(f"No worker is free for the node {node}. One is started by: {command}")
         if done.wait(_LOOK_AGAIN_S):
             return
 

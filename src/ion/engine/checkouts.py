@@ -36,7 +36,7 @@ def check_out(project: Path, checkouts: Path, run_id: str, commit: str) -> Path:
     folder, whole = checkouts / run_id, checkouts / f"{run_id}.whole"
     checkouts.mkdir(parents=True, exist_ok=True)
     with FileLock(checkouts / ".lock"):
-        if not whole.exists():
+        if not (whole.exists() and folder.is_dir()):
             _remove(root, folder)
             if not _has(root, commit):
                 _git(root, "fetch", "--quiet", "--all", seconds=_LONG_S)

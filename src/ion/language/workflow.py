@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from ion.records import dataclass, field
 
+# What `runs_on` may name.
+WORKER_LABEL = "[a-z0-9][a-z0-9_-]{0,62}"
 TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "all_done")
 RUNTIMES = ("bun", "node", "uv", "python")
 AGENT_KINDS = frozenset({"command", "prompt", "loop"})

@@ -14,12 +14,12 @@ import asyncio
 import contextlib
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
@@ -30,6 +30,7 @@ from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
+from ion.core.state import NodeState
 from ion.engine.checkouts import check_out, remove_checkouts
 from ion.engine.engaged import Engaged
 from ion.engine.observe import Observers
@@ -39,6 +40,7 @@ from ion.engine.turns import turn_of
 from ion.errors import IonError, NotFoundError, OwnershipLostError, StaleStateError, StoreError
 from ion.language.workflow import Node
 from ion.nodes.base import Context, Turn
+from ion.nodes.program import in_thread
 from ion.process.register import end_recorded_by_the_dead, register_here
 from ion.records import dataclass
 from ion.stores.base import Lease, Owner, WorkflowStore
@@ -77,7 +79,8 @@ class Hands:
         self._name = name
         self._slots = asyncio.Semaphore(slots)
         self._known: dict[str, _Known] = {}
-        self._lock = threading.Lock()
+        # A run is read, and begun or let go of, by one task at a time: all of its turns share what is known of it.
+        self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -92,7 +95,7 @@ class Hands:
             await asyncio.sleep(_HOUSEKEEPING_S)
             for run_id in [run_id for run_id, known in self._known.items() if not known.turns]:
                 with contextlib.suppress(StoreError):  # then there is nothing to tell yet
-                    if not await asyncio.to_thread(self._goes_on, run_id):
+                    if await asyncio.to_thread(self._status, run_id) != "running":
                         await self._forget(run_id)
 
     async def close(self) -> None:
@@ -100,11 +103,11 @@ class Hands:
         for run_id in list(self._known):
             await self._forget(run_id)
 
-    def _goes_on(self, run_id: str) -> bool:
+    def _status(self, run_id: str) -> str:
         try:
-            return self._store.get_workflow_run(run_id).status == "running"
+            return self._store.get_workflow_run(run_id).status
         except NotFoundError:
-            return False
+            return "unknown"
 
     def _remove_checkouts(self) -> None:
         try:
@@ -114,23 +117,20 @@ class Hands:
             _log.warning("checkouts of ended runs stay: %s", error)
 
     def _needs_files(self, run_id: str) -> bool:
-        if run_id in self._known and self._known[run_id].turns:
-            return True
-        try:
-            return self._store.get_workflow_run(run_id).status not in ("completed", "cancelled")
-        except NotFoundError:
-            return False
+        """Also if this store does not know the run: it may be another's."""
+        known = self._known.get(run_id)
+        return (known is not None and known.turns > 0) or self._status(run_id) not in ("completed", "cancelled")
+
+    def _lock_of(self, run_id: str) -> asyncio.Lock:
+        return self._alone.setdefault(run_id, asyncio.Lock())
 
     async def _forget(self, run_id: str) -> None:
-        known = await asyncio.to_thread(self._pop, run_id)
-        if known is not None:
-            await known.engaged.end(run_id)
-
-    def _pop(self, run_id: str) -> _Known | None:
-        """A run's entry, which is there no more; None if turns of it are under way."""
-        with self._lock:
+        """Let go of a run, unless turns of it are under way."""
+        async with self._lock_of(run_id):
             known = self._known.get(run_id)
-            return None if known is None or known.turns else self._known.pop(run_id)
+            if known is not None and not known.turns:
+                del self._known[run_id]
+                await known.engaged.end(run_id)
 
     @property
     def _store(self) -> WorkflowStore:
@@ -201,11 +201,12 @@ class Hands:
                 if begun is None:
                     return {"number": number, "gone": True}
                 known, turn = begun
+                number = turn.start
                 try:
                     outcome = await self._carry_out(known, turn)
                 finally:
                     known.turns -= 1
-                return {"number": turn.start, "outcome": outcome_to_json(outcome)}
+                return {"number": number, "outcome": outcome_to_json(outcome)}
         except StoreError:
             raise  # to be tried again
         except OwnershipLostError as error:
@@ -236,51 +237,48 @@ class Hands:
         the last one that counts: read the log, ask the server, write if nothing was written since.
         """
         again = activity.info().attempt > 1
-        while True:
-            seq = await asyncio.to_thread(self._read, lease.run_id)
-            if again and not await _counts():
-                return None
-            try:
-                return await asyncio.to_thread(self._take, lease, node, number, seq if again else None)
-            except StaleStateError:
-                continue
+        async with self._lock_of(lease.run_id):
+            while True:
+                known = await self._up_to_now(lease.run_id)
+                now = known.look.state.nodes[node]
+                if not now.live or (now.starts != number and not again):
+                    return None
+                if again and not await _counts():
+                    return None
+                try:
+                    if again:
+                        await in_thread(self._begin_again, known, lease, now)
+                except StaleStateError:
+                    continue
+                turn = turn_of(known.context.workflow, known.look.state, node)
+                known.turns += 1
+                return known, turn
 
-    def _read(self, run_id: str) -> int:
-        with self._lock:
-            return self._run(run_id).look.seq
+    def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
+        """Raises `StaleStateError` if something was written since the log was read."""
+        end_recorded_by_the_dead(known.context.folders.register.parent)
+        at = time.time_ns() // 1_000_000
+        event = e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
+        self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=known.look.seq)
+        known.look.go_on()
 
-    def _take(self, lease: Lease, node: str, number: int, again_after: int | None) -> tuple[_Known, Turn] | None:
-        """One at a time: the run's state here is read by all of its turns."""
-        with self._lock:
-            known = self._run(lease.run_id)
-            now = known.look.state.nodes[node]
-            if not now.live or (now.starts != number and again_after is None):
-                return None
-            if again_after is not None:
-                register = known.context.folders.register
-                end_recorded_by_the_dead(register.parent)
-                at = time.time_ns() // 1_000_000
-                event = e.NodeStarted(at, node, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
-                self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=again_after)
-                known.look.go_on()
-            turn = turn_of(known.context.workflow, known.look.state, node)
-            known.turns += 1
-            return known, turn
-
-    def _run(self, run_id: str) -> _Known:
-        """What is known of a run, read up to now."""
+    async def _up_to_now(self, run_id: str) -> _Known:
+        """What is known of a run, read up to now. In a thread: its files may have to be fetched first."""
         known = self._known.get(run_id)
         if known is None:
-            found = look(self._store, run_id)
-            assert found.state.started is not None
-            setting, started = self._with_files(found, found.state.started)
-            engaged = Engaged(self._chooser(found))
-            context = context_of(setting, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
-            context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
-            known = self._known[run_id] = _Known(found, context, engaged)
+            known = self._known[run_id] = await in_thread(self._get_to_know, run_id)
         else:
-            known.look.go_on()
+            await in_thread(known.look.go_on)
         return known
+
+    def _get_to_know(self, run_id: str) -> _Known:
+        found = look(self._store, run_id)
+        assert found.state.started is not None
+        setting, started = self._with_files(found, found.state.started)
+        engaged = Engaged(self._chooser(found))
+        context = context_of(setting, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
+        context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
+        return _Known(found, context, engaged)
 
     def _chooser(self, found: Look) -> Callable[[Node], Agent | None]:
         """Who answers, also when the run is given another agent: each is made once for the run."""

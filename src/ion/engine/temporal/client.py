@@ -90,25 +90,35 @@ async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str, lane
     return await _update(await connect(cluster), queue, run_id, "take-agent", [agent, lanes])
 
 
-async def unpolled(cluster: Cluster, queues: Iterable[str]) -> set[str]:
-    """Those of the task queues that no worker asks for turns."""
+async def unpolled(cluster: Cluster, queue: str, run_id: str, queues: Iterable[str]) -> set[str]:
+    """Those of the task queues that no worker asks for turns, if some turn of the run waits for a worker."""
+    from temporalio.api.enums.v1 import PendingActivityState
+    from temporalio.service import RPCError
+
+    client = await connect(cluster)
+    try:
+        description = await client.get_workflow_handle(workflow_id(queue, run_id)).describe()
+        pending = description.raw_description.pending_activities
+        if all(turn.state != PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED for turn in pending):
+            return set()
+        return {name for name in queues if not await _is_polled(client, cluster, name)}
+    except RPCError as error:
+        raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
+
+
+async def _is_polled(client: Client, cluster: Cluster, queue: str) -> bool:
     from temporalio.api.enums.v1 import TaskQueueType
     from temporalio.api.taskqueue.v1 import TaskQueue
     from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
-    client = await connect(cluster)
-    found = set()
-    for queue in queues:
-        request = DescribeTaskQueueRequest(
-            namespace=cluster.namespace,
-            task_queue=TaskQueue(name=queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-        )
-        said = await client.workflow_service.describe_task_queue(request)
-        newest = max((poller.last_access_time.ToSeconds() for poller in said.pollers), default=0)
-        if newest < time.time() - _LONGEST_POLL_S:
-            found.add(queue)
-    return found
+    request = DescribeTaskQueueRequest(
+        namespace=cluster.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    )
+    said = await client.workflow_service.describe_task_queue(request)
+    newest = max((poller.last_access_time.ToSeconds() for poller in said.pollers), default=0)
+    return newest >= time.time() - _LONGEST_POLL_S
 
 
 async def _look(client: Client, queue: str, run_id: str) -> bool:

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ion.errors import UsageError
+from ion.language.workflow import WORKER_LABEL
 from ion.records import dataclass
 
 SCHEME = "temporal://"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 _URL = re.compile(
     r"temporal://([A-Za-z0-9._\[\]:-]+:\d{1,5})(?:/([A-Za-z0-9._-]+))?/?(?:\?queue=([A-Za-z0-9._-]{1,100}))?"
@@ -69,6 +69,11 @@ def pinned(queue: str, worker: str) -> str:
     return f"{queue}@{worker}"
 
 
+def queue_for(queue: str, runs_on: str | None, worker: str | None) -> str:
+    """The task queue of a node of a run that this worker carries out alone (None: any worker may)."""
+    return labelled(queue, runs_on) if worker is None else pinned(queue, worker)
+
+
 def worker_name(given: str | None) -> str:
     """How a worker is called: as was said, else like its machine. Raises `UsageError` for what is no name."""
     name = given if given is not None else re.sub("[^A-Za-z0-9._-]", "-", os.uname().nodename)[:100] or "worker"
@@ -80,7 +85,7 @@ def worker_name(given: str | None) -> str:
 def worker_labels(given: Iterable[str]) -> tuple[str, ...]:
     """Labels as `runs_on` has them, each once. Raises `UsageError` for what is none."""
     for label in given:
-        if not _LABEL.fullmatch(label):
+        if not re.fullmatch(WORKER_LABEL, label):
             raise UsageError(f"{label!r} is no label", hint="use at most 63 lower-case letters, digits, _ and -")
     return tuple(dict.fromkeys(given))
 

@@ -24,7 +24,7 @@ from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState, apply
 from ion.core.step import TurnId, step
 from ion.engine.temporal.codec import lanes_from_json, outcome_from_json, unpack
-from ion.engine.temporal.place import labelled, pinned
+from ion.engine.temporal.place import labelled, queue_for
 from ion.language.workflow import Workflow
 
 WORKFLOW_NAME = "ion-run"
@@ -186,15 +186,13 @@ class IonRun:
             retry_policy=_RETRY,
         )
 
-    def _queue_for(self, node: str) -> str:
-        queue, worker = workflow.info().task_queue, self._plan.state.worker
-        return labelled(queue, self._workflow.by_id[node].runs_on) if worker is None else pinned(queue, worker)
-
     async def _turn(self, node: str, number: int) -> Any:
         return await workflow.execute_activity(
             "ion-turn",
             args=[self._order["lease"], node, number],
-            task_queue=self._queue_for(node),
+            task_queue=queue_for(
+                workflow.info().task_queue, self._workflow.by_id[node].runs_on, self._plan.state.worker
+            ),
             start_to_close_timeout=timedelta(days=3650),
             heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
             retry_policy=_RETRY,

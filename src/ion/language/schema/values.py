@@ -13,11 +13,11 @@ from pydantic_core import PydanticCustomError
 
 from ion.language.source import trim
 from ion.language.values import canonical
+from ion.language.workflow import WORKER_LABEL
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_IDS = ("INPUTS", "LOOP_PREV")
-_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -75,7 +75,7 @@ def _environment_name(name: str) -> str:
 
 def worker_label(name: str) -> str:
     """A label of workers: part of the name of a task queue."""
-    if not _LABEL.fullmatch(name):
+    if not re.fullmatch(WORKER_LABEL, name):
         hint = "use at most 63 lower-case letters, digits, _ and -"
         raise fault("bad-name", f"'{name[:40]}' is no label of workers", hint)
     return name
