@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import temporalio.workflow
 
+from conformance.conftest import nobodys_settings  # noqa: F401
 from conformance.kit import HURRY, Clock
 from ion.api import engines
 from ion.engine.temporal.workflow import IonRun
@@ -50,14 +51,6 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], W
     yield begin
     for one in begun:
         one.close()
-
-
-@pytest.fixture(autouse=True)
-def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the settings of whoever runs the tests nor a run around them count."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("ION_STORE", "ION_RUN_ID", "ION_AGENT"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.service import RPCError
-from tests.engine.temporal_kit import Server
+from tests.engine.temporal.kit import Server
 
 from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult

@@ -10,32 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.temporal_kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain, until
+from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain, until
 
 import ion
 from ion.core import events as e
 
 HISTORIES = Path(__file__).parent / "histories"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("temporal"))
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def project(tmp_path: Path, server: Server) -> Iterator[Project]:
-    made = Project(tmp_path / "project", server)
-    yield made
-    made.close()
 
 
 def history(folder: Path, run: str) -> dict[str, list[Any]]:

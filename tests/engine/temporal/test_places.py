@@ -5,31 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.temporal_kit import COMMAND, Project, Server, until
+from tests.engine.temporal.kit import COMMAND, Project, until
 
 import ion
 from ion.core import events as e
 
 # Who carries a node out, is seen by what its shell descends from.
 WHO = "tr '\\0' ' ' < /proc/$PPID/cmdline"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("temporal"))
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def project(tmp_path: Path, server: Server) -> Iterator[Project]:
-    made = Project(tmp_path / "project", server)
-    yield made
-    made.close()
 
 
 def outputs(project: Project, run: str) -> dict[str, str]:
