@@ -15,7 +15,8 @@ from typing import Any
 import ion
 from ion.api.runs import RunOptions, execute_workflow_sync, resume_workflow
 from ion.core import events as e
-from ion.core.state import RunState, fold
+from ion.core.fold import fold
+from ion.core.state import RunState
 from ion.engine.freeze import digest_of
 from ion.language.workflow import Node, Prompt, Workflow
 from ion.stores.base import WorkflowStore

@@ -14,7 +14,8 @@ from ion.cli.place import Place
 from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
 from ion.core import events as e
-from ion.core.state import RunState, apply
+from ion.core.fold import apply
+from ion.core.state import RunState
 
 STARTED = e.WorkflowStarted(
     0, "fix-issue", "digest", (("fetch", "bash"), ("plan", "prompt"), ("a-node-with-a-rather-long-name", "loop"))

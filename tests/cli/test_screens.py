@@ -18,7 +18,7 @@ from ion.cli.screens import run as run_screen
 from ion.cli.screens.node import Subject, show_node
 from ion.cli.terminal import Screen
 from ion.core import events as e
-from ion.core.state import fold
+from ion.core.fold import fold
 from ion.testing import MemoryStore
 
 WORKFLOW = parse("""

@@ -15,7 +15,7 @@ from ion.cli.screens.tree import Head, Row, Tree, row_of
 from ion.cli.terminal import Screen
 from ion.cli.words import answering_command
 from ion.core import events as e
-from ion.core.state import fold
+from ion.core.fold import fold
 
 WORKFLOW = parse("""
 name: fix-issue

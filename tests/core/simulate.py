@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from ion.core import events as e
 from ion.core.decide import Start
+from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, Outcome, Stopped
 from ion.core.plan import NO_LANES, Lanes, Plan, Record, Stop, Wait, next_steps
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import settle
-from ion.core.state import NodeState, RunState, fold
+from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.language.workflow import Node, Workflow
 

@@ -9,10 +9,11 @@ from simulate import Simulation, completed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.fold import fold
 from ion.core.outcomes import Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Lanes, Plan
 from ion.core.resume import going_on
-from ion.core.state import NodeState, fold
+from ion.core.state import NodeState
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Retry, Shell, Workflow
 

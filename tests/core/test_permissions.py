@@ -14,12 +14,13 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.fold import apply, fold
 from ion.core.gates import Verdict
 from ion.core.outcomes import Outcome, Question, Unpermitted
 from ion.core.plan import Plan
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import permissions_asked, settle
-from ion.core.state import NodeState, RunState, apply, fold
+from ion.core.state import NodeState, RunState
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Shell
 

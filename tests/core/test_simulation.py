@@ -18,11 +18,12 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.budgets import AGENT_TURNS
 from ion.core.decide import Start
+from ion.core.fold import apply, fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
 from ion.core.plan import Lanes, Plan, Record, Stop, Wait
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import permissions_asked, settle
-from ion.core.state import NodeState, RunState, apply, fold
+from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
 from ion.language.conditions import parse_condition

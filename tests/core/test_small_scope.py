@@ -11,8 +11,8 @@ from simulate import Simulation, completed, failed, workflow
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.events import NodeStarted
+from ion.core.fold import fold
 from ion.core.outcomes import Outcome
-from ion.core.state import fold
 from ion.language.workflow import TRIGGER_RULES, Bash, Node, Shell, Workflow
 
 NAMES = "abcd"

@@ -95,7 +95,7 @@ def _of(span: ReadableSpan) -> dict[str, Any]:
 
 def test_what_is_cut_off_is_said_to_be(exporter: InMemorySpanExporter, tracing: Tracing) -> None:
     from ion.core import events as e
-    from ion.core.state import fold
+    from ion.core.fold import fold
 
     events = [e.WorkflowStarted(0, "w", "d", (("a", "bash"),)), e.NodeStarted(1, "a", "bash")]
     for number, event in enumerate(events, 1):

@@ -15,7 +15,8 @@ from itertools import zip_longest
 from typing import Any
 
 from ion.core import events as e
-from ion.core.state import RunState, apply
+from ion.core.fold import apply
+from ion.core.state import RunState
 from ion.engine.runs import read_state, read_workflow
 from ion.language.workflow import Workflow
 from ion.records import dataclass, field

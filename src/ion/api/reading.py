@@ -10,7 +10,8 @@ from typing import BinaryIO
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
-from ion.core.state import RunState, fold
+from ion.core.fold import fold
+from ion.core.state import RunState
 from ion.engine.folders import folders_of
 from ion.engine.freeze import thaw
 from ion.errors import DamagedStoreError, IonError, NotFoundError

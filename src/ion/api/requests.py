@@ -15,7 +15,8 @@ from ion.api.who import who
 from ion.api.workspace import Workspace
 from ion.core import events as e
 from ion.core import requests
-from ion.core.state import RunState, fold
+from ion.core.fold import fold
+from ion.core.state import RunState
 from ion.errors import OutputFormatError, RefusedError, UsageError
 
 

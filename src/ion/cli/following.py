@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.core.state import RunState, apply
+from ion.core.fold import apply
+from ion.core.state import RunState
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace

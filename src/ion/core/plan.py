@@ -18,7 +18,8 @@ from typing import TypeAlias
 from ion.core import events as e
 from ion.core.budgets import AGENT_TURNS
 from ion.core.decide import Decision, Start, decide
-from ion.core.state import NodeState, RunState, apply, fingerprint
+from ion.core.fold import apply
+from ion.core.state import NodeState, RunState, fingerprint
 from ion.errors import InternalError
 from ion.language.workflow import Node, Workflow
 from ion.records import dataclass, field

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ion.core import events as e
+from ion.core.fold import fold
 from ion.core.outcomes import Completed, Outcome, Stopped
 from ion.core.plan import NO_LANES, Lanes, Plan, Stop, Wait
-from ion.core.state import RunState, fold
+from ion.core.state import RunState
 from ion.core.step import TurnId, step
 from ion.core.values import condition_values
 from ion.engine.aside import Aside

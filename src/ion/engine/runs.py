@@ -14,10 +14,11 @@ from typing import Any, BinaryIO
 
 from ion.agents.base import Agent
 from ion.core import events as e
+from ion.core.fold import apply, fold
 from ion.core.plan import NO_LANES, Lanes
 from ion.core.requests import raise_budget
 from ion.core.resume import going_on, resume_events
-from ion.core.state import RunState, apply, fold
+from ion.core.state import RunState
 from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of

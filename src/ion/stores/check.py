@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ion.core import events as e
-from ion.core.state import fold
+from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.records import dataclass
 from ion.stores.base import WorkflowStore

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ion.core import events as e
-from ion.core import marks, state
+from ion.core import marks
+from ion.core.fold import fold
 from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_lease
@@ -190,5 +191,5 @@ def status_event(status: str, at: int, reason: str) -> e.Event:
 
 def completed_outputs(recorded: Iterable[e.Recorded]) -> dict[str, e.Content]:
     """The output of each node that is completed after these events."""
-    nodes = state.fold(record.event for record in recorded).nodes.values()
+    nodes = fold(record.event for record in recorded).nodes.values()
     return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}

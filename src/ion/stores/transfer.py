@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ion.core import events as e
-from ion.core import state
+from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, UsageError
 from ion.masking import mask_json, mask_stream
 from ion.stores import rules
@@ -167,7 +167,7 @@ def _read_body(store: WorkflowStore, lines: _Lines) -> list[e.Event]:
     if data["sha256"] != lines.digest_before or data.get("events") != len(events):
         raise lines.damaged("its content has another hash")
     try:
-        state.fold(events)
+        fold(events)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise lines.damaged(f"its events make no run: {error!r}") from error
     return events

@@ -18,10 +18,11 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 from ion.core import events as e
+from ion.core.fold import apply
 from ion.core.outcomes import Outcome, Stopped
 from ion.core.plan import Command, Plan, Stop, Wait
 from ion.core.resume import going_on, resume_events
-from ion.core.state import RunState, apply
+from ion.core.state import RunState
 from ion.core.step import TurnId, step
 from ion.engine.temporal.codec import lanes_from_json, outcome_from_json, unpack
 from ion.engine.temporal.place import labelled, queue_for

@@ -1,0 +1,353 @@
+"""The state of a run as its events make it.
+
+`fold` makes a `RunState`, `apply` takes it one event further (in place, constant time, so that a long run stays
+linear). Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is
+decided in `plan.py` and `settle.py` and stands in the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ion.core import events as e
+from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
+from ion.core.marks import status_after
+from ion.core.spending import added, cost_of
+from ion.core.state import NodeState, RunState
+from ion.records import nothing
+
+_PROGRESS = (
+    e.NodeCompleted,
+    e.NodeFailed,
+    e.NodeRetrying,
+    e.IterationCompleted,
+    e.ApprovalRequested,
+    e.PromptRequested,
+    e.WorkflowFailed,
+)
+
+
+def fold(events: Iterable[e.Event]) -> RunState:
+    """The state after these events, in their order."""
+    state = RunState()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: RunState, event: e.Event) -> None:
+    """Take `state` one event further, in place."""
+    _APPLY[type(event)](state, event)
+    status = status_after(event)
+    if status is not None:
+        state.status = status
+    if isinstance(event, _PROGRESS):
+        state.deaths = 0
+    if event.at > state.last_at:
+        state.last_at = event.at
+
+
+def _started(state: RunState, event: e.WorkflowStarted) -> None:
+    state.started = event
+    state.agent = event.agent
+    state.max_budget_usd = event.max_budget_usd
+    state.started_at = state.owned_since = event.at
+    state.nodes = {node: NodeState(node, kind) for node, kind in event.nodes}
+
+
+def _disowned(state: RunState, at: int) -> None:
+    if state.owned_since is not None:
+        state.owned_ms += max(0, at - state.owned_since)
+        state.owned_since = None
+
+
+def _paused(state: RunState, event: e.WorkflowPaused) -> None:
+    _disowned(state, event.at)
+    state.over_budget = event.over_budget
+
+
+def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:
+    state.max_budget_usd = event.max_budget_usd
+
+
+def _placed(state: RunState, event: e.WorkflowPlaced) -> None:
+    state.worker = event.worker
+
+
+def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
+    """What the dead or absent owner left: turns that ran are cut off; on a real resume all but completed and waiting
+    nodes are decided anew, loops keeping their finished iterations."""
+    _disowned(state, state.last_at)
+    if state.status == "failed":
+        state.owned_ms, state.cancel, state.error = 0, None, None
+    state.ended_at, state.owned_since, state.over_budget = None, event.at, False
+    state.resumes += 1
+    state.deaths = state.deaths + 1 if event.owner_died else 0
+    other_agent = event.agent not in (None, state.agent)
+    if event.agent is not None:
+        state.agent = event.agent
+    for node in state.nodes.values():
+        if node.turn is not None:
+            if node.permissions and not other_agent:
+                _await_permission(node)
+            else:
+                _cut_off(node)
+        if event.cause == "resume" and node.status in ("failed", "skipped", "cancelled"):
+            _decide_anew(node)
+        elif (event.agent is not None and node.prompt is not None) or (other_agent and node.unpermitted):
+            _cut_off(node)
+
+
+def _cut_off(node: NodeState) -> None:
+    node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
+    node.retries = node.reasks = node.attempt = 0
+    node.reask = ()
+    node.permissions, node.cleared = nothing(), False
+
+
+def _await_permission(node: NodeState) -> None:
+    """The turn is over, and is begun again when its permissions are answered."""
+    node.status, node.turn = "waiting", None
+
+
+def _decide_anew(node: NodeState) -> None:
+    if node.error is not None and node.error.code == "max_iterations":
+        _forget_progress(node)
+    if node.error is not None and node.error.code == "budget":
+        node.spent_usd = 0
+    _cut_off(node)
+    node.reason, node.detail, node.error, node.output = None, "", None, None
+    node.gate = node.resolved = node.answer = None
+    node.retry_at = node.started_at = node.ended_at = None
+
+
+def _forget_progress(node: NodeState) -> None:
+    node.iterations, node.iteration, node.judged, node.spent_usd = 0, 0, True, 0
+    node.iteration_output = node.previous_output = None
+    node.session = node.agent = None
+    node.rejections = node.reworked = 0
+    node.rejection_reason = node.user_input = ""
+
+
+def _ended(state: RunState, event: e.Event) -> None:
+    """The end closes every open question; a resume asks it anew."""
+    _disowned(state, event.at)
+    state.ended_at, state.over_budget = event.at, False
+    for node in state.nodes.values():
+        if node.gate is not None or node.prompt is not None or node.permissions:
+            _cut_off(node)
+            node.gate = None
+
+
+def _completed(state: RunState, event: e.WorkflowCompleted) -> None:
+    _ended(state, event)
+    state.output_node = event.output_node
+
+
+def _failed(state: RunState, event: e.WorkflowFailed) -> None:
+    _ended(state, event)
+    state.error = event.error
+
+
+def _cancelled(state: RunState, event: e.WorkflowCancelled) -> None:
+    _ended(state, event)
+    state.reason = event.reason
+
+
+def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
+    if state.cancel is None:
+        state.cancel = event
+
+
+def _node_started(state: RunState, event: e.NodeStarted) -> None:
+    node = state.nodes[event.node]
+    node.status, node.begun, node.turn = "running", True, event.turn
+    node.attempt, node.iteration, node.signaled = event.attempt, event.iteration, event.signaled
+    node.inputs = event.inputs
+    node.starts += 1
+    node.retry_at = node.prompt = node.gate = None
+    node.permissions, node.cleared = nothing(), False
+    node.ended_at = None
+    if node.started_at is None:
+        node.started_at = event.at
+    if event.turn == "gate":
+        node.reworked = node.rejections
+    if event.turn not in ("gate", "answer", "until_bash"):
+        node.attempts += 1
+    if event.turn not in ("gate", "until_bash"):
+        node.resolved = None
+        node.judged = True
+    _spend(state, node, event.usage)
+
+
+def _turn_over(node: NodeState) -> None:
+    node.turn = None
+    node.attempt = node.retries = node.reasks = 0
+    node.reask = ()
+    node.permissions, node.verdicts, node.cleared = nothing(), nothing(), False
+
+
+def _settled(node: NodeState, status: str, at: int) -> None:
+    _turn_over(node)
+    node.status, node.ended_at = status, at
+    node.gate = node.prompt = node.resolved = node.answer = node.retry_at = None
+
+
+def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "completed", event.at)
+    node.reason, node.detail, node.error = None, "", None
+    node.output, node.values, node.repaired = event.output, event.values, event.repaired
+    if event.session is not None or node.kind != "loop":
+        node.session, node.agent = event.session, event.agent
+    _spend(state, node, event.usage)
+
+
+def _node_failed(state: RunState, event: e.NodeFailed) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "failed", event.at)
+    node.error = event.error
+    _spend(state, node, event.usage)
+
+
+def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "skipped", event.at)
+    node.reason, node.detail = event.reason, event.detail
+
+
+def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
+    node = state.nodes[event.node]
+    _settled(node, "cancelled", event.at)
+    node.reason = event.reason
+
+
+def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
+    node = state.nodes[event.node]
+    node.status, node.turn, node.retry_at, node.error = "waiting", None, event.due_at, event.error
+    node.answer = None
+    node.reask = event.reask
+    if event.reask:
+        node.reasks += 1
+    else:
+        node.retries += 1
+    _spend(state, node, event.usage)
+
+
+def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
+    node = state.nodes[event.node]
+    _forget_progress(node)
+    _decide_anew(node)
+
+
+def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
+    node = state.nodes[event.node]
+    _turn_over(node)
+    node.status, node.answer = "running", None
+    node.iterations = node.iteration = event.iteration
+    node.previous_output, node.iteration_output = node.iteration_output, event.output
+    node.signaled, node.judged = event.signaled, False
+    node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
+    node.values = event.values
+    _spend(state, node, event.usage)
+
+
+def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:
+    node = state.nodes[event.node]
+    _turn_over(node)
+    node.judged = True
+
+
+def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
+    node = state.nodes[event.node]
+    if event.gate == PERMISSION:
+        _permission_requested(state, node, event)
+        return
+    _turn_over(node)
+    node.status = "waiting"
+    node.requests += 1
+    node.gate = gate_of(event)
+
+
+def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
+    if event.request not in node.permissions:
+        node.requests += 1
+    node.permissions = {**node.permissions, event.request: gate_of(event)}
+    if not event.held:
+        _await_permission(node)
+    _spend(state, node, event.usage)
+
+
+def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
+    node.verdicts = {**node.verdicts, gate.key: verdict_on(gate, decision)}
+    if not node.permissions and node.status == "waiting" and node.retry_at is None:
+        node.status, node.cleared = "pending", True
+
+
+def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
+    node = state.nodes[event.node]
+    permission = node.permissions.get(event.request)
+    if permission is not None:
+        node.permissions = {name: gate for name, gate in node.permissions.items() if name != event.request}
+        _permission_resolved(node, permission, event.decision)
+        return
+    if node.gate is None or node.gate.request != event.request:
+        return
+    node.signaled = node.gate.signaled
+    node.status, node.gate, node.resolved = "pending", None, event
+    if event.decision == "rejected":
+        node.rejections += 1
+        node.rejection_reason = event.comment
+    elif node.kind == "loop":
+        node.user_input = event.comment
+
+
+def _prompt_requested(state: RunState, event: e.PromptRequested) -> None:
+    node = state.nodes[event.node]
+    attempt, retries, reasks, reask = node.attempt, node.retries, node.reasks, node.reask
+    _turn_over(node)
+    node.attempt, node.retries, node.reasks, node.reask = attempt, retries, reasks, reask
+    node.status, node.prompt = "waiting", event
+    node.requests += 1
+
+
+def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
+    node = state.nodes[event.node]
+    if node.prompt is None or node.prompt.request != event.request:
+        return
+    node.status, node.answer, node.prompt = "pending", event, None
+
+
+def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
+    if usage:
+        node.usage = added(node.usage, usage)
+        cost = cost_of(usage)
+        node.spent_usd += cost
+        state.spent_usd += cost
+
+
+_APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
+    e.WorkflowStarted: _started,
+    e.WorkflowPaused: _paused,
+    e.WorkflowResumed: _resumed,
+    e.WorkflowCompleted: _completed,
+    e.WorkflowFailed: _failed,
+    e.WorkflowCancelled: _cancelled,
+    e.CancelRequested: _cancel_requested,
+    e.BudgetRaised: _budget_raised,
+    e.WorkflowPlaced: _placed,
+    e.NodeStarted: _node_started,
+    e.NodeCompleted: _node_completed,
+    e.NodeFailed: _node_failed,
+    e.NodeSkipped: _node_skipped,
+    e.NodeCancelled: _node_cancelled,
+    e.NodeRetrying: _node_retrying,
+    e.NodeInvalidated: _node_invalidated,
+    e.IterationCompleted: _iteration_completed,
+    e.IterationJudged: _iteration_judged,
+    e.ApprovalRequested: _approval_requested,
+    e.ApprovalResolved: _approval_resolved,
+    e.PromptRequested: _prompt_requested,
+    e.PromptAnswered: _prompt_answered,
+}
