@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,11 @@ from ion.engine.local import Drive
 
 settings.register_profile("ion", deadline=None)
 settings.load_profile("ion")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half as many again as there are processors: many tests wait for programs more than they compute."""
+    return -(-(os.cpu_count() or 1) * 3 // 2)
 
 
 @pytest.fixture
