@@ -136,11 +136,6 @@ def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[
     return (f"workers see the last commit: uncommitted changes here ({changed}) are not in it",) if changed else ()
 
 
-def engine_of(state: RunState) -> str | None:
-    """The URL of the cluster that drives the run; None: processes do."""
-    return state.started.engine if state.started is not None else None
-
-
 def look(workspace: Workspace, run_id: str, engine: str) -> None:
     """Have the cluster look at what was asked of its run."""
     cluster = cluster_of(engine)
@@ -153,7 +148,7 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
     """What to ask again and again: with which further options `ion worker` is to be started, since no worker of this
     kind is free; for each, a node that waits for it. Raises `EngineError` if the cluster does not answer."""
     found = runs.look(workspace.store, run_id)
-    cluster = cluster_of(engine_of(found.state) or "")
+    cluster = cluster_of(found.state.engine or "")
     from ion.engine.temporal import client
 
     queue, workflow = _queue(workspace, cluster), found.workflow
@@ -176,7 +171,7 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, a
     """Have the cluster go on with its run: look at what was asked for, begin anew after a failure (`resume`), or drive
     what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster). `agent`
     answers prompts from here on, those that wait too."""
-    engine = engine_of(state)
+    engine = state.engine
     assert engine is not None
     cluster = cluster_of(engine)
     from ion.engine.temporal import client

@@ -178,10 +178,10 @@ def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) 
     """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
     what was asked for stands in the log all the same."""
     workspace.store.create_workflow_event(run_id, [event], lease=None)
-    if state.started is not None and state.started.engine is not None:
+    if state.engine is not None:
         from ion.api.engines import look
 
-        look(workspace, run_id, state.started.engine)
+        look(workspace, run_id, state.engine)
 
 
 def _state(workspace: Workspace, run_id: str) -> RunState:

@@ -203,7 +203,7 @@ def take_up_run(
     options = options or RunOptions()
     found = runs.look(workspace.store, run_id)
     state = found.state
-    if state.started is not None and state.started.engine is not None:
+    if state.engine is not None:
         return _leave_to_engine(workspace, run_id, state, agent, resume=resume)
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
@@ -233,9 +233,7 @@ def _leave_to_engine(
     if going_on(state, agent=agent, resume=resume) is None:
         return None
     engines.go_on(workspace, run_id, state, resume=resume and state.status == "failed", agent=agent)
-    raise RefusedError(
-        f"the run {run_id} goes on at {engines.engine_of(state)}", code="owned", hint="ion watch shows it"
-    )
+    raise RefusedError(f"the run {run_id} goes on at {state.engine}", code="owned", hint="ion watch shows it")
 
 
 def _require_what_is_left(found: runs.Look, setting: runs.Setting, agents: Agents) -> None:

@@ -47,11 +47,10 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
     if done.wait(_PATIENCE_S):
         return
     state = reading.read_state(workspace, run_id)
-    engine = state.started.engine if state.started is not None else None
-    if engine is None:
+    if state.engine is None:
         return
     if workspace.store.get_workflow_run(run_id).last_seq == before:
-        view.screen.line(f"No worker has taken the run up yet. One is started by: ion worker --engine {engine}")
+        view.screen.line(f"No worker has taken the run up yet. One is started by: ion worker --engine {state.engine}")
     from ion.api.engines import missing_workers
     from ion.engine.temporal.client import EngineError
 
@@ -62,7 +61,7 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
             for options, node in missing().items():
                 if options not in told:
                     told.add(options)
-                    command = f"ion worker --engine {engine} {options}".rstrip()
+                    command = f"ion worker --engine {state.engine} {options}".rstrip()
                     view.screen.line(f"No worker is free for the node {node}. One is started by: {command}")
         if done.wait(_LOOK_AGAIN_S):
             return

@@ -49,12 +49,10 @@ def resume(
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
-    from ion.api.engines import engine_of
     from ion.api.reading import describe, read_state
     from ion.api.requests import raise_budget
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli import ending
-    from ion.cli.at_engine import follow_engine_run
     from ion.cli.driving import drive
     from ion.cli.following import live
     from ion.cli.going_on import go_on
@@ -73,7 +71,9 @@ def resume(
             taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
             result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
         except RefusedError as error:
-            if error.error_code != "owned" or engine_of(read_state(workspace, run_id)) is None:
+            if error.error_code != "owned" or read_state(workspace, run_id).engine is None:
                 raise
+            from ion.cli.at_engine import follow_engine_run
+
             result = follow_engine_run(workspace, run_id, view, after=before)
         return ending.finish(workspace, place, result, as_json=as_json)

@@ -120,6 +120,11 @@ class RunState:
     def ended(self) -> bool:
         return self.status in TERMINAL_RUN_STATES
 
+    @property
+    def engine(self) -> str | None:
+        """The URL of the cluster that drives the run; None: processes do."""
+        return self.started.engine if self.started is not None else None
+
 
 def fingerprint(node: NodeState) -> str:
     """What a dependent saw of this node: its state, and of a completed one the output's hash (value equality)."""

@@ -93,7 +93,8 @@ def _rows() -> dict[int, _Row]:
 
 def _row(pid: int) -> _Row | None:
     try:
-        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  (read for each of many)
+            text = file.read()
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()
