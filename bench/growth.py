@@ -18,6 +18,7 @@ from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.state import RunState
 from ion.engine.freeze import digest_of
+from ion.engine.loading import no_collection
 from ion.language.workflow import Node, Prompt, Workflow
 from ion.stores.base import WorkflowStore
 
@@ -72,10 +73,10 @@ def show(count: int, folder: Path) -> Figures:
 
 
 def fold_log(count: int, _folder: Path) -> Figures:
-    """The state of a whole run from its events."""
+    """The state of a whole run from its events, as Ion makes it when it has read a log."""
     events = _log(workflow("chain", count), done=count)
     figures = Figures()
-    with _timed(figures):
+    with _timed(figures), no_collection():
         state = fold(events)
     assert len(state.nodes) == count
     return figures

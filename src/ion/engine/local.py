@@ -186,7 +186,8 @@ class Drive:
     async def _reload(self) -> None:
         """Read the whole log again and build the plan from it."""
         recorded = await self._with_store(self.store.get_workflow_events, self.run_id)
-        state = fold(item.event for item in recorded)
+        with no_collection():
+            state = fold(item.event for item in recorded)
         if self._seq:
             self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
         self._take_in(state, recorded[-1].seq if recorded else 0)
