@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +37,8 @@ class Place:
 
     def command(self, *words: str) -> str:
         """A command that a person can paste, with the options that bring it here. The words stand as they are."""
+        import shlex
+
         options = [("--project", self.project), ("--store", self.store)]
         given = [f"{name} {shlex.quote(value)}" for name, value in options if value is not None]
         return " ".join(["ion", *words, *given])

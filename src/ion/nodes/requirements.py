@@ -8,7 +8,6 @@ from functools import cache
 
 from ion.errors import MissingRuntimeError, UsageError
 from ion.language.workflow import Bash, Loop, Node, Script, Workflow
-from ion.nodes import runtimes
 
 
 def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
@@ -44,6 +43,8 @@ def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
 def _require(node: Node, workflow: Workflow, env: Mapping[str, str], has_bash: Callable[[], bool]) -> None:
     body = node.body
     if isinstance(body, Script):
+        from ion.nodes import runtimes
+
         entry = workflow.scripts[body.name].entry if body.name is not None else ""
         runtimes.find(body, env, entry)
         return
