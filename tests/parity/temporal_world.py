@@ -25,7 +25,8 @@ from ion.api.reading import describe
 from ion.api.runs import RunOptions, setting_of, take_up_run
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
-from ion.engine.runs import Setting, read_state
+from ion.engine.look import read_state
+from ion.engine.runs import Setting
 from ion.engine.temporal.client import EngineError, connect, wait_for_end
 from ion.engine.temporal.place import cluster_of, workflow_id
 from ion.engine.temporal.worker import Station, working

@@ -16,6 +16,7 @@ from ion.core.state import NodeState
 from ion.engine import runs
 from ion.engine.dry import lenient_values, stand_ins
 from ion.engine.local import now_ms
+from ion.engine.look import look
 from ion.engine.observe import Observer
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
@@ -73,7 +74,7 @@ async def _drive(setting: runs.Setting, request: runs.Request, stubs: dict[str, 
     while state.status == "paused":
         for gate in requests.open_gates(state):
             setting.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
-        taken = runs.take_up(setting, runs.look(setting.store, RUN_ID), agent=None, by=request.by)
+        taken = runs.take_up(setting, look(setting.store, RUN_ID), agent=None, by=request.by)
         if taken is None:
             return
         drive, begin = taken

@@ -10,10 +10,10 @@ from typing import BinaryIO
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
-from ion.core.fold import fold
 from ion.core.state import RunState
+from ion.engine import look
 from ion.engine.folders import folders_of
-from ion.engine.freeze import thaw
+from ion.engine.look import Look
 from ion.errors import DamagedStoreError, IonError, NotFoundError
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun
@@ -39,12 +39,13 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
     The row and the log are two reads; they are repeated until they agree, so that what is shown was true at one
     moment.
     """
+    found = Look(workspace.store, run_id)
     while True:
         run = workspace.store.get_workflow_run(run_id)
-        recorded = workspace.store.get_workflow_events(run_id)
-        if recorded and recorded[-1].seq == run.last_seq:
+        found.go_on()
+        if found.seq == run.last_seq:
             break
-    return describe_state(workspace, run_id, fold(item.event for item in recorded), status_of(run))
+    return describe_state(workspace, run_id, found.state, status_of(run))
 
 
 def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str) -> RunResult:
@@ -79,7 +80,7 @@ def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Re
 
 def read_state(workspace: Workspace, run_id: str) -> RunState:
     """The run's state, from its log."""
-    return fold(item.event for item in workspace.store.get_workflow_events(run_id))
+    return look.read_state(workspace.store, run_id)
 
 
 def source_changed(workspace: Workspace, state: RunState) -> str:
@@ -127,9 +128,7 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> lis
 
 def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
     """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
-    if state.started is None:
-        raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
-    return thaw(workspace.store.get_source(run_id), state.started.digest)
+    return look.read_workflow(workspace.store, run_id, state)
 
 
 def secret_names(workspace: Workspace, run_id: str) -> tuple[str, ...]:

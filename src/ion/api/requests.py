@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ion.api.reading import now_ms
+from ion.api.reading import now_ms, read_state
 from ion.api.who import who
 from ion.api.workspace import Workspace
 from ion.core import events as e
@@ -75,14 +75,14 @@ def respond(
 
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
     """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.take_up_run`)."""
-    state = _state(workspace, run_id)
+    state = read_state(workspace, run_id)
     _record(workspace, run_id, state, requests.cancel(state, at=now_ms(), reason=reason, by=who(via)))
 
 
 def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, via: str = "library") -> None:
     """Let a run spend this much in all, also while another process drives it. Raises `UsageError` if it has spent that
     already."""
-    state = _state(workspace, run_id)
+    state = read_state(workspace, run_id)
     workspace.store.create_workflow_event(
         run_id, [requests.raise_budget(state, max_budget_usd, at=now_ms(), by=who(via))], lease=None
     )
@@ -91,7 +91,9 @@ def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, vi
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
     """The prompts that wait at the host, in the shape of `ion next --json` (cli.md)."""
     return [
-        _prompt(workspace, node.prompt) for node in requests.parked_prompts(_state(workspace, run_id)) if node.prompt
+        _prompt(workspace, node.prompt)
+        for node in requests.parked_prompts(read_state(workspace, run_id))
+        if node.prompt
     ]
 
 
@@ -166,7 +168,7 @@ def _answer(
 ) -> str:
     if os.environ.get("ION_RUN_ID") == run_id:
         raise RefusedError("a process of the run may not answer the run's own gates", code="own-gate")
-    state = _state(workspace, run_id)
+    state = read_state(workspace, run_id)
     event = ask(state, who(via))
     if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
         raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
@@ -182,10 +184,6 @@ def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) 
         from ion.api.engines import look
 
         look(workspace, run_id, state.engine)
-
-
-def _state(workspace: Workspace, run_id: str) -> RunState:
-    return fold(item.event for item in workspace.store.get_workflow_events(run_id))
 
 
 def _text(workspace: Workspace, content: e.Content) -> str:

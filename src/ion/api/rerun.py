@@ -13,7 +13,7 @@ from ion.api.result import RunResult
 from ion.api.runs import RunOptions, StartedRun, take_up_run
 from ion.api.who import who
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
-from ion.engine import runs
+from ion.engine.look import read_state
 from ion.engine.rerun import make_rerun
 from ion.errors import IonError, RefusedError
 from ion.stores.base import WorkflowStore
@@ -40,7 +40,7 @@ def start_rerun(
         data=workspace.data,
         project=workspace.project,
         old=run_id,
-        state=runs.read_state(workspace.store, run_id),
+        state=read_state(workspace.store, run_id),
         new=new,
         from_node=from_node,
         agent=name,

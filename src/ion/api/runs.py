@@ -25,6 +25,7 @@ from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import runs
 from ion.engine.held import HOLD_MS
+from ion.engine.look import Look, look
 from ion.engine.observe import Observer
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
@@ -201,7 +202,7 @@ def take_up_run(
     `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.
     """
     options = options or RunOptions()
-    found = runs.look(workspace.store, run_id)
+    found = look(workspace.store, run_id)
     state = found.state
     if state.engine is not None:
         return _leave_to_engine(workspace, run_id, state, agent, resume=resume)
@@ -236,7 +237,7 @@ def _leave_to_engine(
     raise RefusedError(f"the run {run_id} goes on at {state.engine}", code="owned", hint="ion watch shows it")
 
 
-def _require_what_is_left(found: runs.Look, setting: runs.Setting, agents: Agents) -> None:
+def _require_what_is_left(found: Look, setting: runs.Setting, agents: Agents) -> None:
     """What the rest of a run needs around it."""
     workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)

@@ -13,7 +13,7 @@ from ion.core.state import RunState
 from ion.engine import git
 from ion.engine.folders import folders_of
 from ion.engine.local import now_ms
-from ion.engine.runs import read_workflow
+from ion.engine.look import read_workflow
 from ion.errors import DamagedStoreError
 from ion.stores.base import WorkflowStore
 from ion.version import VERSION

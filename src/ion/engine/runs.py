@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from ion.agents.base import Agent
 from ion.core import events as e
-from ion.core.fold import apply, fold
+from ion.core.fold import fold
 from ion.core.plan import NO_LANES, Lanes
 from ion.core.requests import raise_budget
 from ion.core.resume import going_on, resume_events
@@ -23,10 +23,9 @@ from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of
 from ion.engine.held import HOLD_MS
-from ion.engine.loading import no_collection
 from ion.engine.local import Drive, Runner, ValuesOf, now_ms
+from ion.engine.look import Look
 from ion.engine.observe import Observer, Observers
-from ion.errors import DamagedStoreError
 from ion.language.workflow import Node, Workflow
 from ion.masking import secret_values
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
@@ -110,49 +109,6 @@ def start(setting: Setting, request: Request) -> Drive:
         lease_ms=setting.lease_ms,
     )
     return _drive(setting, workflow, event, lease, (fold([event]), 1))
-
-
-@dataclass
-class Look:
-    """A run as its log told it up to event `seq`: read once, and then only what came since."""
-
-    store: WorkflowStore
-    run_id: str
-    state: RunState = field(default_factory=RunState)
-    seq: int = 0
-
-    def go_on(self) -> RunState:
-        """Read what came since, and give the state."""
-        with no_collection():
-            for item in self.store.get_workflow_events(self.run_id, after=self.seq):
-                apply(self.state, item.event)
-                self.seq = item.seq
-        return self.state
-
-    @functools.cached_property
-    def workflow(self) -> Workflow:
-        """As `read_workflow` gives it."""
-        return read_workflow(self.store, self.run_id, self.state)
-
-
-def look(store: WorkflowStore, run_id: str) -> Look:
-    """Read a run's log."""
-    found = Look(store, run_id)
-    found.go_on()
-    return found
-
-
-def read_state(store: WorkflowStore, run_id: str) -> RunState:
-    """The state of a run, from its log."""
-    return look(store, run_id).state
-
-
-def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
-    """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
-    if state.started is None:
-        raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
-    with no_collection():
-        return freeze.thaw(store.get_source(run_id), state.started.digest)
 
 
 def take_up(

@@ -33,8 +33,9 @@ from ion.core.outcomes import Failed, Outcome
 from ion.core.state import NodeState
 from ion.engine.checkouts import check_out, remove_checkouts
 from ion.engine.engaged import Engaged
+from ion.engine.look import Look, look
 from ion.engine.observe import Observers
-from ion.engine.runs import Look, Setting, context_of, look
+from ion.engine.runs import Setting, context_of
 from ion.engine.temporal.codec import INLINE_LIMIT_BYTES, outcome_to_json, pack, stripped
 from ion.engine.turns import turn_of
 from ion.errors import IonError, NotFoundError, OwnershipLostError, StaleStateError, StoreError

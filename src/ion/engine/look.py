@@ -1,0 +1,57 @@
+"""Looking at a run: its state and its workflow, from what the store keeps of it."""
+
+from __future__ import annotations
+
+import functools
+
+from ion.core.fold import apply
+from ion.core.state import RunState
+from ion.engine.freeze import thaw
+from ion.engine.loading import no_collection
+from ion.errors import DamagedStoreError
+from ion.language.workflow import Workflow
+from ion.records import dataclass, field
+from ion.stores.base import WorkflowStore
+
+
+@dataclass
+class Look:
+    """A run as its log told it up to event `seq`: read once, and then only what came since."""
+
+    store: WorkflowStore
+    run_id: str
+    state: RunState = field(default_factory=RunState)
+    seq: int = 0
+
+    def go_on(self) -> RunState:
+        """Read what came since, and give the state."""
+        with no_collection():
+            for item in self.store.get_workflow_events(self.run_id, after=self.seq):
+                apply(self.state, item.event)
+                self.seq = item.seq
+        return self.state
+
+    @functools.cached_property
+    def workflow(self) -> Workflow:
+        """As `read_workflow` gives it."""
+        return read_workflow(self.store, self.run_id, self.state)
+
+
+def look(store: WorkflowStore, run_id: str) -> Look:
+    """Read a run's log."""
+    found = Look(store, run_id)
+    found.go_on()
+    return found
+
+
+def read_state(store: WorkflowStore, run_id: str) -> RunState:
+    """The state of a run, from its log."""
+    return look(store, run_id).state
+
+
+def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
+    """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+    if state.started is None:
+        raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
+    with no_collection():
+        return thaw(store.get_source(run_id), state.started.digest)
