@@ -23,9 +23,10 @@ from ion.core.plan import Lanes
 from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import freeze, git, runs
-from ion.engine import look as log
 from ion.engine.checkouts import uncommitted
 from ion.engine.local import now_ms
+from ion.engine.look import look as look_at_log
+from ion.engine.look import read_state, read_workflow
 from ion.engine.temporal.codec import lanes_to_json
 from ion.engine.temporal.place import Cluster, cluster_of, queue_for, queue_of, worker_labels, worker_name
 from ion.errors import UsageError
@@ -148,7 +149,7 @@ def look(workspace: Workspace, run_id: str, engine: str) -> None:
 def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str, str]]:
     """What to ask again and again: with which further options `ion worker` is to be started, since no worker of this
     kind is free; for each, a node that waits for it. Raises `EngineError` if the cluster does not answer."""
-    found = log.look(workspace.store, run_id)
+    found = look_at_log(workspace.store, run_id)
     cluster = cluster_of(found.state.engine or "")
     from ion.engine.temporal import client
 
@@ -182,9 +183,9 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, a
     queue = _queue(workspace, cluster)
     if state.ended:
         in_thread(client.wait_for_end(cluster, queue, run_id))
-        state = log.read_state(workspace.store, run_id)
+        state = read_state(workspace.store, run_id)
         going_on(state, agent=agent)  # refuses where somebody else went on with it meanwhile, to its end
-    loaded = log.read_workflow(workspace.store, run_id, state)
+    loaded = read_workflow(workspace.store, run_id, state)
     lanes = Agents(None, agent or state.agent, workspace.settings).lanes(loaded)
     if not state.ended:
         if agent is None:

@@ -13,7 +13,6 @@ from ion.core.events import Content, Recorded
 from ion.core.state import RunState
 from ion.engine import look
 from ion.engine.folders import folders_of
-from ion.engine.look import Look
 from ion.errors import DamagedStoreError, IonError, NotFoundError
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun
@@ -39,10 +38,9 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
     The row and the log are two reads; they are repeated until they agree, so that what is shown was true at one
     moment.
     """
-    found = Look(workspace.store, run_id)
     while True:
         run = workspace.store.get_workflow_run(run_id)
-        found.go_on()
+        found = look.look(workspace.store, run_id)
         if found.seq == run.last_seq:
             break
     return describe_state(workspace, run_id, found.state, status_of(run))

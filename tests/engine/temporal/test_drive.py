@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import shutil
@@ -15,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain, until
 
 import ion
 from ion.core import events as e
+from ion.engine import freeze, runs
+from ion.engine.look import read_state
+from ion.engine.temporal import activities
+from ion.errors import RefusedError
+from ion.language.workflow import Bash, Node, Shell, Workflow
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -36,6 +43,15 @@ def history(folder: Path, run: str) -> dict[str, list[Any]]:
             fields = {"nodes": event.nodes, "inputs": event.inputs}
         found.setdefault(getattr(event, "node", None) or "", []).append((event.type, fields))
     return found
+
+
+def in_the_slow_turn(project: Project) -> subprocess.Popen[bytes]:
+    """The worker that carries out the slow turn of the run `one`."""
+    project.write("slow", SLOW)
+    worker = project.work()
+    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
+    until((project.folder / "pids").exists)
+    return worker
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -106,10 +122,7 @@ def test_a_failed_run_is_resumed_with_another_agent(project: Project) -> None:
 
 
 def test_cancel_leaves_no_process(project: Project) -> None:
-    project.write("slow", SLOW)
-    project.work()
-    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "pids").exists)
+    in_the_slow_turn(project)
     assert project.ion("cancel", "one", "--reason", "enough")[0] == 0
     until(lambda: project.status("one") == "cancelled")
     pid = int((project.folder / "pids").read_text())
@@ -118,10 +131,7 @@ def test_cancel_leaves_no_process(project: Project) -> None:
 
 def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> None:
     """What was completed is not run again, and the log says that the turn was begun once more."""
-    project.write("slow", SLOW)
-    first = project.work()
-    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "pids").exists)
+    first = in_the_slow_turn(project)
     project.work()
     first.kill()
     until(lambda: len((project.folder / "pids").read_text().split()) == 2)
@@ -138,10 +148,7 @@ def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> 
 def test_a_worker_that_stood_still_records_nothing_twice(project: Project) -> None:
     """Its turn is another's by then, and so are those that it is handed late: they leave no trace in the log, and their
     programs are ended."""
-    project.write("slow", SLOW)
-    first = project.work()
-    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "pids").exists)
+    first = in_the_slow_turn(project)
     first.send_signal(signal.SIGSTOP)
     time.sleep(7)  # the server gives it up twice, and hands the turn to it again
     project.work()
@@ -160,11 +167,39 @@ def test_a_worker_that_stood_still_records_nothing_twice(project: Project) -> No
     assert [event.node for event in starts].count("slow") == 2
 
 
+async def test_what_a_turn_that_was_begun_again_lacks_is_reported_of_that_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the number of its first start it would be taken for late, and the turn be handed out again for ever."""
+
+    async def lacking(_turn: Any, _context: Any) -> Any:
+        raise RefusedError("something is lacking", code="lacking")
+
+    async def counts() -> bool:
+        return True
+
+    monkeypatch.setattr(activities, "_counts", counts)
+    store = ion.create_store("memory:", project=tmp_path)
+    workflow = Workflow("w", (Node("a", Bash(Shell("true"))),))
+    source = freeze.freeze(workflow, store)
+    started = e.WorkflowStarted(1, "w", freeze.digest_of(source), (("a", "bash"),), cwd=str(tmp_path))
+    owner = activities.owner_of("one", "temporal://x:1/default")
+    lease = store.create_workflow_run(
+        "one", project=str(tmp_path), source=source, event=started, owner=owner, lease_ms=60_000
+    )
+    store.create_workflow_event("one", [e.NodeStarted(1, "a", "bash")], lease=lease)
+    setting = runs.Setting(store, tmp_path, tmp_path / ".ion", lambda _node: None, {"bash": lacking})
+    hands = activities.Hands(lambda _agent: setting, "worker", 1)
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, attempt=2)
+    order = {"run_id": "one", "epoch": lease.epoch, "engine": owner.host}
+    said = await environment.run(hands.turn, order, "a", 1)
+    assert said["number"] == read_state(store, "one").nodes["a"].starts == 2
+    assert said["outcome"]["error"]["code"] == "lacking", said
+
+
 def test_a_worker_that_starts_ends_what_a_killed_one_left(project: Project) -> None:
-    project.write("slow", SLOW)
-    first = project.work()
-    assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "pids").exists)
+    first = in_the_slow_turn(project)
     first.kill()
     first.wait()
     orphan = project.living()
@@ -181,10 +216,7 @@ def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None
     server = Server(tmp_path / "server")
     project = Project(tmp_path / "project", server)
     try:
-        project.write("slow", SLOW)
-        project.work()
-        assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-        until((project.folder / "pids").exists)
+        in_the_slow_turn(project)
         server.kill()
         (project.folder / "go").touch()
         time.sleep(1)
