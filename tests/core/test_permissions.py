@@ -14,10 +14,11 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.decide import Start
 from ion.core.fold import apply, fold
 from ion.core.gates import Verdict
 from ion.core.outcomes import Outcome, Question, Unpermitted
-from ion.core.plan import Plan
+from ion.core.plan import Lanes, Plan, Record
 from ion.core.resume import going_on, resume_events
 from ion.core.settle import permissions_asked, settle
 from ion.core.state import NodeState, RunState
@@ -201,13 +202,28 @@ class TestHeld:
         assert plan.state.nodes["fix"].status == "waiting"
         assert plan.state.nodes["fix"].requests == 1
 
-    def test_answered_just_before_the_turn_was_ended_it_begins_again_at_once(self) -> None:
+    def answered_while_it_ended(self) -> Plan:
         plan, _ = self.begun()
+        plan = Plan(self.flow, plan.state, 8, Lanes({"fix": "claude", "test": "claude"}))
         plan.advance(requests.reject(plan.state, "fix", at=3, reason="", by=BY))
-        events = settle(self.flow, plan.state, "fix", Unpermitted((RM,)), 4, 0.0)
-        assert [event.type for event in events] == ["node_started"]
-        plan.advance(events[0])
-        assert plan.state.nodes["fix"].verdicts == {RM.key: Verdict("reject_once", "reject_once")}
+        for event in settle(plan.workflow, plan.state, "fix", Unpermitted((RM,), {"cost_usd": 1}), 4, 0.0):
+            plan.advance(event)
+        return plan
+
+    def test_answered_just_before_the_turn_was_ended_it_begins_again_at_once(self) -> None:
+        plan = self.answered_while_it_ended()
+        start = plan.next_steps(4)[0]
+        assert isinstance(start, Start)
+        assert (start.node, start.turn, start.attempt) == ("fix", "prompt", 2)
+        plan.advance(start.event(4))
+        now = plan.state.nodes["fix"]
+        assert now.verdicts == {RM.key: Verdict("reject_once", "reject_once")}
+        assert (now.retries, now.spent_usd) == (0, 1)
+
+    def test_it_begins_again_only_if_there_is_money_left(self) -> None:
+        plan = self.answered_while_it_ended()
+        plan.advance(e.BudgetRaised(4, 1))
+        assert plan.next_steps(4) == [Record(e.WorkflowPaused(4, over_budget=True), "the budget is spent")]
 
     def test_the_process_dies_the_node_waits_and_is_asked_again_with_the_answer(self) -> None:
         _, log = self.begun()

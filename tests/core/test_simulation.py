@@ -4,12 +4,17 @@ clock turned by hand. A failing seed is printed; seeds of past bugs are pinned.
 After the faults stop, every run must end, and its log must satisfy the oracle:
 O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
 invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state · O6 no agent does more at
-once than it may · O7 none is asked once the budget is spent.
+once than it may · O7 none is asked once the budget is spent · O8 an answer is acted on, and once.
+
+Prompts are answered by an agent, by the host, or over MCP; requests of every kind come in every state, also those that
+fit nothing (`MET` counts them).
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,6 +52,8 @@ from ion.stores.memory import MemoryStore
 PINNED = [3, 17, 101]
 KINDS = ("allow_once", "allow_always", "reject_once")
 BOUND = 4000
+OF_NODES = ("approve", "reject", "respond", "submit")
+MET: Counter[tuple[str, str]] = Counter()
 
 
 def random_workflow(rng: random.Random) -> Workflow:
@@ -86,7 +93,7 @@ def random_workflow(rng: random.Random) -> Workflow:
 
 def random_body(rng: random.Random) -> Any:
     shell = Shell("true")
-    kind = rng.choices(("bash", "prompt", "loop", "approval", "cancel"), (5, 4, 3, 2, 0.2))[0]
+    kind = rng.choices(("bash", "prompt", "loop", "approval", "cancel"), (5, 4, 3, 3, 0.2))[0]
     if kind == "bash":
         return Bash(shell)
     if kind == "prompt":
@@ -95,7 +102,7 @@ def random_body(rng: random.Random) -> Any:
         return Cancel("enough")
     if kind == "approval":
         choice = rng.random()
-        on_reject = OnReject("mend", rng.randint(1, 3)) if choice < 0.4 else None
+        on_reject = OnReject("redo", rng.randint(1, 3)) if choice < 0.5 else None
         decisions = (Decision("approve"), Decision("defer")) if choice > 0.7 else ()
         return Approval("?", capture_response=rng.random() < 0.5, on_reject=on_reject, decisions=decisions)
     checked = rng.random() < 0.4
@@ -122,6 +129,7 @@ class Universe:
         self.slots = self.rng.choice((1, 2, 8))
         names = {node.id: self.rng.choice(("a", "b", "c")) for node in self.workflow.nodes if self.rng.random() < 0.8}
         self.lanes = Lanes(names, {"a": 1, "b": 2} if self.rng.random() < 0.7 else {})
+        self.answerers = {node.id: self.rng.choice(("agent", "agent", "cli", "mcp")) for node in self.workflow.nodes}
         self.acknowledged = 0
         self.lives = 0
 
@@ -162,11 +170,32 @@ class Universe:
             return
 
     def request(self, state: RunState) -> e.Event | None:
+        return self.misplaced(state) if self.chance(0.6) else self.fitting(state)
+
+    def misplaced(self, state: RunState) -> e.Event | None:
+        """Any request about any node, whatever state it is in; rarely one that ends the run."""
+        node = state.nodes[self.rng.choice(list(state.nodes))]
+        named = self.rng.choice((None, None, f"{node.id}.{self.rng.randint(1, 3)}"))
+        kind = self.rng.choices(("approve", "reject", "respond", "submit", "budget", "cancel"), (6, 6, 6, 6, 1, 0.3))[0]
+        via = self.rng.choice(("cli", "mcp"))
+        MET[kind, phase(node) if kind in OF_NODES else state.status] += 1
+        by, at = {"via": via}, self.clock
+        asked: dict[str, Callable[[], e.Event | None]] = {
+            "approve": lambda: requests.approve(state, node.id, at=at, comment="", by=by, request=named),
+            "reject": lambda: requests.reject(state, node.id, at=at, reason="no", by=by, request=named),
+            "respond": lambda: requests.respond(state, node.id, "defer", at=at, text="", by=by, request=named),
+            "submit": lambda: requests.submit(state, node.id, self.text(), at=at, by=by, request=named),
+            "budget": lambda: requests.raise_budget(state, state.spent_usd + 1, at=at, by=by),
+            "cancel": lambda: requests.cancel(state, at=at, reason="enough", by=by),
+        }
+        event = asked[kind]()
+        assert not (state.ended and kind != "budget"), f"{kind} of a run that is {state.status}"
+        return event
+
+    def fitting(self, state: RunState) -> e.Event | None:
         by = {"user": "ana"}
         gates, parked = requests.open_gates(state), requests.parked_prompts(state)
         permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.gate == "permission"]
-        if self.chance(0.02):
-            return requests.cancel(state, at=self.clock, reason="enough", by=by)
         if permissions and self.rng.random() < 0.6:
             node, gate = self.rng.choice(permissions)
             wanted = self.rng.choice(("approve", "reject", *KINDS))
@@ -174,7 +203,7 @@ class Universe:
         if state.is_spent and self.rng.random() < 0.5:
             more = state.spent_usd + self.rng.randint(1, 4)
             return requests.raise_budget(state, more, at=self.clock, by=by)
-        if gates:
+        if gates and (not parked or self.rng.random() < 0.5):
             node = self.rng.choice(gates)
             decisions = node.gate.decisions if node.gate else ()
             if decisions:
@@ -184,8 +213,12 @@ class Universe:
             return requests.approve(state, node.id, at=self.clock, comment=self.rng.choice(("", "do x")), by=by)
         if parked:
             node = self.rng.choice(parked)
-            return requests.submit(state, node.id, e.Content.inline(self.value()), at=self.clock, by=by)
+            request = node.prompt.request if node.prompt and self.answerers[node.id] == "mcp" else None
+            return requests.submit(state, node.id, self.text(), at=self.clock, by=by, request=request)
         return None
+
+    def text(self) -> e.Content:
+        return e.Content.inline(self.value())
 
     def value(self) -> str:
         return self.rng.choice(("v1", "v2"))
@@ -195,7 +228,7 @@ class Universe:
             return GateOpened("?")
         if now.turn == "until_bash":
             return Judged(self.rng.random() < 0.4)
-        if now.turn == "prompt" and self.chance(0.15):
+        if now.turn in AGENT_TURNS and self.answerers[now.id] != "agent":
             return Parked(e.Content.inline("go"))
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
@@ -219,8 +252,9 @@ class Universe:
 
     def held(self) -> list[e.ApprovalRequested]:
         """Agents ask for permissions while their turns go on."""
+        often = {"prompt": 0.1, "rejection": 0.5}
         nodes = (self.plan.state.nodes[node] for node in sorted(self.plan.live))
-        asking = [now for now in nodes if now.turn in ("prompt", "rejection") and self.chance(0.1)]
+        asking = [now for now in nodes if self.chance(often.get(now.turn or "", 0))]
         return [ev for now in asking for ev in permissions_asked(now, self.questions(now), self.clock, held=True)]
 
     # one process driving the run
@@ -250,14 +284,23 @@ class Universe:
     def drive(self, lease: Lease) -> None:
         self.reload()
         if self.lives > 1:
-            cause = going_on(self.plan.state, agent=None, resume=self.rng.random() < 0.7)
+            agent = "claude" if self.chance(0.1) else None
+            cause = going_on(self.plan.state, agent=agent, resume=self.rng.random() < 0.7)
             if cause is None:
                 return
             died = self.rng.random() < 0.2
             begin = resume_events(
-                self.workflow, self.plan.state, cause=cause, at=self.clock, by={}, owner_died=self.faults and died
+                self.workflow,
+                self.plan.state,
+                cause=cause,
+                at=self.clock,
+                by={},
+                agent=agent,
+                owner_died=self.faults and died,
             )
             self.commit(lease, begin)
+            if agent is not None:
+                self.answerers = dict.fromkeys(self.answerers, "agent")
         while not (self.plan.state.ended or self.plan.state.status == "paused"):
             self.clock += self.rng.randint(1, 5_000)
             try:
@@ -267,8 +310,9 @@ class Universe:
                 self.reload()
             if self.rng.random() < 0.05 and self.log()[-1].seq == self.seq:
                 assert self.state() == self.plan.state, "O5"
-            if self.chance(0.1):
-                self.person()
+            for _ in range(3):
+                if self.chance(0.25):
+                    self.person()
             if self.chance(0.05):
                 return  # killed
 
@@ -344,12 +388,62 @@ class Universe:
                 break
             for _ in range(3):
                 self.person()
+        self.faults = True
+        for _ in range(2):
+            self.person()
         log = [item.event for item in self.log()]
         assert len(log) < BOUND, "O4: too much happened"
         assert self.state().ended, f"O4: it never ended: {self.state().status}"
         assert fold(log) == self.plan.state, "O5"
         check_log(self.workflow, log)
         check_budget(self.lanes, log)
+        check_answers(log)
+
+
+def phase(node: NodeState) -> str:
+    """What a request meets: what the node does or waits for now."""
+    if node.live:
+        return f"running: {node.turn}{', asks' if node.permissions else ''}"
+    waits = {
+        "gate": node.gate is not None,
+        "prompt": node.prompt is not None,
+        "permission": node.unpermitted,
+        "retry": node.retry_at is not None,
+        "approved": node.resolved is not None,
+        "submitted": node.answer is not None,
+        "permitted": node.cleared,
+    }
+    return next((f"{node.status}: {name}" for name, does in waits.items() if does), node.status)
+
+
+def check_answers(log: list[e.Event]) -> None:
+    """O8: what was approved completes, what was rejected does not ask again at once; a submitted answer is read, again
+    only if its reader was cut off, and nothing else begins before that."""
+    state = RunState()
+    resolved: dict[str, str] = {}
+    submitted: set[str] = set()
+    read: set[str] = set()
+    for event in log:
+        if isinstance(event, e.WorkflowResumed):
+            read.clear()
+        if isinstance(event, e.NodeEvent):
+            now = state.nodes[event.node]
+            done = isinstance(event, e.NodeSkipped | e.NodeCancelled)
+            decision = resolved.pop(event.node, None)
+            if decision is not None and not done:
+                assert _follows(now, decision, event), f"O8: {event.node} was {decision}, then {event}"
+            if isinstance(event, e.NodeStarted) and event.turn == "answer":
+                assert event.node in submitted, f"O8: {event.node} reads an answer again that was acted on"
+                read.add(event.node)
+            elif event.node in read or done:
+                read.discard(event.node)
+                submitted.discard(event.node)
+            assert event.node not in submitted or event.node in read, f"O8: {event.node} lost its answer by {event}"
+        if isinstance(event, e.PromptAnswered):
+            submitted.add(event.node)
+        if isinstance(event, e.ApprovalResolved) and now.gate is not None and now.gate.request == event.request:
+            resolved[event.node] = event.decision
+        apply(state, event)
 
 
 def check_budget(lanes: Lanes, log: list[e.Event]) -> None:
@@ -383,10 +477,37 @@ def check_log(workflow: Workflow, log: list[e.Event]) -> None:
         apply(state, event)
 
 
+def _follows(now: NodeState, decision: str, event: e.NodeEvent) -> bool:
+    """Whether the event acts on this answer to the node's gate."""
+    if isinstance(event, e.NodeFailed):
+        return event.error.code in ("budget", "max_iterations")
+    if now.kind == "approval" and decision != "rejected":
+        return isinstance(event, e.NodeCompleted)
+    return not isinstance(event, e.NodeStarted) or event.turn in ("prompt", "rejection")
+
+
 @pytest.mark.parametrize("block", range(10))
 def test_five_hundred_random_histories(block: int) -> None:
     for seed in [*PINNED, *range(block * 50, block * 50 + 50)]:
         run_seed(seed)
+
+
+PHASES = {
+    *("pending", "pending: approved", "pending: submitted", "pending: permitted", "completed", "failed", "skipped"),
+    *("running: bash", "running: prompt", "running: prompt, asks", "running: rejection", "running: rejection, asks"),
+    *("running: answer", "running: gate", "running: until_bash", "waiting: gate", "waiting: prompt"),
+    *("waiting: permission", "waiting: retry", "cancelled"),
+}
+STATUSES = {"running", "paused", "completed", "failed", "cancelled"}
+
+
+def test_requests_of_every_kind_come_in_every_state() -> None:
+    MET.clear()
+    for seed in range(1000, 1800):
+        run_seed(seed)
+    wanted = {(kind, phase) for kind in OF_NODES for phase in PHASES}
+    wanted |= {(kind, status) for kind in ("budget", "cancel") for status in STATUSES}
+    assert wanted <= MET.keys(), f"never met: {sorted(wanted - MET.keys())}"
 
 
 @pytest.mark.sweep

@@ -356,6 +356,33 @@ class TestParkedPrompts:
         with pytest.raises(RefusedError):
             requests.submit(run.state, "ask", e.Content.inline("late"), at=9, by=BY, request=request.request)
 
+    def rework(self, now: NodeState, turn: str) -> Outcome:
+        return gate(now, turn) if turn == "gate" else self.outcome(now, turn)
+
+    def test_a_rework_that_the_host_wrote_leaves_nothing_that_keeps_the_gate_from_its_answer(self) -> None:
+        flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
+        run = rejected(Simulation(flow, {"ask": self.rework}).go())
+        answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
+        assert answer is not None
+        run.request(answer).resume()
+        assert [turn for turn, _, _ in starts(run, "ask")] == ["gate", "rejection", "answer", "gate"]
+        assert run.state.nodes["ask"].answer is None
+        assert approved(run).state.status == "completed"
+
+    def test_a_host_whose_answer_was_cut_off_is_not_asked_again(self) -> None:
+        """The answer is read again: it is kept until a turn has acted on it."""
+        flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
+        run = rejected(Simulation(flow, {"ask": self.rework}).go())
+        answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
+        assert answer is not None
+        run.request(answer)
+        run.die_after = len(run.log) + 2
+        run.resume()
+        assert run.log[-1] == e.NodeStarted(run.log[-1].at, "ask", "answer", 1, 1)
+        run.die_after = None
+        run.resume()
+        assert [turn for turn, _, _ in starts(run, "ask")] == ["gate", "rejection", "answer", "answer", "gate"]
+
 
 class TestEnds:
     def test_cancel_stops_what_runs_skips_the_rest_and_closes_gates(self) -> None:

@@ -233,7 +233,8 @@ class NodeCancelled(NodeEvent):
 @dataclass(frozen=True, slots=True)
 class NodeRetrying(NodeEvent):
     """An attempt failed and another follows at `due_at` (ms since the epoch). `reask` holds what was wrong with a reply
-    that did not fit `output_format`."""
+    that did not fit `output_format`. An `error` with the code `permission` is none: the agent needs permissions that
+    were answered while its turn ended."""
 
     type: ClassVar[str] = "node_retrying"
     error: Failure

@@ -101,7 +101,9 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
 
 def _cut_off(node: NodeState) -> None:
     node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
-    node.retries = node.reasks = node.attempt = 0
+    node.retries = node.reasks = 0
+    if node.answer is None:  # one that came belongs to the attempt that asked
+        node.attempt = 0
     node.reask = ()
     node.permissions, node.cleared = nothing(), False
 
@@ -169,6 +171,8 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.retry_at = node.prompt = node.gate = None
     node.permissions, node.cleared = nothing(), False
     node.ended_at = None
+    if event.turn != "answer":
+        node.answer = None
     if node.started_at is None:
         node.started_at = event.at
     if event.turn == "gate":
@@ -182,7 +186,7 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
 
 
 def _turn_over(node: NodeState) -> None:
-    node.turn = None
+    node.turn = node.answer = None
     node.attempt = node.retries = node.reasks = 0
     node.reask = ()
     node.permissions, node.verdicts, node.cleared = nothing(), nothing(), False
@@ -191,7 +195,7 @@ def _turn_over(node: NodeState) -> None:
 def _settled(node: NodeState, status: str, at: int) -> None:
     _turn_over(node)
     node.status, node.ended_at = status, at
-    node.gate = node.prompt = node.resolved = node.answer = node.retry_at = None
+    node.gate = node.prompt = node.resolved = node.retry_at = None
 
 
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
@@ -225,12 +229,12 @@ def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
 
 def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node = state.nodes[event.node]
-    node.status, node.turn, node.retry_at, node.error = "waiting", None, event.due_at, event.error
-    node.answer = None
+    node.status, node.retry_at, node.error = "waiting", event.due_at, event.error
+    node.turn = node.answer = None
     node.reask = event.reask
     if event.reask:
         node.reasks += 1
-    else:
+    elif event.error.code != PERMISSION:
         node.retries += 1
     _spend(state, node, event.usage)
 
@@ -244,7 +248,7 @@ def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node = state.nodes[event.node]
     _turn_over(node)
-    node.status, node.answer = "running", None
+    node.status = "running"
     node.iterations = node.iteration = event.iteration
     node.previous_output, node.iteration_output = node.iteration_output, event.output
     node.signaled, node.judged = event.signaled, False

@@ -204,8 +204,9 @@ def permissions_asked(
 
 
 def _unpermitted(now: NodeState, outcome: Unpermitted, at: int) -> list[e.Event]:
-    """The node waits; if all has been answered by now, the turn begins again at once."""
+    """The node waits; if all has been answered by now, the turn begins again as soon as the plan lets it."""
     asked = permissions_asked(now, outcome.questions, at, held=False)
     if asked:
         return [replace(asked[0], usage=outcome.usage), *asked[1:]]
-    return [e.NodeStarted(at, now.id, now.turn or "prompt", now.attempt + 1, now.iteration, now.inputs)]
+    answered = e.Failure(PERMISSION, "its permissions were answered while its turn ended")
+    return [e.NodeRetrying(at, now.id, answered, at, usage=outcome.usage)]
