@@ -18,7 +18,7 @@ LOOP = """
 
 def test_a_loop_has_no_retry() -> None:
     """Its turns have the default retry of agent nodes."""
-    assert codes(LOOP + "        retry: {max_attempts: 2}\n") == ["retry-on-loop"]
+    assert codes(LOOP + "        retry: {max_attempts: 2}\n") == ["no-effect-here"]
 
 
 def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: Clock) -> None:

@@ -334,7 +334,7 @@ def test_a_workflow_with_a_gate_is_interactive(nodes: str, interactive: bool) ->
         ),
         (
             "- {id: a, loop: {prompt: p, until: D, max_iterations: 1}, retry: {max_attempts: 1}}",
-            "retry-on-loop",
+            "no-effect-here",
             "retry",
         ),
         ("- {id: a, approval: {message: m}, always_run: true}", "always-run-on-approval", "always_run"),

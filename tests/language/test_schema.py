@@ -397,12 +397,6 @@ def test_fields_without_effect_are_one_warning_each(field: str) -> None:
     assert loaded.workflow.nodes[1].options == {}
 
 
-@pytest.mark.parametrize("field", ["fan_out", "isolation"])
-def test_what_cannot_be_ignored_is_an_error(field: str) -> None:
-    """`fan_out` on another node would change what runs (archon.md 1.6)."""
-    assert only(load(f"- {{id: a, bash: x, {field}: 1}}")).code == "misplaced-field"
-
-
 def test_evidence_that_is_not_required_is_nothing() -> None:
     assert load("- {id: a, bash: x}", root="evidence_policy: {required: false}").problems == ()
 

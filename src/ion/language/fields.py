@@ -1,7 +1,8 @@
-"""The keys that the language knows, and what it means when a key is none of them.
+"""The keys that the language knows, where each has an effect, and what it means when a key is none of them.
 
-An unknown key is a warning, but one that misspells a field that governs control flow is an error: a typo must not
-change what runs (language.md §2). Everything here is derived from the models, so there is one list of fields.
+An unknown key is a warning, but one that misspells a field that governs control flow is an error, and so is a word by
+which other systems govern what runs: neither may change what runs without a word (language.md §2). Which fields there
+are is derived from the models; `EFFECTS` says where a control field acts, whether or not a model has it yet.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from ion.language.document import DocumentPath
 from ion.language.problems import Report, damerau, near
 
 KINDS = tuple(schema.NODE_MODELS)
-LATER_KINDS = ("loop_group", "include", "workflow")
-LATER_FIELDS = ("fan_out", "isolation")
+LATER_KINDS = ("wait", "include", "workflow", "group", "loop_group")
 FIELDS = {kind: frozenset(schema.field_names(model)) for kind, model in schema.NODE_MODELS.items()}
 SHARED_FIELDS = frozenset(schema.field_names(schema.NodeModel))
 ROOT_FIELDS = frozenset(schema.field_names(schema.WorkflowModel))
 AGENT_OPTIONS = schema.field_names(schema.AgentOptions)
-AGENT_FIELDS = frozenset(schema.field_names(schema.AgentNode)) - SHARED_FIELDS
+AGENT_FIELDS = frozenset(schema.field_names(schema.AgentNode)) - SHARED_FIELDS - {"env"}
 PARTS: dict[str, type[schema.Model]] = {
     "loop": schema.LoopModel,
     "approval": schema.ApprovalModel,
@@ -32,8 +32,48 @@ PARTS: dict[str, type[schema.Model]] = {
 }
 # Archon's own business, accepted (language.md, introduction).
 NO_EFFECT = frozenset(
-    ("worktree", "container", "mutates_checkout", "requires", "output_type", "outcome_field", "persist_sessions")
+    (
+        "worktree",
+        "container",
+        "mutates_checkout",
+        "isolation",
+        "requires",
+        "output_type",
+        "outcome_field",
+        "persist_sessions",
+    )
 )
+# Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval.
+_PROMPTED = ("command", "prompt", "loop", "on_reject")
+_PROGRAMS = ("bash", "script")
+EFFECTS: dict[str, tuple[str, ...]] = {
+    "timeout": ("command", "prompt", "loop", *_PROGRAMS),
+    "retry": ("command", "prompt", "on_reject", *_PROGRAMS),
+    "env": (*_PROMPTED, *_PROGRAMS),
+    "cwd": (*_PROMPTED, *_PROGRAMS),
+    "grace": (*_PROMPTED, *_PROGRAMS),
+    "with": ("command", *_PROGRAMS),
+    "on_timeout": _PROGRAMS,
+    "strict": ("bash",),
+    "fan_out": ("command", "prompt", "loop", *_PROGRAMS),
+    "allow_failure": ("command", "prompt", "loop", "approval", *_PROGRAMS),
+    "catches": KINDS,
+}
+_EFFECT_HINTS = {
+    ("retry", "loop"): "each turn of a loop is tried again by itself",
+    ("timeout", "approval"): "a gate's deadline stands inside of 'approval'",
+    ("on_timeout", "approval"): "what follows a gate's deadline stands inside of 'approval'",
+    ("with", "prompt"): "write the references into the prompt itself",
+    ("with", "loop"): "write the references into the prompt itself",
+}
+# Fields of the language that are not built yet, by what they stand in; '' is the workflow itself. A model that has one
+# of them takes it in.
+LATER_FIELDS: dict[str, tuple[str, ...]] = {
+    "": ("finally", "strict"),
+    "approval": ("timeout", "on_timeout", "remind"),
+    "loop": ("until_all",),
+    "retry": ("on_exit_status", "never_on_exit_status", "backoff", "max_delay"),
+}
 # Fields that govern control flow, and what happens when one is misspelt and so not there.
 CONTROL_FLOW = {
     "depends_on": "without it the node starts at once",
@@ -46,19 +86,54 @@ CONTROL_FLOW = {
     "until": "without it the signal does not end the loop",
     "until_bash": "without it no check ends the loop",
     "until_field": "without it the reply's field does not end the loop",
+    "until_all": "without it any one condition ends the loop",
     "max_iterations": "without it the loop has no limit",
     "on_reject": "without it a rejection cancels the run",
     "interactive": "without it nobody is asked",
+    "allow_failure": "without it a failure fails the run",
+    "catches": "without it the node runs without a failure, too",
+    "finally": "without it nothing runs after a failure",
+    "fan_out": "without it the node runs once",
+    "fail_fast": "without it the rest runs on after a failure",
+    "on_timeout": "without it a timeout fails the node",
+    "on_exit_status": "without it an exit status is not tried again",
+    "on_expired": "without it the run continues",
 }
-# What other systems call a field or a kind that Ion has.
-ELSEWHERE = {
-    **dict.fromkeys(("needs", "dependencies", "after", "upstream"), "depends_on"),
-    **dict.fromkeys(("if", "condition", "only_if"), "when"),
-    **dict.fromkeys(("run", "cmd", "shell", "sh"), "bash"),
-    **dict.fromkeys(("jobs", "tasks", "stages"), "nodes"),
-    **dict.fromkeys(("params", "parameters"), "inputs"),
+# Words by which other systems govern what runs (language.md §2), on a node and at the top, with Ion's own word or way.
+FOREIGN = {
+    **dict.fromkeys(("needs", "after", "dependencies", "upstream"), "depends_on"),
+    **dict.fromkeys(("if", "only_if", "run_if", "condition"), "when"),
+    **dict.fromkeys(("unless", "skip_if"), "write 'when' with the opposite comparison"),
     **dict.fromkeys(("retries", "attempts"), "retry"),
+    **dict.fromkeys(("matrix", "strategy", "foreach", "for_each", "with_items"), "fan_out"),
+    "parallel": "nodes run at once unless 'depends_on' puts them in order",
+    **dict.fromkeys(("continue_on", "continue_on_error", "continue-on-error", "ignore_errors"), "allow_failure"),
+    **dict.fromkeys(("catch", "rescue", "on_failure", "on_error"), "catches"),
+    **dict.fromkeys(("ensure", "always"), "write trigger_rule: all_done"),
+    **dict.fromkeys(("working-directory", "working_directory", "working_dir", "workdir"), "cwd"),
+    **dict.fromkeys(("timeout-minutes", "timeout_minutes"), "write timeout: 10m"),
+    "interactive": "a person is asked by an approval node, or by a loop with 'interactive' inside of it",
+}
+FOREIGN_AT_TOP = {
+    **dict.fromkeys(("on", "schedule", "cron"), "a workflow starts nothing by itself: let cron or CI call 'ion run'"),
+    "concurrency": "'max_concurrency' bounds the nodes of one run; runs do not wait for each other",
+    **dict.fromkeys(("jobs", "stages", "steps"), "nodes"),
+    "matrix": "fan_out",
+}
+# What does the same as a field that is not built yet.
+_MEANWHILE = {
+    "fan_out": "write a node for each, or let a loop take one after the other",
+    "allow_failure": "let the command end well, as in: make test || true",
+    "catches": "a node with trigger_rule: all_done runs after a failure too",
+    "cwd": "begin the script with: cd FOLDER",
+}
+# What other systems call a field or a kind that Ion has, where it governs nothing.
+ELSEWHERE = {
+    **dict.fromkeys(("run", "cmd", "shell", "sh"), "bash"),
+    "tasks": "nodes",
+    **dict.fromkeys(("params", "parameters"), "inputs"),
     **dict.fromkeys(("runs-on", "queue", "worker"), "runs_on"),
+    "on_fail": "catches",
 }
 KNOWN_ANYWHERE = frozenset().union(
     *FIELDS.values(),
@@ -66,8 +141,9 @@ KNOWN_ANYWHERE = frozenset().union(
     ROOT_FIELDS,
     NO_EFFECT,
     CONTROL_FLOW,
+    EFFECTS,
+    *LATER_FIELDS.values(),
     LATER_KINDS,
-    LATER_FIELDS,
 )
 
 PART_SCOPES = {
@@ -99,6 +175,35 @@ def typo_limit(key: str) -> int:
     return 1 if len(key) < 6 else 2
 
 
+def foreign_field(path: DocumentPath, own: str, report: Report) -> None:
+    """Notes a word by which other systems govern what runs; `own` is Ion's word or way."""
+    message = f"'{path[-1]}' governs what runs in other systems, and nothing in Ion"
+    report.error("foreign-field", message, path, hint=own if " " in own else _called(own), key=True)
+
+
+def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report: Report) -> bool:
+    """Notes a control field that does not act on a node of these kinds, or is not built yet; False if it is neither.
+
+    `kinds` is the node's kind, and `on_reject` if it has that."""
+    key = str(path[-1])
+    homes = EFFECTS.get(key, ())
+    if not kinds.intersection(homes):
+        where = [home for home in homes if home != "on_reject"]
+        hint = _EFFECT_HINTS.get((key, kind), f"it acts on {', '.join(where)} nodes")
+        report.error("no-effect-here", f"'{key}' has no effect on {scope_of(kind)}", path, hint=hint, key=True)
+    elif key not in FIELDS[kind]:
+        not_yet(path, report)
+    else:
+        return False
+    return True
+
+
+def not_yet(path: DocumentPath, report: Report) -> None:
+    """Notes a field of the language that this version does not have."""
+    hint = _MEANWHILE.get(str(path[-1]), "remove it")
+    report.error("not-supported-yet", f"'{path[-1]}' is not supported yet", path, hint=hint, key=True)
+
+
 def unknown_field(
     path: DocumentPath, scope: str, known: Iterable[str], report: Report, *, to_agent: bool = False
 ) -> None:
@@ -120,17 +225,25 @@ def unknown_field(
 
 
 def _elsewhere(key: str, known: Iterable[str]) -> str:
-    """The field that other systems call `key`, and what happens without it, if it can stand here."""
+    """The field that other systems call `key`, if it can stand here."""
     meant = ELSEWHERE.get(key, "")
-    if not meant or meant in KINDS or meant not in known:
-        return ""
-    return f"Ion calls it '{meant}'" + (f"\n{CONTROL_FLOW[meant]}" if meant in CONTROL_FLOW else "")
+    return _called(meant) if meant not in KINDS and (meant in known or meant in EFFECTS) else ""
+
+
+def _called(own: str) -> str:
+    """What Ion calls a thing, what happens without it, and what to write until it is built."""
+    lines = [f"Ion calls it '{own}'"]
+    if own in EFFECTS and not any(own in fields for fields in FIELDS.values()):
+        lines = [f"Ion will call it '{own}', and does not have it yet", _MEANWHILE.get(own, "")]
+    elif own in CONTROL_FLOW:
+        lines.append(CONTROL_FLOW[own])
+    return "\n".join(lines)
 
 
 def _home_of(key: str) -> str:
     """Where a key that Ion knows belongs."""
-    kinds = [kind for kind, fields in FIELDS.items() if key in fields]
-    parts = [name for name, part in PARTS.items() if key in schema.field_names(part)]
+    kinds = [kind for kind, fields in FIELDS.items() if key in fields or kind in EFFECTS.get(key, ())]
+    parts = [name for name, part in PARTS.items() if key in (*schema.field_names(part), *LATER_FIELDS.get(name, ()))]
     if kinds and len(kinds) < len(KINDS):
         return f"it belongs to {', '.join(kinds)} nodes"
     if kinds:

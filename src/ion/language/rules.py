@@ -192,9 +192,6 @@ def _check_approval(draft: Draft, report: Report) -> None:
 
 def _check_loop(draft: Draft, report: Report) -> None:
     path = (*draft.path, "loop")
-    if "retry" in draft.raw:
-        message = "a loop has no 'retry': each turn is tried again by itself"
-        report.error("retry-on-loop", message, (*draft.path, "retry"), hint="remove retry", key=True)
     if not isinstance(draft.raw["loop"], dict):
         return
     loop = draft.raw["loop"]

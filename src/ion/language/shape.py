@@ -13,8 +13,11 @@ from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.fields import (
     AGENT_FIELDS,
+    EFFECTS,
     ELSEWHERE,
     FIELDS,
+    FOREIGN,
+    FOREIGN_AT_TOP,
     KINDS,
     KNOWN_ANYWHERE,
     LATER_FIELDS,
@@ -25,6 +28,9 @@ from ion.language.fields import (
     ROOT_FIELDS,
     SHARED_FIELDS,
     control_flow_meant,
+    foreign_field,
+    no_effect_here,
+    not_yet,
     scope_of,
     typo_limit,
     unknown_field,
@@ -58,8 +64,14 @@ class Draft:
     @property
     def uses_agent(self) -> bool:
         """Whether an agent answers prompts of this node: its kind, or the rework prompt of an approval."""
+        return self.kind in AGENT_KINDS or "on_reject" in self.kinds
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Its kind, and `on_reject` if an approval has that: what control fields can act on."""
         approval = self.raw.get("approval") if self.kind == "approval" else None
-        return self.kind in AGENT_KINDS or (isinstance(approval, dict) and "on_reject" in approval)
+        reworks = isinstance(approval, dict) and "on_reject" in approval
+        return frozenset((self.kind, "on_reject") if reworks else (self.kind,))
 
 
 @dataclass(slots=True)
@@ -77,7 +89,7 @@ def read_shape(value: Any, report: Report) -> Shape | None:
         hint = "a workflow is a mapping with name, description and nodes"
         report.error("not-a-workflow", "this is not a workflow: it has neither 'name' nor 'nodes'", hint=hint)
         return None
-    if "steps" in value:
+    if "steps" in value and "nodes" not in value:
         hint = "list them under 'nodes', each with an id, and order them with depends_on"
         report.error("steps-format", "'steps' is an old format that Ion does not read", ("steps",), hint=hint, key=True)
     no_effect: dict[str, list[DocumentPath]] = {}
@@ -102,8 +114,8 @@ def _read_root(
     for key in raw:
         if key in NO_EFFECT:
             no_effect.setdefault(key, []).append((key,))
-        elif key not in ROOT_FIELDS and key != "steps":
-            unknown_field((key,), "a workflow", ROOT_FIELDS, report)
+        elif key not in ROOT_FIELDS:
+            _unknown_at_top(key, raw, report)
     if "steps" in raw:
         kept.setdefault("nodes", ["told already"])
     root, faults = schema.check(schema.WorkflowModel, kept)
@@ -114,6 +126,17 @@ def _read_root(
         report.error("evidence-policy", message, ("evidence_policy", "required"), hint="remove evidence_policy")
     _warn_short_time(raw, (), ("timeout",), report)
     return root
+
+
+def _unknown_at_top(key: str, raw: dict[str, Any], report: Report) -> None:
+    if key == "steps" and "nodes" not in raw:
+        return  # told already
+    if key in LATER_FIELDS[""]:
+        not_yet((key,), report)
+    elif key in FOREIGN_AT_TOP:
+        foreign_field((key,), FOREIGN_AT_TOP[key], report)
+    else:
+        unknown_field((key,), "a workflow", ROOT_FIELDS, report)
 
 
 def _is_mapping(index: int, raw: Any, report: Report) -> bool:
@@ -141,9 +164,8 @@ def _read_node(index: int, raw: dict[str, Any], report: Report, no_effect: dict[
         _no_single_kind(draft, present, report)
     model: type[schema.NodeModel] = schema.NODE_MODELS.get(draft.kind, schema.NodeModel)
     known = FIELDS.get(draft.kind, SHARED_FIELDS)
-    if raw.keys() - known:
-        _check_keys(draft, known, report, no_effect)
-        raw = {key: item for key, item in raw.items() if key in known}
+    refused = _check_keys(draft, known, report, no_effect)
+    raw = {key: item for key, item in raw.items() if key in known and key not in refused}
     draft.model, faults = schema.check(model, raw)
     _note_faults(draft.path, faults, scope_of(draft.kind), report)
     if not any(item.path == ("id",) or (not item.path and item.field == "id") for item in faults):
@@ -176,18 +198,22 @@ def _no_single_kind(draft: Draft, present: list[str], report: Report) -> None:
         report.error("no-kind", message, draft.path)
 
 
-def _check_keys(draft: Draft, known: frozenset[str], report: Report, no_effect: dict[str, list[DocumentPath]]) -> None:
-    """Judges the keys of a node that its kind does not know."""
+def _check_keys(
+    draft: Draft, known: frozenset[str], report: Report, no_effect: dict[str, list[DocumentPath]]
+) -> set[str]:
+    """Judges the keys of a node that its kind does not know, and its control fields; gives those that are refused."""
     scope = scope_of(draft.kind)
+    refused = set()
     for key, value in draft.raw.items():
         path = (*draft.path, key)
-        if key in known:
+        if key in EFFECTS and draft.kind and no_effect_here(path, draft.kinds, draft.kind, report):
+            refused.add(key)
+        elif key in known or (key in EFFECTS and not draft.kind):
             continue
-        if key in NO_EFFECT:
+        elif key in NO_EFFECT:
             no_effect.setdefault(key, []).append(path)
-        elif key in LATER_FIELDS:
-            message = f"'{key}' belongs to a workflow node; it cannot be left out of account here"
-            report.error("misplaced-field", message, path, hint="remove it", key=True)
+        elif key in FOREIGN and not (key == "interactive" and draft.kind == "loop"):
+            foreign_field(path, FOREIGN[key], report)
         elif not draft.kind:
             if control_flow_meant(key):
                 unknown_field(path, scope, known, report)
@@ -197,6 +223,7 @@ def _check_keys(draft: Draft, known: frozenset[str], report: Report, no_effect: 
         else:
             draft.extras[key] = value
             unknown_field(path, scope, known, report, to_agent=draft.kind in AGENT_KINDS)
+    return refused
 
 
 def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, report: Report) -> None:
@@ -204,7 +231,9 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
         path = (*base, *item.path)
         part = "inputs" if item.path[:1] == ("inputs",) else next((p for p in item.path[::-1] if p in PARTS), "")
         where = PART_SCOPES.get(str(part), scope)
-        if item.code == "unknown-field":
+        if item.code == "unknown-field" and item.field in LATER_FIELDS.get(str(part), ()):
+            not_yet(path, report)
+        elif item.code == "unknown-field":
             unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
         elif item.code == "missing-field":
             hint = "write 'id: name'; other nodes refer to it by that name" if item.field == "id" else ""

@@ -93,11 +93,29 @@ class NodeModel(Model):
     depends_on: list[str] = absent()
     when: str = absent()
     trigger_rule: Literal["all_success", "one_success", "none_failed_min_one_success", "all_done"] = "all_success"
-    retry: RetryModel = absent()
-    timeout: Duration = absent()
     always_run: bool = False
-    env: Environment = absent()
     runs_on: Annotated[str, AfterValidator(worker_label)] = absent()
+
+
+# Control fields that not every kind has; `fields.py` says where each acts.
+
+
+class Retried(Model):
+    retry: RetryModel = absent()
+
+
+class Timed(Model):
+    timeout: Duration = absent()
+
+
+class Surrounded(Model):
+    env: Environment = absent()
+
+
+class Bound(Model):
+    """A node that takes values by name (language.md §5.2)."""
+
+    bindings: dict[InputName, Any] = absent(alias="with")
 
 
 class AgentOptions(Model):
@@ -126,7 +144,7 @@ class AgentOptions(Model):
     pi: Any = None
 
 
-class AgentNode(NodeModel, AgentOptions):
+class AgentNode(NodeModel, Surrounded, AgentOptions):
     agent: Text = absent()
     context: Annotated[
         str | dict[str, str],
@@ -144,36 +162,34 @@ class AgentNode(NodeModel, AgentOptions):
     output_format: dict[str, Any] = absent()
 
 
-class Bound(Model):
-    """A node that takes values by name (language.md §5.2)."""
-
-    bindings: dict[InputName, Any] = absent(alias="with")
-
-
-class CommandNode(AgentNode, Bound):
+class CommandNode(AgentNode, Timed, Retried, Bound):
     command: FileName
 
 
-class PromptNode(AgentNode):
+class PromptNode(AgentNode, Timed, Retried):
     prompt: Text
     continued: Text = absent()
 
 
-class BashNode(NodeModel, Bound):
+class ProgramNode(NodeModel, Timed, Retried, Surrounded, Bound):
+    """bash and script."""
+
+
+class BashNode(ProgramNode):
     bash: Text
 
 
-class ScriptNode(NodeModel, Bound):
+class ScriptNode(ProgramNode):
     script: Text
     runtime: Literal["bun", "node", "uv", "python"]
     deps: list[Text] = absent()
 
 
-class LoopNode(AgentNode):
+class LoopNode(AgentNode, Timed):
     loop: LoopModel
 
 
-class ApprovalNode(NodeModel):
+class ApprovalNode(NodeModel, Retried, Surrounded):
     approval: ApprovalModel
 
 

@@ -1,0 +1,171 @@
+"""Where each control field acts, words by which other systems govern what runs, and what is not built yet
+(language.md §2, §3): none of them may be accepted without a word and change nothing."""
+
+from __future__ import annotations
+
+import pytest
+from load_kit import HEAD, codes, load, only
+
+from ion.language import schema
+from ion.language.fields import AGENT_FIELDS, EFFECTS, FIELDS, FOREIGN, FOREIGN_AT_TOP, KINDS, LATER_FIELDS, LATER_KINDS
+from ion.language.load import parse_workflow
+
+BODIES = {
+    "command": "command: c",
+    "prompt": "prompt: p",
+    "bash": "bash: 'true'",
+    "script": "script: f(), runtime: python",
+    "loop": "loop: {prompt: p, until: DONE, max_iterations: 2}",
+    "approval": "approval: {message: go?}",
+    "on_reject": "approval: {message: go?, on_reject: {prompt: again}}",
+    "cancel": "cancel: over",
+}
+VALUES = {
+    "timeout": "5m",
+    "retry": "{max_attempts: 1}",
+    "env": "{A: b}",
+    "with": "{v: b}",
+    "idle_timeout": "5m",
+    "strict": "true",
+    "on_timeout": "skip",
+    "output_format": "{type: object}",
+    "context": "fresh",
+    "maxBudgetUsd": "1",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("field", EFFECTS)
+def test_a_control_field_acts_or_is_an_error(field: str, body: str) -> None:
+    """Every control field on every kind of node: it acts, or it is not built yet, or it is refused."""
+    loaded = load(f"- {{id: n, {BODIES[body]}, {field}: {VALUES.get(field, 'x')}}}\n")
+    kind = "approval" if body == "on_reject" else body
+    if not {kind, body} & set(EFFECTS[field]):
+        problem = only(loaded)
+        assert (problem.code, problem.path) == ("no-effect-here", f"nodes[0].{field}")
+        assert problem.message.startswith(f"'{field}' has no effect on a")
+        assert problem.hint
+    elif field not in FIELDS[kind]:
+        assert (only(loaded).code, only(loaded).path) == ("not-supported-yet", f"nodes[0].{field}")
+    else:
+        assert codes(loaded) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_and_the_models_agree(kind: str) -> None:
+    """A model has no control field that does not act on its kind; a field that is built is built on all its kinds."""
+    kinds = {kind, "on_reject"} if kind == "approval" else {kind}
+    built = {field for field in EFFECTS if any(field in fields for fields in FIELDS.values())}
+    assert FIELDS[kind] & EFFECTS.keys() == {field for field in built if kinds & set(EFFECTS[field])}
+
+
+@pytest.mark.parametrize("kind", ["bash", "script", "approval", "cancel"])
+@pytest.mark.parametrize("field", sorted(AGENT_FIELDS))
+def test_a_field_for_an_agent_is_ignored_with_a_warning_where_there_is_none(field: str, kind: str) -> None:
+    if field in FIELDS[kind]:
+        return
+    loaded = load(f"- {{id: n, {BODIES[kind]}, {field}: {VALUES.get(field, 'x')}}}\n")
+    assert codes(loaded) == ["agent-field-ignored"]
+
+
+# Words of other systems
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("word", FOREIGN)
+def test_a_word_of_other_systems_is_an_error_on_every_node(word: str, kind: str) -> None:
+    loaded = load(f"- {{id: n, {BODIES[kind]}, {word}: x}}\n")
+    if (word, kind) == ("interactive", "loop"):
+        assert codes(loaded) == ["unknown-field"]
+        return
+    problem = only(loaded)
+    assert (problem.code, problem.path) == ("foreign-field", f"nodes[0].{word}")
+    assert problem.message == f"'{word}' governs what runs in other systems, and nothing in Ion"
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("needs", "Ion calls it 'depends_on'\nwithout it the node starts at once"),
+        ("if", "Ion calls it 'when'\nwithout it the node always runs"),
+        ("retries", "Ion calls it 'retry'\nwithout it the usual number of attempts is made"),
+        ("unless", "write 'when' with the opposite comparison"),
+        ("timeout-minutes", "write timeout: 10m"),
+    ],
+)
+def test_a_word_of_other_systems_names_the_one_here(word: str, hint: str) -> None:
+    assert only(load(f"- {{id: b, bash: 'true', {word}: x}}\n")).hint == hint
+
+
+@pytest.mark.parametrize("word", FOREIGN_AT_TOP)
+def test_a_word_of_other_systems_at_the_top(word: str) -> None:
+    assert (only(load("- {id: a, bash: 'true'}", root=f"{word}: x")).code) == "foreign-field"
+
+
+def test_jobs_are_nodes_and_steps_have_a_problem_of_their_own() -> None:
+    loaded = parse_workflow(f"{HEAD}jobs:\n  - {{id: a, bash: 'true'}}\n")
+    assert sorted(codes(loaded)) == ["foreign-field", "missing-field"]
+    assert loaded.errors[-1].hint == "Ion calls it 'nodes'"
+    assert codes(parse_workflow(f"{HEAD}steps:\n  - {{id: a, bash: 'true'}}\n")) == ["steps-format"]
+
+
+def test_on_fail_is_a_warning() -> None:
+    """Real files have it."""
+    problem = only(load("- {id: b, bash: 'true', on_fail: x}\n"), "warning")
+    assert (problem.code, problem.hint.split("'")[1]) == ("unknown-field", "catches")
+
+
+# Slips of the new names
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("alow_failure", "allow_failure"),
+        ("catchs", "catches"),
+        ("fanout", "fan_out"),
+        ("failfast", "fail_fast"),
+        ("on_timout", "on_timeout"),
+        ("until-all", "until_all"),
+        ("on_exit_code_status", ""),
+        ("on_exit_stats", "on_exit_status"),
+        ("on_expire", "on_expired"),
+        ("finaly", "finally"),
+        ("cache", ""),
+        ("final", ""),
+    ],
+)
+def test_a_slip_of_a_newer_name_is_an_error(key: str, meant: str) -> None:
+    problem = load(f"- {{id: a, bash: x, {key}: 1}}").problems[0]
+    assert problem.code == "unknown-field"
+    assert problem.severity == ("error" if meant else "warning")
+    assert not meant or problem.hint.startswith(f"did you mean '{meant}'?")
+
+
+# What is not built yet
+
+
+@pytest.mark.parametrize("kind", LATER_KINDS)
+def test_a_kind_that_is_not_built(kind: str) -> None:
+    assert only(load(f"- {{id: a, {kind}: x, fan_out: {{items: '[]'}}}}\n")).code == "not-supported-yet"
+
+
+@pytest.mark.parametrize(("part", "field"), [(part, field) for part, names in LATER_FIELDS.items() for field in names])
+def test_a_field_that_is_not_built(part: str, field: str) -> None:
+    node = {
+        "": "bash: x",
+        "approval": f"approval: {{message: go?, {field}: 1h}}",
+        "loop": f"loop: {{prompt: p, until: DONE, max_iterations: 2, {field}: true}}",
+        "retry": f"bash: x, retry: {{max_attempts: 2, {field}: 1}}",
+    }[part]
+    models = {
+        "": schema.WorkflowModel,
+        "approval": schema.ApprovalModel,
+        "loop": schema.LoopModel,
+        "retry": schema.RetryModel,
+    }
+    loaded = load(f"- {{id: a, {node}}}\n", root="" if part else f"{field}: true")
+    if field not in schema.field_names(models[part]):
+        assert only(loaded).code == "not-supported-yet"
+        assert only(loaded).path.endswith(field)
