@@ -2,7 +2,8 @@
 
 `Plan` keeps, beside the state, what makes that function cheap: for each node how many of those it waits for have not
 settled, and which nodes may start. `advance` takes both one event further; `next_steps` says what to do, each command
-with its reason. A plan built from a state and one that was advanced event by event give the same commands.
+with its reason. A plan built from a state and one that was advanced, event by event or by many at once, give the same
+commands.
 
 A node that completed in an earlier life of the run settles only when all that it waits for has settled again with the
 values it saw; otherwise it is invalidated and runs again (language.md §10).
@@ -71,6 +72,27 @@ class Lanes:
 NO_LANES = Lanes()
 
 
+class _Line:
+    """Nodes by their place in the file, each once, the first of them first."""
+
+    def __init__(self) -> None:
+        self._heap: list[int] = []
+        self._here: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def add(self, index: int) -> None:
+        if index not in self._here:
+            self._here.add(index)
+            heapq.heappush(self._heap, index)
+
+    def pop(self) -> int:
+        index = heapq.heappop(self._heap)
+        self._here.remove(index)
+        return index
+
+
 def next_steps(
     workflow: Workflow, state: RunState, *, at: int, max_concurrency: int, lanes: Lanes = NO_LANES
 ) -> list[Command]:
@@ -96,28 +118,31 @@ class Plan:
     def _build(self) -> None:
         self._unsettled = {node.id: len(node.waits_for) for node in self.workflow.nodes}
         self._settled: set[str] = set()
-        self._arrived: list[int] = []
-        self._ready: dict[str, list[int]] = {}
+        self._outdated = False
+        self._arrived = _Line()
+        self._ready: dict[str, _Line] = {}
         self._busy: dict[str, set[str]] = {lane: set() for lane in self.lanes.limits}
-        self._free: list[int] = []
+        self._free = _Line()
         self._timers: list[tuple[int, int]] = []
         self._starts: dict[str, Start] = {}
         self.live: set[str] = set()
         self._slots: set[str] = set()
-        self._failed = 0
-        self._halts: list[int] = []
+        self._failed: set[int] = set()
+        self._halts: set[int] = set()
         for i, node in enumerate(self.workflow.nodes):
             now = self.state.nodes[node.id]
             self._count(node, now)
             self._track(now)
             if not node.waits_for:
-                self._arrived.append(i)
+                self._arrived.add(i)
 
     def _count(self, node: Node, now: NodeState) -> None:
-        if now.status == "failed":
-            self._failed += 1
-        elif self._halting(node, now):
-            heapq.heappush(self._halts, self._index[node.id])
+        """Keep in mind who failed, and who ends the run."""
+        for found, holds in ((self._failed, now.status == "failed"), (self._halts, self._halting(node, now))):
+            if holds:
+                found.add(self._index[node.id])
+            else:
+                found.discard(self._index[node.id])
 
     @staticmethod
     def _halting(node: Node, now: NodeState) -> bool:
@@ -134,6 +159,7 @@ class Plan:
         if isinstance(event, e.WorkflowResumed):
             self._build()
         elif isinstance(event, e.NodeEvent):
+            self._outdated |= isinstance(event, e.NodeInvalidated) and event.node in self._settled
             self._advance_node(event)
 
     def _advance_node(self, event: e.NodeEvent) -> None:
@@ -141,10 +167,9 @@ class Plan:
         now = self.state.nodes[event.node]
         self._starts.pop(event.node, None)
         self._track(now)
-        if now.terminal:
-            self._count(node, now)
+        self._count(node, now)
         if not now.live and self._unsettled[event.node] == 0:
-            heapq.heappush(self._arrived, self._index[event.node])
+            self._arrived.add(self._index[event.node])
 
     def _track(self, now: NodeState) -> None:
         if now.live:
@@ -170,7 +195,7 @@ class Plan:
         for dependent in self._dependents[node]:
             self._unsettled[dependent] -= 1
             if self._unsettled[dependent] == 0:
-                heapq.heappush(self._arrived, self._index[dependent])
+                self._arrived.add(self._index[dependent])
 
     # ------------------------------------------------------------------ what next
 
@@ -180,6 +205,8 @@ class Plan:
         Records come alone: append them, `advance` by them, and ask again before anything is started. Raises
         `InternalError` if nothing can ever happen again in a run that has not ended.
         """
+        if self._outdated:
+            self._build()
         if self.state.ended:
             return []
         overdue = self._overdue(at)
@@ -195,20 +222,19 @@ class Plan:
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Judge every node whose waiting is over; those that are to run wait for a slot from then on."""
-        records: list[Record] = []
-        undone: list[int] = []
+        undone: dict[int, Record] = {}
         while self._arrived:
-            node = self.workflow.nodes[heapq.heappop(self._arrived)]
+            index = self._arrived.pop()
+            node = self.workflow.nodes[index]
             decision = self._judge(node, at)
             if isinstance(decision, Start):
                 self._starts[node.id] = decision
                 self._queue(node.id, decision)
             elif decision is not None:
-                records.append(Record(decision, "decided without running"))
-                undone.append(self._index[node.id])
+                undone[index] = Record(decision, "decided without running")
         for index in undone:
-            heapq.heappush(self._arrived, index)
-        return records
+            self._arrived.add(index)
+        return [undone[index] for index in sorted(undone)]
 
     def _judge(self, node: Node, at: int) -> Decision:
         now = self.state.nodes[node.id]
@@ -236,29 +262,37 @@ class Plan:
         if start.not_before is not None:
             heapq.heappush(self._timers, (start.not_before, index))
         else:
-            heapq.heappush(self._line(start), index)
+            self._line(start).add(index)
 
-    def _line(self, start: Start) -> list[int]:
+    def _line(self, start: Start) -> _Line:
         """Where a start waits: nowhere for long, or in the line of the agent that it needs."""
         if start.turn not in SLOT_TURNS:
             return self._free
-        return self._ready.setdefault(self.lanes.lane(start.node, start.turn), [])
+        return self._ready.setdefault(self.lanes.lane(start.node, start.turn), _Line())
 
     def _starting(self, at: int) -> list[Command]:
-        while self._timers and self._timers[0][0] <= at:
-            _, index = heapq.heappop(self._timers)
-            start = self._starts.get(self.workflow.nodes[index].id)
-            if start is not None and start.not_before is not None and start.not_before <= at:
-                start = replace(start, not_before=None)
-                self._starts[start.node] = start
-                self._queue(start.node, start)
+        while (due := self._next_due()) is not None and due[0] <= at:
+            start = replace(self._starts[due[1]], not_before=None)
+            self._starts[start.node] = start
+            self._queue(start.node, start)
         room = self.max_concurrency - len(self._slots)
         first: list[Start] = []
         for lane, line in list(self._ready.items()):
             first += self._first(line, min(room, self._room_of(lane, room)))
         if len(self._ready) > 1:
             first.sort(key=lambda start: self._index[start.node])
-        return [*self._first(self._free, len(self._free)), *first[: max(0, room)]]
+        return [*self._first(self._free, len(self.workflow.nodes)), *first[: max(0, room)]]
+
+    def _next_due(self) -> tuple[int, str] | None:
+        """The start that waits for its time, of all of them the first: when, and of which node. What was set for a
+        node that has started or ended since is forgotten."""
+        while self._timers:
+            due, index = self._timers[0]
+            start = self._starts.get(self.workflow.nodes[index].id)
+            if start is not None and start.not_before == due:
+                return due, start.node
+            heapq.heappop(self._timers)
+        return None
 
     def _room_of(self, lane: str, room: int) -> int:
         """How many more turns an agent may have now; none once the run's budget is spent."""
@@ -269,23 +303,21 @@ class Plan:
         limit = self.lanes.limits.get(lane)
         return room if limit is None else limit - len(self._busy[lane])
 
-    def _first(self, heap: list[int], count: int) -> list[Start]:
+    def _first(self, line: _Line, count: int) -> list[Start]:
         """The first `count` nodes of a line that are still to start; they stay in it until they have started.
 
         A line also holds what was left in it: nodes that started since, or whose next turn stands in another one.
         """
         found: list[Start] = []
         kept: list[int] = []
-        while heap and len(found) < count:
-            index = heapq.heappop(heap)
+        while line and len(found) < count:
+            index = line.pop()
             start = self._starts.get(self.workflow.nodes[index].id)
-            if start is None or start.not_before is not None or self._line(start) is not heap:
-                continue
-            if not kept or kept[-1] != index:
+            if start is not None and start.not_before is None and self._line(start) is line:
                 found.append(start)
                 kept.append(index)
         for index in kept:
-            heapq.heappush(heap, index)
+            line.add(index)
         return found
 
     def _idle(self, at: int) -> list[Command]:
@@ -295,7 +327,7 @@ class Plan:
             return self._timeouts()
         if len(self._settled) == len(self.workflow.nodes):
             return [Record(self._end(at), "every node has settled")]
-        if self._timers:
+        if self._next_due() is not None:
             return self._timeouts()
         held = self.state.is_spent and any(self.lanes.lane(one.node, one.turn) for one in self._starts.values())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
@@ -307,8 +339,9 @@ class Plan:
 
     def _timeouts(self) -> list[Command]:
         waits: list[Command] = []
-        if self._timers:
-            waits.append(Wait(self._timers[0][0], f"retry of {self.workflow.nodes[self._timers[0][1]].id}"))
+        due = self._next_due()
+        if due is not None:
+            waits.append(Wait(due[0], f"retry of {due[1]}"))
         deadline = self._deadline()
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
@@ -363,9 +396,9 @@ class Plan:
                 return e.WorkflowFailed(at, e.Failure("timeout", request.reason, hint))
             return e.WorkflowCancelled(at, request.reason)
         if self._halts:
-            return self._halted(at, self.workflow.nodes[self._halts[0]].id)
+            return self._halted(at, self.workflow.nodes[min(self._halts)].id)
         if self.workflow.fail_fast and self._failed:
-            failed = next(now.id for now in self.state.nodes.values() if now.status == "failed")
+            failed = self.workflow.nodes[min(self._failed)].id
             return e.WorkflowFailed(at, e.Failure("node-failed", f"'{failed}' failed and fail_fast is set"))
         return None
 

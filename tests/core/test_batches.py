@@ -1,0 +1,67 @@
+"""A plan is a function of the log: however the events reach it, one by one or many at once, with or without being asked
+in between, it gives the commands that a plan made from the whole log gives (issue 17, 24: a worker of a cluster reads
+what others wrote in pages, and a gate that was opened and answered in one of them completed twice)."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulate import started, workflow
+from test_simulation import Universe
+
+from ion.core import events as e
+from ion.core.fold import fold
+from ion.core.plan import Plan, Record, next_steps
+from ion.core.step import step
+from ion.language.workflow import Approval, Node
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 100_000), data=st.data())
+def test_the_commands_do_not_depend_on_how_the_events_arrive(seed: int, data: st.DataObject) -> None:
+    universe = Universe(seed)
+    universe.history()
+    log = [item.event for item in universe.log()]
+    begun = data.draw(st.integers(1, len(log)))
+    plan = Plan(universe.workflow, fold(log[:begun]), universe.slots, universe.lanes)
+    at = 0
+    while begun < len(log):
+        if data.draw(st.booleans()):
+            plan.next_steps(max(at, plan.state.last_at))
+        size = data.draw(st.integers(1, 8))
+        for event in log[begun : begun + size]:
+            plan.advance(event)
+        begun += size
+        at = max(at, plan.state.last_at + data.draw(st.sampled_from((0, 1, 5_000))))
+        fresh = next_steps(
+            universe.workflow,
+            fold(log[:begun]),
+            at=at,
+            max_concurrency=universe.slots,
+            lanes=universe.lanes,
+        )
+        if data.draw(st.booleans()):
+            assert plan.next_steps(at) == fresh
+
+
+def test_a_gate_that_was_opened_and_answered_in_one_page_completes_once() -> None:
+    flow = workflow(Node("g", Approval("ok?", capture_response=True)))
+    plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "g", "gate")]), 8)
+    assert plan.next_steps(2) == []
+    plan.advance(e.ApprovalRequested(2, "g", "g.1", "ok?"))
+    plan.advance(e.ApprovalResolved(3, "g", "g.1", "approved", "yes"))
+    new, _ = step(plan, (), 4, lambda: 0)
+    assert [event.type for event in new] == ["node_completed", "workflow_completed"]
+
+
+def test_what_a_resume_invalidates_runs_again_though_it_had_settled_before_that_was_read() -> None:
+    """The page ended between the two events of the resume."""
+    flow = workflow(Node("a", Approval("ok?")), Node("b", Approval("ok?"), depends_on=("a",)))
+    done = [e.NodeStarted(1, "a", "gate"), e.NodeCompleted(2, "a", e.Content.inline(""))]
+    plan = Plan(flow, fold([started(flow), *done, e.WorkflowFailed(3, e.Failure("timeout", ""))]), 8)
+    plan.advance(e.WorkflowResumed(4))
+    plan.next_steps(4)
+    plan.advance(e.NodeInvalidated(5, "a", "always_run"))
+    commands = plan.next_steps(5)
+    assert not any(isinstance(command, Record) for command in commands)
+    assert [getattr(command, "node", "") for command in commands] == ["a"]
