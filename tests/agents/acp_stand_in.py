@@ -50,8 +50,9 @@ def update(session: str, what: str, **values: Any) -> None:
     send({"method": "session/update", "params": {"sessionId": session, "update": {"sessionUpdate": what, **values}}})
 
 
-def say(session: str, text: str) -> None:
-    update(session, "agent_message_chunk", content={"type": "text", "text": text})
+def say(session: str, text: str, message: str | None = None) -> None:
+    named = {} if message is None else {"messageId": message}
+    update(session, "agent_message_chunk", content={"type": "text", "text": text}, **named)
 
 
 def ask(session: str, tool: dict[str, Any], options: list[tuple[str, str, str]], number: str) -> dict[str, Any]:
@@ -226,6 +227,32 @@ def reason(session: str, text: str) -> str:
     return text
 
 
+def messages(session: str, text: str) -> str:
+    """A notice of the program, a message, a tool, the answer in two pieces, and another notice, as codex-acp does."""
+    say(session, "Warning: I do not know this model.\n\n")
+    say(session, "I will look first.", "m1")
+    update(session, "tool_call", toolCallId="1", title="look", kind="read", status="completed")
+    say(session, "The answer ", "m2")
+    say(session, "is 42.", "m2")
+    say(session, "**Warning:** billing changes soon.")
+    return "end_turn"
+
+
+def unanswered(session: str, text: str) -> str:
+    """Its provider failed, in the way that the prompt names; it ends the turn as if nothing were."""
+    if text == "cut":
+        say(session, "half an ans", "m1")
+    if text != "silent":
+        say(session, "Error: HTTP 500")
+    return "end_turn"
+
+
+def uncounted(session: str, text: str) -> str:
+    """A good answer of a provider that counts nothing."""
+    say(session, "fine", "m1")
+    return "end_turn"
+
+
 PROMPTS: dict[str, Callable[[str, str], str]] = {
     name: thing
     for name, thing in globals().items()
@@ -290,6 +317,8 @@ def prompt(params: dict[str, Any]) -> Any:
     if BEHAVIOUR == "busy":
         raise Refused(429, "Too many requests")
     reply = PROMPTS.get(BEHAVIOUR, echo)(session, text)
+    if BEHAVIOUR in ("unanswered", "uncounted"):
+        return {"stopReason": reply, "usage": None}
     return {"stopReason": reply, "usage": {"totalTokens": 5, "inputTokens": 3, "outputTokens": 2}}
 
 

@@ -157,6 +157,19 @@ def plain(prompt: str, scenario: str) -> int:
     return 0
 
 
+def aider(prompt: str, scenario: str) -> int:
+    """It ends with 0 whatever comes of it, and takes a message that begins with `/` or `!` as a command."""
+    banner = "Aider v0.86.2\nMain model: m with diff edit format\nGit repo: .git with 0 files\n"
+    if prompt[:1] in "/!":
+        os.system(prompt.removeprefix("/run")[1:])
+        return 0
+    if scenario == "error":
+        out(banner, "litellm.AuthenticationError: no model")
+        return 0
+    out(banner, f"you said: {prompt}\n", "Tokens: 3 sent, 2 received. Cost: $0.01 message, $0.25 session.")
+    return 0
+
+
 def hostile(scenario: str) -> None:
     """What any program can do."""
     if scenario == "nothing":
@@ -185,6 +198,7 @@ def main() -> int:
     file = option("--message-file")
     prompt = prompt or option("--prompt") or (Path(file).read_text() if file else "")
     answering = {"claude": claude, "cursor": claude, "codex": codex, "gemini": gemini, "opencode": opencode}
+    answering["aider"] = aider
     return answering.get(sys.argv[1], plain)(prompt, scenario)
 
 

@@ -202,12 +202,46 @@ class TestOptions:
         assert len(world.said) == 3
         assert "claude offers no effort by ACP: it is not passed on" in world.said
 
+    async def test_a_session_asks_for_permissions_unless_a_node_names_another_mode(self, world: World) -> None:
+        agent = world.agent("echo", asking_mode="ask")
+        first = await agent.prompt(world.request(options={"mode": "go"}))
+        await agent.prompt(world.request(session=first.session))
+        assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go", "ask"]
+
+    async def test_a_session_that_cannot_be_made_to_ask_is_refused(self, world: World) -> None:
+        with pytest.raises(AgentError) as caught:
+            await world.agent("echo", asking_mode="manual").prompt(world.request())
+        assert (caught.value.error_code, caught.value.hint) == ("refused", "one of: ask, go")
+        assert world.asked("session/prompt") == []
+
     async def test_a_value_that_it_does_not_have_is_an_error(self, world: World) -> None:
         error = await world.fails("echo", options={"model": "gigantic"})
         assert (error.error_code, error.hint) == ("refused", "one of: big-1, small-1")
 
 
 class TestEnds:
+    async def test_the_reply_is_the_last_message_and_no_notice(self, world: World) -> None:
+        assert (await world.agent("messages").prompt(world.request())).text == "The answer is 42."
+
+    @pytest.mark.parametrize("how", ["error", "cut", "silent"])
+    async def test_a_turn_that_no_model_answered_is_a_crash(self, world: World, how: str) -> None:
+        with pytest.raises(AgentError) as caught:
+            await world.agent("unanswered", counted=True).prompt(world.request(how))
+        assert caught.value.error_code == "crashed"
+        assert ("HTTP 500" in caught.value.message) is (how != "silent")
+
+    async def test_an_answer_that_nobody_counted_is_an_answer(self, world: World) -> None:
+        assert (await world.agent("uncounted", counted=True).prompt(world.request())).text == "fine"
+
+    async def test_what_a_policy_refused_is_noted(self, world: World) -> None:
+        result = await world.agent("asks", permission="allow-reads").prompt(
+            world.request("execute rm\nread x\nedit y\nexecute ls")
+        )
+        assert sorted(result.notes[0].removeprefix("not done, since its permissions refused it: ").split(", ")) == [
+            "edit",
+            "execute (2 times)",
+        ]
+
     @pytest.mark.parametrize(
         ("reason", "code"),
         [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ion.agents.base import AgentError, PromptResult
-from ion.agents.parsers import PARSER_NAMES, Printed, Reading, conclude, parser
+from ion.agents.parsers import PARSER_NAMES, Printed, Reading, aider, claude_json, conclude, parser
 
 KEYS = """type result subtype is_error session_id usage input_tokens api_error_status item text agent_message name
     item.completed turn.failed turn.completed thread.started thread_id error code response stats models tokens part
@@ -75,3 +75,25 @@ def test_a_turn_of_codex_that_failed_and_then_went_well_has_gone_well() -> None:
     ]
     reading = parser("codex-jsonl")(Printed("\n".join(map(json.dumps, lines)).encode()))
     assert (reading.text, reading.error) == ("x", None)
+
+
+def test_tool_calls_that_claude_was_refused_are_noted() -> None:
+    denials = [{"tool_name": name, "tool_input": {}} for name in ("Write", "Bash", "Write")]
+    result = {"type": "result", "subtype": "success", "result": "done", "permission_denials": [*denials, 5]}
+    assert claude_json(Printed(json.dumps(result).encode())).notes == (
+        "not done, since its permissions refused it: Write (2 times), Bash, None",
+    )
+
+
+AIDER = "Warning: no terminal\n\nAider v0.86.2\nMain model: m with diff edit format\nGit repo: .git with 0 files\n\n"
+
+
+def test_aider_has_answered_if_it_counted_tokens() -> None:
+    counted = "Tokens: 1.5k sent, 647 received. Cost: $0.0012 message, $0.0034 session.\nApplied edit to a.py\n"
+    reading = aider(Printed(f"{AIDER}the reply\n\non two lines\n\n{counted}".encode()))
+    assert (reading.text, reading.usage, reading.error) == ("the reply\n\non two lines", {"cost_usd": 0.0034}, None)
+
+
+def test_aider_ends_with_0_without_an_answer() -> None:
+    reading = aider(Printed(f"{AIDER}litellm.AuthenticationError: no key\n".encode()))
+    assert (reading.text, reading.error) == (None, ("", "litellm.AuthenticationError: no key\n"))

@@ -67,7 +67,7 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
         ("claude", {"temperature": 1, "model": None}, []),
         ("codex", {"effort": "high"}, ['--config=model_reasoning_effort="high"', "-"]),
         ("codex", {"model": "-rf"}, ["--model=-rf", "-"]),
-        ("gemini", {"allowed_tools": ["a", "b"]}, ["--allowed-tools=a,b"]),
+        ("gemini", {"allowed_tools": ["a", "b"]}, []),  # its flag of that name grants
         ("gemini", {"allowed_tools": []}, []),
     ],
 )

@@ -201,3 +201,10 @@ async def test_json_at_a_pointer(request_: PromptRequest) -> None:
     assert await ask("/n") == PromptResult('{"x": 1}', "s1", {"x": 1})
     with pytest.raises(AgentError, match="gave no result"):
         await ask("/a/1")
+
+
+@pytest.mark.parametrize("prompt", ["/run touch made", "!touch made", "\n /run touch made"])
+async def test_no_prompt_is_a_command_of_the_program(request_: PromptRequest, prompt: str) -> None:
+    result = await agent("aider").prompt(replace(request_, prompt=prompt))
+    assert result.text == f"you said: The task:\n\n{prompt}"
+    assert not (request_.cwd / "made").exists()

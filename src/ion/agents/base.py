@@ -69,12 +69,14 @@ class PromptRequest:
 @dataclass(frozen=True, slots=True)
 class PromptResult:
     """The reply. `structured` is the agent's own JSON for `output_format`, if it gives one. `usage` holds numbers
-    (`input_tokens`, `output_tokens`, `cost_usd`, …)."""
+    (`input_tokens`, `output_tokens`, `cost_usd`, …). `notes` are sentences about the turn that a person should read
+    beside its reply, such as that a tool call was refused."""
 
     text: str
     session: str | None = None
     structured: Any = None
     usage: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class AgentError(IonError):

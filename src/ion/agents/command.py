@@ -55,13 +55,19 @@ class CommandAgent:
         self._say_what_is_left_out(request)
         session = request.session if self.preset.resume else None
         prompt = request.prompt if session == request.session else request.fresh_prompt or request.prompt
+        prompt = self._as_text(prompt)
         with _log(request) as log:
             try:
                 return await self._ask(request, prompt, session, log)
             except _SessionGoneError:
                 if request.progress is not None:
                     request.progress(f"{self.name} has the session {session} no more: asked in a new one")
-                return await self._ask(request, request.fresh_prompt or request.prompt, None, log)
+                return await self._ask(request, self._as_text(request.fresh_prompt or request.prompt), None, log)
+
+    def _as_text(self, prompt: str) -> str:
+        """The prompt as the program takes for text: one that begins as a command of the program's own does not."""
+        begins = prompt.lstrip()[:1]
+        return f"The task:\n\n{prompt}" if begins and begins in self.preset.own_commands else prompt
 
     async def _ask(self, request: PromptRequest, prompt: str, session: str | None, log: Path) -> PromptResult:
         order = launch(self.preset, request, prompt, session)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ion.agents.base import AgentError, PromptResult
@@ -31,13 +31,14 @@ class Printed:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was found. `text` None: no result. `error` is (code, message) where the output itself says that it failed;
-    the code is '' where it does not say how."""
+    the code is '' where it does not say how. `notes` as in `PromptResult`."""
 
     text: str | None = None
     session: str | None = None
     structured: Any = None
     usage: Mapping[str, float] = field(default_factory=dict)
     error: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 Parser: TypeAlias = Callable[[Printed], Reading]
@@ -54,7 +55,7 @@ def conclude(reading: Reading, status: int | None, said: str, name: str) -> Prom
         raise AgentError("not_found" if status == 127 else "crashed", _told(name, status, said), usage=usage)
     if reading.text is None:
         raise AgentError("bad_output", _told(name, 0, said, "ended well but gave no result"), usage=usage)
-    return PromptResult(reading.text, reading.session, reading.structured, usage)
+    return PromptResult(reading.text, reading.session, reading.structured, usage, reading.notes)
 
 
 def _told(name: str, status: int | None, what: str, how: str = "failed") -> str:
@@ -89,7 +90,8 @@ def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
 
 def claude_json(printed: Printed) -> Reading:
     """`claude -p --output-format json`, and the like of it that `cursor-agent` prints: one object (with `--verbose` a
-    list of them) of type `result`. `is_error` is the truth; `subtype` stays "success" in most failures."""
+    list of them) of type `result`. `is_error` is the truth; `subtype` stays "success" in most failures. Tool calls that
+    its permissions refused are listed in `permission_denials`; the turn counts as a success all the same."""
     value = _json(printed.stdout)
     last = value[-1] if isinstance(value, list) and value else value
     if not isinstance(last, dict) or last.get("type") != "result":
@@ -104,7 +106,25 @@ def claude_json(printed: Printed) -> Reading:
         return Reading(None, session, usage=usage, error=(_claude_code(last), message))
     if last.get("stop_reason") == "refusal":
         return Reading(None, session, usage=usage, error=("refused", said if isinstance(said, str) else "it refused"))
-    return Reading(said if isinstance(said, str) else None, session, last.get("structured_output"), usage)
+    reply = said if isinstance(said, str) else None
+    return Reading(reply, session, last.get("structured_output"), usage, notes=_refused_calls(last))
+
+
+def _refused_calls(result: dict[str, Any]) -> tuple[str, ...]:
+    denials = result.get("permission_denials")
+    names = [_mapping(one).get("tool_name") for one in denials] if isinstance(denials, list) else []
+    return refused_calls(str(name) for name in names)
+
+
+def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
+    """The note that tool calls were refused, by the names of the tools; none for none."""
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return ()
+    listed = ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
+    return (f"not done, since its permissions refused it: {listed[:_MESSAGE_CHARACTERS]}",)
 
 
 def _claude_code(result: dict[str, Any]) -> str:
@@ -222,12 +242,36 @@ def _opencode_error(error: dict[str, Any]) -> tuple[str, str]:
     return _http_code(data.get("statusCode")), _message(data) or str(error.get("name", ""))
 
 
+# What aider prints after each answer of its model, and only then: it ends with 0 also where no model answered.
+_AIDER_ANSWERED = re.compile(r"^Tokens: .* sent, .* received\.(?:.* \$([0-9.]+) session\.)?$", re.MULTILINE)
+_AIDER_BANNER = re.compile(r"^Aider v.*\n(?:.+\n)*\n?", re.MULTILINE)
+
+
+def aider(printed: Printed) -> Reading:
+    """`aider --no-pretty`: a banner, the reply, a line of tokens and cost, and what became of its edits. Without that
+    line no model has answered, and what was printed says why."""
+    said = printed.stdout.decode("utf-8", "replace")
+    banner = _AIDER_BANNER.search(said)
+    body = said[banner.end() if banner is not None else 0 :]
+    answers = list(_AIDER_ANSWERED.finditer(body))
+    if not answers:
+        return Reading(error=("", body))
+    cost = float(answers[-1][1]) if _is_decimal(answers[-1][1]) else None
+    reply = _AIDER_ANSWERED.sub("", body[: answers[-1].start()]).strip("\n")
+    return Reading(reply, usage=_numbers({"cost_usd": cost}))
+
+
+def _is_decimal(text: str | None) -> bool:
+    return text is not None and re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,12})?", text) is not None
+
+
 PARSERS: dict[str, Parser] = {
     "text": text,
     "claude-json": claude_json,
     "codex-jsonl": codex_jsonl,
     "gemini-json": gemini_json,
     "opencode-jsonl": opencode_jsonl,
+    "aider": aider,
 }
 # `json` is the one that needs to be told where to look.
 PARSER_NAMES = (*PARSERS, "json")

@@ -49,6 +49,8 @@ class Preset:
     resume: Words = ()
     gone: str = ""
     usage: str = "turn"
+    asking_mode: str = ""
+    own_commands: str = ""
     schema: Words = ()
     options: Mapping[str, Flags] = field(default_factory=dict)
     permission: Mapping[str, Words] = field(default_factory=dict)

@@ -204,7 +204,7 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "command": (_is_command, "a command line, or its words as a list"),
     "arguments": _WORDS,
     "type": _one_of(*TYPES),
-    "parser": _one_of("text", "claude-json", "codex-jsonl", "gemini-json", "opencode-jsonl", "json"),
+    "parser": _one_of("text", "claude-json", "codex-jsonl", "gemini-json", "opencode-jsonl", "aider", "json"),
     "pointer": _POINTER,
     "session_pointer": _POINTER,
     "resume": (_is_templates, 'a list of words, such as ["--session={session}"]'),

@@ -144,6 +144,8 @@ def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
         {**driven.env, **chosen.env},
         driven.install,
         driven.login,
+        driven.asking_mode,
+        counted=driven.usage == "always",
     )
 
 

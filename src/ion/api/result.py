@@ -119,6 +119,7 @@ def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
         "duration_ms": node_duration(node, until),
         "agent": node.agent,
         "usage": dict(node.usage),
+        "notes": list(node.notes),
     }
 
 

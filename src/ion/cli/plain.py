@@ -136,6 +136,7 @@ def _node_started(plain: Plain, _run: str, event: e.NodeStarted, _state: RunStat
 
 def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, _state: RunState) -> None:
     plain.say(event, "done", event.node, " · ".join(part for part in (plain.took(event), event.agent) if part))
+    plain.quote(event.notes)
 
 
 def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunState) -> None:
@@ -173,6 +174,7 @@ def _node_invalidated(plain: Plain, _run: str, event: e.NodeInvalidated, _state:
 
 def _iteration_completed(plain: Plain, _run: str, event: e.IterationCompleted, _state: RunState) -> None:
     plain.say(event, "turn", event.node, f"iteration {event.iteration}{' · done' if event.signaled else ''}")
+    plain.quote(event.notes)
 
 
 def _iteration_judged(plain: Plain, _run: str, event: e.IterationJudged, _state: RunState) -> None:

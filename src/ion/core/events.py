@@ -195,7 +195,7 @@ class NodeStarted(NodeEvent):
 @dataclass(frozen=True, slots=True)
 class NodeCompleted(NodeEvent):
     """`values`: for each reference that a condition makes to this node (`output`, `output.field`), `{"text"}` up to
-    4 KiB, else `{"sha256", "length"}`, or `{"error"}`."""
+    4 KiB, else `{"sha256", "length"}`, or `{"error"}`. `notes` are what its agent's turn left undone, in words."""
 
     type: ClassVar[str] = "node_completed"
     output: Content
@@ -204,6 +204,7 @@ class NodeCompleted(NodeEvent):
     agent: str | None = None
     usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ class NodeInvalidated(NodeEvent):
 @dataclass(frozen=True, slots=True)
 class IterationCompleted(NodeEvent):
     """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done.
-    `values` are as in `node_completed`, should this iteration be the last."""
+    `values` and `notes` are as in `node_completed`, should this iteration be the last."""
 
     type: ClassVar[str] = "iteration_completed"
     iteration: int
@@ -266,6 +267,7 @@ class IterationCompleted(NodeEvent):
     agent: str | None = None
     usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +378,7 @@ _FIELDS = {
     for cls in EVENT_TYPES.values()
 }
 _CONTENT_FIELDS = ("output", "prompt")
-_TUPLE_FIELDS = ("decisions", "kinds", "reask")
+_TUPLE_FIELDS = ("decisions", "kinds", "notes", "reask")
 
 
 def to_json(event: Event) -> dict[str, Any]:

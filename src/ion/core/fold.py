@@ -203,6 +203,7 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     _settled(node, "completed", event.at)
     node.reason, node.detail, node.error = None, "", None
     node.output, node.values, node.repaired = event.output, event.values, event.repaired
+    node.notes = event.notes
     if event.session is not None or node.kind != "loop":
         node.session, node.agent = event.session, event.agent
     _spend(state, node, event.usage)
@@ -253,7 +254,7 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node.previous_output, node.iteration_output = node.iteration_output, event.output
     node.signaled, node.judged = event.signaled, False
     node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
-    node.values = event.values
+    node.values, node.notes = event.values, event.notes
     _spend(state, node, event.usage)
 
 

@@ -11,7 +11,8 @@ from ion.records import dataclass, field, nothing
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The turn gave an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
-    taken out of `output`); `values` are what conditions will need (`values.condition_values`)."""
+    taken out of `output`); `values` are what conditions will need (`values.condition_values`); `notes` are what an
+    agent's turn left undone, in words."""
 
     output: Content
     values: dict[str, dict[str, Any]] = field(default_factory=nothing)
@@ -20,6 +21,7 @@ class Completed:
     agent: str | None = None
     usage: dict[str, Any] = field(default_factory=nothing)
     repaired: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

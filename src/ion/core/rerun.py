@@ -44,5 +44,5 @@ def _kept(now: NodeState, output: e.Content, at: int) -> list[e.Event]:
     turn = {"approval": "gate", "command": "prompt", "loop": "prompt"}.get(now.kind, now.kind)
     return [
         e.NodeStarted(at, now.id, turn, inputs=now.inputs),
-        e.NodeCompleted(at, now.id, output, now.values, now.session, now.agent, repaired=now.repaired),
+        e.NodeCompleted(at, now.id, output, now.values, now.session, now.agent, repaired=now.repaired, notes=now.notes),
     ]

@@ -79,6 +79,7 @@ def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[
             outcome.agent,
             outcome.usage,
             outcome.repaired,
+            outcome.notes,
         )
         return [iteration]
     return [
@@ -91,6 +92,7 @@ def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[
             outcome.agent,
             outcome.usage,
             outcome.repaired,
+            outcome.notes,
         )
     ]
 
@@ -135,7 +137,16 @@ def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
     """The loop is done: its output is the last iteration's."""
     if now.iteration_output is None:
         raise ValueError(f"loop '{now.id}' ended without an iteration")
-    return e.NodeCompleted(at, now.id, now.iteration_output, now.values, now.session, now.agent, repaired=now.repaired)
+    return e.NodeCompleted(
+        at,
+        now.id,
+        now.iteration_output,
+        now.values,
+        now.session,
+        now.agent,
+        repaired=now.repaired,
+        notes=now.notes,
+    )
 
 
 def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:

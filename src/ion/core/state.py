@@ -50,6 +50,7 @@ class NodeState:
     usage: dict[str, float] = field(default_factory=nothing)
     spent_usd: float = 0
     repaired: bool = False
+    notes: tuple[str, ...] = ()
     iterations: int = 0
     iteration_output: e.Content | None = None
     previous_output: e.Content | None = None

@@ -54,7 +54,11 @@ async def run(turn: Turn, context: Context) -> Outcome:
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
-    return _read(_Said(answered.text, answered.structured, answered.session, agent.name, answered.usage), turn, context)
+    return _read(
+        _Said(answered.text, answered.structured, answered.session, agent.name, answered.usage, answered.notes),
+        turn,
+        context,
+    )
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
@@ -223,6 +227,7 @@ class _Said:
     session: str | None = None
     agent: str | None = None
     usage: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
@@ -246,7 +251,8 @@ def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
         signaled = signaled or reply.value.get(loop.until_field) is True
     output = context.keep(reply.text)
     values = condition_values(context.workflow, node.id, output, context.read)
-    return Completed(output, values, signaled, said.session, said.agent, dict(said.usage), reply.repaired)
+    notes = tuple(map(printable, said.notes))
+    return Completed(output, values, signaled, said.session, said.agent, dict(said.usage), reply.repaired, notes)
 
 
 def _checked(output_format: dict[str, Any], structured: Any, text: str) -> Reply | tuple[str, ...]:

@@ -50,7 +50,8 @@ class AcpAgent:
     """An agent that is a program which speaks ACP on its stdin and stdout.
 
     `permission` is `allow`, `allow-reads`, `deny` or `ask`; `options` are defaults for those of nodes, `env` is added
-    to the environment; `install` and `login` say what to do when it is missing or not logged in.
+    to the environment; `install` and `login` say what to do when it is missing or not logged in. `asking_mode` is the
+    mode of a session in which it asks for permissions; `counted`: each turn that a model answered reports its usage.
     """
 
     argv: tuple[str, ...]
@@ -60,6 +61,8 @@ class AcpAgent:
     env: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     login: str = ""
+    asking_mode: str = ""
+    counted: bool = False
     _places: dict[_Key, _Place] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _started: int = 0
@@ -161,7 +164,7 @@ class AcpAgent:
         """Set what the node's options say, as far as the agent lets itself be told so."""
         from ion.agents.acp.running import CALL_SECONDS
 
-        for name, value in {**self.options, **request.options}.items():
+        for name, value in self._options(session, request).items():
             kind = _SETTINGS.get(name)
             setting = next((one for one in session.opened.settings if one.kind == kind), None)
             if name in _OWN_OPTIONS or value is None:
@@ -177,6 +180,15 @@ class AcpAgent:
             await running.call(call, CALL_SECONDS, f"when told its {name}")
         if request.system is not None and "systemPrompt" not in request.options:
             self._warn(request, "systemPrompt")
+
+    def _options(self, session: Session, request: PromptRequest) -> dict[str, Any]:
+        """The node's options over the agent's. Where neither names a mode it is the one in which the agent asks: in
+        another one it would decide for itself what `permission` is to decide. A session without modes has nothing to
+        set; one with other modes is refused with the modes that it has."""
+        options = {**self.options, **request.options}
+        if self.asking_mode and any(one.kind == "mode" for one in session.opened.settings):
+            options.setdefault("mode", self.asking_mode)
+        return options
 
     def _warn(self, request: PromptRequest, option: str) -> None:
         """Once for each option, however many prompts have it."""
@@ -197,7 +209,8 @@ class AcpAgent:
         from ion.agents.acp.turn import Turn
 
         with _logged(request, running.stderr) as said:
-            return await Turn(running, session, request, self.permission, said).run(prompt, clock)
+            turn = Turn(running, session, request, self.permission, said, counted=self.counted)
+            return await turn.run(prompt, clock)
 
     def _refused(self, error: RefusedError) -> AgentError:
         if error.kind == "login":

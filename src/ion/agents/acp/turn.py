@@ -12,6 +12,7 @@ from ion.agents.acp.progress import Progress
 from ion.agents.acp.running import Running, Session
 from ion.agents.acp.words import Choice, Ended, GoneError, RefusedError, ToolCall, Update
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
+from ion.agents.parsers import refused_calls
 
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
@@ -25,17 +26,27 @@ _TOO_MUCH = {
 
 
 class Turn:
-    """A prompt that goes on. `said` gets each piece of the reply as it comes."""
+    """A prompt while it is answered. `said` gets each piece of the reply as it comes. `counted`: a turn that a model
+    answered always reports its usage."""
 
     def __init__(
-        self, running: Running, session: Session, request: PromptRequest, policy: str, said: Callable[[str], None]
+        self,
+        running: Running,
+        session: Session,
+        request: PromptRequest,
+        policy: str,
+        said: Callable[[str], None],
+        *,
+        counted: bool = False,
     ) -> None:
         self._running = running
         self._session = session
         self._request = request
         self._policy = policy
         self._said = said
-        self._pieces: list[str] = []
+        self._counted = counted
+        self._pieces: list[tuple[str | None, str]] = []
+        self._refused: list[str] = []
         self._length = 0
         self._calls: dict[str, ToolCall] = {}
         self._progress = Progress(request.progress)
@@ -56,7 +67,7 @@ class Turn:
             if self._length > MAX_REPLY_CHARACTERS:
                 self._stop("long")
                 return
-            self._pieces.append(update.text)
+            self._pieces.append((update.message, update.text))
             self._said(update.text)
         if update.cost is not None:
             self._cost = update.cost
@@ -77,6 +88,8 @@ class Turn:
         call = permissions.merged(self._calls.get(call.id), call)
         allowed = permissions.by_policy(self._policy, call)
         if allowed is not None:
+            if not allowed:
+                self._refused.append(call.kind or "other")
             return permissions.choice_for(allowed, choices)
         asks = permissions.permission(self._running.name, call, choices)
         decision = self._verdicts.get(asks.key) or await self._decided(asks)
@@ -170,16 +183,30 @@ class Turn:
                 raise
             message = f"agent {self._name} answered: {error.message}{self._running.last_words()}"
             raise AgentError("crashed", message, usage=usage) from error
-        text = "".join(self._pieces)
+        text = self._reply()
         match ended.reason:
             case "done":
-                return PromptResult(text, self._session.opened.session, usage=usage)
+                if self._was_not_answered(ended):
+                    last = "".join(piece for _, piece in self._pieces)
+                    raise AgentError("crashed", self._with_text("ended the turn without an answer of a model", last))
+                notes = refused_calls(self._refused)
+                return PromptResult(text, self._session.opened.session, usage=usage, notes=notes)
             case "refused":
                 raise AgentError("refused", self._with_text("refused to go on", text), usage=usage)
             case "cancelled":
                 raise AgentError("cancelled", self._with_text("says that its turn was cancelled", text), usage=usage)
         limit = _LIMITS.get(ended.reason, ended.reason)
         raise AgentError("bad_output", self._with_text(f"stopped before it was done: {limit}", text), usage=usage)
+
+    def _reply(self) -> str:
+        """The last message. Pieces that name none are the whole reply where none does, else notices of the program."""
+        last = next((message for message, _ in reversed(self._pieces) if message is not None), None)
+        return "".join(piece for message, piece in self._pieces if message == last)
+
+    def _was_not_answered(self, ended: Ended) -> bool:
+        """Whether the turn ended on the program's own words, since no model gave an answer: it reports no usage, and
+        the last that it said is no part of a named message."""
+        return self._counted and not ended.usage and (not self._pieces or self._pieces[-1][0] is None)
 
     @property
     def _name(self) -> str:

@@ -203,7 +203,7 @@ def _usage(said: Any) -> dict[str, float]:
 def _update(said: Any) -> Update:
     match said.session_update:
         case "agent_message_chunk":
-            return Update(text=getattr(said.content, "text", None) or "")
+            return Update(text=getattr(said.content, "text", None) or "", message=said.message_id)
         case "agent_thought_chunk":
             return Update(thought=getattr(said.content, "text", None) or "")
         case "tool_call" | "tool_call_update":

@@ -64,10 +64,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Something that an agent said in a session: `text` of its reply, or of a thought; a `tool` call, a `plan` of
-    (status, text); `cost`, what the session has cost so far in dollars."""
+    """Something that an agent said in a session: `text` of its reply (`message` names the message that it is a part
+    of, where the agent does), or of a thought; a `tool` call, a `plan` of (status, text); `cost`, what the session has
+    cost so far in dollars."""
 
     text: str = ""
+    message: str | None = None
     thought: str = ""
     tool: ToolCall | None = None
     plan: tuple[tuple[str, str], ...] = ()

@@ -130,6 +130,8 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
     if now.agent is not None or now.session is not None:
         session = f", session {now.session}" if now.session else ""
         yield "agent", f"{now.agent or ''}{session}{', its reply was repaired' if now.repaired else ''}"
+    for note in now.notes:
+        yield "note", one_line(note)
     if now.usage:
         yield "usage", ", ".join(f"{name} {amount:g}" for name, amount in now.usage.items())
 

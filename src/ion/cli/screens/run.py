@@ -126,6 +126,8 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
         return failure_text(node.error).headline
     if node.status in ("skipped", "cancelled"):
         return _why_skipped(node)
+    if node.status == "completed" and node.notes:
+        return "; ".join(map(one_line, node.notes))
     if node.gate is not None:
         return f"gate: {one_line(node.gate.message)}"
     if node.permissions:

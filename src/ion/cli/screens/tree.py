@@ -88,6 +88,8 @@ def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow
     if now.status == "waiting" and now.retry_at is not None and now.error is not None:
         text = failure_text(now.error)
         return ": ".join([text.headline, *text.said[-1:]])
+    if now.status == "completed" and now.notes:
+        return _short("; ".join(now.notes))
     if now.status == "completed" and now.kind in AGENT_KINDS and now.output is not None and now.output.text is not None:
         return _short(now.output.text)
     if now.status == "skipped":
