@@ -80,6 +80,7 @@ def test_show_fits_its_shape(built: Ion) -> None:
         "duration_ms": None,
         "agent": None,
         "usage": {},
+        "notes": [],
     }
     assert shown["nodes"]["tests"]["error"]["code"] == "exit-status"
     assert shown["waiting"] == [{"node": "review", "kind": "approval", "message": "Is it good?"}]
