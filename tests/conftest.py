@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,12 @@ from conformance.kit import Clock
 from ion.api import requests
 from ion.engine import runs
 from ion.engine.local import Drive
+
+# Under nohup, in a background job of a script and under many CI runners these are ignored, and children inherit that.
+# With a handler that does nothing this process ignores them still, and a child has them as a terminal gives them.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda _number, _frame: None)
 
 settings.register_profile("ion", deadline=None)
 settings.load_profile("ion")

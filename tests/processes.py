@@ -1,9 +1,23 @@
-"""What tests ask of the system about processes."""
+"""What tests ask of the system about processes, and how long they wait for it."""
 
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+# No test waits this long on a machine that works. It is below the limit of a test, so that what did not come is named.
+PATIENCE_S = 120.0
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until something holds, however busy the machine is."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

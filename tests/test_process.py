@@ -21,7 +21,7 @@ from ion import process
 from ion.process import handed, register, relay, table
 from ion.process.child import Start
 from ion.process.talk import LineError, talk
-from processes import alive
+from processes import PATIENCE_S, alive
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -104,7 +104,7 @@ def bash(tmp_path: Path) -> Iterator[Runner]:
 def python(program: str, *arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs Python text in an interpreter of its own."""
     argv = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(argv, env=env, check=True, timeout=20, capture_output=True, text=True)
+    return subprocess.run(argv, env=env, check=True, timeout=PATIENCE_S, capture_output=True, text=True)
 
 
 def sleeper(env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -120,8 +120,9 @@ def zombies() -> list[int]:
     return [pid for pid, row in table._rows().items() if row.parent == os.getpid() and row.state == "Z"]
 
 
-def quick(started: float, limit: float = 3.0) -> bool:
-    return time.monotonic() - started < limit
+def quick(started: float) -> bool:
+    """Whether nobody waited for a program that sleeps for a minute."""
+    return time.monotonic() - started < 55
 
 
 async def test_status_and_both_streams_are_kept_apart(bash: Runner) -> None:
@@ -223,7 +224,7 @@ async def test_one_that_ignores_the_request_is_killed_after_the_grace(bash: Runn
     started = time.monotonic()
     ended = await bash("trap '' TERM; sleep 60 & while :; do sleep 0.05; done", timeout_ms=200, grace_ms=300)
     assert (ended.signal, ended.timed_out) == ("SIGKILL", True)
-    assert 0.5 <= time.monotonic() - started < 3
+    assert 0.5 <= time.monotonic() - started < 55
     assert not bash.alive()
 
 
@@ -292,7 +293,7 @@ async def test_cancelling_the_task_ends_everything_and_is_passed_on(bash: Runner
 
 
 async def test_a_second_cancellation_cuts_the_grace_short(bash: Runner) -> None:
-    task = asyncio.ensure_future(bash("trap '' TERM; echo up; while :; do sleep 0.05; done", grace_ms=20_000))
+    task = asyncio.ensure_future(bash("trap '' TERM; echo up; while :; do sleep 0.05; done", grace_ms=300_000))
     await bash.started()
     started = time.monotonic()
     task.cancel()

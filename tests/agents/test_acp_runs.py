@@ -10,8 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import pytest
 import ion
 from ion.agents.acp import AcpAgent
 from ion.core.events import WorkflowStarted
-from processes import alive, with_environment
+from processes import PATIENCE_S, alive, until, with_environment
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
@@ -53,7 +51,7 @@ class Project:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, out, err
 
     def prompts(self) -> list[dict[str, Any]]:
@@ -80,13 +78,6 @@ class Project:
             return ion.get_run("r", project=self.folder).to_json()["waiting"]
         except ion.errors.NotFoundError:
             return []
-
-
-def until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 async def test_twenty_prompts_at_once_on_one_process_and_nothing_is_left(tmp_path: Path) -> None:
@@ -150,7 +141,7 @@ def test_a_person_decides_while_the_turn_is_held_open(tmp_path: Path) -> None:
         assert asked["message"].startswith("robot asks for permission to execute: rm -rf build\n")
         status, _, err = project.run("approve", "r", "fix", "--request", "fix.1")
         assert status == 0, err
-        out, shown = process.communicate(timeout=60)
+        out, shown = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "y!\n"), shown
     assert "robot asks for permission to execute: rm -rf build" in shown
     assert len(project.prompts()) == 1

@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from processes import PATIENCE_S
+
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
 
@@ -68,7 +70,7 @@ class Project:
             env=self.environment(**environment),
             input=stdin.encode(),
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import PATIENCE_S
+
 from .conftest import Ion, Project
 
 STAND_IN = Path(__file__).parents[1] / "agents" / "stand_in.py"
@@ -72,7 +74,7 @@ def test_it_is_raised_while_another_process_owns_the_run(claude: Project, ion: I
             assert time.monotonic() < deadline
             time.sleep(0.1)
         (claude.folder / "go").touch()
-        said, err = raising.communicate(timeout=30)
+        said, err = raising.communicate(timeout=PATIENCE_S)
         assert raising.returncode == 0, err
         assert "The run goes on where it is running" in err
         assert "you said: hi" in said

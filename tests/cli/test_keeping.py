@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import PATIENCE_S
+
 from .conftest import COMMAND, Ion, Project
 
 BIG = """
@@ -87,7 +89,7 @@ def test_a_reader_that_goes_away_is_no_error(kept: str, project: Project) -> Non
     assert export.stdout is not None
     export.stdout.read(10)
     export.stdout.close()
-    assert (export.wait(timeout=30), export.stderr.read() if export.stderr else b"") == (0, b"")
+    assert (export.wait(timeout=PATIENCE_S), export.stderr.read() if export.stderr else b"") == (0, b"")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import pexpect
 import pyte
 import pytest
 
+from processes import PATIENCE_S, until
+
 from .conftest import COMMAND, Project
 
 GATED = """
@@ -72,7 +74,7 @@ class Terminal:
             cwd=str(project.folder),
             env=environment,  # type: ignore[arg-type]
             dimensions=(rows, columns),
-            timeout=30,
+            timeout=PATIENCE_S,
             encoding=None,
         )
         self.screen = pyte.HistoryScreen(columns, rows, history=1000)
@@ -100,7 +102,7 @@ class Terminal:
 
     def until(self, so: Callable[[str], bool] | str) -> str:
         """Wait until the screen shows it."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             shown = self.text()
             if so in shown if isinstance(so, str) else so(shown):
@@ -209,9 +211,7 @@ def test_other_branches_go_on_while_a_gate_is_open(project: Project, terminal: O
     shown = terminal("run", "beside", "--run-id", "mine")
     shown.until("›")
     (project.folder / "go").touch()
-    deadline = time.monotonic() + 20
-    while project.run("show", "mine", "--json").json("run")["nodes"]["work"]["status"] != "completed":
-        assert time.monotonic() < deadline
+    until(lambda: project.run("show", "mine", "--json").json("run")["nodes"]["work"]["status"] == "completed")
     shown.type("y")
     status, text = shown.end()
     assert (status, text.splitlines()[-1]) == (0, "both")
@@ -296,10 +296,7 @@ def test_a_closed_terminal_leaves_a_run_that_can_be_resumed(project: Project, te
     inner = shown.child.ptyproc
     inner.fileobj.close()
     inner.fd, inner.closed = -1, True
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{inner.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: Path(f"/proc/{inner.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
     os.waitpid(inner.pid, 0)
     inner.terminated = shown.child.terminated = shown.child.closed = True
     assert project.run("show", "mine", "--json").json("run")["status"] == "interrupted"
@@ -315,9 +312,7 @@ def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal
     shown.child.send("\x13")
     time.sleep(0.3)
     (project.folder / "go").touch()
-    deadline = time.monotonic() + 20
-    while project.run("show", "mine", "--json").json("run")["status"] != "completed":
-        assert time.monotonic() < deadline
+    until(lambda: project.run("show", "mine", "--json").json("run")["status"] == "completed")
     shown.child.send("\x11")
     assert shown.end()[0] == 0
 
@@ -433,7 +428,7 @@ def test_a_reader_that_wants_only_the_first_line(project: Project) -> None:
     project.write("gated", MANY)
     shell = f"{shlex.join(COMMAND)} run many --run-id mine 2>&1 | head -1"
     child = pexpect.spawn(
-        "/bin/sh", ["-c", shell], cwd=str(project.folder), env=project.environment(TERM="xterm"), timeout=30
+        "/bin/sh", ["-c", shell], cwd=str(project.folder), env=project.environment(TERM="xterm"), timeout=PATIENCE_S
     )  # type: ignore[arg-type]
     child.expect(pexpect.EOF)
     child.close()

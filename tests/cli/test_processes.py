@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from processes import PATIENCE_S, until
 
 from .conftest import COMMAND, Project, fits
 
@@ -37,14 +37,6 @@ HELLO = "name: hello\ndescription: d\nnodes:\n  - id: hello\n    bash: echo hell
 GATE = "name: gate\ndescription: d\nnodes:\n  - id: review\n    approval: {message: ok?}\n"
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
-
-
 def status_of(project: Project, run: str = "last") -> str:
     return str(project.run("show", run, "--json").json("run")["status"])
 
@@ -55,7 +47,7 @@ def test_one_signal_ends_the_programs_and_leaves_a_run_that_can_be_resumed(proje
     process = project.start("run", "slow", "--run-id", "mine")
     until((project.folder / "running").exists)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (130, "")
     assert f"{signal.Signals(number).name}: ending the run's processes" in err
     assert err.endswith("Interrupted with 1 of 2 nodes completed. Go on with\n  ion resume mine\n")
@@ -66,18 +58,24 @@ def test_one_signal_ends_the_programs_and_leaves_a_run_that_can_be_resumed(proje
 
 
 def test_a_second_signal_ends_at_once_what_ignores_the_first(project: Project) -> None:
+    """Within less than the grace of five seconds; a busy machine may need another try for that."""
+
+    def seconds() -> float:
+        (project.folder / "running").unlink(missing_ok=True)
+        process = project.start("run", "slow")
+        until((project.folder / "running").exists)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 130
+        assert status_of(project) == "interrupted"
+        return time.monotonic() - begun
+
     project.write("slow", STUBBORN)
-    process = project.start("run", "slow")
-    until((project.folder / "running").exists)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    assert process.poll() is None
-    begun = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert time.monotonic() - begun < 3
-    assert status_of(project) == "interrupted"
+    assert any(seconds() < 4 for _ in range(5))
 
 
 def test_a_signal_that_is_ignored_stays_ignored(project: Project) -> None:
@@ -86,7 +84,7 @@ def test_a_signal_that_is_ignored_stays_ignored(project: Project) -> None:
     process = project.start("run", "hello", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     until((project.folder / "running").exists)
     process.send_signal(signal.SIGHUP)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "hello\n")
 
 
@@ -99,7 +97,7 @@ def test_a_reader_of_events_that_goes_away_does_not_harm_the_run(project: Projec
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE_S)
     assert process.returncode == 0
     nodes = project.run("show", "mine", "--json").json("run")["nodes"]
     assert {node["status"] for node in nodes.values()} == {"completed"}
@@ -113,7 +111,7 @@ def test_a_stdout_without_a_reader_is_no_error(project: Project, arguments: tupl
     os.close(reader)
     process = project.start(*arguments, stdout=writer)
     os.close(writer)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "rror" not in err
 
@@ -130,7 +128,7 @@ def in_shell(project: Project, command: str) -> subprocess.CompletedProcess[byte
     """`ion COMMAND`, with redirections, run by bash."""
     words = ["bash", "-c", f"{shlex.join(COMMAND)} {command}"]
     folder, environment = project.folder, project.environment()
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=30, check=False)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -139,7 +137,7 @@ def test_a_full_disk_behind_stdout_is_said_in_words(project: Project) -> None:
     for arguments in (("schema",), ("validate",), ("run", "hello")):
         with Path("/dev/full").open("w") as full:
             process = project.start(*arguments, stdout=full)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
         assert "the output cannot be written: No space left on device" in err
         assert "Traceback" not in err
@@ -171,7 +169,7 @@ def loaded(project: Project, *arguments: str) -> set[str]:
         cwd=project.folder,
         env=project.environment(),
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     return set(json.loads(done.stderr.splitlines()[-1]))
@@ -257,7 +255,7 @@ nodes:
     assert approved.status == 0
     assert "The run goes on where it is running (process" in approved.err
     assert "done   after" in approved.err
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
 
 
@@ -308,12 +306,12 @@ def test_following_ends_when_the_run_does(project: Project) -> None:
     logs = project.start("logs", "mine", "wait", "--follow")
     time.sleep(0.5)
     run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=20)
-    lines = [json.loads(line) for line in events.communicate(timeout=20)[0].splitlines()]
+    run.communicate(timeout=PATIENCE_S)
+    lines = [json.loads(line) for line in events.communicate(timeout=PATIENCE_S)[0].splitlines()]
     for line in lines:
         fits(line, "event")
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    said = logs.communicate(timeout=20)[0]
+    said = logs.communicate(timeout=PATIENCE_S)[0]
     assert "==> wait, bash, stdout <==\nout\n" in said
     assert "==> wait, bash, stderr <==\nerr\n" in said
 
@@ -364,5 +362,5 @@ def on_terminal(project: Project, *arguments: str) -> str:
             break
         shown += chunk
     os.close(leader)
-    process.wait(timeout=20)
+    process.wait(timeout=PATIENCE_S)
     return shown.decode()

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from store_kit import SHARED_BETWEEN_PROCESSES
 
+from processes import PATIENCE_S
+
 from .conftest import COMMAND, Ion, Project
 
 BIG = """
@@ -60,7 +62,7 @@ def test_what_may_still_go_on_stays(ion: Ion, project: Project) -> None:
     assert ion("run", "gate", "--run-id", "waits", "--quiet").status == 3
     process = project.start("run", "slow", "--run-id", "runs", "--quiet")
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not (project.folder / "begun").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -69,7 +71,7 @@ def test_what_may_still_go_on_stays(ion: Ion, project: Project) -> None:
         assert ion("prune", "--older-than", "0m", "--yes", *everything, "--json").json("prune")["runs"] == ["waits"]
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
     assert ion("prune", "--older-than", "0m", "--yes", "--status", "interrupted").status == 0
     assert names(ion) == set()
 
@@ -90,7 +92,7 @@ def test_somebody_is_asked(project: Project) -> None:
     assert project.run("run", "big", "--quiet").status == 0
     for answer, left in (("n", 1), ("y", 0)):
         words = [*COMMAND[1:], "prune", "--older-than", "0m"]
-        child = pexpect.spawn(COMMAND[0], words, cwd=str(project.folder), env=project.environment(), timeout=30)  # type: ignore[arg-type]
+        child = pexpect.spawn(COMMAND[0], words, cwd=str(project.folder), env=project.environment(), timeout=PATIENCE_S)  # type: ignore[arg-type]
         child.expect("for good")
         child.sendline(answer)
         child.expect(pexpect.EOF)
@@ -141,5 +143,5 @@ def test_an_output_that_is_being_put_is_not_taken_away(kind: str, tmp_path: Path
         for what in ("put", "forget")
     ]
     for process in started:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said.decode()

@@ -20,6 +20,7 @@ from ion.core import events as e
 from ion.errors import InvalidWorkflowError, Problem
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowStore
+from processes import PATIENCE_S
 
 AnyEvent = TypeVar("AnyEvent", bound=e.Event)
 HURRY = 100
@@ -111,7 +112,7 @@ class World:
             )
             task = asyncio.create_task(running)
             waiting = asyncio.create_task(asked.wait())
-            await asyncio.wait({task, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, waiting}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
             assert asked.is_set(), f"'{at}' was never asked"
             task.cancel()
             await asyncio.wait({task})

@@ -17,6 +17,7 @@ from conformance.kit import Clock, World, agent, error, mend, output, ran, statu
 from ion import AgentError
 from ion.core import events as e
 from ion.errors import RefusedError
+from processes import PATIENCE_S
 
 GATE = """
     nodes:
@@ -326,7 +327,7 @@ def test_fact_85_of_two_processes_that_resume_at_once_one_wins(lasting: World) -
     ]
     _wait_for(*(lasting.project / f"{name}.ready" for name in ("one", "two")))
     (lasting.project / "go").touch()
-    said = sorted(process.communicate(timeout=30)[0].strip() for process in both)
+    said = sorted(process.communicate(timeout=PATIENCE_S)[0].strip() for process in both)
     assert said in (["completed", "owned"], ["completed", "ended"])
     assert ran(lasting, "b") == 2
 

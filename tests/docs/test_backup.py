@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import PATIENCE_S
+
 PAGE = (Path(__file__).parents[2] / "docs" / "durability.md").read_text(encoding="utf-8")
 WORKFLOW = """
 name: w
@@ -43,7 +45,7 @@ def shell(folder: Path, script: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

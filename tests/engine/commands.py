@@ -7,9 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 from ion.core import events as e
 from ion.stores import create_store
 from ion.stores.base import WorkflowStore
-from processes import with_environment
+from processes import PATIENCE_S, with_environment
 
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
 URLS = {"sqlite": "sqlite:.ion/ion.db", "file": "file:.ion/store"}
@@ -57,7 +55,7 @@ class Site:
     def run(self, *arguments: str, **options: Any) -> tuple[int, str, str]:
         """`ion ARGUMENTS` to its end: exit status, stdout, stderr."""
         process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert "Traceback" not in err, err
         return process.returncode, out, err
 
@@ -79,14 +77,6 @@ class Site:
 
     def path(self, name: str) -> Path:
         return self.folder / name
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def assert_sound(site: Site) -> None:

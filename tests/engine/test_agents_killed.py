@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 import ion
 from ion import events
-from processes import alive, with_environment
+from processes import alive, until, with_environment
 
 # An agent that says that it was asked, and answers once there is a file `go`.
 AGENT = """
@@ -42,13 +41,6 @@ def asking(project: Path) -> Path:
 def start(project: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "ion.cli", *arguments]
     return subprocess.Popen(command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def asked(project: Path) -> list[tuple[str, int]]:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ion.engine.aside import Aside
+from processes import PATIENCE_S
 
 
 async def test_calls_come_one_after_the_other_in_one_other_thread() -> None:
@@ -78,4 +79,4 @@ def test_a_loop_that_is_gone_holds_nothing_up() -> None:
 
     started = time.monotonic()
     asyncio.run(begin()).close()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < PATIENCE_S

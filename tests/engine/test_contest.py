@@ -18,7 +18,7 @@ import ion
 from ion.core import events as e
 from ion.errors import UsageError
 from ion.stores.lease import this_process
-from processes import alive
+from processes import PATIENCE_S, alive
 
 LEASE = {"ION_LEASE_MS": "1000"}
 HELD = """
@@ -60,10 +60,10 @@ def test_eight_processes_resume_one_run_and_one_of_them_does(site: Site) -> None
     killed.kill()
     killed.communicate()
     resuming = [site.start("resume", site.id) for _ in range(8)]
-    until(lambda: sum(process.poll() is not None for process in resuming) >= 7, 40)
+    until(lambda: sum(process.poll() is not None for process in resuming) >= 7)
     (owner,) = [process for process in resuming if process.poll() is None]
     site.path("release").touch()
-    out, _ = owner.communicate(timeout=30)
+    out, _ = owner.communicate(timeout=PATIENCE_S)
     assert (owner.returncode, out) == (0, "held\n")
     for process in resuming:
         if process is not owner:
@@ -125,7 +125,7 @@ def test_an_owner_that_is_stopped_past_its_lease_is_replaced_and_can_write_nothi
     log = site.log()
     assert_sound(site)
     stopped.send_signal(signal.SIGCONT)
-    _, err = stopped.communicate(timeout=20)
+    _, err = stopped.communicate(timeout=PATIENCE_S)
     assert stopped.returncode == 5
     assert "no longer belongs to this process" in err
     assert site.log() == log
@@ -142,7 +142,7 @@ def test_a_zombie_ends_its_own_processes(site: Site) -> None:
     log = site.log()
     assert alive(child)
     stopped.send_signal(signal.SIGCONT)
-    _, err = stopped.communicate(timeout=20)
+    _, err = stopped.communicate(timeout=PATIENCE_S)
     assert (stopped.returncode, alive(child)) == (5, False)
     assert "no longer belongs to this process" in err
     assert site.log() == log
@@ -184,7 +184,7 @@ def test_answers_and_cancel_reach_a_running_owner_within_a_second(site: Site) ->
     until(lambda: [one["node"] for one in site.shown()["waiting"]] == ["again"])
     until(lambda: site.shown()["nodes"]["ask"]["status"] == "completed")
     assert site.run("cancel", site.id)[0] == 0
-    assert owner.wait(timeout=20) == 4
+    assert owner.wait(timeout=PATIENCE_S) == 4
     owner.communicate()
     assert not alive(int(site.path("leader").read_text()))
     log = site.log()

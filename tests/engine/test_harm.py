@@ -13,6 +13,7 @@ from commands import COMMAND, URLS, Site, assert_sound
 
 from ion.core import events as e
 from ion.core.events import NodeCompleted
+from processes import PATIENCE_S
 
 LOOP = """
 nodes:
@@ -89,7 +90,7 @@ def test_a_file_that_may_not_grow_any_more_stops_the_run_with_a_clear_word(site:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert process.returncode == 1
     assert is_no_room(process.stderr)

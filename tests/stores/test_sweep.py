@@ -19,6 +19,7 @@ from store_kit import LEASE_MS, SHARED_BETWEEN_PROCESSES, living
 from ion.core import events as e
 from ion.errors import NotFoundError
 from ion.stores import create_store
+from processes import PATIENCE_S
 
 CALLS = ("fsync", "fdatasync", "pwrite64", "ftruncate", "rename", "mkdir", "unlink", "write")
 FAILING_CALLS = ("fsync", "fdatasync", "pwrite64", "ftruncate", "rename", "mkdir")
@@ -36,7 +37,7 @@ def traced(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess
     strace = ["strace", "-f", "-qq", "-o", str(folder.with_suffix(".trace")), *options]
     command = [*strace, sys.executable, LIFE, url, str(folder)]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=environment)
 
 
 def points(store: str, folder: Path) -> list[tuple[str, str, int]]:

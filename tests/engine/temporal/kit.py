@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processes import PATIENCE_S
+
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
 AGENT = """
 import pathlib, sys
@@ -112,7 +114,7 @@ def chain(length: int) -> str:
     return "nodes:\n" + "".join(nodes)
 
 
-def until(so: Callable[[], Any], seconds: float = 60) -> None:
+def until(so: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < deadline, "it never came"
@@ -160,7 +162,7 @@ class Project:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=90,
+            timeout=PATIENCE_S,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
