@@ -34,6 +34,9 @@ EVERYTHING = """
           properties: {kind: {enum: [bug, idea]}, score: {type: number, minimum: 3}, note: {type: string}}
           required: [kind, score]
       - {id: work, loop: {prompt: hi, until: DONE, max_iterations: 3}, depends_on: [ask]}
+      - id: both
+        loop: {prompt: hi, until: DONE, until_bash: touch HARM, until_all: true, max_iterations: 3}
+        depends_on: [ask]
       - {id: gate, approval: {message: "Go, $INPUTS.name?", capture_response: true}, depends_on: [work]}
       - {id: bug, bash: "false", depends_on: [judge], when: $judge.output.kind == 'bug'}
       - {id: idea, bash: "false", depends_on: [judge], when: $judge.output.kind == 'idea'}
@@ -48,7 +51,7 @@ def test_a_dry_run_goes_through_the_whole_plan_and_touches_nothing(world: World)
     assert statuses(done) == {**dict.fromkeys(done.data["nodes"], "completed"), "idea": "skipped"}
     assert output(done, "a") == "[dry run: a]"
     assert json.loads(output(done, "judge")) == {"kind": "bug", "score": 3}
-    assert done.data["nodes"]["work"]["iterations"] == 1
+    assert [done.data["nodes"][loop]["iterations"] for loop in ("work", "both")] == [1, 1]
     assert output(done, "gate") == "Approved"
     assert not (world.project / "HARM").exists()
     assert ion.list_runs(store=world.store, project=world.project) == []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import ion
-from conformance.kit import Clock, World, agent, codes, error, mend, output, ran, statuses
+from conformance.kit import Clock, Reply, World, agent, codes, error, mend, output, ran, statuses, whole
 from ion import AgentError, PromptRequest
 from ion.core import events as e
+from ion.language.load import parse_workflow
 
 LOOP = """
     nodes:
@@ -180,6 +183,134 @@ def test_until_bash_is_not_asked_when_the_signal_came(world: World) -> None:
     )
     assert run.status == "completed"
     assert not (world.project / "asked").exists()
+
+
+BOTH = """
+    nodes:
+      - id: work
+        loop: {prompt: go, until: DONE, until_all: true, max_iterations: 4, until_bash: "%s"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("replies", "checks", "iterations"),
+    [
+        (["DONE", "DONE", "DONE"], 3, 3),  # the signal alone is not enough, and the check has the last word
+        (["not yet", "DONE", "not yet", "DONE"], 2, 4),  # without the signal there is nothing to check
+    ],
+)
+def test_until_all_demands_the_signal_and_the_check(
+    world: World, replies: list[Reply], checks: int, iterations: int
+) -> None:
+    """The check is made of replies that give the signal, and holds when it is made for the last time here."""
+    check = f"echo ran >> check.runs; [ $(wc -l < check.runs) = {checks} ]"
+    run = world.run(BOTH % check, agent=agent(work=replies))
+    assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", iterations)
+    assert ran(world, "check") == checks
+
+
+def test_until_all_that_never_holds_names_what_was_wanted(world: World) -> None:
+    """All of it."""
+    run = world.run(BOTH % "false", agent=agent(work=["DONE"] * 4))
+    wanted = "max_iterations: 4 iterations, none with the signal 'DONE' and a passing until_bash check"
+    assert error(run, "work") == wanted
+
+
+def test_until_all_demands_the_field_too(world: World) -> None:
+    """The signal in one reply, the field in another, both in the third."""
+    run = world.run(
+        """
+        nodes:
+          - id: work
+            output_format: {type: object, required: [ok], properties: {ok: {type: boolean}}}
+            loop: {prompt: go, until: DONE, until_field: ok, until_all: true, max_iterations: 4}
+        """,
+        agent=agent(work=['```\n{"ok": false}\n```\nDONE', '{"ok": true}', '```\n{"ok": true}\n```\nDONE']),
+    )
+    assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", 3)
+
+
+def test_until_all_of_a_check_alone_is_the_check(world: World) -> None:
+    """With a warning."""
+    text = "nodes: [{id: work, loop: {prompt: go, until_bash: 'test -e mended', until_all: true, max_iterations: 2}}]"
+    mend(world)
+    assert world.run(text, agent=agent(work=["one"])).status == "completed"
+    assert [problem.code for problem in parse_workflow(whole(text)).problems] == ["no-effect"]
+
+
+@pytest.mark.parametrize(
+    ("until_all", "expected"), [("", ["any-of-several"]), ("until_all: false, ", []), ("until_all: true, ", [])]
+)
+def test_a_signal_and_a_check_without_until_all_are_warned_of(until_all: str, expected: list[str]) -> None:
+    """Either ends the loop, and most readers expect that both must hold."""
+    text = f"nodes: [{{id: a, loop: {{prompt: go, until: DONE, {until_all}until_bash: 'true', max_iterations: 2}}}}]"
+    assert [problem.code for problem in parse_workflow(whole(text)).problems] == expected
+
+
+def test_a_misspelt_until_all_does_not_load() -> None:
+    """It would change when the loop ends."""
+    assert codes((BOTH % "true").replace("until_all", "until_al")) == ["unknown-field"]
+
+
+def test_a_check_that_was_cut_off_under_until_all_is_made_again(world: World) -> None:
+    """A resume knows that the reply gave the signal."""
+    answering = agent(work=["DONE"])
+    first = world.run(BOTH % "test -e mended || kill -KILL $$", agent=answering)
+    assert error(first, "work").startswith("signal: ")
+    mend(world)
+    second = world.resume(first, agent=answering)
+    assert (second.status, len(answering.requests)) == ("completed", 1)
+
+
+def test_an_interactive_loop_with_until_all_is_done_when_all_holds(world: World) -> None:
+    """Approving without a comment finishes it only then."""
+    text = """
+        nodes:
+          - id: work
+            loop:
+              {prompt: go, until: DONE, until_bash: "test -e mended", until_all: true, max_iterations: 5,
+               interactive: true, gate_message: Well?}
+        """
+    answering = agent(work=["DONE", "not yet", "DONE"])
+    run = world.run(text, agent=answering)
+    assert "not done yet" in run.data["waiting"][0]["message"]
+    mend(world)
+    run = world.approve(run, agent=answering)
+    assert "not done yet" in run.data["waiting"][0]["message"]
+    run = world.approve(run, agent=answering)
+    assert "done, by its own account" in run.data["waiting"][0]["message"]
+    run = world.approve(run, agent=answering)
+    assert (run.status, len(answering.requests)) == ("completed", 3)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_until_bash_reads_the_reply_that_it_judges(world: World, strict: bool) -> None:
+    """As $LOOP_OUTPUT, at any size and whatever is in it; $LOOP_PREV_OUTPUT is the one before, empty at first."""
+    long = "x" * 300_000
+    run = world.run(
+        f"""
+        strict: {str(strict).lower()}
+        nodes:
+          - id: work
+            loop:
+              prompt: go
+              max_iterations: 3
+              until_bash: |
+                echo "${{#LOOP_PREV_OUTPUT}} $(printf %s "$LOOP_OUTPUT" | wc -c)" >> seen
+                case $LOOP_OUTPUT in *"; exit 0") exit 1 ;; esac
+                [ "$LOOP_OUTPUT" = last ]
+        """,
+        agent=agent(work=["$(touch canary)`touch canary`; exit 0", long, "last"]),
+    )
+    assert (run.status, output(run, "work")) == ("completed", "last")
+    assert (world.project / "seen").read_text() == "0 37\n37 300000\n300000 4\n"
+    assert not (world.project / "canary").exists()
+
+
+def test_a_gate_message_may_quote_the_reply(world: World) -> None:
+    """By the same name."""
+    run = world.run(INTERACTIVE.replace("$ARGUMENTS", "<$LOOP_OUTPUT>"), agent=agent(work=["one"]))
+    assert "Good enough for <one>?" in run.data["waiting"][0]["message"]
 
 
 INTERACTIVE = """

@@ -111,6 +111,7 @@ def random_body(rng: random.Random) -> Any:
         prompt="go",
         until="DONE",
         until_bash=shell if checked else None,
+        until_all=checked and rng.random() < 0.5,
         interactive=rng.random() < 0.3,
         gate_message="more?",
         signal_completes=rng.random() < 0.3,

@@ -34,6 +34,7 @@ tags: [one, two]
 max_concurrency: 4
 timeout: 2h
 fail_fast: true
+strict: true
 workspace: git
 env: {PORT: 8080, NAME: x, FLAG: true}
 secrets: [TOKEN]
@@ -45,6 +46,7 @@ nodes:
   - id: fetch
     description: gets it
     bash: echo hi
+    strict: false
     with: {topic: $INPUTS.topic, list: [1, {a: b}]}
     retry: {max_attempts: 2, delay_ms: 2000, on_error: all}
     timeout: 90s
@@ -78,6 +80,7 @@ nodes:
       until: DONE
       until_bash: test -f done
       until_field: done
+      until_all: false
       max_iterations: 3
       fresh_context: true
       interactive: true

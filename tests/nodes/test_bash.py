@@ -28,6 +28,8 @@ A_THEN_B = """
           %s
 """
 
+STRICT = "\n    strict: true"
+
 LOOP = """
     nodes:
       - id: l
@@ -166,6 +168,67 @@ async def test_each_start_has_a_log_of_its_own(tmp_path: Path) -> None:
     await world.run("x", start=2)
     assert world.log("x/1-bash.out") == world.log("x/2-bash.out") == b"out\n"
     assert world.log("x/1-bash.err") == b"err\n"
+
+
+# ---------------------------------------------------------------------- strict
+
+
+def strict(folder: Path, script: str, **options: object) -> World:
+    """A world with a node `a` before, and `b`, which a strict workflow runs."""
+    return World(folder, f"{STRICT}{A_THEN_B}" % script.replace("\n", "\n          "), **options)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("false\necho went on", "bash failed [exit 1]"),
+        ("false | cat\necho went on", "bash failed [exit 1]"),
+        ("true\necho $nothing\necho went on", "bash failed [exit 1]: bash: line 2: nothing: unbound variable"),
+        (
+            "true $a.output\nnosuchcmd\necho went on",
+            "bash failed [exit 127]: bash: line 2: nosuchcmd: command not found",
+        ),
+        ("#!/bin/sh\nexit 7", "bash failed [exit 7]"),
+    ],
+)
+async def test_a_strict_script_ends_at_the_first_failure(tmp_path: Path, script: str, message: str) -> None:
+    """And says the author's line."""
+    assert (await strict(tmp_path, script).completed("a", "v").error("b")).message == message
+
+
+async def test_without_strict_only_the_last_line_counts(tmp_path: Path) -> None:
+    world = World(tmp_path, f"{STRICT}{A_THEN_B}" % "false\n          echo $nothing | cat -\n        strict: false")
+    assert await world.output("b") == ""
+
+
+async def test_a_bash_node_can_be_strict_by_itself(tmp_path: Path) -> None:
+    world = World(tmp_path, A_THEN_B % "false\n          echo went on\n        strict: true")
+    assert (await world.error("b")).exit_status == 1
+
+
+async def test_a_line_that_bash_shows_is_the_authors(tmp_path: Path) -> None:
+    message = (await strict(tmp_path, "echo )").completed("a", "v").error("b")).message
+    assert "bash: line 1: `echo" in message
+    assert "pipefail" not in message
+
+
+async def test_every_name_of_ion_is_set_in_a_strict_script(tmp_path: Path) -> None:
+    """Values that are empty or were not given, and those that no environment can carry."""
+    names = ("ARGUMENTS", "INPUTS_BIG", "INPUTS_NOT_GIVEN", "CONTEXT", "LOOP_PREV_OUTPUT", "LOOP_OUTPUT", "STATE_DIR")
+    script = f"echo [$a.output] $INPUTS.not_given {' '.join(f'${{#{name}}}' for name in names[:-1])} ${{STATE_DIR:0:1}}"
+    text = f"{STRICT}\n    inputs: {{big: {{}}, not_given: {{default: ''}}}}{A_THEN_B % script}"
+    world = World(tmp_path, text, inputs={"big": "x" * 200_000, "not_given": ""}, arguments="ab").skipped("a")
+    assert await world.output("b") == "[]  2 200000 0 0 0 0 /"
+
+
+async def test_strict_is_the_scripts_own_and_not_that_of_what_it_starts(tmp_path: Path) -> None:
+    script = """printf 'false\\necho ran on\\n' > tool; chmod +x tool; ./tool; bash tool"""
+    assert await strict(tmp_path, script).output("b") == "ran on\nran on"
+
+
+@pytest.mark.parametrize(("script", "done"), [("false; true", False), ("false | true", False), ("true", True)])
+async def test_until_bash_of_a_strict_workflow_is_strict(tmp_path: Path, script: str, done: bool) -> None:
+    assert await World(tmp_path, STRICT + LOOP % script).run("l", "until_bash", iteration=1) == Judged(done)
 
 
 # ---------------------------------------------------------------------- values in

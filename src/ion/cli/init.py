@@ -17,6 +17,7 @@ WORKFLOW = """\
 # It needs no agent. Look at it: ion show last
 name: hello
 description: Greets somebody, and says how long the greeting is.
+strict: true # a bash ends at its first failing line
 
 inputs:
   name:

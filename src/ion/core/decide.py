@@ -144,6 +144,16 @@ def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompl
     return e.NodeCompleted(at, node.id, output, condition_values(workflow, node.id, output, lambda _: text))
 
 
+def _is_checked(loop: Loop, signaled: bool) -> bool:
+    """Whether `until_bash` has a say on a reply. With `until_all` it has where nothing else speaks against the end,
+    otherwise where nothing else brings it."""
+    if loop.until_bash is None:
+        return False
+    if loop.until_all:
+        return signaled or (loop.until is None and loop.until_field is None)
+    return not signaled
+
+
 def _loop(loop: Loop, now: NodeState, start: _Starter, at: int) -> Decision:
     answer = now.resolved
     if answer is not None:
@@ -152,8 +162,8 @@ def _loop(loop: Loop, now: NodeState, start: _Starter, at: int) -> Decision:
         if now.signaled and not answer.comment:
             return loop_completed(now, at)
     elif not now.judged:
-        if not now.signaled and loop.until_bash is not None:
-            return start("until_bash", now.iterations)
+        if _is_checked(loop, now.signaled):
+            return start("until_bash", now.iterations, now.signaled)
         if loop.interactive and not (now.signaled and loop.signal_completes):
             return start("gate", now.iterations, now.signaled)
         if now.signaled:

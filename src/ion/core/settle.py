@@ -156,7 +156,9 @@ def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:
         f"the field '{loop.until_field}'" if loop.until_field else "",
         "a passing until_bash check" if loop.until_bash else "",
     ]
-    message = f"{loop.max_iterations} iterations without {' or '.join(way for way in ways if way)}"
+    ways = [way for way in ways if way]
+    wanted = f", none with {' and '.join(ways)}" if loop.until_all else f" without {' or '.join(ways)}"
+    message = f"{loop.max_iterations} iterations{wanted}"
     return e.NodeFailed(at, node_id, e.Failure("max_iterations", message, "a resume starts again at iteration 1"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ion.core.events import Content
-from ion.core.outcomes import Completed, GateOpened, Outcome
+from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
 from ion.engine.local import Runner, ValuesOf
 from ion.language.workflow import Approval, Cancel, Loop, Workflow
@@ -31,8 +31,11 @@ def stand_ins(stubs: Mapping[str, str]) -> dict[str, Runner]:
         body = turn.node.body
         return GateOpened(body.message if isinstance(body, Approval) else "")
 
-    turns = ("prompt", "rejection", "answer", "bash", "script", "until_bash", "cancel")
-    return {**dict.fromkeys(turns, produce), "gate": gate}
+    async def check(_turn: Turn, _context: Context) -> Outcome:
+        return Judged(done=True)
+
+    turns = ("prompt", "rejection", "answer", "bash", "script", "cancel")
+    return {**dict.fromkeys(turns, produce), "until_bash": check, "gate": gate}
 
 
 def _default(turn: Turn) -> str:

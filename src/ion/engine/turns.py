@@ -26,4 +26,5 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
         now.rejection_reason,
         now.answer,
         now.starts,
+        now.iteration_output if now.turn in ("until_bash", "gate") else None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ion.errors import Problem
@@ -175,7 +176,8 @@ def _offset_in_condition(when: str, reference: Reference) -> int:
 def _check_text(checker: _Checker, draft: Draft, text: Text) -> None:
     if text.form == "shell":
         result = place(text.text)
-        checker.findings.shells[text.path] = result.shell
+        strict = draft.raw.get("strict", checker.shape.raw.get("strict")) is True
+        checker.findings.shells[text.path] = replace(result.shell, strict=strict)
         for found in result.problems:
             problem = Problem(found.code, found.message, found.severity, hint=found.hint)
             note(checker.report, problem, text, found.offset)

@@ -69,9 +69,8 @@ _EFFECT_HINTS = {
 # Fields of the language that are not built yet, by what they stand in; '' is the workflow itself. A model that has one
 # of them takes it in.
 LATER_FIELDS: dict[str, tuple[str, ...]] = {
-    "": ("finally", "strict"),
+    "": ("finally",),
     "approval": ("timeout", "on_timeout", "remind"),
-    "loop": ("until_all",),
     "retry": ("on_exit_status", "never_on_exit_status", "backoff", "max_delay"),
 }
 # Fields that govern control flow, and what happens when one is misspelt and so not there.

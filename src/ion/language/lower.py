@@ -137,6 +137,7 @@ def _loop(draft: Draft, findings: Findings) -> workflow.Body:
         until=model.until,
         until_bash=findings.shells.get((*draft.path, "loop", "until_bash")),
         until_field=model.until_field,
+        until_all=bool(model.until_all),
         fresh_context=model.fresh_context,
         interactive=model.interactive,
         gate_message=model.gate_message,

@@ -199,9 +199,7 @@ def _check_loop(draft: Draft, report: Report) -> None:
         report.error("loop-prompt", "a loop has a prompt or a command, not both", (*path, "command"), key=True)
     elif "prompt" not in loop and "command" not in loop:
         report.error("loop-prompt", "a loop needs a prompt or a command", path, hint="add 'prompt:'")
-    if not {"until", "until_bash", "until_field"} & loop.keys():
-        hint = "add 'until: DONE', 'until_bash' or 'until_field'"
-        report.error("loop-without-end", "nothing ends this loop", path, hint=hint)
+    _check_ends(loop, path, report)
     if loop.get("interactive") is True and "gate_message" not in loop:
         hint = "say in 'gate_message' what the person is to decide"
         report.error(
@@ -212,6 +210,20 @@ def _check_loop(draft: Draft, report: Report) -> None:
         report.warning("no-effect", message, (*path, "signal_completes"), key=True)
     if isinstance(loop.get("until_field"), str):
         _check_until_field(draft, loop["until_field"], report)
+
+
+def _check_ends(loop: dict[str, Any], path: DocumentPath, report: Report) -> None:
+    ways = {"until", "until_bash", "until_field"} & loop.keys()
+    if not ways:
+        hint = "add 'until: DONE', 'until_bash' or 'until_field'"
+        report.error("loop-without-end", "nothing ends this loop", path, hint=hint)
+    elif "until_all" not in loop and ways >= {"until", "until_bash"}:
+        message = "the signal alone ends this loop, and so does the check alone"
+        hint = "write 'until_all: true' if both must hold, 'until_all: false' if one of them is enough"
+        report.warning("any-of-several", message, (*path, "until_bash"), hint=hint, key=True)
+    elif loop.get("until_all") is True and len(ways) == 1:
+        message = f"'until_all' has no effect: '{min(ways)}' is all that ends this loop"
+        report.warning("no-effect", message, (*path, "until_all"), key=True)
 
 
 def _check_until_field(draft: Draft, name: str, report: Report) -> None:

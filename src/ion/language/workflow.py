@@ -128,17 +128,19 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Shell:
     """Text for bash with its references placed. `edits` are further (start, end, replacement) that the placements
-    need, such as opening a quoted here-document."""
+    need, such as opening a quoted here-document. `strict`: it runs with `set -euo pipefail`."""
 
     text: str
     placements: tuple[Placement, ...] = ()
     edits: tuple[tuple[int, int, str], ...] = ()
+    strict: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
             "text": self.text,
             "placements": [p.to_json() for p in self.placements],
             "edits": [list(edit) for edit in self.edits],
+            **({"strict": True} if self.strict else {}),
         }
 
     @classmethod
@@ -147,6 +149,7 @@ class Shell:
             data["text"],
             tuple(Placement.from_json(p) for p in data["placements"]),
             tuple((start, end, text) for start, end, text in data["edits"]),
+            data.get("strict", False),
         )
 
 
@@ -189,6 +192,7 @@ class Loop:
     until: str | None = None
     until_bash: Shell | None = None
     until_field: str | None = None
+    until_all: bool = False
     fresh_context: bool = False
     interactive: bool = False
     gate_message: str | None = None

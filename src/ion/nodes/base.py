@@ -24,7 +24,8 @@ DEFAULT_GRACE_MS = 5000
 class Turn:
     """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
 
-    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `session` and
+    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `judged` the reply of
+    a loop that a check or a gate judges (for a check `previous` is that of the iteration before), `session` and
     `session_agent` what to go on with, `reask` what was wrong with the last reply, `answer` the host's answer to a
     parked prompt, `signaled` whether the loop's last reply was judged done (for the gate's status line).
     """
@@ -42,6 +43,7 @@ class Turn:
     rejection_reason: str = ""
     answer: PromptAnswered | None = None
     start: int = 1
+    judged: Content | None = None
 
     @property
     def log_name(self) -> str:

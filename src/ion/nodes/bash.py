@@ -63,7 +63,7 @@ async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
             if error.missing:
                 raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
             raise
-    return program.failure(ended, turn, context, {f"{prepared.script}:": "bash:"})
+    return program.failure(ended, turn, context, {f"{prepared.script}:": "bash:", prepared.head: ""})
 
 
 @lru_cache(maxsize=16)
@@ -74,17 +74,17 @@ def _bash(path: str | None) -> str | None:
 
 def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:
     """Whether large values may be copied, or git be asked for a branch."""
-    if turn.previous is not None and turn.previous.text is None:
-        return True
-    outputs = (context.nodes[other].output for other in turn.node.waits_for)
+    outputs = (turn.previous, turn.judged, *(context.nodes[other].output for other in turn.node.waits_for))
     return any(output is not None and output.text is None for output in outputs) or "BASE_BRANCH" in text.text
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What bash runs, in which environment, and the files in memory that it must inherit."""
+    """What bash runs, what Ion put before the author's first line, in which environment, and the files in memory that
+    it must inherit."""
 
     script: str
+    head: str
     environment: dict[str, str]
     descriptors: tuple[int, ...]
 
@@ -118,12 +118,13 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     env = environment(turn, context, values, text=text.text, without=shell.unsafe_in_environment)
     variables = rewritten.variables | _too_large(env, text, context)
     stem = f"{context.folders.scratch}/{turn.log_name}"
-    head, descriptors = "", []
+    # On the first line, as what loads the values is: the author's lines keep their numbers.
+    head, descriptors = "builtin set -euo pipefail; " if text.strict else "", []
     if variables:
         small = all(value.kept is None for value in variables.values())
         pieces = (piece for value in variables.values() for piece in _checked(value))
         data = files.enter_context(process.hand(f"{stem}.data", pieces, in_memory=small))
-        head = shell.preamble(variables, data.path)
+        head += shell.preamble(variables, data.path)
         if data.descriptor is not None:
             # The values are for this script and not for what it starts.
             head += f"builtin exec {data.descriptor}<&-; "
@@ -132,7 +133,7 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     script = files.enter_context(process.hand(f"{stem}.sh", [whole]))
     if script.descriptor is not None:
         descriptors.append(script.descriptor)
-    return _Prepared(script.path, env.variables, tuple(descriptors))
+    return _Prepared(script.path, head, env.variables, tuple(descriptors))
 
 
 def _value(reference: Reference, values: Values, context: Context) -> _Value:

@@ -247,8 +247,10 @@ def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
             message = f"the reply does not fit output_format: {'; '.join(checked)}"
             return Failed(Failure("bad_output", message), reask=checked, usage=said.usage)
         reply = checked
-    if loop is not None and loop.until_field is not None and isinstance(reply.value, dict):
-        signaled = signaled or reply.value.get(loop.until_field) is True
+    if loop is not None and loop.until_field is not None:
+        field_holds = isinstance(reply.value, dict) and reply.value.get(loop.until_field) is True
+        both = loop.until_all and loop.until is not None
+        signaled = signaled and field_holds if both else signaled or field_holds
     output = context.keep(reply.text)
     values = condition_values(context.workflow, node.id, output, context.read)
     notes = tuple(map(printable, said.notes))

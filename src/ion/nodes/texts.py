@@ -116,12 +116,16 @@ class Values:
         """Those among them that are another turn's in another turn, if it binds no names of its own."""
         turn, context = self._turn, self._context
         return {
-            "LOOP_PREV_OUTPUT": exact(context.read(turn.previous)) if turn.previous is not None else "",
+            "LOOP_OUTPUT": exact(self._read(turn.judged)),
+            "LOOP_PREV_OUTPUT": exact(self._read(turn.previous)),
             "LOOP_USER_INPUT": exact(turn.user_input),
             "REJECTION_REASON": exact(turn.rejection_reason),
             "ION_NODE_ID": turn.node.id,
             "ION_IDEMPOTENCY_KEY": context.idempotency_key(turn.node.id, turn.iteration),
         }
+
+    def _read(self, content: Content | None) -> str:
+        return "" if content is None else self._context.read(content)
 
     # ------------------------------------------------------------------ one kind of name each
 
@@ -189,7 +193,8 @@ class Values:
             "CONTEXT": lambda: context.external_context,
             "EXTERNAL_CONTEXT": lambda: context.external_context,
             "ISSUE_CONTEXT": lambda: context.external_context,
-            "LOOP_PREV_OUTPUT": lambda: "" if turn.previous is None else context.read(turn.previous),
+            "LOOP_OUTPUT": lambda: self._read(turn.judged),
+            "LOOP_PREV_OUTPUT": lambda: self._read(turn.previous),
             "LOOP_USER_INPUT": lambda: turn.user_input,
             "REJECTION_REASON": lambda: turn.rejection_reason,
         }

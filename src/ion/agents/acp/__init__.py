@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 # They belong to one prompt, and a process serves many.
-_OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON")
+_OF_ONE_PROMPT = (
+    "ION_NODE_ID",
+    "ION_IDEMPOTENCY_KEY",
+    "LOOP_OUTPUT",
+    "LOOP_PREV_OUTPUT",
+    "LOOP_USER_INPUT",
+    "REJECTION_REASON",
+)
 # Options of a node and what they are in a session; an agent need not offer them.
 _SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
 _OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})

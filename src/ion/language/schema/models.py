@@ -48,6 +48,7 @@ class LoopModel(Model):
     until: Text = absent()
     until_bash: Text = absent()
     until_field: Text = absent()
+    until_all: bool = absent()
     max_iterations: Positive
     fresh_context: bool = False
     interactive: bool = False
@@ -177,6 +178,7 @@ class ProgramNode(NodeModel, Timed, Retried, Surrounded, Bound):
 
 class BashNode(ProgramNode):
     bash: Text
+    strict: bool = absent()
 
 
 class ScriptNode(ProgramNode):
@@ -226,6 +228,7 @@ class WorkflowModel(AgentOptions):
     max_budget_usd: Dollars = absent()
     timeout: Duration = absent()
     fail_fast: bool = False
+    strict: bool = False
     env: Environment = absent()
     secrets: list[EnvironmentName] = absent()
     agent: Text = absent()
