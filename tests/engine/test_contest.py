@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import URLS, Site, assert_sound, until
+from commands import URLS, Site, assert_sound
 
 import ion
 from ion.core import events as e
 from ion.errors import UsageError
 from ion.stores.lease import this_process
-from processes import PATIENCE_S, alive
+from processes import PATIENCE_S, alive, until
 
 LEASE = {"ION_LEASE_MS": "1000"}
 HELD = """
