@@ -49,11 +49,12 @@ def asks(node: Node) -> bool:
 @dataclass(frozen=True)
 class Agents:
     """Who answers each node of a run. `given` is what the caller gave; `recorded`, the name in the log, counts when the
-    caller gave nothing."""
+    caller gave nothing. `only_configured`: no command line is an agent."""
 
     given: AgentLike
     recorded: str | None
     settings: Settings
+    only_configured: bool = False
     _made: dict[str, Agent] = field(default_factory=dict)
 
     def __call__(self, node: Node) -> Agent | None:
@@ -62,6 +63,8 @@ class Agents:
         if name is None:
             return None
         if name not in self._made:
+            if self.only_configured:
+                require_configured(name, self.settings)
             self._made[name] = make_agent(name, self.settings) if self._is_named(name) else _in_process(self.given)
         return self._made[name]
 
@@ -222,6 +225,17 @@ def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str]
     if found:
         raise MissingRuntimeError(
             "; ".join(message for message, _ in found), hint="; ".join(dict.fromkeys(hint for _, hint in found))
+        )
+
+
+def require_configured(name: str, settings: Settings) -> None:
+    """Raise `UsageError` (code `unknown-agent`) for an agent that a worker does not know by its name: a command line
+    comes from whoever reaches the cluster, the settings from the worker's own machine."""
+    if name != settings.agent and settings_of(name, settings) is None:
+        raise UsageError(
+            f"workers take agents by their name, and {name!r} is neither configured nor a preset",
+            hint="name it under `agents` in .ion/config.yaml, also where the workers are; ion agents lists them",
+            code="unknown-agent",
         )
 
 

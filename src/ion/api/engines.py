@@ -10,10 +10,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ion.api.agents import AgentLike, Agents, agent_name, require_agents
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
 from ion.api.inputs import check_inputs, unfilled
 from ion.api.who import who
 from ion.api.workflows import load
@@ -88,6 +89,8 @@ def start_engine_run(
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
     agents = Agents(agent, name, workspace.settings)
+    if name is not None and not name.startswith(IN_PROCESS):
+        require_configured(name, workspace.settings)
     require_agents(agents, loaded.nodes, {**os.environ, **workspace.settings.env}, folder)
     notes = _check_files(loaded, workspace, folder)
     in_thread(client.connect(cluster))
@@ -191,7 +194,7 @@ def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, a
         if agent is None:
             asked = client.look(cluster, queue, run_id)
         else:
-            asked = client.take_agent(cluster, queue, run_id, agent, lanes_to_json(lanes))
+            asked = client.take_agent(cluster, queue, run_id, agent)
         if in_thread(asked):
             return
     row = workspace.store.get_workflow_run(run_id)
@@ -226,14 +229,22 @@ def work(
         end_recorded_by_the_dead(registers)
     queue = _queue(workspace, cluster)
     station = Station(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
-    asyncio.run(work_for(cluster, station, setting_for(workspace), say))
+    asyncio.run(work_for(cluster, station, setting_for(workspace, cluster), say))
 
 
-def setting_for(workspace: Workspace) -> Callable[[str | None], runs.Setting]:
-    """The surroundings of turns on a worker, for an agent's name."""
+def setting_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.Setting]:
+    """The surroundings of turns on a worker, for an agent's name: a configured one. The secrets of the connection are
+    not in the environment of the nodes."""
     from ion.api.runs import RunOptions, setting_of
 
-    return lambda agent: setting_of(workspace, None, agent, RunOptions(via="worker"))
+    def made(agent: str | None) -> runs.Setting:
+        if agent is not None:
+            require_configured(agent, workspace.settings)
+        setting = setting_of(workspace, None, agent, RunOptions(via="worker"), only_configured=True)
+        environ = {name: value for name, value in setting.environ.items() if name not in cluster.secrets}
+        return replace(setting, environ=environ)
+
+    return made
 
 
 def _queue(workspace: Workspace, cluster: Cluster) -> str:

@@ -254,10 +254,18 @@ def _check_agent(state: RunState, agent: AgentLike) -> None:
         )
 
 
-def setting_of(workspace: Workspace, agent: AgentLike, name: str | None, options: RunOptions) -> runs.Setting:
-    """The surroundings of a run with this agent; `name` is what the log has or will have of it."""
+def setting_of(
+    workspace: Workspace,
+    agent: AgentLike,
+    name: str | None,
+    options: RunOptions,
+    *,
+    only_configured: bool = False,
+) -> runs.Setting:
+    """The surroundings of a run with this agent; `name` is what the log has or will have of it. `only_configured` as in
+    `Agents`."""
     settings = workspace.settings
-    agents = Agents(agent, name, settings)
+    agents = Agents(agent, name, settings, only_configured)
     return runs.Setting(
         workspace.store,
         workspace.project,

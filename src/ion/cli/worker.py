@@ -12,7 +12,7 @@ from ion.errors import UsageError
 
 @click.command()
 @click.option(
-    "--engine", required=True, metavar="URL", help="The cluster: temporal://HOST:PORT[/NAMESPACE][?queue=NAME]."
+    "--engine", required=True, metavar="URL", help="The cluster: temporal://HOST:PORT[/NAMESPACE][?queue=NAME&…]."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run here at once.")
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="Take nodes with runs_on: LABEL too.")

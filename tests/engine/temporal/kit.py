@@ -28,6 +28,11 @@ if "JSON" in prompt and n > 1:
 else:
     print("DONE" if "again: said" in prompt else "said " + prompt.split()[-1])
 """
+CONFIG = f"""
+agents:
+  scribe: {{command: [{json.dumps(sys.executable)}, agent.py]}}
+  broken: {{command: ["false"]}}
+"""
 WORKFLOWS = {
     "graph": """
 nodes:
@@ -133,8 +138,10 @@ class Project:
     def __init__(self, folder: Path, server: Server | Elsewhere) -> None:
         self.folder, self.server = folder, server
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.more: dict[str, str] = {}  # in the environment of all that is started here
         (folder / ".ion" / "workflows").mkdir(parents=True)
         (folder / "agent.py").write_text(AGENT)
+        (folder / ".ion" / "config.yaml").write_text(CONFIG)
 
     def write(self, name: str, text: str) -> None:
         (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
@@ -152,7 +159,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ION_")}
         more = {"ION_HEARTBEAT_MS": "2000", "XDG_CONFIG_HOME": str(self.folder / "none")}
-        return {**inherited, **more}
+        return {**inherited, **more, **self.more}
 
     def ion(self, *words: str, **more: str) -> tuple[int, str, str]:
         done = subprocess.run(

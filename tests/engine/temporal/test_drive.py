@@ -24,6 +24,7 @@ from ion.core import events as e
 from ion.engine import freeze, runs
 from ion.engine.look import read_state
 from ion.engine.temporal import activities
+from ion.engine.temporal.place import WORKFLOW_NAME, workflow_id
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
 
@@ -57,7 +58,7 @@ def in_the_slow_turn(project: Project) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_events_are_those_of_a_run_on_this_machine(project: Project, name: str) -> None:
     project.write(name, WORKFLOWS[name])
-    agent = ("--agent", f"{sys.executable} agent.py")
+    agent = ("--agent", "scribe")
     here = project.ion("run", name, "--run-id", "here", "--quiet", *agent)
     for left in ("once", "asked"):
         (project.folder / left).unlink(missing_ok=True)
@@ -109,16 +110,16 @@ def test_prompts_that_wait_are_given_to_an_agent(project: Project) -> None:
     project.work()
     assert project.run("agents", "--run-id", "one", "--quiet")[0] == 3
     assert project.ion("resume", "one", "--quiet")[0] == 3
-    assert project.ion("resume", "one", "--quiet", "--agent", f"{sys.executable} agent.py")[0] == 0
+    assert project.ion("resume", "one", "--quiet", "--agent", "scribe")[0] == 0
     resumed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.WorkflowResumed)]
-    assert [(event.cause, event.agent) for event in resumed] == [("answer", f"{sys.executable} agent.py")]
+    assert [(event.cause, event.agent) for event in resumed] == [("answer", "scribe")]
 
 
 def test_a_failed_run_is_resumed_with_another_agent(project: Project) -> None:
     project.write("w", "nodes:\n  - {id: ask, prompt: 'say hello', retry: {max_attempts: 1, delay_ms: 1000}}\n")
     project.work()
-    assert project.run("w", "--run-id", "one", "--quiet", "--agent", "false")[0] == 1
-    assert project.ion("resume", "one", "--quiet", "--agent", f"{sys.executable} agent.py")[0] == 0
+    assert project.run("w", "--run-id", "one", "--quiet", "--agent", "broken")[0] == 1
+    assert project.ion("resume", "one", "--quiet", "--agent", "scribe")[0] == 0
 
 
 def test_cancel_leaves_no_process(project: Project) -> None:
@@ -189,9 +190,11 @@ async def test_what_a_turn_that_was_begun_again_lacks_is_reported_of_that_start(
     )
     store.create_workflow_event("one", [e.NodeStarted(1, "a", "bash")], lease=lease)
     setting = runs.Setting(store, tmp_path, tmp_path / ".ion", lambda _node: None, {"bash": lacking})
-    hands = activities.Hands(lambda _agent: setting, "worker", 1)
+    hands = activities.Hands(lambda _agent: setting, "queue", "worker", 1)
     environment = ActivityEnvironment()
-    environment.info = dataclasses.replace(environment.info, attempt=2)
+    environment.info = dataclasses.replace(
+        environment.info, attempt=2, workflow_type=WORKFLOW_NAME, workflow_id=workflow_id("queue", "one")
+    )
     order = {"run_id": "one", "epoch": lease.epoch, "engine": owner.host}
     said = await environment.run(hands.turn, order, "a", 1)
     assert said["number"] == read_state(store, "one").nodes["a"].starts == 2
@@ -334,7 +337,7 @@ def test_large_runs(project: Project, shape: str, count: int) -> None:
 def test_what_is_no_engine(project: Project, url: str) -> None:
     project.write("gate", GATE)
     status, _, said = project.ion("run", "gate", "--engine", url)
-    assert (status, "is no engine" in said) == (2, True)
+    assert (status, "is not an engine" in said) == (2, True)
 
 
 def test_without_the_sdk_one_line_says_what_to_install(project: Project) -> None:

@@ -6,6 +6,10 @@ worker had begun and lost is begun once more, and the log says so.
 The server may hand a turn to a worker that stands still, and once more to another when nothing is heard of it. A worker
 that comes too late therefore asks the server whether its attempt still counts, and writes only if nothing was written
 since it read the log: of all attempts, the last to write is the one that counts.
+
+Whoever reaches the cluster can ask for an activity. So each looks at who asks: only the workflow that drives the run
+may, what reads and writes the log only from within this worker (as a local activity), and no more is written than a
+drive has to write. `security` says who may be such a workflow.
 """
 
 from __future__ import annotations
@@ -36,9 +40,26 @@ from ion.engine.engaged import Engaged
 from ion.engine.look import Look, look
 from ion.engine.observe import Observers
 from ion.engine.runs import Setting, context_of
-from ion.engine.temporal.codec import INLINE_LIMIT_BYTES, outcome_to_json, pack, stripped
+from ion.engine.temporal.codec import (
+    INLINE_LIMIT_BYTES,
+    ShapeError,
+    check_lease,
+    lanes_to_json,
+    outcome_to_json,
+    pack,
+    stripped,
+)
+from ion.engine.temporal.place import WORKFLOW_NAME, workflow_id
 from ion.engine.turns import turn_of
-from ion.errors import IonError, NotFoundError, OwnershipLostError, StaleStateError, StoreError
+from ion.errors import (
+    DamagedStoreError,
+    IonError,
+    NotFoundError,
+    OwnershipLostError,
+    StaleStateError,
+    StoreError,
+    UsageError,
+)
 from ion.language.workflow import Node
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
@@ -52,6 +73,8 @@ _log = logging.getLogger("ion")
 PAGE_BYTES = 1024 * 1024
 # So often a worker looks whether the runs that it has worked for still go on.
 _HOUSEKEEPING_S = 15.0
+# What others than the drive write into a log: its start, and requests.
+_OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
 SettingFor = Callable[[str | None], Setting]
 
 
@@ -72,11 +95,13 @@ class _Known:
 
 
 class Hands:
-    """The activities of one worker. `setting_for` gives the surroundings of a run with this agent, `name` is the
-    worker's, `slots` how many turns run here at once."""
+    """The activities of one worker. `setting_for` gives the surroundings of a run with this agent (`UsageError`: it is
+    not configured here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at
+    once."""
 
-    def __init__(self, setting_for: SettingFor, name: str, slots: int) -> None:
+    def __init__(self, setting_for: SettingFor, queue: str, name: str, slots: int) -> None:
         self._setting_for = setting_for
+        self._queue = queue
         self._name = name
         self._slots = asyncio.Semaphore(slots)
         self._known: dict[str, _Known] = {}
@@ -86,7 +111,8 @@ class Hands:
     @property
     def all(self) -> list[Callable[..., Any]]:
         """For the worker to offer."""
-        return [self.read_source, self.read_events, self.record, self.release, self.place, self.turn]
+        log = (self.read_source, self.read_events, self.record, self.release)
+        return [*log, self.take_agent, self.place, self.turn]
 
     async def keep_house(self) -> None:
         """Let go of runs that do not go on: what their agents keep open here is closed, and the checkouts of those that
@@ -140,6 +166,7 @@ class Hands:
     @activity.defn(name="ion-read-source")
     async def read_source(self, run_id: str) -> str:
         """The run's frozen workflow, as `codec.pack` makes it."""
+        self._require_drive(run_id, near=True)
         with _refusals():
             return pack(json.loads(await asyncio.to_thread(self._store.get_source, run_id)))
 
@@ -147,6 +174,7 @@ class Hands:
     async def read_events(self, run_id: str, after: int) -> dict[str, Any]:
         """A page of the log from the event after number `after` on, as `codec.pack` makes it, and whether there are
         `more`."""
+        self._require_drive(run_id, near=True)
         recorded = await asyncio.to_thread(self._store.get_workflow_events, run_id, after=after, limit=4000)
         events: list[dict[str, Any]] = []
         size = 0
@@ -165,8 +193,8 @@ class Hands:
         What was appended by an earlier try of this very call is found, and not appended again.
         """
         store = self._store
-        held = _lease(lease)
-        new = [e.from_json(event) for event in events]
+        held = self._drive(lease, near=True)
+        new = self._written_by_a_drive(events)
         try:
             with _refusals():
                 seq = await asyncio.to_thread(store.create_workflow_event, held.run_id, new, lease=held, after=after)
@@ -177,10 +205,18 @@ class Hands:
             return {"stale": True}
         return {"seq": seq}
 
+    @activity.defn(name="ion-take-agent")
+    async def take_agent(self, run_id: str, agent: str) -> dict[str, Any]:
+        """The lanes of a run that is to go on with this agent, by what is configured here."""
+        self._require_drive(run_id, near=True)
+        with _refusals():
+            workflow = (await in_thread(look, self._store, run_id)).workflow
+            return lanes_to_json(self._setting_for(agent).lanes(workflow))
+
     @activity.defn(name="ion-release")
     async def release(self, lease: dict[str, Any]) -> None:
         """The drive is over: the run belongs to nobody."""
-        held = _lease(lease)
+        held = self._drive(lease, near=True)
         await self._forget(held.run_id)
         with _refusals():
             await asyncio.to_thread(self._store.release_lease, held)
@@ -189,32 +225,35 @@ class Hands:
     @activity.defn(name="ion-place")
     async def place(self) -> str:
         """The name of this worker, which carries out all nodes of the run that asks."""
+        if activity.info().workflow_type != WORKFLOW_NAME:
+            raise _not_the_drive()
         return self._name
 
     @activity.defn(name="ion-turn")
     async def turn(self, lease: dict[str, Any], node: str, number: int) -> dict[str, Any]:
         """Carry out the present turn of a node, its start of this number; gives its outcome, and the number under which
         it is in the log now. `gone`: the turn is another's by now."""
+        held = self._drive(lease)
         beating = asyncio.create_task(_beat())
         try:
             async with self._slots:
-                begun = await self._begin(_lease(lease), node, number)
+                begun = await self._begin(held, node, number)
                 if begun is None:
-                    return {"number": number, "gone": True}
+                    return {"node": node, "number": number, "gone": True}
                 known, turn = begun
                 number = turn.start
                 try:
                     outcome = await self._carry_out(known, turn)
                 finally:
                     known.turns -= 1
-                return {"number": number, "outcome": outcome_to_json(outcome)}
+                return {"node": node, "number": number, "outcome": outcome_to_json(outcome)}
         except StoreError:
             raise  # to be tried again
         except OwnershipLostError as error:
             raise _final(error) from error
         except IonError as error:  # what the turn needs around it is not there, or was changed
             failure = Failure(error.error_code, error.message, error.hint)
-            return {"number": number, "outcome": outcome_to_json(Failed(failure))}
+            return {"node": node, "number": number, "outcome": outcome_to_json(Failed(failure))}
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -241,8 +280,8 @@ class Hands:
         async with self._lock_of(lease.run_id):
             while True:
                 known = await self._up_to_now(lease.run_id)
-                now = known.look.state.nodes[node]
-                if not now.live or (now.starts != number and not again):
+                now = known.look.state.nodes.get(node)
+                if now is None or not now.live or (now.starts != number and not again):
                     return None
                 if again and not await _counts():
                     return None
@@ -254,6 +293,31 @@ class Hands:
                 turn = turn_of(known.context.workflow, known.look.state, node)
                 known.turns += 1
                 return known, turn
+
+    def _drive(self, data: dict[str, Any], *, near: bool = False) -> Lease:
+        """The lease of the drive that asks; see `_require_drive`."""
+        with _refusals():
+            check_lease(data)
+        self._require_drive(data["run_id"], near=near)
+        return Lease(data["run_id"], data["epoch"], owner_of(data["run_id"], data["engine"]))
+
+    def _require_drive(self, run_id: str, *, near: bool) -> None:
+        """Refuse whoever is not the workflow that drives this run; `near`: in this very worker."""
+        info = activity.info()
+        asks = info.workflow_type, info.workflow_id
+        if asks != (WORKFLOW_NAME, workflow_id(self._queue, run_id)) or (near and not info.is_local):
+            raise _not_the_drive()
+
+    def _written_by_a_drive(self, events: list[dict[str, Any]]) -> list[e.Event]:
+        """The events, if they are such as the drive of a run writes."""
+        with _refusals():
+            found = [e.from_json(event) for event in events]
+            for event in found:
+                if isinstance(event, _OF_OTHERS) or (isinstance(event, e.CancelRequested) and event.cause == "person"):
+                    raise ShapeError(f"a drive does not write {event.type}")
+                if isinstance(event, e.WorkflowResumed) and event.agent is not None:
+                    self._setting_for(event.agent)
+        return found
 
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
         """Raises `StaleStateError` if something was written since the log was read."""
@@ -325,8 +389,13 @@ def _refusals() -> Iterator[None]:
     """What will be refused however often it is tried ends the workflow."""
     try:
         yield
-    except (OwnershipLostError, NotFoundError) as error:
+    except (OwnershipLostError, NotFoundError, ShapeError, UsageError, DamagedStoreError) as error:
         raise _final(error) from error
+
+
+def _not_the_drive() -> ApplicationError:
+    message = f"{activity.info().activity_type} is for the workflow that drives the run, and for nobody else"
+    return ApplicationError(message, type="not-the-drive", non_retryable=True)
 
 
 def _final(error: IonError) -> ApplicationError:
@@ -340,7 +409,3 @@ async def _beat() -> None:
     while True:
         activity.heartbeat()
         await asyncio.sleep(pause)
-
-
-def _lease(data: dict[str, Any]) -> Lease:
-    return Lease(data["run_id"], data["epoch"], owner_of(data["run_id"], data["engine"]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ion.engine.temporal.place import Cluster, workflow_id
-from ion.engine.temporal.workflow import WORKFLOW_NAME
-from ion.errors import IonError
+from ion.engine.temporal.place import UNKNOWN_AGENT, WORKFLOW_NAME, Cluster, workflow_id
+from ion.errors import IonError, UsageError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -27,11 +27,14 @@ class EngineError(IonError):
 
 
 async def connect(cluster: Cluster) -> Client:
-    """A client. Raises `EngineError` if nobody answers there."""
+    """A client. Raises `EngineError` if nobody answers there, `UsageError` if what the URL names is not there."""
     from temporalio.client import Client
 
+    from ion.engine.temporal.security import connection
+
+    how = connection(cluster, os.environ)
     try:
-        return await Client.connect(cluster.address, namespace=cluster.namespace)
+        return await Client.connect(cluster.address, **how)
     except (RuntimeError, OSError) as error:
         said = str(error).splitlines()[0]
         raise EngineError(
@@ -85,9 +88,10 @@ async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
         raise EngineError(f"the run {run_id} is not let go of", hint="is a worker running?") from error
 
 
-async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str, lanes: dict[str, Any]) -> bool:
-    """Have the workflow give its prompts to this agent; False if there is none that drives this run."""
-    return await _update(await connect(cluster), queue, run_id, "take-agent", [agent, lanes])
+async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str) -> bool:
+    """Have the workflow give its prompts to this agent; False if there is none that drives this run. Raises
+    `UsageError` if the workers do not know the agent."""
+    return await _update(await connect(cluster), queue, run_id, "take-agent", [agent])
 
 
 async def unpolled(cluster: Cluster, queue: str, run_id: str, queues: Iterable[str]) -> set[str]:
@@ -127,6 +131,7 @@ async def _look(client: Client, queue: str, run_id: str) -> bool:
 
 async def _update(client: Client, queue: str, run_id: str, name: str, arguments: list[Any]) -> bool:
     from temporalio.client import WorkflowUpdateFailedError
+    from temporalio.exceptions import ApplicationError
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
@@ -137,6 +142,8 @@ async def _update(client: Client, queue: str, run_id: str, name: str, arguments:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
         raise EngineError(f"the run {run_id} does not look: {error.message}", hint="is a worker running?") from error
-    except WorkflowUpdateFailedError:  # the workflow ended, or went on as a new one, while it was asked
-        return True
+    except WorkflowUpdateFailedError as error:
+        if isinstance(error.cause, ApplicationError) and error.cause.type == UNKNOWN_AGENT:
+            raise UsageError(error.cause.message, code=UNKNOWN_AGENT) from error
+        return True  # the workflow ended, or continued as a new one, while it was asked
     return True

@@ -12,6 +12,7 @@ from ion.core import outcomes
 from ion.core.events import Content, Failure
 from ion.core.outcomes import Outcome, Question
 from ion.core.plan import Lanes
+from ion.errors import IonError
 
 # A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.
 INLINE_LIMIT_BYTES = 64 * 1024
@@ -27,6 +28,48 @@ _KINDS: dict[str, type[Any]] = {
         outcomes.Unpermitted,
     )
 }
+
+
+class ShapeError(IonError):
+    """What came through the cluster is not what Ion sends."""
+
+    code = "shape"
+
+
+def check_lease(data: Any) -> None:
+    """Raise `ShapeError` unless this says which run is driven, under which epoch, by which cluster."""
+    _check("lease", data, {"run_id": str, "epoch": int, "engine": str})
+
+
+def check_order(data: Any) -> None:
+    """Raise `ShapeError` unless this is what `workflow.IonRun` is begun with."""
+    _check("order", data, {"lease": dict, "slots": int, "lanes": dict, "heartbeat_ms": int, "longest_history": int})
+    check_lease(data["lease"])
+    _check_lanes(data["lanes"])
+    if min(data["slots"], data["heartbeat_ms"], data["longest_history"]) < 1:
+        raise ShapeError("a number of the order is below 1")
+    if not isinstance(data.get("resume", False), bool) or not isinstance(data.get("agent"), str | None):
+        raise ShapeError("the order says wrongly how to continue")
+
+
+def _check_lanes(data: Any) -> None:
+    _check("lanes", data, {"agents": dict, "limits": dict})
+    names = [*data["agents"], *data["agents"].values(), *data["limits"]]
+    if not all(isinstance(name, str) for name in names) or not all(map(_is_number, data["limits"].values())):
+        raise ShapeError("the lanes are malformed")
+
+
+def _check(what: str, data: Any, fields: dict[str, type]) -> None:
+    if not isinstance(data, dict):
+        raise ShapeError(f"the {what} is not an object")
+    for name, kind in fields.items():
+        fits = _is_number(data.get(name)) if kind is int else isinstance(data.get(name), kind)
+        if not fits:
+            raise ShapeError(f"the {what} has no valid {name}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

@@ -54,6 +54,11 @@ async def work(cluster: Cluster, station: Station, setting_for: SettingFor, say:
     async with working(client, station, setting_for):
         labels = f", labels {', '.join(station.labels)}" if station.labels else ""
         say(f"works for {cluster.url} as {station.name}{labels}")
+        if cluster.is_open:
+            say(
+                f"whoever reaches {cluster.address} may speak to this worker, and reads what passes there: "
+                "give all who work for it a key (docs/temporal.md, Security)"
+            )
         await told.wait()
         say("was told to go; what runs here is given back")
 
@@ -63,7 +68,7 @@ async def working(client: Client, station: Station, setting_for: SettingFor) -> 
     """Work as long as the block lasts."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    hands = Hands(setting_for, station.name, station.slots)
+    hands = Hands(setting_for, station.queue, station.name, station.slots)
     shared: dict[str, Any] = {
         "max_concurrent_activities": station.slots,
         "graceful_shutdown_timeout": _GRACE,

@@ -14,7 +14,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 from ion.core import events as e
@@ -24,11 +24,10 @@ from ion.core.plan import Command, Plan, Stop, Wait
 from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState
 from ion.core.step import TurnId, step
-from ion.engine.temporal.codec import lanes_from_json, outcome_from_json, unpack
-from ion.engine.temporal.place import labelled, queue_for
+from ion.engine.temporal.codec import ShapeError, check_order, lanes_from_json, outcome_from_json, unpack
+from ion.engine.temporal.place import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
 from ion.language.workflow import Workflow
 
-WORKFLOW_NAME = "ion-run"
 _BY = {"via": "temporal"}
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
 
@@ -39,6 +38,7 @@ class IonRun:
     answers from this resume on)."""
 
     def __init__(self) -> None:
+        self._order: dict[str, Any] = {}
         self._asked = self._taken = self._done = 0
         self._ended: list[str] = []
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -60,14 +60,30 @@ class IonRun:
         await workflow.wait_condition(lambda: self._done >= number)
 
     @workflow.update(name="take-agent")
-    async def take_agent(self, agent: str, lanes: dict[str, Any]) -> None:
-        """Prompts go to another agent from here on, those that wait too: the run goes on if it was paused for them."""
+    async def take_agent(self, agent: str) -> None:
+        """Prompts go to another agent from here on, those that wait too: the run goes on if it was paused for them.
+        Refused if the workers do not know an agent of this name."""
+        await workflow.wait_condition(lambda: bool(self._order))
+        try:
+            lanes = await self._near("ion-take-agent", self._order["lease"]["run_id"], agent)
+        except ActivityError as error:
+            cause = error.cause or error
+            raise ApplicationError(str(cause), type=UNKNOWN_AGENT, non_retryable=True) from error
         self._agent, self._order["lanes"] = agent, lanes
         await self._looked()
+
+    @take_agent.validator
+    def _check_agent(self, agent: str) -> None:
+        if not isinstance(agent, str):
+            raise ApplicationError("an agent is given by its name", type=UNKNOWN_AGENT)
 
     @workflow.run
     async def run(self, order: dict[str, Any]) -> str:
         """Drive the run to its end; gives its status."""
+        try:
+            check_order(order)
+        except ShapeError as error:
+            raise ApplicationError(error.message, type=error.error_code, non_retryable=True) from error
         self._order = order
         source = await self._near("ion-read-source", order["lease"]["run_id"])
         self._workflow = Workflow.from_json(unpack(source))
@@ -214,9 +230,10 @@ class IonRun:
             except (asyncio.CancelledError, ActivityError) as error:
                 if not is_cancelled_exception(error):
                     raise
-                found[node, number] = Stopped(reason or "cancelled")
+                if reason is not None:  # else nobody here has asked for its end, and it is begun again
+                    found[node, number] = Stopped(reason)
                 continue
-            if not said.get("gone"):
+            if said.get("node", node) == node and not said.get("gone"):
                 found[node, said["number"]] = outcome_from_json(said["outcome"])
         return found
 
