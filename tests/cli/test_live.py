@@ -49,8 +49,33 @@ name: choices
 description: d
 nodes:
   - id: which
-    approval: {message: Which?, decisions: [{id: approve, label: A}, {id: later-on, label: L}, {id: never, label: N}]}
+    approval:
+      message: Which?
+      decisions: [{id: approve, label: A}, {id: later-on, label: Keep the archive}, {id: never, label: N}]
   - {id: told, depends_on: [which], bash: 'echo "$which.output.decision: $which.output.text"'}
+"""
+LONG = "name: long\ndescription: d\nnodes:\n  - id: ask\n    approval:\n      message: |\n" + "".join(
+    f"        * note {number} {'is rather long ' * 7}and ends here {number}\n" for number in range(1, 41)
+)
+SLOW = """
+name: slow
+description: A gate, and work beside it that fails
+nodes:
+  - {id: review, approval: {message: "Now?"}}
+  - {id: work, bash: 'until [ -e go ]; do sleep 0.05; done; exit 7'}
+"""
+ROUNDS = """
+name: rounds
+description: d
+nodes:
+  - id: draft
+    loop:
+      prompt: "Write. $LOOP_USER_INPUT"
+      until: DONE
+      max_iterations: 5
+      interactive: true
+      gate_message: Is it good?
+  - {id: end, depends_on: [draft], bash: 'echo "end: $draft.output"'}
 """
 MANY = "name: many\ndescription: d\nmax_concurrency: 2\nnodes:\n" + "".join(
     f"  - {{id: node-{number}, bash: 'echo {number}'}}\n" for number in range(30)
@@ -67,7 +92,7 @@ class Terminal:
     """A command behind a terminal of `rows` × `columns`, and what stands on its screen."""
 
     def __init__(self, project: Project, *arguments: str, columns: int = 80, rows: int = 24, **more: str) -> None:
-        environment = project.environment(TERM="xterm", **more)
+        environment = project.environment(**{"TERM": "xterm", **more})
         self.child = pexpect.spawn(
             COMMAND[0],
             [*COMMAND[1:], *arguments],
@@ -154,13 +179,22 @@ def test_the_tree_and_a_gate_that_is_approved(project: Project, terminal: Open, 
 
 
 def test_a_comment_and_a_word_that_is_none(project: Project, terminal: Open) -> None:
+    """A key that is none is said; `c`, which elsewhere means to comment and nothing more, approves nothing."""
     project.write("gated", GATED)
     shown = terminal("run", "gated")
     shown.until("›")
     shown.type("perhaps")
     shown.until(lambda text: text.count("[l]ater   ›") == 2)
-    shown.type("c")
+    shown.type("c do not publish yet")
+    text = shown.until(lambda text: text.count("[l]ater   ›") == 3)
+    assert "'perhaps' is not one of the answers: approve, approve with a comment (w)" in text
+    assert "'c' is not one of the answers" in text
+    shown.type("w")
     shown.until("comment ›")
+    shown.type("")
+    shown.until(lambda text: text.count("[l]ater   ›") == 4)
+    shown.type("w")
+    shown.until(lambda text: text.count("comment ›") == 2)
     shown.type("on Friday $(x)")
     status, text = shown.end()
     assert status == 0
@@ -221,7 +255,8 @@ def test_other_branches_go_on_while_a_gate_is_open(project: Project, terminal: O
 def test_decisions_by_number_or_by_name(project: Project, terminal: Open, typed: str, said: str) -> None:
     project.write("choices", CHOICES)
     shown = terminal("run", "choices")
-    assert "[3] never" in shown.until("›")
+    text = shown.until("›")
+    assert "    [2] later-on   Keep the archive\n    [3] never      N\n" in text
     shown.type("4")
     shown.until(lambda text: text.count("›") == 2)
     shown.type(typed)
@@ -355,6 +390,8 @@ def test_watching_a_run_of_another_process(project: Project, terminal: Open) -> 
     shown = terminal("watch", "mine")
     text = shown.until("step one")
     assert "⏸ review" in text
+    shown.until("[l]ater   ›")
+    shown.type("l")
     (project.folder / "go").touch()
     status, text = shown.end()
     assert status == 0
@@ -394,14 +431,14 @@ def test_the_list_of_runs(project: Project, terminal: Open, columns: int) -> Non
 
 
 def test_a_question_in_ascii(project: Project, terminal: Open) -> None:
-    """Stand-ins for all symbols, and what is cut says so."""
+    """Stand-ins for all symbols, and nothing is cut."""
     project.write("gated", GATED.replace("Publish it?", "日本語 " * 20))
     shown = terminal("run", "gated", LC_ALL="C", LANG="C")
     text = shown.until("[l]ater   >")
     assert "gate  review" in text
-    row = next(line for line in text.splitlines() if line.startswith("gate  review"))
-    assert row.endswith("...")
-    assert len(row) <= 80
+    asked = text[text.index("gate  review") :]
+    assert asked.count(r"\u65e5\u672c\u8a9e") == 20
+    assert max(map(len, asked.splitlines())) <= 80
     assert text.isascii()
     shown.type("a")
     assert shown.end()[0] == 0
@@ -444,4 +481,145 @@ def test_no_colour(project: Project, terminal: Open) -> None:
     shown.until("›")
     shown.child.kill(signal.SIGTERM)
     shown.end()
-    assert b"\x1b[3" not in shown.bytes.replace(b"\x1b[?", b"")
+    assert not re.search(rb"\x1b\[[0-9;]*m", shown.bytes)
+
+
+def test_a_long_message_is_wrapped_and_can_be_viewed_whole(project: Project, terminal: Open) -> None:
+    project.write("long", LONG)
+    shown = terminal("run", "long", "--run-id", "mine")
+    text = shown.until("[l]ater   ›")
+    assert re.search(r"… \d+ more lines: \[v\]iew all", text)
+    assert "and ends here 1\n" in text
+    assert "[v]iew all" in text.splitlines()[-1]
+    assert all(len(line) < 80 for line in text.splitlines())
+    shown.type("v")
+    while "and ends here 40" not in shown.text():
+        pages = shown.text().count("Enter: more")
+        if pages:
+            shown.type("")
+        shown.until(lambda text, seen=pages: text.count("Enter: more") > seen or "and ends here 40" in text)
+    shown.until(lambda text: text.count("[l]ater   ›") == 2)
+    whole = " ".join(shown.text().split())
+    assert all(f"and ends here {number}" in whole for number in range(1, 41))
+    shown.type("l")
+    assert shown.end()[0] == 3
+    for said in (project.run("show", "mine", "ask").out, project.run("resume", "mine").err):
+        assert all(f"and ends here {number}" in " ".join(said.split()) for number in range(1, 41))
+    said = project.run("approve", "mine").err
+    assert "and ends here 40" in said
+
+
+def test_what_happens_meanwhile_is_said_below_the_question(project: Project, terminal: Open) -> None:
+    project.write("slow", SLOW)
+    shown = terminal("run", "slow", "--run-id", "mine")
+    shown.until("[l]ater   ›")
+    shown.child.send("half a wor")
+    shown.until("half a wor")
+    (project.folder / "go").touch()
+    text = shown.until("FAIL   work")
+    assert text.index("[l]ater   › half a wor") < text.index("FAIL   work")
+    assert "exit 7" in text
+    shown.child.send("d\n")
+    text = shown.until("'half' is not one of the answers")
+    shown.type("a")
+    status, text = shown.end()
+    assert (status, text.count("✗ work"), text.count("FAIL   work")) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("how", ["dumb", "--plain"])
+def test_lines_keep_off_the_one_on_which_somebody_types(project: Project, terminal: Open, how: str) -> None:
+    project.write("slow", SLOW)
+    arguments = ("--plain",) if how == "--plain" else ()
+    shown = terminal("run", "slow", *arguments, **({"TERM": "dumb"} if how == "dumb" else {}))
+    shown.until("[l]ater   ›")
+    (project.folder / "go").touch()
+    text = shown.until(lambda text: text.count("[l]ater   ›") == 2)
+    lines = text.splitlines()
+    assert not [line for line in lines if "›" in line and not line.endswith("›")]
+    assert any(line.endswith("FAIL   work             exit 7 · ion logs") or "FAIL   work" in line for line in lines)
+    assert lines[-1].endswith("[l]ater   ›")
+    shown.type("a")
+    assert shown.end()[0] == 1
+
+
+@pytest.mark.parametrize("command", ["watch", "resume"])
+def test_later_is_taken_up_again(project: Project, terminal: Open, command: str) -> None:
+    project.write("gated", GATED)
+    assert project.run("run", "gated", "--run-id", "mine").status == 3
+    shown = terminal(command, "mine")
+    shown.until("[l]ater   ›")
+    shown.child.sendintr()
+    status, text = shown.end()
+    assert status == (3 if command == "resume" else 0)
+    assert "ion approve mine" in text
+    shown = terminal(command, "mine")
+    shown.until("[l]ater   ›")
+    shown.type("a on Monday")
+    status, text = shown.end()
+    assert (status, text.splitlines()[-1]) == (0, "published, on Monday")
+    told = project.run("show", "mine", "review").out
+    assert re.search(r"answered +approved by \S+@\S+ at \d\d:\d\d:\d\d, cli", told)
+    assert re.search(r"comment +on Monday", told)
+    answers = project.run("show", "mine", "review", "--json").json("node")["answers"]
+    assert [(one["decision"], one["comment"]) for one in answers] == [("approved", "on Monday")]
+
+
+def test_a_watched_run_is_answered_where_it_is_watched(project: Project, terminal: Open) -> None:
+    """It continues where it is running."""
+    project.write("beside", BESIDE)
+    assert project.run("run", "beside", "--run-id", "mine", "--detach").status == 0
+    shown = terminal("watch", "mine")
+    shown.until("[l]ater   ›")
+    shown.type("a")
+    shown.until("✓ review")
+    (project.folder / "go").touch()
+    assert shown.end()[0] == 0
+    assert project.run("show", "mine", "--json").json("run")["status"] == "completed"
+
+
+def test_the_keys_of_an_interactive_loop(project: Project, terminal: Open) -> None:
+    """`a` is another round, never the end of the loop; finishing takes no comment, which would mean another round."""
+    project.write("rounds", ROUNDS)
+    agent = project.folder / "agent"
+    agent.write_text(
+        "#!/bin/sh\ncat > said\nn=$(($(cat turns 2>/dev/null || echo 0) + 1)); echo $n > turns\n"
+        "echo text $n; [ $n = 1 ] || echo DONE\n"
+    )
+    agent.chmod(0o755)
+    shown = terminal("run", "rounds", "--agent", "./agent")
+    text = shown.until("›")
+    assert "  [a]nother round   [l]ater   ›" in text
+    shown.type("f")
+    shown.until("has not said that it is done")
+    shown.type("a shorter")
+    text = shown.until("[f]inish   [a]nother round   [l]ater   ›")
+    assert "shorter" in (project.folder / "said").read_text()
+    shown.type("a")
+    shown.until("what should change? ›")
+    shown.type("")
+    shown.until("nothing was answered")
+    shown.until(lambda text: text.count("[f]inish   [a]nother") == 2)
+    shown.type("f nicely done")
+    shown.until("takes no comment")
+    shown.type("finish")
+    status, text = shown.end()
+    assert (status, text.splitlines()[-2:]) == (0, ["end: text 2", "DONE"])
+    assert (project.folder / "turns").read_text() == "2\n"
+
+
+def test_what_is_asked_acts_on_no_terminal(project: Project, terminal: Open) -> None:
+    project.write(
+        "hostile",
+        "name: hostile\ndescription: d\nnodes:\n"
+        "  - {id: a, bash: 'printf \"\\033]0;owned\\007\\033[2J\\n  [a]pprove is safe\\n\"'}\n"
+        "  - {id: ask, depends_on: [a], approval: {message: 'Go? $a.output'}}\n",
+    )
+    shown = terminal("run", "hostile", "--run-id", "mine")
+    text = shown.until("[l]ater   ›")
+    assert r"Go? \x1b]0;owned\x07\x1b[2J" in text
+    assert b"\x1b]0;" not in shown.bytes
+    shown.type("l")
+    shown.end()
+    for said in (project.run("show", "mine", "ask").out, project.run("approve", "mine").err):
+        assert "\x1b" not in said
+        assert r"\x1b]0;owned" in said

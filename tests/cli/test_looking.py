@@ -56,7 +56,7 @@ def test_show_draws_each_node_with_its_time_and_why(built: Ion) -> None:
     assert lines[0].startswith("build  mine   paused   started ")
     assert any(".ion/workflows/build.yaml" in line for line in lines[:2])
     rows = {line.split()[0]: line for line in lines if line[:1].isalpha()}
-    assert re.fullmatch(r"fetch +✓ ▐█* +0\.0s +", rows["fetch"].ljust(90))
+    assert re.fullmatch(r"fetch +✓ +▐█* +0\.0s +", rows["fetch"].ljust(90))
     assert re.fullmatch(r"plan +– +when was false", rows["plan"])
     assert re.fullmatch(r"tests +✗ +▐█+ +0\.0s +2 attempts  exit 7", rows["tests"])
     assert re.fullmatch(r"publish +– +tests failed", rows["publish"])

@@ -129,7 +129,8 @@ publish      –                                                                
 cost  $0.42 · 21k tokens in
 
 Paused: 1 gate is open.
-  review  go? really
+  review  go?
+    really
   ion approve k7m2q9 --comment "…"      ion reject k7m2q9 --reason "…"
 """)
 
@@ -181,7 +182,8 @@ def test_a_pause(columns: int) -> None:
     assert drawn(lambda screen: ending.say_waiting(screen, PLACE, result(PAUSED)), columns) == snapshot("""\
 
 Paused: 1 gate is open.
-  review  go? really
+  review  go?
+    really
   ion approve k7m2q9 --comment "…"      ion reject k7m2q9 --reason "…"
 """)
 

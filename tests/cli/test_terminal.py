@@ -180,3 +180,26 @@ def test_talk_to_nobody_is_no_error_and_data_to_nobody_is(monkeypatch: pytest.Mo
 def test_json_is_ascii_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.write_json({"x": "\x1b\x7f\x9b\u202eü\ud800"}, indent=None)
     assert capsys.readouterr().out == '{"x": "\\u001b\\u007f\\u009b\\u202e\\u00fc\\ud800"}\n'
+
+
+@given(ANY_TEXT, st.integers(20, 60), st.integers(0, 10))
+def test_a_wrapped_text_loses_nothing_but_blanks(text: str, columns: int, first: int) -> None:
+    lines = list(formatting.wrapped(text, columns, first=first))
+    assert all(formatting.width(line) <= columns and line.isprintable() for line in lines)
+    assert not lines or formatting.width(lines[0]) <= columns - first
+    whole = "".join(formatting.printable(line) for line in text.splitlines())
+    assert "".join("".join(lines).split(" ")) == "".join(whole.split(" "))
+
+
+def test_what_is_continued_stands_further_to_the_right() -> None:
+    text = "a list:\n  * an item that has no room in a line\n\nx" + "y" * 40
+    assert list(formatting.wrapped(text, 20)) == [
+        "a list:",
+        "  * an item that has",
+        "    no room in a",
+        "    line",
+        "",
+        "xyyyyyyyyyyyyyyyyyyy",
+        "  yyyyyyyyyyyyyyyyyy",
+        "  yyy",
+    ]

@@ -49,13 +49,18 @@ async def test_the_gate_of_a_loop_shows_where_it_stands(tmp_path: Path, signaled
     assert (excerpt, said) == ("the draft", "Good enough, Bo?")
 
 
-async def test_a_long_output_is_shown_by_its_ends(tmp_path: Path) -> None:
-    previous = Content.inline("begin" + "x" * 10_000 + "end")
+async def test_an_output_that_can_be_read_is_asked_about_whole(tmp_path: Path) -> None:
+    draft = "\n".join(f"line {number}" for number in range(3000))
+    assert draft in message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=Content.inline(draft)))
+
+
+async def test_an_endless_output_is_shown_by_its_ends(tmp_path: Path) -> None:
+    previous = Content.inline("begin" + "x" * 100_000 + "end")
     asked = message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=previous))
-    assert len(asked) < 2000
+    assert len(asked) < 51_000
     assert "\n\nbegin" in asked
     assert "end\n\n" in asked
-    assert "8508 characters left out" in asked
+    assert "50009 characters left out" in asked
 
 
 async def test_a_cancel_node_gives_its_reason(tmp_path: Path) -> None:

@@ -10,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ion.api import requests
-from ion.cli.formatting import cut, one_line
+from ion.cli.answers import LATER, VIEW, Answer, Choice, keys_of, meant, offer, unknown
+from ion.cli.formatting import one_line
+from ion.cli.meanwhile import LINES
+from ion.cli.questions import Labels, message_lines
 from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.gates import PERMISSION, Gate
@@ -27,12 +32,13 @@ from ion.records import dataclass, field
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
     from ion.cli.behind import Behind
+    from ion.cli.meanwhile import Meanwhile
 
-_SHOWN_LINES = 20
-_YES = frozenset({"a", "y", "yes", "approve", "allow"})
-_NO = frozenset({"r", "n", "no", "reject", "refuse", "deny"})
-_LATER = frozenset({"l", "later", "q"})
-_COMMENT = frozenset({"c", "comment"})
+# Lines around a message that must stand on the screen with it: its header, the decisions' frame, the prompt.
+_LINES_AROUND = 7
+# How long a pasted text may take to come whole once its first line is there.
+_PASTE_S = 0.05
+_PASTED_LINES = 100
 
 
 def person_present() -> bool:
@@ -47,24 +53,20 @@ def person_present() -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a person decided: `approve`, `reject`, or one of the gate's decisions; with what they said."""
-
-    decision: str
-    said: str = ""
-
-
 @dataclass
 class Asker:
     """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one; `behind` is
-    what the screen writes to."""
+    what the screen writes to; `meanwhile` says what happens while one stands, unless lines do that anyway. `labels` are
+    those of the workflow's decisions. `answered`: something was answered here."""
 
     workspace: Workspace
     screen: Screen
     behind: Behind
     pause: Callable[[], None]
     resume: Callable[[], None]
+    meanwhile: Meanwhile | None = None
+    labels: Labels = field(default_factory=dict)
+    answered: bool = False
     _open: dict[str, e.ApprovalRequested] = field(default_factory=dict)
     _closed: dict[str, str] = field(default_factory=dict)
     _later: set[str] = field(default_factory=set)
@@ -117,6 +119,7 @@ class Asker:
 
     async def attend(self, run_id: str, drive: asyncio.Future[Any]) -> None:
         """Put every question that comes up, until the drive is over and none is left that somebody wants to answer."""
+        self._news = asyncio.Event()  # one belongs to one loop
         while True:
             question = self._next()
             if question is not None:
@@ -136,6 +139,8 @@ class Asker:
 
     async def _put(self, run_id: str, question: e.ApprovalRequested) -> None:
         self.pause()
+        if self.meanwhile is not None:
+            self.meanwhile.begin()
         try:
             answer = await self._answer(question)
             if answer is None:
@@ -150,75 +155,112 @@ class Asker:
             await asyncio.to_thread(_request, self.workspace, run_id, question, answer)
         except RefusedError as error:
             self.screen.line("  ", ("attention", "not recorded"), f": {error.message}")
+        else:
+            self.answered = True
         self._close(question.request, answer.decision)
 
     # ------------------------------------------------------------------ the conversation
 
     async def _answer(self, question: e.ApprovalRequested) -> Answer | None:
         """What the person decides; None: later, or it was answered elsewhere."""
-        self._show(question)
+        left = self._show(question)
         while True:
-            line = await self._type(self._choices(question), question.request)
+            line = await self._type(offer(question, view=bool(left)), question.request)
             if line is None:
                 return None
-            word, _, said = line.strip().partition(" ")
-            answer = await self._meant(question, word.lower(), said.strip())
-            if answer is not None:
-                return answer
-            if word.lower() in _LATER or question.request in self._closed or question.request in self._later:
+            word, _, said = line.partition("\n")[0].strip().partition(" ")
+            choice = meant(question, word)
+            if choice is not None:
+                answer = await self._with_text(question, choice, said.strip())
+                if answer is not None:
+                    return answer
+            elif word.lower() in LATER:
+                return None
+            elif word.lower() in VIEW:
+                await self._view(question)
+            elif word:
+                self._say(unknown(question, word))
+            if question.request in self._closed or question.request in self._later:
                 return None
 
-    async def _meant(self, question: e.ApprovalRequested, word: str, said: str) -> Answer | None:
-        permission = question.gate == PERMISSION
-        if word.isdecimal() and 1 <= int(word) <= len(question.decisions):
-            return Answer(question.decisions[int(word) - 1], said)
-        if word in question.decisions:
-            return Answer(word, said)
-        if question.decisions and not permission:
+    async def _with_text(self, question: e.ApprovalRequested, choice: Choice, said: str) -> Answer | None:
+        """The answer with what is said with it; None: it is not given after all."""
+        if said and choice.silent:
+            self._say(f"to {choice.name} takes no comment; with one it would be another round")
             return None
-        if word in _YES:
-            return Answer("approve", said)
-        if word in _NO:
-            reason = said or await self._type("  why not? ›", question.request)
-            return Answer("reject", reason) if reason is not None else None
-        if word in _COMMENT and not permission:
-            comment = said or await self._type("  comment ›", question.request)
-            return Answer("approve", comment) if comment else None
-        return None
+        if not said and choice.asks:
+            typed = await self._type(f"  {choice.asks}", question.request)
+            if typed is None:
+                return None
+            said = typed.strip()
+        if not said and choice.needs:
+            self._say("nothing was said, so nothing was answered")
+            return None
+        return Answer(choice.decision, said)
 
-    def _show(self, question: e.ApprovalRequested) -> None:
+    def _say(self, text: str) -> None:
+        self.screen.lines(f"  {line}" for line in message_lines(self.screen, text, indent=2))
+
+    def _show(self, question: e.ApprovalRequested) -> int:
+        """The question, with as much of its message as the screen has room for; gives how many lines are left."""
         screen = self.screen
-        first, *rest = question.message.splitlines() or [""]
-        turn = f"  (iteration {question.iteration})" if question.iteration else ""
+        lines = self._lines(question)
+        labels = self.labels.get(question.node, {})
+        decisions = () if question.gate == PERMISSION else question.decisions
+        room = max(3, self._height() - _LINES_AROUND - LINES - len(decisions))
         screen.line()
-        screen.line(
-            ("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {first}{turn}"
-        )
-        if rest:
+        screen.line(("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {lines[0]}")
+        if len(lines) > 1:
             screen.line()
-            for line in rest[:_SHOWN_LINES]:
-                screen.line("    ", cut(line, screen.width - 4))
-            if len(rest) > _SHOWN_LINES:
-                screen.line("    ", ("faint", f"… {len(rest) - _SHOWN_LINES} more lines: ion show"))
-        for number, decision in enumerate(question.decisions, 1):
-            if question.gate != PERMISSION:
-                screen.line(f"    [{number}] {decision}")
+        for line in lines[1:room]:
+            screen.line(f"    {line}" if line else "")
+        left = len(lines[room:])
+        if left:
+            screen.line("    ", ("faint", f"… {left} more {'lines' if left > 1 else 'line'}: [v]iew all"))
+        if decisions:
+            screen.line()
+        keys = keys_of(question)
+        longest = max((len(name) for name in decisions), default=0)
+        for key, name in zip(keys, decisions, strict=False):
+            screen.line(f"    [{key}] {name:<{longest}}   {labels.get(name, '')}")
         screen.line()
+        return left
 
-    def _choices(self, question: e.ApprovalRequested) -> str:
-        if question.gate == PERMISSION:
-            return "  [a]llow   [r]efuse   [l]ater   ›"
-        if question.decisions:
-            return f"  1–{len(question.decisions)}, or a decision and a comment   [l]ater   ›"
-        return "  [a]pprove   [r]eject   [c]omment   [l]ater   ›"
+    def _lines(self, question: e.ApprovalRequested) -> list[str]:
+        turn = f"  (iteration {question.iteration})" if question.iteration else ""
+        head = len(question.node) + (5 if self.screen.unicode else 8)
+        first, *rest = question.message.splitlines() or [""]
+        return message_lines(self.screen, "\n".join([f"{first}{turn}", *rest]), indent=4, first=head - 4)
+
+    def _height(self) -> int:
+        return shutil.get_terminal_size().lines
+
+    async def _view(self, question: e.ApprovalRequested) -> None:
+        """The whole message, a screen at a time."""
+        lines = self._lines(question)
+        page = max(3, self._height() - 2 - LINES)
+        self.screen.line()
+        for start in range(0, len(lines), page):
+            self.screen.lines(f"    {line}" if line else "" for line in lines[start : start + page])
+            seen = min(start + page, len(lines))
+            if seen < len(lines):
+                prompt = f"  {seen} of {len(lines)} lines   Enter: more   [q]uit   ›"
+                typed = await self._type(prompt, question.request)
+                if typed is None or typed.strip():
+                    return
+        self.screen.line()
 
     async def _type(self, prompt: str, request: str) -> str | None:
-        """A line that the person types; None at the end of input, or when the question is over."""
+        """What the person types, most often a line; None at the end of input, or when the question is over."""
         descriptor = sys.stdin.fileno()
         # In this order in the thread that writes: whoever types while a question cannot be read yet answers nothing,
         # and whoever types as soon as the prompt stands there is heard.
         self.behind.then(lambda: self._forget_typed_ahead(descriptor))
-        self.screen.prompt(prompt)
+        stands = f"{self.screen.plain(prompt)} "
+        if self.meanwhile is not None:
+            self.meanwhile.open(stands)
+        else:
+            self.behind.stand(stands)
         typed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         try:
             if await self._still(self._shown(), request):
@@ -226,8 +268,13 @@ class Asker:
                 await self._still(typed, request)
         finally:
             asyncio.get_running_loop().remove_reader(descriptor)
+            if not typed.done():
+                self.behind.write("\n")
+            if self.meanwhile is not None:
+                self.meanwhile.close()
+            else:
+                self.behind.stand("")
         if not typed.done():
-            self.screen.line()
             if request in self._closed:
                 self.screen.line("  ", ("attention", "answered elsewhere"), f": {one_line(self._closed[request])}")
             return None
@@ -265,12 +312,18 @@ class Asker:
 
 
 def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
-    """What stands in the terminal's buffer is a line, or nothing at its end."""
-    if not typed.done():
-        try:
-            typed.set_result(os.read(descriptor, 1 << 16))
-        except OSError:
-            typed.set_result(b"")
+    """What stands in the terminal's buffer: a line, several of a text that was pasted, or nothing at its end."""
+    if typed.done():
+        return
+    try:
+        data = os.read(descriptor, 1 << 16)
+        for _ in range(_PASTED_LINES if data else 0):
+            if not select.select([descriptor], (), (), _PASTE_S)[0]:
+                break
+            data += os.read(descriptor, 1 << 16)
+    except OSError:
+        data = b""
+    typed.set_result(data)
 
 
 def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:

@@ -21,11 +21,12 @@ def cancel(place: Place, run: str | None, reason: str, as_json: bool) -> int:
     from ion.api import requests
     from ion.cli import terminal
     from ion.cli.going_on import go_on
+    from ion.cli.view import Manner
 
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         requests.cancel(workspace, run_id, reason=reason, via="cli")
-        result = go_on(workspace, place, run_id)
+        result = go_on(workspace, place, run_id, Manner(as_json))
         if as_json:
             terminal.write_json(result.to_json())
         return 0 if result.status == "cancelled" else result.exit_status

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from ion.cli import terminal
-from ion.cli.formatting import cut, duration, one_line, plural
-from ion.cli.words import FailureText, answering_commands, budget_command, failure_text, waiting_nodes
+from ion.cli.formatting import cut, duration, plural, width
+from ion.cli.questions import NO_LABELS, Labels, frozen_labels, message_lines
+from ion.cli.words import FailureText, budget_command, failure_text, waiting_for
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def finish(workspace: Workspace, place: Place, result: RunResult, *, as_json: bool, silent_output: bool = False) -> int:
     """Say how the run stands, print its output, and give the exit status."""
-    say_next(terminal.talk(), place, result)
+    say_next(terminal.talk(), place, result, frozen_labels(workspace, result))
     try:
         if as_json:
             terminal.write_json(result.to_json())
@@ -50,10 +51,10 @@ def print_output(workspace: Workspace, result: RunResult) -> None:
         terminal.write_bytes(io.BytesIO(b"\n"))
 
 
-def say_next(screen: Screen, place: Place, result: RunResult) -> None:
+def say_next(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS) -> None:
     """What the person does next, if the run has not simply completed."""
     if result.status == "paused":
-        say_waiting(screen, place, result)
+        say_waiting(screen, place, result, labels)
     elif result.status == "failed":
         say_failed(screen, place, result)
     elif result.status == "interrupted":
@@ -63,36 +64,44 @@ def say_next(screen: Screen, place: Place, result: RunResult) -> None:
         screen.line("It is running: ", place.command("watch", result.run_id))
 
 
-def say_waiting(screen: Screen, place: Place, result: RunResult) -> None:
+def say_waiting(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS) -> None:
     """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
     from ion.core.budgets import budget_message
 
-    waiting = waiting_nodes(result.state)
-    gates = sum(node.gate is not None for node in waiting)
+    waiting = waiting_for(place, result.run_id, result.state, labels)
+    gates = sum(one.node.gate is not None for one in waiting)
     parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
     asked = sum(len(node.permissions) for node in result.state.nodes.values())
     parts += [f"{plural(asked, 'permission')} {'is' if asked == 1 else 'are'} asked for"] if asked else []
-    prompts = sum(node.prompt is not None for node in waiting)
+    prompts = sum(one.node.prompt is not None for one in waiting)
     parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
     parts += ["the budget is spent"] if result.state.over_budget else []
     screen.line()
     screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can go on'}.")
-    for node, (asks, commands) in zip(waiting, answering_commands(place, result.run_id, result.state), strict=True):
-        if len(waiting) > 1 or node.prompt is None:
-            screen.line("  ", ("strong", node.id), "  ", cut(one_line(asks), screen.width - len(node.id) - 4))
-        _say_commands(screen, commands)
+    for one in waiting:
+        if len(waiting) > 1 or one.node.prompt is None:
+            say_question(screen, one.node.id, one.message)
+        _say_commands(screen, one.commands)
     if result.state.over_budget:
         screen.line("  ", budget_message(result.state))
-        _say_commands(screen, [budget_command(place, result.run_id, result.state)])
+        screen.line("  ", budget_command(place, result.run_id, result.state))
 
 
-def _say_commands(screen: Screen, commands: list[str]) -> None:
-    together = "      ".join(commands)
-    if len(together) + 2 <= screen.width:
+def say_question(screen: Screen, node: str, message: str) -> None:
+    """What a node asks, whole."""
+    first, *rest = message_lines(screen, message, indent=4, first=width(node))
+    screen.line("  ", ("strong", node), f"  {first}")
+    screen.lines(f"    {line}" if line else "" for line in rest)
+
+
+def _say_commands(screen: Screen, commands: tuple[tuple[str, str], ...]) -> None:
+    together = "      ".join(command for command, _ in commands)
+    if len(together) + 2 <= screen.width and not any(note for _, note in commands):
         screen.line("  ", together)
-    else:
-        for command in commands:
-            screen.line("  ", command)
+        return
+    longest = max(len(command) for command, _ in commands)
+    for command, note in commands:
+        screen.line("  ", f"{command:<{longest}}      {note}" if note else command)
 
 
 def say_failed(screen: Screen, place: Place, result: RunResult) -> None:

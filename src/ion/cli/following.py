@@ -23,11 +23,17 @@ def live(workspace: Workspace, run_id: str) -> bool:
     return reading.status_of(workspace.store.get_workflow_run(run_id)) == "running"
 
 
+def look_again(workspace: Workspace, run_id: str, after: int) -> tuple[bool, list[Recorded]]:
+    """Whether a living process drives the run, and the events after number `after`: all of them, if it is no more."""
+    alive = live(workspace, run_id)
+    return alive, reading.read_events(workspace, run_id, after=after)
+
+
 def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
     """The events after number `after`, each as soon as it is there, until no living process drives the run."""
     while True:
-        alive = live(workspace, run_id)
-        for recorded in reading.read_events(workspace, run_id, after=after):
+        alive, events = look_again(workspace, run_id, after)
+        for recorded in events:
             after = recorded.seq
             yield recorded
         if not alive:

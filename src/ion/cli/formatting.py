@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from ion.cli import hiding
@@ -101,6 +102,37 @@ def pad(text: str, columns: int) -> str:
 def one_line(text: str) -> str:
     """A text on one line, its runs of blanks and breaks as one blank each."""
     return " ".join(hiding.masked(text).split())
+
+
+def wrapped(text: str, columns: int, *, first: int = 0, shown: Callable[[str], str] = printable) -> Iterator[str]:
+    """All lines of a text, printable, each in at most so many columns (the first one in `first` less); what has no room
+    is continued below, further to the right than its line began, so that it does not look like a line of its own."""
+    for number, line in enumerate(hiding.masked(text).splitlines()):
+        yield from _folded(shown(line).rstrip(), columns, first if number == 0 else 0)
+
+
+def _folded(line: str, columns: int, taken: int) -> Iterator[str]:
+    indent = len(line) - len(line.lstrip(" "))
+    deeper = " " * min(indent + 2, columns // 2)
+    while width(line) > columns - taken:
+        at = _place_to_break(line, columns - taken)
+        yield line[:at].rstrip()
+        line, taken = deeper + line[at:].lstrip(" "), 0
+    yield line
+
+
+def _place_to_break(line: str, columns: int) -> int:
+    """Before the last word that has no room, or within a word that has none at all; never among the blanks at the
+    beginning."""
+    start = len(line) - len(line.lstrip(" "))
+    used, blank = 0, 0
+    for place, character in enumerate(line):
+        used += _columns(character)
+        if character == " " and place > start:
+            blank = place
+        if used > columns:
+            return blank or max(place, start + 1)
+    return len(line)
 
 
 def plural(number: int, word: str) -> str:

@@ -4,11 +4,12 @@ there, and is followed until it ends or waits again."""
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ion.api import reading
 from ion.cli import ending, terminal
-from ion.cli.following import POLL_SECONDS, follow, live
+from ion.cli.following import POLL_SECONDS, follow, follow_events, live
 from ion.cli.plain import Plain
 from ion.cli.view import Manner, open_view
 from ion.errors import RefusedError
@@ -19,37 +20,54 @@ if TYPE_CHECKING:
     from ion.cli.place import Place
 
 
-def after_request(workspace: Workspace, place: Place, run_id: str, *, resume: bool, as_json: bool) -> int:
+def show_question(workspace: Workspace, run_id: str, node: str | None, request: str | None) -> None:
+    """What is about to be answered, whole; nothing where it is not clear what that is, which the answer itself says."""
+    from ion.cli.ending import say_question
+    from ion.core.requests import open_questions
+
+    found = [
+        (asking.id, gate)
+        for asking, gate in open_questions(reading.read_state(workspace, run_id))
+        if node in (None, asking.id) and request in (None, gate.request)
+    ]
+    if len(found) == 1:
+        asking, gate = found[0]
+        say_question(terminal.talk(), asking, gate.message)
+
+
+def after_request(workspace: Workspace, place: Place, run_id: str, *, resume: bool, manner: Manner) -> int:
     """What `approve`, `reject`, `respond` and `submit` do once their event is in the log; gives the exit status.
 
     `resume` False: nothing more than saying how the run stands.
     """
     if not resume:
         result = reading.describe(workspace, run_id)
-        if as_json:
+        if manner.as_json:
             terminal.write_json(result.to_json())
         elif live(workspace, run_id):
             terminal.talk().line(f"Recorded. The run goes on where it is running: {place.command('watch', run_id)}")
         else:
             terminal.talk().line(f"Recorded. Go on with the run: {place.command('resume', run_id)}")
         return 0
-    return ending.finish(workspace, place, go_on(workspace, place, run_id), as_json=as_json)
+    return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=manner.as_json)
 
 
-def go_on(workspace: Workspace, place: Place, run_id: str, *, quiet: bool = False) -> RunResult:
+def go_on(workspace: Workspace, place: Place, run_id: str, manner: Manner) -> RunResult:
     """Go on with a run that was answered or asked to end, wherever that has to happen, and say how it stands then."""
     screen = terminal.talk()
     while True:
         if live(workspace, run_id):
-            if not quiet:
+            if not manner.quiet:
                 owner = workspace.store.get_workflow_run(run_id).owner
                 where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
                 screen.line(f"The run goes on where it is running{where}; what happens there:")
-            follow(workspace, run_id, Plain(screen, place), from_start=False)
+                follow(workspace, run_id, Plain(screen, place), from_start=False)
+            else:
+                deque(follow_events(workspace, run_id), maxlen=0)
         result = reading.describe(workspace, run_id)
         if result.state.ended or not _answered(result):
             return result
-        driven = _drive_here(workspace, place, run_id)
+        driven = _drive_here(workspace, place, run_id, manner)
         if driven is not None:
             return driven
         time.sleep(POLL_SECONDS)
@@ -62,12 +80,12 @@ def _answered(result: RunResult) -> bool:
     return answered(result.state)
 
 
-def _drive_here(workspace: Workspace, place: Place, run_id: str) -> RunResult | None:
+def _drive_here(workspace: Workspace, place: Place, run_id: str, manner: Manner) -> RunResult | None:
     """Take the run up and drive it; None if somebody else was faster."""
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli.driving import drive
 
-    view = open_view(workspace, place, Manner())
+    view = open_view(workspace, place, manner)
     options = RunOptions(observers=view.observers, via="cli", alone=True)
     try:
         taken = take_up_run(workspace, run_id, options=options, resume=False)

@@ -67,6 +67,16 @@ def watched(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def progress(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that continues a run the options of how that is shown."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Show no progress."),
+        click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal."),
+    ):
+        function = option(function)
+    return function
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # For commands that print nothing but JSON anyway.
 always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")

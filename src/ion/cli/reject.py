@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.place import Place, as_json, at_place, progress
 
 
 @click.command()
@@ -14,19 +14,32 @@ from ion.cli.place import Place, as_json, at_place
 @click.option("--reason", default="", metavar="TEXT", help="Why; the workflow's $REJECTION_REASON.")
 @click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")
+@progress
 @as_json
 @at_place
 def reject(
-    place: Place, run: str, node: str | None, reason: str, request: str | None, no_resume: bool, as_json: bool
+    place: Place,
+    run: str,
+    node: str | None,
+    reason: str,
+    request: str | None,
+    no_resume: bool,
+    plain: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Reject the open gate of NODE (or the only open one), or refuse its agent a permission, and go on with the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
     from ion.api import requests
-    from ion.cli.going_on import after_request
+    from ion.cli.going_on import after_request, show_question
+    from ion.cli.view import Manner
 
+    manner = Manner(as_json, plain=plain, quiet=quiet)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
+        if not quiet:
+            show_question(workspace, run_id, node, request)
         requests.reject(workspace, run_id, node, reason=reason, request=request, via="cli")
-        return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)
+        return after_request(workspace, place, run_id, resume=not no_resume, manner=manner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, watched
+from ion.cli.place import Place, as_json, at_place, progress, watched
 
 
 @click.command()
@@ -25,8 +25,7 @@ from ion.cli.place import Place, as_json, at_place, watched
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 @click.option("--run-id", metavar="ID", help="The new run's id; default: a new one.")
-@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@progress
 @watched
 @as_json
 @at_place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.place import Place, as_json, at_place, progress
 
 
 @click.command()
@@ -15,19 +15,33 @@ from ion.cli.place import Place, as_json, at_place
 @click.argument("text", required=False, default="")
 @click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")
+@progress
 @as_json
 @at_place
 def respond(
-    place: Place, run: str, node: str, decision: str, text: str, request: str | None, no_resume: bool, as_json: bool
+    place: Place,
+    run: str,
+    node: str,
+    decision: str,
+    text: str,
+    request: str | None,
+    no_resume: bool,
+    plain: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Answer the gate of NODE with DECISION, and TEXT with it, and go on with the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
     from ion.api import requests
-    from ion.cli.going_on import after_request
+    from ion.cli.going_on import after_request, show_question
+    from ion.cli.view import Manner
 
+    manner = Manner(as_json, plain=plain, quiet=quiet)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
+        if not quiet:
+            show_question(workspace, run_id, node, request)
         requests.respond(workspace, run_id, node, decision, text=text, request=request, via="cli")
-        return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)
+        return after_request(workspace, place, run_id, resume=not no_resume, manner=manner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, watched
+from ion.cli.place import Place, as_json, at_place, progress, watched
 from ion.errors import RefusedError
 
 
@@ -25,8 +25,7 @@ from ion.errors import RefusedError
     metavar="X",
     help="What the run may spend in all from here on, in US dollars.",
 )
-@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@progress
 @watched
 @as_json
 @at_place
@@ -45,7 +44,8 @@ def resume(
 ) -> int:
     """Go on with a failed, interrupted or answered run; completed nodes are kept and not run again.
 
-    With --max-budget-usd also with one that has spent its budget; if it runs elsewhere, it goes on there.
+    Of one that waits for an answer you are asked on a terminal. With --max-budget-usd also one that has spent its
+    budget continues, where it is running if it runs elsewhere.
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
@@ -53,6 +53,7 @@ def resume(
     from ion.api.requests import raise_budget
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli import ending
+    from ion.cli.attending import follow_and_ask
     from ion.cli.driving import drive
     from ion.cli.following import live
     from ion.cli.going_on import go_on
@@ -63,12 +64,14 @@ def resume(
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget, via="cli")
-            return ending.finish(workspace, place, go_on(workspace, place, run_id, quiet=quiet), as_json=as_json)
+            return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=as_json)
         before = workspace.store.get_workflow_run(run_id).last_seq
         view = open_view(workspace, place, manner)
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
         try:
             taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
+            if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
+                taken = take_up_run(workspace, run_id, agent=agent, options=options, resume=False)
             result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
         except RefusedError as error:
             if error.error_code != "owned" or read_state(workspace, run_id).engine is None:
@@ -76,4 +79,5 @@ def resume(
             from ion.cli.at_engine import follow_engine_run
 
             result = follow_engine_run(workspace, run_id, view, after=before)
+        view.end()
         return ending.finish(workspace, place, result, as_json=as_json)

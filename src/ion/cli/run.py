@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, sop_paths, watched
+from ion.cli.place import Place, as_json, at_place, progress, sop_paths, watched
 from ion.cli.view import Manner, open_view
 from ion.errors import UsageError
 from ion.records import dataclass
@@ -52,8 +52,7 @@ class Order:
 @click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
 @click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
 @click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
-@click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@progress
 @sop_paths
 @watched
 @as_json

@@ -52,8 +52,9 @@ def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
 
 
 def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str, *, as_json: bool) -> None:
-    from ion.api.reading import log_files, read_frozen
+    from ion.api.reading import log_files, read_events, read_frozen
     from ion.cli import terminal
+    from ion.cli.questions import answers_of
     from ion.cli.screens.node import Subject, show_node
     from ion.language.problems import did_you_mean
 
@@ -65,7 +66,8 @@ def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str,
     logged = {"stdout": 0, "stderr": 0}
     for path in log_files(workspace, result.run_id, node):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
-    subject = Subject(result, workflow, workflow.by_id[node], logged)
+    answers = answers_of(read_events(workspace, result.run_id), node)
+    subject = Subject(result, workflow, workflow.by_id[node], logged, answers)
     if as_json:
         terminal.write_json(_object(subject))
     else:
@@ -74,6 +76,7 @@ def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str,
 
 def _object(subject: Subject) -> dict[str, Any]:
     """The node's entry in the run's object, with why it is so."""
+    from ion.api.result import timestamp
     from ion.core.values import lookup
     from ion.language.conditions import explain
 
@@ -93,4 +96,15 @@ def _object(subject: Subject) -> dict[str, Any]:
         "session": subject.now.session,
         "usage": subject.now.usage,
         "log_bytes": subject.logged,
+        "answers": [
+            {
+                "request": one.request,
+                "message": one.message,
+                "decision": one.decision,
+                "comment": one.comment,
+                "by": one.by,
+                "at": timestamp(one.at),
+            }
+            for one in subject.answers
+        ],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.place import Place, as_json, at_place, progress
 from ion.errors import UsageError
 
 
@@ -17,6 +17,7 @@ from ion.errors import UsageError
 @click.option("--session", metavar="ID", help="The agent's session, for the node that continues it.")
 @click.option("--request", metavar="ID", help="The request that is answered, as ion next names it.")
 @click.option("--no-resume", is_flag=True, help="Only record it.")
+@progress
 @as_json
 @at_place
 def submit(
@@ -28,6 +29,8 @@ def submit(
     session: str | None,
     request: str | None,
     no_resume: bool,
+    plain: bool,
+    quiet: bool,
     as_json: bool,
 ) -> int:
     """Answer the prompt of NODE with the text of FILE (or of stdin: -) and go on with the run until it waits again.
@@ -38,12 +41,14 @@ def submit(
     from ion.api import requests
     from ion.cli.going_on import after_request
     from ion.cli.values import read_answer
+    from ion.cli.view import Manner
 
     text = read_answer(_source(stdin, file))
+    manner = Manner(as_json, plain=plain, quiet=quiet)
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
         requests.submit(workspace, run_id, node, text, session=session, request=request, via="cli")
-        return after_request(workspace, place, run_id, resume=not no_resume, as_json=as_json)
+        return after_request(workspace, place, run_id, resume=not no_resume, manner=manner)
 
 
 def _source(stdin: str | None, file: str | None) -> str:

@@ -77,10 +77,6 @@ class Screen:
         for text in texts:
             self.line(text)
 
-    def prompt(self, text: str) -> None:
-        """Write what stands before the cursor where a person types."""
-        self._put(f"{self.plain(text)} ")
-
     def paint(self, role: str, text: str) -> str:
         """A printable text in the colour of its role."""
         shown = _shown(text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.cli import terminal
+from ion.cli.questions import labels_of
 from ion.cli.terminal import Screen
 from ion.records import dataclass, field
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ion.cli.live import Live
     from ion.cli.place import Place
     from ion.engine.observe import Observer
+    from ion.language.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,14 @@ class View:
 
     def begin(self, started: StartedRun) -> None:
         """The drive of this run begins."""
+        self.show(started.workflow, started.logs)
+
+    def show(self, workflow: Workflow | None, logs: Path) -> None:
+        """A run of this workflow is shown from here on."""
+        if self.asker is not None:
+            self.asker.labels = labels_of(workflow)
         if self.live is not None:
-            self.live.begin(started.workflow, started.logs)
+            self.live.begin(workflow, logs)
             self.live.resume()
 
     def end(self) -> None:
@@ -86,7 +93,7 @@ def _shown(workspace: Workspace, place: Place | None, manner: Manner) -> View:
     if view is None:
         view = _lines(screen, place)
     if place is not None and not manner.as_json:
-        _ask(view, workspace)
+        _ask(view, workspace, place)
     return view
 
 
@@ -150,30 +157,35 @@ def _live(screen: Screen, place: Place) -> View:
     return View(screen, (live,), live, behind=behind)
 
 
-@contextmanager
-def live_view(workspace: Workspace, place: Place, run_id: str) -> Iterator[Live]:
-    """A live view of a run that another process drives, drawn while this lasts."""
+def open_watching(workspace: Workspace, place: Place, run_id: str, *, plain: bool) -> View:
+    """The view of somebody who only watches a run that another process drives. Lines go to stdout, since they are what
+    was asked for; whoever reads them there is asked as well, if that is a person."""
     from ion.api.reading import logs_folder, read_frozen, read_state
 
-    view = _live(terminal.talk(), place)
-    live = view.live
-    assert live is not None
-    live.begin(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
-    live.resume()
-    try:
-        yield live
-    finally:
-        view.end()
+    on_terminal = terminal.is_terminal(terminal.data().stream)
+    if not plain and draws(terminal.talk()) and on_terminal:
+        view = _live(terminal.talk(), place)
+        view.show(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
+    else:
+        view = _lines(terminal.data(), place)
+    if on_terminal:
+        _ask(view, workspace, place)
+    return view
 
 
-def _ask(view: View, workspace: Workspace) -> None:
+def _ask(view: View, workspace: Workspace, place: Place) -> None:
     from ion.cli.asking import Asker, person_present
 
     if view.behind is None or not person_present():
         return
-    live = view.live
-    pause, resume = (live.pause, live.resume) if live is not None else (_nothing, _nothing)
-    view.asker = Asker(workspace, view.screen, view.behind, pause, resume)
+    if view.live is None:
+        view.asker = Asker(workspace, view.screen, view.behind, _nothing, _nothing)
+    else:
+        from ion.cli.meanwhile import Meanwhile
+
+        meanwhile = Meanwhile(view.screen, view.behind, place)
+        view.asker = Asker(workspace, view.screen, view.behind, view.live.pause, view.live.resume, meanwhile)
+        view.observers = (*view.observers, meanwhile)
     view.observers = (*view.observers, view.asker)
 
 

@@ -13,19 +13,27 @@ from ion.cli.place import Place, at_place
 @click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
 @at_place
 def watch(place: Place, run: str | None, plain: bool) -> int:
-    """Follow RUN, which another process drives, from its first event until it ends or waits for an answer."""
+    """Follow RUN, which another process drives, from its first event until it ends or waits for an answer.
+
+    On a terminal you are asked what it waits for; the run continues where it is running, or else here.
+    """
     from ion.api.reading import describe
     from ion.cli import ending, terminal
-    from ion.cli.following import follow
-    from ion.cli.plain import Plain
-    from ion.cli.view import draws, live_view
+    from ion.cli.attending import follow_and_ask
+    from ion.cli.going_on import go_on
+    from ion.cli.questions import frozen_labels
+    from ion.cli.view import Manner, open_watching
 
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        if not plain and draws(terminal.talk()) and draws(terminal.data()):
-            with live_view(workspace, place, run_id) as live:
-                follow(workspace, run_id, live, from_start=True)
+        view = open_watching(workspace, place, run_id, plain=plain)
+        try:
+            answered = follow_and_ask(workspace, run_id, view, from_start=True)
+        finally:
+            view.end()
+        if answered:
+            ending.finish(workspace, place, go_on(workspace, place, run_id, Manner(plain=plain)), as_json=False)
         else:
-            follow(workspace, run_id, Plain(terminal.data(), place), from_start=True)
-        ending.say_next(terminal.talk(), place, describe(workspace, run_id))
+            result = describe(workspace, run_id)
+            ending.say_next(terminal.talk(), place, result, frozen_labels(workspace, result))
     return 0

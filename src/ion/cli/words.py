@@ -10,7 +10,10 @@ from ion.cli.terminal import Part, Screen
 from ion.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ion.cli.place import Place
+    from ion.cli.questions import Labels
     from ion.core.events import Failure
     from ion.core.gates import Gate
     from ion.core.state import NodeState, RunState
@@ -71,18 +74,33 @@ def failure_text(error: Failure, lines: int = 10) -> FailureText:
     return FailureText(one_line(first), tuple(said[-lines:]))
 
 
-def answering_commands(place: Place, run_id: str, state: RunState) -> list[tuple[str, list[str]]]:
-    """For everything that waits, in file order: what it asks, and the commands that answer it."""
+@dataclass(frozen=True)
+class Waiting:
+    """What a node waits for: `message` is what is asked, whole; `commands` answer it, each with a word on it or ''."""
+
+    node: NodeState
+    message: str
+    commands: tuple[tuple[str, str], ...]
+
+
+def waiting_for(place: Place, run_id: str, state: RunState, labels: Labels) -> list[Waiting]:
+    """Everything that waits for a person or a host, in file order. `labels` are those of the workflow's decisions."""
     several = sum((node.gate is not None) + len(node.permissions) for node in state.nodes.values()) > 1
     found = []
     for node in state.nodes.values():
         if node.gate is not None:
-            name = (node.id,) if several else ()
-            found.append((node.gate.message, _gate_commands(place, run_id, node, name)))
+            commands = _gate_commands(place, run_id, node.id, node.gate, labels.get(node.id, {}), several=several)
+            found.append(Waiting(node, node.gate.message, tuple(commands)))
         elif node.prompt is not None:
-            commands = [place.command("next", run_id), place.command("submit", run_id, node.id, "--file FILE")]
-            found.append(("a prompt waits for an agent", commands))
-        found += [(gate.message, _permission_commands(place, run_id, node, gate)) for gate in node.permissions.values()]
+            commands = [
+                (place.command("next", run_id), ""),
+                (place.command("submit", run_id, node.id, "--file FILE"), ""),
+            ]
+            found.append(Waiting(node, "a prompt waits for an agent", tuple(commands)))
+        found += [
+            Waiting(node, gate.message, tuple((one, "") for one in _permission_commands(place, run_id, node, gate)))
+            for gate in node.permissions.values()
+        ]
     return found
 
 
@@ -115,18 +133,14 @@ def _permission_commands(place: Place, run_id: str, node: NodeState, gate: Gate)
     ]
 
 
-def _gate_commands(place: Place, run_id: str, node: NodeState, name: tuple[str, ...]) -> list[str]:
-    if node.gate is not None and node.gate.decisions:
-        return [place.command("respond", run_id, node.id, decision) for decision in node.gate.decisions]
-    return [
-        place.command("approve", run_id, *name, '--comment "…"'),
-        place.command("reject", run_id, *name, '--reason "…"'),
-    ]
-
-
-def waiting_nodes(state: RunState) -> list[NodeState]:
-    """The nodes that wait for a person or a host, once for each thing they wait for; as `answering_commands`."""
-    found: list[NodeState] = []
-    for node in state.nodes.values():
-        found += [node] * ((node.gate is not None or node.prompt is not None) + len(node.permissions))
-    return found
+def _gate_commands(
+    place: Place, run_id: str, node: str, gate: Gate, labels: Mapping[str, str], *, several: bool
+) -> list[tuple[str, str]]:
+    if gate.decisions:
+        return [(place.command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
+    name = (node,) if several else ()
+    approve, comment = place.command("approve", run_id, *name), place.command("approve", run_id, *name, '--comment "…"')
+    if gate.gate == "iteration":
+        finish = [(approve, "finishes it")] if gate.signaled else []
+        return [*finish, (comment, "another round"), (place.command("reject", run_id, *name), "ends the run")]
+    return [(comment, ""), (place.command("reject", run_id, *name, '--reason "…"'), "")]

@@ -7,7 +7,8 @@ from ion.language.workflow import Approval, Loop
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, printable
 
-_EXCERPT_CHARACTERS = 1500
+# As much as a person may want to read before they decide; an event holds it all.
+_EXCERPT_CHARACTERS = 50_000
 
 
 async def run(turn: Turn, context: Context) -> Outcome:

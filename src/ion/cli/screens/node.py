@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ion.cli.formatting import cut, duration, elapsed, one_line, plural, size
-from ion.cli.words import answering_commands, failure_text, role_of, waiting_nodes
+from ion.cli.formatting import cut, duration, elapsed, moment, one_line, plural, size
+from ion.cli.questions import Answered, labels_of, message_lines
+from ion.cli.words import failure_text, role_of, waiting_for
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
 from ion.language.conditions import explain
@@ -26,12 +27,14 @@ LABEL_COLUMNS = 13
 
 @dataclass(frozen=True)
 class Subject:
-    """What is shown: a node, its run, its frozen definition, and its log files' sizes by stream (bytes)."""
+    """What is shown: a node, its run, its frozen definition, its log files' sizes by stream (bytes), and the answers
+    that people gave."""
 
     result: RunResult
     workflow: Workflow
     node: Node
     logged: dict[str, int]
+    answers: tuple[Answered, ...] = ()
 
     @property
     def state(self) -> RunState:
@@ -53,10 +56,12 @@ def show_node(screen: Screen, place: Place, subject: Subject) -> None:
         *_references(subject),
         *_output(subject, place),
         *_failure(subject),
-        *_waits(subject, place),
     ]
     for label, text in rows:
         screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
+    for label, text in [*_answers(subject), *_waits(subject, place)]:
+        for number, line in enumerate(message_lines(screen, text, indent=LABEL_COLUMNS + 2)):
+            screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)
 
 
 def _header(screen: Screen, subject: Subject) -> None:
@@ -221,11 +226,24 @@ def _failure(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "hint", now.error.hint
 
 
+def _answers(subject: Subject) -> Iterator[tuple[str, str]]:
+    """What people answered: on what, who, when, with which words."""
+    now = subject.state.last_at
+    for one in subject.answers:
+        yield "asked", cut(one_line(one.message), 200)
+        by = f" by {one.by.get('user', '?')}@{one.by.get('host', '?')}" if one.by else ""
+        via = f", {one.by['via']}" if one.by.get("via") else ""
+        label = labels_of(subject.workflow).get(subject.node.id, {}).get(one.decision, "")
+        said = f"{one.decision} ({label})" if label else one.decision
+        yield "answered", f"{said}{by} at {moment(one.at, now)}{via}"
+        if one.comment:
+            yield "comment", one.comment
+
+
 def _waits(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
-    answering = answering_commands(place, subject.result.run_id, subject.state)
-    for node, (asks, commands) in zip(waiting_nodes(subject.state), answering, strict=True):
-        if node.id != subject.node.id:
+    for one in waiting_for(place, subject.result.run_id, subject.state, labels_of(subject.workflow)):
+        if one.node.id != subject.node.id:
             continue
-        yield "asks", one_line(asks)
-        for command in commands:
-            yield "answer", command
+        yield "asks", one.message
+        for command, note in one.commands:
+            yield "answer", f"{command}      {note}" if note else command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ion.cli.ending import say_next
 from ion.cli.formatting import cut, cut_middle, duration, moment, one_line, pad, plural, width
+from ion.cli.questions import labels_of
 from ion.cli.screens.gantt import Span, axis, bar
 from ion.cli.words import failure_text, mark, mark_of_node, role_of
 
@@ -32,7 +33,7 @@ def show_run(
     screen.line()
     _nodes(screen, result, workflow, now)
     _cost(screen, result.state)
-    say_next(screen, place, result)
+    say_next(screen, place, result, labels_of(workflow))
 
 
 def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:

@@ -1,0 +1,110 @@
+"""The answers that a person may give to a question, and what a typed line means: no key does the opposite of its word.
+
+Pure: a question and a line in, a choice or a word on what is wrong with it out. The conversation is in `asking`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ion.core.gates import PERMISSION
+from ion.records import dataclass
+
+if TYPE_CHECKING:
+    from ion.core.events import ApprovalRequested
+
+LATER = frozenset({"l", "later", "q"})
+VIEW = frozenset({"v", "view"})
+_ITERATION = "iteration"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer. `shown` is how it is offered (''': it is understood, and not offered); `words` are what one types for
+    it, `name` is what it is called in a sentence. `asks` is the question for the text that goes with it, `needs` says
+    that it cannot do without one; `silent`: it takes none, since with one it would mean something else."""
+
+    decision: str
+    name: str
+    words: frozenset[str]
+    shown: str = ""
+    asks: str = ""
+    needs: bool = False
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person decided: `approve`, `reject`, or one of the gate's decisions; with what they said."""
+
+    decision: str
+    said: str = ""
+
+
+_APPROVE = Choice("approve", "approve", frozenset({"a", "y", "yes", "approve"}), "[a]pprove")
+_COMMENT = Choice(
+    "approve",
+    "approve with a comment (w)",
+    frozenset({"w", "with"}),
+    "approve [w]ith a comment",
+    "comment ›",
+    needs=True,
+)
+_REJECT = Choice("reject", "reject", frozenset({"r", "n", "no", "reject"}), "[r]eject", "why not? ›")
+_FINISH = Choice("approve", "finish", frozenset({"f", "finish"}), "[f]inish", silent=True)
+_AGAIN = Choice("approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should it do? ›")
+# After a signal an approval without a word would finish the loop.
+_ONCE_MORE = Choice(
+    "approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should change? ›", needs=True
+)
+_END = Choice("reject", "reject (ends the loop, and the run with it)", frozenset({"r", "reject"}), "", "why not? ›")
+_ALLOW = Choice("approve", "allow", frozenset({"a", "y", "yes", "allow", "approve"}), "[a]llow")
+_REFUSE = Choice("reject", "refuse", frozenset({"r", "n", "no", "refuse", "reject", "deny"}), "[r]efuse", "why not? ›")
+
+
+def choices(question: ApprovalRequested) -> tuple[Choice, ...]:
+    """All answers to this question, those that are not offered at the end."""
+    if question.gate == PERMISSION:
+        return (_ALLOW, _REFUSE, *(Choice(name, name, frozenset({name})) for name in question.decisions))
+    if question.decisions:
+        keys = keys_of(question)
+        return tuple(
+            Choice(name, name, frozenset({key, name})) for key, name in zip(keys, question.decisions, strict=True)
+        )
+    if question.gate == _ITERATION:
+        return (_FINISH, _ONCE_MORE, _END) if question.signaled else (_AGAIN, _END)
+    return (_APPROVE, _COMMENT, _REJECT)
+
+
+def keys_of(question: ApprovalRequested) -> tuple[str, ...]:
+    """What one types for each decision of a gate: its number, or, where a decision is called as a number, its id."""
+    if any(name.isdecimal() for name in question.decisions):
+        return question.decisions
+    return tuple(str(number) for number in range(1, len(question.decisions) + 1))
+
+
+def offer(question: ApprovalRequested, *, view: bool) -> str:
+    """The line before the cursor. `view`: the message is longer than what is shown."""
+    offered = [choice.shown for choice in choices(question) if choice.shown]
+    if question.decisions and question.gate != PERMISSION:
+        keys = keys_of(question)
+        which = f"{keys[0]}–{keys[-1]}" if keys != question.decisions and len(keys) > 1 else "/".join(keys)
+        offered = [f"{which}, or a decision, and a comment"]
+    return "  " + "   ".join([*offered, *(["[v]iew all"] if view else []), "[l]ater", "›"])
+
+
+def meant(question: ApprovalRequested, word: str) -> Choice | None:
+    """The answer that this word means; a decision's own id as it is written, all else in either case."""
+    known = choices(question)
+    for choice in known:
+        if word == choice.decision and question.decisions:
+            return choice
+    return next((choice for choice in known if word in choice.words or word.lower() in choice.words), None)
+
+
+def unknown(question: ApprovalRequested, word: str) -> str:
+    """What is said of a word that is no answer."""
+    if question.gate == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
+        return "it has not said that it is done, so it cannot be finished: another round (a), reject, later"
+    names = [choice.name for choice in choices(question)]
+    return f"'{word}' is not one of the answers: {', '.join([*names, 'later'])}"
