@@ -97,3 +97,12 @@ def test_aider_has_answered_if_it_counted_tokens() -> None:
 def test_aider_ends_with_0_without_an_answer() -> None:
     reading = aider(Printed(f"{AIDER}litellm.AuthenticationError: no key\n".encode()))
     assert (reading.text, reading.error) == (None, ("", "litellm.AuthenticationError: no key\n"))
+
+
+def test_a_number_that_is_too_long_spoils_nothing_beside_it() -> None:
+    usage = '"usage": {"input_tokens": %s, "output_tokens": 7}' % ("9" * 5000)
+    printed = f'{{"type": "result", "subtype": "success", "result": "half \\ud83d", {usage}}}'.encode()
+    reading = parser("claude-json", "", "")(Printed(printed, b""))
+    assert (reading.text, dict(reading.usage)) == ("half \ufffd", {"output_tokens": 7})
+    no_json = printed.replace(b'"subtype"', b'"n": 1e999, "subtype"')
+    assert parser("claude-json", "", "")(Printed(no_json, b"")).text is None

@@ -147,6 +147,20 @@ def test_a_host_takes_prompts_and_submits_answers(ion: Ion, project: Project) ->
     assert (done.status, done.out) == (0, "Tom 5\n")
 
 
+def test_an_answer_that_cannot_be_checked_in_time_is_not_recorded(
+    ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ion.nodes.checking.PROCESSOR_SECONDS", 1)
+    schema = r"{properties: {a: {type: string, pattern: '^(\w+\s?)*$'}}}"
+    start(ion, project, f"name: ask\ndescription: d\nnodes: [{{id: x, prompt: hi, output_format: {schema}}}]\n")
+    (project.folder / "answer").write_text('{"a": "%s!"}' % ("a" * 50))
+    said = ion("submit", "mine", "x", "--file", "answer")
+    assert said.status == 2
+    assert "could not be held against output_format within 1 s of work" in said.err
+    (project.folder / "answer").write_text('{"a": "b c"}')
+    assert ion("submit", "mine", "x", "--file", "answer").status == 0
+
+
 def test_an_answer_comes_from_stdin(project: Project) -> None:
     project.write("it", "name: it\ndescription: d\nnodes:\n  - id: ask\n    prompt: hi\n")
     project.run("run", "it", "--run-id", "mine")

@@ -48,7 +48,7 @@ def test_fact_87_a_reply_that_does_not_fit_is_asked_for_again(world: World) -> N
     first, second, third = answering.prompts("ask")
     assert first == "Give x."
     assert second.startswith("Give x.\n")
-    assert "is no JSON" in second
+    assert "is not JSON" in second
     assert "'x' is a required property" in third
     assert [event.due_at - event.at for event in world.log(run, e.NodeRetrying)] == [0, 0]
 

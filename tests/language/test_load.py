@@ -387,6 +387,26 @@ def test_schemas_that_can_be_used(schema: str) -> None:
     assert node(f"- {{id: a, prompt: x, output_format: {schema}}}").output_format is not None
 
 
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("{$ref: 'http://example.org/s'}", "'http://example.org/s' is outside of this file; Ion fetches no schema"),
+        ("{$dynamicRef: 'http://[x'}", "'http://[x' is outside of this file; Ion fetches no schema"),
+        ("{$dynamicRef: '#x'}", "'#x' is not in this schema"),
+        ("{$ref: '#anchor'}", "'#anchor' is not in this schema"),
+        ("{properties: {enum: {$ref: '#/nothing'}}}", "'#/nothing' is not in this schema"),
+        ("{required: [x], $ref: '#/required/0'}", "'#/required/0' is not a schema"),
+        ("{$defs: {a: {$id: 'http://e/x', $ref: '#/$defs/b'}, b: {}}}", "'#/$defs/b' is not in this schema"),
+        ("{$ref: '#'}", "'#' refers to itself"),
+        ("{$defs: {a: {$anchor: x}, b: {$dynamicAnchor: y}}, allOf: [{$ref: '#x'}, {$dynamicRef: '#y'}]}", None),
+        ("{properties: {$ref: {type: string}}, const: {$ref: 'http://example.org/s'}}", None),
+    ],
+)
+def test_references_of_a_schema_stay_inside(schema: str, said: str | None) -> None:
+    loaded = load(f"- {{id: a, prompt: x, output_format: {schema}}}")
+    assert [problem.message for problem in loaded.problems] == ([] if said is None else [said])
+
+
 def test_a_long_chain_of_references_is_walked_once() -> None:
     """Ten thousand definitions that each refer to the next cost no more than that."""
     chain = ", ".join(f"d{n}: {{$ref: '#/$defs/d{n + 1}'}}" for n in range(10_000))

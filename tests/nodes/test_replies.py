@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.errors import OutputFormatError
-from ion.nodes.replies import Reply, ask_again, fit, validate_reply
+from ion.nodes.replies import DEEPEST_REPLY, LONGEST_REPLY, Reply, ask_again, validate_quickly, validate_reply
 
 ANY: dict[str, Any] = {}
 VERDICT = {
@@ -53,17 +53,17 @@ def test_json_in_the_reply_or_in_its_first_fence(text: str, expected: str) -> No
         '```\n{"verdict": "pass"',
     ],
 )
-def test_what_is_almost_json_is_mended_and_says_so(text: str) -> None:
+def test_what_is_almost_json_is_repaired_and_says_so(text: str) -> None:
     assert validate_reply(VERDICT, text) == Reply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=True)
 
 
 @pytest.mark.parametrize(
     "text", ["", "no json at all", "pass", '{"verdict": "pass"} {"verdict": "fail"}', '{"a": }', "```", "[" * 100_000]
 )
-def test_what_is_no_json_says_so(text: str) -> None:
+def test_what_is_not_json_says_so(text: str) -> None:
     errors = validate_reply(ANY, text)
     assert isinstance(errors, tuple)
-    assert errors[0].startswith("the reply is no JSON: ")
+    assert errors[0].startswith("the reply is not JSON: ")
 
 
 def test_all_that_does_not_fit_is_listed_with_its_place() -> None:
@@ -95,7 +95,7 @@ def test_any_json_is_its_own_reply(value: object) -> None:
     reply = validate_reply(ANY, json.dumps(value))
     assert isinstance(reply, Reply)
     assert json.loads(reply.text) == reply.value == value
-    assert fit(ANY, value) == reply
+    assert validate_quickly(ANY, json.dumps(value)) == reply
 
 
 @given(st.text(alphabet=st.sampled_from('{}[]",:`\\ nul\n\t1e-'), max_size=200) | st.text())
@@ -123,7 +123,7 @@ def test_hostile_replies_take_no_time(piece: str) -> None:
     ],
 )
 def test_a_schema_that_cannot_be_used_is_not_the_agents_fault(schema: dict[str, Any]) -> None:
-    with pytest.raises(OutputFormatError, match="output_format is no JSON Schema"):
+    with pytest.raises(OutputFormatError, match="output_format is not a JSON Schema"):
         validate_reply(schema, '"x"')
 
 
@@ -151,12 +151,61 @@ def test_the_schema_says_which_draft_it_is() -> None:
     assert isinstance(validate_reply({"prefixItems": [{"type": "integer"}]}, '["x"]'), tuple)
 
 
-def test_deep_nesting_is_an_error_not_a_crash() -> None:
-    deep: Any = 1
-    for _ in range(2000):
-        deep = [deep]
+def test_depth_and_length_have_their_limits() -> None:
+    """The same wherever it is asked: neither depends on how deep the asking program is nested itself."""
     schema: dict[str, Any] = {"$ref": "#/$defs/n", "$defs": {"n": {"items": {"$ref": "#/$defs/n"}}}}
-    assert fit(schema, deep) == ("the reply is nested too deeply",)
+
+    def nested(levels: int) -> str:
+        return "[" * levels + "]" * levels
+
+    assert isinstance(validate_reply(schema, nested(DEEPEST_REPLY)), Reply)
+    assert validate_reply(schema, nested(DEEPEST_REPLY + 1)) == ("the reply is nested more than 100 levels deep",)
+    assert validate_quickly(ANY, f'"{"x" * LONGEST_REPLY}"') == ("the reply is longer than 8 MiB",)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+@pytest.mark.parametrize(
+    "form", ['{"n": %s}', '{"n": 1, "m": [%s]}', "{'n': %s}", '{"n": %s,}', '```json\n{"n": %s}\n```']
+)
+def test_a_number_that_no_json_can_hold_is_not_json(form: str, number: str) -> None:
+    errors = validate_reply(ANY, form % number)
+    assert isinstance(errors, tuple)
+    assert errors[0].startswith("the reply is not JSON: ")
+
+
+@pytest.mark.parametrize("form", ['{"n": %s, "ok": true}', "{'n': %s, 'ok': true}", '```\n{"n": %s, "ok": true}\n```'])
+def test_an_integer_of_five_thousand_digits_is_text_and_spoils_nothing_beside_it(form: str) -> None:
+    digits = "-" + "7" * 5000
+    reply = validate_reply({"properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}, form % digits)
+    assert isinstance(reply, Reply)
+    assert reply.value == {"n": digits, "ok": True}
+
+
+def test_a_number_that_is_text_does_not_pass_as_a_number() -> None:
+    schema = {"properties": {"n": {"type": "integer", "multipleOf": 0.1}}}
+    assert isinstance(validate_reply(schema, '{"n": %s}' % ("7" * 308)), Reply | tuple)
+    assert isinstance(validate_reply(schema, '{"n": %s}' % ("7" * 309)), tuple)
+
+
+def test_a_schema_without_an_end_is_not_the_agents_fault() -> None:
+    with pytest.raises(OutputFormatError, match="refers to itself"):
+        validate_reply({"allOf": [{"$ref": "#"}]}, "1")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "x"},
+        {"properties": {"a": {"patternProperties": {"x": {}}}}},
+        {"items": {"uniqueItems": True}},
+        {"anyOf": [{"$ref": "#"}]},
+        {"enum": ["x" * 1_000_000]},
+    ],
+)
+def test_only_what_cannot_take_long_is_checked_at_once(schema: dict[str, Any]) -> None:
+    assert validate_quickly(schema, '"a"') is None
+    assert validate_quickly(VERDICT, "{'verdict': 'pass'}") is None
+    assert validate_quickly(VERDICT, '{"verdict": "pass"}') == validate_reply(VERDICT, '{"verdict": "pass"}')
 
 
 def test_asking_again_keeps_the_prompt_first() -> None:

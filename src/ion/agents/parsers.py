@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ion.agents.base import AgentError, PromptResult
+from ion.foreign import loads
 from ion.records import dataclass, field
 
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
@@ -288,13 +289,9 @@ def parser(name: str, pointer: str = "", session_pointer: str = "") -> Parser:
 def _json(data: bytes) -> Any:
     """The JSON value that these bytes are, or None."""
     try:
-        return json.loads(data.decode("utf-8", "replace").strip() or "null", parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return loads(data.strip() or b"null")
+    except ValueError:
         return None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _json_at_end(data: bytes) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ion.errors import UsageError
+from ion.foreign import loads
 from ion.language.graph import topological
 from ion.language.placeholders import fill_placeholders
 from ion.language.problems import did_you_mean
@@ -92,7 +92,7 @@ def _value(item: Input, value: Any) -> Any:
 def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = loads(value)
         except ValueError:
             raise ValueError(f"must be of the type {item.type}") from None
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):

@@ -146,9 +146,10 @@ def submit(
 def _check_format(node: str, output_format: dict[str, Any] | None, text: str) -> None:
     if output_format is None:
         return
-    from ion.nodes.replies import Reply, validate_reply
+    from ion.nodes.checking import check_reply_now
+    from ion.nodes.replies import Reply
 
-    reply = validate_reply(output_format, text)
+    reply = check_reply_now(output_format, text)
     if not isinstance(reply, Reply):
         raise OutputFormatError(
             f"the answer does not fit the output_format of '{node}': {'; '.join(reply)}",

@@ -3,13 +3,13 @@ was asked and what to write instead."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ion.errors import UsageError
+from ion.foreign import loads
 
 
 def read_inputs(pairs: Iterable[str], file: str | None) -> dict[str, Any]:
@@ -56,10 +56,9 @@ def read_answer(file: str) -> str:
 def _read_object(file: str) -> dict[str, Any]:
     text = _decode(_read(file), file)
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = error if isinstance(error, ValueError) else "it is nested too deeply"
-        raise UsageError(f"--inputs {file} holds no JSON: {reason}") from None
+        value = loads(text)
+    except ValueError as error:
+        raise UsageError(f"--inputs {file} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise UsageError(f"--inputs {file} must hold a JSON object", hint='as in: {"name": "value"}')
     return value

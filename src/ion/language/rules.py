@@ -6,7 +6,6 @@ They look at the raw values and are silent about a value of the wrong type, of w
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -261,14 +260,13 @@ def _check_output_format(draft: Draft, report: Report) -> None:
     path = (*draft.path, "output_format")
     if not isinstance(schema, dict):
         return
-    for place, message in _schema_faults(json.dumps(schema)):
+    text = json.dumps(schema)
+    for place, message in _schema_faults(text):
         report.error("bad-output-format", message, (*path, *place))
-    verdicts: dict[str, str] = {}
-    for place, reference in _references(schema, ()):
-        said = _unresolved(schema, reference, verdicts)
-        if said:
-            hint = "put it into '$defs' and refer to '#/$defs/name'"
-            report.error("bad-output-format", said, (*path, *place), hint=hint)
+    if not _schema_faults(text):
+        hint = "put it into '$defs' and refer to '#/$defs/name'"
+        for place, message in _stray_references(schema):
+            report.error("bad-output-format", message, (*path, *place), hint=hint)
 
 
 @lru_cache(maxsize=256)
@@ -288,52 +286,64 @@ def _schema_faults(text: str) -> tuple[tuple[DocumentPath, str], ...]:
     return ()
 
 
-def _references(schema: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
-    """Each `$ref` of a schema; what `enum`, `const`, `default` and `examples` hold are values, not schemas."""
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key == "$ref" and isinstance(value, str):
-                yield (*path, key), value
-            elif key not in ("enum", "const", "default", "examples"):
-                yield from _references(value, (*path, key))
-    elif isinstance(schema, list):
-        for index, value in enumerate(schema):
-            yield from _references(value, (*path, index))
+# What names schemas: a key below it is nothing but a name.
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
-def _unresolved(schema: dict[str, Any], reference: str, verdicts: dict[str, str]) -> str:
-    """What is wrong with a `$ref`, or ''. A chain of references is walked once, whoever refers to it: `verdicts`
-    remembers what became of each."""
-    seen: dict[str, None] = {}
-    verdict = None
+def _stray_references(schema: dict[str, Any]) -> Iterator[tuple[DocumentPath, str]]:
+    """Each reference of a schema that leads out of it, to nothing, or in a circle. What `enum`, `const`, `default` and
+    `examples` hold are values, not schemas."""
+    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, specification_with
+
+    kind = specification_with(schema.get("$schema", ""), default=DRAFT202012)
+    resolver = EMPTY_REGISTRY.resolver_with_root(kind.create_resource(schema))
+    verdicts: dict[int, str] = {}
+    below: list[tuple[Any, DocumentPath, Any]] = [(schema, (), resolver)]
+    while below:
+        value, path, resolver = below.pop()
+        if isinstance(value, dict):
+            resolver = resolver.in_subresource(kind.create_resource(value))
+            for key, item in value.items():
+                if key in _REFERENCES and isinstance(item, str):
+                    if said := _unresolved(item, resolver, verdicts):
+                        yield (*path, key), said
+                elif key in _NAMED and isinstance(item, dict):
+                    below += [(inner, (*path, key, name), resolver) for name, inner in item.items()]
+                elif key not in ("enum", "const", "default", "examples"):
+                    below.append((item, (*path, key), resolver))
+        elif isinstance(value, list):
+            below += [(item, (*path, index), resolver) for index, item in enumerate(value)]
+
+
+def _unresolved(reference: str, resolver: Any, verdicts: dict[int, str]) -> str:
+    """What is wrong with a reference, or ''. One that leads to nothing but a reference is followed, each once, whoever
+    refers to it: `verdicts` remembers what became of it."""
+    from referencing.exceptions import Unresolvable
+
+    shown, seen, verdict = f"'{reference[:60]}'", set[int](), None
     while verdict is None:
-        if reference in seen:
-            verdict = f"'{reference[:60]}' refers to itself"
-        elif reference in verdicts:
-            verdict = verdicts[reference]
+        try:
+            found = resolver.lookup(reference)
+        except (Unresolvable, ValueError):
+            inside = reference.startswith("#")
+            verdict = f"'{reference[:60]}' is {'not in this schema' if inside else _OUTSIDE}"
+            break
+        target, resolver = found.contents, found.resolver
+        if id(target) in seen:
+            verdict = f"{shown} refers to itself"
+        elif not isinstance(target, dict | bool):
+            verdict = f"{shown} is not a schema"
+        elif isinstance(target, dict) and isinstance(target.get("$ref"), str):
+            verdict, reference = verdicts.get(id(target)), target["$ref"]
+            seen.add(id(target))
         else:
-            seen[reference] = None
-            verdict, reference = _follow(schema, reference)
+            verdict = ""
     verdicts |= dict.fromkeys(seen, verdict)
     return verdict
 
 
-def _follow(schema: dict[str, Any], reference: str) -> tuple[str | None, str]:
-    """What is wrong with one `$ref` and where it leads if that is a mere `$ref` again: (None, the next one)."""
-    if not reference.startswith("#"):
-        return f"'{reference[:60]}' is outside of this file; Ion fetches no schema", ""
-    target: Any = schema
-    for part in reference[1:].split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list) and re.fullmatch("[0-9]{1,9}", key) and int(key) < len(target):
-            target = target[int(key)]
-        elif isinstance(target, dict) and key in target:
-            target = target[key]
-        else:
-            return f"'{reference[:60]}' is not in this schema", ""
-    if isinstance(target, dict) and isinstance(target.get("$ref"), str):
-        return None, target["$ref"]
-    return "", ""
+_OUTSIDE = "outside of this file; Ion fetches no schema"
 
 
 def agent_defaults(raw: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from ion.errors import UnreadableReferenceError
+from ion.foreign import decoder, loads
 from ion.language.patterns import pattern
 from ion.records import dataclass
 
@@ -21,10 +22,6 @@ _BLANKS = " \t\r\n\ufeff"
 _FENCE = pattern(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
 _FENCES_TRIED = 500
 _FENCE_END = pattern(r"\s*```")
-_SURROGATE = pattern(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
 _ARRAY_INDEX = pattern(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _LARGEST_INDEX = 2**32 - 2
 _MISSING = object()
@@ -87,7 +84,7 @@ def canonical(value: Any) -> str:
 def read_json(text: str) -> Any:
     """The JSON that `text` is or, failing that, holds in its first fenced block of JSON. Raises ValueError."""
     try:
-        return _loads(text.strip(_BLANKS))
+        return loads(text.strip(_BLANKS))
     except ValueError:
         for value in _fenced(text):
             return value
@@ -133,31 +130,16 @@ def _object(output: str, name: str) -> dict[str, Any]:
     return value
 
 
-def _loads(text: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN, and half a surrogate pair becomes U+FFFD, as it does on its way into UTF-8."""
-    if "\\u" in text:
-        text = _SURROGATE.sub(lambda m: "\\ufffd" if m["lone"] else m[0], text)
-    try:
-        return json.loads(text, parse_constant=_not_json)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _fenced(text: str) -> Iterator[Any]:
     """The contents of fenced blocks that are JSON. Where reading one failed, the next is sought, a bounded number of
     times, since each failure costs the length of the text before it."""
-    decoder = json.JSONDecoder(parse_constant=_not_json)
     position = 0
     for _ in range(_FENCES_TRIED):
         fence = _FENCE.search(text, position)
         if fence is None:
             return
         try:
-            _, end = decoder.raw_decode(text, fence.end())
+            _, end = decoder().raw_decode(text, fence.end())
         except json.JSONDecodeError as error:
             position = max(error.pos, fence.start() + 3)
             continue
@@ -165,7 +147,7 @@ def _fenced(text: str) -> Iterator[Any]:
             position = fence.start() + 3
             continue
         if _FENCE_END.match(text, end):
-            yield _loads(text[fence.end() : end])
+            yield loads(text[fence.end() : end])
         position = max(end, fence.start() + 3)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -18,10 +20,12 @@ from ion.core.loops import read_signal
 from ion.core.outcomes import Completed, Failed, Outcome, Parked, Question, Unpermitted
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
+from ion.foreign import unicode
 from ion.language.references import find_references
 from ion.language.workflow import Approval, Command, EngineReference, Loop, Prompt
 from ion.nodes.base import Context, Turn
-from ion.nodes.replies import Reply, ask_again, fit, validate_reply
+from ion.nodes.checking import check_reply
+from ion.nodes.replies import Reply, ask_again
 from ion.nodes.texts import Values, printable
 from ion.nodes.variables import environment
 from ion.records import dataclass, field
@@ -29,6 +33,8 @@ from ion.records import dataclass, field
 _CONTEXT_NAMES = frozenset({"CONTEXT", "EXTERNAL_CONTEXT", "ISSUE_CONTEXT"})
 # An agent keeps its own limits; this much later it is given up.
 _OVERDUE_MS = 2000
+# A reply that came at the last moment is still looked at.
+_LEAST_CHECK_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class _Asked:
 
 async def run(turn: Turn, context: Context) -> Outcome:
     """Ask the node's agent, or park the prompt where there is none. Raises `UnreadableReferenceError`."""
+    began = time.monotonic()
     agent = context.agent_for(turn.node)
     values = Values(turn, context)
     asked = _asked(turn, context, values, None if agent is None else agent.name)
@@ -54,17 +61,15 @@ async def run(turn: Turn, context: Context) -> Outcome:
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
-    return _read(
-        _Said(answered.text, answered.structured, answered.session, agent.name, answered.usage, answered.notes),
-        turn,
-        context,
-    )
+    said = _Said(answered.text, answered.structured, answered.session, agent.name, answered.usage, answered.notes)
+    return await _read(said, turn, context, began)
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
     """Read the host's answer to a parked prompt."""
     assert turn.answer is not None
-    return _read(_Said(context.read(turn.answer.output), session=turn.answer.session), turn, context)
+    said = _Said(context.read(turn.answer.output), session=turn.answer.session)
+    return await _read(said, turn, context, time.monotonic())
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -230,9 +235,9 @@ class _Said:
     notes: tuple[str, ...] = ()
 
 
-def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
+async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outcome:
     node = turn.node
-    text = _mend_surrogates(said.text)
+    text = unicode(said.text)
     if said.structured is None and not text.strip():
         return Failed(Failure("bad_output", "the reply is empty"), usage=said.usage)
     loop = node.body if isinstance(node.body, Loop) else None
@@ -240,7 +245,7 @@ def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
     reply = Reply(cleaned, None)
     if node.output_format is not None:
         try:
-            checked = _checked(node.output_format, said.structured, text)
+            checked = await _checked(said, text, turn, context, began)
         except OutputFormatError as error:
             return Failed(Failure("bad_output", error.message, error.hint), usage=said.usage)
         if not isinstance(checked, Reply):
@@ -257,13 +262,15 @@ def _read(said: _Said, turn: Turn, context: Context) -> Outcome:
     return Completed(output, values, signaled, said.session, said.agent, dict(said.usage), reply.repaired, notes)
 
 
-def _checked(output_format: dict[str, Any], structured: Any, text: str) -> Reply | tuple[str, ...]:
+async def _checked(said: _Said, text: str, turn: Turn, context: Context, began: float) -> Reply | tuple[str, ...]:
     """The agent's own JSON counts if it gives one; Ion does not take its word that it fits."""
-    return validate_reply(output_format, text) if structured is None else fit(output_format, structured)
-
-
-def _mend_surrogates(text: str) -> str:
-    """Text that UTF-8 can carry: halves of surrogate pairs joined, lone ones U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert turn.node.output_format is not None
+    if said.structured is not None:
+        try:
+            text = json.dumps(said.structured)
+        except (TypeError, ValueError, RecursionError) as error:
+            return (f"the agent's own JSON is not JSON: {error}",)
+    limit = turn.node.timeout_ms
+    left = None if limit is None else max(_LEAST_CHECK_MS, limit - round((time.monotonic() - began) * 1000))
+    log = f"{context.folders.scratch}/{turn.log_name}-check"
+    return await check_reply(turn.node.output_format, text, log=log, register=context.folders.register, limit_ms=left)

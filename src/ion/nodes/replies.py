@@ -1,12 +1,14 @@
-"""Replies that must fit a JSON Schema (`output_format`): taking the JSON out of the text, mending, validating.
+"""Replies that must fit a JSON Schema (`output_format`): taking the JSON out of the text, repairing, validating.
 
 An agent is asked for JSON and answers with text. The JSON is the reply itself, else its first fenced block of JSON,
-else what a strict repair makes of it; then the author's schema decides. `ion submit` asks here too, before it records.
+else what a strict repair makes of it; then the author's schema decides. A pattern, or a repair, can take for ever on
+some texts: `checking` does this where nothing waits for it, unless `validate_quickly` can do it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +19,25 @@ from ion.records import dataclass
 
 ERRORS_SHOWN = 20
 _ERROR_CHARACTERS = 300
+LONGEST_REPLY = 8 * 1024 * 1024
+DEEPEST_REPLY = 100
 # Repair looks at every character many times; an agent that sends more than this is asked again.
 _REPAIR_CHARACTERS = 200_000
+# Repair would make a text of such a number.
+_NO_NUMBER = re.compile(r"[:\[,]\s*[-+]?(?:NaN|Infinity)\s*(?:[,}\]]|\Z)")
+
+# Without these a schema is gone through once for each value of a reply: no pattern, no reference, nothing compared
+# with everything else. Under `_QUICK_STEPS` (characters of one times characters of the other) that takes milliseconds.
+_QUICK_STEPS = 1_000_000
+_QUICK_CHARACTERS = 20_000
+_PLAIN = frozenset(
+    (
+        *("$schema", "title", "description", "default", "examples", "type", "enum", "const", "required", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+        *("minItems", "maxItems", "minProperties", "maxProperties"),
+    )
+)
+_WITH_SCHEMAS = frozenset(("items", "additionalProperties", "anyOf", "oneOf", "allOf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,34 @@ class Reply:
     text: str
     value: Any
     repaired: bool = False
+
+
+def validate_quickly(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...] | None:
+    """`validate_reply` where it cannot take long: the text is far too long, or the schema is plain, both are short, and
+    the text is JSON. Else None."""
+    if len(text) > LONGEST_REPLY:
+        return (f"the reply is longer than {LONGEST_REPLY >> 20} MiB",)
+    steps = len(text) * len(json.dumps(output_format))
+    if len(text) > _QUICK_CHARACTERS or steps > _QUICK_STEPS or not _is_plain(output_format):
+        return None
+    try:
+        value = read_json(text)
+    except ValueError:
+        return None
+    return _fit(output_format, value)
+
+
+def _is_plain(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return all(map(_is_plain, schema))
+    if not isinstance(schema, dict):
+        return True
+    return all(
+        key in _PLAIN
+        or (key in _WITH_SCHEMAS and _is_plain(value))
+        or (key == "properties" and isinstance(value, dict) and all(map(_is_plain, value.values())))
+        for key, value in schema.items()
+    )
 
 
 def validate_reply(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...]:
@@ -40,20 +87,30 @@ def validate_reply(output_format: dict[str, Any], text: str) -> Reply | tuple[st
         value = read_json(text)
     except ValueError:
         try:
-            value = _mended(text)
+            value = _repaired(text)
         except ValueError as error:
-            return (f"the reply is no JSON: {error}",)
+            return (f"the reply is not JSON: {error}",)
         repaired = True
-    return fit(output_format, value, repaired=repaired)
+    return _fit(output_format, value, repaired=repaired)
 
 
-def fit(output_format: dict[str, Any], value: Any, *, repaired: bool = False) -> Reply | tuple[str, ...]:
-    """`validate_reply` for an answer that is JSON already."""
-    try:
-        errors = tuple(_errors(output_format, value))
-        return errors or Reply(canonical([value])[1:-1], value, repaired)
-    except RecursionError:
-        return ("the reply is nested too deeply",)
+def _fit(output_format: dict[str, Any], value: Any, *, repaired: bool = False) -> Reply | tuple[str, ...]:
+    if _is_deeper(value, DEEPEST_REPLY):
+        return (f"the reply is nested more than {DEEPEST_REPLY} levels deep",)
+    errors = tuple(_errors(output_format, value))
+    return errors or Reply(canonical([value])[1:-1], value, repaired)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    below = [value]
+    for _ in range(levels):
+        below = [
+            inner
+            for one in below
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(one, dict | list) for one in below)
 
 
 def ask_again(prompt: str, errors: tuple[str, ...]) -> str:
@@ -65,11 +122,13 @@ def ask_again(prompt: str, errors: tuple[str, ...]) -> str:
     )
 
 
-def _mended(text: str) -> Any:
+def _repaired(text: str) -> Any:
     import json_repair
 
     if len(text) > _REPAIR_CHARACTERS:
-        raise ValueError("it is text, and too long to be mended")
+        raise ValueError("it is text, and too long to be repaired")
+    if found := _NO_NUMBER.search(text):
+        raise ValueError(f"{found[0].strip(':[,]} ')} is not a number that JSON can hold")
     try:
         value = json_repair.loads(text, skip_json_loads=True, strict=True)
         json.dumps(value, allow_nan=False)
@@ -94,8 +153,10 @@ def _errors(schema: dict[str, Any], value: Any) -> Iterator[str]:
         found = kind(schema, registry=EMPTY_REGISTRY).iter_errors(value)
         for error in islice(found, ERRORS_SHOWN):
             yield f"{error.json_path}: {error.message}"[:_ERROR_CHARACTERS]
+    except RecursionError:
+        raise OutputFormatError("output_format refers to itself without an end") from None
     except (jsonschema.SchemaError, Unresolvable) as error:
         raise OutputFormatError(
-            f"output_format is no JSON Schema that can be used: {str(error).splitlines()[0]}",
+            f"output_format is not a JSON Schema that can be used: {str(error).splitlines()[0]}",
             hint="a $ref must point into output_format itself",
         ) from error

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from ion.core.events import Content
 from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
+from ion.foreign import loads
 from ion.language.patterns import pattern
 from ion.language.references import (
     Resolved,
@@ -246,7 +246,7 @@ class Values:
     def _structured(self, node: str, output: Any) -> Any:
         """A whole output as JSON if the node promised JSON."""
         promised = node in self._context.workflow.by_id and self._context.workflow.by_id[node].output_format is not None
-        return json.loads(output) if promised and output else output
+        return loads(output) if promised and output else output
 
     def _outer_text(self, reference: Reference) -> Resolved:
         value, consumed = self._outer(reference)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from ion.foreign import loads
 from ion.process.talk import LineError, Talk
 
 # No message of an agent is longer; it would have to be held in memory several times.
@@ -75,8 +76,8 @@ def _message(line: bytes) -> dict[str, Any] | None:
     if not line.lstrip().startswith(b"{"):
         return None
     try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
+        message = loads(line)
+    except ValueError:
         return None
     if not isinstance(message, dict):
         return None
