@@ -178,29 +178,29 @@ INTERACTIVE = """
 
 def test_fact_69_an_interactive_loop_pauses_even_when_it_is_done(world: World) -> None:
     """69: a signal in iteration 1 still asks; a bare approval finishes without another prompt."""
-    answering = agent(work=["draft DONE"])
+    answering = agent(work=["draft. DONE"])
     run = world.run(INTERACTIVE, agent=answering)
     assert (run.status, run.exit_status) == ("paused", 3)
     (waiting,) = run.data["waiting"]
     assert (waiting["node"], waiting["kind"]) == ("work", "iteration")
     assert "Good enough?" in waiting["message"]
     run = world.approve(run, agent=answering)
-    assert (run.status, output(run, "work"), len(answering.requests)) == ("completed", "draft DONE", 1)
+    assert (run.status, output(run, "work"), len(answering.requests)) == ("completed", "draft. DONE", 1)
 
 
 def test_fact_69_an_approval_with_a_comment_is_another_iteration(world: World) -> None:
     """69: the comment reaches iteration 2 as `$LOOP_USER_INPUT`."""
-    answering = agent(work=["draft DONE", "changed DONE"])
+    answering = agent(work=["draft. DONE", "changed. DONE"])
     run = world.approve(world.run(INTERACTIVE, agent=answering), comment="change x", agent=answering)
     assert run.status == "paused"
     assert answering.prompts("work") == ["go; the person said <>", "go; the person said <change x>"]
     run = world.approve(run, agent=answering)
-    assert (run.status, output(run, "work")) == ("completed", "changed DONE")
+    assert (run.status, output(run, "work")) == ("completed", "changed. DONE")
 
 
 def test_fact_69_without_a_signal_a_bare_approval_goes_on(world: World) -> None:
     """69: only a signalled iteration is finished by an approval without words."""
-    answering = agent(work=["draft", "better DONE"])
+    answering = agent(work=["draft", "better. DONE"])
     run = world.approve(world.run(INTERACTIVE, agent=answering), agent=answering)
     assert (run.status, len(answering.requests)) == ("paused", 2)
 
@@ -208,11 +208,11 @@ def test_fact_69_without_a_signal_a_bare_approval_goes_on(world: World) -> None:
 def test_fact_69_signal_completes_needs_no_approval(world: World) -> None:
     """69: with `signal_completes` the signal ends the loop; an iteration without it still asks."""
     text = INTERACTIVE + "          signal_completes: true\n"
-    answering = agent(work=["draft", "better DONE"])
+    answering = agent(work=["draft", "better. DONE"])
     run = world.run(text, agent=answering)
     assert run.status == "paused"
     run = world.approve(run, agent=answering)
-    assert (run.status, output(run, "work")) == ("completed", "better DONE")
+    assert (run.status, output(run, "work")) == ("completed", "better. DONE")
 
 
 def test_fact_69_approving_after_the_last_iteration_without_a_signal_fails(world: World) -> None:

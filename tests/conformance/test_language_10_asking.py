@@ -136,7 +136,7 @@ def test_sessions_of_a_host_go_on_like_those_of_an_agent(world: World) -> None:
     (prompt,) = world.prompts(run)
     assert (prompt["session"], prompt["iteration"], prompt["prompt"]) == ("s3", 2, "<first>")
     assert prompt["key"] == f"{run.run_id}/work/2"
-    assert world.submit(run, "work", "second DONE").status == "completed"
+    assert world.submit(run, "work", "second. DONE").status == "completed"
 
 
 def test_an_agent_takes_parked_prompts_over(world: World) -> None:

@@ -15,7 +15,7 @@ from ion.errors import StoreError
 
 def test_the_log_of_a_run_with_everything(world: World, hurry: Clock) -> None:
     """Events are about nodes; each thing that happens is one event, in order."""
-    answering = agent(ask=[ion.AgentError("crashed", "once"), "asked"], work=["one", "two DONE"])
+    answering = agent(ask=[ion.AgentError("crashed", "once"), "asked"], work=["one", "two. DONE"])
     run = world.run(
         """
         max_concurrency: 1

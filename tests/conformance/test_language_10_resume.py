@@ -79,7 +79,7 @@ def test_what_refers_without_depending_is_invalidated_too(world: World) -> None:
 def test_a_loop_that_is_invalidated_starts_at_1(world: World) -> None:
     """With nothing of before."""
     (world.project / "value").write_text("old")
-    answering = agent(work=["one", "two DONE", "anew DONE"])
+    answering = agent(work=["one", "two. DONE", "anew. DONE"])
     first = world.run(
         """
         nodes:
@@ -92,7 +92,7 @@ def test_a_loop_that_is_invalidated_starts_at_1(world: World) -> None:
     mend(world)
     (world.project / "value").write_text("new")
     second = world.resume(first, agent=answering)
-    assert (second.status, output(second, "work"), answering.prompts("work")[2]) == ("completed", "anew DONE", "<>")
+    assert (second.status, output(second, "work"), answering.prompts("work")[2]) == ("completed", "anew. DONE", "<>")
 
 
 def test_an_approval_is_asked_again_when_what_it_was_about_has_changed(world: World) -> None:

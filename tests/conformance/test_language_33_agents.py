@@ -153,7 +153,7 @@ def test_a_skipped_or_failed_node_hands_on_what_it_would_have_continued(world: W
 
 def test_a_loop_starts_fresh_and_hands_on_its_last_session(world: World) -> None:
     """Whatever was before it."""
-    answering = agent(work=["once", "twice DONE"])
+    answering = agent(work=["once", "twice. DONE"])
     world.run(
         """
         nodes:

@@ -26,7 +26,7 @@ def test_a_loop_has_no_retry() -> None:
 
 def test_a_turn_of_a_loop_is_tried_again(world: World, hurry: Clock) -> None:
     """The same iteration, with the same key, previous output and session."""
-    answering = agent(work=["one", AgentError("crashed", "once"), AgentError("rate_limited", "twice"), "two DONE"])
+    answering = agent(work=["one", AgentError("crashed", "once"), AgentError("rate_limited", "twice"), "two. DONE"])
     run = world.run(LOOP, agent=answering)
     assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", 2)
     again = answering.of("work")[1:]
@@ -57,7 +57,7 @@ def test_the_timeout_of_a_loop_is_for_each_turn(world: World) -> None:
 def test_a_command_can_be_the_prompt_of_a_loop(world: World) -> None:
     """Its text is filled in each time."""
     world.file(".ion/commands/step.md", "---\ntitle: x\n---\nbefore: <$LOOP_PREV_OUTPUT>")
-    answering = agent(work=["one", "two DONE"])
+    answering = agent(work=["one", "two. DONE"])
     text = "nodes: [{id: work, loop: {command: step, until: DONE, max_iterations: 3}}]\n"
     world.run(world.write(text), agent=answering)
     assert answering.prompts("work") == ["before: <>", "before: <one>"]
@@ -65,12 +65,12 @@ def test_a_command_can_be_the_prompt_of_a_loop(world: World) -> None:
 
 def test_every_iteration_is_an_event_with_its_output(world: World) -> None:
     """And the node completes with the last."""
-    run = world.run(LOOP, agent=agent(work=["one", "two", "three DONE"]))
+    run = world.run(LOOP, agent=agent(work=["one", "two", "three. DONE"]))
     iterations = world.log(run, e.IterationCompleted)
     assert [(i.iteration, i.output.text, i.signaled, i.session) for i in iterations] == [
         (1, "one", False, "work#1"),
         (2, "two", False, "work#2"),
-        (3, "three DONE", True, "work#3"),
+        (3, "three. DONE", True, "work#3"),
     ]
 
 
@@ -79,17 +79,17 @@ def test_after_an_interruption_a_loop_goes_on_with_that_iteration(lasting: World
     first = agent(work=["one", "two"])
     run = lasting.interrupt(LOOP, at="work", agent=first)
     assert ion.get_run(run, store=lasting.store, project=lasting.project).status == "interrupted"
-    second = agent(work=["three DONE"])
+    second = agent(work=["three. DONE"])
     result = lasting.resume(run, agent=second)
     (request,) = second.requests
     assert (request.prompt, request.session, request.iteration) == ("go on from <two>", "work#2", 3)
-    assert (result.status, output(result, "work")) == ("completed", "three DONE")
+    assert (result.status, output(result, "work")) == ("completed", "three. DONE")
     assert result.data["nodes"]["work"]["iterations"] == 3
 
 
 def test_after_a_failed_turn_a_loop_goes_on_with_that_iteration(world: World) -> None:
     """A resume of a failed run, likewise."""
-    answering = agent(work=["one", "two", AgentError("refused", "no"), "three DONE"])
+    answering = agent(work=["one", "two", AgentError("refused", "no"), "three. DONE"])
     first = world.run(LOOP, agent=answering)
     assert error(first, "work").startswith("refused: ")
     second = world.resume(first, agent=answering)
@@ -105,7 +105,7 @@ def test_after_a_failed_turn_a_loop_goes_on_with_that_iteration(world: World) ->
 
 def test_after_max_iterations_a_resume_starts_at_1(world: World) -> None:
     """With nothing of before."""
-    answering = agent(work=["1", "2", "3", "4", "anew DONE"])
+    answering = agent(work=["1", "2", "3", "4", "anew. DONE"])
     first = world.run(LOOP, agent=answering)
     assert error(first, "work").startswith("max_iterations: ")
     second = world.resume(first, agent=answering)
@@ -333,16 +333,16 @@ def test_an_interactive_loop_survives_being_taken_up_by_others(lasting: World) -
     second = agent(work=["two"])
     run = lasting.approve(run, comment="shorter", agent=second)
     assert (second.prompts("work"), second.requests[0].session) == (["<one|shorter>"], "work#1")
-    third = agent(work=["three DONE"])
+    third = agent(work=["three. DONE"])
     run = lasting.approve(run, agent=third)
     assert third.prompts("work") == ["<two|>"]
     run = lasting.approve(run, agent=third)
-    assert (run.status, output(run, "work")) == ("completed", "three DONE")
+    assert (run.status, output(run, "work")) == ("completed", "three. DONE")
 
 
 def test_an_answer_is_not_asked_for_again_when_the_iteration_after_it_failed(world: World) -> None:
     """The comment is kept for the resume."""
-    answering = agent(work=["one", AgentError("refused", "no"), "two DONE"])
+    answering = agent(work=["one", AgentError("refused", "no"), "two. DONE"])
     run = world.approve(world.run(INTERACTIVE, agent=answering), comment="shorter", agent=answering)
     assert error(run, "work").startswith("refused: ")
     run = world.resume(run, agent=answering)

@@ -27,10 +27,37 @@ from ion.core.loops import read_signal
         ("NOT_COMPLETE", "COMPLETE", False),
         ("**COMPLETE**", "COMPLETE", True),
         ("`COMPLETE`\nthat was it", "COMPLETE", True),
-        ("all is _COMPLETE_.", "COMPLETE", True),
+        ("All tasks are COMPLETE.", "COMPLETE", False),
+        ("all is _COMPLETE_.", "COMPLETE", False),
+        ("I will not say COMPLETE.", "COMPLETE", False),
+        ("T9 remains, so not replying COMPLETE.", "COMPLETE", False),
+        ('Until then I must not print "COMPLETE"!', "COMPLETE", False),
+        ("The word for that would be\n> COMPLETE", "COMPLETE", False),
+        ("- [x] T8\n- [ ] COMPLETE", "COMPLETE", False),
+        ("not-COMPLETE", "COMPLETE", False),
+        ("I would print\n```\nCOMPLETE\n```\nbut T9 remains.", "COMPLETE", False),
+        ("When done: `<promise>COMPLETE</promise>`. T9 remains.", "COMPLETE", False),
+        ("When done:\n```xml\n<promise>COMPLETE</promise>\n```\nT9 remains.", "COMPLETE", False),
+        ("~~~\n<promise>COMPLETE</promise>\n~~~\nT9 remains.", "COMPLETE", False),
+        ("use ``a ` b <x>COMPLETE</x>`` then", "COMPLETE", False),
+        ("a lone ` and <x>COMPLETE</x> then", "COMPLETE", True),
+        ("`a`\n\n<x>COMPLETE</x> `b`", "COMPLETE", True),
+        ("```\nnever closed\n<x>COMPLETE</x>", "COMPLETE", True),
+        ("```\ncode\n```\nDone: <x>COMPLETE</x> then", "COMPLETE", True),
+        ("````\n```\n<x>COMPLETE</x>\n```\n````\n", "COMPLETE", False),
+        ("Status: COMPLETE", "COMPLETE", True),
+        ("Status: **COMPLETE**.", "COMPLETE", True),
+        ("All green!\n\n- COMPLETE", "COMPLETE", True),
+        ("All green\n2) COMPLETE", "COMPLETE", True),
+        ("All green\n- [x] COMPLETE", "COMPLETE", True),
+        ("All green\n\u2705 COMPLETE \u2705\n", "COMPLETE", True),
+        ("All green\n### COMPLETE ###", "COMPLETE", True),
+        ("Is it? (COMPLETE)", "COMPLETE", True),
+        ("\u5168\u90e8\u5b8c\u6210\u3002COMPLETE", "COMPLETE", True),
+        ("All green\nCOMPLETED", "COMPLETE", False),
         ("", "COMPLETE", False),
         ("anything", None, False),
-        ("a.b DONE!", "DONE!", True),
+        ("a.b. DONE!", "DONE!", True),
     ],
 )
 def test_the_signal(text: str, until: str | None, signaled: bool) -> None:
@@ -44,6 +71,7 @@ def test_the_signal(text: str, until: str | None, signaled: bool) -> None:
         ("a <PROMISE>whatever\nit is</PROMISE> b", "a  b"),
         ("keep <promise> this", "keep <promise> this"),
         ("x <end>X</end> y <end>Z</end>", "x  y <end>Z</end>"),
+        ("say `<promise>X</promise>` at the end", "say `<promise>X</promise>` at the end"),
         ("X", "X"),
     ],
 )
@@ -51,14 +79,39 @@ def test_tags_are_taken_out_of_the_output(text: str, cleaned: str) -> None:
     assert read_signal(text, "X")[1] == cleaned
 
 
-@pytest.mark.parametrize("piece", ["<promise>", "<a ", "<a>  ", "COMPLETE ", "</promise>", "<promise>COMPLETE"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<promise>", "<a ", "<a>  ", "COMPLETE ", "</promise>", "<promise>COMPLETE", "`<x>COMPLETE</x>`"),
+        *("```a\n<x>COMPLETE</x>\n", "```\nCOMPLETE\n", "`a``b```c <x>COMPLETE</x>", "*-.:", "- [ ] "),
+    ],
+)
 def test_a_hostile_reply_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     read_signal(piece * (400_000 // len(piece)), "COMPLETE")
     assert time.process_time() - started < 5
 
 
-@given(st.text("<>/promiseCOMPLETE *_`\n.", max_size=60))
+PROSE = st.text(st.characters(categories=("Lu", "Ll", "Nd"), exclude_characters="COMPLETE"), min_size=1, max_size=8)
+
+
+@given(st.lists(PROSE, min_size=1), st.lists(PROSE), st.sampled_from(["", ".", "!", "?", "`", "**", '"', "\n", " ."]))
+def test_a_word_among_others_is_never_the_signal(before: list[str], after: list[str], mark: str) -> None:
+    """Whatever the sentence says: it says more than the word."""
+    assert not read_signal(f"{' '.join(before)} COMPLETE{mark}{' '.join(['', *after])}", "COMPLETE")[0]
+
+
+@given(PROSE, st.sampled_from([". ", "! ", "? ", ": ", "\n"]), st.sampled_from(["", "**", "_", "`", "- ", '"', "# "]))
+def test_a_word_that_ends_a_reply_by_itself_is_the_signal(prose: str, end: str, mark: str) -> None:
+    assert read_signal(f"{prose}{end}{mark}COMPLETE{mark.strip()}.\n", "COMPLETE")[0]
+
+
+@given(PROSE, PROSE, st.sampled_from(["```", "````", "~~~"]), st.sampled_from(["<a>COMPLETE</a>", "COMPLETE"]))
+def test_what_is_quoted_as_code_is_not_the_signal(before: str, after: str, fence: str, signal: str) -> None:
+    assert read_signal(f"{before}\n{fence}\n{signal}\n{fence}\n{after}", "COMPLETE")[0] is False
+
+
+@given(st.text("<>/promiseCOMPLETE *_`~\n.-", max_size=80))
 def test_any_reply_is_read(text: str) -> None:
     signaled, cleaned = read_signal(text, "COMPLETE")
     assert isinstance(signaled, bool)
