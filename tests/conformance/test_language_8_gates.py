@@ -58,6 +58,58 @@ def test_rework_waits_at_the_host_when_there_is_no_agent(world: World) -> None:
     assert [(item["node"], item["kind"]) for item in run.data["waiting"]] == [("one", "approval"), ("two", "approval")]
 
 
+REWORKED = """
+    nodes:
+      - id: draft
+        bash: echo first
+      - id: gate
+        depends_on: [draft]
+        approval:
+          message: "Publish [$draft.output]? Reworked: [$REWORK]"
+          on_reject: {prompt: "Was [$REWORK]. $REJECTION_REASON"}
+      - {id: publish, depends_on: [gate], when: $gate.output == 'third', bash: 'echo "$gate.output"'}
+"""
+
+
+def _message(run: ion.RunResult) -> str:
+    (item,) = run.data["waiting"]
+    assert isinstance(item["message"], str)
+    return item["message"]
+
+
+def test_the_rework_is_in_the_message_and_is_what_was_approved(world: World) -> None:
+    """`$REWORK` is empty at first, then the last reply to `on_reject`, there and in the next rework's prompt; it is the
+    output of the gate, for conditions too."""
+    answering = agent(gate=["second", "third"])
+    run = world.run(REWORKED, agent=answering)
+    assert _message(run) == "Publish [first]? Reworked: []"
+    run = world.reject(run, reason="too short", agent=answering)
+    assert _message(run) == "Publish [first]? Reworked: [second]"
+    run = world.reject(run, reason="too long", agent=answering)
+    assert _message(run) == "Publish [first]? Reworked: [third]"
+    assert answering.prompts("gate") == ["Was []. too short", "Was [second]. too long"]
+    run = world.approve(run, comment="not kept", agent=answering)
+    assert (run.status, output(run, "gate"), output(run, "publish")) == ("completed", "third", "third")
+
+
+def test_a_rework_of_the_host_is_kept_as_one_of_an_agent(world: World) -> None:
+    """Whoever answers, and whatever its size."""
+    long = "x" * 300_000 + "$draft.output"
+    run = world.submit(world.reject(world.run(REWORKED)), "gate", long)
+    assert _message(run) == f"Publish [first]? Reworked: [{long}]"
+    run = world.approve(run)
+    assert (run.status, output(run, "gate"), statuses(run)["publish"]) == ("completed", long, "skipped")
+
+
+@pytest.mark.parametrize(("capture", "seen"), [("true", "my words"), ("false", "redone")])
+def test_a_captured_response_is_the_output_all_the_same(world: World, capture: str, seen: str) -> None:
+    """`capture_response` says that the person's words are."""
+    text = REWORKED.replace("message:", f"capture_response: {capture}\n          message:")
+    answering = agent(gate=["redone"])
+    run = world.reject(world.run(text, agent=answering), agent=answering)
+    assert output(world.approve(run, comment="my words", agent=answering), "gate") == seen
+
+
 @pytest.mark.parametrize(("attempts", "code"), [(0, "bad-value"), (11, "bad-value"), (1, None), (10, None)])
 def test_on_reject_allows_1_to_10_attempts(world: World, attempts: int, code: str | None) -> None:
     """One allowed rejection cancels at the first."""

@@ -21,6 +21,7 @@ JSON = st.recursive(
 )
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     e.Content: CONTENT,
+    e.Content | None: st.none() | CONTENT,
     e.Failure: st.builds(e.Failure, TEXT, TEXT, TEXT, st.none() | st.integers(0, 255)),
     tuple[tuple[str, str], ...]: st.lists(st.tuples(TEXT, TEXT)).map(tuple),
     tuple[str, ...]: st.lists(TEXT).map(tuple),

@@ -75,6 +75,14 @@ nodes:
     approval: {message: Which?, decisions: [{id: approve, label: Yes}, {id: later, label: Later}]}
   - {id: z, depends_on: [g], bash: 'echo "$g.output.decision"'}
 """,
+    "rework.yaml": """
+name: rework
+description: A gate whose rework the client writes
+nodes:
+  - id: g
+    approval: {message: "Good? $REWORK", on_reject: {prompt: "Redo it: $REJECTION_REASON"}}
+  - {id: z, depends_on: [g], bash: 'echo "$g.output"'}
+""",
 }
 SOP = """
 # Sort mail
@@ -199,6 +207,19 @@ async def test_gates_only_where_it_was_allowed(project: Path) -> None:
         await call("ion_submit", run_id=run, node="q", output='{"stars": 1}')
         step = await call("ion_reject", run_id=run, reason="too few")
         assert (step["status"], step["error"]["message"]) == ("cancelled", "too few")
+
+
+async def test_a_rework_that_the_client_wrote_can_be_rejected_and_approved(project: Path) -> None:
+    async with server(project, "--allow-approve") as call:
+        run = (await call("ion_start", workflow="rework"))["run_id"]
+        for count in (1, 2):
+            step = await call("ion_reject", run_id=run, reason=f"no {count}")
+            (prompt,) = step["prompts"]
+            assert prompt["prompt"] == f"Redo it: no {count}"
+            step = await call("ion_submit", run_id=run, node="g", request=prompt["request"], output=f"draft {count}")
+            assert step["waiting"] == [{"node": "g", "kind": "approval", "message": f"Good? draft {count}"}]
+        step = await call("ion_approve", run_id=run)
+        assert (step["status"], step["output"]) == ("completed", "draft 2")
 
 
 async def test_a_server_inside_of_the_run_does_not_answer_its_gates(project: Path) -> None:

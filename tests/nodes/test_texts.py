@@ -47,7 +47,7 @@ def render(world: World, text: str, **fields: object) -> str:
         ("$ARGUMENTS|$USER_MESSAGE", "do it|do it"),
         ("$INPUTS.who $INPUTS.my-list", 'Bo [1,{"a":null}]'),
         ("$CONTEXT|$EXTERNAL_CONTEXT|$ISSUE_CONTEXT", "ctx|ctx|ctx"),
-        ("$LOOP_PREV_OUTPUT|$LOOP_USER_INPUT|$REJECTION_REASON", "prev|said|why"),
+        ("$LOOP_PREV_OUTPUT|$LOOP_USER_INPUT|$REJECTION_REASON|$REWORK", "prev|said|why|redone"),
         ("$DOCS_DIR", "docs/"),
         ("$BASE_BRANCH", "trunk"),
         ("$a.output.n.m.k $a.output.t.md. $a.outputs", "5 text.md. $a.outputs"),
@@ -60,6 +60,7 @@ def test_names_in_texts(tmp_path: Path, text: str, expected: str) -> None:
         "a", '{"n": {"m": {"k": 5}}, "t": "text"}'
     )
     fields = {"previous": Content.inline("prev"), "user_input": "said", "rejection_reason": "why"}
+    fields["rework"] = Content.inline("redone")
     assert render(world, text, **fields) == expected
 
 
@@ -164,7 +165,7 @@ def test_every_name_is_in_the_environment(tmp_path: Path) -> None:
         "LOOP_USER_INPUT": "said",
     }
     assert (got["INPUTS_WHO"], got["INPUTS_MY_LIST"], got["INPUTS_MISSING"]) == ("Bo", '[1,{"a":null}]', "")
-    assert (got["LOOP_PREV_OUTPUT"], got["REJECTION_REASON"], got["DOCS_DIR"]) == ("", "", "docs/")
+    assert (got["LOOP_PREV_OUTPUT"], got["REJECTION_REASON"], got["REWORK"], got["DOCS_DIR"]) == ("", "", "", "docs/")
     assert (got["ION_RUN_ID"], got["ION_NODE_ID"]) == (run_id, "x")
     assert (got["WORKFLOW_ID"], got["ION_IDEMPOTENCY_KEY"]) == (run_id, f"{run_id}/x/2")
     assert got["PATH"] == os.environ["PATH"]

@@ -133,7 +133,11 @@ def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState
         )
         return _approved(workflow, node, text, at)
     if answer.decision != REJECTED:
-        return _approved(workflow, node, (answer.comment or "Approved") if approval.capture_response else "", at)
+        if approval.capture_response:
+            return _approved(workflow, node, answer.comment or "Approved", at)
+        if now.rework is not None:
+            return e.NodeCompleted(at, node.id, now.rework, now.values)
+        return _approved(workflow, node, "", at)
     if approval.on_reject is None or now.rejections >= approval.on_reject.max_attempts:
         return e.NodeCancelled(at, node.id, "rejected")
     return start("rejection", now.rejections)

@@ -180,7 +180,8 @@ class NodeStarted(NodeEvent):
 
     `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
     each node waited for, what it was when this one ran (`state.fingerprint`): resume compares by it. `signaled` goes
-    from a loop's check to its gate; `usage` is that of the rework that a gate follows at once.
+    from a loop's check to its gate. `usage`, `output` and `values` are those of the rework that a gate follows at once,
+    as in `node_completed`.
     """
 
     type: ClassVar[str] = "node_started"
@@ -190,6 +191,8 @@ class NodeStarted(NodeEvent):
     inputs: dict[str, str] = field(default_factory=nothing)
     signaled: bool = False
     usage: dict[str, Any] = field(default_factory=nothing)
+    output: Content | None = None
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def _decide_anew(node: NodeState) -> None:
 
 def _forget_progress(node: NodeState) -> None:
     node.iterations, node.iteration, node.judged, node.spent_usd = 0, 0, True, 0
-    node.iteration_output = node.previous_output = None
+    node.iteration_output = node.previous_output = node.rework = None
     node.session = node.agent = None
     node.rejections = node.reworked = 0
     node.rejection_reason = node.user_input = ""
@@ -177,6 +177,8 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
         node.started_at = event.at
     if event.turn == "gate":
         node.reworked = node.rejections
+    if event.output is not None:
+        node.rework, node.values = event.output, event.values
     if event.turn not in ("gate", "answer", "until_bash"):
         node.attempts += 1
     if event.turn not in ("gate", "until_bash"):

@@ -66,7 +66,10 @@ def settle(
 
 def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
     if isinstance(node.body, Approval):
-        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs, usage=outcome.usage)]
+        rework = e.NodeStarted(
+            at, node.id, "gate", inputs=now.inputs, usage=outcome.usage, output=outcome.output, values=outcome.values
+        )
+        return [rework]
     if isinstance(node.body, Loop):
         iteration = e.IterationCompleted(
             at,

@@ -20,9 +20,9 @@ class NodeState:
     `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
     `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `iteration_output` is
     that of the last one, `previous_output` that of the one before; `judged` says that what follows the last one has
-    been decided. `answer` and `resolved` are answers that nothing acted on yet. `permissions` are the open ones by
-    request, `verdicts` those answered in the present turn by key; `cleared` says that the turn was ended to wait for
-    them and all have come.
+    been decided. `rework` is the last reply to a rejection of the gate. `answer` and `resolved` are answers that
+    nothing acted on yet. `permissions` are the open ones by request, `verdicts` those answered in the present turn by
+    key; `cleared` says that the turn was ended to wait for them and all have come.
     """
 
     id: str
@@ -65,6 +65,7 @@ class NodeState:
     requests: int = 0
     rejections: int = 0
     reworked: int = 0
+    rework: e.Content | None = None
     rejection_reason: str = ""
     user_input: str = ""
     started_at: int | None = None

@@ -27,4 +27,5 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
         now.answer,
         now.starts,
         now.iteration_output if now.turn in ("until_bash", "gate") else None,
+        now.rework,
     )

@@ -48,6 +48,7 @@ ENGINE_NAMES = (
     "LOOP_PREV_OUTPUT",
     "LOOP_USER_INPUT",
     "REJECTION_REASON",
+    "REWORK",
 )
 
 # A name ends where no further word follows: `$ARGUMENTS_X` is another name, the `_` of `_run $WORKFLOW_ID_` is text.

@@ -35,6 +35,8 @@ from ion.language.workflow import (
 )
 from ion.nodes.base import Context, Turn
 
+# The engine's names that are another turn's in another turn.
+_OF_THE_TURN = ("LOOP_OUTPUT", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON", "REWORK")
 # Halves of surrogate pairs that stand for no byte.
 _HALF = pattern("[\ud800-\udc7f\udd00-\udfff]")
 # A NUL, and half of a surrogate pair: a byte that was no UTF-8 (PEP 383).
@@ -113,13 +115,9 @@ class Values:
         return found | self.own_variables()
 
     def own_variables(self) -> dict[str, str]:
-        """Those among them that are another turn's in another turn, if it binds no names of its own."""
+        """Those among them that are the turn's own, if it binds no names."""
         turn, context = self._turn, self._context
-        return {
-            "LOOP_OUTPUT": exact(self._read(turn.judged)),
-            "LOOP_PREV_OUTPUT": exact(self._read(turn.previous)),
-            "LOOP_USER_INPUT": exact(turn.user_input),
-            "REJECTION_REASON": exact(turn.rejection_reason),
+        return {name: exact(self._engine[name]()) for name in _OF_THE_TURN} | {
             "ION_NODE_ID": turn.node.id,
             "ION_IDEMPOTENCY_KEY": context.idempotency_key(turn.node.id, turn.iteration),
         }
@@ -197,6 +195,7 @@ class Values:
             "LOOP_PREV_OUTPUT": lambda: self._read(turn.previous),
             "LOOP_USER_INPUT": lambda: turn.user_input,
             "REJECTION_REASON": lambda: turn.rejection_reason,
+            "REWORK": lambda: self._read(turn.rework),
         }
 
     def _docs(self) -> str:

@@ -36,6 +36,7 @@ _OF_ONE_PROMPT = (
     "LOOP_PREV_OUTPUT",
     "LOOP_USER_INPUT",
     "REJECTION_REASON",
+    "REWORK",
 )
 # Options of a node and what they are in a session; an agent need not offer them.
 _SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
