@@ -32,6 +32,8 @@ elif "Draft a first answer" in prompt:
     print("#3: we are looking at it")
 elif "Which one is better" in prompt:
     print('{{"better": "B", "why": "shorter"}}')
+elif "said: Which flag is it?" in prompt:
+    print("- The new flag is --strict")
 elif "most frequent errors" in prompt:
     assert "ERROR N at N" in prompt, prompt
     print("Both lines say the same: a pointer into nowhere.")
