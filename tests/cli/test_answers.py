@@ -83,12 +83,30 @@ def test_a_gate_is_answered_once(ion: Ion, project: Project) -> None:
     assert ion("approve", "mine", "end").status == 5
 
 
-def test_a_program_of_the_run_may_not_answer_its_gates(
+def test_a_program_of_the_run_asks_for_nothing_but_its_end(
     ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start(ion, project, TWO_GATES)
+    """All requests have one guard: a new one that is not in this list is refused too."""
+    start(
+        ion,
+        project,
+        PROMPTS.replace("nodes:", "max_budget_usd: 1\nnodes:\n  - {id: gate, approval: {message: Go?}}", 1),
+    )
+    (project.folder / "answer").write_text("Tom")
+    before = ion("events", "mine").out
     monkeypatch.setenv("ION_RUN_ID", "mine")
-    assert ion("approve", "mine", "first").status == 5
+    for words in (
+        ("approve", "mine", "gate"),
+        ("reject", "mine", "gate"),
+        ("respond", "mine", "gate", "approve"),
+        ("submit", "mine", "name", "--file", "answer"),
+        ("resume", "mine", "--max-budget-usd", "5"),
+    ):
+        refused = ion(*words, "--json")
+        assert (refused.status, refused.json("error")["error"]["code"]) == (5, "own-gate"), words
+    assert ion("events", "mine").out == before
+    assert ion("cancel", "mine").status == 0
+    assert ion("show", "mine", "--json").json("run")["status"] == "cancelled"
 
 
 def test_no_resume_only_records(ion: Ion, project: Project) -> None:

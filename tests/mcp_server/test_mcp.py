@@ -229,6 +229,19 @@ async def test_a_server_inside_of_the_run_does_not_answer_its_gates(project: Pat
         assert (await call.refused("ion_approve", run_id=run))["code"] == "own-gate"
 
 
+async def test_last_is_not_a_run_since_another_client_may_have_begun_it(project: Path) -> None:
+    from ion.mcp.tools import TOOLS
+
+    async with server(project, "--allow-approve") as call:
+        run = (await call("ion_start", workflow="two", inputs={"topic": "x"}))["run_id"]
+        for tool in TOOLS:
+            if "run_id" in tool.required:
+                words = dict.fromkeys(tool.required, "approve") | {"run_id": "last"}
+                error = await call.refused(tool.name, **words)
+                assert (error["code"], "'last' is not a run" in error["message"]) == ("not-found", True), tool.name
+        assert (await call("ion_status", run_id=run))["status"] == "paused"
+
+
 async def test_waiting_is_bounded_and_the_run_goes_on(project: Path) -> None:
     """A prompt is handed out while another step still runs; cancel ends that step and its process."""
     async with server(project) as call:

@@ -83,9 +83,7 @@ def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, vi
     """Let a run spend this much in all, also while another process drives it. Raises `UsageError` if it has spent that
     already."""
     state = read_state(workspace, run_id)
-    workspace.store.create_workflow_event(
-        run_id, [requests.raise_budget(state, max_budget_usd, at=now_ms(), by=who(via))], lease=None
-    )
+    _record(workspace, run_id, state, requests.raise_budget(state, max_budget_usd, at=now_ms(), by=who(via)))
 
 
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
@@ -167,8 +165,6 @@ def _content(workspace: Workspace, text: str) -> e.Content:
 def _answer(
     workspace: Workspace, run_id: str, ask: Callable[[RunState, dict[str, Any]], e.ApprovalResolved], via: str
 ) -> str:
-    if os.environ.get("ION_RUN_ID") == run_id:
-        raise RefusedError("a process of the run may not answer the run's own gates", code="own-gate")
     state = read_state(workspace, run_id)
     event = ask(state, who(via))
     if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
@@ -179,7 +175,14 @@ def _answer(
 
 def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
     """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
-    what was asked for stands in the log all the same."""
+    what was asked for stands in the log all the same. `RefusedError` (code `own-gate`) if this process is one of the
+    run's: the run may end itself, and ask for nothing else of people or agents."""
+    if os.environ.get("ION_RUN_ID") == run_id and not isinstance(event, e.CancelRequested):
+        raise RefusedError(
+            "a process of the run may not answer the run's own gates or prompts, nor raise its budget",
+            hint="somebody outside of the run may",
+            code="own-gate",
+        )
     workspace.store.create_workflow_event(run_id, [event], lease=None)
     if state.engine is not None:
         from ion.api.engines import look

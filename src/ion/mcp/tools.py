@@ -154,6 +154,8 @@ async def _cancel(host: Host, arguments: Arguments, report: Report) -> dict[str,
 async def _run_id(host: Host, arguments: Arguments) -> str:
     """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
     name = arguments["run_id"]
+    if name == "last":
+        raise NotFoundError("'last' is not a run here: another client may have begun it", hint="give the run's id")
     row = await host.runs.aside(host.runs.workspace.find_run, name)
     if row.project != str(host.runs.workspace.project):
         raise NotFoundError(f"the run {name!r} is of another project")
