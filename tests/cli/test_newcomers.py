@@ -503,3 +503,44 @@ def test_an_agent_that_is_not_there(said: Said, project: Project) -> None:
 error[missing-runtime]: claud-e, the agent of the node a, is not installed
    = did you mean 'claude-acp'? else is it installed and on PATH?
 """)
+
+
+def test_an_input_given_as_an_option(said: Said, project: Project) -> None:
+    project.write("hello", HELLO)
+    assert said("run", "hello", "--name", "Ada B") == snapshot("""\
+[2]
+error[usage]: there is no option '--name'
+   = an input is given as: --input name='Ada B'
+""")
+    assert said("run", "hello", "--name=Ada") == snapshot("""\
+[2]
+error[usage]: there is no option '--name'
+   = an input is given as: --input name=Ada
+""")
+
+
+def test_text_that_nothing_reads(said: Said, project: Project) -> None:
+    """`make` and `just` take `name=value`; here nothing would come of it."""
+    project.write("hello", HELLO)
+    project.write("plain", "name: plain\ndescription: d\nnodes: [{id: a, bash: echo hi}]\n")
+    assert said("run", "hello", "name=Ada", "Lovelace", "--input", "name=x") == snapshot("""\
+[2]
+error[text-unused]: 'hello' takes no text: nothing in it reads $ARGUMENTS
+   = write --input name='Ada Lovelace'
+""")
+    assert said("run", "hello", "fix the bug", "--dry-run") == snapshot("""\
+[2]
+error[text-unused]: 'hello' takes no text: nothing in it reads $ARGUMENTS
+   = --input name=… --input loud=…
+""")
+    assert said("run", "plain", "--", "--name", "Ada") == snapshot("""\
+[2]
+error[text-unused]: 'plain' takes no text: nothing in it reads $ARGUMENTS
+   = have a text read $ARGUMENTS, or declare an input
+""")
+    assert said("run", "plain", "fix it", "--strict") == snapshot("""\
+[2]
+error[text-unused]: 'plain' takes no text: nothing in it reads $ARGUMENTS
+   = have a text read $ARGUMENTS, or declare an input
+""")
+    assert "note: text-unused: nothing in 'plain' reads" in said("run", "plain", "fix it")

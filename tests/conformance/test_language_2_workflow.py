@@ -375,7 +375,9 @@ def test_unknown_keys_of_agent_nodes_are_handed_to_the_agent(world: World) -> No
 def test_the_first_event_says_what_was_asked(lasting: World) -> None:
     """§10: node ids and kinds in file order, inputs, arguments, agent, working directory, Ion's version."""
     run = lasting.run(
-        "inputs: {x: {default: 1}}\nnodes: [{id: b, prompt: hi}, {id: a, bash: echo}]\n", arguments="go", agent=agent()
+        "inputs: {x: {default: 1}}\nnodes: [{id: b, prompt: $ARGUMENTS}, {id: a, bash: echo}]\n",
+        arguments="go",
+        agent=agent(),
     )
     (started,) = lasting.log(run, e.WorkflowStarted)
     assert started.nodes == (("b", "prompt"), ("a", "bash"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ion.api.inputs import check_inputs
+from ion.api.inputs import check_inputs, unused_text
 from ion.api.reading import describe
 from ion.api.result import RunResult
 from ion.api.who import who
@@ -42,6 +42,7 @@ def dry_run(
     inputs: dict[str, Any] | None = None,
     stubs: dict[str, str] | None = None,
     observers: tuple[Observer, ...] = (),
+    strict: bool = False,
 ) -> DryRun:
     """Go through the whole plan. `stubs` maps a node to its output, a gate with decisions to its decision.
 
@@ -51,9 +52,9 @@ def dry_run(
     unknown = [node for node in stubs if node not in workflow.by_id]
     if unknown:
         raise UsageError(f"no such node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
+    notes = dict.fromkeys(unused_text(workflow, arguments, strict=strict))
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
-    notes: dict[str, None] = {}
     setting = runs.Setting(
         memory.store,
         workspace.project,

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
-from ion.api.inputs import check_inputs, unfilled
+from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.who import who
-from ion.api.workflows import load
+from ion.api.workflows import open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core import events as e
 from ion.core.plan import Lanes
@@ -51,10 +51,11 @@ LONGEST_HISTORY = 5_000
 
 @dataclass(frozen=True)
 class EngineRun:
-    """A run that was begun on a cluster. `notes` as in `api.runs.StartedRun`."""
+    """A run that was begun on a cluster. `notes` and `warned` as in `api.runs.StartedRun`."""
 
     run_id: str
     notes: tuple[str, ...]
+    warned: str
 
 
 def start_engine_run(
@@ -70,9 +71,10 @@ def start_engine_run(
     run_id: str | None = None,
     jobs: int | None = None,
     via: str = "library",
+    strict: bool = False,
 ) -> EngineRun:
-    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow`; `agent`
-    is made on the workers, by its name.
+    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow` and of
+    `RunOptions`; `agent` is made on the workers, by its name.
 
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
     then there is no run.
@@ -83,7 +85,9 @@ def start_engine_run(
 
     if workspace.store.url.startswith("memory:"):
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
-    loaded = workflow if isinstance(workflow, Workflow) else load(workspace, workflow)
+    opened = open_workflow(workspace, workflow, strict=strict)
+    loaded = opened.workflow
+    unused = unused_text(loaded, arguments, strict=strict)
     values = check_inputs(loaded, inputs or {})
     folder = Path(cwd).absolute() if cwd is not None else workspace.project
     require_secrets(loaded, os.environ)
@@ -125,7 +129,7 @@ def start_engine_run(
     )
     order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
     in_thread(client.drive(cluster, _queue(workspace, cluster), new, order))
-    return EngineRun(new, (*unfilled(loaded, inputs or {}), *notes))
+    return EngineRun(new, (*unused, *unfilled(loaded, inputs or {}), *notes), opened.warned)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:

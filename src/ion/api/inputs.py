@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 from ion.errors import UsageError
@@ -9,9 +13,14 @@ from ion.foreign import loads
 from ion.language.graph import topological
 from ion.language.placeholders import fill_placeholders
 from ion.language.problems import did_you_mean
+from ion.language.source import read_file
 from ion.language.values import canonical
 from ion.language.workflow import Input, Workflow
 
+_TEXT_NAMES = re.compile(r"\b(ARGUMENTS|USER_MESSAGE)\b")
+_LIKE_INPUT = re.compile(
+    r"\s*(?:--|(?=[\w-]+=))(?P<name>[A-Za-z_][\w-]*)(?:[=\s]+(?P<value>.*?))?(?=\s+(?:--|[\w-]+=)|\s*\Z)", re.DOTALL
+)
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "integer": (int,),
@@ -56,6 +65,33 @@ def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:
         for other in item.refers_to
         if other not in values
     )
+
+
+def unused_text(workflow: Workflow, text: str, *, strict: bool = False) -> tuple[str, ...]:
+    """What is worth saying of the text given to a run that nothing in the workflow reads (language.md §5).
+
+    Raises `UsageError` where the text looks like an option or an input, or the workflow has inputs instead; `strict`:
+    always.
+    """
+    if not text.strip() or _reads_text(workflow):
+        return ()
+    meant = _LIKE_INPUT.match(text)
+    names = [item.name for item in workflow.inputs]
+    if meant is None and not names and not strict:
+        return (f"text-unused: nothing in '{workflow.name}' reads the text that was given ($ARGUMENTS)",)
+    hint = " ".join(f"--input {name}=…" for name in names) or "have a text read $ARGUMENTS, or declare an input"
+    near = meant and (meant["name"] if meant["name"] in names else did_you_mean(meant["name"], names))
+    if meant and near:
+        hint = f"write --input {near}={shlex.quote(meant['value']) if meant['value'] else '…'}"
+    raise UsageError(f"'{workflow.name}' takes no text: nothing in it reads $ARGUMENTS", hint=hint, code="text-unused")
+
+
+def _reads_text(workflow: Workflow) -> bool:
+    """Whether any text, command file or script of the workflow names what holds the text given to the run."""
+    if _TEXT_NAMES.search(json.dumps(workflow.to_json())):
+        return True
+    files = [Path(script.path).parent / name for script in workflow.scripts.values() for name in script.files]
+    return any(_TEXT_NAMES.search(read_file(path)[0].decode("utf-8", "replace")) for path in files)
 
 
 def _with_references(workflow: Workflow, given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents
-from ion.api.inputs import check_inputs, unfilled
+from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.reading import describe, describe_state
 from ion.api.requests import raise_budget
 from ion.api.result import RunResult
 from ion.api.who import who
-from ion.api.workflows import load
+from ion.api.workflows import open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
 from ion.core.resume import going_on
 from ion.core.state import RunState
@@ -43,7 +43,8 @@ class RunOptions:
     """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
 
     `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.
-    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes.
+    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes. `strict`: warnings
+    of the workflow's file are errors.
     """
 
     observers: Iterable[Observer] = ()
@@ -52,17 +53,20 @@ class RunOptions:
     hold_ms: int = HOLD_MS
     via: str = "library"
     alone: bool = False
+    strict: bool = False
 
 
 @dataclass
 class StartedRun:
-    """A run that this process owns and has not driven yet. `notes` are worth a look and no reason not to run it."""
+    """A run that this process owns and has not driven yet. `notes` are worth a look and no reason not to run it;
+    `warned` says that the workflow's file has warnings, '' if it has none."""
 
     run_id: str
     _workspace: Workspace
     _drive: Any
     _begin: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    warned: str = ""
 
     @property
     def workflow(self) -> Workflow:
@@ -136,7 +140,9 @@ def start_run(
 ) -> StartedRun:
     """Create a run, owned by this process. The parameters are those of `execute_workflow`."""
     options = options or RunOptions()
-    loaded = workflow if isinstance(workflow, Workflow) else load(workspace, workflow)
+    opened = open_workflow(workspace, workflow, strict=options.strict)
+    loaded = opened.workflow
+    unused = unused_text(loaded, arguments, strict=options.strict)
     values = check_inputs(loaded, inputs or {})
     folder = _working_directory(workspace, cwd)
     require_runtimes(loaded, os.environ)
@@ -156,9 +162,8 @@ def start_run(
         who(options.via),
     )
     drive = runs.start(setting, request)
-    return StartedRun(
-        request.run_id, workspace, drive, notes=(*unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
-    )
+    notes = (*unused, *unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
+    return StartedRun(request.run_id, workspace, drive, notes=notes, warned=opened.warned)
 
 
 async def resume_workflow(

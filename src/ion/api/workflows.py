@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ class Validation:
     files: int
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A workflow that is to be run or shown. `warned` says that its file has warnings, '' if it has none; `missing`
+    are command and script files that are not there."""
+
+    workflow: Workflow
+    warned: str = ""
+    missing: tuple[Problem, ...] = ()
+
+
 def load(workspace: Workspace, workflow: str | Path) -> Workflow:
     """The workflow of this name or path (relative to the working directory).
 
@@ -42,18 +53,40 @@ def find(workspace: Workspace, workflow: str | Path) -> Discovered:
     return discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)
 
 
-def load_for_dry_run(workspace: Workspace, workflow: str | Path) -> tuple[Workflow, tuple[Problem, ...]]:
-    """The workflow and the command and script files that are missing: a dry run, which reads none of them, goes on
-    without. Raises as `load` does for everything else."""
+def open_workflow(
+    workspace: Workspace, workflow: Workflow | str | Path, *, strict: bool = False, without_files: bool = False
+) -> Opened:
+    """The workflow of this name or path, and what is worth saying of its file.
+
+    `strict`: warnings are errors. `without_files`: command and script files that are missing are none, for whoever
+    reads none of them. Raises as `load` does.
+    """
+    if isinstance(workflow, Workflow):
+        return Opened(workflow)
+    missing: tuple[Problem, ...] = ()
     try:
-        return load(workspace, workflow), ()
+        loaded = find(workspace, workflow).loaded
+        found, problems = loaded.workflow, loaded.problems
     except InvalidWorkflowError as error:
-        missing = tuple(problem for problem in error.problems if problem.code == "missing-file")
-        others = any(problem.severity == "error" and problem not in missing for problem in error.problems)
-        if others or not missing:
+        problems, missing = error.problems, tuple(one for one in error.problems if one.code == "missing-file")
+        if not without_files or not missing or any(_is_error(one) and one not in missing for one in problems):
             raise
         file = Path(missing[0].file)
-        return parse(file.read_text(encoding="utf-8"), file=str(file)), missing
+        found = parse(file.read_text(encoding="utf-8"), file=str(file))
+    warned = _warned(str(workflow), problems)
+    if found is None or (strict and warned):
+        message = f"'{workflow}' has warnings, and they are errors here (--strict)"
+        raise InvalidWorkflowError(message, problems, hint="follow the hints above, or leave out --strict")
+    return Opened(found, warned, missing)
+
+
+def _is_error(problem: Problem) -> bool:
+    return problem.severity == "error"
+
+
+def _warned(name: str, problems: Sequence[Problem]) -> str:
+    count = sum(not _is_error(problem) for problem in problems)
+    return f"{count} warning{'s' if count > 1 else ''}: ion validate {shlex.quote(name)}" if count else ""
 
 
 def parse(text: str, *, file: str = "") -> Workflow:

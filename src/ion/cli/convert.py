@@ -34,8 +34,12 @@ def convert(
 ) -> int:
     """Print an SOP as the YAML of its workflow, or write it as a skill or a command for another tool."""
     from ion.api.sops import load_sop
+    from ion.api.workflows import open_workflow
+    from ion.cli.run import say
 
     sop = load_sop(file)
+    with place.open() as workspace:
+        say(open_workflow(workspace, file).warned)
     if to != "yaml" and (split or fresh):
         raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
     if to == "yaml":

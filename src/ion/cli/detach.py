@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.cli import terminal
+from ion.cli.run import say
 from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _start(place: Place, order: Order, manner: Manner, folder: Path) -> None:
                 log.unlink()
                 folder.rmdir()
         raise _error(said["error"], said["status"])
+    say(said["warned"], () if manner.quiet else said["notes"])
 
 
 def _hand_over(spec: str, log: Path) -> dict[str, Any]:

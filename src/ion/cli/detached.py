@@ -31,7 +31,7 @@ def main() -> int:
             error = from_system(problem) if isinstance(problem, OSError) else problem
             _answer(answer, {"error": error.to_json(), "status": error.exit_status})
             return error.exit_status
-        _answer(answer, {"error": None})
+        _answer(answer, {"error": None, "warned": started.warned, "notes": started.notes})
         return drive(workspace, started, view).exit_status
 
 

@@ -44,11 +44,12 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
         screen.write(line)
 
 
-def from_click(error: click.ClickException, command: str) -> IonError:
+def from_click(error: click.ClickException, command: str, arguments: list[str]) -> IonError:
     """A wrong command line, as an error of ours with something to type next. `command` is as in `ion runs`."""
     help_hint = f"{command} --help"
     if isinstance(error, click.NoSuchOption):
-        return UsageError(f"there is no option '{error.option_name}'", hint=_near_option(error) or help_hint)
+        hint = _near_option(error) or (_input_hint(error.option_name, arguments) if command == "ion run" else "")
+        return UsageError(f"there is no option '{error.option_name}'", hint=hint or help_hint)
     return UsageError(error.format_message().rstrip("."), hint=help_hint)
 
 
@@ -65,6 +66,19 @@ def _near_option(error: click.NoSuchOption) -> str:
     if isinstance(context.command, click.Group):
         return f"options come after the command, as in: ion run WORKFLOW {error.option_name}"
     return ""
+
+
+def _input_hint(option: str, arguments: list[str]) -> str:
+    """How an input is given, since other tools take it as an option."""
+    import shlex
+
+    given = next((at for at, word in enumerate(arguments) if word.partition("=")[0] == option), None)
+    if not option.startswith("--") or given is None:
+        return ""
+    _, sign, value = arguments[given].partition("=")
+    if not sign and given + 1 < len(arguments) and not arguments[given + 1].startswith("-"):
+        value = arguments[given + 1]
+    return f"an input is given as: --input {option[2:]}={shlex.quote(value) if value else '…'}"
 
 
 def from_system(error: OSError) -> IonError:

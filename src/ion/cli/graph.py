@@ -56,11 +56,14 @@ def _picture(workspace: Workspace, workflow: str | None, run: str | None) -> Pic
     from ion.cli.drawing.picture import picture_of
 
     if run is None:
-        from ion.api.workflows import load
+        from ion.api.workflows import open_workflow
+        from ion.cli.run import say
 
         if workflow is None:
             raise UsageError("a workflow or --run RUN is missing", hint="ion list shows the workflows")
-        return picture_of(load(workspace, workflow))
+        opened = open_workflow(workspace, workflow, without_files=True)
+        say(opened.warned, (problem.message for problem in opened.missing))
+        return picture_of(opened.workflow)
     from ion.api.reading import read_frozen, read_state
 
     found = workspace.find_run(run)

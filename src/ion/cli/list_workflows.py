@@ -68,9 +68,11 @@ def _what(one: Discovered) -> str:
     if one.errors:
         return f"{plural(len(one.errors), 'error')} · ion validate {one.name}"
     workflow = one.loaded.workflow
-    if workflow is not None and one.is_sop:
-        return f"(SOP, {plural(len(workflow.nodes), 'step')}) {workflow.description}"
-    return workflow.description if workflow else ""
+    if workflow is None:
+        return ""
+    counts = ["SOP", plural(len(workflow.nodes), "step")] if one.is_sop else []
+    counts += [plural(len(one.problems), "warning")] if one.problems else []
+    return f"({', '.join(counts)}) {workflow.description}" if counts else workflow.description
 
 
 def _needs(one: Discovered) -> str:

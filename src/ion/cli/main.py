@@ -145,7 +145,7 @@ def outcome(arguments: list[str]) -> int:
     except IonError as error:
         return failures.show_error(error, as_json=as_json)
     except click.ClickException as error:
-        return failures.show_error(failures.from_click(error, command), as_json=as_json)
+        return failures.show_error(failures.from_click(error, command, arguments), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         terminal.talk().line("Interrupted.")
         return INTERRUPTED

@@ -13,6 +13,7 @@ from ion.errors import UsageError
 from ion.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ion.engine.observe import Observer
@@ -30,6 +31,7 @@ class Order:
     jobs: int | None
     cwd: str | None
     run_id: str | None
+    strict: bool = False
 
 
 @click.command()
@@ -51,6 +53,7 @@ class Order:
 @click.option("--detach", is_flag=True, help="Run in a process of its own and print the run's id.")
 @click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
 @click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
+@click.option("--strict", is_flag=True, help="Warnings of the workflow count as errors.")
 @click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
 @progress
 @sop_paths
@@ -75,6 +78,7 @@ def run(place: Place, **options: Any) -> int:
         options["jobs"],
         options["cwd"],
         options["run_id"],
+        options["strict"],
     )
     if options["dry_run"]:
         return _dry_run(place, order, manner, options["stubs"])
@@ -123,14 +127,13 @@ def _manner(options: dict[str, Any]) -> Manner:
 
 
 def _run(place: Place, order: Order, manner: Manner) -> int:
-    from ion.cli import ending, terminal
+    from ion.cli import ending
     from ion.cli.driving import drive
 
     with place.open() as workspace:
         view = open_view(workspace, place, manner)
         started = start(workspace, order, view.observers)
-        if not manner.quiet:
-            terminal.talk().lines(f"note: {note}" for note in started.notes)
+        say(started.warned, () if manner.quiet else started.notes)
         result = drive(workspace, started, view)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
@@ -154,15 +157,26 @@ def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, d
             run_id=order.run_id,
             jobs=order.jobs,
             via="cli",
+            strict=order.strict,
         )
         hide_run(workspace, started.run_id)
+        say(started.warned, () if manner.quiet else started.notes)
         if detach:
             terminal.data().line(started.run_id)
             return 0
         view = open_view(workspace, place, manner)
-        view.screen.lines(f"note: {note}" for note in started.notes)
         result = follow_engine_run(workspace, started.run_id, view, after=0)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
+
+
+def say(warned: str, notes: Iterable[str] = ()) -> None:
+    """That the workflow's file has warnings, which no --quiet hides, and what else is worth a look."""
+    from ion.cli import terminal
+
+    screen = terminal.talk()
+    if warned:
+        screen.line(("warning", warned))
+    screen.lines(f"note: {note}" for note in notes)
 
 
 def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
@@ -179,7 +193,7 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
         agent=order.agent,
         cwd=order.cwd,
         run_id=order.run_id,
-        options=RunOptions(watching, order.jobs, via="cli", alone=True),
+        options=RunOptions(watching, order.jobs, via="cli", alone=True, strict=order.strict),
     )
     hide_run(workspace, started.run_id)
     return started
@@ -187,26 +201,27 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
 
 def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...]) -> int:
     from ion.api.dry import dry_run
-    from ion.api.workflows import load_for_dry_run
+    from ion.api.workflows import open_workflow
     from ion.cli import ending, terminal
     from ion.cli.values import read_stubs
     from ion.errors import FAILED
 
-    screen = terminal.talk()
     with place.open() as workspace:
         view = open_view(workspace, None, manner)
-        workflow, missing = load_for_dry_run(workspace, order.workflow)
+        opened = open_workflow(workspace, order.workflow, strict=order.strict, without_files=True)
+        say(opened.warned)
         done = dry_run(
             workspace,
-            workflow,
+            opened.workflow,
             arguments=order.arguments,
             inputs=order.inputs,
             stubs=read_stubs(stubs),
             observers=view.observers,
+            strict=order.strict,
         )
         view.end()
-        if not manner.quiet:
-            screen.lines(f"note: {note}" for note in (*(problem.message for problem in missing), *done.notes))
+        notes = (*(problem.message for problem in opened.missing), *done.notes)
+        say("", () if manner.quiet else notes)
         if manner.as_json:
             terminal.write_json(done.result.to_json())
         elif not manner.events:

@@ -85,7 +85,10 @@ async def _start(host: Host, arguments: Arguments, report: Report) -> dict[str, 
         run_id=arguments.get("run_id"),
         agent=agent,
     )
-    return {**await _step(host, started.run_id, arguments, report), "notes": list(started.notes)}
+    return {
+        **await _step(host, started.run_id, arguments, report),
+        "notes": [*filter(None, [started.warned]), *started.notes],
+    }
 
 
 async def _next(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
