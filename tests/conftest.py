@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 
@@ -10,9 +9,7 @@ import pytest
 from hypothesis import settings
 
 from conformance.kit import Clock
-from ion.api import requests
-from ion.engine import runs
-from ion.engine.local import Drive
+from ion import clocks
 
 # Under nohup, in a background job of a script and under many CI runners these are ignored, and children inherit that.
 # With a handler that does nothing this process ignores them still, and a child has them as a terminal gives them.
@@ -34,7 +31,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Runs have a clock that goes a hundred times faster, so that nobody waits out the delays of retries (at least a
     second each). Times in events are that clock's."""
     clock = Clock()
-    monkeypatch.setattr(runs, "Drive", functools.partial(Drive, clock=clock))
-    monkeypatch.setattr(runs, "now_ms", clock)
-    monkeypatch.setattr(requests, "now_ms", clock)
+    monkeypatch.setattr(clocks, "now_ms", clock)
+    monkeypatch.setattr(clocks, "running_from", lambda _zero: clock)
     return clock

@@ -13,7 +13,6 @@ import temporalio.workflow
 
 from conformance.conftest import nobodys_settings  # noqa: F401
 from conformance.kit import HURRY, Clock
-from ion.api import engines
 from ion.engine.temporal.workflow import IonRun
 from parity.exceptions import NOT_ON_TEMPORAL
 from parity.temporal_world import Working
@@ -65,7 +64,6 @@ def hurry(hurry: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     ) -> None:
         await wait(until, timeout=timeout / HURRY if timeout is not None else None)
 
-    monkeypatch.setattr(engines, "now_ms", hurry)
     monkeypatch.setattr(IonRun, "_now", staticmethod(lambda: hurry.at(now())))
     monkeypatch.setattr(temporalio.workflow, "wait_condition", wait_condition)
     return hurry

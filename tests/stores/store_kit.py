@@ -28,7 +28,7 @@ class HandClock:
     def __init__(self, now: int = 1_000_000) -> None:
         self.now = now
 
-    def __call__(self) -> int:
+    def __call__(self, owner: Owner | None = None) -> int:
         return self.now
 
 

@@ -356,11 +356,14 @@ class TestLeases:
             store.create_workflow_event("r1", [e.NodeStarted(9, "build", "bash")], lease=sleeper)
         assert store.get_workflow_run("r1").last_seq == 2
 
-    def test_a_released_run_is_free_and_its_old_lease_worth_nothing(self, store: WorkflowStore) -> None:
+    def test_a_released_run_is_free_and_its_old_lease_worth_nothing(
+        self, store: WorkflowStore, clock: HandClock
+    ) -> None:
         lease = begin(store)
+        clock.now += 5_000
         store.release_lease(lease)
         run = store.get_workflow_run("r1")
-        assert (run.owner, run.lease_expires_at, run.epoch) == (None, None, 1)
+        assert (run.owner, run.lease_expires_at, run.epoch) == (None, clock.now, 1)
         with pytest.raises(OwnershipLostError):
             store.create_workflow_event("r1", [gate()], lease=lease)
         with pytest.raises(OwnershipLostError):
@@ -369,6 +372,19 @@ class TestLeases:
         assert again.epoch == 2
         store.release_lease(lease)
         assert store.get_workflow_run("r1").owner == again.owner
+
+    def test_a_new_lease_says_until_when_the_run_was_owned(self, store: WorkflowStore, clock: HandClock) -> None:
+        first = begin(store, owner=dead())
+        assert (first.owned_until, first.owner_died) == (None, False)
+        clock.now += 5_000
+        store.renew_lease(first, lease_ms=LEASE_MS)
+        renewed, clock.now = clock.now, clock.now + 7_000
+        second = store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
+        assert (second.owned_until, second.owner_died) == (renewed, True)
+        store.release_lease(second)
+        released, clock.now = clock.now, clock.now + 7_000
+        third = store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
+        assert (third.owned_until, third.owner_died) == (released, False)
 
     def test_the_lease_is_looked_at_before_the_newest_event(self, store: WorkflowStore) -> None:
         old = begin(store, owner=dead())

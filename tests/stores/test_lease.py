@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from store_kit import LEASE_MS, HandClock, begin, dead, elsewhere, living
 
+from ion import clocks
 from ion.errors import RefusedError
 from ion.stores import lease as lease_module
-from ion.stores.lease import effective_status, is_alive, owner_is_live, this_process, wall_clock
+from ion.stores.lease import effective_status, is_alive, lease_clock, owner_is_live, this_process
 from ion.stores.memory import MemoryStore
 
 
@@ -119,5 +120,9 @@ def test_the_refusal_names_who_owns_the_run() -> None:
     assert refusal.value.hint == "wait for it, or end it: ion cancel r1"
 
 
-def test_the_clock_is_the_wall_in_milliseconds() -> None:
-    assert abs(wall_clock() - time.time() * 1000) < 1000
+def test_on_this_boot_leases_go_by_a_clock_that_nobody_can_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, now = this_process(), time.time_ns() // 1_000_000
+    monkeypatch.setattr(clocks, "now_ms", lambda: now + 3_600_000)
+    assert abs(lease_clock(owner) - now) < 60_000
+    for other in (None, elsewhere(), dataclasses.replace(owner, clock_zero=None)):
+        assert lease_clock(other) == now + 3_600_000

@@ -16,7 +16,7 @@ from store_kit import SHARED_BETWEEN_PROCESSES, begin, dead, gate, living
 from ion.core import events as e
 from ion.stores import create_store
 from ion.stores.base import WorkflowStore
-from ion.stores.lease import effective_status, wall_clock
+from ion.stores.lease import effective_status, lease_clock
 from processes import PATIENCE_S
 
 ACTOR = str(Path(__file__).with_name("actor.py"))
@@ -122,7 +122,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(arena: Arena) -> None:
             run = store.get_workflow_run("r1")
             assert run.last_seq >= acknowledged, before
             assert run.last_seq % 2 == 1, f"{before}: the two events of one write go in together"
-            assert effective_status(run, wall_clock()) == "interrupted"
+            assert effective_status(run, lease_clock(run.owner)) == "interrupted"
             records = store.get_workflow_events("r1")
             assert [record.seq for record in records] == list(range(1, run.last_seq + 1)), before
             for record in records:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ion import clocks
 from ion.api.inputs import check_inputs, unused_text
 from ion.api.reading import describe
 from ion.api.result import RunResult
@@ -15,7 +16,6 @@ from ion.core import requests
 from ion.core.state import NodeState
 from ion.engine import runs
 from ion.engine.dry import lenient_values, stand_ins
-from ion.engine.local import now_ms
 from ion.engine.look import look
 from ion.engine.observe import Observer
 from ion.errors import UsageError
@@ -90,4 +90,4 @@ def _approval(node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
     if decisions and decision not in decisions:
         raise UsageError(f"'{decision}' is no decision of '{node.id}'", hint=f"one of: {', '.join(decisions)}")
     comment = "" if decisions else stubs.get(node.id, "")
-    return e.ApprovalResolved(now_ms(), node.id, node.gate.request, decision, comment, who("dry-run"))
+    return e.ApprovalResolved(clocks.now_ms(), node.id, node.gate.request, decision, comment, who("dry-run"))

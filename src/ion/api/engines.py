@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ion import clocks
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
 from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.who import who
@@ -25,7 +26,6 @@ from ion.core.resume import going_on
 from ion.core.state import RunState
 from ion.engine import freeze, git, runs
 from ion.engine.checkouts import uncommitted
-from ion.engine.local import now_ms
 from ion.engine.look import look as look_at_log
 from ion.engine.look import read_state, read_workflow
 from ion.engine.temporal.codec import lanes_to_json
@@ -102,7 +102,7 @@ def start_engine_run(
     source = freeze.freeze(loaded, workspace.store)
     slots = jobs or workspace.settings.max_concurrency
     event = e.WorkflowStarted(
-        now_ms(),
+        clocks.now_ms(),
         loaded.name,
         freeze.digest_of(source),
         tuple((node.id, node.kind) for node in loaded.nodes),

@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ion.api.reading import list_runs, now_ms
+from ion import clocks
+from ion.api.reading import list_runs
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Event
 from ion.engine.folders import folders_of
@@ -47,7 +48,7 @@ def prunable_runs(
 ) -> list[tuple[WorkflowRun, str]]:
     """The project's runs that ended (or, unended, began) longer ago than `older_than_ms`, with their statuses, without
     the newest `keep` of them all."""
-    now = now_ms()
+    now = clocks.now_ms()
     found = [(run, status) for run, status in list_runs(workspace, workflow=workflow) if status in PRUNABLE]
     return [
         (run, status)
@@ -75,7 +76,9 @@ def prune_runs(workspace: Workspace, runs: Sequence[WorkflowRun]) -> Pruned:
         gone.append(run.run_id)
         size += _remove(folder)
     _finish_what_was_begun(workspace)
-    outputs, bytes_of_outputs = workspace.store.delete_blobs(used_blobs(workspace.store), before=now_ms() - _LATELY_MS)
+    outputs, bytes_of_outputs = workspace.store.delete_blobs(
+        used_blobs(workspace.store), before=clocks.now_ms() - _LATELY_MS
+    )
     return Pruned(tuple(gone), outputs, size + bytes_of_outputs)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 from typing import BinaryIO
 
+from ion import clocks
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
@@ -15,21 +15,16 @@ from ion.engine import look
 from ion.engine.folders import folders_of
 from ion.errors import DamagedStoreError, IonError, NotFoundError
 from ion.language.workflow import Workflow
-from ion.stores.base import WorkflowRun
+from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.lease import effective_status
 
 # A file that was written just before its run began may have a later time than the run, by another clock.
 _CLOCK_SLACK_MS = 2000
 
 
-def now_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def status_of(run: WorkflowRun) -> str:
+def status_of(store: WorkflowStore, run: WorkflowRun) -> str:
     """The run's status, `interrupted` where the log says `running` and nobody alive owns it."""
-    return effective_status(run, now_ms())
+    return effective_status(run, store.lease_clock(run.owner)) if run.status == "running" else run.status
 
 
 def describe(workspace: Workspace, run_id: str) -> RunResult:
@@ -43,13 +38,13 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
         found = look.look(workspace.store, run_id)
         if found.seq == run.last_seq:
             break
-    return describe_state(workspace, run_id, found.state, status_of(run))
+    return describe_state(workspace, run_id, found.state, status_of(workspace.store, run))
 
 
 def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str) -> RunResult:
     """A run in a state that is known already."""
     folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
-    return run_result(run_id, state, status=status, now=now_ms(), store=workspace.store, files=folder)
+    return run_result(run_id, state, status=status, now=clocks.now_ms(), store=workspace.store, files=folder)
 
 
 def list_runs(
@@ -65,7 +60,7 @@ def list_runs(
         workflow=workflow,
         limit=None if logged == "running" else limit,
     )
-    shown = [(run, status_of(run)) for run in found]
+    shown = [(run, status_of(workspace.store, run)) for run in found]
     if status is not None:
         shown = [(run, now) for run, now in shown if now == status]
     return shown[:limit]

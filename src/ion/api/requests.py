@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ion.api.reading import now_ms, read_state
+from ion import clocks
+from ion.api.reading import read_state
 from ion.api.who import who
 from ion.api.workspace import Workspace
 from ion.core import events as e
@@ -33,7 +34,7 @@ def approve(
     are open and neither node nor `request` says which."""
 
     def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.approve(state, node, at=now_ms(), comment=comment, by=by, request=request)
+        return requests.approve(state, node, at=clocks.now_ms(), comment=comment, by=by, request=request)
 
     return _answer(workspace, run_id, ask, via)
 
@@ -50,7 +51,7 @@ def reject(
     """Reject an open gate, or refuse a permission; gives its node."""
 
     def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.reject(state, node, at=now_ms(), reason=reason, by=by, request=request)
+        return requests.reject(state, node, at=clocks.now_ms(), reason=reason, by=by, request=request)
 
     return _answer(workspace, run_id, ask, via)
 
@@ -68,7 +69,7 @@ def respond(
     """Answer a gate or a permission with one of its decisions; gives its node."""
 
     def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.respond(state, node, decision, at=now_ms(), text=text, by=by, request=request)
+        return requests.respond(state, node, decision, at=clocks.now_ms(), text=text, by=by, request=request)
 
     return _answer(workspace, run_id, ask, via)
 
@@ -76,14 +77,14 @@ def respond(
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
     """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.take_up_run`)."""
     state = read_state(workspace, run_id)
-    _record(workspace, run_id, state, requests.cancel(state, at=now_ms(), reason=reason, by=who(via)))
+    _record(workspace, run_id, state, requests.cancel(state, at=clocks.now_ms(), reason=reason, by=who(via)))
 
 
 def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, via: str = "library") -> None:
     """Let a run spend this much in all, also while another process drives it. Raises `UsageError` if it has spent that
     already."""
     state = read_state(workspace, run_id)
-    _record(workspace, run_id, state, requests.raise_budget(state, max_budget_usd, at=now_ms(), by=who(via)))
+    _record(workspace, run_id, state, requests.raise_budget(state, max_budget_usd, at=clocks.now_ms(), by=who(via)))
 
 
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
@@ -133,7 +134,14 @@ def submit(
     if found is not None and found.prompt is not None:
         _check_format(node, found.prompt.output_format, text)
     event = requests.submit(
-        state, node, _content(workspace, text), at=now_ms(), by=who(via), session=session, request=request, last=last
+        state,
+        node,
+        _content(workspace, text),
+        at=clocks.now_ms(),
+        by=who(via),
+        session=session,
+        request=request,
+        last=last,
     )
     if event is None:
         return False

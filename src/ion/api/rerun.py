@@ -31,7 +31,7 @@ def start_rerun(
     """Create the new run, owned by this process. The parameters are those of `rerun_workflow`."""
     options = options or RunOptions()
     row = workspace.store.get_workflow_run(run_id)
-    if status_of(row) == "running":
+    if status_of(workspace.store, row) == "running":
         raise RefusedError(f"the run {run_id} is still running", code="owned", hint="wait for its end, or cancel it")
     name = None if agent is None else agent_name(agent, workspace.settings)
     new = check_run_id(new_id) if new_id is not None else new_run_id()

@@ -59,9 +59,9 @@ def run_result(
     started = state.started
     outputs = _Outputs(run_id, store, files)
     result = state.nodes[state.output_node].output if state.output_node is not None else None
-    until = now if status == "running" else state.last_at
+    owned = owned_ms(state, status, now)
     with no_collection():
-        nodes = {node.id: _node(node, until, outputs) for node in state.nodes.values()}
+        nodes = {node.id: _node(node, owned, outputs) for node in state.nodes.values()}
     data = {
         "run_id": run_id,
         "workflow": started.workflow if started else "",
@@ -88,11 +88,18 @@ def run_duration(state: RunState, status: str, now: int) -> int | None:
     return max(0, end - state.started_at)
 
 
-def node_duration(node: NodeState, until: int) -> int | None:
-    """Milliseconds from a node's start to its end, or to `until` if it has not ended; None if it never started."""
-    if node.started_at is None:
+def owned_ms(state: RunState, status: str, now: int) -> int:
+    """For how many milliseconds some process has owned the run: by now if it runs, else up to what its owner wrote
+    last."""
+    return state.owned(now if status == "running" else state.owner_at)
+
+
+def node_duration(node: NodeState, owned: int) -> int | None:
+    """Milliseconds from a node's start to its end, or to now if it has not ended; None if it never started. The time in
+    which nobody drove the run is not in it. `owned` is `owned_ms` of the run."""
+    if node.owned_from is None:
         return None
-    return max(0, (node.ended_at or until) - node.started_at)
+    return node.took_ms if node.took_ms is not None else owned - node.owned_from
 
 
 def _run_error(state: RunState) -> dict[str, Any] | None:
@@ -107,7 +114,7 @@ def _error(error: Failure | None) -> dict[str, Any] | None:
     return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
+def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
     output = node.output if node.status == "completed" else None
     return {
         "status": node.status,
@@ -116,7 +123,7 @@ def _node(node: NodeState, until: int, outputs: _Outputs) -> dict[str, Any]:
         "reason": "cancelled" if node.reason == REJECTED else node.reason,  # cli.md has no other word for it
         "attempts": node.attempts,
         "iterations": node.iterations if node.kind == "loop" else None,
-        "duration_ms": node_duration(node, until),
+        "duration_ms": node_duration(node, owned),
         "agent": node.agent,
         "usage": dict(node.usage),
         "notes": list(node.notes),

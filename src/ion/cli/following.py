@@ -20,7 +20,7 @@ POLL_SECONDS = 0.25
 
 def live(workspace: Workspace, run_id: str) -> bool:
     """Whether a living process drives the run."""
-    return reading.status_of(workspace.store.get_workflow_run(run_id)) == "running"
+    return reading.status_of(workspace.store, workspace.store.get_workflow_run(run_id)) == "running"
 
 
 def look_again(workspace: Workspace, run_id: str, after: int) -> tuple[bool, list[Recorded]]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ion import clocks
 from ion.cli.screens.tree import Head, Line, Row, Tree, row_of
 from ion.cli.terminal import Screen
 from ion.cli.words import answering_command
@@ -61,6 +61,7 @@ class Live:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._drawing = False
+        self._clock = clocks.running_from(clocks.zero_ms())
 
     def begin(self, workflow: Workflow | None, logs: Path | None) -> None:
         """What the run is of, and where its programs write."""
@@ -73,7 +74,7 @@ class Live:
         if self._head is None:
             started = state.started
             self._head = Head(started.workflow if started else "", run_id, event.at)
-        if not self._rows or isinstance(event, e.WorkflowResumed):
+        if not self._rows or isinstance(event, e.WorkflowResumed | e.WorkflowPaused):
             self._rows = {node: self._row(node, state) for node in state.nodes}
         elif isinstance(event, e.NodeEvent):
             self._rows[event.node] = self._row(event.node, state)
@@ -140,7 +141,7 @@ class Live:
             return drawn
         size = console.size
         self._screen.width = size.width
-        now = time.time_ns() // 1_000_000
+        now = self._clock()
         if len([row for row in rows.values() if row.node not in self._told]) + 2 > size.height:
             self._tell(console, rows, now)
         frame = self._tree.lines(head, rows, now, size.height, self._told)

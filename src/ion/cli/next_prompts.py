@@ -22,7 +22,7 @@ def next_prompts(place: Place, run: str | None, as_json: bool) -> int:
     with place.open() as workspace:
         row = workspace.find_run(run)
         prompts = requests.next_prompts(workspace, row.run_id)
-        status = reading.status_of(row)
+        status = reading.status_of(workspace.store, row)
         if as_json:
             terminal.write_json({"run_id": row.run_id, "status": status, "prompts": prompts})
         elif not prompts:

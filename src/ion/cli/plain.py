@@ -38,7 +38,6 @@ class Plain:
         self._screen = screen
         self._place = place
         self._begun_at = -1
-        self._started: dict[str, int] = {}
         self._columns = NAME_COLUMNS
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
@@ -47,8 +46,6 @@ class Plain:
             self._begun_at = event.at
             longest = max(map(len, state.nodes), default=0)
             self._columns = min(max(NAME_COLUMNS, longest), MAX_NAME_COLUMNS)
-        if isinstance(event, e.NodeStarted):
-            self._started.setdefault(event.node, event.at)
         describe = _LINES.get(type(event))
         if describe is not None:
             describe(self, run_id, event, state)
@@ -69,10 +66,10 @@ class Plain:
         for line in lines[-SHOWN_OUTPUT_LINES:]:
             self._screen.line("         | ", cut(line, MAX_DETAIL))
 
-    def took(self, event: e.NodeEvent) -> str:
-        """How long the node has run in this stretch."""
-        started = self._started.pop(event.node, None)
-        return duration(event.at - started) if started is not None else ""
+    @staticmethod
+    def took(node: str, state: RunState) -> str:
+        """How long the node has run."""
+        return duration(state.nodes[node].took_ms)
 
     def command(self, *words: str) -> str:
         """A command for pasting, with what joins it to the text before; or ''."""
@@ -134,13 +131,13 @@ def _node_started(plain: Plain, _run: str, event: e.NodeStarted, _state: RunStat
     plain.say(event, "start", event.node, " · ".join(parts))
 
 
-def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, _state: RunState) -> None:
-    plain.say(event, "done", event.node, " · ".join(part for part in (plain.took(event), event.agent) if part))
+def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, state: RunState) -> None:
+    took = plain.took(event.node, state)
+    plain.say(event, "done", event.node, " · ".join(part for part in (took, event.agent) if part))
     plain.quote(event.notes)
 
 
 def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunState) -> None:
-    plain.took(event)
     text = failure_text(event.error)
     where = f" · {event.error.hint}" if event.error.hint else ""
     if event.error.exit_status is not None:
@@ -155,7 +152,6 @@ def _node_skipped(plain: Plain, _run: str, event: e.NodeSkipped, _state: RunStat
 
 
 def _node_cancelled(plain: Plain, _run: str, event: e.NodeCancelled, _state: RunState) -> None:
-    plain.took(event)
     plain.say(event, "stop", event.node, event.reason)
 
 

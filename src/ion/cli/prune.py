@@ -86,7 +86,7 @@ def prune(
 
 
 def _list(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
-    from ion.api.reading import now_ms
+    from ion import clocks
     from ion.cli.formatting import moment, plural
 
     if not found:
@@ -94,7 +94,7 @@ def _list(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
         return
     screen.line(f"{plural(len(found), 'run')}:")
     for run, status in found[:_SHOWN]:
-        screen.line(f"  {run.run_id}  {run.workflow}  {status}  {moment(run.started_at, now_ms())}")
+        screen.line(f"  {run.run_id}  {run.workflow}  {status}  {moment(run.started_at, clocks.now_ms())}")
     if len(found) > _SHOWN:
         screen.line(f"  … and {len(found) - _SHOWN} more")
 

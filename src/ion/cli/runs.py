@@ -24,12 +24,13 @@ _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled",
 @at_place
 def runs(place: Place, status: str | None, workflow: str | None, limit: int | None, as_json: bool) -> int:
     """List the project's runs, newest first."""
-    from ion.api.reading import list_runs, now_ms
+    from ion import clocks
+    from ion.api.reading import list_runs
     from ion.cli import terminal
 
     with place.open() as workspace:
         found = list_runs(workspace, status=status, workflow=workflow, limit=limit)
-    now = now_ms()
+    now = clocks.now_ms()
     if as_json:
         terminal.write_json([_object(run, state, now) for run, state in found])
     elif not found:

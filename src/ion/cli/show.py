@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @at_place
 def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
-    from ion.api.reading import describe, now_ms, source_changed
+    from ion import clocks
+    from ion.api.reading import describe, source_changed
     from ion.cli import terminal
     from ion.cli.screens.run import show_run
 
@@ -37,7 +38,7 @@ def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
             terminal.write_json(result.to_json())
         else:
             changed = source_changed(workspace, result.state)
-            show_run(terminal.data(), place, result, _frozen(workspace, result), now_ms(), changed)
+            show_run(terminal.data(), place, result, _frozen(workspace, result), clocks.now_ms(), changed)
     return 0
 
 

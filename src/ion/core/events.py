@@ -115,13 +115,15 @@ class WorkflowPaused(Event):
 @dataclass(frozen=True, slots=True)
 class WorkflowResumed(Event):
     """A process went on with the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
-    `owner_died` says that the process before did not let go of the run by itself."""
+    `owner_died` says that the process before did not let go of the run by itself; `owned_until` (ms since the epoch) is
+    when it is last known to have owned it."""
 
     type: ClassVar[str] = "workflow_resumed"
     cause: str = "resume"
     agent: str | None = None
     by: dict[str, Any] = field(default_factory=nothing)
     owner_died: bool = False
+    owned_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ion.core import events as e
 from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
-from ion.core.marks import status_after
+from ion.core.marks import asked_by_others, status_after
 from ion.core.spending import added, cost_of
 from ion.core.state import NodeState, RunState
 from ion.records import nothing
@@ -46,6 +46,8 @@ def apply(state: RunState, event: e.Event) -> None:
         state.deaths = 0
     if event.at > state.last_at:
         state.last_at = event.at
+    if event.at > state.owner_at and not asked_by_others(event):
+        state.owner_at = event.at
 
 
 def _started(state: RunState, event: e.WorkflowStarted) -> None:
@@ -57,9 +59,7 @@ def _started(state: RunState, event: e.WorkflowStarted) -> None:
 
 
 def _disowned(state: RunState, at: int) -> None:
-    if state.owned_since is not None:
-        state.owned_ms += max(0, at - state.owned_since)
-        state.owned_since = None
+    state.owned_ms, state.owned_since = state.owned(at), None
 
 
 def _paused(state: RunState, event: e.WorkflowPaused) -> None:
@@ -77,11 +77,14 @@ def _placed(state: RunState, event: e.WorkflowPlaced) -> None:
 
 def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     """What the dead or absent owner left: turns that ran are cut off; on a real resume all but completed and waiting
-    nodes are decided anew, loops keeping their finished iterations."""
-    _disowned(state, state.last_at)
+    nodes are decided anew, loops keeping their finished iterations. A run whose time was over has it all again."""
+    _disowned(state, max(state.owner_at, event.owned_until or 0))
     if state.status == "failed":
-        state.owned_ms, state.cancel, state.error = 0, None, None
-    state.ended_at, state.owned_since, state.over_budget = None, event.at, False
+        if state.error is not None and state.error.code == "timeout":
+            state.timed_from = state.owned_ms
+        state.cancel, state.error = None, None
+    state.ended_at, state.over_budget = None, False
+    state.owned_since = state.owner_at = event.at
     state.resumes += 1
     state.deaths = state.deaths + 1 if event.owner_died else 0
     other_agent = event.agent not in (None, state.agent)
@@ -97,6 +100,8 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
             _decide_anew(node)
         elif (event.agent is not None and node.prompt is not None) or (other_agent and node.unpermitted):
             _cut_off(node)
+        if node.retry_at is not None:  # by another clock, which may be ahead of this one
+            node.retry_at = min(node.retry_at, event.at + node.retry_ms)
 
 
 def _cut_off(node: NodeState) -> None:
@@ -121,7 +126,7 @@ def _decide_anew(node: NodeState) -> None:
     _cut_off(node)
     node.reason, node.detail, node.error, node.output = None, "", None, None
     node.gate = node.resolved = node.answer = None
-    node.retry_at = node.started_at = node.ended_at = None
+    node.retry_at = node.started_at = node.ended_at = node.owned_from = node.took_ms = None
 
 
 def _forget_progress(node: NodeState) -> None:
@@ -170,11 +175,11 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.starts += 1
     node.retry_at = node.prompt = node.gate = None
     node.permissions, node.cleared = nothing(), False
-    node.ended_at = None
+    node.ended_at = node.took_ms = None
     if event.turn != "answer":
         node.answer = None
-    if node.started_at is None:
-        node.started_at = event.at
+    if node.owned_from is None:
+        node.started_at, node.owned_from = event.at, state.owned(event.at)
     if event.turn == "gate":
         node.reworked = node.rejections
     if event.output is not None:
@@ -194,15 +199,17 @@ def _turn_over(node: NodeState) -> None:
     node.permissions, node.verdicts, node.cleared = nothing(), nothing(), False
 
 
-def _settled(node: NodeState, status: str, at: int) -> None:
+def _settled(state: RunState, node: NodeState, status: str, at: int) -> None:
     _turn_over(node)
     node.status, node.ended_at = status, at
+    if node.owned_from is not None:
+        node.took_ms = state.owned(at) - node.owned_from
     node.gate = node.prompt = node.resolved = node.retry_at = None
 
 
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     node = state.nodes[event.node]
-    _settled(node, "completed", event.at)
+    _settled(state, node, "completed", event.at)
     node.reason, node.detail, node.error = None, "", None
     node.output, node.values, node.repaired = event.output, event.values, event.repaired
     node.notes = event.notes
@@ -213,26 +220,27 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
     node = state.nodes[event.node]
-    _settled(node, "failed", event.at)
+    _settled(state, node, "failed", event.at)
     node.error = event.error
     _spend(state, node, event.usage)
 
 
 def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
     node = state.nodes[event.node]
-    _settled(node, "skipped", event.at)
+    _settled(state, node, "skipped", event.at)
     node.reason, node.detail = event.reason, event.detail
 
 
 def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
     node = state.nodes[event.node]
-    _settled(node, "cancelled", event.at)
+    _settled(state, node, "cancelled", event.at)
     node.reason = event.reason
 
 
 def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node = state.nodes[event.node]
     node.status, node.retry_at, node.error = "waiting", event.due_at, event.error
+    node.retry_ms = event.due_at - event.at
     node.turn = node.answer = None
     node.reask = event.reask
     if event.reask:

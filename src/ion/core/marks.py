@@ -22,6 +22,13 @@ def status_after(event: e.Event) -> str | None:
     return _STATUS_AFTER.get(type(event))
 
 
+def asked_by_others(event: e.Event) -> bool:
+    """Whether this is a request: written by anybody at any time, also while nobody owns the run."""
+    if isinstance(event, e.CancelRequested):
+        return event.cause == "person"
+    return isinstance(event, e.ApprovalResolved | e.PromptAnswered | e.BudgetRaised)
+
+
 def opens(event: e.Event) -> str | None:
     """The request that this event opens for an answer."""
     return event.request if isinstance(event, e.ApprovalRequested | e.PromptRequested) else None

@@ -351,7 +351,8 @@ class Plan:
         """When the time that processes own this run is used up, if it goes on like now."""
         if self.workflow.timeout_ms is None or self.state.owned_since is None or self.state.cancel is not None:
             return None
-        return self.state.owned_since + self.workflow.timeout_ms - self.state.owned_ms
+        left = self.workflow.timeout_ms - (self.state.owned_ms - self.state.timed_from)
+        return self.state.owned_since + left
 
     def _overdue(self, at: int) -> e.CancelRequested | None:
         deadline = self._deadline()

@@ -51,10 +51,11 @@ def resume_events(
     by: dict[str, Any],
     agent: str | None = None,
     owner_died: bool = False,
+    owned_until: int | None = None,
 ) -> list[e.Event]:
     """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; going on after
     an answer does not (language.md §10). A run whose owners died one after the other is ended instead."""
-    events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by, owner_died)]
+    events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by, owner_died, owned_until)]
     if owner_died and state.deaths + 1 >= MAX_DEATHS:
         running = ", ".join(node.id for node in state.nodes.values() if node.live) or "nothing"
         message = f"{MAX_DEATHS} processes died one after the other while they drove this run ({running} was running)"

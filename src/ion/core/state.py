@@ -14,7 +14,8 @@ TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"}
 
 @dataclass(slots=True)
 class NodeState:
-    """One node. Times are ms since the epoch, durations ms.
+    """One node. Times are ms since the epoch, durations ms. `owned_from` is for how long the run had been owned when
+    the node started, `took_ms` how long it was owned from then to the node's end.
 
     `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
     `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
@@ -45,6 +46,7 @@ class NodeState:
     reasks: int = 0
     reask: tuple[str, ...] = ()
     retry_at: int | None = None
+    retry_ms: int = 0
     session: str | None = None
     agent: str | None = None
     usage: dict[str, float] = field(default_factory=nothing)
@@ -70,6 +72,8 @@ class NodeState:
     user_input: str = ""
     started_at: int | None = None
     ended_at: int | None = None
+    owned_from: int | None = None
+    took_ms: int | None = None
 
     @property
     def terminal(self) -> bool:
@@ -88,7 +92,8 @@ class NodeState:
 
 @dataclass(slots=True)
 class RunState:
-    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does). `deaths` counts
+    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when
+    its owner last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts
     owners that died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed
     attempts included; `over_budget` says that the run is paused because of `max_budget_usd`; `worker` is the one that
     carries out all nodes, if there is such a one."""
@@ -106,12 +111,18 @@ class RunState:
     last_at: int = 0
     owned_ms: int = 0
     owned_since: int | None = None
+    owner_at: int = 0
+    timed_from: int = 0
     resumes: int = 0
     deaths: int = 0
     spent_usd: float = 0
     max_budget_usd: float | None = None
     worker: str | None = None
     over_budget: bool = False
+
+    def owned(self, at: int) -> int:
+        """For how long some process has owned the run by `at` (ms since the epoch)."""
+        return self.owned_ms + (max(0, at - self.owned_since) if self.owned_since is not None else 0)
 
     @property
     def is_spent(self) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from ion import clocks
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Outcome, Stopped
@@ -48,11 +48,6 @@ def _jitter() -> float:
     return random.random()  # noqa: S311
 
 
-def now_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass
 class Drive:
     """One process driving one run that it owns. `known` is its state and the number of its last event, if they were
@@ -65,7 +60,7 @@ class Drive:
     observers: Observers
     max_concurrency: int
     lease_ms: int = DEFAULT_LEASE_MS
-    clock: Callable[[], int] = now_ms
+    clock: Callable[[], int] = clocks.now_ms
     values_of: ValuesOf | None = None
     known: tuple[RunState, int] | None = None
     alone: bool = False
@@ -78,7 +73,7 @@ class Drive:
     _stopping: dict[str, str] = field(default_factory=dict)
     _ended: list[str] = field(default_factory=list)
     _wake: asyncio.Future[None] | None = None
-    _renewed: float = 0.0
+    _renewed: int = 0
 
     @property
     def run_id(self) -> str:
@@ -93,7 +88,7 @@ class Drive:
         self._aside = Aside("ion-store")
         self._held = Held(self._wake_up, self.hold_ms)
         self.context = replace(self.context, ask=self._held.ask)
-        self._renewed = time.monotonic()
+        self._renewed = clocks.steady_ms()
         try:
             if self.known is None:
                 await self._reload()
@@ -251,10 +246,9 @@ class Drive:
         return self.store.get_workflow_events(self.run_id, after=self._seq)
 
     async def _keep_lease(self) -> None:
-        now = time.monotonic()
-        if now - self._renewed > self.lease_ms / 3000:
+        if clocks.steady_ms() - self._renewed > self.lease_ms / 3:
             await self._with_store(self._renew)
-            self._renewed = time.monotonic()
+            self._renewed = clocks.steady_ms()
 
     def _renew(self) -> None:
         self.store.renew_lease(self.lease, lease_ms=self.lease_ms)
@@ -285,7 +279,7 @@ class Drive:
                     return function(*arguments)
                 return await self._aside.call(function, *arguments)
             except StoreUnavailableError:
-                if time.monotonic() + pause - self._renewed > self.lease_ms / 1000:
+                if clocks.steady_ms() + pause * 1000 - self._renewed > self.lease_ms:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)

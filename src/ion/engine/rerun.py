@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ion import clocks
 from ion.core import events as e
 from ion.core.rerun import kept_events
 from ion.core.state import RunState
 from ion.engine import git
 from ion.engine.folders import folders_of
-from ion.engine.local import now_ms
 from ion.engine.look import read_workflow
 from ion.errors import DamagedStoreError
 from ion.stores.base import WorkflowStore
@@ -40,7 +40,7 @@ def make_rerun(
     started = state.started
     if started is None:
         raise DamagedStoreError(f"the log of the run {old} does not begin with its start")
-    at = now_ms()
+    at = clocks.now_ms()
     first = replace(
         started,
         at=at,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ion import clocks
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.fold import fold
@@ -23,7 +24,7 @@ from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
 from ion.engine.folders import folders_of
 from ion.engine.held import HOLD_MS
-from ion.engine.local import Drive, Runner, ValuesOf, now_ms
+from ion.engine.local import Drive, Runner, ValuesOf
 from ion.engine.look import Look
 from ion.engine.observe import Observer, Observers
 from ion.language.workflow import Node, Workflow
@@ -31,7 +32,7 @@ from ion.masking import secret_values
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
 from ion.process.left import end_left_behind
 from ion.records import dataclass, field
-from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
+from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowStore
 from ion.stores.lease import this_process
 from ion.version import VERSION
 
@@ -83,8 +84,9 @@ def start(setting: Setting, request: Request) -> Drive:
     """
     workflow = request.workflow
     source = freeze.freeze(workflow, setting.store)
+    owner = this_process(setting.lease_ms)
     event = e.WorkflowStarted(
-        now_ms(),
+        _clock_of(owner)(),
         workflow.name,
         freeze.digest_of(source),
         tuple((node.id, node.kind) for node in workflow.nodes),
@@ -105,7 +107,7 @@ def start(setting: Setting, request: Request) -> Drive:
         project=str(setting.project),
         source=source,
         event=event,
-        owner=this_process(),
+        owner=owner,
         lease_ms=setting.lease_ms,
     )
     return _drive(setting, workflow, event, lease, (fold([event]), 1))
@@ -129,8 +131,7 @@ def take_up(
     if going_on(found.state, agent=agent, resume=resume) is None:
         return None
     workflow = found.workflow
-    before = setting.store.get_workflow_run(run_id).owner
-    lease = setting.store.acquire_lease(run_id, this_process(), lease_ms=setting.lease_ms)
+    lease = setting.store.acquire_lease(run_id, this_process(setting.lease_ms), lease_ms=setting.lease_ms)
     try:
         state = found.go_on()
         cause = going_on(state, agent=agent, resume=resume)
@@ -140,7 +141,14 @@ def take_up(
         folders = folders_of(setting.data, run_id, setting.project)
         end_left_behind(folders.register, run_id, folders.artifacts)
         begin = resume_events(
-            workflow, state, cause=cause, at=now_ms(), by=by, agent=agent, owner_died=before is not None
+            workflow,
+            state,
+            cause=cause,
+            at=_clock_of(lease.owner)(),
+            by=by,
+            agent=agent,
+            owner_died=lease.owner_died,
+            owned_until=lease.owned_until,
         )
         if max_budget_usd is not None and max_budget_usd != state.max_budget_usd:
             begin.insert(1, raise_budget(state, max_budget_usd, at=begin[0].at, by=by))
@@ -148,6 +156,11 @@ def take_up(
     except BaseException:
         setting.store.release_lease(lease)
         raise
+
+
+def _clock_of(owner: Owner) -> Callable[[], int]:
+    """The clock of a drive: the one that its lease goes by, so that the log and the lease tell of one time."""
+    return clocks.now_ms if owner.clock_zero is None else clocks.running_from(owner.clock_zero)
 
 
 def _drive(
@@ -165,6 +178,7 @@ def _drive(
         observers,
         slots,
         setting.lease_ms,
+        _clock_of(lease.owner),
         values_of=setting.values_of,
         lanes=setting.lanes(workflow),
         known=known,

@@ -25,7 +25,8 @@ class Owner:
     """A process, named so that nobody mistakes another for it.
 
     `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system gives it
-    (on Linux field 22 of /proc/PID/stat), so that a reused pid is told apart. `token` is random.
+    (on Linux field 22 of /proc/PID/stat), so that a reused pid is told apart. `token` is random. `clock_zero` sets the
+    clock of its leases (`clocks.running_from`), None where they go by the wall clock; `lease_ms` is how long one lasts.
     """
 
     host: str
@@ -33,15 +34,23 @@ class Owner:
     pid: int
     process_started: str
     token: str
+    clock_zero: int | None = None
+    lease_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones."""
+    """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones.
+
+    `owned_until` is when the owner before is last known to have owned the run (ms since the epoch), if there was one
+    that anything is known of; `owner_died` says that it did not let go of the run by itself.
+    """
 
     run_id: str
     epoch: int
     owner: Owner
+    owned_until: int | None = None
+    owner_died: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,8 @@ class WorkflowRun:
     """A run's row, derived from its log. Times are ms since the epoch.
 
     `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. A store that can read
-    some runs and not others lists these as `damaged`. `owner` is None while nobody owns the run. `last_seq` is the
-    number of the newest event.
+    some runs and not others lists these as `damaged`. `owner` is None while nobody owns the run; `lease_expires_at` is
+    then when the last one let go of it. `last_seq` is the number of the newest event.
     """
 
     run_id: str
@@ -136,6 +145,9 @@ class WorkflowStore(Protocol):
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         """Stay the owner for `lease_ms` more. Raises `OwnershipLostError` if somebody else is."""
+
+    def lease_clock(self, owner: Owner | None) -> int:
+        """The time, in ms since the epoch, by the clock that the leases of this owner go by in this store."""
 
     def release_lease(self, lease: Lease) -> None:
         """Stop being the owner; nothing happens if this lease is not the run's any more."""

@@ -31,7 +31,7 @@ from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.stores import blobs, encoding, logfile, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import make_folder, replace_file, storage_errors, sync_folder, write_file
-from ion.stores.lease import require_free, require_lease, wall_clock
+from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.logstate import LogState
 
 _FORMAT = 1
@@ -39,9 +39,9 @@ _FORGOTTEN_AFTER_S = 3600
 
 
 class FileStore:
-    """`WorkflowStore` in the folder `folder`. `clock` gives milliseconds since the epoch for leases."""
+    """`WorkflowStore` in the folder `folder`. `clock` gives the time for leases (`lease.lease_clock`)."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._folder = folder
         self._clock = clock
         self._lock = threading.RLock()
@@ -58,7 +58,7 @@ class FileStore:
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
         lease = Lease(run_id, 1, owner)
-        self._create(run_id, project, source, [event], _lease_line(1, owner, self._clock() + lease_ms))
+        self._create(run_id, project, source, [event], _lease_line(1, owner, self._clock(owner) + lease_ms))
         return lease
 
     def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
@@ -134,21 +134,25 @@ class FileStore:
 
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
         with self._writing(run_id) as (log, _descriptor):
-            run, now = self._owned(run_id, log.row), self._clock()
-            require_free(run, now)
-            self._own(run_id, run.epoch + 1, owner, now + lease_ms)
-            return Lease(run_id, run.epoch + 1, owner)
+            run = self._owned(run_id, log.row)
+            require_free(run, self._clock(run.owner))
+            lease = next_lease(run, owner)
+            self._own(run_id, lease.epoch, owner, self._clock(owner) + lease_ms)
+            return lease
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         with self._writing(lease.run_id) as (log, _descriptor):
             require_lease(self._owned(lease.run_id, log.row), lease)
-            self._own(lease.run_id, lease.epoch, lease.owner, self._clock() + lease_ms)
+            self._own(lease.run_id, lease.epoch, lease.owner, self._clock(lease.owner) + lease_ms)
+
+    def lease_clock(self, owner: Owner | None) -> int:
+        return self._clock(owner)
 
     def release_lease(self, lease: Lease) -> None:
         with contextlib.suppress(NotFoundError), self._writing(lease.run_id) as (log, _descriptor):
             run = self._owned(lease.run_id, log.row)
             if run.epoch == lease.epoch and run.owner == lease.owner:
-                self._own(lease.run_id, lease.epoch, None, None)
+                self._own(lease.run_id, lease.epoch, None, self._clock(lease.owner))
 
     def put_blob(self, data: bytes | Path) -> Content:
         return blobs.keep(self._folder / "blobs", data)
@@ -163,7 +167,8 @@ class FileStore:
         """Also of a damaged run: only its lease is read."""
         place, grave = self._place(run_id), self._new()
         with self._lock, self._errors(run_id), logfile.locked(place / "log"):
-            require_free(self._owned(run_id, _unreadable(run_id)), self._clock())
+            run = self._owned(run_id, _unreadable(run_id))
+            require_free(run, self._clock(run.owner))
             place.rename(grave)
             sync_folder(place.parent)
             self._logs.pop(run_id, None)

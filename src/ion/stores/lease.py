@@ -1,8 +1,9 @@
 """Who owns a run, and whether that process is still alive.
 
 A process is named by host, boot id, pid and start time, so that neither a reboot nor a reused pid is mistaken for it.
-Death is certain only on this very boot of this very host; everywhere else the end of the lease decides. Nothing here
-writes: the stores do, in the transaction that also checks.
+Death is certain only on this very boot of this very host; everywhere else the end of the lease decides. On that boot
+leases go by its own clock, which nobody can put forward: a wall clock that jumps takes no run from a healthy owner.
+Nothing here writes: the stores do, in the transaction that also checks.
 """
 
 from __future__ import annotations
@@ -11,31 +12,45 @@ import functools
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from ion import clocks
 from ion.errors import OwnershipLostError, RefusedError
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowRun
 
 _START_TIME_FIELD = 19  # field 22 of /proc/PID/stat, counted from the field after the command's name
 _DEAD_STATES = (b"Z", b"X", b"x")
 
 
-def wall_clock() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def this_process() -> Owner:
-    """The calling process, with a new random token each time: two runs in one process are two owners."""
-    pid = os.getpid()
+def this_process(lease_ms: int = DEFAULT_LEASE_MS) -> Owner:
+    """The calling process, with a new random token each time: two runs in one process are two owners. Its leases last
+    `lease_ms`, by a clock that is set now."""
+    pid, boot = os.getpid(), _boot_id()
     started = _process_started(pid) or "unknown"
-    return Owner(os.uname().nodename, _boot_id(), pid, started, os.urandom(8).hex())
+    zero = clocks.zero_ms() if boot else None
+    return Owner(os.uname().nodename, boot, pid, started, os.urandom(8).hex(), zero, lease_ms)
+
+
+def lease_clock(owner: Owner | None) -> int:
+    """The time by which the leases of this owner go, in ms since the epoch: on its boot that of its own clock,
+    elsewhere (and for nobody) the wall clock's."""
+    if owner is None or owner.clock_zero is None or not _is_of_this_boot(owner):
+        return clocks.now_ms()
+    return owner.clock_zero + clocks.steady_ms()
+
+
+def next_lease(run: WorkflowRun, owner: Owner) -> Lease:
+    """The lease of a new owner of a free run, and what is known of the one before: when it renewed its lease for the
+    last time, or let go of the run."""
+    before, until = run.owner, run.lease_expires_at
+    if before is not None and until is not None:
+        until = until - before.lease_ms if before.lease_ms else None
+    return Lease(run.run_id, run.epoch + 1, owner, until, before is not None)
 
 
 def is_alive(owner: Owner) -> bool | None:
     """Whether the process lives; None if this cannot be known from here (another host, boot or container)."""
-    if (owner.host, owner.boot_id) != (os.uname().nodename, _boot_id()):
+    if not _is_of_this_boot(owner):
         return None
     try:
         os.kill(owner.pid, 0)
@@ -47,6 +62,10 @@ def is_alive(owner: Owner) -> bool | None:
     if started is None:
         return None
     return started == owner.process_started
+
+
+def _is_of_this_boot(owner: Owner) -> bool:
+    return (owner.host, owner.boot_id) == (os.uname().nodename, _boot_id())
 
 
 def owner_is_live(owner: Owner | None, lease_expires_at: int | None, now_ms: int) -> bool:
@@ -90,12 +109,21 @@ def require_lease(run: WorkflowRun, lease: Lease) -> None:
 
 @functools.cache
 def _boot_id() -> str:
-    """This boot of this kernel, and in it the space of pids that this process sees (a container has its own)."""
+    """This boot of this kernel, and in it the spaces of pids and of time that this process sees (a container has its
+    own)."""
     if sys.platform == "darwin":
         return _output_of("sysctl", "-n", "kern.bootsessionuuid") or _output_of("sysctl", "-n", "kern.boottime") or ""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}{_time_space()}"
+    except OSError:
+        return ""
+
+
+def _time_space() -> str:
+    """Where clocks may be set apart: nowhere, on an old kernel."""
+    try:
+        return f" {Path('/proc/self/ns/time').readlink()}"
     except OSError:
         return ""
 

@@ -20,7 +20,7 @@ from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
 from ion.stores.disk import storage_errors
-from ion.stores.lease import require_free, require_lease, wall_clock
+from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class _Kept:
 
 
 class MemoryStore:
-    """`WorkflowStore` for the life of this object. `clock` gives milliseconds since the epoch for leases."""
+    """`WorkflowStore` for the life of this object. `clock` gives the time for leases (`lease.lease_clock`)."""
 
-    def __init__(self, *, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._clock = clock
         self._lock = threading.RLock()
         self._runs: dict[str, _Kept] = {}
@@ -48,7 +48,7 @@ class MemoryStore:
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
-        run = rules.first_row(run_id, project, [event], owner, self._clock() + lease_ms)
+        run = rules.first_row(run_id, project, [event], owner, self._clock(owner) + lease_ms)
         self._create(run, source, [event])
         return Lease(run_id, run.epoch, owner)
 
@@ -105,23 +105,26 @@ class MemoryStore:
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
         with self._lock:
             kept = self._get(run_id)
-            now = self._clock()
-            require_free(kept.run, now)
-            lease = Lease(run_id, kept.run.epoch + 1, owner)
-            kept.run = dataclasses.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=now + lease_ms)
+            require_free(kept.run, self._clock(kept.run.owner))
+            lease = next_lease(kept.run, owner)
+            expires = self._clock(owner) + lease_ms
+            kept.run = dataclasses.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=expires)
         return lease
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         with self._lock:
             kept = self._get(lease.run_id)
             require_lease(kept.run, lease)
-            kept.run = dataclasses.replace(kept.run, lease_expires_at=self._clock() + lease_ms)
+            kept.run = dataclasses.replace(kept.run, lease_expires_at=self._clock(lease.owner) + lease_ms)
+
+    def lease_clock(self, owner: Owner | None) -> int:
+        return self._clock(owner)
 
     def release_lease(self, lease: Lease) -> None:
         with self._lock:
             kept = self._runs.get(lease.run_id)
             if kept is not None and kept.run.epoch == lease.epoch and kept.run.owner == lease.owner:
-                kept.run = dataclasses.replace(kept.run, owner=None, lease_expires_at=None)
+                kept.run = dataclasses.replace(kept.run, owner=None, lease_expires_at=self._clock(lease.owner))
 
     def put_blob(self, data: bytes | Path) -> Content:
         with storage_errors("cannot keep an output"):
@@ -129,7 +132,7 @@ class MemoryStore:
         sha256 = hashlib.sha256(content).hexdigest()
         with self._lock:
             self._blobs[sha256] = content
-            self._put_at[sha256] = self._clock()
+            self._put_at[sha256] = self._clock(None)
         return Content(sha256, len(content))
 
     def open_blob(self, sha256: str) -> BinaryIO:
@@ -148,7 +151,8 @@ class MemoryStore:
 
     def delete_workflow_run(self, run_id: str) -> None:
         with self._lock:
-            require_free(self._get(run_id).run, self._clock())
+            run = self._get(run_id).run
+            require_free(run, self._clock(run.owner))
             del self._runs[run_id]
 
     def close(self) -> None:

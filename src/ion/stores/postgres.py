@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ion import clocks
 from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import storage_errors
-from ion.stores.lease import require_free, require_lease
+from ion.stores.lease import next_lease, require_free, require_lease
 from ion.stores.postgres_link import Connection, Link
 
 # The columns of `WorkflowRun`, in its order.
@@ -30,10 +32,10 @@ FROM ion.runs
 
 
 class PostgresStore:
-    """`WorkflowStore` in the database of `url`. `clock` (milliseconds since the epoch) takes the place of the
-    database's own for leases."""
+    """`WorkflowStore` in the database of `url`. `clock` (`lease.lease_clock`) takes the place of the database's
+    own for leases."""
 
-    def __init__(self, url: str, *, clock: Callable[[], int] | None = None) -> None:
+    def __init__(self, url: str, *, clock: Callable[[Owner | None], int] | None = None) -> None:
         self._url = url
         self._clock = clock
         self._link = Link(url)
@@ -144,16 +146,23 @@ class PostgresStore:
         return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
 
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
-        def acquire(connection: Connection, again: bool) -> int:
+        taken: Lease | None = None
+
+        def acquire(connection: Connection, again: bool) -> Lease:
+            nonlocal taken
             run = _get(connection, run_id, lock=True)
-            if again and run.owner == owner:
-                return run.epoch
+            if again and taken is not None and run.owner == owner:
+                return taken
             now = self._now(connection)
             require_free(run, now)
-            _set_owner(connection, run_id, run.epoch + 1, owner, now + lease_ms)
-            return run.epoch + 1
+            taken = next_lease(run, owner)
+            if taken.owned_until is not None and self._clock is None:
+                # From the database's clock to that of this machine, by which the run's events go.
+                taken = replace(taken, owned_until=clocks.now_ms() - (now - taken.owned_until))
+            _set_owner(connection, run_id, taken.epoch, owner, now + lease_ms)
+            return taken
 
-        return Lease(run_id, self._link.work(acquire), owner)
+        return self._link.work(acquire)
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         def renew(connection: Connection, _again: bool) -> None:
@@ -162,11 +171,14 @@ class PostgresStore:
 
         self._link.work(renew)
 
+    def lease_clock(self, owner: Owner | None) -> int:  # noqa: ARG002  (one clock for all)
+        return self._link.work(lambda connection, _again: self._now(connection))
+
     def release_lease(self, lease: Lease) -> None:
         def release(connection: Connection, _again: bool) -> None:
             run = _find(connection, lease.run_id, lock=True)
             if run is not None and run.epoch == lease.epoch and run.owner == lease.owner:
-                _set_owner(connection, lease.run_id, lease.epoch, None, None)
+                _set_owner(connection, lease.run_id, lease.epoch, None, self._now(connection))
 
         self._link.work(release)
 
@@ -235,7 +247,7 @@ class PostgresStore:
 
     def _now(self, connection: Connection) -> int:
         if self._clock is not None:
-            return self._clock()
+            return self._clock(None)
         row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetchone()
         return int(row[0]) if row else 0
 

@@ -20,7 +20,7 @@ from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, Workfl
 from ion.errors import StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
-from ion.stores.lease import require_free, require_lease, wall_clock
+from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.sqlite_file import DATABASE_ERRORS, is_deadly, open_database, store_error
 
 # The columns of `WorkflowRun`, in its order.
@@ -31,9 +31,9 @@ FROM runs
 
 
 class SqliteStore:
-    """`WorkflowStore` on the file `path`. `clock` gives milliseconds since the epoch for leases."""
+    """`WorkflowStore` on the file `path`. `clock` gives the time for leases (`lease.lease_clock`)."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._path = path
         self._clock = clock
         self._lock = threading.RLock()
@@ -47,7 +47,7 @@ class SqliteStore:
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
-        run = rules.first_row(run_id, project, [event], owner, self._clock() + lease_ms)
+        run = rules.first_row(run_id, project, [event], owner, self._clock(owner) + lease_ms)
         self._create(run, source, [event])
         return Lease(run_id, run.epoch, owner)
 
@@ -126,21 +126,24 @@ class SqliteStore:
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
         with self._transaction() as connection:
             run = self._get(connection, run_id)
-            now = self._clock()
-            require_free(run, now)
-            _set_owner(connection, run_id, run.epoch + 1, owner, now + lease_ms)
-        return Lease(run_id, run.epoch + 1, owner)
+            require_free(run, self._clock(run.owner))
+            lease = next_lease(run, owner)
+            _set_owner(connection, run_id, lease.epoch, owner, self._clock(owner) + lease_ms)
+        return lease
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         with self._transaction() as connection:
             require_lease(self._get(connection, lease.run_id), lease)
-            _set_owner(connection, lease.run_id, lease.epoch, lease.owner, self._clock() + lease_ms)
+            _set_owner(connection, lease.run_id, lease.epoch, lease.owner, self._clock(lease.owner) + lease_ms)
+
+    def lease_clock(self, owner: Owner | None) -> int:
+        return self._clock(owner)
 
     def release_lease(self, lease: Lease) -> None:
         with self._transaction() as connection:
             run = self._find(connection, lease.run_id)
             if run is not None and run.epoch == lease.epoch and run.owner == lease.owner:
-                _set_owner(connection, lease.run_id, lease.epoch, None, None)
+                _set_owner(connection, lease.run_id, lease.epoch, None, self._clock(lease.owner))
 
     def put_blob(self, data: bytes | Path) -> Content:
         return blobs.keep(self._path.parent / "blobs", data)
@@ -153,7 +156,8 @@ class SqliteStore:
 
     def delete_workflow_run(self, run_id: str) -> None:
         with self._transaction() as connection:
-            require_free(self._get(connection, run_id), self._clock())
+            run = self._get(connection, run_id)
+            require_free(run, self._clock(run.owner))
             connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from ion.records import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """From `start` to `end`, in ms since the epoch."""
+    """From `start` to `end`, in ms of the time in which somebody drove the run."""
 
     start: int
     end: int

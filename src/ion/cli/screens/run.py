@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ion.api.result import node_duration, owned_ms
 from ion.cli.ending import say_next
 from ion.cli.formatting import cut, cut_middle, duration, moment, one_line, pad, plural, width
 from ion.cli.questions import labels_of
@@ -75,11 +76,14 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
     )
     bars = room - note_columns
-    whole = _whole(state, result.status, now)
+    owned = owned_ms(state, result.status, now)
+    whole = Span(0, owned)
     for node in nodes:
         name = pad(cut_middle(node.id, ids), ids)
-        took = duration(_duration(node, state, result.status, now))
-        shown = bar(_span(node, state, result.status, now), whole, bars)
+        span = _span(node, owned)
+        cut_off = mark_of_node(node, result.status) == "interrupted"  # nobody saw its end
+        took = duration(span.end - span.start) if span is not None and not cut_off else ""
+        shown = bar(span, whole, bars)
         screen.line(
             f"{name}  ",
             mark(screen, mark_of_node(node, result.status)),
@@ -91,22 +95,9 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
 
 
-def _whole(state: RunState, status: str, now: int) -> Span:
-    start = state.started_at or 0
-    return Span(start, max(start, state.ended_at or (now if status == "running" else state.last_at)))
-
-
-def _span(node: NodeState, state: RunState, status: str, now: int) -> Span | None:
-    if node.started_at is None:
-        return None
-    return Span(node.started_at, node.ended_at or (now if status == "running" else state.last_at))
-
-
-def _duration(node: NodeState, state: RunState, status: str, now: int) -> int | None:
-    span = _span(node, state, status, now)
-    if span is None or mark_of_node(node, status) == "interrupted":
-        return None  # nobody saw its end
-    return max(0, span.end - span.start)
+def _span(node: NodeState, owned: int) -> Span | None:
+    took = node_duration(node, owned)
+    return None if node.owned_from is None or took is None else Span(node.owned_from, node.owned_from + took)
 
 
 def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:

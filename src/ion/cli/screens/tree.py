@@ -27,14 +27,16 @@ Line = list[Part]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `left` stands in the
-    columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
+    """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
+    would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
+    stands in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
 
     node: str
     state: str
     waits_for: tuple[str, ...] = ()
     started_at: int | None = None
     ended_at: int | None = None
+    took_ms: int | None = None
     due_at: int | None = None
     left: str = ""
     agent: str = ""
@@ -60,18 +62,29 @@ def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflo
     the command that answers what the node asks."""
     shown = mark_of_node(now, state.status)
     retrying = shown == "retry"
+    started_at, took_ms = _time_of(now, state)
     return Row(
         now.id,
         shown,
         node.waits_for if node is not None else (),
-        now.started_at,
+        started_at,
         now.ended_at,
+        took_ms,
         now.retry_at,
         _tries(now, node) if retrying else "",
         (now.agent or "") if not retrying else "",
         " · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
         f"{now.id}/{now.starts}-{now.turn}" if now.turn in ("bash", "script", "until_bash") else None,
     )
+
+
+def _time_of(now: NodeState, state: RunState) -> tuple[int | None, int | None]:
+    """`started_at` and `took_ms` of a row."""
+    if now.owned_from is None or now.took_ms is not None:
+        return None, now.took_ms
+    if state.owned_since is None:
+        return None, state.owned_ms - now.owned_from
+    return state.owned_since - (state.owned_ms - now.owned_from), None
 
 
 def _tries(now: NodeState, node: Node | None) -> str:
@@ -183,11 +196,11 @@ class Tree:
 
 
 def _took(row: Row, now: int) -> str:
-    if row.started_at is None or row.state in ("skipped", "retry"):
+    if row.state in ("skipped", "retry"):
         return ""
-    if row.ended_at is None:
-        return passing(max(0, now - row.started_at))
-    return duration(max(0, row.ended_at - row.started_at))
+    if row.took_ms is not None:
+        return duration(row.took_ms)
+    return passing(max(0, now - row.started_at)) if row.started_at is not None else ""
 
 
 def _most_telling(rows: list[Row], room: int) -> tuple[list[Row], int]:

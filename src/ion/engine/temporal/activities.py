@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from ion import clocks
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
@@ -322,7 +322,7 @@ class Hands:
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
         """Raises `StaleStateError` if something was written since the log was read."""
         end_recorded_by_the_dead(known.context.folders.register.parent)
-        at = time.time_ns() // 1_000_000
+        at = clocks.now_ms()
         event = e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
         self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=known.look.seq)
         known.look.go_on()

@@ -47,6 +47,7 @@ class IonRun:
         self._placing: asyncio.Task[Any] | None = None
         self._agent: str | None = None
         self._seq = 0
+        self._latest = 0
         self._begun = False
 
     @workflow.update(name="look")
@@ -97,7 +98,7 @@ class IonRun:
             # Reading a long log alone makes a history long: each workflow begins some turn before it hands on.
             draining = self._begun and self._is_long()
             new, commands = step(
-                self._plan, outcomes.items(), self._now(), workflow.random().random, starting=not draining
+                self._plan, outcomes.items(), self._clock(), workflow.random().random, starting=not draining
             )
             if not await self._record(new):
                 await self._reload()
@@ -159,7 +160,7 @@ class IonRun:
             self._seq += len(events)
 
     def _beginning(self, cause: str, agent: str | None) -> list[e.Event]:
-        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._now(), by=_BY, agent=agent)
+        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._clock(), by=_BY, agent=agent)
 
     @staticmethod
     async def _near(name: str, *arguments: Any) -> Any:
@@ -242,14 +243,15 @@ class IonRun:
     async def _wait(self, commands: list[Command]) -> dict[TurnId, Outcome]:
         """Until a turn has ended, something is asked for, or something is due."""
         due = [command.until for command in commands if isinstance(command, Wait)]
-        left = timedelta(milliseconds=max(0, min(due) - self._now())) if due else None
+        left = timedelta(milliseconds=max(0, min(due) - self._clock())) if due else None
         try:
             await workflow.wait_condition(self._is_something_new, timeout=left)
         except TimeoutError:
+            self._latest = max(self._latest, min(due))  # the timer has run out, whatever the clock says
             return {}
         if self._placing is not None and self._placing.done():
             placed, self._placing = self._placing, None
-            await self._append([e.WorkflowPlaced(self._now(), placed.result())])
+            await self._append([e.WorkflowPlaced(self._clock(), placed.result())])
         if self._asked > self._taken:
             await self._take_in()
         outcomes = self._outcomes()
@@ -279,6 +281,11 @@ class IonRun:
         info = workflow.info()
         longest = self._order["longest_history"]
         return info.is_continue_as_new_suggested() or info.get_current_history_length() > longest
+
+    def _clock(self) -> int:
+        """The time, which never goes back: a server whose clock does would have a retry wait for it."""
+        self._latest = max(self._latest, self._now())
+        return self._latest
 
     @staticmethod
     def _now() -> int:
