@@ -25,6 +25,10 @@ LINES = st.sampled_from(
         "### 1. A",
         "### 2. B {a}",
         "### Step 3: $ARGUMENTS",
+        "### 1.1 Part",
+        "### Step 2.1: {a}",
+        "### 2.1.1. deeper",
+        "### Verdict Criteria",
         "#### 1.1 Sub",
         "#### Sub",
         "##### deep",
@@ -82,7 +86,8 @@ def check(text: str) -> None:
         assert parsed.errors
         return
     assert not parsed.errors
-    assert lines(parsed.sop.source) <= set().union(*(lines(one) for one in whole(parsed.sop)))
+    for sop in (parsed.sop, replace(parsed.sop, split=True)):
+        assert lines(sop.source) <= set().union(*(lines(one) for one in whole(sop)))
     for sop in (parsed.sop, replace(parsed.sop, split=True, context="fresh")):
         assert to_yaml(sop) == to_yaml(sop)
         loaded = parse_workflow(to_yaml(sop))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sop_kit import at, codes, document, good, only, steps
 
+from ion.language.sop import parse_sop
 from ion.language.sop.constraints import level
-from ion.language.sop.steps import slug
+from ion.language.sop.steps import slug, split_number
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,8 @@ def test_words_that_begin_with_a_digit_are_no_number() -> None:
         ("2 1", 2),
         ("1.1 1.2 2.1 2.2 3", 0),
         ("1.1 1.3", 1),
-        ("1 1.1 2", 0),
         ("1.1 2.2", 1),
+        ("1 2.1 2.2 3", 0),
         ("1 3 4 7", 2),
     ],
 )
@@ -68,6 +69,58 @@ def test_numbers_go_up_by_one(numbers: str, warnings: int) -> None:
     text = document(steps="\n".join(f"### {number}. S{i}\n\nx\n" for i, number in enumerate(numbers.split())))
     assert codes(text).count("numbering") == warnings
     assert [step.name for step in good(text).steps] == [f"S{i}" for i in range(len(numbers.split()))]
+
+
+def parts(text: str) -> list[tuple[str, list[str]]]:
+    """The name of each step, with those of its parts."""
+    return [(step.name, [part.name for part in step.substeps]) for step in steps(text)]
+
+
+@pytest.mark.parametrize(
+    ("headings", "expected"),
+    [
+        ("1. A|2. B|2.1 C|2.2 D|3. E", [("A", []), ("B", ["C", "D"]), ("E", [])]),
+        ("1. A|1.1. B|1.1.1 C|Step 1.2: D|2. E", [("A", ["B", "C", "D"]), ("E", [])]),
+        ("Step 1: A|Step 1.1: B|Step 2: C", [("A", ["B"]), ("C", [])]),
+        ("0. A|0.1 B|1. C", [("A", ["B"]), ("C", [])]),
+        ("1. A|10. B|1.1 C", [("A", []), ("B", []), ("C", [])]),
+        ("1. A|2.1 B|2.2 C|3. D", [("A", []), ("B", []), ("C", []), ("D", [])]),
+        (
+            "1. A|Verdict Criteria|2. B|2.1 C|Output Format",
+            [("A", ["Verdict Criteria"]), ("B", ["C", "Output Format"])],
+        ),
+        ("1. A|X|Y|Z", [("A", ["X", "Y", "Z"])]),
+        ("Before|1. A|X|2. B", [("Before", []), ("A", ["X"]), ("B", [])]),
+        ("A|3 ways to go|C", [("A", []), ("ways to go", []), ("C", [])]),
+        ("3. A|4. B|X|5. C", [("A", []), ("B", ["X"]), ("C", [])]),
+        ("A|B|C", [("A", []), ("B", []), ("C", [])]),
+        ("Step 1: A|Step 2a: B|Step 2b: C|2FA", [("A", []), ("B", []), ("C", ["2FA"])]),
+        ("1. A|1a) B|1b) C|2. D", [("A", ["B", "C"]), ("D", [])]),
+    ],
+)
+@pytest.mark.parametrize("level", ["###", "####"])
+def test_what_stands_at_the_level_of_steps_and_is_a_part_of_one(
+    headings: str, expected: list[tuple[str, list[str]]], level: str
+) -> None:
+    """`2.1` after `2`, and what has no number among steps that are numbered; in both cases with a warning at its
+    line. What stands before the first number is a step: somebody has to do it."""
+    text = "\n".join(f"{level} {heading}\n\ntext of {heading}\n" for heading in headings.split("|"))
+    assert parts(text) == expected
+    warned = [one for one in parse_sop(document(steps=text)).problems if one.code == "part-of-step"]
+    assert [one.message.split("'")[1] for one in warned] == [
+        heading for heading in headings.split("|") if any(split_number(heading)[1] in names for _, names in expected)
+    ]
+
+
+def test_a_step_may_be_nothing_but_its_parts() -> None:
+    """As in 8 of 67 real files, which were refused for the empty step."""
+    (step,) = steps("### 2. Explore\n\n### 2.1 Read\n\nx\n\n**Constraints:**\n- You MUST x\n\n### 2.2 Ask\n\ny\n")
+    assert step.text.startswith("### 2. Explore\n\n### 2.1 Read")
+    assert (step.lead, [part.text.split("\n")[0] for part in step.substeps]) == (
+        "### 2. Explore",
+        ["### 2.1 Read", "### 2.2 Ask"],
+    )
+    assert [one.level for one in step.constraints] == ["must"]
 
 
 @pytest.mark.parametrize(

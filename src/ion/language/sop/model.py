@@ -52,7 +52,8 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Substep:
-    """A heading one level below its step's, with the text up to the next one. `number` is as written, or ''."""
+    """A heading one level below its step's, or a part of the step at its own level, with the text up to the next one.
+    `number` is as written, or ''."""
 
     name: str
     line: int

@@ -15,9 +15,9 @@ from ion.language.sop.page import Block, Page, item_text, plain
 from ion.records import dataclass
 
 STEP_LEVEL = 3
-# `1.`, `1)`, `Step 1:`, `2.1`, `3 -`, and the same in full width; behind it the name.
+# `1.`, `1)`, `Step 1:`, `2.1`, `2a)`, `3 -`, and the same in full width; behind it the name.
 _NUMBERED = re.compile(
-    r"(?:(?:step|phase|ステップ|手順)\s*)?(?P<number>\d{1,9}(?:\.\d{1,9})*)(?:[.):：．、）]+|\s+[-–—]|(?=\s)|$)\s*(?P<name>.*)",
+    r"(?:(?:step|phase|ステップ|手順)\s*)?(?P<number>\d{1,9}(?:\.\d{1,9})*[a-z]?)(?:[.):：．、）]+|\s+[-–—]|(?=\s)|$)\s*(?P<name>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _BOLD_START = re.compile(r"(?:\*\*|__)(.+?)(?:\*\*|__)")
@@ -57,21 +57,54 @@ def _by_headings(
     if level != STEP_LEVEL:
         message = f"the steps are headings of level {level}"
         notes.warning("step-level", message, heads[0].start + 1, hint=f"write '{'#' * STEP_LEVEL} 1. Name'")
+    groups = _with_their_parts(heads, notes)
     ids = Ids()
     steps, spans = [], []
-    for number, (head, stop) in enumerate(zip(heads, [*(h.start for h in heads[1:]), end], strict=True), 1):
+    for position, ((head, *parts), stop) in enumerate(
+        zip(groups, [*(group[0].start for group in groups[1:]), end], strict=True), 1
+    ):
         if not page.text(head.end, stop).strip():
             message = f"there is no text below the step '{plain(head.text)}'"
             notes.error("empty-step", message, head.start + 1, hint="say below the heading what is to be done")
-        steps.append(_step(page, head, stop, ids, number))
+        steps.append(_step(page, head, parts, stop, ids, position))
         spans.append(Span(head.start, stop, page.text(head.start, head.end)))
     _check_numbers([(step.number, step.line) for step in steps], notes)
     return tuple(steps), tuple(spans)
 
 
-def _step(page: Page, head: Block, stop: int, ids: Ids, position: int) -> Step:
+def _with_their_parts(heads: list[Block], notes: Notes) -> list[list[Block]]:
+    """Each heading that begins a step, with those at its level that do not: `2.1` after `2`, and one without a number
+    among steps that are numbered."""
+    numbers = [split_number(plain(head.text))[0] for head in heads]
+    given = [number for number in numbers if number]
+    numbered = bool(given) and (_levels(given[0])[0] <= 1 or 2 * len(given) >= len(numbers))
+    groups: list[list[Block]] = []
+    step = ""
+    for head, number in zip(heads, numbers, strict=True):
+        levels, above = _levels(number), _levels(step)
+        below = len(levels) > len(above) and levels[: len(above)] == above
+        if step and (below or (numbered and not number)):
+            _note_part(head, groups[-1][0], notes)
+            groups[-1].append(head)
+        else:
+            groups.append([head])
+            step = number
+    return groups
+
+
+def _note_part(head: Block, step: Block, notes: Notes) -> None:
+    text, number = plain(head.text), split_number(plain(head.text))[0]
+    message = f"'{text}' stands at the level of the steps, and is taken as a part of '{plain(step.text)}'"
+    hint = f"write '{'#' * (head.level + 1)} {text}'" + ("" if number else "; a step of its own has a number")
+    notes.warning("part-of-step", message, head.start + 1, hint=hint)
+
+
+def _step(page: Page, head: Block, parts: list[Block], stop: int, ids: Ids, position: int) -> Step:
+    """A step up to the line `stop`. Its sub-steps are the headings one level below its own, and those of its own level
+    that belong to it; what stands below one of the latter is in its text."""
     number, name = split_number(plain(head.text))
-    below = [heading for heading in page.headings(head.end, stop) if heading.level == head.level + 1]
+    own = page.headings(head.end, parts[0].start if parts else stop)
+    below = [*(heading for heading in own if heading.level == head.level + 1), *parts]
     ends = [*(heading.start for heading in below[1:]), stop]
     substeps = []
     for heading, until in zip(below, ends, strict=True) if below else ():
@@ -139,7 +172,12 @@ def split_number(heading: str) -> tuple[str, str]:
 
 
 def _ascii(number: str) -> str:
-    return ".".join(str(int(part)) for part in number.split("."))
+    return re.sub(r"\d+", lambda found: str(int(found[0])), number).lower()
+
+
+def _levels(number: str) -> list[int]:
+    """`2.1` → [2, 1], and `2a` as well."""
+    return [int(part) if part.isdigit() else ord(part) - ord("a") + 1 for part in re.findall("[0-9]+|[a-z]", number)]
 
 
 def _check_numbers(numbers: list[tuple[str, int]], notes: Notes) -> None:
@@ -148,7 +186,7 @@ def _check_numbers(numbers: list[tuple[str, int]], notes: Notes) -> None:
     for position, (number, line) in enumerate(numbers):
         if not number:
             notes.warning("numbering", "this step has no number", line, hint="write '### 1. Name'")
-        elif position == 0 and number.partition(".")[0] not in ("0", "1"):
+        elif position == 0 and _levels(number)[0] > 1:
             notes.warning("numbering", f"the first step has the number {number}", line, hint="begin with 1")
         elif before and not _follows(number, before):
             message = f"step {number} comes after step {before}"
@@ -158,7 +196,7 @@ def _check_numbers(numbers: list[tuple[str, int]], notes: Notes) -> None:
 
 def _follows(number: str, before: str) -> bool:
     """2 after 1; 1.2 after 1.1; 2, 2.0 or 2.1 after 1.7; 1.1 after 1."""
-    new, old = ([int(part) for part in text.split(".")] for text in (number, before))
+    new, old = _levels(number), _levels(before)
     common = next((i for i, (a, b) in enumerate(zip(new, old, strict=False)) if a != b), min(len(new), len(old)))
     if common == len(old):
         return len(new) > common and all(part in (0, 1) for part in new[common:])
