@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -40,7 +41,9 @@ elif "most frequent errors" in prompt:
 elif "Do this in one file" in prompt:
     todo = re.search(r"first line of (\\S+) names", prompt)[1]
     file = pathlib.Path(pathlib.Path(todo).read_text().splitlines()[0])
-    file.write_text(file.read_text() + "# migrated\\n")
+    file.write_text("broken" if file.name == "hopeless.py" else file.read_text() + "# migrated\\n")
+    with open(pathlib.Path(todo).with_name("asked"), "a") as asked:
+        print(file.name, pathlib.Path(todo).with_name("check.txt").exists(), file=asked)
     print("done")
 else:
     print("An answer.")
@@ -86,6 +89,36 @@ def programs(tmp_path: Path) -> Path:
 
 def test_the_page_shows_what_happens(repository: Path, programs: Path) -> None:
     assert console_blocks.run(PAGE, repository, programs=programs) >= 16
+
+
+def test_a_migration_gives_up_on_a_hopeless_file(repository: Path, programs: Path) -> None:
+    """After three tries, with what the check said at hand; the file is as it was, and the others are done."""
+    for name in ("hopeless.py", "other.py"):
+        (repository / name).write_text("x = 1\n")
+    git(repository, "add", ".")
+    command = [
+        sys.executable,
+        "-m",
+        "ion.cli",
+        "run",
+        "examples/migrate.yaml",
+        "Do it",
+        "--agent",
+        "claude -p",
+        "--quiet",
+    ]
+    command += ["--input", "files=*.py", "--input", 'check=! grep -H broken "$1"']
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    run = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("3 files, 1 given up\n  given up: hopeless.py\n"), run.stdout
+    (asked,) = repository.glob(".ion/runs/*/artifacts/asked")
+    wanted = ["app.py False", "hopeless.py False", "hopeless.py True", "hopeless.py True", "other.py False"]
+    assert asked.read_text().splitlines() == wanted
+    assert [(repository / name).read_text() for name in ("hopeless.py", "other.py")] == [
+        "x = 1\n",
+        "x = 1\n# migrated\n",
+    ]
 
 
 def test_the_page_has_all_examples_and_ten_recipes() -> None:
