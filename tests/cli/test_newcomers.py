@@ -471,7 +471,8 @@ def test_a_program_that_is_not_there(said: Said, project: Project) -> None:
 
   logs     ion logs one lint
   why      ion show one lint
-  go on    ion resume one
+  continue ion resume one
+  fix      ion rerun one --from lint --edited      (once the file is corrected)
 """)
 
 

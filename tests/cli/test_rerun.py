@@ -114,6 +114,123 @@ def test_a_rerun_that_is_cut_off_can_be_resumed(ion: Ion, project: Project, firs
     assert sorted(ran(project)) == ["c", "e"]
 
 
+EDITED = """
+name: edited
+description: d
+inputs: {n: {default: 1, type: number}}
+nodes:
+  - {id: costly, bash: 'echo costly >> ran; echo "{\\"ok\\": true, \\"n\\": $INPUTS.n}"'}
+  - {id: made, depends_on: [costly], command: make}
+  - {id: checked, depends_on: [costly], script: check, runtime: python}
+  - {id: second, depends_on: [made, checked], bash: 'ecoh second >> ran'}
+  - {id: third, depends_on: [second], bash: 'echo third >> ran'}
+"""
+
+
+@pytest.fixture
+def broken(ion: Ion, project: Project) -> str:
+    """A run that failed at `second` by a slip in the file."""
+    for name, text in (
+        ("commands/make.md", "Make it of $costly.output"),
+        ("scripts/check/check.py", "open('ran', 'a').write('checked\\n')\nimport other\nprint(other.VALUE)\n"),
+        ("scripts/check/other.py", "VALUE = 1\n"),
+    ):
+        path = project.folder / ".ion" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    agent = project.folder / "agent"
+    agent.write_text("#!/bin/sh\ncat >/dev/null; echo made >> ran; echo made it\n")
+    agent.chmod(0o755)
+    project.write("edited", EDITED)
+    assert ion("run", "edited", "--run-id", "old", "--agent", "./agent", "--quiet", "--input", "n=7").status == 1
+    assert sorted(ran(project)) == ["checked", "costly", "made"]
+    return "old"
+
+
+FIXED = EDITED.replace("ecoh", "echo")
+
+
+def test_with_the_file_as_it_is_now(ion: Ion, project: Project, broken: str) -> None:
+    """What is defined as it was keeps its outcome; conditions that are new see what it gave."""
+    project.write(
+        "edited", FIXED.replace("depends_on: [second],", "depends_on: [second], when: '$costly.output.n == 7',")
+    )
+    done = ion("rerun", broken, "--from", "second", "--edited", "--run-id", "new", "--json")
+    assert (done.status, ran(project)) == (0, ["second", "third"])
+    run = done.json("run")
+    assert run["rerun_of"] == {"run_id": "old", "from": "second", "edited": True}
+    assert run["nodes"]["costly"]["output"] == '{"ok": true, "n": 7}'
+    assert "rerun of old from second, edited" in ion("show", "new").out
+    assert ion("show", "old", "--json").json("run")["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        (("echo costly >> ran", "echo costly >>ran"), ["costly", "second", "third"]),
+        (("Make it of", "Do make it of"), ["made", "second", "third"]),
+        (("VALUE = 1", "VALUE = 2"), ["checked", "second", "third"]),
+        (("description: d", "description: another\nenv: {X: y}"), ["checked", "costly", "made", "second", "third"]),
+        (("{id: costly,", "{id: costly, timeout: 9s, description: more,"), ["second", "third"]),
+        (("depends_on: [made, checked]", "depends_on: [made]"), ["second", "third"]),
+        (("{id: made, depends_on: [costly],", "{id: new, bash: 'echo new >> ran'}\n  - {id: made, depends_on: [new],"),
+         ["made", "new", "second", "third"]),
+    ],
+)  # fmt: skip
+def test_what_is_defined_otherwise_runs(
+    ion: Ion, project: Project, broken: str, change: tuple[str, str], runs: list[str]
+) -> None:
+    before = ran(project)
+    assert before == []
+    project.write("edited", FIXED.replace(*change))
+    for path in (project.folder / ".ion").rglob("[mo]*.*"):
+        if path.suffix in (".md", ".py"):
+            path.write_text(path.read_text().replace(*change))
+    assert ion("rerun", broken, "--from", "second", "--edited", "--quiet").status == 0
+    assert sorted(ran(project)) == runs
+
+
+def test_that_the_file_has_changed_is_said(ion: Ion, project: Project, broken: str) -> None:
+    """Where one would look: after the failure, at `resume`, at `rerun`, at `show`."""
+    fix = "ion rerun old --from second --edited"
+    assert f"  fix      {fix}      (once the file is corrected)" in ion("show", broken).out
+    assert "has changed since" not in ion("resume", broken).err
+    project.write("edited", FIXED)
+    for said in (ion("resume", broken).err, ion("rerun", broken, "--from", "second").err):
+        assert "note: .ion/workflows/edited.yaml has changed since this run began" in said
+        assert f"as it is now: {fix}\n" in said
+    assert f"  fix      {fix}      (the file has changed since)" in ion("resume", broken).err
+    assert "has changed" not in ion("rerun", broken, "--from", "second", "--edited").err
+    assert "note:" not in ion("rerun", broken, "--from", "second", "--quiet").err
+    ran(project)
+
+
+def test_a_command_file_that_changed_counts_as_well(ion: Ion, project: Project, broken: str) -> None:
+    (project.folder / ".ion" / "commands" / "make.md").write_text("Make it otherwise of $costly.output")
+    assert "has changed since this run began" in ion("resume", broken).err
+
+
+def test_what_cannot_be_taken_as_it_is_now(ion: Ion, project: Project, broken: str) -> None:
+    """Each is said before anything runs, and no run is left behind."""
+    file = project.write("edited", FIXED.replace("id: second", "id: zweite").replace("[second]", "[zweite]"))
+    refused = ion("rerun", broken, "--from", "second", "--edited")
+    assert refused.status == 2
+    assert "the file as it is now has no node 'second'" in refused.err
+    assert "costly, made, checked, zweite, third" in refused.err
+    project.write("edited", FIXED.replace("n: {default: 1, type: number}", "n: {enum: [a, b]}, m: {required: true}"))
+    refused = ion("rerun", broken, "--from", "second", "--edited")
+    assert refused.status == 2
+    assert "'m' is missing" in refused.err
+    assert "'n' must be one of a, b" in refused.err
+    project.write("edited", FIXED.replace("ran'}", "ran"))
+    assert ion("rerun", broken, "--from", "second", "--edited").status == 2
+    file.unlink()
+    assert ion("rerun", broken, "--from", "second", "--edited").status == 2
+    assert "edited.yaml is gone since this run began" in ion("resume", broken).err
+    assert ran(project) == []
+    assert len(ion("runs", "--json").json("runs")) == 1
+
+
 def test_from_a_program(tmp_path: Path) -> None:
     workflow = library.parse_workflow("""
 name: asks
@@ -130,3 +247,21 @@ nodes:
     with pytest.raises(library.errors.RefusedError, match="is a function of the program"):
         library.rerun_workflow_sync(run.run_id, store=store, project=tmp_path)
     assert len(library.list_runs(store=store, project=tmp_path)) == 2
+
+
+def test_an_edited_file_from_a_program(tmp_path: Path) -> None:
+    file = tmp_path / "w.yaml"
+    text = "name: w\ndescription: d\nnodes:\n  - {id: one, prompt: first}\n"
+    text += "  - {id: two, depends_on: [one], bash: 'nope'}\n"
+    file.write_text(text)
+    agent = FakeAgent({"one": ["1", "1 again"]})
+    store = library.create_store("memory:")
+    run = library.execute_workflow_sync(file, agent=agent, store=store, project=tmp_path)
+    file.write_text(text.replace("nope", 'echo "$one.output"'))
+    again = library.rerun_workflow_sync(
+        run.run_id, from_node="two", edited=True, agent=agent, store=store, project=tmp_path
+    )
+    assert (run.status, again.status, again.output) == ("failed", "completed", "1")
+    unnamed = library.execute_workflow_sync(library.parse_workflow(text), agent=agent, store=store, project=tmp_path)
+    with pytest.raises(library.errors.UsageError, match="begun without a file"):
+        library.rerun_workflow_sync(unnamed.run_id, edited=True, agent=agent, store=store, project=tmp_path)

@@ -110,7 +110,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--store", "nonsense"], "names no store"),
         (["run", "hello", "--project", "nowhere"], "nowhere is no folder"),
         (["run", "hello", "--inptu", "x=y"], "did you mean '--input'?"),
-        (["run", "hello", "--engine", "x"], "'x' is no engine"),
+        (["run", "hello", "--engine", "x"], "'x' is not an engine"),
         (["run"], "Missing argument 'WORKFLOW'"),
         (["run", "broken"], "error[unknown-field]"),
     ],
@@ -188,7 +188,8 @@ def test_a_failure_shows_the_last_of_stderr_and_what_to_do(ion: Ion, project: Pr
     assert screen.endswith(
         "  logs     ion logs k7m2q9 tests\n"
         "  why      ion show k7m2q9 tests\n"
-        "  go on    ion resume k7m2q9        (1 completed node is kept)\n"
+        "  continue ion resume k7m2q9        (1 completed node is kept)\n"
+        "  fix      ion rerun k7m2q9 --from tests --edited      (once the file is corrected)\n"
     )
 
 

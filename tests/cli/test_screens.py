@@ -109,7 +109,8 @@ cost  $0.42 · 21k tokens in
 
   logs     ion logs k7m2q9 tests
   why      ion show k7m2q9 tests
-  go on    ion resume k7m2q9        (4 completed nodes are kept)
+  continue ion resume k7m2q9        (4 completed nodes are kept)
+  fix      ion rerun k7m2q9 --from tests --edited      (the file has changed since)
 """)
 
 
@@ -173,7 +174,8 @@ def test_a_failure_at_80() -> None:
 
   logs     ion logs k7m2q9 tests
   why      ion show k7m2q9 tests
-  go on    ion resume k7m2q9        (4 completed nodes are kept)
+  continue ion resume k7m2q9        (4 completed nodes are kept)
+  fix      ion rerun k7m2q9 --from tests --edited      (once the file is corrected)
 """)
 
 

@@ -76,20 +76,20 @@ def read_state(workspace: Workspace, run_id: str) -> RunState:
     return look.read_state(workspace.store, run_id)
 
 
-def source_changed(workspace: Workspace, state: RunState) -> str:
-    """What became of the workflow's file since the run began: '' (nothing), `changed since`, or `gone since`.
+def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
+    """What became of the workflow's file, its commands and scripts since the run began: '' (nothing), `changed since`,
+    or `gone since`.
 
-    A file that is older than the run is not read.
+    Files that are all older than the run are not read.
     """
     started = state.started
     if started is None or not started.file:
         return ""
     path = Path(started.file)
-    try:
-        if path.stat().st_mtime_ns // 1_000_000 < started.at - _CLOCK_SLACK_MS:
-            return ""
-    except OSError:
+    if not path.exists():
         return "gone since"
+    if not any(_newer(file, started.at - _CLOCK_SLACK_MS) for file in _files(workspace, run_id, state)):
+        return ""
     from ion.api.workflows import load
     from ion.engine.freeze import digest_of, source_of
 
@@ -97,6 +97,28 @@ def source_changed(workspace: Workspace, state: RunState) -> str:
         return "" if digest_of(source_of(load(workspace, path.absolute()))) == started.digest else "changed since"
     except IonError:  # it does not even load any more
         return "changed since"
+
+
+def _files(workspace: Workspace, run_id: str, state: RunState) -> list[Path]:
+    """The files that the run was made from."""
+    found = [Path(state.started.file)] if state.started is not None else []
+    try:
+        frozen = read_frozen(workspace, run_id, state)
+    except IonError:  # that is said where the workflow itself is needed
+        return found
+    found += [Path(command.path) for command in frozen.commands.values()]
+    for script in frozen.scripts.values():
+        folder = Path(script.path).parents[len(Path(script.entry).parts) - 1]
+        found += [folder / relative for relative in script.files]
+    return found
+
+
+def _newer(path: Path, at: int) -> bool:
+    """Whether a file was written after this moment, or is gone."""
+    try:
+        return path.stat().st_mtime_ns // 1_000_000 >= at
+    except OSError:
+        return True
 
 
 def logs_folder(workspace: Workspace, run_id: str) -> Path:

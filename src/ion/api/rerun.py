@@ -1,21 +1,27 @@
-"""Running a run again: a new run of the same frozen workflow with the same inputs, wholly or from a node."""
+"""Running a run again: a new run with the same inputs, wholly or from a node, of the workflow that the old one froze or
+of its file as it is now."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ion.api.agents import AgentLike, agent_name
+from ion.api.inputs import check_inputs
 from ion.api.reading import status_of
 from ion.api.result import RunResult
 from ion.api.runs import RunOptions, StartedRun, take_up_run
 from ion.api.who import who
+from ion.api.workflows import load
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.core.state import RunState
 from ion.engine.look import read_state
-from ion.engine.rerun import make_rerun
-from ion.errors import IonError, RefusedError
+from ion.engine.rerun import Edited, make_rerun
+from ion.errors import IonError, RefusedError, UsageError
+from ion.nodes.requirements import require_runtimes
 from ion.stores.base import WorkflowStore
 
 
@@ -24,6 +30,7 @@ def start_rerun(
     run_id: str,
     *,
     from_node: str | None = None,
+    edited: bool = False,
     agent: AgentLike = None,
     new_id: str | None = None,
     options: RunOptions | None = None,
@@ -35,16 +42,18 @@ def start_rerun(
         raise RefusedError(f"the run {run_id} is still running", code="owned", hint="wait for its end, or cancel it")
     name = None if agent is None else agent_name(agent, workspace.settings)
     new = check_run_id(new_id) if new_id is not None else new_run_id()
+    state = read_state(workspace.store, run_id)
     make_rerun(
         workspace.store,
         data=workspace.data,
         project=workspace.project,
         old=run_id,
-        state=read_state(workspace.store, run_id),
+        state=state,
         new=new,
         from_node=from_node,
         agent=name,
         by=who(options.via),
+        edited=_as_it_is_now(workspace, state) if edited else None,
     )
     try:
         started = take_up_run(workspace, new, agent=agent, options=options, resume=False)
@@ -56,10 +65,24 @@ def start_rerun(
     return started
 
 
+def _as_it_is_now(workspace: Workspace, state: RunState) -> Edited:
+    """The file that the run was begun with, loaded anew. Raises `InvalidWorkflowError`, `NotFoundError`, `UsageError`
+    (the run's inputs do not fit it, or it was begun without a file), `MissingRuntimeError`."""
+    started = state.started
+    if started is None or not started.file:
+        raise UsageError("the run was begun without a file, so there is none to take as it is now")
+    workflow = load(workspace, Path(started.file).absolute())
+    require_runtimes(workflow, os.environ)
+    declared = {item.name for item in workflow.inputs}
+    given = {name: value for name, value in started.inputs.items() if name in declared}
+    return Edited(workflow, check_inputs(workflow, given))
+
+
 async def rerun_workflow(
     run: str | None = None,
     *,
     from_node: str | None = None,
+    edited: bool = False,
     agent: AgentLike = None,
     store: WorkflowStore | str | None = None,
     project: Path | str | None = None,
@@ -69,13 +92,16 @@ async def rerun_workflow(
     """Run the workflow of an earlier run again, as it was frozen, with its inputs, agent and working directory.
 
     With `from_node` that node runs again and everything that waits for it; what was completed besides is kept, with
-    its outputs and artifacts. `run_id` is the new run's. Raises `RefusedError`: the run is still running, or its frozen
-    files were changed.
+    its outputs and artifacts. With `edited` the file is taken as it is now, and of what was completed besides only
+    nodes are kept whose body, texts and files are as they were. `run_id` is the new run's. Raises `RefusedError`: the
+    run is still running, or its frozen files were changed; with `edited` also what loading a workflow raises.
     """
     workspace = open_workspace(project, store)
     try:
         old = workspace.find_run(run).run_id
-        started = start_rerun(workspace, old, from_node=from_node, agent=agent, new_id=run_id, options=options)
+        started = start_rerun(
+            workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
+        )
         return await started.drive()
     finally:
         workspace.close()

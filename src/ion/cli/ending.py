@@ -7,7 +7,9 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
+from ion.api.reading import source_changed
 from ion.cli import terminal
+from ion.cli.changed import edited_command
 from ion.cli.formatting import cut, duration, plural, width
 from ion.cli.questions import NO_LABELS, Labels, frozen_labels, message_lines
 from ion.cli.words import FailureText, budget_command, failure_text, waiting_for
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 def finish(workspace: Workspace, place: Place, result: RunResult, *, as_json: bool, silent_output: bool = False) -> int:
     """Say how the run stands, print its output, and give the exit status."""
-    say_next(terminal.talk(), place, result, frozen_labels(workspace, result))
+    changed = source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
+    say_next(terminal.talk(), place, result, frozen_labels(workspace, result), changed)
     try:
         if as_json:
             terminal.write_json(result.to_json())
@@ -51,12 +54,13 @@ def print_output(workspace: Workspace, result: RunResult) -> None:
         terminal.write_bytes(io.BytesIO(b"\n"))
 
 
-def say_next(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS) -> None:
-    """What the person does next, if the run has not simply completed."""
+def say_next(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS, changed: str = "") -> None:
+    """What the person does next, if the run has not simply completed. `changed` is what became of the workflow's file
+    (`reading.source_changed`)."""
     if result.status == "paused":
         say_waiting(screen, place, result, labels)
     elif result.status == "failed":
-        say_failed(screen, place, result)
+        say_failed(screen, place, result, changed)
     elif result.status == "interrupted":
         say_interrupted(screen, place, result)
     elif result.status == "running":
@@ -104,7 +108,7 @@ def _say_commands(screen: Screen, commands: tuple[tuple[str, str], ...]) -> None
         screen.line("  ", f"{command:<{longest}}      {note}" if note else command)
 
 
-def say_failed(screen: Screen, place: Place, result: RunResult) -> None:
+def say_failed(screen: Screen, place: Place, result: RunResult, changed: str = "") -> None:
     """What failed, the last that it said, and where to look."""
     node, text = _worst(result.state)
     took = duration(result.data["duration_ms"])
@@ -122,7 +126,10 @@ def say_failed(screen: Screen, place: Place, result: RunResult) -> None:
         screen.line("  logs     ", place.command("logs", result.run_id, node))
         screen.line("  why      ", place.command("show", result.run_id, node))
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
-    screen.line("  go on    ", place.command("resume", result.run_id), note)
+    screen.line("  continue ", place.command("resume", result.run_id), note)
+    if result.state.started is not None and result.state.started.file and not changed.startswith("gone"):
+        when = "the file has changed since" if changed else "once the file is corrected"
+        screen.line("  fix      ", edited_command(place, result.run_id, result.state), f"      ({when})")
 
 
 def _worst(state: RunState) -> tuple[str | None, FailureText]:

@@ -17,6 +17,7 @@ from ion.cli.place import Place, as_json, at_place, progress, watched
     shell_complete=completing.nodes,
     help="Keep what does not wait for this node.",
 )
+@click.option("--edited", is_flag=True, help="With the workflow's file as it is now.")
 @click.option(
     "--agent",
     metavar='NAME|"COMMAND LINE"',
@@ -33,6 +34,7 @@ def rerun(
     place: Place,
     run: str | None,
     from_node: str | None,
+    edited: bool,
     agent: str | None,
     jobs: int | None,
     run_id: str | None,
@@ -46,11 +48,13 @@ def rerun(
     """Run RUN again as a new run: its frozen workflow, its inputs, its working directory.
 
     With --from, NODE runs again and everything that waits for it; completed nodes besides are kept with their outputs.
-    The exit status is that of the new run.
+    With --edited it runs the workflow's file as it is now, and of the completed nodes only those are kept whose body,
+    texts and files are as they were. The exit status is that of the new run.
     """
     from ion.api.rerun import start_rerun
     from ion.api.runs import RunOptions
     from ion.cli import ending
+    from ion.cli.changed import say_changed
     from ion.cli.driving import drive
     from ion.cli.hiding import hide_run
     from ion.cli.view import Manner, open_view
@@ -59,6 +63,10 @@ def rerun(
         old = workspace.find_run(run).run_id
         view = open_view(workspace, place, Manner(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel))
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
-        started = start_rerun(workspace, old, from_node=from_node, agent=agent, new_id=run_id, options=options)
+        if not edited and not quiet:
+            say_changed(workspace, place, old, from_node)
+        started = start_rerun(
+            workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
+        )
         hide_run(workspace, started.run_id)
         return ending.finish(workspace, place, drive(workspace, started, view), as_json=as_json)

@@ -54,6 +54,7 @@ def resume(
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli import ending
     from ion.cli.attending import follow_and_ask
+    from ion.cli.changed import say_changed
     from ion.cli.driving import drive
     from ion.cli.following import live
     from ion.cli.going_on import go_on
@@ -65,6 +66,8 @@ def resume(
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget, via="cli")
             return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=as_json)
+        if not quiet:
+            say_changed(workspace, place, run_id)
         before = workspace.store.get_workflow_run(run_id).last_seq
         view = open_view(workspace, place, manner)
         options = RunOptions(view.observers, jobs, via="cli", alone=True)

@@ -37,7 +37,7 @@ def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
         elif as_json:
             terminal.write_json(result.to_json())
         else:
-            changed = source_changed(workspace, result.state)
+            changed = source_changed(workspace, run_id, result.state)
             show_run(terminal.data(), place, result, _frozen(workspace, result), clocks.now_ms(), changed)
     return 0
 

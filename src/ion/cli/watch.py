@@ -17,7 +17,7 @@ def watch(place: Place, run: str | None, plain: bool) -> int:
 
     On a terminal you are asked what it waits for; the run continues where it is running, or else here.
     """
-    from ion.api.reading import describe
+    from ion.api.reading import describe, source_changed
     from ion.cli import ending, terminal
     from ion.cli.attending import follow_and_ask
     from ion.cli.going_on import go_on
@@ -35,5 +35,6 @@ def watch(place: Place, run: str | None, plain: bool) -> int:
             ending.finish(workspace, place, go_on(workspace, place, run_id, Manner(plain=plain)), as_json=False)
         else:
             result = describe(workspace, run_id)
-            ending.say_next(terminal.talk(), place, result, frozen_labels(workspace, result))
+            changed = source_changed(workspace, run_id, result.state)
+            ending.say_next(terminal.talk(), place, result, frozen_labels(workspace, result), changed)
     return 0

@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 from ion.core import events as e
 from ion.core.state import NodeState, RunState
+from ion.core.values import condition_values
 from ion.errors import NotFoundError
-from ion.language.workflow import Workflow
+from ion.language.workflow import Approval, Cancel, Command, Loop, Node, Script, Workflow
 
 
-def kept_events(workflow: Workflow, state: RunState, from_node: str, at: int) -> list[e.Event]:
+def kept_events(
+    workflow: Workflow,
+    state: RunState,
+    from_node: str,
+    at: int,
+    *,
+    before: Workflow | None = None,
+    read: Callable[[e.Content], str] | None = None,
+) -> list[e.Event]:
     """The outcomes of all completed nodes that neither are `from_node` nor wait for it, directly or through others,
     each with the values that it saw, so that one whose dependencies then come out differently runs again all the same.
 
-    Raises `NotFoundError` for a node that is not there.
+    `before` is what the old run was of, if `workflow` is another: then only nodes keep their outcomes that are defined
+    as they were, and `read` gives the texts of outputs, since other conditions may look at them now. Raises
+    `NotFoundError` for a node that is not there.
     """
     if from_node not in workflow.by_id:
         names = ", ".join(node.id for node in workflow.nodes[:20])
-        raise NotFoundError(f"the run has no node '{from_node}'", hint=f"its nodes: {names}")
+        whose = "the run has" if before is None else "the file as it is now has"
+        raise NotFoundError(f"{whose} no node '{from_node}'", hint=f"its nodes: {names}")
     anew = _after(workflow, from_node)
     events: list[e.Event] = []
     for node in workflow.nodes:
-        now = state.nodes[node.id]
-        if node.id not in anew and not node.always_run and now.status == "completed" and now.output is not None:
-            events += _kept(now, now.output, at)
+        now = state.nodes.get(node.id)
+        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.output is None:
+            continue
+        if before is None or read is None:
+            events += _kept(now, now.output, now.values, at)
+        elif node.id in before.by_id and definition(workflow, node) == definition(before, before.by_id[node.id]):
+            events += _kept(now, now.output, condition_values(workflow, node.id, now.output, read), at)
     return events
+
+
+def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
+    """What a node's outcome comes of, apart from other nodes: its body, texts and files. How long it may take, how
+    often it is tried and for what it waits make no other outcome."""
+    command = getattr(node.body, "name" if isinstance(node.body, Command) else "command", None)
+    script = node.body.name if isinstance(node.body, Script) else None
+    return (
+        replace(
+            node,
+            description="",
+            depends_on=(),
+            order=(),
+            retry=None,
+            timeout_ms=None,
+            idle_timeout_ms=None,
+            continues=None,
+            runs_on=None,
+            trigger_rule="",
+        ),
+        workflow.commands[command].text if isinstance(node.body, Command | Loop) and command else None,
+        workflow.scripts[script].files if script else None,
+        {} if isinstance(node.body, Approval | Cancel) else workflow.env,
+    )
 
 
 def _after(workflow: Workflow, node: str) -> set[str]:
@@ -40,9 +84,9 @@ def _after(workflow: Workflow, node: str) -> set[str]:
     return found
 
 
-def _kept(now: NodeState, output: e.Content, at: int) -> list[e.Event]:
+def _kept(now: NodeState, output: e.Content, values: dict[str, dict[str, Any]], at: int) -> list[e.Event]:
     turn = {"approval": "gate", "command": "prompt", "loop": "prompt"}.get(now.kind, now.kind)
     return [
         e.NodeStarted(at, now.id, turn, inputs=now.inputs),
-        e.NodeCompleted(at, now.id, output, now.values, now.session, now.agent, repaired=now.repaired, notes=now.notes),
+        e.NodeCompleted(at, now.id, output, values, now.session, now.agent, repaired=now.repaired),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,21 @@ from ion.core.rerun import kept_events
 from ion.core.state import RunState
 from ion.engine import git
 from ion.engine.folders import folders_of
+from ion.engine.freeze import digest_of, freeze
 from ion.engine.look import read_workflow
 from ion.errors import DamagedStoreError
+from ion.language.workflow import Workflow
+from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 from ion.version import VERSION
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The workflow as its file is now, with the old run's inputs held against what it declares."""
+
+    workflow: Workflow
+    inputs: dict[str, Any]
 
 
 def make_rerun(
@@ -30,13 +42,15 @@ def make_rerun(
     from_node: str | None,
     agent: str | None,
     by: dict[str, Any],
+    edited: Edited | None = None,
 ) -> None:
-    """Create the run `new`, owned by nobody, from the run `old` in this state. `agent` None: the old run's.
+    """Create the run `new`, owned by nobody, from the run `old` in this state. `agent` None: the old run's; `edited` is
+    what it runs instead of what the old run froze.
 
     The log comes in one transaction, after the artifacts; a process that dies before leaves a folder and no run.
     Raises `RefusedError` (the id is taken, the frozen files were changed), `NotFoundError` (no such node).
     """
-    workflow = read_workflow(store, old, state)
+    frozen = read_workflow(store, old, state)
     started = state.started
     if started is None:
         raise DamagedStoreError(f"the log of the run {old} does not begin with its start")
@@ -50,15 +64,44 @@ def make_rerun(
         by=by,
         rerun_of={"run_id": old, "from": from_node},
     )
-    kept = kept_events(workflow, state, from_node, at) if from_node is not None else []
+    source = store.get_source(old)
+    kept: list[e.Event] = []
+    if edited is None:
+        kept = kept_events(frozen, state, from_node, at) if from_node is not None else []
+    else:
+        source = freeze(edited.workflow, store)
+        first = _of_the_edited(first, edited, source)
+        if from_node is not None:
+            read = functools.partial(_text, store)
+            kept = kept_events(edited.workflow, state, from_node, at, before=frozen, read=read)
     if kept:
         _copy_artifacts(data, project, old, new)
-    store.import_workflow_run(new, project=str(project), source=store.get_source(old), events=[first, *kept])
+    store.import_workflow_run(new, project=str(project), source=source, events=[first, *kept])
     try:
         _require_outputs(store, kept)
     except DamagedStoreError:
         store.delete_workflow_run(new)
         raise
+
+
+def _of_the_edited(first: e.WorkflowStarted, edited: Edited, source: str) -> e.WorkflowStarted:
+    workflow = edited.workflow
+    return replace(
+        first,
+        workflow=workflow.name,
+        digest=digest_of(source),
+        nodes=tuple((node.id, node.kind) for node in workflow.nodes),
+        inputs=edited.inputs,
+        max_budget_usd=workflow.max_budget_usd,
+        rerun_of={**first.rerun_of, "edited": True},
+    )
+
+
+def _text(store: WorkflowStore, content: e.Content) -> str:
+    if content.text is not None:
+        return content.text
+    with store.open_blob(content.sha256) as stream:
+        return stream.read().decode("utf-8", "surrogatepass")
 
 
 def _copy_artifacts(data: Path, project: Path, old: str, new: str) -> None:

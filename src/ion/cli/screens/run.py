@@ -34,7 +34,7 @@ def show_run(
     screen.line()
     _nodes(screen, result, workflow, now)
     _cost(screen, result.state)
-    say_next(screen, place, result, labels_of(workflow))
+    say_next(screen, place, result, labels_of(workflow), changed)
 
 
 def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
@@ -57,7 +57,8 @@ def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
 
 def _rerun(origin: dict[str, Any]) -> str:
     node = f" from {origin['from']}" if origin.get("from") else ""
-    return f"rerun of {origin.get('run_id')}{node}"
+    edited = ", edited" if origin.get("edited") else ""
+    return f"rerun of {origin.get('run_id')}{node}{edited}"
 
 
 def _relative(file: str) -> str:
