@@ -83,28 +83,55 @@ TABLE = {
     "skipped skipped": (False, False, False, True),
     "failed skipped": (False, False, False, True),
     "failed failed": (False, False, False, True),
+    "completed blocked": (False, True, False, True),
+    "skipped blocked": (False, False, False, True),
+    "blocked blocked": (False, False, False, True),
 }
 BECOMES = {
     "completed": "bash: echo yes",
     "failed": "bash: exit 1",
     "skipped": "bash: echo, when: $start.output == 'no'",
+    "blocked": "bash: echo never",
 }
 CELLS = [(pair, rule, holds) for pair, row in TABLE.items() for rule, holds in zip(RULES, row, strict=True)]
 
 
 @pytest.mark.parametrize(("pair", "rule", "holds"), CELLS)
 def test_fact_27_the_trigger_rules(world: World, pair: str, rule: str, holds: bool) -> None:
-    """27: the truth table: what the two dependencies became, the rule, whether the join runs (24 cells)."""
+    """27: the truth table: what the two dependencies became, the rule, whether the join runs (36 cells). `blocked` is a
+    skip that a failure caused, one step before: it counts as a failure, other than the skip of a condition."""
     first, second = pair.split()
+    after = {name: "[start, broken]" if name == "blocked" else "[start]" for name in BECOMES}
     run = world.run(f"""
         nodes:
           - {{id: start, bash: echo go}}
-          - {{id: x, depends_on: [start], {BECOMES[first]}}}
-          - {{id: y, depends_on: [start], {BECOMES[second]}}}
+          - {{id: broken, depends_on: [start], bash: exit 1}}
+          - {{id: x, depends_on: {after[first]}, {BECOMES[first]}}}
+          - {{id: y, depends_on: {after[second]}, {BECOMES[second]}}}
           - {{id: join, depends_on: [x, y], trigger_rule: {rule}, bash: echo ran}}
         """)
-    assert statuses(run) == {"start": "completed", "x": first, "y": second, "join": "completed" if holds else "skipped"}
-    assert run.data["nodes"]["join"]["reason"] == (None if holds else "trigger_rule")
+    seen = statuses(run)
+    assert (seen["x"], seen["y"]) == (first.replace("blocked", "skipped"), second.replace("blocked", "skipped"))
+    assert seen["join"] == ("completed" if holds else "skipped")
+    caused = "failed" in pair or "blocked" in pair
+    assert run.data["nodes"]["join"]["reason"] == (None if holds else "upstream_failed" if caused else "trigger_rule")
+
+
+def test_a_failure_blocks_down_the_chain_until_a_node_runs(world: World) -> None:
+    """However far below; `all_done` and `one_success` end it, and an ordering edge hands nothing on."""
+    run = world.run("""
+        nodes:
+          - {id: ok, bash: echo ok}
+          - {id: a, bash: exit 1}
+          - {id: b, depends_on: [a], bash: echo b}
+          - {id: c, depends_on: [b], bash: echo c}
+          - {id: join, depends_on: [c, ok], trigger_rule: none_failed_min_one_success, bash: echo never}
+          - {id: after, depends_on: [join], trigger_rule: all_done, bash: echo after}
+          - {id: free, depends_on: [after, ok], trigger_rule: none_failed_min_one_success, bash: 'echo "<$c.output>"'}
+        """)
+    reasons = {node: data["reason"] for node, data in run.data["nodes"].items()}
+    assert [reasons[node] for node in ("b", "c", "join")] == ["upstream_failed"] * 3
+    assert (output(run, "after"), output(run, "free")) == ("after", "<>")
 
 
 def test_fact_28_a_skip_goes_down_the_chain(world: World) -> None:

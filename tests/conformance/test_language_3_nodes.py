@@ -198,6 +198,67 @@ def test_who_waits_for_a_person_or_the_host_holds_no_slot(world: World, waits: s
     assert run.status == "paused"
 
 
+TIMES_OUT = """
+    nodes:
+      - {id: other, bash: echo fine}
+      - {id: slow, bash: 'echo once >> tries; echo thinking >&2; sleep 60', timeout: 50ms, on_timeout: skip%s}
+      - {id: after, depends_on: [slow, other], trigger_rule: none_failed_min_one_success, bash: 'echo "[$slow.output]"'}
+      - {id: strict, depends_on: [slow], bash: echo never}
+"""
+
+
+def test_a_timeout_that_skips_is_no_failure(world: World) -> None:
+    """`on_timeout: skip`: the reason is `timeout`, the output is empty, the run completes; a resume is not needed."""
+    run = world.run(TIMES_OUT % "")
+    assert (run.status, output(run, "after")) == ("completed", "[]")
+    slow, strict = run.data["nodes"]["slow"], run.data["nodes"]["strict"]
+    assert (slow["status"], slow["reason"], slow["error"], slow["attempts"]) == ("skipped", "timeout", None, 1)
+    assert (strict["status"], strict["reason"]) == ("skipped", "trigger_rule")
+    (skipped,) = world.log(run, e.NodeSkipped, "slow")
+    assert skipped.detail == "bash timed out after 50 ms: thinking"
+
+
+def test_a_timeout_is_tried_again_before_it_skips(world: World, hurry: Clock) -> None:
+    """`retry` is for all attempts, `on_timeout` for what comes of them."""
+    run = world.run(TIMES_OUT % ", retry: {max_attempts: 1}")
+    assert (run.status, run.data["nodes"]["slow"]["reason"]) == ("completed", "timeout")
+    assert (world.project / "tries").read_text() == "once\nonce\n"
+
+
+@pytest.mark.parametrize(
+    ("node", "status", "reason"),
+    [
+        ("bash: exit 3, on_timeout: skip", "failed", None),
+        ("bash: sleep 60, timeout: 50ms, on_timeout: fail", "failed", None),
+        (
+            "script: 'import time; time.sleep(60)', runtime: python, timeout: 50ms, on_timeout: skip",
+            "skipped",
+            "timeout",
+        ),
+    ],
+)
+def test_only_a_timeout_skips_and_only_where_it_is_asked_for(
+    world: World, node: str, status: str, reason: str | None
+) -> None:
+    """In scripts as in bash."""
+    run = world.run(f"nodes: [{{id: ok, bash: echo}}, {{id: a, {node}}}]\n")
+    assert (run.data["nodes"]["a"]["status"], run.data["nodes"]["a"]["reason"]) == (status, reason)
+    assert run.status == ("failed" if status == "failed" else "completed")
+
+
+def test_a_node_that_a_timeout_skipped_is_decided_anew_by_a_resume(world: World) -> None:
+    """As all that was skipped."""
+    text = """
+        nodes:
+          - {id: slow, bash: '[ -e quick ] || sleep 60', timeout: 300ms, on_timeout: skip}
+          - {id: b, bash: '[ -e quick ]'}
+    """
+    run = world.run(text)
+    assert statuses(run) == {"slow": "skipped", "b": "failed"}
+    (world.project / "quick").touch()
+    assert statuses(world.resume(run)) == {"slow": "completed", "b": "completed"}
+
+
 def test_who_waits_for_the_next_attempt_holds_no_slot(world: World, hurry: Clock) -> None:
     """Others run during the delay of a retry."""
     answering = agent(a=[AgentError("crashed", "once"), "fine"])
@@ -221,7 +282,7 @@ def test_the_trigger_rule_comes_before_the_condition(world: World) -> None:
           - {id: a, bash: exit 1}
           - {id: b, bash: echo, depends_on: [a], when: $a.output.f == 'x'}
         """)
-    assert (statuses(run)["b"], run.data["nodes"]["b"]["reason"]) == ("skipped", "trigger_rule")
+    assert (statuses(run)["b"], run.data["nodes"]["b"]["reason"]) == ("skipped", "upstream_failed")
 
 
 # ---------------------------------------------------------------------- values by name

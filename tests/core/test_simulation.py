@@ -80,6 +80,7 @@ def random_workflow(rng: random.Random) -> Workflow:
                 if isinstance(body, Bash | Prompt) and rng.random() < 0.4
                 else None,
                 always_run=isinstance(body, Bash) and rng.random() < 0.15,
+                on_timeout="skip" if isinstance(body, Bash) and rng.random() < 0.3 else "fail",
             )
         )
     return Workflow(

@@ -40,9 +40,12 @@ def _workflows(size: int, *, only_joins: bool = False) -> Iterator[Workflow]:
 def _expected(flow: Workflow, wanted: dict[str, str]) -> dict[str, str]:
     """The oracle, straight from the table of the language: settle the nodes in file order."""
     statuses: dict[str, str] = {}
+    votes: dict[str, str] = {}
     for node in flow.nodes:
-        runs = not node.depends_on or trigger_rule_holds(node.trigger_rule, [statuses[d] for d in node.depends_on])
+        before = [votes[other] for other in node.depends_on]
+        runs = not before or trigger_rule_holds(node.trigger_rule, before)
         statuses[node.id] = wanted[node.id] if runs else "skipped"
+        votes[node.id] = "failed" if not runs and "failed" in before else statuses[node.id]
     return statuses
 
 

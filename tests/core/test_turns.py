@@ -535,6 +535,21 @@ class TestResume:
         run.resume()
         assert run.state.nodes["b"].status == "completed"
 
+    def test_a_node_that_ran_after_a_skip_is_decided_again_once_a_failure_is_its_cause(self) -> None:
+        rule = "none_failed_min_one_success"
+        flow = workflow(
+            Node("a", BASH, always_run=True),
+            Node("b", BASH, depends_on=("a",), when=parse_condition("$a.output == 'go'")),
+            Node("ok", BASH),
+            Node("c", BASH, depends_on=("b", "ok"), trigger_rule=rule),
+            Node("d", BASH, depends_on=("c",), trigger_rule=rule),
+            Node("broken", BASH),
+        )
+        run = Simulation(flow, {"a": [completed("no"), failed()], "broken": failed()}).go()
+        assert (run.state.nodes["b"].reason, run.statuses()["d"]) == ("when", "completed")
+        run.resume()
+        assert [run.state.nodes[node].reason for node in "bcd"] == ["upstream_failed"] * 3
+
     @pytest.mark.parametrize("ended", ["completed", "cancelled"])
     def test_an_ended_run_is_refused(self, ended: str) -> None:
         node = Node("a", BASH) if ended == "completed" else Node("a", Cancel("x"))

@@ -85,7 +85,7 @@ def _counts(workflow: Workflow, told: Told, event: e.Event) -> dict[str, int]:
 
 
 def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> None:
-    decided = isinstance(event, e.NodeSkipped) and event.reason in ("trigger_rule", "when")
+    decided = isinstance(event, e.NodeSkipped) and event.reason in ("trigger_rule", "upstream_failed", "when")
     if isinstance(event, e.NodeStarted) or decided:
         assert isinstance(event, e.NodeEvent)
         early = [name for name in workflow.by_id[event.node].waits_for if not state.nodes[name].terminal]

@@ -13,7 +13,7 @@ from ion.cli.words import failure_text
 from ion.core import events as e
 from ion.core.budgets import dollars
 from ion.core.gates import PERMISSION
-from ion.core.state import RunState
+from ion.core.state import UPSTREAM_FAILED, RunState
 
 NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
@@ -147,7 +147,7 @@ def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunStat
 
 
 def _node_skipped(plain: Plain, _run: str, event: e.NodeSkipped, _state: RunState) -> None:
-    reason = {"when": "when:", "trigger_rule": "trigger_rule"}.get(event.reason, event.reason)
+    reason = {"when": "when:", UPSTREAM_FAILED: "trigger_rule"}.get(event.reason, event.reason)
     plain.say(event, "skip", event.node, f"{reason} {event.detail}")
 
 

@@ -12,7 +12,7 @@ from ion.core import events as e
 from ion.core.budgets import AGENT_TURNS, node_spent
 from ion.core.requests import REJECTED
 from ion.core.settle import loop_completed, loop_exhausted
-from ion.core.state import NodeState, RunState
+from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
 from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.language.conditions import evaluate, explain
@@ -84,21 +84,22 @@ class _Starter:
 
 def _rule(state: RunState, node: Node, at: int) -> e.Event | None:
     """The trigger rule (language.md §3.2)."""
-    statuses = [(other, state.nodes[other].status) for other in node.depends_on]
-    if not statuses or trigger_rule_holds(node.trigger_rule, [status for _, status in statuses]):
+    before = [state.nodes[other] for other in node.depends_on]
+    votes = [other.vote for other in before]
+    if not votes or trigger_rule_holds(node.trigger_rule, votes):
         return None
-    others = [f"{other} {status}" for other, status in statuses if status != "completed"]
+    others = [f"{other.id} {other.status}" for other in before if other.status != "completed"]
     detail = f"{node.trigger_rule}: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
-    return e.NodeSkipped(at, node.id, "trigger_rule", detail)
+    return e.NodeSkipped(at, node.id, UPSTREAM_FAILED if "failed" in votes else "trigger_rule", detail)
 
 
-def trigger_rule_holds(rule: str, statuses: list[str]) -> bool:
-    """Whether a node with these dependencies runs (the table of language.md §3.2)."""
-    completed = statuses.count("completed")
-    failed = sum(status in ("failed", "cancelled") for status in statuses)
+def trigger_rule_holds(rule: str, votes: list[str]) -> bool:
+    """Whether a node whose dependencies vote so runs (the table of language.md §3.2)."""
+    completed = votes.count("completed")
+    failed = votes.count("failed")
     match rule:
         case "all_success":
-            return completed == len(statuses)
+            return completed == len(votes)
         case "one_success":
             return completed > 0
         case "none_failed_min_one_success":

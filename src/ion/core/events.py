@@ -221,7 +221,8 @@ class NodeFailed(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class NodeSkipped(NodeEvent):
-    """`reason` is `trigger_rule`, `when`, `fail_fast` or `cancelled`; `detail` says it with names and values."""
+    """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `when`, `timeout`,
+    `fail_fast` or `cancelled`; `detail` says it with names and values."""
 
     type: ClassVar[str] = "node_skipped"
     reason: str

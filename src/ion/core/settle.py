@@ -107,6 +107,8 @@ def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float)
     if not outcome.reask and retry is not None and _may_help(retry, outcome.error) and now.retries < retry.max_attempts:
         delay = retry.delay_ms * 2**now.retries
         return e.NodeRetrying(at, node.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
+    if node.on_timeout == "skip" and outcome.error.code == "timeout":
+        return e.NodeSkipped(at, node.id, "timeout", outcome.error.message)
     return e.NodeFailed(at, node.id, outcome.error, outcome.usage)
 
 

@@ -10,6 +10,8 @@ from ion.core.marks import TERMINAL_RUN_STATES
 from ion.records import dataclass, field, nothing
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
+# The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
+UPSTREAM_FAILED = "upstream_failed"
 
 
 @dataclass(slots=True)
@@ -85,6 +87,12 @@ class NodeState:
         return self.turn is not None
 
     @property
+    def vote(self) -> str:
+        """What it is, once settled, to the trigger rules of others: `completed`, `skipped` or `failed`, and that is
+        also a skip that a failure caused."""
+        return "failed" if self.status == "cancelled" or self.reason == UPSTREAM_FAILED else self.status
+
+    @property
     def unpermitted(self) -> bool:
         """Its turn was ended, since a permission that it needs is not answered yet."""
         return bool(self.permissions) and self.turn is None and self.retry_at is None
@@ -143,4 +151,4 @@ def fingerprint(node: NodeState) -> str:
     """What a dependent saw of this node: its state, and of a completed one the output's hash (value equality)."""
     if node.status == "completed" and node.output is not None:
         return f"completed:{node.output.sha256[:16]}"
-    return node.status
+    return UPSTREAM_FAILED if node.reason == UPSTREAM_FAILED else node.status

@@ -86,6 +86,7 @@ def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
         output_format=getattr(model, "output_format", None),
         continues=findings.continues.get(model.id),
         runs_on=model.runs_on,
+        on_timeout=getattr(model, "on_timeout", None) or "fail",
     )
 
 

@@ -261,8 +261,9 @@ class Node:
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
     `continues` is the agent node whose session this one goes on with, found from the layers of the graph (§3.3);
-    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit. `runs_on` is the
-    label of the workers that may carry it out, where a cluster drives the run; None: any.
+    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit; `on_timeout` is
+    `fail` or `skip`. `runs_on` is the label of the workers that may carry it out, where a cluster drives the run; None:
+    any.
     """
 
     id: str
@@ -283,6 +284,7 @@ class Node:
     output_format: dict[str, Any] | None = None
     continues: str | None = None
     runs_on: str | None = None
+    on_timeout: str = "fail"
 
     @property
     def kind(self) -> str:

@@ -96,12 +96,12 @@ def _rule(subject: Subject) -> Iterator[tuple[str, str]]:
     node = subject.node
     if not node.depends_on:
         return
-    statuses = [subject.state.nodes[name].status for name in node.depends_on]
+    votes = [subject.state.nodes[name].vote for name in node.depends_on]
     if not all(subject.state.nodes[name].terminal for name in node.depends_on):
         yield "rule", f"{node.trigger_rule}: not decided yet"
         return
     others = [f"{name} {subject.state.nodes[name].status}" for name in node.depends_on]
-    holds = trigger_rule_holds(node.trigger_rule, statuses)
+    holds = trigger_rule_holds(node.trigger_rule, votes)
     why = "yes" if holds else f"no ({', '.join(one for one in others if not one.endswith('completed'))})"
     yield "rule", f"{node.trigger_rule}: {why}"
 

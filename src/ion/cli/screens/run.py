@@ -138,7 +138,7 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
 def _why_skipped(node: NodeState) -> str:
     if node.reason == "when":
         return "when was false"
-    if node.reason == "trigger_rule":
+    if node.reason in ("trigger_rule", "upstream_failed"):
         return one_line(node.detail).partition(": ")[2]
     return (node.reason or "").replace("_", " ")
 

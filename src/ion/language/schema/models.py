@@ -175,6 +175,8 @@ class PromptNode(AgentNode, Timed, Retried):
 class ProgramNode(NodeModel, Timed, Retried, Surrounded, Bound):
     """bash and script."""
 
+    on_timeout: Literal["fail", "skip"] = absent()
+
 
 class BashNode(ProgramNode):
     bash: Text
