@@ -9,7 +9,8 @@ from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
 from ion.api.presets import preset
 from ion.api.settings import read_settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+PAGE_FILE = Path(__file__).parents[2] / "docs" / "agents.md"
+PAGE = PAGE_FILE.read_text(encoding="utf-8")
 
 
 def commands() -> list[Preset]:
@@ -32,6 +33,16 @@ def test_the_presets_are_those_of_the_file() -> None:
         assert program.strip("`") == one.command[0]
         assert (sessions == "yes") == bool(one.resume), one.name
     assert all(f"`{name}`" in PAGE for name in NAMES)
+
+
+def test_the_page_for_users_of_archon_names_the_agents_with_sessions() -> None:
+    page = PAGE_FILE.with_name("from-archon.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| `context`")]
+    anew = row.split("`--session`")[1]
+    for one in commands():
+        assert (f"`{one.name}`" in row.removesuffix(anew)) == bool(one.resume), one.name
+        assert (f"`{one.name}`" in anew) != bool(one.resume), one.name
+    assert not any({"hooks", "skills"} & one.options.keys() for one in commands())
 
 
 def test_the_options_are_handed_to_those_agents() -> None:

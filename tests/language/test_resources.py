@@ -51,6 +51,17 @@ def test_a_command_is_found_beside_then_in_the_project_then_in_the_users_folder(
         assert str(project / folder) in missing.hint
 
 
+def test_a_command_that_ships_with_archon_says_where_it_comes_from(project: Path) -> None:
+    """Many files of Archon's users name one; once the folder is copied it is found."""
+    file = project / ".archon/workflows/w.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("name: w\ndescription: d\nnodes: [{id: a, command: archon-validate}]\n")
+    first, *rest = only(load_file(file, project)).hint.split("\n")
+    assert (first.split(":")[0], rest[0]) == ("it ships with Archon", "looked in")
+    write(project, {f"{first.split()[-4]}/archon-validate.md": "Validate it.\n"})
+    assert load_file(file, project).problems == ()
+
+
 def test_of_two_files_of_one_name_the_shallower_wins(project: Path) -> None:
     write(project, {".ion/commands/a/review.md": "deep", ".ion/commands/review.md": "shallow"})
     loaded = load_file(workflow_file(project), project)

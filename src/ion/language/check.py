@@ -105,12 +105,20 @@ def _find_command(checker: _Checker, name: str, path: DocumentPath, resources: R
         return
     found = resources.command(name)
     if found is None:
-        hint = "\n".join(["looked in", *resources.places("command")])
+        hint = "\n".join([*_shipped_elsewhere(name), "looked in", *resources.places("command")])
         checker.report.error("missing-file", f"there is no command file '{name}.md'", path, hint=hint)
         return
     checker.findings.commands[name] = found
     for problem in found.problems:
         checker.report.add(problem)
+
+
+def _shipped_elsewhere(name: str) -> list[str]:
+    """Where a command comes from that workflows of Archon use without having it in their project."""
+    if not name.startswith("archon-"):
+        return []
+    folder = ".archon/commands/defaults"
+    return [f"it ships with Archon: copy {folder} of Archon's repository to {folder} of your project"]
 
 
 def _find_script(checker: _Checker, name: str, runtime: str, path: DocumentPath, resources: Resources) -> None:
