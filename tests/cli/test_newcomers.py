@@ -371,7 +371,7 @@ def test_an_input_that_is_missing_and_one_that_is_none(said: Said, project: Proj
     project.write("hello", HELLO)
     assert said("run", "hello", "--input", "nmae=Ada", "--input", "loud=maybe") == snapshot("""\
 [2]
-error[inputs]: the inputs of 'hello' do not fit: 'nmae' is not one, did you mean 'name'?; 'name' is missing: Whom to greet; 'loud' must be of the type boolean
+error[inputs]: the inputs of 'hello' do not fit: 'nmae' is not one, did you mean 'name'?; 'name' is missing: Whom to greet; 'loud' must be of the type boolean: true or false
    = --input name=…
 """)
 

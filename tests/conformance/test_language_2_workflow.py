@@ -104,6 +104,8 @@ INPUTS = """
       greeting: {default: Hello, enum: [Hello, Goodbye]}
       times: {type: integer, default: 1}
       extra: {type: object}
+      ratio: {type: number, default: 1}
+      loud: {type: boolean, default: false}
     nodes:
       - {id: a, bash: 'echo "$INPUTS.greeting $INPUTS.name $INPUTS.times"; echo "[$INPUTS_EXTRA]"'}
 """
@@ -123,9 +125,15 @@ def test_inputs_have_defaults_and_types(world: World) -> None:
         ({"name": "Ana", "greting": "Hi"}, "did you mean 'greeting'?"),
         ({"name": "Ana", "greeting": "Hi"}, "'greeting'"),
         ({"name": "Ana", "times": "many"}, "'times'"),
+        ({"name": "Ana", "times": "NaN"}, "'times' must be of the type integer"),
+        ({"name": "Ana", "ratio": "NaN"}, "'ratio' must be of the type number"),
+        ({"name": "Ana", "ratio": "1e999"}, "'ratio' must be of the type number"),
+        ({"name": "Ana", "ratio": float("nan")}, "'ratio' holds NaN or an infinity"),
+        ({"name": "Ana", "extra": {"a": [float("-inf")]}}, "'extra' holds NaN or an infinity"),
+        ({"name": "Ana", "loud": "yes"}, "'loud' must be of the type boolean: true or false"),
     ],
 )
-def test_inputs_that_do_not_fit_begin_no_run(world: World, inputs: dict[str, str], said: str) -> None:
+def test_inputs_that_do_not_fit_begin_no_run(world: World, inputs: dict[str, Any], said: str) -> None:
     """A required one is missing, an unknown one is given, a value is not of its type or not in its `enum`."""
     with pytest.raises(UsageError) as refused:
         world.run(INPUTS, inputs=inputs)
@@ -375,13 +383,13 @@ def test_unknown_keys_of_agent_nodes_are_handed_to_the_agent(world: World) -> No
 def test_the_first_event_says_what_was_asked(lasting: World) -> None:
     """§10: node ids and kinds in file order, inputs, arguments, agent, working directory, Ion's version."""
     run = lasting.run(
-        "inputs: {x: {default: 1}}\nnodes: [{id: b, prompt: $ARGUMENTS}, {id: a, bash: echo}]\n",
+        "inputs: {x: {default: 1.10}}\nnodes: [{id: b, prompt: $ARGUMENTS}, {id: a, bash: echo}]\n",
         arguments="go",
         agent=agent(),
     )
     (started,) = lasting.log(run, e.WorkflowStarted)
     assert started.nodes == (("b", "prompt"), ("a", "bash"))
-    assert (started.inputs, started.arguments, started.cwd) == ({"x": 1}, "go", str(lasting.project))
+    assert (started.inputs, started.arguments, started.cwd) == ({"x": "1.10"}, "go", str(lasting.project))
     assert started.agent == "python:tester"
     assert started.ion_version == ion.__version__
     assert started.by["via"] == "library"

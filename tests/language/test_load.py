@@ -265,7 +265,7 @@ def test_the_fields_of_a_node() -> None:
     b = both.nodes[1]
     assert (b.description, b.depends_on, b.trigger_rule, b.always_run) == ("why", ("a",), "all_done", True)
     assert b.retry == Retry(2, 5000, "transient")
-    assert b.env == {"PORT": "8080", "RATIO": "1", "ON": "true", "TEXT": "08"}
+    assert b.env == {"PORT": "8080", "RATIO": "1.0", "ON": "true", "TEXT": "08"}
     assert b.bindings == {
         "x": Binding("$a.output"),
         "y": Binding({"deep": [1]}),

@@ -129,7 +129,7 @@ def bound(tmp_path: Path, binding: str, a: str | None, b: str = "") -> object:
         ("$a.output", '{"n": 1}', '{"n": 1}'),
         ("{deep: [$a.output.n, 7]}", '{"n": false}', {"deep": [False, 7]}),
         ("$INPUTS.v", "", "of the run"),
-        ("5", "", 5),
+        ("5", "", "5"),
         ("{from: $a.output.n, if_skipped: [0]}", '{"n": 1}', 1),
         ("{from: $a.output.n, if_skipped: [0]}", None, [0]),
         ("{from: $a.output.n, if_skipped: null}", None, None),

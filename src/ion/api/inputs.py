@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,22 +116,29 @@ def _unknown(name: str, declared: dict[str, Input]) -> str:
 
 
 def _value(item: Input, value: Any) -> Any:
+    if not isinstance(value, str):
+        _refuse_non_numbers(value)
     expected = _JSON_TYPES.get(item.type or "")
     if expected is not None:
         value = _typed(item, value, expected)
     elif item.type == "string" and not isinstance(value, str):
         value = canonical(value)
-    if item.enum is not None and value not in item.enum:
+    if item.enum is not None and value not in item.enum and canonical(value) not in item.enum:
         raise ValueError(f"must be one of {', '.join(canonical(choice) for choice in item.enum)}")
     return value
 
 
+def _refuse_non_numbers(value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False, default=str)
+    except ValueError:
+        raise ValueError("holds NaN or an infinity, which are no numbers") from None
+
+
 def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = loads(value)
-        except ValueError:
-            raise ValueError(f"must be of the type {item.type}") from None
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        raise ValueError(f"must be of the type {item.type}")
+        raise ValueError(f"must be of the type {item.type}{': true or false' if item.type == 'boolean' else ''}")
     return value

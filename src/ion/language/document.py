@@ -20,8 +20,9 @@ class Document:
     """What a YAML text says.
 
     `keys` and `values` map a path to the (start, end) of its characters in `source`; below an alias nothing is
-    mapped. `complete` is false if reading stopped early; `value` is then what was read so far, not to be judged
-    further. The values under `spoiled` are not what the author meant, and their problem has been told.
+    mapped, and `aliases` maps the alias to the path of what it stands for. `complete` is false if reading stopped
+    early; `value` is then what was read so far, not to be judged further. The values under `spoiled` are not what the
+    author meant, and their problem has been told.
     """
 
     source: Source
@@ -30,6 +31,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     keys: dict[DocumentPath, Span] = field(default_factory=dict)
     values: dict[DocumentPath, Span] = field(default_factory=dict)
+    aliases: dict[DocumentPath, DocumentPath] = field(default_factory=dict)
     spoiled: set[DocumentPath] = field(default_factory=set)
 
     def span(self, path: DocumentPath, *, key: bool = False) -> Span:
@@ -39,6 +41,16 @@ class Document:
         while path not in self.values and path:
             path = path[:-1]
         return self.values.get(path, (0, 0))
+
+    def written(self, path: DocumentPath) -> str:
+        """The characters of the plain scalar at `path`, or of what an alias there stands for."""
+        length = 1
+        while length <= len(path):
+            origin = self.aliases.get(path[:length])
+            path, length = (path, length + 1) if origin is None else (origin + path[length:], 1)
+        start, end = self.values[path]
+        properties = _PROPERTIES.match(self.source.text, start, end)
+        return self.source.text[properties.end() if properties else start : end].strip()
 
     def index_in(self, path: DocumentPath, text: str, offset: int) -> int | None:
         """The index in the source of character `offset` of `text`, the value at `path`; None where YAML's escapes or

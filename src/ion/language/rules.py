@@ -14,7 +14,7 @@ from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.graph import find_cycles
 from ion.language.problems import Report
-from ion.language.schema import describe
+from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
 from ion.language.texts import is_code
@@ -67,7 +67,9 @@ def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
         wanted = declared.get("type")
         enum = declared.get("enum")
         if isinstance(wanted, str) and wanted in _TYPES and not _is_a(default, wanted):
-            report.error("bad-default", f"the default is {describe(default)}, not of type {wanted}", (*path, "default"))
+            hint = boolean_meant(default) if wanted == "boolean" and isinstance(default, str) else ""
+            message = f"the default is {describe(default)}, not of type {wanted}"
+            report.error("bad-default", message, (*path, "default"), hint=hint)
         elif isinstance(enum, list) and default not in enum:
             hint = report.suggest(str(default), [str(item) for item in enum])
             report.error(

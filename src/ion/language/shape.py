@@ -37,6 +37,7 @@ from ion.language.fields import (
 )
 from ion.language.problems import Report, near
 from ion.language.workflow import AGENT_KINDS
+from ion.language.written import with_texts
 from ion.records import dataclass, field
 
 
@@ -92,6 +93,7 @@ def read_shape(value: Any, report: Report) -> Shape | None:
     if "steps" in value and "nodes" not in value:
         hint = "list them under 'nodes', each with an id, and order them with depends_on"
         report.error("steps-format", "'steps' is an old format that Ion does not read", ("steps",), hint=hint, key=True)
+    value = with_texts(value, report.document)
     no_effect: dict[str, list[DocumentPath]] = {}
     root = _read_root(value, report, no_effect)
     nodes = value.get("nodes")

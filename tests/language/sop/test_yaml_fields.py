@@ -50,7 +50,7 @@ def test_a_default_that_refers_to_other_inputs() -> None:
     [
         ("a: {default: x, refers_to: [b]}", "bad-default", "b"),
         ("a: {refers_to: [a]}", "bad-default", "refers_to"),
-        ("a: {default: 3, refers_to: [b]}\n  b: {}", "bad-default", "refers_to"),
+        ("a: {default: [3], refers_to: [b]}\n  b: {}", "bad-default", "refers_to"),
         ("a: {default: x, refers_to: [b]}\n  b: {default: y, refers_to: [a]}", "default-cycle", "refers_to"),
         ("a: {default: x, refers_to: [a]}", "default-cycle", "refers_to"),
         ("a: {default: x, refers_to: a}", "wrong-type", "a"),

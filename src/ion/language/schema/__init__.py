@@ -7,7 +7,7 @@ tells everything that is wrong with it at once; `workflow_json_schema` gives edi
 from __future__ import annotations
 
 from ion.language.schema.export import workflow_json_schema
-from ion.language.schema.faults import Fault, check
+from ion.language.schema.faults import Fault, boolean_meant, check
 from ion.language.schema.models import (
     NODE_MODELS,
     AgentNode,
@@ -41,6 +41,7 @@ __all__ = [
     "OnRejectModel",
     "RetryModel",
     "WorkflowModel",
+    "boolean_meant",
     "check",
     "describe",
     "field_names",

@@ -97,8 +97,13 @@ def _remedy(kind: str, path: Path, value: Any) -> str:
         parts = [part for part in re.split(r"[\s,]+", value.strip("[] ")) if part]
         return f"write [{', '.join(parts)}]" if parts and all(_PLAIN.fullmatch(part) for part in parts) else ""
     if kind == "bool_type" and isinstance(value, str):
-        return next((f"write {right}" for right, words in _BOOLEANS.items() if value.strip().lower() in words), "")
+        return boolean_meant(value)
     return ""
+
+
+def boolean_meant(value: str) -> str:
+    """How a boolean that was written as in YAML 1.1, or as text, is to be written; '' if it is none."""
+    return next((f"write {right}" for right, words in _BOOLEANS.items() if value.strip().lower() in words), "")
 
 
 _PLAIN = re.compile(r"[\w.-]{1,64}")

@@ -56,6 +56,7 @@ class _Anchored:
     value: Any
     size: int
     height: int
+    path: DocumentPath = ()
 
 
 class StopReadingError(Exception):
@@ -221,6 +222,8 @@ class Reader:
             self.key_not_scalar(start, end)
             frame.key, frame.key_dropped = "", True
             return
+        if frame is not None and not (frame.dropped or frame.key_dropped):
+            self.document.aliases[self.next_path(frame)] = anchored.path
         self.keep(anchored.value, start, end, None, anchored.size, anchored.height)
 
     # Collections
@@ -254,7 +257,7 @@ class Reader:
                     frame.value |= {key: value for key, value in item.items() if key not in frame.value}
         if frame.anchor:
             size = 1 + self.count - frame.counted + self.aliased - frame.aliased
-            self.anchors[frame.anchor] = _Anchored(frame.value, size, frame.height)
+            self.anchors[frame.anchor] = _Anchored(frame.value, size, frame.height, frame.path)
         if frame.is_key:
             parent = self.stack[-1]
             parent.key, parent.key_dropped = "", True
@@ -276,7 +279,7 @@ class Reader:
         self.grow(1, start)
         self.check_depth(height, start)
         if anchor:
-            self.anchors[anchor] = _Anchored(value, size, height)
+            self.anchors[anchor] = _Anchored(value, size, height, self.here())
         parent = self.stack[-1] if self.stack else None
         if parent is None:
             self.document.values[()] = (start, end)
