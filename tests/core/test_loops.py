@@ -55,6 +55,7 @@ from ion.core.loops import read_signal
         ("Is it? (COMPLETE)", "COMPLETE", True),
         ("\u5168\u90e8\u5b8c\u6210\u3002COMPLETE", "COMPLETE", True),
         ("All green\nCOMPLETED", "COMPLETE", False),
+        ('{"done": false, "wanted": "COMPLETE"}', "COMPLETE", False),
         ("", "COMPLETE", False),
         ("anything", None, False),
         ("a.b. DONE!", "DONE!", True),

@@ -15,6 +15,7 @@ import pytest
 from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged
+from ion.language.references import ENGINE_NAMES
 from processes import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(60)
@@ -214,11 +215,11 @@ async def test_a_line_that_bash_shows_is_the_authors(tmp_path: Path) -> None:
 
 async def test_every_name_of_ion_is_set_in_a_strict_script(tmp_path: Path) -> None:
     """Values that are empty or were not given, and those that no environment can carry."""
-    names = ("ARGUMENTS", "INPUTS_BIG", "INPUTS_NOT_GIVEN", "CONTEXT", "LOOP_PREV_OUTPUT", "LOOP_OUTPUT", "STATE_DIR")
-    script = f"echo [$a.output] $INPUTS.not_given {' '.join(f'${{#{name}}}' for name in names[:-1])} ${{STATE_DIR:0:1}}"
+    names = [*ENGINE_NAMES, "INPUTS_BIG", "INPUTS_NOT_GIVEN"]
+    script = f"echo [$a.output] [$INPUTS.not_given]; : {' '.join(f'${name}' for name in names)}; echo ${{#INPUTS_BIG}}"
     text = f"{STRICT}\n    inputs: {{big: {{}}, not_given: {{default: ''}}}}{A_THEN_B % script}"
-    world = World(tmp_path, text, inputs={"big": "x" * 200_000, "not_given": ""}, arguments="ab").skipped("a")
-    assert await world.output("b") == "[]  2 200000 0 0 0 0 /"
+    values = {"inputs": {"big": "x" * 200_000, "not_given": ""}, "base_branch": lambda: "main"}
+    assert await World(tmp_path, text, **values).skipped("a").output("b") == "[] []\n200000"
 
 
 async def test_strict_is_the_scripts_own_and_not_that_of_what_it_starts(tmp_path: Path) -> None:

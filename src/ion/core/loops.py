@@ -81,10 +81,21 @@ def _at_the_end(text: str, word: str) -> bool:
 
 
 def _says_nothing(character: str) -> bool:
-    """Whether it is a blank, emphasis, the mark of a list or punctuation; `>` is none, since it quotes."""
+    """Whether it is a blank, emphasis, the mark of a list or punctuation. `>` is not, since it quotes, and neither are
+    braces, which are JSON's."""
     if character.isspace() or character in _EMPHASIS or character in _LIST_MARKS:
         return True
-    return unicodedata.category(character) in ("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Cf", "Mn")
+    return character not in "{}" and unicodedata.category(character) in (
+        "Pc",
+        "Pd",
+        "Ps",
+        "Pe",
+        "Pi",
+        "Pf",
+        "Po",
+        "Cf",
+        "Mn",
+    )
 
 
 def _alone_on_a_line(text: str, word: str) -> bool:
