@@ -72,6 +72,10 @@ def test_the_signal(text: str, until: str | None, signaled: bool) -> None:
         ("a <PROMISE>whatever\nit is</PROMISE> b", "a  b"),
         ("keep <promise> this", "keep <promise> this"),
         ("x <end>X</end> y <end>Z</end>", "x  y <end>Z</end>"),
+        ("a <promise>b <x>X</x> c</promise> d <x>X</x>", "a  d"),
+        ("a <promise>b <x>X</x> c", "a <promise>b  c"),
+        ("a <promise>b `</promise>` c</promise> d", "a  d"),
+        ("</promise> a <promise>b</promise>", "</promise> a"),
         ("say `<promise>X</promise>` at the end", "say `<promise>X</promise>` at the end"),
         ("X", "X"),
     ],
@@ -91,6 +95,25 @@ def test_a_hostile_reply_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     read_signal(piece * (400_000 // len(piece)), "COMPLETE")
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("mark", "+\u2713\u2714\u2705\u2611*_`~-\u2014\u2022(\u00ab\"'#\ufeff\ufe0f\u00a0")
+def test_marks_and_punctuation_say_nothing(mark: str) -> None:
+    """Before the word with a blank, after it, and twice."""
+    for text in (f"Yes.\n{mark} COMPLETE", f"Yes.\n{mark}{mark} COMPLETE {mark}", f"COMPLETE{mark}"):
+        assert read_signal(text, "COMPLETE")[0], text
+
+
+@pytest.mark.parametrize("mark", "><{}|$=^a1\u00e9\u2192")
+def test_other_characters_do(mark: str) -> None:
+    for text in (f"Yes.\n{mark} COMPLETE", f"Yes. COMPLETE {mark}"):
+        assert not read_signal(text, "COMPLETE")[0], text
+
+
+@pytest.mark.parametrize("end", ".!?:\u2026\u3002\uff01\uff1f\uff1a\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+def test_what_ends_a_sentence(end: str) -> None:
+    assert read_signal(f"It is done{end} COMPLETE", "COMPLETE")[0]
+    assert not read_signal(f"It is done{end} not COMPLETE", "COMPLETE")[0]
 
 
 PROSE = st.text(st.characters(categories=("Lu", "Ll", "Nd"), exclude_characters="COMPLETE"), min_size=1, max_size=8)
