@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from simulate import Simulation, completed, failed, workflow
+from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
+from ion.core.resume import resume_events
 from ion.core.sessions import FRESH, session_for
 from ion.core.state import NodeState
 from ion.errors import RefusedError, UsageError
@@ -317,6 +318,20 @@ class TestRetry:
         good = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": [bad, bad, completed("{}")]}).go()
         assert good.state.status == "completed"
 
+    def test_a_reply_that_never_fits_is_no_failure_to_try_again(self) -> None:
+        """Also where all failures are: it was asked again already."""
+        bad = Failed(e.Failure("bad_output", "no"), reask=("x is missing",))
+        flow = workflow(Node("ask", Prompt("hi"), retry=Retry(5, on_error="all")))
+        run = Simulation(flow, {"ask": bad}).go()
+        assert starts(run, "ask") == [("prompt", 0, attempt) for attempt in (1, 2, 3)]
+        assert run.state.nodes["ask"].error == bad.error
+
+    def test_a_reply_that_is_empty_is_tried_again_where_all_failures_are(self) -> None:
+        """It has nothing to correct."""
+        flow = workflow(Node("ask", Prompt("hi"), retry=Retry(1, on_error="all")))
+        run = Simulation(flow, {"ask": failed("bad_output")}).go()
+        assert len(starts(run, "ask")) == 2
+
 
 class TestParkedPrompts:
     parked = Parked(e.Content.inline("hi"), key="run/ask")
@@ -355,6 +370,24 @@ class TestParkedPrompts:
         assert run.state.status == "completed"
         with pytest.raises(RefusedError):
             requests.submit(run.state, "ask", e.Content.inline("late"), at=9, by=BY, request=request.request)
+
+    def test_an_answer_belongs_to_the_attempt_that_asked(self) -> None:
+        """A first reply does not fit; the host is asked again, and its second reply is read as the second attempt."""
+        replies = {"no": Failed(e.Failure("bad_output", "no"), reask=("x is missing",))}
+
+        def outcome(now: NodeState, turn: str) -> Outcome:
+            return replies.get(now.answer.output.text or "", completed()) if now.answer else self.parked
+
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": outcome}).go()
+        for text, attempt in (("no", 1), ("yes", 2)):
+            parked = run.state.nodes["ask"].prompt
+            assert parked is not None
+            assert parked.attempt == attempt
+            answer = requests.submit(run.state, "ask", e.Content.inline(text), at=9, by=BY)
+            assert answer is not None
+            run.request(answer).resume()
+        assert starts(run, "ask") == [("prompt", 0, 1), ("answer", 0, 1), ("prompt", 0, 2), ("answer", 0, 2)]
+        assert (run.state.status, run.state.nodes["ask"].attempts) == ("completed", 2)
 
     def rework(self, now: NodeState, turn: str) -> Outcome:
         return gate(now, turn) if turn == "gate" else self.outcome(now, turn)
@@ -562,6 +595,55 @@ class TestResume:
         assert run.resume().state.status == "completed"
 
 
+class TestDeaths:
+    """Owners that died one after the other: only in a row, with nothing settling in between, they end the run."""
+
+    flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",)))
+
+    def killed(self, log: list[e.Event], times: int) -> Simulation:
+        """The run after so many owners more that died."""
+        run = Simulation(self.flow, log=list(log))
+        for _ in range(times):
+            run.log += resume_events(self.flow, run.state, cause="resume", at=10, by={}, owner_died=True)
+        return run
+
+    def test_the_fifth_in_a_row_ends_it_and_says_what_ran(self) -> None:
+        run = self.killed([started(self.flow)], 4)
+        assert run.state.status == "running"
+        run = self.killed([*run.log, e.NodeStarted(11, "a", "bash")], 1)
+        error = run.state.error
+        assert error is not None
+        assert (error.code, error.hint) == ("poisoned", "ion resume tries once more")
+        assert error.message == "5 processes died one after the other while they drove this run (a was running)"
+        assert run.resume().state.status == "completed"
+
+    @pytest.mark.parametrize(
+        "then",
+        [
+            e.NodeCompleted(5, "a", e.Content.inline("")),
+            e.NodeFailed(5, "a", e.Failure("exit-status", "")),
+            e.NodeSkipped(5, "a", "timeout"),
+            e.NodeRetrying(5, "a", e.Failure("timeout", ""), 6),
+            e.IterationCompleted(5, "a", 1, e.Content.inline("")),
+            e.ApprovalRequested(5, "a", "a.1", "?"),
+            e.PromptRequested(5, "a", "a.1", e.Content.inline("")),
+        ],
+        ids=lambda event: event.type,
+    )
+    def test_what_settles_in_between_begins_the_row_anew(self, then: e.Event) -> None:
+        log = [*self.killed([started(self.flow)], 4).log, e.NodeStarted(11, "a", "bash")]
+        assert self.killed(log, 1).state.status == "failed"
+        assert self.killed([*log, then], 4).state.status == "running"
+
+    def test_a_skip_that_is_decided_anew_each_time_is_no_progress(self) -> None:
+        log = self.killed([started(self.flow)], 4).log
+        assert self.killed([*log, e.NodeSkipped(5, "b", "when")], 1).state.status == "failed"
+
+    def test_an_owner_that_let_go_begins_the_row_anew(self) -> None:
+        log = self.killed([started(self.flow)], 4).log
+        assert self.killed([*log, e.WorkflowResumed(11)], 4).state.status == "running"
+
+
 class TestSessions:
     flow = workflow(
         Node("a", Prompt("1")),
@@ -582,6 +664,14 @@ class TestSessions:
         run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).go()
         assert run.state.nodes["b"].status == "skipped"
         assert self.session(run, "c") == ("s1", "claude")
+
+    def test_a_reply_that_is_asked_for_again_has_a_session_of_its_own(self) -> None:
+        """A retry after a failure does not."""
+        bad = Failed(e.Failure("bad_output", "no"), reask=("x is missing",))
+        for outcome, expected in ((bad, FRESH), (failed("timeout"), ("s1", "claude"))):
+            run = Simulation(self.flow, {"a": completed(session="s1", agent="claude"), "b": outcome}, die_after=6).go()
+            assert run.types("b") == ["node_started", "node_retrying", "node_started"]
+            assert self.session(run, "b") == expected
 
     def test_a_loop_continues_its_own_session_unless_fresh(self) -> None:
         for fresh, expected in ((False, ("s1", "claude")), (True, FRESH)):

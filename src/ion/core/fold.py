@@ -227,6 +227,8 @@ def _node_failed(state: RunState, event: e.NodeFailed) -> None:
 
 def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
     node = state.nodes[event.node]
+    if node.live:  # its timeout skipped it
+        state.deaths = 0
     _settled(state, node, "skipped", event.at)
     node.reason, node.detail = event.reason, event.detail
 

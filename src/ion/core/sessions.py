@@ -12,9 +12,9 @@ FRESH: Session = (None, None)
 def session_for(workflow: Workflow, state: RunState, node: Node, now: NodeState) -> Session:
     """The session and the agent that it belongs to, or `FRESH`.
 
-    A re-asked prompt and the rework after a rejection are asked in sessions of their own.
+    A re-asked prompt is asked in a session of its own, and so is a gate's rework, which continues nobody.
     """
-    if now.reask or now.turn == "rejection":
+    if now.reask:
         return FRESH
     if isinstance(node.body, Loop):
         return FRESH if node.body.fresh_context or now.iterations == 0 else (now.session, now.agent)

@@ -76,7 +76,7 @@ async def run_answer(turn: Turn, context: Context) -> Outcome:
 
 
 def _asked(turn: Turn, context: Context, values: Values, agent: str | None) -> _Asked:
-    session = turn.session if turn.session_agent == agent and not turn.reask else None
+    session = turn.session if turn.session_agent == agent else None
     template, fresh = _template(turn, context), None
     if session is not None and isinstance(turn.node.body, Prompt) and turn.node.body.continued is not None:
         fresh = _filled(template, context, values)
