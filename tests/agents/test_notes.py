@@ -13,6 +13,9 @@ description: An edit that is refused
 nodes:
   - id: edit
     prompt: Write the file.
+  - id: after
+    depends_on: [edit]
+    bash: echo after
 """
 
 
@@ -26,5 +29,7 @@ def test_a_note_of_a_turn_is_in_the_event_and_in_the_result(tmp_path: Path) -> N
     result = ion.execute_workflow_sync("edit", project=tmp_path, agent=agent)
     note = "not done, since its permissions refused it: Write"
     assert json.loads(json.dumps(result.to_json()))["nodes"]["edit"]["notes"][0].startswith(note)
+    again = ion.rerun_workflow_sync(result.run_id, from_node="after", agent=agent, project=tmp_path)
+    assert again.to_json()["nodes"]["edit"]["notes"] == result.to_json()["nodes"]["edit"]["notes"]
     events = ion.get_events(result.run_id, project=tmp_path)
     assert [event.event.notes[0].startswith(note) for event in events if event.event.type == "node_completed"] == [True]

@@ -88,5 +88,5 @@ def _kept(now: NodeState, output: e.Content, values: dict[str, dict[str, Any]], 
     turn = {"approval": "gate", "command": "prompt", "loop": "prompt"}.get(now.kind, now.kind)
     return [
         e.NodeStarted(at, now.id, turn, inputs=now.inputs),
-        e.NodeCompleted(at, now.id, output, values, now.session, now.agent, repaired=now.repaired),
+        e.NodeCompleted(at, now.id, output, values, now.session, now.agent, repaired=now.repaired, notes=now.notes),
     ]
