@@ -509,8 +509,8 @@ async def test_a_file_handed_to_one_program(bash: Runner, in_memory: bool) -> No
     """It can be read as often as the program likes, by nobody else, and is gone afterwards."""
     pieces = [b"x" * 100_000, b"", b"\0\xff\n"]
     with handed.hand(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
-        given = () if file.descriptor is None else (file.descriptor,)
-        ended = await bash(f"stat -L -c %a {file.path} >&2; cat {file.path}; cat < {file.path}", descriptors=given)
+        given = () if file.descriptor is None else (file,)
+        ended = await bash(f"stat -L -c %a {file.path} >&2; cat {file.path}; cat < {file.path}", handed=given)
         assert (ended.status, bash.err) == (0, b"600\n")
         assert bash.out == b"".join(pieces) * 2
         assert (file.descriptor is not None) == in_memory

@@ -18,6 +18,7 @@ from ion.api.result import RunResult
 from ion.api.runs import RunOptions, StartedRun, take_up_run
 from ion.api.workspace import Workspace
 from ion.errors import RefusedError
+from ion.process.limits import raise_limit
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def drive(workspace: Workspace, started: StartedRun, view: View) -> RunResult:
     """Drive the run until it ends, waits for people who are not here, or a signal stops it; its status is
     `interrupted` then."""
+    raise_limit()
     try:
         return asyncio.run(_drive(workspace, started, view))
     finally:

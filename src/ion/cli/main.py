@@ -102,6 +102,10 @@ def ion() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: ends the process with the status that cli.md gives to what happened."""
+    if os.getpid() == 1:
+        from ion.process.orphans import leave_to_the_first
+
+        leave_to_the_first()
     terminal.open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     status = outcome(given)

@@ -25,9 +25,11 @@ def mcp(place: Place, sop_paths: tuple[Path, ...], allow_approve: bool, allow_pa
     from ion.mcp.runs import Runs
     from ion.mcp.server import serve
     from ion.mcp.tools import Host
+    from ion.process.limits import raise_limit
 
     workspace = open_workspace(place.project, place.store)
     # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
     workspace.settings = replace(workspace.settings, agent=None)
+    raise_limit()
     serve(Host(Runs(workspace), sop_paths, allow_approve, allow_paths))
     return 0

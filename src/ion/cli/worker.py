@@ -29,9 +29,11 @@ def worker(
     """
     from ion.api.engines import work
     from ion.cli import terminal
+    from ion.process.limits import raise_limit
 
     if only_labelled and not labels:
         raise UsageError("--only-labelled needs a --label")
+    raise_limit()
     screen = terminal.talk()
     with place.open() as workspace:
         work(

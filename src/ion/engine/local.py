@@ -28,8 +28,9 @@ from ion.engine.held import HOLD_MS, Held
 from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
 from ion.engine.turns import turn_of
-from ion.errors import StaleStateError, StoreError, StoreUnavailableError
+from ion.errors import OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
 from ion.nodes.base import Context, Turn
+from ion.process.left import end_left_behind
 from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
@@ -71,6 +72,7 @@ class Drive:
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
     _stopping: dict[str, str] = field(default_factory=dict)
+    _stopped: bool = False
     _ended: list[str] = field(default_factory=list)
     _wake: asyncio.Future[None] | None = None
     _renewed: int = 0
@@ -89,21 +91,40 @@ class Drive:
         self._held = Held(self._wake_up, self.hold_ms)
         self.context = replace(self.context, ask=self._held.ask)
         self._renewed = clocks.steady_ms()
+        cut_off = False
         try:
             if self.known is None:
                 await self._reload()
             else:
                 self._take_in(*self.known)
             await self._append(list(begin))
-            return await self._loop()
+            state = await self._loop()
+            cut_off = state.status == "cancelled" or (state.ended and self._stopped)
+            return state
+        except asyncio.CancelledError:
+            cut_off = True
+            raise
         finally:
             try:
                 await self._end_tasks()
                 if self.engaged is not None:
                     await self.engaged.end(self.run_id)
+                if cut_off:
+                    await self._aside.call(self._end_what_left_its_group)
             finally:
                 await self._release()
                 self._aside.close()
+
+    def _end_what_left_its_group(self) -> None:
+        """Programs that went out of their groups (a double fork with setsid) are found as those of a dead owner are,
+        unless the run is another's by now, and so are they."""
+        try:
+            self._renew()
+        except (StoreError, OwnershipLostError) as error:
+            _log.warning("what left its group in the run %s is not ended: %s", self.run_id, error)
+        else:
+            folders = self.context.folders
+            end_left_behind(folders.register, self.run_id, folders.artifacts, self.context.grace_ms)
 
     async def _release(self) -> None:
         """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
@@ -142,6 +163,7 @@ class Drive:
         for command in commands:
             if isinstance(command, Stop) and command.node not in self._stopping:
                 self._stopping[command.node] = command.reason
+                self._stopped = True
                 self._tasks[command.node].cancel()
         for node in self._plan.live - self._tasks.keys():
             number = self._plan.state.nodes[node].starts

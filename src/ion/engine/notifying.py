@@ -22,6 +22,7 @@ from typing import Any
 from ion.core import events as e
 from ion.core.state import RunState
 from ion.errors import UsageError
+from ion.process import limits
 
 LONGEST_S = 30.0
 _TELLING = (e.WorkflowPaused, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
@@ -72,10 +73,9 @@ class Notify:
             thread.join()
         self._threads.clear()
 
-    def _tell(self, told: dict[str, Any]) -> None:
-        named = {f"ION_NOTIFY_{name.upper()}": str(told[key]) for name, key in _NAMES.items()}
-        try:
-            with subprocess.Popen(
+    def _started(self, named: dict[str, str]) -> subprocess.Popen[bytes]:
+        with limits.given_back(0):
+            return subprocess.Popen(
                 self._words,
                 cwd=self._cwd,
                 env={**self._environ, **named},
@@ -83,7 +83,12 @@ class Notify:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-            ) as process:
+            )
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        named = {f"ION_NOTIFY_{name.upper()}": str(told[key]) for name, key in _NAMES.items()}
+        try:
+            with self._started(named) as process:
                 try:
                     process.communicate(json.dumps(told).encode() + b"\n", timeout=LONGEST_S)
                 except subprocess.TimeoutExpired:

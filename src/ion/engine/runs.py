@@ -139,7 +139,7 @@ def take_up(
             setting.store.release_lease(lease)
             return None
         folders = folders_of(setting.data, run_id, setting.project)
-        end_left_behind(folders.register, run_id, folders.artifacts)
+        end_left_behind(folders.register, run_id, folders.artifacts, setting.grace_ms)
         begin = resume_events(
             workflow,
             state,

@@ -58,7 +58,7 @@ async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
             prepared = _prepare(text, turn, context, files)
         try:
             argv = [_bash(prepared.environment.get("PATH")) or "bash", prepared.script]
-            ended = await program.run(argv, turn, context, prepared.environment, prepared.descriptors)
+            ended = await program.run(argv, turn, context, prepared.environment, prepared.handed)
         except SpawnError as error:
             if error.missing:
                 raise MissingRuntimeError("bash is not installed", hint="install bash, or put it on PATH") from error
@@ -86,7 +86,7 @@ class _Prepared:
     script: str
     head: str
     environment: dict[str, str]
-    descriptors: tuple[int, ...]
+    handed: tuple[process.Handed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     variables = rewritten.variables | _too_large(env, text, context)
     stem = f"{context.folders.scratch}/{turn.log_name}"
     # On the first line, as what loads the values is: the author's lines keep their numbers.
-    head, descriptors = "builtin set -euo pipefail; " if text.strict else "", []
+    head, handed = "builtin set -euo pipefail; " if text.strict else "", []
     if variables:
         small = all(value.kept is None for value in variables.values())
         pieces = (piece for value in variables.values() for piece in _checked(value))
@@ -128,12 +128,12 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
         if data.descriptor is not None:
             # The values are for this script and not for what it starts.
             head += f"builtin exec {data.descriptor}<&-; "
-            descriptors.append(data.descriptor)
+            handed.append(data)
     whole = (head + rewritten.text).encode("utf-8", "surrogateescape")
     script = files.enter_context(process.hand(f"{stem}.sh", [whole]))
     if script.descriptor is not None:
-        descriptors.append(script.descriptor)
-    return _Prepared(script.path, head, env.variables, tuple(descriptors))
+        handed.append(script)
+    return _Prepared(script.path, head, env.variables, tuple(handed))
 
 
 def _value(reference: Reference, values: Values, context: Context) -> _Value:

@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 
 
 async def run(
-    argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str], descriptors: Sequence[int] = ()
+    argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str], handed: Sequence[process.Handed] = ()
 ) -> process.Exit:
     """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`."""
     return await process.run(
@@ -35,7 +35,7 @@ async def run(
         cwd=context.cwd,
         env=env,
         log=log_of(turn, context),
-        descriptors=descriptors,
+        handed=handed,
         register=context.folders.register,
         timeout_ms=limit(turn),
         grace_ms=context.grace_ms,

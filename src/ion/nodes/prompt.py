@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure
 from ion.core.loops import read_signal
@@ -190,6 +191,8 @@ async def _ask(
         if task is not None and task.cancelling():
             raise
         return Failed(Failure("cancelled", f"agent {agent.name} cancelled its own work"))
+    except process.ScarceError:
+        raise
     except Exception as error:  # noqa: BLE001  (an embedder's agent may raise anything; the run must not break on it)
         return Failed(Failure("crashed", f"agent {agent.name} raised {type(error).__name__}: {error}"))
 

@@ -1,7 +1,8 @@
 """Who carries out which turn. A new kind of turn is one module and one line here; it is loaded when a turn comes.
 
 What keeps a turn from being carried out (a value that cannot be read, a program that is not there, a full disk) is an
-outcome of that turn and ends up in the log; an error of the store, or a bug, is neither and passes through.
+outcome of that turn and ends up in the log; an error of the store, or a bug, is neither and passes through. A turn for
+which the system has no descriptors or processes at this moment waits for them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from ion.nodes.base import Context, Turn
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
 _FAILURES = (
     *(UnreadableReferenceError, MissingRuntimeError, DependencyError),
-    *(OutputFormatError, process.SpawnError, process.OutputError),
+    *(OutputFormatError, process.SpawnError, process.ScarceError, process.OutputError),
 )
 
 
 def _runner(target: str) -> Run:
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
-            outcome = await _load(target)(turn, context)
+            outcome = await _once_there_is_room(_load(target), turn, context)
         except _FAILURES as error:
             outcome = Failed(Failure(error.error_code, error.message, error.hint))
         except OSError as error:
@@ -37,6 +38,20 @@ def _runner(target: str) -> Run:
         return _masked(outcome, context.secrets) if isinstance(outcome, Failed) else outcome
 
     return carry_out
+
+
+async def _once_there_is_room(run: Run, turn: Turn, context: Context) -> Outcome:
+    """A turn that has started nothing is begun again as often as it takes."""
+    turnstile, said = process.Turnstile(), False
+    while True:
+        try:
+            return await run(turn, context)
+        except process.ScarceError as error:
+            if not said:
+                context.progress(turn.node.id, f"waits: {error.reason}")
+                said = True
+            if not await turnstile.wait(process.how_many_live()):
+                raise
 
 
 @cache

@@ -34,6 +34,7 @@ from ion.language.workflow import (
     variable_name,
 )
 from ion.nodes.base import Context, Turn
+from ion.process.left import runs_around
 
 # The engine's names that are another turn's in another turn.
 _OF_THE_TURN = ("LOOP_OUTPUT", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON", "REWORK")
@@ -112,6 +113,7 @@ class Values:
             found[variable_name(name)] = exact(canonical(value))
         found |= {name: exact(read()) for name, read in self._engine.items() if name != "BASE_BRANCH"}
         found["ION_RUN_ID"] = self._context.run_id
+        found |= runs_around(self._context.environ)
         return found | self.own_variables()
 
     def own_variables(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
 leaves in its group is ended with it, and every wait here has an end. `starting` is its birth, `child` one such program
 and its group, `relay` the way of its output, `handed` a file made for it, `register` what is written down about it,
-`table` what the system says about processes.
+`table` what the system says about processes, `limits` what it gives only so much of.
 """
 
 from __future__ import annotations
@@ -16,12 +16,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ion.errors import IonError
-from ion.process.child import LOST, Child, beside, close, end, settle, spawn
+from ion.process.child import LOST, Child, beside, close, end, how_many_live, settle, spawn
 from ion.process.handed import Handed, hand
+from ion.process.limits import ScarceError, Turnstile
 from ion.process.starting import SpawnError, Start
 from ion.records import dataclass
 
-__all__ = ["Exit", "Handed", "OutputError", "SpawnError", "beside", "hand", "run", "tail"]
+__all__ = [
+    "Exit",
+    "Handed",
+    "OutputError",
+    "ScarceError",
+    "SpawnError",
+    "Turnstile",
+    "beside",
+    "hand",
+    "how_many_live",
+    "run",
+    "tail",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,7 @@ async def run(
     env: Mapping[str, str],
     log: Path | str,
     stdin: bytes | None = None,
-    descriptors: Sequence[int] = (),
+    handed: Sequence[Handed] = (),
     register: Path | None = None,
     timeout_ms: int | None = None,
     idle_timeout_ms: int | None = None,
@@ -58,14 +71,18 @@ async def run(
     """Run `argv` to its end and end whatever it leaves in its group.
 
     stdout and stderr go to `log` + `.out` and `.err` while it runs; a file that stays empty is not made. The program
-    inherits `descriptors`, and is written down in `register` (see `register.py`). After `timeout_ms`, after
-    `idle_timeout_ms` without a new byte in either, or when the awaiting task is cancelled, the group gets SIGTERM, and
-    SIGKILL after `grace_ms`; a second cancellation cuts the grace short. A process that left both session and family
-    (a double fork with setsid) is out of reach. Raises `SpawnError`, `OutputError`.
+    inherits the files in memory `handed`, which are closed here once it has begun, and is written down in `register`
+    (see `register.py`). After `timeout_ms`, after `idle_timeout_ms` without a new byte in either, or when the awaiting
+    task is cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation cuts the grace short.
+    A process that left both session and family (a double fork with setsid) is out of reach. Raises `SpawnError`,
+    `OutputError`, and `ScarceError` if nothing was started and it may work later.
     """
     started = time.monotonic()
+    descriptors = [file.descriptor for file in handed if file.descriptor is not None]
     child = spawn(Start(argv, cwd, env, log, stdin, descriptors, register))
     try:
+        for file in handed:
+            file.close()
         cause = await _wait(child, timeout_ms, idle_timeout_ms)
         await end(child, grace_ms)
     except asyncio.CancelledError:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ion.process import relay, table
+from ion.process import limits, relay, table
 from ion.process.register import signal_group, write_down
 from ion.process.relay import Relay
 from ion.process.starting import SpawnError, Start, begin
@@ -35,6 +35,11 @@ LOST = 1 << 16
 # (who started it, program): a fork of this interpreter must not end programs that are not its own.
 _living: set[tuple[int, int]] = set()
 _Result = TypeVar("_Result")
+
+
+def how_many_live() -> int:
+    """How many programs of this process have not been closed."""
+    return len(_living)
 
 
 def beside(log: Path | str, suffix: str) -> Path:
@@ -69,10 +74,12 @@ class Child:
 
 
 def spawn(start: Start) -> Child:
-    """Start a program, watched and written down. Raises `SpawnError`."""
+    """Start a program, watched and written down. Raises `SpawnError`, and `ScarceError` if it may work later."""
     try:
         return _spawn(start)
     except OSError as error:
+        if limits.is_scarce(error):
+            raise limits.ScarceError(start.argv[0], error) from error
         raise SpawnError(start.argv[0], f"its log cannot be made ({error})") from error
 
 
@@ -84,6 +91,7 @@ def _spawn(start: Start) -> Child:
         for suffix in (".out", ".err") if start.ends is None else (".err",):
             relays.append(relay.start(f"{start.log}{suffix}"))
             undo.callback(relay.finish, relays[-1], loop)
+        limits.require_room(max(relays[-1].source, relays[-1].writer), len(_living))
         before = table.ticks()
         pid = _begin(start, relays)
         born = table.born(pid, before, table.ticks())
@@ -116,7 +124,7 @@ def _follow(child: Child) -> None:
 def _watch(child: Child) -> None:
     """Resolve `exited` when the leader has ended, without reaping it where the system allows that."""
     try:
-        child.pidfd = os.pidfd_open(child.pid)
+        child.pidfd = limits.aside(os.pidfd_open(child.pid))
     except (AttributeError, OSError):
         child.thread_reaps = not hasattr(os, "waitid")
         threading.Thread(target=_watch_blocking, args=(child,), daemon=True).start()
@@ -232,6 +240,7 @@ def close(child: Child) -> None:
         os.close(child.pidfd)
         child.pidfd = None
     _living.discard((os.getpid(), child.pid))
+    limits.something_freed()
 
 
 @atexit.register

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ion.process import limits
 from ion.records import dataclass
 
 _FOLDER = Path("/dev/fd")
@@ -47,9 +48,17 @@ class Handed:
 def hand(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) -> Handed:
     """A file of these pieces: at `place` if it is to have a name, is not to be held `in_memory`, or cannot be.
 
-    Raises `OSError`, and what `pieces` raises; nothing is left then.
+    Raises `OSError` (`ScarceError` if it may work later), and what `pieces` raises; nothing is left then.
     """
-    nameless = in_memory and _can_be_nameless()
+    try:
+        return _hand(place, pieces, nameless=in_memory and _can_be_nameless())
+    except OSError as error:
+        if limits.is_scarce(error):
+            raise limits.ScarceError("a program", error) from error
+        raise
+
+
+def _hand(place: Path | str, pieces: Iterable[bytes], *, nameless: bool) -> Handed:
     if nameless:
         descriptor = os.memfd_create("ion", os.MFD_CLOEXEC)
         handed = Handed(f"{_FOLDER}/{descriptor}", descriptor)

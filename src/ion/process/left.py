@@ -1,4 +1,4 @@
-"""What a dead owner of a run left running: found again by what it wrote down, and by the run's name in environments.
+"""What an owner of a run left running: found again by what it wrote down, and by the run's name in environments.
 
 A process's number and start time go unsynced into the run's register right after it was started, so this costs no
 commit; on Linux the environment closes the gap between the start and that file. A number that means another process by
@@ -7,49 +7,92 @@ now is never touched, nor is the caller or anything that it descends from.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from ion.process import table
 from ion.process.register import end_recorded
 
 _PROC = Path("/proc")
+_AROUND = "ION_OUTER_RUNS"
 
 
-def end_left_behind(register: Path, run_id: str, artifacts: Path) -> int:
+def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int) -> int:
     """Kill what a dead owner left of a run; gives how many groups and processes there were.
 
     `register` is the run's (`register.py`). Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
-    folder `artifacts` in its environment: a run of another project may have the same id.
+    folder `artifacts` in its environment: a run of another project may have the same id. Those of a run that one of
+    them began have that folder among `runs_around`; so that such a run is left as by Ctrl-C, its Ion has `grace_ms` to
+    end them itself.
     """
-    ended = end_recorded(register)
     spared = _ancestors(os.getpid())
-    for pid in _of_run(os.fsencode(f"ION_RUN_ID={run_id}"), artifacts):
-        if pid not in spared:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-    return ended
+    own, nested = _of_run(run_id, artifacts, spared)
+    if nested:
+        for pid in own:
+            _tell(pid, signal.SIGTERM)
+        _wait_for_the_end(own | nested, grace_ms / 1000)
+        own, nested = _of_run(run_id, artifacts, spared)
+    ended = end_recorded(register)
+    return ended + sum(_tell(pid, signal.SIGKILL) for pid in own | nested)
 
 
-def _of_run(entry: bytes, artifacts: Path) -> list[int]:
-    if not _PROC.is_dir():
-        return []
-    found = []
-    for folder in _PROC.iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
+def _tell(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _wait_for_the_end(pids: set[int], seconds: float) -> None:
+    living = {pid: table.identity(pid) for pid in pids}
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(who and table.identity(pid) == who for pid, who in living.items()):
+        time.sleep(0.02)
+
+
+def runs_around(environment: Mapping[str, str]) -> dict[str, str]:
+    """For the processes of a run that an Ion with this environment drives: the runs in which that Ion itself is a
+    process, by their folders, one in a line."""
+    if "ION_RUN_ID" not in environment or "ARTIFACTS_DIR" not in environment:
+        return {}
+    outermost = environment.get(_AROUND, "")
+    return {_AROUND: f"{outermost}\n{environment['ARTIFACTS_DIR']}".lstrip("\n")}
+
+
+def _of_run(run_id: str, artifacts: Path, spared: set[int]) -> tuple[set[int], set[int]]:
+    """The processes of a run, and those of runs within it."""
+    own: set[int] = set()
+    nested: set[int] = set()
+    entry = os.fsencode(f"ION_RUN_ID={run_id}")
+    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
+        if folder.name.isdigit() and int(folder.name) not in spared:
+            try:
                 entries = (folder / "environ").read_bytes().split(b"\0")
-                if entry in entries and _has_folder(entries, artifacts):
-                    found.append(int(folder.name))
-    return found
+            except OSError:
+                continue
+            if entry in entries and _has_folder(entries, "ARTIFACTS_DIR", artifacts):
+                own.add(int(folder.name))
+            elif _has_folder(entries, _AROUND, artifacts):
+                nested.add(int(folder.name))
+    return own, nested
 
 
-def _has_folder(entries: list[bytes], artifacts: Path) -> bool:
-    """Whether this environment names that folder, by whatever path. Raises `OSError` if there is none."""
-    named = [entry.partition(b"=")[2] for entry in entries if entry.startswith(b"ARTIFACTS_DIR=")]
-    return any(artifacts.samefile(os.fsdecode(path)) for path in named)
+def _has_folder(entries: list[bytes], name: str, artifacts: Path) -> bool:
+    """Whether a variable of this environment names that folder, by whatever path."""
+    begin = f"{name}=".encode()
+    named = [line for one in entries if one.startswith(begin) for line in one.removeprefix(begin).split(b"\n")]
+    return any(_is_same(artifacts, os.fsdecode(path)) for path in named)
+
+
+def _is_same(folder: Path, path: str) -> bool:
+    try:
+        return folder.samefile(path)
+    except OSError:  # one of them is gone
+        return False
 
 
 def _ancestors(pid: int) -> set[int]:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 
 from ion.process.handed import create
+from ion.process.limits import aside
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
@@ -46,6 +47,11 @@ def start(path: str) -> Relay:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is dear)
     source, writer = os.pipe()
+    try:
+        source = aside(source)
+    except OSError:
+        os.close(writer)
+        raise
     os.set_blocking(source, False)
     return Relay(path, source, writer)
 
@@ -96,7 +102,7 @@ def _move(relay: Relay) -> bool:
         return False
     try:
         if data and relay.target < 0:
-            relay.target = create(relay.path)
+            relay.target = aside(create(relay.path))
         rest = memoryview(data)
         while rest:
             written = os.write(relay.target, rest)

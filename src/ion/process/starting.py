@@ -1,7 +1,8 @@
 """Starting a program in a session of its own, with nothing open but what it is given.
 
 `posix_spawn` does that at half the price of `subprocess`, where it can: on Linux, by a path, in the directory that this
-process is in. Everything else is left to `subprocess`. Neither runs code of ours in the child.
+process is in, with no descriptor at or above the limit (which may have been lowered since). Everything else is left to
+`subprocess`. Neither runs code of ours in the child.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ion.errors import IonError
+from ion.process import limits
 from ion.process.handed import hand
 from ion.records import dataclass
 
@@ -52,19 +54,27 @@ class Start:
 
 
 def begin(start: Start, out: int, err: int) -> int:
-    """Start it with these descriptors as its stdout and stderr, and give its number. Raises `SpawnError`."""
+    """Start it with these descriptors as its stdout and stderr, and give its number. Raises `SpawnError`, and
+    `ScarceError` if it may work later."""
     program = start.argv[0]
     try:
         with _source(start) as source:
-            others = _inheritable() if _is_simple(start, (source, out, err)) else None
-            if others is not None:
-                return _spawned(start, source, out, err, others)
-            return _opened(start, source, out, err)
+            highest = max(source, out, err, *start.descriptors)
+            with limits.given_back(highest):
+                others = _inheritable() if _is_simple(start, (source, out, err)) else None
+                if others is not None and max(highest, *others, 0) < limits.most_descriptors():
+                    pid = _spawned(start, source, out, err, others)
+                else:
+                    pid = _opened(start, source, out, err)
+            limits.give_back(pid, highest)
+            return pid
     except FileNotFoundError as error:
         if error.filename is not None and Path(error.filename) == start.cwd:
             raise SpawnError(program, f"the working directory {start.cwd} does not exist") from error
         raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
     except OSError as error:
+        if limits.is_scarce(error):
+            raise limits.ScarceError(program, error) from error
         hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
         raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
     except ValueError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ion.errors import IonError
 from ion.process.child import Child, beside, close, end, spawn
+from ion.process.limits import ScarceError
 from ion.process.starting import Start
 from ion.records import dataclass
 
@@ -145,9 +146,15 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 def talk(start: Start, longest_line: int) -> Talk:
-    """Start a program to talk to; `start.ends` is made here. Raises `SpawnError`."""
-    theirs_in, ours_out = os.pipe()
-    ours_in, theirs_out = os.pipe()
+    """Start a program to talk to; `start.ends` is made here. Raises `SpawnError`, and `ScarceError` if it may work
+    later."""
+    theirs_in, ours_out = _pipe(start)
+    try:
+        ours_in, theirs_out = _pipe(start)
+    except BaseException:
+        os.close(theirs_in)
+        os.close(ours_out)
+        raise
     try:
         for descriptor in (ours_out, ours_in):
             os.set_blocking(descriptor, False)
@@ -162,6 +169,13 @@ def talk(start: Start, longest_line: int) -> Talk:
     made = Talk(child, start.log, ours_out, ours_in, longest_line, bytearray(), 0, asyncio.Lock(), set())
     child.exited.add_done_callback(lambda _: made._wake_all())  # noqa: SLF001
     return made
+
+
+def _pipe(start: Start) -> tuple[int, int]:
+    try:
+        return os.pipe()
+    except OSError as error:
+        raise ScarceError(start.argv[0], error) from error
 
 
 def _with_ends(start: Start, ends: tuple[int, int]) -> Start:
