@@ -100,7 +100,7 @@ def test_a_reader_that_goes_away_is_no_error(kept: str, project: Project) -> Non
         (["export", "mine", "--output", "no/such/folder/x"], 1, "cannot write"),
         (["import", "missing"], 2, "the file missing cannot be read"),
         (["import", "."], 2, "cannot be read: Is a directory"),
-        (["import", ".ion/workflows/hello.yaml"], 1, "it is no JSON"),
+        (["import", ".ion/workflows/hello.yaml"], 2, "hello.yaml is not an export of Ion"),
         (["import"], 2, "Missing argument 'FILE'"),
     ],
 )

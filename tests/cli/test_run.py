@@ -106,7 +106,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--detach", "--dry-run"], "--detach and --dry-run do not go together"),
         (["run", "hello", "--jobs", "0"], "--jobs"),
         (["run", "hello", "--cwd", "nowhere"], "nowhere is no folder"),
-        (["run", "hello", "--run-id", "../x"], "is no run id"),
+        (["run", "hello", "--run-id", "../x"], "cannot be a run's id"),
         (["run", "hello", "--store", "nonsense"], "names no store"),
         (["run", "hello", "--project", "nowhere"], "nowhere is no folder"),
         (["run", "hello", "--inptu", "x=y"], "did you mean '--input'?"),

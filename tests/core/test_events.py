@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ion import names
 from ion.core import events as e
 from ion.errors import DamagedStoreError
 
@@ -19,6 +20,16 @@ CONTENT = TEXT.map(e.Content.inline) | st.builds(e.Content, st.just("ab" * 32), 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT, lambda x: st.lists(x) | st.dictionaries(TEXT, x), max_leaves=4
 )
+NODE_IDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,9}", fullmatch=True).filter(names.is_node_id)
+MOMENTS = st.integers(0, names.LATEST_MS)
+BY_NAME: dict[str, st.SearchStrategy[Any]] = {
+    "at": MOMENTS,
+    "due_at": MOMENTS,
+    "node": NODE_IDS,
+    "output_node": st.none() | NODE_IDS,
+    "dependency": st.none() | NODE_IDS,
+    "nodes": st.lists(st.tuples(NODE_IDS, TEXT), unique_by=lambda node: node[0]).map(tuple),
+}
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     e.Content: CONTENT,
     e.Content | None: st.none() | CONTENT,
@@ -42,7 +53,7 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
 def events() -> st.SearchStrategy[e.Event]:
     def build(cls: type[e.Event]) -> st.SearchStrategy[e.Event]:
         hints = typing.get_type_hints(cls)
-        return st.builds(cls, **{f.name: STRATEGIES[hints[f.name]] for f in dataclasses.fields(cls)})
+        return st.builds(cls, **{f.name: BY_NAME.get(f.name, STRATEGIES[hints[f.name]]) for f in fields(cls)})
 
     return st.one_of([build(cls) for cls in e.EVENT_TYPES.values()])
 
@@ -59,6 +70,36 @@ def test_whatever_stands_in_a_log_gives_an_event_or_says_that_it_is_damaged(data
     except DamagedStoreError:
         return
     assert isinstance(event, e.Event)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("at", 10**18),
+        ("at", -1),
+        ("at", 1.5),
+        ("at", True),
+        ("node", "../up"),
+        ("node", "INPUTS"),
+        ("node", ["a"]),
+        ("turn", None),
+        ("attempt", 10**30),
+        ("inputs", {"a": 1}),
+        ("signaled", 1),
+        ("usage", []),
+        ("unheard_of", 1),
+    ],
+)
+def test_a_field_that_is_not_what_it_should_be_is_refused(field: str, value: Any) -> None:
+    data = {"type": "node_started", "at": 1, "node": "a", "turn": "bash", field: value}
+    with pytest.raises(DamagedStoreError, match=field):
+        e.from_json(data)
+
+
+@pytest.mark.parametrize("blob", [{"blob": "../up", "bytes": 1}, {"blob": "ab" * 32, "bytes": -1}, {"text": 1}, "text"])
+def test_what_names_no_output_is_refused(blob: Any) -> None:
+    with pytest.raises(DamagedStoreError):
+        e.from_json({"type": "node_completed", "at": 1, "node": "a", "output": blob})
 
 
 def test_an_event_of_a_newer_ion_is_refused_by_name() -> None:

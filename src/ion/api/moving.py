@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ion.api.reading import secret_names
 from ion.api.workspace import Workspace
+from ion.engine.freeze import require_frozen
 from ion.errors import UsageError
 from ion.masking import secret_values
 from ion.stores.disk import storage_errors, sync_folder
@@ -45,20 +46,21 @@ def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
         sync_folder(file.absolute().parent)
 
 
-def import_from_stream(workspace: Workspace, stream: BinaryIO) -> str:
-    """Create the exported run in this store, as a run of this project, and give its id.
+def import_from_stream(workspace: Workspace, stream: BinaryIO, name: str = "this") -> str:
+    """Create the exported run in this store, as a run of this project, and give its id. `name` is the stream's, for
+    messages.
 
-    Raises `UsageError` if the stream holds no exported run, `DamagedStoreError` if it holds a damaged one,
-    `RefusedError` (code `run-exists`) if the id is taken.
+    Raises `UsageError` if the stream does not hold an exported run, `DamagedStoreError` if it holds a damaged one or
+    one that cannot be, `RefusedError` (code `run-exists`) if the id is taken.
     """
-    return import_run(workspace.store, stream, project=str(workspace.project))
+    return import_run(workspace.store, stream, check=require_frozen, project=str(workspace.project), name=name)
 
 
 def import_from_file(workspace: Workspace, file: Path) -> str:
     """As `import_from_stream`, from a file."""
     try:
         with file.open("rb") as stream:
-            return import_from_stream(workspace, stream)
+            return import_from_stream(workspace, stream, str(file))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         if error.filename is None or Path(error.filename) != file:
             raise

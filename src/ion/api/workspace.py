@@ -7,7 +7,6 @@ environment, that over the project, that over the user (cli.md).
 from __future__ import annotations
 
 import os
-import re
 import weakref
 from collections.abc import Callable
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
 from ion.language.resources import find_project, user_config_folder
+from ion.names import RUN_ID_RULE, is_run_id
 from ion.records import dataclass, field
 from ion.stores import create_store
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ion.stores.base import WorkflowRun, WorkflowStore
 
 DEFAULT_STORE = "sqlite:.ion/ion.db"
-_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _GITIGNORE = """\
 # Run data stays out of git, workflows stay in.
 *
@@ -116,7 +115,7 @@ class Workspace:
             if not newest:
                 raise NotFoundError("this project has no runs", hint="ion run WORKFLOW starts one")
             return newest[0]
-        found = self.store.list_workflow_runs(prefix=name, limit=20) if _RUN_ID.fullmatch(name) else []
+        found = self.store.list_workflow_runs(prefix=name, limit=20) if is_run_id(name) else []
         exact = [run for run in found if run.run_id == name]
         if exact or len(found) == 1:
             return (exact or found)[0]
@@ -156,8 +155,8 @@ def open_workspace(
 
 def check_run_id(run_id: str) -> str:
     """The id itself. Raises `UsageError` if it is none: it names a folder, so its characters are few."""
-    if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(f"{run_id!r} is no run id", hint="up to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+    if not is_run_id(run_id):
+        raise UsageError(f"{run_id!r} cannot be a run's id", hint=RUN_ID_RULE)
     return run_id
 
 

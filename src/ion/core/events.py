@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 from typing import Any, ClassVar
 
+from ion import names, typed
 from ion.errors import DamagedStoreError
 from ion.records import dataclass, field, nothing
 
@@ -41,9 +42,13 @@ class Content:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Content:
+        """Raises `ValueError` if no output can be called so."""
         if "text" in data:
             return cls.inline(data["text"])
-        return cls(data["blob"], data["bytes"])
+        sha256, size = data["blob"], data["bytes"]
+        if not names.is_sha256(sha256) or type(size) is not int or size < 0:
+            raise ValueError(f"{sha256!r:.80} of {size!r:.20} bytes names no output")
+        return cls(sha256, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,10 @@ class Failure:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Failure:
-        return cls(data["code"], data["message"], data.get("hint", ""), data.get("exit_status"))
+        """Raises `ValueError` if a field has another type."""
+        failure = cls(data["code"], data["message"], data.get("hint", ""), data.get("exit_status"))
+        _require_types(failure.to_json(), _FAILURE_CHECKS)
+        return failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +395,46 @@ _CONTENT_FIELDS = ("output", "prompt")
 _TUPLE_FIELDS = ("decisions", "kinds", "notes", "reask")
 
 
+def _is_node_id_or_none(value: Any) -> bool:
+    return value is None or names.is_node_id(value)
+
+
+def _are_nodes(value: Any) -> bool:
+    """Whether these are the ids of nodes, each once, and their kinds."""
+    ids = [node for node, _ in value]
+    return all(map(names.is_node_id, ids)) and len({*ids}) == len(ids) and all(type(kind) is str for _, kind in value)
+
+
+# What a field holds, besides what its type says, wherever its name appears.
+_CHECKS_BY_NAME: dict[str, typed.Check] = {
+    "at": names.is_moment,
+    "due_at": names.is_moment,
+    "node": names.is_node_id,
+    "output_node": _is_node_id_or_none,
+    "dependency": _is_node_id_or_none,
+    "nodes": _are_nodes,
+}
+
+
+def _checks(cls: type[Any]) -> dict[str, typed.Check]:
+    known = {"Content": Content, "Failure": Failure}
+    checks = {f.name: typed.check_of(str(f.type), known) for f in dataclasses.fields(cls)}
+    named = {name: _CHECKS_BY_NAME[name] for name in checks.keys() & _CHECKS_BY_NAME.keys()}
+    if cls is WorkflowCancelled:
+        named["node"] = _is_node_id_or_none
+    return {**checks, **named}
+
+
+_CHECKS = {cls: _checks(cls) for cls in EVENT_TYPES.values()}
+_FAILURE_CHECKS = _checks(Failure)
+
+
+def _require_types(values: dict[str, Any], checks: dict[str, typed.Check]) -> None:
+    for name, value in values.items():
+        if not checks[name](value):
+            raise ValueError(f"its field {name!r} cannot be {value!r:.80}")
+
+
 def to_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: `type`, `at`, and every field that differs from its default."""
     data: dict[str, Any] = {"type": event.type}
@@ -403,7 +451,9 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> Event:
     """The event that `to_json` wrote.
 
-    Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or fields that do not fit.
+    Every event that comes from a file, a database or a cluster comes in here, and is checked here, once: its types, and
+    what may be the name of a node or of an output. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote
+    it) or fields that do not fit.
     """
     values = dict(data)
     name = values.pop("type", None)
@@ -423,6 +473,7 @@ def from_json(data: dict[str, Any]) -> Event:
                 values[key] = tuple(values[key])
         if cls is WorkflowStarted:
             values["nodes"] = tuple((node, kind) for node, kind in values["nodes"])
+        _require_types(values, _CHECKS[cls])
         return cls(**values)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {error}") from error

@@ -15,6 +15,7 @@ from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
 from ion.core.marks import asked_by_others, status_after
 from ion.core.spending import added, cost_of
 from ion.core.state import NodeState, RunState
+from ion.errors import DamagedStoreError
 from ion.records import nothing
 
 _PROGRESS = (
@@ -37,8 +38,14 @@ def fold(events: Iterable[e.Event]) -> RunState:
 
 
 def apply(state: RunState, event: e.Event) -> None:
-    """Take `state` one event further, in place."""
-    _APPLY[type(event)](state, event)
+    """Take `state` one event further, in place. Raises `DamagedStoreError` for an event that this run cannot have."""
+    try:
+        _APPLY[type(event)](state, event)
+    except KeyError as error:
+        raise DamagedStoreError(
+            f"the log holds a {event.type} event of {error}, which is not a node of the run",
+            hint="restore the run from a backup",
+        ) from error
     status = status_after(event)
     if status is not None:
         state.status = status
@@ -149,7 +156,7 @@ def _ended(state: RunState, event: e.Event) -> None:
 
 def _completed(state: RunState, event: e.WorkflowCompleted) -> None:
     _ended(state, event)
-    state.output_node = event.output_node
+    state.output_node = None if event.output_node is None else state.nodes[event.output_node].id
 
 
 def _failed(state: RunState, event: e.WorkflowFailed) -> None:

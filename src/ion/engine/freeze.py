@@ -11,14 +11,16 @@ import json
 import os
 from pathlib import Path
 
+from ion.core.events import WorkflowStarted
 from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
+from ion.language.frozen import read_frozen
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowStore
 
 
 def digest_of(source: str) -> str:
     """The sha256 (hex) of a frozen source."""
-    return hashlib.sha256(source.encode()).hexdigest()
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def source_of(workflow: Workflow) -> str:
@@ -42,13 +44,26 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
 
 
 def thaw(source: str, digest: str) -> Workflow:
-    """The workflow as it was frozen. Raises `RefusedError` (code `changed`) if the source is not what was frozen."""
+    """The workflow as it was frozen. Raises `RefusedError` (code `changed`) if the source is not what was frozen,
+    `DamagedStoreError` if no workflow can be frozen so."""
     if digest_of(source) != digest:
         raise RefusedError("the run's frozen workflow was changed", code="changed", hint="ion run starts a new run")
     try:
-        return Workflow.from_json(json.loads(source))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedStoreError(f"the run's frozen workflow cannot be read: {error}") from error
+        return read_frozen(source)
+    except ValueError as error:
+        raise DamagedStoreError(
+            f"the run's frozen workflow cannot be read: {error}", hint="ion run starts a new run"
+        ) from error
+
+
+def require_frozen(source: str, started: WorkflowStarted) -> None:
+    """Raise `DamagedStoreError` unless a run that began so froze this source."""
+    try:
+        workflow = thaw(source, started.digest)
+    except RefusedError as error:
+        raise DamagedStoreError("its frozen workflow is not the one that it began with", hint=error.hint) from error
+    if started.nodes != tuple((node.id, node.kind) for node in workflow.nodes):
+        raise DamagedStoreError("its nodes are not those of its frozen workflow")
 
 
 def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:

@@ -16,6 +16,8 @@ from ion.records import dataclass, field
 # What `runs_on` may name.
 WORKER_LABEL = "[a-z0-9][a-z0-9_-]{0,62}"
 TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "all_done")
+WORKSPACES = ("shared", "pinned", "git")
+OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
 RUNTIMES = ("bun", "node", "uv", "python")
 AGENT_KINDS = frozenset({"command", "prompt", "loop"})
 DEFAULT_PROCESS_TIMEOUT_MS = 120_000
@@ -225,7 +227,7 @@ class Cancel:
 
 
 Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel
-_BODIES: dict[str, type[Any]] = {
+BODIES: dict[str, type[Any]] = {
     "command": Command,
     "prompt": Prompt,
     "bash": Bash,
@@ -234,7 +236,7 @@ _BODIES: dict[str, type[Any]] = {
     "approval": Approval,
     "cancel": Cancel,
 }
-_KINDS = {body: kind for kind, body in _BODIES.items()}
+_KINDS = {body: kind for kind, body in BODIES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,7 +468,7 @@ def _body_from_json(kind: str, data: dict[str, Any]) -> Any:
         values["on_reject"] = OnReject(**values["on_reject"])
     if "decisions" in values:
         values["decisions"] = tuple(Decision(**decision) for decision in values["decisions"])
-    return _BODIES[kind](**values)
+    return BODIES[kind](**values)
 
 
 def _tuples(data: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -9,20 +9,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from types import NoneType
 from typing import Any
 
 from ion.core import events as e
+from ion.core.marks import TERMINAL_RUN_STATES
 from ion.errors import DamagedStoreError
+from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _ROW_NAMES = tuple(field.name for field in dataclasses.fields(WorkflowRun))
-_NUMBER_OR_NONE, _TEXT_OR_NONE = (int, NoneType), (str, NoneType)
-_ROW_TYPES: tuple[Any, ...] = (str, str, str, str, str, int, _NUMBER_OR_NONE, int, int, _TEXT_OR_NONE, _NUMBER_OR_NONE)
+# Runs are listed newest first; one whose time cannot be is damaged, and comes last.
+TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
+_STATUSES = frozenset({"running", "paused", *TERMINAL_RUN_STATES})
+# What a column may hold: others can write to a database too.
+_ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "run_id": is_run_id,
+    **dict.fromkeys(("workflow", "project", "digest"), lambda value: isinstance(value, str)),
+    "status": lambda value: value in _STATUSES,
+    "started_at": is_moment,
+    "ended_at": lambda value: value is None or is_moment(value),
+    "last_seq": lambda value: isinstance(value, int) and value > 0,
+    "epoch": lambda value: isinstance(value, int),
+    "owner": lambda value: value is None or isinstance(value, str),
+    "lease_expires_at": lambda value: value is None or isinstance(value, int),
+}
 
 
 def damaged(message: str) -> DamagedStoreError:
@@ -69,6 +83,15 @@ def decode_event(run_id: str, seq: int, text: str, check: int) -> e.Recorded:
     return e.Recorded(seq, e.from_json(json.loads(text)))
 
 
+def decode_newest(run: WorkflowRun, text: str | None, check: int | None, more: bool) -> e.Event:
+    """The event that the row takes for the newest. Raises `DamagedStoreError` if the log ends before it, or does not
+    end with it (`more`)."""
+    if text is None or check is None or more:
+        what = "does not end with" if more else "ends before"
+        raise damaged(f"the log of run {run.run_id} {what} event {run.last_seq}, the newest that its row knows")
+    return decode_event(run.run_id, run.last_seq, text, check).event
+
+
 def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: int) -> None:
     """Raise `DamagedStoreError` unless `records` are the events after number `after` up to `last`, none missing."""
     if [record.seq for record in records] != list(range(after + 1, last + 1)):
@@ -78,14 +101,38 @@ def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: 
 def row(values: Sequence[Any]) -> WorkflowRun:
     """A database's row, its columns in the order of `WorkflowRun`. Raises `DamagedStoreError` if they do not fit."""
     try:
-        if not all(isinstance(value, kind) for value, kind in zip(values, _ROW_TYPES, strict=True)):
-            raise TypeError("a column has another type")
         by_name = dict(zip(_ROW_NAMES, values, strict=True))
+        for name, check in _ROW_CHECKS.items():
+            if not check(by_name[name]):
+                raise ValueError(f"its {name} cannot be {by_name[name]!r:.80}")
         for name in ("workflow", "project", "digest"):
             by_name[name] = from_column(by_name[name])
         return WorkflowRun(**{**by_name, "owner": owner_from_json(by_name["owner"])})
     except (TypeError, ValueError) as error:
-        raise damaged(f"the row of run {str(values[0])!r} is damaged: {error}") from error
+        raise damaged(f"the row of run {values[0]!r:.80} is damaged: {error}") from error
+
+
+def damaged_row(values: Sequence[Any]) -> WorkflowRun:
+    """What can still be shown of a row that is damaged, or whose log is."""
+    by_name = dict(zip(_ROW_NAMES, values, strict=True))
+    shown = {name: value for name in ("workflow", "project") if isinstance(value := by_name[name], str)}
+    started_at = by_name["started_at"]
+    return unreadable_run(str(by_name["run_id"]), **shown, started_at=started_at if is_moment(started_at) else 0)
+
+
+def unreadable_run(run_id: str, *, workflow: str = "", project: str = "", started_at: int = 0) -> WorkflowRun:
+    """The row of a run of which no more can be read, so that it is listed and does not hide the others."""
+    return WorkflowRun(run_id, workflow, project, "damaged", "", started_at, None, 0, 0, None, None)
+
+
+def kept_status(status: str | None) -> str | None:
+    """What a database is asked for when runs of this status are wanted: it does not know which are damaged."""
+    return None if status == "damaged" else status
+
+
+def of_status(status: str | None, runs: Iterable[WorkflowRun]) -> list[WorkflowRun]:
+    """Those that really are of this status."""
+    return [run for run in runs if status is None or run.status == status]
 
 
 def columns(run: WorkflowRun) -> tuple[Any, ...]:
@@ -101,7 +148,17 @@ def owner_to_json(owner: Owner | None) -> str | None:
 
 
 def owner_from_json(text: str | None) -> Owner | None:
-    return None if text is None else Owner(**json.loads(text))
+    """Raises `ValueError` or `TypeError` for anything but an owner."""
+    return None if text is None else owner_of(json.loads(text))
+
+
+def owner_of(data: dict[str, Any]) -> Owner:
+    """The owner with these fields. Raises `ValueError` or `TypeError` for anything else."""
+    owner = Owner(**data)
+    texts = (owner.host, owner.boot_id, owner.process_started, owner.token)
+    if not all(isinstance(text, str) for text in texts) or type(owner.pid) is not int or owner.pid < 0:
+        raise ValueError("its owner is not a process")
+    return owner
 
 
 def column(text: str) -> str:

@@ -28,6 +28,7 @@ from typing import BinaryIO
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
+from ion.names import is_run_id
 from ion.stores import blobs, encoding, logfile, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import make_folder, replace_file, storage_errors, sync_folder, write_file
@@ -79,7 +80,7 @@ class FileStore:
         limit: int | None = None,
     ) -> list[WorkflowRun]:
         with storage_errors(f"cannot read the store {self._folder}"):
-            run_ids = [path.name for path in (self._folder / "runs").iterdir() if rules.is_run_id(path.name)]
+            run_ids = [path.name for path in (self._folder / "runs").iterdir() if is_run_id(path.name)]
         rows = []
         for run_id in run_ids:
             if run_id.startswith(prefix):
@@ -167,7 +168,7 @@ class FileStore:
         """Also of a damaged run: only its lease is read."""
         place, grave = self._place(run_id), self._new()
         with self._lock, self._errors(run_id), logfile.locked(place / "log"):
-            run = self._owned(run_id, _unreadable(run_id))
+            run = self._owned(run_id, encoding.unreadable_run(run_id))
             require_free(run, self._clock(run.owner))
             place.rename(grave)
             sync_folder(place.parent)
@@ -202,7 +203,7 @@ class FileStore:
             sync_folder(place.parent)
 
     def _place(self, run_id: str) -> Path:
-        if not rules.is_run_id(run_id):
+        if not is_run_id(run_id):
             raise rules.no_such_run(run_id)
         return self._folder / "runs" / run_id
 
@@ -263,7 +264,7 @@ class FileStore:
             return self.get_workflow_run(run_id)
         except DamagedStoreError:
             log = self._logs.get(run_id)
-            run = _unreadable(run_id) if log is None or log.run is None else log.run
+            run = encoding.unreadable_run(run_id) if log is None or log.run is None else log.run
             return dataclasses.replace(run, status="damaged")
 
     def _owned(self, run_id: str, run: WorkflowRun) -> WorkflowRun:
@@ -271,7 +272,9 @@ class FileStore:
         path = self._place(run_id) / "lease"
         try:
             epoch, owner, expires_at = logfile.parse_line(path.read_bytes())
-            named = None if owner is None else Owner(**owner)
+            named = None if owner is None else encoding.owner_of(owner)
+            if not all(type(number) is int for number in (epoch, 0 if expires_at is None else expires_at)):
+                raise ValueError("an epoch or a time is not a number")
         except FileNotFoundError:
             epoch, named, expires_at = 0, None, None
         except (ValueError, TypeError) as error:
@@ -289,10 +292,6 @@ class FileStore:
 
 def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> bytes:
     return logfile.checked_line([epoch, None if owner is None else dataclasses.asdict(owner), expires_at])
-
-
-def _unreadable(run_id: str) -> WorkflowRun:
-    return WorkflowRun(run_id, "", "", "damaged", "", 0, None, 0, 0, None, None)
 
 
 def _prepare(folder: Path) -> None:

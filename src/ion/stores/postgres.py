@@ -8,7 +8,8 @@ made anew (`postgres_link.py`), and what may have been written just before is lo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +18,23 @@ from typing import Any, BinaryIO
 from ion import clocks
 from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
-from ion.errors import StoreError
+from ion.errors import DamagedStoreError, StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import storage_errors
 from ion.stores.lease import next_lease, require_free, require_lease
 from ion.stores.postgres_link import Connection, Link
 
-# The columns of `WorkflowRun`, in its order.
+# As that of the store in SQLite.
 _SELECT = """
-SELECT run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at
-FROM ion.runs
+SELECT runs.run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at,
+    newest.event, newest.checksum,
+    EXISTS (SELECT FROM ion.events WHERE events.run_id = runs.run_id AND events.seq > runs.last_seq)
+FROM ion.runs LEFT JOIN ion.events AS newest ON newest.run_id = runs.run_id AND newest.seq = runs.last_seq
 """
+_NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT %(limit)s"
+# How many events are fetched at once when a log is read backwards.
+_STRETCH = 100
 
 
 class PostgresStore:
@@ -66,18 +72,23 @@ class PostgresStore:
         prefix: str = "",
         limit: int | None = None,
     ) -> list[WorkflowRun]:
-        wanted = {"project": project, "status": status, "workflow": workflow}
-        values: dict[str, Any] = {name: encoding.column(value) for name, value in wanted.items() if value is not None}
+        wanted = {"project": project, "status": encoding.kept_status(status), "workflow": workflow}
+        values: dict[str, Any] = {n: encoding.column(value) for n, value in wanted.items() if value is not None}
         tests = [f"{name} = %({name})s" for name in values]
         if prefix:
             values["prefix"] = encoding.column(prefix)
-            tests.append("starts_with(run_id, %(prefix)s)")
-        where = f"WHERE {' AND '.join(tests)}" if tests else ""
-        query = f"{_SELECT} {where} ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s"
-        rows = self._link.work(
-            lambda connection, _again: connection.execute(query, {**values, "limit": limit}).fetchall()
-        )
-        return [encoding.row(row) for row in rows]
+            tests.append("starts_with(runs.run_id, %(prefix)s)")
+
+        def read(connection: Connection, _again: bool) -> list[WorkflowRun]:
+            found: list[WorkflowRun] = []
+            for when in encoding.TIMES_TO_LIST:
+                left = None if limit is None else limit - len(found)
+                query = f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}"
+                rows = connection.execute(query, {**values, "limit": left}).fetchall()
+                found += encoding.of_status(status, (_run_or_damage(connection, row) for row in rows))
+            return found
+
+        return self._link.work(read)
 
     def get_source(self, run_id: str) -> str:
         def read(connection: Connection, _again: bool) -> tuple[Any, ...]:
@@ -270,9 +281,36 @@ class _Chunks:
 
 
 def _find(connection: Connection, run_id: str, *, lock: bool = False) -> WorkflowRun | None:
-    query = _SELECT + ("WHERE run_id = %s FOR UPDATE" if lock else "WHERE run_id = %s")
-    row = connection.execute(query, (encoding.column(run_id),)).fetchone()
-    return None if row is None else encoding.row(row)
+    name = (encoding.column(run_id),)
+    if lock:  # by itself: what is joined to a row that was waited for is of before the wait
+        connection.execute("SELECT FROM ion.runs WHERE run_id = %s FOR UPDATE", name)
+    row = connection.execute(_SELECT + "WHERE runs.run_id = %s", name).fetchone()
+    return None if row is None else _run(connection, row)
+
+
+def _run(connection: Connection, row: tuple[Any, ...]) -> WorkflowRun:
+    """The run of this row. Raises `DamagedStoreError` if the row is damaged or its log says otherwise."""
+    *columns, text, check, more = row
+    run = encoding.row(columns)
+    newest = encoding.decode_newest(run, text, check, more)
+    rules.require_agreement(run, itertools.chain([newest], _backwards(connection, run)))
+    return run
+
+
+def _run_or_damage(connection: Connection, row: tuple[Any, ...]) -> WorkflowRun:
+    try:
+        return _run(connection, row)
+    except DamagedStoreError:
+        return encoding.damaged_row(row[:-3])
+
+
+def _backwards(connection: Connection, run: WorkflowRun) -> Iterator[Event]:
+    """The events before the newest, from there on to the first."""
+    query = "SELECT seq, event, checksum FROM ion.events WHERE run_id = %s AND seq < %s ORDER BY seq DESC LIMIT %s"
+    seq = run.last_seq
+    while rows := connection.execute(query, (run.run_id, seq, _STRETCH)).fetchall():
+        for seq, text, check in rows:
+            yield encoding.decode_event(run.run_id, seq, text, check).event
 
 
 def _get(connection: Connection, run_id: str, *, lock: bool = False) -> WorkflowRun:

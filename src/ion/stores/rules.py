@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
 from collections.abc import Iterable, Sequence
 
 from ion.core import events as e
 from ion.core import marks
 from ion.core.fold import fold
 from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
+from ion.names import RUN_ID_RULE, is_run_id
 from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.encoding import damaged
 from ion.stores.lease import require_lease
-
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def is_run_id(run_id: str) -> bool:
-    """Whether this can be a run's id, and so a file's name everywhere."""
-    return _RUN_ID.fullmatch(run_id) is not None
 
 
 def require_run_id(run_id: str) -> None:
     """Raise `UsageError` for what cannot be a run's id."""
     if not is_run_id(run_id):
-        raise UsageError(
-            f"{run_id!r} cannot be a run's id",
-            hint="use up to 100 letters, digits, '.', '_' and '-', none of '._-' first",
-        )
+        raise UsageError(f"{run_id!r:.80} cannot be a run's id", hint=RUN_ID_RULE)
 
 
 def no_such_run(run_id: str) -> NotFoundError:
@@ -107,6 +98,20 @@ def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:
         if after is not None:
             status, ended_at = after, event.at if after in marks.TERMINAL_RUN_STATES else None
     return status, ended_at
+
+
+def require_agreement(run: WorkflowRun, newest_first: Iterable[e.Event]) -> None:
+    """Raise `DamagedStoreError` if the row says otherwise than the log, whose events come newest first. Of a run that
+    runs only the newest is looked at: the last word on its state may lie a long way back."""
+    for event in newest_first:
+        status, ended_at = outcome([event])
+        if status is None and run.status == "running":
+            return
+        if status is not None:
+            if (status, ended_at) != (run.status, run.ended_at):
+                raise damaged(f"the row of run {run.run_id} says {run.status}, its log says {status}")
+            return
+    raise damaged(f"the log of run {run.run_id} does not say that it ever began")
 
 
 def selected(

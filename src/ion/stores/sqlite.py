@@ -8,26 +8,30 @@ with it came wholly before or after. The work of a write does not grow with what
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
-from ion.errors import StoreError
+from ion.errors import DamagedStoreError, StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.sqlite_file import DATABASE_ERRORS, is_deadly, open_database, store_error
 
-# The columns of `WorkflowRun`, in its order.
+# The columns of `WorkflowRun`, in its order; then the newest event that the row knows, and whether there is a later.
 _SELECT = """
-SELECT run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at
-FROM runs
+SELECT runs.run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at,
+    newest.event, newest.checksum,
+    EXISTS (SELECT 1 FROM events WHERE events.run_id = runs.run_id AND events.seq > runs.last_seq)
+FROM runs LEFT JOIN events AS newest ON newest.run_id = runs.run_id AND newest.seq = runs.last_seq
 """
+_NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
 
 
 class SqliteStore:
@@ -67,17 +71,20 @@ class SqliteStore:
         prefix: str = "",
         limit: int | None = None,
     ) -> list[WorkflowRun]:
-        wanted = {"project": project, "status": status, "workflow": workflow}
-        values = {name: encoding.column(value) for name, value in wanted.items() if value is not None}
+        wanted = {"project": project, "status": encoding.kept_status(status), "workflow": workflow}
+        values: dict[str, Any] = {n: encoding.column(value) for n, value in wanted.items() if value is not None}
         tests = [f"{name} = :{name}" for name in values]
         if prefix:
             values["prefix"] = encoding.column(prefix)
-            tests.append("substr(run_id, 1, length(:prefix)) = :prefix")
-        where = f"WHERE {' AND '.join(tests)}" if tests else ""
-        query = f"{_SELECT} {where} ORDER BY started_at DESC, run_id DESC LIMIT :limit"
+            tests.append("substr(runs.run_id, 1, length(:prefix)) = :prefix")
+        found: list[WorkflowRun] = []
         with self._transaction("BEGIN") as connection:
-            rows = connection.execute(query, {**values, "limit": -1 if limit is None else limit}).fetchall()
-        return [encoding.row(row) for row in rows]
+            for when in encoding.TIMES_TO_LIST:
+                left = -1 if limit is None else limit - len(found)
+                query = f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}"
+                rows = connection.execute(query, {**values, "limit": left})
+                found += encoding.of_status(status, (_run_or_damage(connection, row) for row in rows.fetchall()))
+        return found[:limit]
 
     def get_source(self, run_id: str) -> str:
         with self._transaction("BEGIN") as connection:
@@ -197,14 +204,37 @@ class SqliteStore:
                 raise
 
     def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
-        row = connection.execute(_SELECT + "WHERE run_id = ?", (encoding.column(run_id),)).fetchone()
-        return None if row is None else encoding.row(row)
+        row = connection.execute(_SELECT + "WHERE runs.run_id = ?", (encoding.column(run_id),)).fetchone()
+        return None if row is None else _run(connection, row)
 
     def _get(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun:
         run = self._find(connection, run_id)
         if run is None:
             raise rules.no_such_run(run_id)
         return run
+
+
+def _run(connection: sqlite3.Connection, row: tuple[Any, ...]) -> WorkflowRun:
+    """The run of this row. Raises `DamagedStoreError` if the row is damaged or its log says otherwise."""
+    *columns, text, check, more = row
+    run = encoding.row(columns)
+    newest = encoding.decode_newest(run, text, check, more)
+    rules.require_agreement(run, itertools.chain([newest], _backwards(connection, run)))
+    return run
+
+
+def _run_or_damage(connection: sqlite3.Connection, row: tuple[Any, ...]) -> WorkflowRun:
+    try:
+        return _run(connection, row)
+    except DamagedStoreError:
+        return encoding.damaged_row(row[:-3])
+
+
+def _backwards(connection: sqlite3.Connection, run: WorkflowRun) -> Iterator[Event]:
+    """The events before the newest, from there on to the first."""
+    query = "SELECT seq, event, checksum FROM events WHERE run_id = ? AND seq < ? ORDER BY seq DESC"
+    for seq, text, check in connection.execute(query, (run.run_id, run.last_seq)):
+        yield encoding.decode_event(run.run_id, seq, text, check).event
 
 
 def _rolled_back(connection: sqlite3.Connection) -> bool:

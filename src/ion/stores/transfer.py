@@ -14,9 +14,11 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +34,7 @@ from ion.stores.encoding import encode
 _FORMAT = 1
 _CHUNK_BYTES = 768 * 1024
 _LONGEST_LINE = 256 * 1024 * 1024
+_DEEPEST = 200
 # The fields of events that hold what people, programs and agents said.
 _FREE_TEXTS = frozenset({
     "inputs", "arguments", "context", "reason", "detail", "message", "comment", "values", "system", "reask", "options",
@@ -71,25 +74,52 @@ def export_run(store: WorkflowStore, run_id: str, file: BinaryIO, *, secrets: tu
         file.flush()
 
 
-def import_run(store: WorkflowStore, file: BinaryIO, *, project: str | None = None) -> str:
+def import_run(
+    store: WorkflowStore,
+    file: BinaryIO,
+    *,
+    check: Callable[[str, e.WorkflowStarted], None],
+    project: str | None = None,
+    name: str = "this",
+) -> str:
     """Create the run that `export_run` wrote and return its id; `project` replaces the one it ran in.
 
-    Raises `UsageError` if the file is no export, `DamagedStoreError` if it is a damaged one, `RefusedError` (code
-    `run-exists`) if the id is taken: a run is never written over.
+    `check` is asked whether a run that began so can have this frozen source; `name` is the file's, for messages. No
+    cluster drives the run from here on, whatever it was driven by.
+
+    Raises `UsageError` if the file is not an export, `DamagedStoreError` if it is a damaged one or tells of a run that
+    cannot be, `RefusedError` (code `run-exists`) if the id is taken: a run is never written over.
     """
     lines = _Lines(file)
-    first = lines.next()
-    if not isinstance(first.get("ion_run"), int):
-        raise UsageError("this is no exported run", hint="make one with ion export")
-    if first["ion_run"] > _FORMAT:
-        raise UsageError(f"this run was exported by a newer Ion (format {first['ion_run']})", hint="update Ion")
+    first = _first_line(lines, name)
     run_id = lines.text(first, "run_id")
+    source = lines.text(first, "source")
     rules.require_run_id(run_id)
     _require_absent(store, run_id)
-    events = _read_body(store, lines)
+    started, *others = _read_body(store, lines)
+    if not isinstance(started, e.WorkflowStarted) or any(isinstance(event, e.WorkflowStarted) for event in others):
+        raise lines.damaged("its first event, and no other, is the run's start")
+    try:
+        check(source, started)
+    except DamagedStoreError as error:
+        raise lines.damaged(error.message) from error
     place = project if project is not None else lines.text(first, "project")
-    store.import_workflow_run(run_id, project=place, source=lines.text(first, "source"), events=events)
+    events = [replace(started, engine=None), *others]
+    store.import_workflow_run(run_id, project=place, source=source, events=events)
     return run_id
+
+
+def _first_line(lines: _Lines, name: str) -> dict[str, Any]:
+    try:
+        first = lines.next()
+    except DamagedStoreError:
+        first = {}
+    version = first.get("ion_run")
+    if type(version) is not int:
+        raise UsageError(f"{name} is not an export of Ion", hint="make one with: ion export RUN --output FILE")
+    if version > _FORMAT:
+        raise UsageError(f"{name} was exported by a newer Ion (format {version})", hint="update Ion")
+    return first
 
 
 def _require_absent(store: WorkflowStore, run_id: str) -> None:
@@ -104,12 +134,17 @@ def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
     """The hashes of what lives beside the log, and whether it must be there: of what looks like a hash in the source,
     only the files of scripts are kept."""
     found = dict.fromkeys(_HASH_TEXT.findall(source), False)
-    for record in records:
-        for name in ("output", "prompt"):
-            content = getattr(record.event, name, None)
-            if isinstance(content, e.Content) and content.text is None:
-                found[content.sha256] = True
+    found.update((content.sha256, True) for content in _kept_beside(record.event for record in records))
     return found
+
+
+def _kept_beside(events: Iterable[e.Event]) -> Iterator[e.Content]:
+    """What these events name of the texts that live beside the log."""
+    for event in events:
+        for name in ("output", "prompt"):
+            content = getattr(event, name, None)
+            if isinstance(content, e.Content) and content.text is None:
+                yield content
 
 
 def _masked_blob(store: WorkflowStore, sha256: str, secrets: tuple[str, ...]) -> dict[str, Any] | None:
@@ -155,10 +190,12 @@ def _put_blob(
 
 def _read_body(store: WorkflowStore, lines: _Lines) -> list[e.Event]:
     events: list[e.Event] = []
+    kept: set[e.Content] = set()
     data = lines.next()
     while "sha256" not in data:
         if "blob" in data:
-            data = _keep_blob(store, lines, lines.text(data, "blob"))
+            content, data = _keep_blob(store, lines, lines.text(data, "blob"))
+            kept.add(content)
             continue
         if data.get("seq") != len(events) + 1:
             raise lines.damaged(f"event {len(events) + 1} is missing")
@@ -166,15 +203,19 @@ def _read_body(store: WorkflowStore, lines: _Lines) -> list[e.Event]:
         data = lines.next()
     if data["sha256"] != lines.digest_before or data.get("events") != len(events):
         raise lines.damaged("its content has another hash")
+    if not events:
+        raise lines.damaged("it holds no events")
     try:
         fold(events)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise lines.damaged(f"its events make no run: {error!r}") from error
+    except DamagedStoreError as error:
+        raise lines.damaged(error.message) from error
+    for missing in {*_kept_beside(events)} - kept:
+        raise lines.damaged(f"the output {missing.sha256} of {missing.size} bytes is not in it")
     return events
 
 
-def _keep_blob(store: WorkflowStore, lines: _Lines, sha256: str) -> dict[str, Any]:
-    """Keep the blob whose chunks follow and return the line after them."""
+def _keep_blob(store: WorkflowStore, lines: _Lines, sha256: str) -> tuple[e.Content, dict[str, Any]]:
+    """Keep the blob whose chunks follow, and return it and the line after them."""
     with tempfile.NamedTemporaryFile(prefix="ion-import-") as file:
         data = lines.next()
         with storage_errors("cannot unpack an output"):
@@ -182,9 +223,10 @@ def _keep_blob(store: WorkflowStore, lines: _Lines, sha256: str) -> dict[str, An
                 file.write(lines.chunk(data))
                 data = lines.next()
             file.flush()
-        if store.put_blob(Path(file.name)).sha256 != sha256:
-            raise lines.damaged(f"the output {sha256} has another content")
-    return data
+        content = store.put_blob(Path(file.name))
+    if content.sha256 != sha256:
+        raise lines.damaged(f"the output {sha256:.80} has another content")
+    return content, data
 
 
 class _Lines:
@@ -208,11 +250,11 @@ class _Lines:
         if not line.endswith(b"\n"):
             raise self.damaged("it ends too early")
         try:
-            data = json.loads(line)
+            data = json.loads(line, parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError) as error:
-            raise self.damaged("it is no JSON") from error
-        if not isinstance(data, dict):
-            raise self.damaged("it is no JSON object")
+            raise self.damaged("it is not JSON") from error
+        if not isinstance(data, dict) or not _is_shallow(data):
+            raise self.damaged("it is not a JSON object, or one too deep")
         return data
 
     def text(self, data: dict[str, Any], key: str) -> str:
@@ -232,13 +274,34 @@ class _Lines:
             raise self.damaged("'event' is missing")
         try:
             event = e.from_json(data["event"])
-        except (DamagedStoreError, TypeError) as error:
-            raise self.damaged(str(error)) from error
-        if type(event.at) is not int:
-            raise self.damaged("an event has no time")
+        except DamagedStoreError as error:
+            raise self.damaged(error.message) from error
         return event
 
     def damaged(self, why: str) -> DamagedStoreError:
         return DamagedStoreError(
             f"the exported run is damaged at line {self._number}: {why}", hint="export it again from its store"
         )
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else float(_no_number(text))
+
+
+def _is_shallow(data: Any) -> bool:
+    """Whether nothing lies deeper than whoever walks through it later can go."""
+    level = [data]
+    for _ in range(_DEEPEST):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return True
+    return False
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -14,10 +14,10 @@ from pydantic_core import PydanticCustomError
 from ion.language.source import trim
 from ion.language.values import canonical
 from ion.language.workflow import WORKER_LABEL
+from ion.names import RESERVED_NODE_IDS, is_node_id
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-RESERVED_IDS = ("INPUTS", "LOOP_PREV")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -89,12 +89,12 @@ def _input_name(name: str) -> str:
 
 
 def node_id(name: str) -> str:
-    if not INPUT_NAME.fullmatch(name):
-        hint = "begin with a letter or _, go on with letters, digits, _ and -"
-        raise fault("bad-id", f"'{name[:40]}' cannot be a node's id: nothing could refer to it", hint)
-    if name in RESERVED_IDS:
+    if is_node_id(name):
+        return name
+    if name in RESERVED_NODE_IDS:
         raise fault("bad-id", f"'{name}' is a name that Ion uses itself", "choose another id")
-    return name
+    hint = "begin with a letter or _, then letters, digits, _ and -"
+    raise fault("bad-id", f"'{name[:40]}' cannot be a node's id: nothing could refer to it", hint)
 
 
 def _file_name(name: str) -> str:
@@ -150,7 +150,7 @@ InputName: TypeAlias = Annotated[
 NodeId: TypeAlias = Annotated[
     str,
     AfterValidator(node_id),
-    Field(json_schema_extra={"pattern": f"^(?!({'|'.join(RESERVED_IDS)})$){INPUT_NAME.pattern}$"}),
+    Field(json_schema_extra={"pattern": f"^(?!({'|'.join(RESERVED_NODE_IDS)})$){INPUT_NAME.pattern}$"}),
 ]
 Environment: TypeAlias = dict[EnvironmentName, EnvironmentValue]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]

@@ -1,0 +1,127 @@
+"""The workflow of a run as the run froze it, read again from where others may write too: a file that was brought here,
+a database that is shared. Whatever the language does not allow is refused, once, here, before anything uses it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, TypeAlias
+
+from ion import names, typed
+from ion.language import workflow as w
+from ion.language.graph import topological
+
+# What would be wrong, and whether all is well.
+_Sense: TypeAlias = Iterator[tuple[str, bool]]
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RECORDS: dict[str, Any] = {
+    **{name: value for name, value in vars(w).items() if dataclasses.is_dataclass(value)},
+    "Body": tuple(w.BODIES.values()),
+    "Reference": (w.NodeReference, w.InputReference, w.EngineReference),
+}
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+_CHECKS: dict[type[Any], tuple[tuple[str, typed.Check], ...]] = {}
+_SIMPLE = (str, int, bool, float, NoneType)
+
+
+def read_frozen(source: str) -> w.Workflow:
+    """The workflow that `Workflow.to_json` wrote. Raises `ValueError`, in words, for anything else."""
+    try:
+        workflow = w.Workflow.from_json(json.loads(source))
+        _require_types(workflow)
+    except _UNREADABLE as error:
+        raise ValueError(str(error) if isinstance(error, ValueError) else repr(error)) from error
+    for what, holds in _sense(workflow):
+        if not holds:
+            raise ValueError(what)
+    return workflow
+
+
+def _checks(cls: type[Any]) -> tuple[tuple[str, typed.Check], ...]:
+    found = _CHECKS.get(cls)
+    if found is None:
+        fields = dataclasses.fields(cls)
+        found = _CHECKS[cls] = tuple((field.name, typed.check_of(str(field.type), _RECORDS)) for field in fields)
+    return found
+
+
+def _require_types(record: Any) -> None:
+    """The record, and those in it."""
+    for name, check in _checks(type(record)):
+        value = getattr(record, name)
+        if not check(value):
+            raise ValueError(f"its field {name!r} cannot be {value!r:.80}")
+        if not isinstance(value, _SIMPLE):
+            _look_inside(value)
+
+
+def _look_inside(value: Any) -> None:
+    if dataclasses.is_dataclass(value):
+        _require_types(value)
+    elif isinstance(value, tuple):
+        for item in value:
+            _look_inside(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            if dataclasses.is_dataclass(item):
+                _require_types(item)
+
+
+def _sense(workflow: w.Workflow) -> _Sense:
+    """What must hold between the fields, each with what is wrong where it does not."""
+    ids = [node.id for node in workflow.nodes]
+    known = {*ids}
+    yield "it has no nodes", bool(ids)
+    for one in ids:
+        yield f"{one!r:.80} cannot be a node's id", names.is_node_id(one)
+    yield "two of its nodes have one id", len(known) == len(ids)
+    for node in workflow.nodes:
+        for what, holds in _sense_of_node(node, known, workflow):
+            yield f"node {node.id}: {what}", holds
+    order = topological({node.id: node.waits_for for node in workflow.nodes})
+    yield "its nodes wait for each other", len(order) == len(ids)
+    yield f"it returns {workflow.returns!r:.80}, which is not a node", workflow.returns in (None, *known)
+    yield f"its workspace is {workflow.workspace!r:.80}", workflow.workspace in w.WORKSPACES
+    yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in workflow.env)
+    for name, script in workflow.scripts.items():
+        yield f"{name!r:.80} cannot be a script's name", names.is_file_name(name)
+        yield f"the script {name} has no file {script.entry!r:.80}", script.entry in script.files
+        for path, sha256 in script.files.items():
+            yield f"{path!r:.80} leads out of the script {name}", names.is_relative_path(path)
+            yield f"{sha256!r:.80} is not a hash of {path}", names.is_sha256(sha256)
+
+
+def _sense_of_node(node: w.Node, known: set[str], workflow: w.Workflow) -> _Sense:
+    for other in (*node.waits_for, *([] if node.continues is None else [node.continues])):
+        yield f"it waits for {other!r:.80}, which is not a node", other in known
+    yield f"its trigger rule is {node.trigger_rule!r:.80}", node.trigger_rule in w.TRIGGER_RULES
+    for limit in (node.timeout_ms, node.idle_timeout_ms):
+        yield f"its timeout is {limit}", limit is None or limit > 0
+    yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in node.env)
+    if node.runs_on is not None:
+        yield f"{node.runs_on!r:.80} is not a label of workers", re.fullmatch(w.WORKER_LABEL, node.runs_on) is not None
+    if node.when is not None:
+        for comparison in (one for group in node.when.alternatives for one in group):
+            yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
+    yield from _sense_of_body(node.body, workflow)
+
+
+def _sense_of_body(body: w.Body, workflow: w.Workflow) -> _Sense:
+    match body:
+        case w.Command(name):
+            yield f"it has no command {name!r:.80}", name in workflow.commands
+        case w.Script():
+            yield f"its runtime is {body.runtime!r:.80}", body.runtime in w.RUNTIMES
+            yield "a script is code or has a name", (body.code is None) != (body.name is None)
+            yield f"it has no script {body.name!r:.80}", body.name is None or body.name in workflow.scripts
+        case w.Loop():
+            yield "a loop has a prompt or a command", (body.prompt is None) != (body.command is None)
+            yield f"it has no command {body.command!r:.80}", body.command is None or body.command in workflow.commands
+            yield f"it may repeat {body.max_iterations} times", body.max_iterations > 0
+        case w.Approval(on_reject=w.OnReject(max_attempts=attempts)):
+            yield f"it may be rejected {attempts} times", attempts > 0
+        case _:
+            pass

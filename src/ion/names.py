@@ -1,0 +1,50 @@
+"""What may be a name, wherever it comes from: a workflow file, the command line, an imported file, a database that
+others can write to, a cluster. One rule for each kind of name.
+
+A name ends up as a file's, so these rules are also what keeps a run's files in its own folder.
+"""
+
+from __future__ import annotations
+
+import re
+
+RESERVED_NODE_IDS = ("INPUTS", "LOOP_PREV", "RUN")
+RUN_ID_RULE = "up to 64 of a-z 0-9 _ -, beginning with a letter or digit, and not 'last'"
+# The last moment that a calendar of four digits knows: 9999-12-31, in ms since the epoch.
+LATEST_MS = 253_402_300_799_999
+_NODE_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LONGEST_FILE_NAME = 255
+
+
+def is_node_id(name: object) -> bool:
+    """Whether a node can be called so (language.md §3)."""
+    return isinstance(name, str) and _NODE_ID.fullmatch(name) is not None and name not in RESERVED_NODE_IDS
+
+
+def is_run_id(name: object) -> bool:
+    """Whether a run can be called so: every command can then name it, and `last` stays the newest."""
+    return isinstance(name, str) and _RUN_ID.fullmatch(name) is not None and name != "last"
+
+
+def is_file_name(name: object) -> bool:
+    """Whether this is the name of a file in a folder, and no way to another one."""
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+        return False
+    return len(name.encode("utf-8", "surrogatepass")) <= _LONGEST_FILE_NAME
+
+
+def is_relative_path(path: object) -> bool:
+    """Whether this leads to a file below a folder, part by part, and never out of it."""
+    return isinstance(path, str) and all(map(is_file_name, path.split("/")))
+
+
+def is_sha256(text: object) -> bool:
+    """Whether this is a hash as Ion writes it."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
+def is_moment(value: object) -> bool:
+    """Whether this is a time in ms since the epoch that a calendar can show."""
+    return type(value) is int and 0 <= value <= LATEST_MS
