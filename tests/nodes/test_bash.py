@@ -148,7 +148,6 @@ async def test_a_working_directory_that_went_away(tmp_path: Path) -> None:
 
 async def test_a_scratch_folder_that_cannot_be_written(tmp_path: Path) -> None:
     world = World(tmp_path, A_THEN_B % "echo $a.output | wc -c").completed("a", "x" * 300_000)
-    world.context.folders.run.mkdir()
     world.context.folders.scratch.write_text("in the way")
     assert (await world.error("b")).code == "io"
 

@@ -39,6 +39,7 @@ class World:
     def _context(self, *, agent: Agent | None = None, **options: Any) -> Context:
         run, project = self.folder / "run", self.folder / "project"
         project.mkdir(exist_ok=True)
+        (run / "artifacts").mkdir(parents=True, exist_ok=True)
         values: dict[str, Any] = {
             "run_id": f"run-{uuid.uuid4().hex}",
             "workflow": self.workflow,

@@ -274,7 +274,7 @@ def setting_of(
     return runs.Setting(
         workspace.store,
         workspace.project,
-        workspace.data,
+        workspace.make_data(),
         agents,
         RUNNERS,
         options.observers,

@@ -19,15 +19,15 @@ from ion.language.resources import find_project, user_config_folder
 from ion.names import RUN_ID_RULE, is_run_id
 from ion.records import dataclass, field
 from ion.stores import create_store
+from ion.stores.disk import storage_errors, write_file
 
 if TYPE_CHECKING:
     from ion.stores.base import WorkflowRun, WorkflowStore
 
 DEFAULT_STORE = "sqlite:.ion/ion.db"
 _GITIGNORE = """\
-# Run data stays out of git, workflows stay in.
+# Run data stays out of git (and so does this file), workflows stay in.
 *
-!.gitignore
 !config.yaml
 !workflow.schema.json
 !workflows/
@@ -69,7 +69,7 @@ class Workspace:
         if self.given_store is not None:
             return self.given_store
         url = self.url
-        if url.startswith(("sqlite:.ion/", "file:.ion/")):
+        if url.startswith(("sqlite:.ion/", "file:.ion/")) and self.is_new:
             self.make_data_folder()
         return create_store(url, project=self.project)
 
@@ -83,18 +83,32 @@ class Workspace:
 
     @cached_property
     def data(self) -> Path:
-        """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory."""
-        if self.store.url.startswith("memory:"):
-            return _temporary_folder(self.store)
-        return self.make_data_folder()
+        """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory. Nothing is
+        made."""
+        return _temporary_folder(self.store) if self._is_in_memory else self.project / ".ion"
+
+    def make_data(self) -> Path:
+        """As `data`, and it is there afterwards. Raises `StoreError`."""
+        return self.data if self._is_in_memory else self.make_data_folder()
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self.store.url.startswith("memory:")
 
     def make_data_folder(self) -> Path:
-        """`.ion` in the project, with a `.gitignore` that keeps run data out of git and the workflows in."""
+        """`.ion` in the project, with a `.gitignore` that keeps run data out of git and the workflows in; one that is
+        gone, or that a full disk or a killed process left unfinished, is written again. Raises `StoreError`."""
         folder = self.project / ".ion"
-        folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text(_GITIGNORE)
+        with storage_errors(f"cannot make {ignore}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if _is_unfinished(ignore):
+                temporary = ignore.with_name(f".gitignore.{os.getpid()}.tmp")
+                try:
+                    write_file(temporary, _GITIGNORE.encode(), mode=0o666)
+                    temporary.replace(ignore)
+                finally:
+                    temporary.unlink(missing_ok=True)
         return folder
 
     def find_run(self, name: str | None) -> WorkflowRun:
@@ -127,6 +141,16 @@ class Workspace:
         """Let go of the store, if it was opened here."""
         if self.given_store is None and "store" in self.__dict__:
             self.store.close()
+
+
+def _is_unfinished(ignore: Path) -> bool:
+    """Whether this is no `.gitignore` yet: not there, empty, or the beginning of one that Ion wrote."""
+    try:
+        text = ignore.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return True
+    older = "# Run data stays out of git, workflows stay in.\n*\n!.gitignore\n"
+    return text in (_GITIGNORE[: len(text)], older[: len(text)]) and text != _GITIGNORE
 
 
 def _temporary_folder(store: WorkflowStore) -> Path:

@@ -29,7 +29,14 @@ _Result = TypeVar("_Result")
 async def run(
     argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str], handed: Sequence[process.Handed] = ()
 ) -> process.Exit:
-    """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`."""
+    """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`, also where the run's folder is
+    gone, in which the program would look in vain for what other nodes left."""
+    if not os.path.isdir(context.folders.artifacts):  # noqa: PTH112  (for each program)
+        raise process.SpawnError(
+            argv[0],
+            f"the run's folder {context.folders.artifacts} is not there any more",
+            hint="find what removes it (git clean -x takes .ion too: add -e .ion); ion resume makes it again, empty",
+        )
     return await process.run(
         argv,
         cwd=context.cwd,

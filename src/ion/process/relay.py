@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 
@@ -70,7 +71,19 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
     os.close(relay.source)
     relay.source = -1
     if relay.target >= 0:
+        _require_in_place(relay)
         os.close(relay.target)
+
+
+def _require_in_place(relay: Relay) -> None:
+    """What was written is where it will be looked for: else an output would be taken for none."""
+    written = os.fstat(relay.target)
+    try:
+        found = os.stat(relay.path)  # noqa: PTH116  (as in `start`)
+    except FileNotFoundError:
+        found = None
+    if found is None or not os.path.samestat(found, written) or found.st_size != relay.size:
+        relay.error = relay.error or OSError(errno.ESTALE, f"{relay.path} was removed or replaced meanwhile")
 
 
 def release(relay: Relay) -> None:

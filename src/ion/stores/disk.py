@@ -32,9 +32,9 @@ def write_all(descriptor: int, data: bytes, offset: int = 0) -> None:
         view, offset = view[written:], offset + written
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file for its owner only and make its content durable; its name is not yet (`sync_folder`)."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file, for its owner only, and make its content durable; its name is not yet (`sync_folder`)."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         write_all(descriptor, data)
         sync(descriptor)
@@ -61,6 +61,24 @@ def make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     sync_folder(folder.parent)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at this path from any other that takes its place; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  (for each commit, and a third cheaper)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def not_in_place(what: str) -> StoreError:
+    """What was opened is not at its path any more: whatever is written to it nobody will find."""
+    return StoreError(
+        f"{what} is not there any more: it was removed or replaced while Ion was using it",
+        hint="nothing that was done since is kept; find what removes it (git clean -x takes .ion too: add -e .ion), "
+        "restore it from a backup or start again",
+    )
 
 
 def sync_folder(folder: Path) -> None:

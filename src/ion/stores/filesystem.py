@@ -31,7 +31,15 @@ from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
 from ion.stores import blobs, encoding, logfile, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
-from ion.stores.disk import make_folder, replace_file, storage_errors, sync_folder, write_file
+from ion.stores.disk import (
+    identity,
+    make_folder,
+    not_in_place,
+    replace_file,
+    storage_errors,
+    sync_folder,
+    write_file,
+)
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.logstate import LogState
 
@@ -97,7 +105,7 @@ class FileStore:
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
-        with self._writing(run_id) as (log, descriptor):
+        with self._writing(run_id, owned=lease is not None) as (log, descriptor):
             run = self._owned(run_id, log.row)
             rules.admit(run, lease, after)
             log.requests.require_open(run_id, events)
@@ -142,7 +150,7 @@ class FileStore:
             return lease
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
-        with self._writing(lease.run_id) as (log, _descriptor):
+        with self._writing(lease.run_id, owned=True) as (log, _descriptor):
             require_lease(self._owned(lease.run_id, log.row), lease)
             self._own(lease.run_id, lease.epoch, lease.owner, self._clock(lease.owner) + lease_ms)
 
@@ -218,25 +226,31 @@ class FileStore:
                     shutil.rmtree(path, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _errors(self, run_id: str) -> Iterator[None]:
+    def _errors(self, run_id: str, *, owned: bool = False) -> Iterator[None]:
         if self._closed:
             raise StoreError(f"the store {self._folder} is closed")
         with storage_errors(f"cannot read or write run {run_id} in {self._folder}"):
             try:
                 yield
             except (FileNotFoundError, NotADirectoryError) as error:
+                if owned and run_id in self._logs:  # nobody may delete a run that has an owner
+                    raise not_in_place(f"the run {self._place(run_id)}") from error
                 raise rules.no_such_run(run_id) from error
 
     @contextlib.contextmanager
-    def _writing(self, run_id: str) -> Iterator[tuple[LogState, int]]:
-        """The run's log, locked and read to its end."""
+    def _writing(self, run_id: str, *, owned: bool = False) -> Iterator[tuple[LogState, int]]:
+        """The run's log, locked and read to its end; `owned` by who writes. Nothing is acknowledged that is not in the
+        log which others find."""
         path = self._place(run_id) / "log"
-        with self._lock, self._errors(run_id), logfile.locked(path) as descriptor:
+        with self._lock, self._errors(run_id, owned=owned), logfile.locked(path) as descriptor:
             with open(descriptor, "rb", closefd=False) as file:
                 size = os.fstat(descriptor).st_size
                 log = self._known(run_id, path, file, size)
                 log.read_on(file, size)
             yield log, descriptor
+            written = os.fstat(descriptor)
+            if identity(path) != (written.st_dev, written.st_ino):
+                raise not_in_place(f"the log {path}")
 
     @contextlib.contextmanager
     def _reading(self, run_id: str) -> Iterator[tuple[LogState, BinaryIO, int]]:

@@ -21,6 +21,7 @@ from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, Workfl
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.disk import identity, not_in_place
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.sqlite_file import DATABASE_ERRORS, is_deadly, open_database, store_error
 
@@ -43,6 +44,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._unusable: StoreError | None = None
         self._connection = open_database(path)
+        self._files = [(file, identity(file)) for file in (path, path.with_name(f"{path.name}-wal"))]
 
     @property
     def url(self) -> str:
@@ -191,6 +193,7 @@ class SqliteStore:
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
+                self._require_in_place()
             except DATABASE_ERRORS as error:
                 failure = store_error(error, self._path)
                 if is_deadly(error) or not _rolled_back(connection):
@@ -198,10 +201,17 @@ class SqliteStore:
                     connection.close()
                 raise failure from error
             except BaseException:
-                if not _rolled_back(connection):
+                if self._unusable is None and not _rolled_back(connection):
                     self._unusable = StoreError(f"the store {self._path} could not undo a write")
                     connection.close()
                 raise
+
+    def _require_in_place(self) -> None:
+        """What is read or acknowledged is in the files that others find."""
+        if any(identity(file) != before for file, before in self._files):
+            self._unusable = not_in_place(f"the store {self._path}")
+            self._connection.close()
+            raise self._unusable
 
     def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
         row = connection.execute(_SELECT + "WHERE runs.run_id = ?", (encoding.column(run_id),)).fetchone()

@@ -13,8 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
-import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +23,7 @@ from typing import Any, BinaryIO
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, UsageError
+from ion.foreign import decoder
 from ion.masking import mask_json, mask_stream
 from ion.stores import rules
 from ion.stores.base import WorkflowStore
@@ -250,7 +249,7 @@ class _Lines:
         if not line.endswith(b"\n"):
             raise self.damaged("it ends too early")
         try:
-            data = json.loads(line, parse_constant=_no_number, parse_float=_finite)
+            data = decoder().decode(line.decode())
         except (ValueError, RecursionError) as error:
             raise self.damaged("it is not JSON") from error
         if not isinstance(data, dict) or not _is_shallow(data):
@@ -282,15 +281,6 @@ class _Lines:
         return DamagedStoreError(
             f"the exported run is damaged at line {self._number}: {why}", hint="export it again from its store"
         )
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else float(_no_number(text))
 
 
 def _is_shallow(data: Any) -> bool:
