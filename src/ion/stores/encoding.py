@@ -18,6 +18,7 @@ from ion.core.marks import TERMINAL_RUN_STATES
 from ion.errors import DamagedStoreError
 from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun
+from ion.typed import check_of
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -37,6 +38,7 @@ _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "owner": lambda value: value is None or isinstance(value, str),
     "lease_expires_at": lambda value: value is None or isinstance(value, int),
 }
+_OWNER_CHECKS = {field.name: check_of(str(field.type), {}) for field in dataclasses.fields(Owner)}
 
 
 def damaged(message: str) -> DamagedStoreError:
@@ -155,8 +157,7 @@ def owner_from_json(text: str | None) -> Owner | None:
 def owner_of(data: dict[str, Any]) -> Owner:
     """The owner with these fields. Raises `ValueError` or `TypeError` for anything else."""
     owner = Owner(**data)
-    texts = (owner.host, owner.boot_id, owner.process_started, owner.token)
-    if not all(isinstance(text, str) for text in texts) or type(owner.pid) is not int or owner.pid < 0:
+    if not all(check(getattr(owner, name)) for name, check in _OWNER_CHECKS.items()) or owner.pid < 0:
         raise ValueError("its owner is not a process")
     return owner
 
