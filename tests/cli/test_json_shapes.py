@@ -34,6 +34,7 @@ COMMANDS = {
     "show one a": "node",
     "show one b": "node",
     "show one g": "node",
+    "output one a": "output",
     "next one": "next",
     "logs one": "logs",
     "approve one g --no-resume": "run",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ion import clocks
-from ion.api.result import RunResult, run_result
+from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
 from ion.core.state import RunState
@@ -156,6 +156,13 @@ def secret_names(workspace: Workspace, run_id: str) -> tuple[str, ...]:
     except (DamagedStoreError, ValueError, AttributeError):
         frozen = ()
     return tuple(dict.fromkeys((*map(str, frozen), *workspace.settings.secrets)))
+
+
+def output_object(workspace: Workspace, run_id: str, node: str | None, content: Content) -> dict[str, Any]:
+    """The object that `ion output --json` prints. `node` None: the output is the run's."""
+    folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
+    fields = content_fields(run_id, workspace.store, folder, content, node or "run")
+    return {"run_id": run_id, "node": node, **fields}
 
 
 def open_content(workspace: Workspace, content: Content) -> BinaryIO:

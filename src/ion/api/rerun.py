@@ -15,12 +15,13 @@ from ion.api.reading import status_of
 from ion.api.result import RunResult
 from ion.api.runs import RunOptions, StartedRun, take_up_run
 from ion.api.who import who
-from ion.api.workflows import load
+from ion.api.workflows import Opened, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
 from ion.core.state import RunState
 from ion.engine.look import read_state
 from ion.engine.rerun import Edited, make_rerun
 from ion.errors import IonError, RefusedError, UsageError
+from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes
 from ion.stores.base import WorkflowStore
 
@@ -43,6 +44,7 @@ def start_rerun(
     name = None if agent is None else agent_name(agent, workspace.settings)
     new = check_run_id(new_id) if new_id is not None else new_run_id()
     state = read_state(workspace.store, run_id)
+    opened = _as_it_is_now(workspace, state) if edited else None
     make_rerun(
         workspace.store,
         data=workspace.data,
@@ -53,7 +55,7 @@ def start_rerun(
         from_node=from_node,
         agent=name,
         by=who(options.via),
-        edited=_as_it_is_now(workspace, state) if edited else None,
+        edited=_edited(opened.workflow, state) if opened is not None else None,
     )
     try:
         started = take_up_run(workspace, new, agent=agent, options=options, resume=False)
@@ -62,20 +64,25 @@ def start_rerun(
         raise
     if started is None:
         raise RefusedError(f"the run {new} was taken up by another process", code="owned")
-    return started
+    return replace(started, warned=opened.warned) if opened is not None else started
 
 
-def _as_it_is_now(workspace: Workspace, state: RunState) -> Edited:
+def _as_it_is_now(workspace: Workspace, state: RunState) -> Opened:
     """The file that the run was begun with, loaded anew. Raises `InvalidWorkflowError`, `NotFoundError`, `UsageError`
-    (the run's inputs do not fit it, or it was begun without a file), `MissingRuntimeError`."""
+    (it was begun without a file), `MissingRuntimeError`."""
     started = state.started
     if started is None or not started.file:
         raise UsageError("the run was begun without a file, so there is none to take as it is now")
-    workflow = load(workspace, Path(started.file).absolute())
-    require_runtimes(workflow, os.environ)
+    opened = open_workflow(workspace, Path(started.file).absolute())
+    require_runtimes(opened.workflow, os.environ)
+    return opened
+
+
+def _edited(workflow: Workflow, state: RunState) -> Edited:
+    """The workflow with the run's inputs, as far as it declares them. Raises `UsageError` if they do not fit it."""
+    inputs = state.started.inputs if state.started is not None else {}
     declared = {item.name for item in workflow.inputs}
-    given = {name: value for name, value in started.inputs.items() if name in declared}
-    return Edited(workflow, check_inputs(workflow, given))
+    return Edited(workflow, check_inputs(workflow, {name: inputs[name] for name in inputs if name in declared}))
 
 
 async def rerun_workflow(

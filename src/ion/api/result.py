@@ -165,6 +165,13 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
     return found
 
 
+def content_fields(
+    run_id: str, store: WorkflowStore, files: Path | None, content: Content, name: str
+) -> dict[str, Any]:
+    """`output`, and for one that is too long to print `output_file` and `output_bytes`."""
+    return _Outputs(run_id, store, files).fields(content, name)
+
+
 class _Outputs:
     """Texts of a run, and files for those that are too long to print."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ion.api.workspace import Workspace
     from ion.cli.place import Place
     from ion.cli.terminal import Screen
+    from ion.core.events import Content
     from ion.core.state import RunState
 
 
@@ -37,18 +38,22 @@ def finish(workspace: Workspace, place: Place, result: RunResult, *, as_json: bo
 
 
 def print_output(workspace: Workspace, result: RunResult) -> None:
-    """The run's output on stdout: on a terminal printable, into a pipe or file exactly as it is, with the end of line
-    that Ion took off when the node ended (none after bytes that are no text). Raises `BrokenPipeError`."""
+    """The run's output on stdout, if it has completed and has one."""
     node = result.state.output_node
     content = result.state.nodes[node].output if node is not None else None
-    if result.status != "completed" or content is None:
-        return
-    if terminal.is_terminal(sys.stdout):
-        terminal.data().lines((result.output or "").splitlines())
-        return
+    if result.status == "completed" and content is not None:
+        print_content(workspace, content)
+
+
+def print_content(workspace: Workspace, content: Content) -> None:
+    """An output on stdout: on a terminal printable, into a pipe or file exactly as it is, with the end of line that Ion
+    took off when the node ended (none after bytes that are no text). Raises `BrokenPipeError`."""
     from ion.api.reading import open_content
 
     with open_content(workspace, content) as stream:
+        if terminal.is_terminal(sys.stdout):
+            terminal.data().lines(stream.read().decode("utf-8", "replace").splitlines())
+            return
         last = terminal.write_bytes(stream)
     if last and b"\0" not in last:
         terminal.write_bytes(io.BytesIO(b"\n"))

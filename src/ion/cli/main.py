@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("ion.cli.watch:watch", "Follow a run that runs elsewhere."),
     "events": ("ion.cli.events:events", "Print a run's event log as JSON lines."),
     "logs": ("ion.cli.logs:logs", "Print what the programs of a run wrote."),
+    "output": ("ion.cli.output:output", "Print an output whole, a run's or a node's."),
     "approve": ("ion.cli.approve:approve", "Approve an open gate and go on with the run."),
     "reject": ("ion.cli.reject:reject", "Reject an open gate and go on with the run."),
     "respond": ("ion.cli.respond:respond", "Answer a gate with one of its decisions and go on with the run."),

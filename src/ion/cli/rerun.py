@@ -57,6 +57,7 @@ def rerun(
     from ion.cli.changed import say_changed
     from ion.cli.driving import drive
     from ion.cli.hiding import hide_run
+    from ion.cli.run import say
     from ion.cli.view import Manner, open_view
 
     with place.open() as workspace:
@@ -69,4 +70,5 @@ def rerun(
             workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
         )
         hide_run(workspace, started.run_id)
+        say(started.warned)
         return ending.finish(workspace, place, drive(workspace, started, view), as_json=as_json)

@@ -106,7 +106,7 @@ def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[
         _refuse_ended(state)
         found = open_questions(state)
     else:
-        found = [(_node(state, node), gate) for gate in questions_of(_node(state, node))]
+        found = [(node_of(state, node), gate) for gate in questions_of(node_of(state, node))]
     if request is not None:
         found = [(asking, gate) for asking, gate in found if gate.request == request]
     if len(found) > 1:
@@ -119,7 +119,7 @@ def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[
             f"the request {request} is not open", code="answered", hint="ion show says what it waits for"
         )
     if node is not None:
-        raise _not_open(state, _node(state, node))
+        raise _not_open(state, node_of(state, node))
     raise RefusedError("no gate of this run is open", code="answered", hint="ion show says what it waits for")
 
 
@@ -131,7 +131,8 @@ def _several(found: list[tuple[NodeState, Gate]], *, one_node: bool) -> UsageErr
     return UsageError(f"{len(found)} gates are open: {names}", hint="name the one that you answer")
 
 
-def _node(state: RunState, node: str) -> NodeState:
+def node_of(state: RunState, node: str) -> NodeState:
+    """The node of this id. Raises `NotFoundError`, naming those that there are."""
     if node not in state.nodes:
         raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(state.nodes)[:20])}")
     return state.nodes[node]
@@ -169,7 +170,7 @@ def submit(
     `last` is the newest answer in the log to this node (or to `request`): the same answer again gives None (nothing
     changes), another one is refused.
     """
-    found = _node(state, node)
+    found = node_of(state, node)
     parked = found.prompt
     if parked is not None and (request is None or request == parked.request):
         return e.PromptAnswered(at, node, parked.request, output, session, by)

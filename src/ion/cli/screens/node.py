@@ -199,7 +199,9 @@ def _output(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
     logs = place.command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
     written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
     if content is not None and subject.now.status == "completed":
-        yield "output", f"{size(content.size)}  {_quoted(content.text)}"
+        shown = _quoted(content.text)
+        whole = "" if shown == f'"{content.text}"' else place.command("output", subject.result.run_id, subject.node.id)
+        yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
     if written:
         yield "wrote", f"{written}    {logs}"
 

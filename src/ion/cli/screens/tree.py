@@ -114,7 +114,7 @@ def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow
 
 
 def _short(text: str) -> str:
-    """An answer of one line is shown, a longer one is in `ion show`."""
+    """An answer of one line is shown; `ion output` prints a longer one."""
     stripped = text.strip()
     return stripped if "\n" not in stripped else ""
 
