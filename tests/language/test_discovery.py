@@ -116,7 +116,55 @@ def test_links_out_of_the_project_are_not_followed(tmp_path: Path, tmp_path_fact
     (tmp_path / ION / "x.yaml").symlink_to(outside / "x.yaml")
     (tmp_path / ION / "d").symlink_to(outside / "d")
     (tmp_path / ION / "shared").symlink_to(tmp_path / "shared")
-    assert [one.name for one in found(tmp_path)] == ["inside", "shared"]
+    assert [(one.name, one.passed_over) for one in found(tmp_path)] == [
+        ("d", True),
+        ("inside", False),
+        ("shared", False),
+        ("x", True),
+    ]
+
+
+def test_a_link_out_of_the_project_is_named_and_hides_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nothing behind it is read; a workflow of its name elsewhere is found."""
+    outside = tmp_path_factory.mktemp("outside")
+    write(outside, {"x.yaml": workflow("x"), "y.yaml": workflow("y"), "notes.txt": "n"})
+    user = tmp_path_factory.mktemp("config")
+    write(user, {"ion/workflows/x.yaml": workflow("x")})
+    write(tmp_path, {f"{ION}/in.yaml": workflow("y"), f"{ION}/y.yaml": workflow("z")})
+    for name in ("x.yaml", "y2.yaml", "notes.txt"):
+        (tmp_path / ION / name).symlink_to(outside / name)
+    by_name = {one.name: one for one in discover(tmp_path, user) if one.passed_over}
+    assert list(by_name) == ["x", "y2"]
+    (problem,) = by_name["x"].problems
+    assert (problem.code, problem.severity) == ("link-passed-over", "warning")
+    assert problem.message == f"{ION}/x.yaml is a link that leads out of the project: it is passed over"
+    assert find_workflow("x", project=tmp_path, user_config=user).scope == "user"
+    with pytest.raises(NotFoundError) as error:
+        find_workflow("y2", project=tmp_path, user_config=user)
+    assert f"{ION}/y2.yaml is a link that leads out of the project" in error.value.hint
+
+
+def test_a_user_may_keep_workflows_elsewhere(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Dotfiles, stow, home-manager: files, folders, and the whole folder may be links, also those of commands."""
+    dotfiles = tmp_path_factory.mktemp("dotfiles")
+    write(
+        dotfiles,
+        {
+            "one.yaml": workflow("one", node="{id: a, command: review}"),
+            "more/two.yaml": workflow("two"),
+            "commands/review.md": "Review it.",
+        },
+    )
+    user = tmp_path_factory.mktemp("config")
+    folder = user / "ion" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "one.yaml").symlink_to(dotfiles / "one.yaml")
+    (folder / "more").symlink_to(dotfiles / "more")
+    (folder / "ring").symlink_to(folder)
+    (user / "ion" / "commands").symlink_to(dotfiles / "commands")
+    assert [(one.name, one.errors) for one in discover(tmp_path, user)] == [("one", ()), ("two", ())]
 
 
 def test_nothing_of_the_repository_runs(tmp_path: Path) -> None:
@@ -338,8 +386,8 @@ def test_a_file_that_vanishes_hides_nothing(tmp_path: Path, monkeypatch: pytest.
     write(tmp_path, {f"{ION}/a.yaml": workflow("a"), f"{ION}/b.yaml": workflow("b")})
     real = discovery_module.walk_files
 
-    def vanishing(folder: Folder) -> Iterator[Path]:
-        for path in real(folder):
+    def vanishing(folder: Folder, links: list[Path]) -> Iterator[Path]:
+        for path in real(folder, links):
             if path.name == "a.yaml":
                 path.unlink()
             yield path

@@ -230,7 +230,9 @@ def test_links_out_of_the_project_are_not_followed(project: Path, tmp_path_facto
     commands.mkdir()
     (commands / "review.md").symlink_to(outside / "review.md")
     (commands / "sub").symlink_to(outside / "d")
-    assert only(load_file(workflow_file(project), project)).code == "missing-file"
+    problem = only(load_file(workflow_file(project), project))
+    assert problem.code == "missing-file"
+    assert problem.hint.startswith(f"{commands / 'review.md'} leads out of the project: it is passed over\nlooked in")
     write(project, {"shared/review.md": "ours"})
     (commands / "ours").symlink_to(project / "shared")
     loaded = load_file(workflow_file(project), project)

@@ -55,8 +55,8 @@ def _workflows(workspace: Workspace, _context: click.Context) -> Found:
     from ion.api.workflows import discover
 
     for one in discover(workspace):
-        if one.shadowed_by is None and not one.errors:
-            yield one.name, one.loaded.workflow.description if one.loaded.workflow is not None else ""
+        if one.shadowed_by is None and one.loaded.workflow is not None:
+            yield one.name, one.loaded.workflow.description
 
 
 def _runs(workspace: Workspace, _context: click.Context) -> Found:

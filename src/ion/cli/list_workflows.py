@@ -49,7 +49,7 @@ def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
     head = f"{pad('NAME', names)}  {pad('WHAT', whats)}  {pad('NEEDS', needs)}  FROM"
     screen.line(("faint", head))
     for name, what, need, source, one in rows:
-        role = "bad" if one.errors else "faint" if one.shadowed_by else ""
+        role = "bad" if one.errors else "faint" if one.shadowed_by or one.passed_over else ""
         screen.line(
             (role, pad(cut_middle(name, names), names)),
             f"  {pad(what, whats)}  {pad(need, needs)}  {cut(source, sources)}",
@@ -69,7 +69,7 @@ def _what(one: Discovered) -> str:
         return f"{plural(len(one.errors), 'error')} · ion validate {one.name}"
     workflow = one.loaded.workflow
     if workflow is None:
-        return ""
+        return one.problems[0].message
     counts = ["SOP", plural(len(workflow.nodes), "step")] if one.is_sop else []
     counts += [plural(len(one.problems), "warning")] if one.problems else []
     return f"({', '.join(counts)}) {workflow.description}" if counts else workflow.description

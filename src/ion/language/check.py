@@ -105,7 +105,7 @@ def _find_command(checker: _Checker, name: str, path: DocumentPath, resources: R
         return
     found = resources.command(name)
     if found is None:
-        hint = "\n".join([*_shipped_elsewhere(name), "looked in", *resources.places("command")])
+        hint = "\n".join([*_shipped_elsewhere(name), *_looked_in(resources, "command", name)])
         checker.report.error("missing-file", f"there is no command file '{name}.md'", path, hint=hint)
         return
     checker.findings.commands[name] = found
@@ -121,13 +121,18 @@ def _shipped_elsewhere(name: str) -> list[str]:
     return [f"it ships with Archon: copy {folder} of Archon's repository to {folder} of your project"]
 
 
+def _looked_in(resources: Resources, kind: str, name: str) -> list[str]:
+    links = [f"{path} leads out of the project: it is passed over" for path in resources.passed_over(kind, name)]
+    return [*links, "looked in", *resources.places(kind)]
+
+
 def _find_script(checker: _Checker, name: str, runtime: str, path: DocumentPath, resources: Resources) -> None:
     found = resources.script(name, runtime)
     if found is None:
         others = [other for other in SCRIPT_SUFFIXES if SCRIPT_SUFFIXES[other] != SCRIPT_SUFFIXES[runtime]]
         there = next((script for other in others if (script := resources.script(name, other))), None)
         wanted = " or ".join(f"'{name}{suffix}'" for suffix in SCRIPT_SUFFIXES[runtime])
-        hint = "\n".join(["looked in", *resources.places("script")])
+        hint = "\n".join(_looked_in(resources, "script", name))
         if there is not None:
             hint = f"{there.path} is there, but {runtime} does not run it: change 'runtime'"
         checker.report.error("missing-file", f"there is no script {wanted}", path, hint=hint)

@@ -54,6 +54,11 @@ class Discovered:
         return self.loaded.errors
 
     @property
+    def passed_over(self) -> bool:
+        """Whether it is a link that leads out of the project: it was not read, and its name is the link's."""
+        return any(problem.code == "link-passed-over" for problem in self.loaded.problems)
+
+    @property
     def is_sop(self) -> bool:
         return self.path.name.endswith(SOP_SUFFIX)
 
@@ -94,16 +99,17 @@ def find_workflow(
         return _valid(_named_by_path(cwd / name, project, user_config))
     project = project or find_project(cwd)
     for found in _discover(project, user_config, name, sop_paths):
-        if found.name == name and found.shadowed_by is None:
+        if found.name == name and found.shadowed_by is None and not found.passed_over:
             return _valid(found)
-    others = [found for found in _discover(project, user_config, "", sop_paths) if found.name]
-    near = did_you_mean(name, [found.name for found in others])
+    others = _discover(project, user_config, "", sop_paths)
+    near = did_you_mean(name, [found.name for found in others if found.name and not found.passed_over])
     places = ", ".join(map(str, [*sop_paths, *(folder.path for _, folder in _scopes(project, user_config))]))
     hint = f"did you mean '{near}'?\n" if near else ""
     for suffix in (".yaml", SOP_SUFFIX):
         if (cwd / f"{name}{suffix}").is_file():
             hint += f"to run the file, write ./{name}{suffix}\n"
-    raise NotFoundError(f"there is no workflow '{name}'", hint=f"{hint}looked in {places}")
+    links = [f"\n{found.problems[0].message}" for found in others if found.passed_over]
+    raise NotFoundError(f"there is no workflow '{name}'", hint=f"{hint}looked in {places}{''.join(links[:5])}")
 
 
 def _valid(found: Discovered) -> Discovered:
@@ -134,15 +140,27 @@ def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Fold
     user = (user_config_folder() if user_config is None else user_config) / "ion"
     yield "project", Folder(project / ".ion" / "workflows", project)
     yield "archon", Folder(project / ".archon" / "workflows", project)
-    yield "user", Folder(user / "workflows", user)
+    yield "user", Folder(user / "workflows", None)
 
 
-def _files(project: Path, user_config: Path | None, sop_paths: Sequence[Path]) -> Iterator[tuple[str, Iterable[Path]]]:
-    """The files of each folder that is searched, in the order in which the first one wins."""
+def _files(
+    project: Path, user_config: Path | None, sop_paths: Sequence[Path]
+) -> Iterator[tuple[str, Iterable[Path], list[Path]]]:
+    """The files of each folder that is searched, in the order in which the first one wins, and the links that lead out
+    of the project, once the files have been gone through."""
     for path in sop_paths:
-        yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file())
+        yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file()), []
     for scope, folder in _scopes(project, user_config):
-        yield scope, walk_files(folder)
+        links: list[Path] = []
+        yield scope, walk_files(folder, links), links
+
+
+def _passed_over(link: Path, scope: str, project: Path) -> Discovered:
+    shown = os.path.relpath(link, project)
+    message = f"{shown} is a link that leads out of the project: it is passed over"
+    hint = f"copy it into the project, or link it from {user_config_folder() / 'ion' / 'workflows'}"
+    problem = Problem("link-passed-over", message, "warning", file=str(link), hint=hint)
+    return Discovered(_stem(link), link, scope, Loaded(None, (problem,)))
 
 
 def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: Sequence[Path]) -> list[Discovered]:
@@ -151,7 +169,7 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
     place = Place.of(project, user_config)
     result: list[Discovered] = []
     taken: dict[str, Path] = {}
-    for scope, paths in _files(project, user_config, sop_paths):
+    for scope, paths, links in _files(project, user_config, sop_paths):
         found = []
         for path in paths:
             if not is_workflow_file(path) or (wanted and not _may_be_named(path, wanted)):
@@ -166,6 +184,7 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
         result += [replace(one, shadowed_by=taken.get(one.name)) for one in found]
         for one in found:
             taken.setdefault(one.name, one.path)
+        result += [_passed_over(link, scope, project) for link in links if is_workflow_file(link) or link.is_dir()]
     return sorted(result, key=lambda one: (one.name, one.shadowed_by is not None))
 
 

@@ -1,8 +1,9 @@
 """The files that a workflow uses besides its own: command texts and scripts, found by name in the folders of
 language.md §1, and the project that they belong to.
 
-Nothing here runs anything. Symbolic links that lead out of the project (out of the user's own folder, there) are not
-followed. A lookup can be named by a fingerprint, so that a cache can tell whether its answer is still the same.
+Nothing here runs anything. A symbolic link that leads out of the project is not followed, since the files of a
+repository are a stranger's; the user's own folder may link anywhere. A lookup can be named by a fingerprint, so that a
+cache can tell whether its answer is still the same.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ class ScriptSource:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder to search. Links in it may lead to anything below `boundary`."""
+    """A folder to search. Links in it may lead to anything below `boundary`; None: to anything."""
 
     path: Path
-    boundary: Path
+    boundary: Path | None
 
 
 @dataclass(slots=True)
@@ -107,6 +108,14 @@ class Resources:
         """The folders searched for a kind, as texts."""
         return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
 
+    def passed_over(self, kind: str, name: str) -> list[str]:
+        """The links that lead out of the project and have the name that was looked for, as texts."""
+        found: list[Path] = []
+        for folder in self.commands if kind == "command" else self.scripts:
+            for _ in walk_files(folder, found):
+                pass
+        return [str(path) for path in found if path.stem == name]
+
     def _find(self, folders: tuple[Folder, ...], name: str, suffixes: tuple[str, ...]) -> tuple[Path, Folder] | None:
         for folder in folders:
             if folder.path not in self.listings:
@@ -143,28 +152,35 @@ def user_config_folder() -> Path:
 def resources_for(file: Path, project: Path, user_config: Path, listings: Listings | None = None) -> Resources:
     """What a workflow file may use: beside it, in the project, in the user's folder (language.md §1)."""
     beside = file.parent
-    inside = Path(os.path.realpath(beside)).is_relative_to(os.path.realpath(project))
+    boundary: Path | None = beside
+    if beside.is_relative_to(user_config / "ion"):
+        boundary = None
+    elif Path(os.path.realpath(beside)).is_relative_to(os.path.realpath(project)):
+        boundary = project
 
     def folders(kind: str) -> tuple[Folder, ...]:
         return (
-            Folder(beside / kind, project if inside else beside),
+            Folder(beside / kind, boundary),
             Folder(project / ".ion" / kind, project),
             Folder(project / ".archon" / kind, project),
-            Folder(user_config / "ion" / kind, user_config / "ion"),
+            Folder(user_config / "ion" / kind, None),
         )
 
     return Resources(folders("commands"), folders("scripts"), {} if listings is None else listings)
 
 
-def walk_files(folder: Folder) -> Iterator[Path]:
+def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files of a folder and those below it, a folder's own files first, each level in the order of names.
 
-    Links out of the boundary, pipes and devices are passed over, and no folder is visited twice. A folder that cannot
-    be read holds nothing that could be used.
+    Links out of the boundary are passed over, and added to `passed_over`; so are pipes and devices, unsaid, and no
+    folder is visited twice. A folder that cannot be read holds nothing that could be used.
     """
-    boundary = os.path.realpath(folder.boundary)
-    waiting = [str(folder.path)] if _within(str(folder.path), boundary) else []
+    boundary = None if folder.boundary is None else os.path.realpath(folder.boundary)
+    left = [] if passed_over is None else passed_over
+    waiting = [str(folder.path)]
     visited = set()
+    if not _within(str(folder.path), boundary):
+        left += [Path(waiting.pop())]
     for current in waiting:  # grows while it is walked
         real = os.path.realpath(current)
         if real in visited:
@@ -177,23 +193,27 @@ def walk_files(folder: Folder) -> Iterator[Path]:
             continue
         for entry in entries:
             kind = _kind(entry, boundary)
-            if kind == "file":
+            if kind == "link":
+                left.append(Path(entry.path))
+            elif kind == "file":
                 yield Path(entry.path)
             elif kind == "folder" and entry.name not in _PASSED_OVER:
                 waiting.append(entry.path)
 
 
-def _kind(entry: os.DirEntry[str], boundary: str) -> str:
-    """`file`, `folder`, or '' for what is passed over."""
+def _kind(entry: os.DirEntry[str], boundary: str | None) -> str:
+    """`file`, `folder`, `link` for one that leads out of the boundary, or '' for what nobody looks for."""
     try:
         if entry.is_symlink() and not _within(entry.path, boundary):
-            return ""
+            return "link"
         return "file" if entry.is_file() else "folder" if entry.is_dir() else ""
     except OSError:  # a link to itself
         return ""
 
 
-def _within(path: str, boundary: str) -> bool:
+def _within(path: str, boundary: str | None) -> bool:
+    if boundary is None:
+        return True
     real = os.path.realpath(path)
     return real == boundary or real.startswith(boundary.rstrip(os.sep) + os.sep)
 
