@@ -32,4 +32,7 @@ def test_a_note_of_a_turn_is_in_the_event_and_in_the_result(tmp_path: Path) -> N
     again = ion.rerun_workflow_sync(result.run_id, from_node="after", agent=agent, project=tmp_path)
     assert again.to_json()["nodes"]["edit"]["notes"] == result.to_json()["nodes"]["edit"]["notes"]
     events = ion.get_events(result.run_id, project=tmp_path)
-    assert [event.event.notes[0].startswith(note) for event in events if event.event.type == "node_completed"] == [True]
+    kept = [
+        event.event.notes for event in events if event.event.type == "node_completed" and event.event.node == "edit"
+    ]
+    assert [notes[0].startswith(note) for notes in kept] == [True]
