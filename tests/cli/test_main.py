@@ -136,3 +136,40 @@ def test_a_damaged_or_unreadable_place_is_an_error_in_words(ion: Ion, project: P
     assert settings.status == 2
     assert "did you mean 'store'?" in settings.err
     assert "config.yaml:1:1" in settings.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("stop", "ion cancel:"),
+        ("status", "ion show:"),
+        ("ps", "ion runs:"),
+        ("retry", "ion resume:"),
+        ("help", "ion --help lists the commands"),
+        ("stauts", "ion --help lists the commands"),
+        ("approve", "ion approve last [NODE] takes the newest run"),
+        ("respond", "ion respond last NODE DECISION [TEXT] takes the newest run"),
+        ("logs", "ion logs last [NODE] takes the newest run"),
+    ],
+)
+def test_what_other_tools_call_it_points_to_the_command(ion: Ion, words: str, hint: str) -> None:
+    said = ion(words)
+    assert said.status == 2
+    assert hint in said.err
+
+
+def test_a_short_help_everywhere(ion: Ion) -> None:
+    from ion.cli.main import CALLED, COMMANDS
+
+    assert set(CALLED.values()) <= set(COMMANDS)
+    assert not set(CALLED) & set(COMMANDS)
+    for words in ([], *([name] for name in COMMANDS), ["sop", "new"]):
+        assert ion(*words, "-h").out == ion(*words, "--help").out != ""
+
+
+def test_an_id_that_is_taken_points_to_the_run(ion: Ion, project: Project) -> None:
+    project.write("hello", "name: hello\ndescription: d\nnodes: [{id: a, bash: echo}]\n")
+    assert ion("run", "hello", "--run-id", "nightly", "--quiet").status == 0
+    taken = ion("run", "hello", "--run-id", "nightly")
+    assert taken.status == 5
+    assert "ion resume nightly" in taken.err

@@ -94,7 +94,15 @@ def waiting(project: Project) -> Project:
     project.write("gate", GATE)
     project.write("hello", HELLO)
     (project.folder / ".ion" / "workflows" / "broken.yaml").write_text("name: broken\n")
+    project.write(
+        "asks",
+        "name: asks\ndescription: d\ninputs: {who: {description: Who}, level: {enum: [low, high], default: low}}\n"
+        "nodes: [{id: p, prompt: 'say $INPUTS.level'}]\n",
+    )
+    assert project.run("run", "gate", "--run-id", "ended", "--quiet").status == 3
+    assert project.run("respond", "ended", "g", "hold", "--quiet").status == 0
     assert project.run("run", "gate", "--run-id", "mine", "--quiet").status == 3
+    assert project.run("run", "asks", "--run-id", "parked", "--quiet").status == 3
     return project
 
 
@@ -102,13 +110,18 @@ def waiting(project: Project) -> Project:
     ("words", "expected"),
     [
         (["re"], ["reject", "respond", "resume", "rerun"]),
-        (["run", ""], ["gate", "hello"]),
+        (["run", ""], ["asks", "gate", "hello"]),
         (["run", "h"], ["hello"]),
         (["show", "m"], ["mine"]),
+        (["show", ""], ["last", "parked", "mine", "ended"]),
         (["show", "mine", ""], ["g", "after"]),
         (["respond", "mine", ""], ["g"]),
         (["respond", "mine", "g", ""], ["approve", "hold"]),
         (["rerun", "mine", "--from", "a"], ["after"]),
+        (["run", "asks", "--input", ""], ["who=", "level=", "level=low", "level=high"]),
+        (["run", "asks", "--input", "who=x", "--input", "l"], ["level=", "level=low", "level=high"]),
+        (["approve", ""], ["mine"]),
+        (["submit", ""], ["last", "parked"]),
         (["graph", "--format", ""], ["text", "mermaid", "dot", "svg"]),
         (["show", "nobody", ""], []),
         (["completion", ""], ["bash", "zsh", "fish"]),
@@ -148,7 +161,7 @@ def test_in_a_real_bash(waiting: Project, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.stdout.split(), done.stderr) == (["gate", "hello"], "")
+    assert (done.stdout.split(), done.stderr) == (["asks", "gate", "hello"], "")
 
 
 # ---------------------------------------------------------------------- the picture

@@ -9,7 +9,7 @@ from ion.cli.place import Place, as_json, at_place, progress
 
 
 @click.command()
-@click.argument("run", shell_complete=completing.runs)
+@click.argument("run", shell_complete=completing.runs_that_ask)
 @click.argument("node", required=False, shell_complete=completing.waiting)
 @click.option("--comment", default="", metavar="TEXT", help="Said with the approval.")
 @click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ion.api.workspace import Workspace
-    from ion.core.state import RunState
+    from ion.core.state import NodeState, RunState
 
 # click reads the variable `_ION_COMPLETE`; its value names the shell and what is asked.
 VARIABLE = "_ION_COMPLETE"
@@ -69,12 +69,50 @@ def _runs(workspace: Workspace, _context: click.Context) -> Found:
         yield run.run_id, f"{run.workflow}, {status}"
 
 
+def _runs_that_ask(workspace: Workspace, _context: click.Context) -> Found:
+    return _asking(workspace, lambda node: node.gate is not None or bool(node.permissions))
+
+
+def _runs_with_prompts(workspace: Workspace, _context: click.Context) -> Found:
+    return _asking(workspace, lambda node: node.prompt is not None)
+
+
+def _asking(workspace: Workspace, asks: Callable[[NodeState], bool]) -> Found:
+    """The runs in which some node asks; `last` only if the newest is one of them."""
+    from ion.api.reading import list_runs, read_state
+
+    for number, (run, status) in enumerate(list_runs(workspace, limit=_RUNS_SHOWN)):
+        if status not in ("paused", "running", "interrupted"):
+            continue
+        nodes = [node.id for node in read_state(workspace, run.run_id).nodes.values() if asks(node)]
+        if nodes:
+            yield from [("last", "the newest run")] if number == 0 else []
+            yield run.run_id, f"{run.workflow}, {', '.join(nodes)}"
+
+
+def _inputs(workspace: Workspace, context: click.Context) -> Found:
+    from ion.api.workflows import load
+
+    named = _first(context, "workflow")
+    given = {pair.partition("=")[0] for pair in context.params.get("pairs") or ()}
+    for one in load(workspace, named).inputs if named else ():
+        if one.name not in given:
+            yield f"{one.name}=", one.description
+            yield from ((f"{one.name}={choice}", "") for choice in one.enum or ())
+
+
+def _first(context: click.Context, name: str) -> str | None:
+    """The first argument. Behind an option whose value is being completed click has not taken the arguments apart."""
+    value: str | None = context.params.get(name) or next(iter(context.args), None)
+    return value
+
+
 def _state(workspace: Workspace, context: click.Context) -> RunState | None:
     from ion.api.reading import read_state
 
     if workspace.is_new:
         return None
-    return read_state(workspace, workspace.find_run(context.params.get("run")).run_id)
+    return read_state(workspace, workspace.find_run(_first(context, "run")).run_id)
 
 
 def _nodes(workspace: Workspace, context: click.Context) -> Found:
@@ -105,6 +143,9 @@ def _agents(workspace: Workspace, _context: click.Context) -> Found:
 
 workflows = _completing(_workflows)
 runs = _completing(_runs)
+runs_that_ask = _completing(_runs_that_ask)
+runs_with_prompts = _completing(_runs_with_prompts)
+inputs = _completing(_inputs)
 nodes = _completing(_nodes)
 waiting = _completing(_waiting)
 decisions = _completing(_decisions)

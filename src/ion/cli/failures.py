@@ -50,6 +50,10 @@ def from_click(error: click.ClickException, command: str, arguments: list[str]) 
     if isinstance(error, click.NoSuchOption):
         hint = _near_option(error) or (_input_hint(error.option_name, arguments) if command == "ion run" else "")
         return UsageError(f"there is no option '{error.option_name}'", hint=hint or help_hint)
+    if isinstance(error, click.MissingParameter) and error.param is not None and error.param.name == "run":
+        usage = error.ctx.command.collect_usage_pieces(error.ctx) if error.ctx is not None else []
+        words = " ".join([command, "last", *(piece for piece in usage if piece not in ("[OPTIONS]", "RUN"))])
+        return UsageError("Missing argument 'RUN'", hint=f"{words} takes the newest run; ion runs lists them")
     return UsageError(error.format_message().rstrip("."), hint=help_hint)
 
 

@@ -54,6 +54,30 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+# What other tools call it → the command that one looks for.
+CALLED = {
+    "stop": "cancel",
+    "kill": "cancel",
+    "abort": "cancel",
+    "status": "show",
+    "inspect": "show",
+    "ps": "runs",
+    "history": "runs",
+    "retry": "resume",
+    "continue": "resume",
+    "start": "run",
+    "exec": "run",
+    "ls": "list",
+    "check": "validate",
+    "lint": "validate",
+    "tail": "logs",
+    "attach": "watch",
+    "follow": "watch",
+    "answer": "respond",
+    "result": "output",
+}
+
+
 class Commands(click.Group):
     """A group whose commands are loaded when they are called."""
 
@@ -72,11 +96,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
-            from ion.language.problems import did_you_mean
-
-            near = did_you_mean(args[0], COMMANDS)
-            hint = f"did you mean 'ion {near}'?" if near else "ion --help lists the commands"
-            raise UsageError(f"there is no command '{args[0]}'", hint=hint)
+            raise UsageError(f"there is no command '{args[0]}'", hint=_instead(args[0]))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -92,12 +112,24 @@ class Commands(click.Group):
             return 0
 
 
-@click.group("ion", cls=Commands, context_settings={"help_option_names": ["--help"]})
+def _instead(name: str) -> str:
+    """What to type for a command that there is not."""
+    from ion.language.problems import did_you_mean
+
+    if name == "help":
+        return "ion --help lists the commands, ion COMMAND --help says what one does"
+    if name in CALLED:
+        return f"ion {CALLED[name]}: {COMMANDS[CALLED[name]][1]}"
+    near = did_you_mean(name, COMMANDS)
+    return f"did you mean 'ion {near}'?" if near else "ion --help lists the commands"
+
+
+@click.group("ion", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", prog_name="ion", message="%(prog)s %(version)s")
 def ion() -> None:
     """Run workflows of agents and shell: durable, with gates, by any agent.
 
-    RUN is a run's id, any unique prefix of one, or 'last'.
+    RUN is a run's id, any unique prefix of one, or 'last', the newest.
     """
 
 

@@ -11,7 +11,7 @@ from ion.cli.place import Place, as_json, at_place
 
 
 @click.command("next")
-@click.argument("run", required=False, shell_complete=completing.runs)
+@click.argument("run", required=False, shell_complete=completing.runs_with_prompts)
 @as_json
 @at_place
 def next_prompts(place: Place, run: str | None, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from ion.cli.place import Place, as_json, at_place, progress
 
 
 @click.command()
-@click.argument("run", shell_complete=completing.runs)
+@click.argument("run", shell_complete=completing.runs_that_ask)
 @click.argument("node", shell_complete=completing.waiting)
 @click.argument("decision", shell_complete=completing.decisions)
 @click.argument("text", required=False, default="")

@@ -37,7 +37,14 @@ class Order:
 @click.command()
 @click.argument("workflow", shell_complete=completing.workflows)
 @click.argument("text", nargs=-1)
-@click.option("--input", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; NAME=@FILE takes a file's text.")
+@click.option(
+    "--input",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=completing.inputs,
+    help="An input; NAME=@FILE takes a file's text.",
+)
 @click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
 @click.option("--context", default="", metavar="TEXT|@FILE", help="Text for $CONTEXT.")
 @click.option(

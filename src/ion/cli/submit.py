@@ -10,7 +10,7 @@ from ion.errors import UsageError
 
 
 @click.command()
-@click.argument("run", shell_complete=completing.runs)
+@click.argument("run", shell_complete=completing.runs_with_prompts)
 @click.argument("node", shell_complete=completing.waiting)
 @click.argument("stdin", required=False, metavar="[-]")
 @click.option("--file", metavar="FILE", help="The file that holds the answer; - is stdin.")

@@ -30,7 +30,11 @@ def no_such_run(run_id: str) -> NotFoundError:
 
 
 def run_exists(run_id: str) -> RefusedError:
-    return RefusedError(f"a run {run_id!r} exists already", hint="choose another id", code="run-exists")
+    return RefusedError(
+        f"a run {run_id!r} exists already",
+        hint=f"ion resume {run_id} continues it; or choose another id",
+        code="run-exists",
+    )
 
 
 def answered(run_id: str, request: str) -> RefusedError:
