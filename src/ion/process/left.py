@@ -39,6 +39,21 @@ def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int)
     return ended + sum(_tell(pid, signal.SIGKILL) for pid in own | nested)
 
 
+def end_of_node(run_id: str, artifacts: Path, node: str) -> int:
+    """Kill what the programs of one node have left; gives how many processes there were."""
+    entry = f"ION_NODE_ID={node}".encode()
+    own, _ = _of_run(run_id, artifacts, _ancestors(os.getpid()))
+    return sum(_tell(pid, signal.SIGKILL) for pid in own if entry in _environment_of(pid))
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    """Its entries as it was started with; none for a process that is not there, or not ours to see."""
+    try:
+        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def _tell(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)
@@ -70,10 +85,7 @@ def _of_run(run_id: str, artifacts: Path, spared: set[int]) -> tuple[set[int], s
     entry = os.fsencode(f"ION_RUN_ID={run_id}")
     for folder in _PROC.iterdir() if _PROC.is_dir() else ():
         if folder.name.isdigit() and int(folder.name) not in spared:
-            try:
-                entries = (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
+            entries = _environment_of(int(folder.name))
             if entry in entries and _has_folder(entries, "ARTIFACTS_DIR", artifacts):
                 own.add(int(folder.name))
             elif _has_folder(entries, _AROUND, artifacts):

@@ -25,8 +25,10 @@ from ion.engine import freeze, runs
 from ion.engine.look import read_state
 from ion.engine.temporal import activities
 from ion.engine.temporal.place import WORKFLOW_NAME, workflow_id
+from ion.engine.temporal.workflow import IonRun
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
+from processes import alive
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -128,6 +130,21 @@ def test_cancel_leaves_no_process(project: Project) -> None:
     until(lambda: project.status("one") == "cancelled")
     pid = int((project.folder / "pids").read_text())
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_cancel_ends_what_left_its_group(project: Project) -> None:
+    """The node that was cut off, and one that had completed."""
+    leaves = "(setsid sh -c 'echo $$ > {}; exec sleep 300' &) ; until [ -s {} ]; do sleep 0.02; done"
+    first, second = (leaves.replace("{}", name) for name in ("first", "second"))
+    project.write(
+        "w", f'nodes:\n  - {{id: a, bash: "{first}"}}\n  - {{id: b, depends_on: [a], bash: "{second}; sleep 300"}}\n'
+    )
+    project.work()
+    assert project.run("w", "--run-id", "one", "--detach")[0] == 0
+    until((project.folder / "second").exists)
+    assert project.ion("cancel", "one")[0] == 0
+    for name in ("first", "second"):
+        until(lambda name=name: not alive(int((project.folder / name).read_text())))
 
 
 def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> None:
@@ -367,3 +384,11 @@ async def test_recorded_histories_replay(file: Path) -> None:
 
 def test_there_are_recorded_histories() -> None:
     assert len(list(HISTORIES.glob("*.json"))) >= 8
+
+
+def test_the_clock_of_a_cluster_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a retry would wait until it has caught up."""
+    shown = iter([1_000, 500, 1_200])
+    monkeypatch.setattr(IonRun, "_now", staticmethod(lambda: next(shown)))
+    run = IonRun()
+    assert [run._clock() for _ in range(3)] == [1_000, 1_000, 1_200]

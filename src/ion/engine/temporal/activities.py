@@ -63,6 +63,7 @@ from ion.errors import (
 from ion.language.workflow import Node
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
+from ion.process.left import end_left_behind, end_of_node
 from ion.process.register import end_recorded_by_the_dead, register_here
 from ion.records import dataclass
 from ion.stores.base import Lease, Owner, WorkflowStore
@@ -217,6 +218,10 @@ class Hands:
     async def release(self, lease: dict[str, Any]) -> None:
         """The drive is over: the run belongs to nobody."""
         held = self._drive(lease, near=True)
+        known = self._known.get(held.run_id)
+        if known is not None and await asyncio.to_thread(self._status, held.run_id) == "cancelled":
+            folders, grace_ms = known.context.folders, known.context.grace_ms
+            await in_thread(end_left_behind, folders.register, held.run_id, folders.artifacts, grace_ms)
         await self._forget(held.run_id)
         with _refusals():
             await asyncio.to_thread(self._store.release_lease, held)
@@ -244,6 +249,12 @@ class Hands:
                 number = turn.start
                 try:
                     outcome = await self._carry_out(known, turn)
+                except asyncio.CancelledError:
+                    details = activity.cancellation_details()
+                    if details is not None and details.cancel_requested:
+                        artifacts = known.context.folders.artifacts
+                        await in_thread(end_of_node, held.run_id, artifacts, node)
+                    raise
                 finally:
                     known.turns -= 1
                 return {"node": node, "number": number, "outcome": outcome_to_json(outcome)}
