@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ def test_old_runs_go_with_their_folders_and_outputs(ion: Ion, project: Project) 
     age(project)
     assert "No run is old enough." in ion("prune", "--yes").err
     listed = ion("prune", "--older-than", "0m", "--keep", "1", "--dry-run", "--json").json("prune")
-    assert listed == {"runs": ["two", "one"], "outputs": 0, "bytes": 0, "dry_run": True}
+    assert listed == {"runs": ["two", "one"], "outputs": 0, "bytes": 0, "dry_run": True, "damaged": []}
     done = ion("prune", "--older-than", "0m", "--yes", "--keep", "2", "--json").json("prune")
     assert (done["runs"], done["outputs"]) == (["one"], 0)
     assert names(ion) == {"two", "three"}
@@ -107,12 +108,77 @@ def test_a_prune_that_was_cut_off_is_finished_by_the_next(ion: Ion, project: Pro
     from ion.api.workspace import open_workspace
 
     workspace = open_workspace(project.folder)
-    (folder / ".pruned").touch()
+    (mark,) = (folder / ".stores").iterdir()
+    mark.with_suffix(".leaving").touch()
     workspace.store.delete_workflow_run("one")
     workspace.close()
     assert folder.exists()
     assert ion("prune", "--yes").status == 0
     assert not folder.exists()
+
+
+def test_files_that_another_store_of_the_project_needs_stay(ion: Ion, project: Project) -> None:
+    """The same run in two stores has its artifacts and logs in one folder."""
+    project.write("gate", GATE)
+    assert ion("run", "gate", "--run-id", "one", "--quiet").status == 3
+    folder = project.folder / ".ion" / "runs" / "one"
+    (folder / "artifacts" / "kept").touch()
+    everything = ["--older-than", "0m", "--yes", "--status", "paused", "--status", "completed"]
+    assert ion("export", "one", "--output", "one.jsonl").status == 0
+    assert ion("import", "one.jsonl", "--store", "file:.ion/other").status == 0
+    assert ion("prune", *everything, "--store", "file:.ion/other").status == 0
+    assert (folder / "artifacts" / "kept").exists(), "it is not this store's"
+    assert ion("import", "one.jsonl", "--store", "file:.ion/other").status == 0
+    assert ion("approve", "one", "--store", "file:.ion/other", "--quiet").status == 0
+    assert ion("prune", *everything).status == 0
+    assert (folder / "artifacts" / "kept").exists(), "the other store needs it"
+    assert ion("prune", *everything, "--store", "file:.ion/other").status == 0
+    assert not folder.exists()
+
+
+def test_prunes_at_once_and_runs_that_are_gone_meanwhile(
+    ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another prune comes first with each single thing."""
+    from ion.api import prune
+
+    project.write("big", BIG)
+    assert ion("run", "big", "--run-id", "one", "--quiet").status == 0
+    age(project)
+    nested = []
+
+    def first_another(workspace: object, run_id: str) -> Path:
+        if not nested:
+            nested.append(run_id)
+            assert ion("prune", "--older-than", "0m", "--yes").status == 0
+        return real(workspace, run_id)  # type: ignore[arg-type]
+
+    real = prune._mark_of
+    monkeypatch.setattr(prune, "_mark_of", first_another)
+    assert ion("prune", "--older-than", "0m", "--yes", "--json").json("prune")["runs"] == []
+    assert nested == ["one"]
+    assert not (project.folder / ".ion" / "runs" / "one").exists()
+
+
+def test_a_damaged_run_keeps_all_outputs_and_hides_nothing(ion: Ion, project: Project) -> None:
+    project.write("big", BIG)
+    for run in ("bad", "good"):
+        assert ion("run", "big", "--run-id", run, "--quiet").status == 0
+    age(project)
+    with sqlite3.connect(project.folder / ".ion" / "ion.db") as database:
+        database.execute("UPDATE runs SET started_at = 1000000000000000000 WHERE run_id = 'bad'")
+    database.close()
+    assert {run["run_id"]: run["status"] for run in ion("runs", "--json").json("runs")} == {
+        "good": "completed",
+        "bad": "damaged",
+    }
+    assert ion("show", "--json").json("run")["run_id"] == "good", "the newest is not the one of the year 30,000"
+    assert "its started_at cannot be" in ion("show", "bad").err
+    said = ion("prune", "--older-than", "0m", "--yes")
+    assert (said.status, "1 damaged run (bad) needs is not known" in said.err) == (0, True)
+    assert names(ion) == {"bad"}
+    done = ion("prune", "--older-than", "0m", "--yes", "--status", "damaged", "--json").json("prune")
+    assert (done["runs"], done["damaged"], done["outputs"] > 0) == (["bad"], [], True)
 
 
 RACE = """

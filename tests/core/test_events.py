@@ -28,6 +28,12 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "node": NODE_IDS,
     "output_node": st.none() | NODE_IDS,
     "dependency": st.none() | NODE_IDS,
+    "values": st.dictionaries(
+        TEXT,
+        st.fixed_dictionaries({"text": TEXT})
+        | st.fixed_dictionaries({"error": TEXT})
+        | st.fixed_dictionaries({"sha256": TEXT, "length": st.integers(0, 9)}),
+    ),
     "nodes": st.lists(st.tuples(NODE_IDS, TEXT), unique_by=lambda node: node[0]).map(tuple),
 }
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {

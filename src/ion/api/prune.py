@@ -1,14 +1,15 @@
 """Forgetting old runs: their logs, their folders, and the outputs that no other run refers to.
 
-A run that a living process owns is never touched, and neither is one that may still go on unless it is asked for by
-its status. A folder is marked before its run leaves the store and removed afterwards, so that what a killed prune
-leaves behind is found by the next one.
+A run that a living process owns is never touched, and neither is one that may still continue, or is damaged, unless it
+is asked for by its status. A folder is marked before its run leaves the store and removed afterwards, so that what a
+killed prune leaves behind is found by the next one; it stays as long as another store of the project has a run of its
+id. Others may prune, and runs may end, at the same time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,26 +17,28 @@ from ion import clocks
 from ion.api.reading import list_runs
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Event
-from ion.engine.folders import folders_of
-from ion.errors import DamagedStoreError, RefusedError
+from ion.engine.folders import folders_of, mark_of
+from ion.errors import DamagedStoreError, NotFoundError, RefusedError
 from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
 
 # What is over; `paused` and `interrupted` runs may go on, and are only forgotten when they are asked for.
 OVER = ("completed", "failed", "cancelled")
-PRUNABLE = (*OVER, "paused", "interrupted")
+PRUNABLE = (*OVER, "paused", "interrupted", "damaged")
 # An output that was put so lately may belong to a node that is just ending.
 _LATELY_MS = 3_600_000
-_MARK = ".pruned"
+_LEAVING = ".leaving"
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was forgotten: the runs, how many outputs, and bytes of outputs and folders."""
+    """What was forgotten: the runs, how many outputs, and bytes of outputs and folders. While there are `damaged` runs
+    it is not known which outputs are needed, and all of them stay."""
 
     run_ids: tuple[str, ...]
     outputs: int
     size: int
+    damaged: tuple[str, ...] = ()
 
 
 def prunable_runs(
@@ -60,41 +63,50 @@ def prunable_runs(
 def prune_runs(workspace: Workspace, runs: Sequence[WorkflowRun]) -> Pruned:
     """Forget these runs, and every output that no run of the store needs any more.
 
-    A run that a process took up in the meantime stays. Raises `DamagedStoreError` if some log cannot be read: then it
-    is not known which outputs are needed, and all of them stay.
+    A run that a process took up in the meantime stays.
     """
     gone: list[str] = []
     size = 0
     for run in runs:
-        folder = folders_of(workspace.data, run.run_id, workspace.project).run
-        _mark(folder)
+        mark = _mark_of(workspace, run.run_id)
+        with contextlib.suppress(FileNotFoundError):  # it has no folder, or not any more
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
         try:
             workspace.store.delete_workflow_run(run.run_id)
         except RefusedError:
-            (folder / _MARK).unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
+            continue
+        except NotFoundError:  # another prune was faster
             continue
         gone.append(run.run_id)
-        size += _remove(folder)
+        size += _release(mark)
     _finish_what_was_begun(workspace)
-    outputs, bytes_of_outputs = workspace.store.delete_blobs(
-        used_blobs(workspace.store), before=clocks.now_ms() - _LATELY_MS
-    )
+    used, damaged = used_blobs(workspace.store)
+    if damaged:
+        return Pruned(tuple(gone), 0, size, damaged)
+    outputs, bytes_of_outputs = workspace.store.delete_blobs(used, before=clocks.now_ms() - _LATELY_MS)
     return Pruned(tuple(gone), outputs, size + bytes_of_outputs)
 
 
-def used_blobs(store: WorkflowStore) -> set[str]:
-    """The outputs and script files that the runs of this store refer to, those of other projects too."""
+def used_blobs(store: WorkflowStore) -> tuple[set[str], tuple[str, ...]]:
+    """The outputs and script files that the runs of this store refer to, those of other projects too; and the runs of
+    which that cannot be told, since they are damaged."""
     used: set[str] = set()
+    damaged: list[str] = []
     for run in store.list_workflow_runs():
-        if run.status == "damaged":
-            raise DamagedStoreError(
-                f"the run {run.run_id} is damaged, so it is not known which outputs are needed",
-                hint="ion doctor names the place; restore it, or delete the run's folder in the store",
-            )
-        for recorded in store.get_workflow_events(run.run_id):
-            used.update(content.sha256 for content in _contents(recorded.event))
-        used.update(_script_files(store, run.run_id))
-    return used
+        try:
+            used.update(_used_by(store, run.run_id))
+        except NotFoundError:  # another prune was faster
+            continue
+        except DamagedStoreError:
+            damaged.append(run.run_id)
+    return used, tuple(damaged)
+
+
+def _used_by(store: WorkflowStore, run_id: str) -> set[str]:
+    recorded = store.get_workflow_events(run_id)
+    return {content.sha256 for item in recorded for content in _contents(item.event)} | _script_files(store, run_id)
 
 
 def _contents(event: Event) -> list[Content]:
@@ -112,28 +124,47 @@ def _script_files(store: WorkflowStore, run_id: str) -> set[str]:
         raise DamagedStoreError(f"the frozen workflow of the run {run_id} cannot be read: {error}") from error
 
 
-def _mark(folder: Path) -> None:
-    if folder.is_dir():
-        (folder / _MARK).touch()
+def _mark_of(workspace: Workspace, run_id: str) -> Path:
+    """The file that says that the run is leaving this store."""
+    run = folders_of(workspace.data, run_id, workspace.project).run
+    return mark_of(run, workspace.store.url, workspace.project).with_suffix(_LEAVING)
 
 
 def _finish_what_was_begun(workspace: Workspace) -> None:
-    """Folders of runs that a prune took out of the store before it was killed."""
-    for mark in (workspace.data / "runs").glob(f"*/{_MARK}"):
-        if not workspace.store.list_workflow_runs(prefix=mark.parent.name, limit=1):
-            _remove(mark.parent)
+    """Folders of runs that a prune took out of this store before it was killed."""
+    runs = workspace.data / "runs"
+    for grave in runs.glob(f".*{_LEAVING}"):
+        _remove(grave)
+    stores, name = _mark_of(workspace, "any").parts[-2:]
+    for mark in runs.glob(f"*/{stores}/{name}"):
+        if not workspace.store.list_workflow_runs(prefix=mark.parents[1].name, limit=1):
+            _release(mark)
 
 
-def _remove(folder: Path) -> int:
-    """Remove a run's folder; gives the bytes that its files had."""
-    size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            size += path.lstat().st_size if not path.is_dir() or path.is_symlink() else 0
-    # The mark goes last: a removal that is cut off is gone on with by the next prune.
-    for path in sorted(folder.glob("*")):
-        if path.name != _MARK:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    return size
+def _release(mark: Path) -> int:
+    """Remove the folder of a run that left this store, unless it is of another one, too; gives the bytes that its files
+    had."""
+    folder = mark.parents[1]
+    with contextlib.suppress(FileNotFoundError):  # another prune is at it
+        mark.with_suffix("").unlink(missing_ok=True)
+        if any(not other.suffix for other in mark.parent.iterdir()):
+            mark.unlink(missing_ok=True)
+            return 0
+        grave = folder.with_name(f".{folder.name}-{os.urandom(4).hex()}{_LEAVING}")
+        folder.rename(grave)  # where nobody else puts anything into it meanwhile
+        return _remove(grave)
+    return 0
+
+
+def _remove(place: Path) -> int:
+    """Remove a file, or a folder with all that is in it; gives the bytes that its files had. What somebody else removes
+    meanwhile is passed over."""
+    with contextlib.suppress(FileNotFoundError):
+        if not place.is_dir() or place.is_symlink():
+            size = place.lstat().st_size
+            place.unlink()
+            return size
+        size = sum(_remove(inside) for inside in place.iterdir())
+        place.rmdir()
+        return size
+    return 0

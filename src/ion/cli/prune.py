@@ -35,7 +35,7 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
     "--status",
     "statuses",
     multiple=True,
-    type=click.Choice(("completed", "failed", "cancelled", "paused", "interrupted")),
+    type=click.Choice(("completed", "failed", "cancelled", "paused", "interrupted", "damaged")),
     help="Only those in this state (repeat); default: completed, failed, cancelled.",
 )
 @click.option("--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only those of this workflow.")
@@ -79,9 +79,18 @@ def prune(
                     f"{plural(len(done.run_ids), 'run')} and {plural(done.outputs, 'output')} are gone, "
                     f"{size(done.size)}."
                 )
+                if done.damaged:
+                    screen.line(
+                        f"All outputs stay: which of them {plural(len(done.damaged), 'damaged run')} "
+                        f"({', '.join(done.damaged[:5])}) needs is not known."
+                    )
+                    screen.line(("hint", f"{place.command('doctor')} names the damage; --status damaged forgets them"))
     if as_json:
         listed = [run.run_id for run in runs] if dry_run else list(done.run_ids)
-        terminal.write_json({"runs": listed, "outputs": done.outputs, "bytes": done.size, "dry_run": dry_run})
+        found_damaged = {"damaged": list(done.damaged)}
+        terminal.write_json(
+            {"runs": listed, "outputs": done.outputs, "bytes": done.size, "dry_run": dry_run, **found_damaged}
+        )
     return 0
 
 

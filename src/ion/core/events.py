@@ -405,6 +405,19 @@ def _are_nodes(value: Any) -> bool:
     return all(map(names.is_node_id, ids)) and len({*ids}) == len(ids) and all(type(kind) is str for _, kind in value)
 
 
+def _are_values(value: Any) -> bool:
+    """Whether these are values as `values.condition_values` makes them."""
+    return isinstance(value, dict) and all(map(_is_value, value.values()))
+
+
+def _is_value(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    texts = [value[name] for name in ("error", "text", "sha256") if name in value]
+    whole = "sha256" not in value or type(value.get("length")) is int
+    return bool(texts) and whole and all(type(text) is str for text in texts)
+
+
 # What a field holds, besides what its type says, wherever its name appears.
 _CHECKS_BY_NAME: dict[str, typed.Check] = {
     "at": names.is_moment,
@@ -413,6 +426,7 @@ _CHECKS_BY_NAME: dict[str, typed.Check] = {
     "output_node": _is_node_id_or_none,
     "dependency": _is_node_id_or_none,
     "nodes": _are_nodes,
+    "values": _are_values,
 }
 
 

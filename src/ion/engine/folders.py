@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ion.nodes.base import Folders
+
+# In a run's folder: which stores have a run of this id. A run that was brought into a second store of the same project
+# has its files in the same folder, and may need them longer.
+_STORES = ".stores"
 
 
 def folders_of(data: Path, run_id: str, project: Path) -> Folders:
@@ -20,3 +26,28 @@ def folders_of(data: Path, run_id: str, project: Path) -> Folders:
         source=run / "source",
         register=run / "programs",
     )
+
+
+def claim(run: Path, store: str, project: Path) -> None:
+    """Note that the run with this folder, which is there, is (also) of the store with this URL."""
+    name = _name_of(store, project)
+    mark = mark_of(run, store, project)
+    if not mark.exists():
+        mark.parent.mkdir(exist_ok=True)
+        mark.write_text(f"{name}\n", "utf-8", "surrogateescape")
+
+
+def mark_of(run: Path, store: str, project: Path) -> Path:
+    """The file that says that a run is of this store."""
+    name = _name_of(store, project).encode("utf-8", "surrogateescape")
+    return run / _STORES / hashlib.sha256(name).hexdigest()[:16]
+
+
+def _name_of(store: str, project: Path) -> str:
+    """What a store is called wherever the project lies, and whoever logs in to it."""
+    scheme, _, place = store.partition(":")
+    if scheme == "postgresql":
+        parts = urlsplit(store)
+        return f"{scheme}:{parts.hostname}:{parts.port}{parts.path}"
+    path = Path(place)
+    return f"{scheme}:{path.relative_to(project) if path.is_relative_to(project) else path}"

@@ -22,7 +22,7 @@ from ion.core.resume import going_on, resume_events
 from ion.core.state import RunState
 from ion.engine import freeze, git
 from ion.engine.engaged import Engaged
-from ion.engine.folders import folders_of
+from ion.engine.folders import claim, folders_of
 from ion.engine.held import HOLD_MS
 from ion.engine.local import Drive, Runner, ValuesOf
 from ion.engine.look import Look
@@ -205,6 +205,7 @@ def context_of(
     folders = folders_of(setting.data, run_id, setting.project)
     for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
         folder.mkdir(parents=True, exist_ok=True)
+    claim(folders.run, setting.store.url, setting.project)
     freeze.lay_out(workflow, setting.store, folders.source)
     cwd = Path(started.cwd)
     return Context(

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from ion import names, typed
 from ion.language import workflow as w
 from ion.language.graph import topological
+from ion.language.references import ENGINE_NAMES
+from ion.language.shell.rewriting import can_rewrite
 
 # What would be wrong, and whether all is well.
 _Sense: TypeAlias = Iterator[tuple[str, bool]]
@@ -106,7 +108,20 @@ def _sense_of_node(node: w.Node, known: set[str], workflow: w.Workflow) -> _Sens
     if node.when is not None:
         for comparison in (one for group in node.when.alternatives for one in group):
             yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
+            yield from _sense_of_reference(comparison.reference, known)
+    for shell in (getattr(node.body, name, None) for name in ("shell", "until_bash")):
+        if shell is not None:
+            yield "its references do not stand where bash could have a value", can_rewrite(shell)
+            for placement in shell.placements:
+                yield from _sense_of_reference(placement.reference, known)
     yield from _sense_of_body(node.body, workflow)
+
+
+def _sense_of_reference(reference: w.Reference, known: set[str]) -> _Sense:
+    if isinstance(reference, w.NodeReference):
+        yield f"it refers to {reference.node!r:.80}, which is not a node", reference.node in known
+    elif isinstance(reference, w.EngineReference):
+        yield f"it refers to {reference.name!r:.80}, which Ion does not know", reference.name in ENGINE_NAMES
 
 
 def _sense_of_body(body: w.Body, workflow: w.Workflow) -> _Sense:

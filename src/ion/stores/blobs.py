@@ -6,6 +6,7 @@ one through to the end is told if it is not what was kept, so no damaged output 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -52,7 +53,7 @@ def forget(folder: Path, used: AbstractSet[str], before: int) -> tuple[int, int]
         for place in folder.glob("??/*"):
             if place.name in used or len(place.name) != 64:
                 continue
-            with _locked(folder):
+            with _locked(folder), contextlib.suppress(FileNotFoundError):  # somebody else forgets, too
                 found = place.stat()
                 if found.st_mtime_ns // 1_000_000 < before:
                     place.unlink()

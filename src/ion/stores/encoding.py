@@ -118,8 +118,22 @@ def damaged_row(values: Sequence[Any]) -> WorkflowRun:
     """What can still be shown of a row that is damaged, or whose log is."""
     by_name = dict(zip(_ROW_NAMES, values, strict=True))
     shown = {name: value for name in ("workflow", "project") if isinstance(value := by_name[name], str)}
-    started_at = by_name["started_at"]
-    return unreadable_run(str(by_name["run_id"]), **shown, started_at=started_at if is_moment(started_at) else 0)
+    started_at = by_name["started_at"] if is_moment(by_name["started_at"]) else 0
+    run = unreadable_run(str(by_name["run_id"]), **shown, started_at=started_at)
+    try:
+        owner = owner_from_json(by_name["owner"])
+    except (TypeError, ValueError):
+        return run
+    expires_at = by_name["lease_expires_at"]
+    return dataclasses.replace(run, owner=owner, lease_expires_at=expires_at if isinstance(expires_at, int) else None)
+
+
+def row_or_damage(values: Sequence[Any]) -> WorkflowRun:
+    """The row, whatever its log says; as far as it can be read."""
+    try:
+        return row(values)
+    except DamagedStoreError:
+        return damaged_row(values)
 
 
 def unreadable_run(run_id: str, *, workflow: str = "", project: str = "", started_at: int = 0) -> WorkflowRun:

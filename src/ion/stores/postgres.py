@@ -220,11 +220,12 @@ class PostgresStore:
 
     def delete_workflow_run(self, run_id: str) -> None:
         def delete(connection: Connection, again: bool) -> None:
-            run = _find(connection, run_id, lock=True)
-            if run is None and again:
+            row = _row(connection, run_id, lock=True)
+            if row is None and again:
                 return
-            if run is None:
+            if row is None:
                 raise rules.no_such_run(run_id)
+            run = encoding.row_or_damage(row[:-3])
             require_free(run, self._now(connection))
             connection.execute("DELETE FROM ion.runs WHERE run_id = %s", (run_id,))
 
@@ -281,11 +282,15 @@ class _Chunks:
 
 
 def _find(connection: Connection, run_id: str, *, lock: bool = False) -> WorkflowRun | None:
+    row = _row(connection, run_id, lock=lock)
+    return None if row is None else _run(connection, row)
+
+
+def _row(connection: Connection, run_id: str, *, lock: bool) -> tuple[Any, ...] | None:
     name = (encoding.column(run_id),)
     if lock:  # by itself: what is joined to a row that was waited for is of before the wait
         connection.execute("SELECT FROM ion.runs WHERE run_id = %s FOR UPDATE", name)
-    row = connection.execute(_SELECT + "WHERE runs.run_id = %s", name).fetchone()
-    return None if row is None else _run(connection, row)
+    return connection.execute(_SELECT + "WHERE runs.run_id = %s", name).fetchone()
 
 
 def _run(connection: Connection, row: tuple[Any, ...]) -> WorkflowRun:

@@ -165,7 +165,10 @@ class SqliteStore:
 
     def delete_workflow_run(self, run_id: str) -> None:
         with self._transaction() as connection:
-            run = self._get(connection, run_id)
+            row = self._row(connection, run_id)
+            if row is None:
+                raise rules.no_such_run(run_id)
+            run = encoding.row_or_damage(row[:-3])
             require_free(run, self._clock(run.owner))
             connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 
@@ -214,8 +217,13 @@ class SqliteStore:
             raise self._unusable
 
     def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
-        row = connection.execute(_SELECT + "WHERE runs.run_id = ?", (encoding.column(run_id),)).fetchone()
+        row = self._row(connection, run_id)
         return None if row is None else _run(connection, row)
+
+    def _row(self, connection: sqlite3.Connection, run_id: str) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None
+        row = connection.execute(_SELECT + "WHERE runs.run_id = ?", (encoding.column(run_id),)).fetchone()
+        return row
 
     def _get(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun:
         run = self._find(connection, run_id)

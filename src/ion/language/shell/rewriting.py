@@ -85,6 +85,17 @@ def rewrite(shell: Shell, resolve: Callable[[Reference], V]) -> Rewritten[V]:
     return Rewritten(_edited(shell.text, edits), variables)
 
 
+def can_rewrite(shell: Shell) -> bool:
+    """Whether the placements and edits are such as `placing` makes, wherever they come from."""
+    spans = [*((place.start, place.end) for place in shell.placements), *(edit[:2] for edit in shell.edits)]
+    return all(0 <= start <= end <= len(shell.text) for start, end in spans) and all(
+        place.position in _FORMS
+        and place.detail.get("check") in (None, *_CHECKS)
+        and ("check" not in place.detail or isinstance(place.detail.get("where"), str))
+        for place in shell.placements
+    )
+
+
 def preamble(variables: Iterable[str], data_path: str) -> str:
     """What stands before the first line of a rewritten script, on the same line, to load its variables.
 
