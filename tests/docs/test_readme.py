@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -77,15 +79,31 @@ def ion(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def test_the_workflow_has_no_problem_and_a_plan(tmp_path: Path) -> None:
-    (tmp_path / ".ion" / "workflows").mkdir(parents=True)
+def write_the_workflow(folder: Path) -> None:
     found = re.search(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert found is not None
-    (tmp_path / ".ion" / "workflows" / "fix-issue.yaml").write_text(found[1])
+    (folder / ".ion" / "workflows").mkdir(parents=True)
+    (folder / ".ion" / "workflows" / "fix-issue.yaml").write_text(found[1])
+
+
+def test_the_workflow_has_no_problem_and_a_plan(tmp_path: Path) -> None:
+    write_the_workflow(tmp_path)
     checked = ion(tmp_path, "validate", "--strict", "fix-issue")
     assert checked.returncode == 0, checked.stdout
     planned = ion(tmp_path, "run", "fix-issue", "--input", "issue=42", "--dry-run")
     assert (planned.returncode, planned.stdout) == (0, "[dry run: publish]\n"), planned.stderr
+
+
+def test_the_loop_of_the_workflow_wants_the_word_and_the_tests(
+    repository: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent says DONE, and `make test` fails the first time: it is asked again."""
+    write_the_workflow(repository)
+    (installed / "make").write_text("#!/bin/sh\n[ -e tried ] || { touch tried; exit 1; }\n")
+    monkeypatch.setenv("PATH", f"{installed}:{os.environ['PATH']}")
+    ran = ion(repository, "run", "fix-issue", "--input", "issue=42", "--agent", "claude -p", "--json")
+    found = json.loads(ran.stdout)
+    assert (found["status"], found["nodes"]["fix"]["iterations"]) == ("paused", 2), ran.stderr
 
 
 def test_the_program_runs(tmp_path: Path) -> None:
