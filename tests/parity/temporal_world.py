@@ -20,7 +20,7 @@ from tests.engine.temporal.kit import Server
 from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
-from ion.api.engines import in_thread, start_engine_run
+from ion.api.engines import EngineRun, in_thread, start_engine_run
 from ion.api.reading import describe
 from ion.api.runs import RunOptions, setting_of, take_up_run
 from ion.api.workspace import Workspace, open_workspace
@@ -30,7 +30,7 @@ from ion.engine.runs import Setting
 from ion.engine.temporal.client import EngineError, connect, wait_for_end
 from ion.engine.temporal.place import cluster_of, workflow_id
 from ion.engine.temporal.worker import Station, working
-from ion.errors import RefusedError, StoreError
+from ion.errors import StoreError
 from ion.records import dataclass, field
 
 PATIENCE_S = 60
@@ -152,14 +152,11 @@ class TemporalWorld(World):
         if agent is None and self._is_answered(run_id, seen):
             return self._settled(run_id, seen)
         last = self.store.get_workflow_run(run_id).last_seq
-        try:
-            taken = take_up_run(self.workspace, run_id, agent=agent, **values)
-        except RefusedError as refused:
-            if "goes on at" not in refused.message:
-                raise
-            return self._settled(run_id, last)
-        assert taken is None, "this process drives a run of the cluster"
-        return describe(self.workspace, run_id)
+        taken = take_up_run(self.workspace, run_id, agent=agent, **values)
+        if taken is None:
+            return describe(self.workspace, run_id)
+        assert isinstance(taken, EngineRun), "this process drives a run of the cluster"
+        return self._settled(run_id, last)
 
     def interrupt(self, text: str | Path, *, at: str, agent: Agent | None = None, **values: Any) -> str:
         raise NoSuchThing("no Ctrl-C reaches the driver of this run")

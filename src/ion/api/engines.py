@@ -12,33 +12,31 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ion import clocks
-from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
-from ion.api.inputs import check_inputs, unfilled, unused_text
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, require_configured
+from ion.api.following import POLL_SECONDS, follow
+from ion.api.reading import describe
+from ion.api.result import RunResult
+from ion.api.runs import RunOptions, prepare, setting_of
 from ion.api.who import who
-from ion.api.workflows import open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id
-from ion.core import events as e
+from ion.api.workspace import Workspace
+from ion.core.fold import apply
 from ion.core.plan import Lanes
 from ion.core.resume import going_on
 from ion.core.state import RunState
-from ion.engine import freeze, git, runs
+from ion.engine import git, runs
 from ion.engine.checkouts import uncommitted
+from ion.engine.look import Look
 from ion.engine.look import look as look_at_log
-from ion.engine.look import read_state, read_workflow
+from ion.engine.observe import Observer, Observers
 from ion.engine.temporal.codec import lanes_to_json
-from ion.engine.temporal.place import Cluster, cluster_of, queue_for, queue_of, worker_labels, worker_name
+from ion.engine.temporal.place import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.nodes.requirements import require_secrets
 from ion.process.register import end_recorded_by_the_dead
 from ion.records import dataclass
-from ion.version import VERSION
-
-if TYPE_CHECKING:
-    from ion.stores.base import Lease
+from ion.stores.base import Lease
 
 # A cluster's run belongs to no process: its lease does not end by itself.
 _LEASE_MS = 100 * 365 * 86_400_000
@@ -51,11 +49,27 @@ LONGEST_HISTORY = 5_000
 
 @dataclass(frozen=True)
 class EngineRun:
-    """A run that was begun on a cluster. `notes` and `warned` as in `api.runs.StartedRun`."""
+    """A run that a cluster drives from here on, begun or continued after its event number `after` (0: just begun).
+    `notes` and `warned` as in `api.runs.StartedRun`."""
 
     run_id: str
-    notes: tuple[str, ...]
-    warned: str
+    after: int
+    _workspace: Workspace
+    _observers: Iterable[Observer] = ()
+    notes: tuple[str, ...] = ()
+    warned: str = ""
+
+    async def drive(self) -> RunResult:
+        """Wait, as long as the cluster drives it, until it ends or waits for people. Giving up waiting ends nothing."""
+        observers, state = Observers(self._observers), RunState()
+        store, begun = self._workspace.store, max(self.after, 1)
+        while (await asyncio.to_thread(store.get_workflow_run, self.run_id)).last_seq <= begun:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)  # no worker has taken it up yet
+        async for recorded in follow(self._workspace, self.run_id):
+            apply(state, recorded.event)
+            if recorded.seq > self.after:
+                observers.events(self.run_id, [recorded], state)
+        return await asyncio.to_thread(describe, self._workspace, self.run_id)
 
 
 def start_engine_run(
@@ -69,9 +83,7 @@ def start_engine_run(
     agent: AgentLike = None,
     cwd: Path | str | None = None,
     run_id: str | None = None,
-    jobs: int | None = None,
-    via: str = "library",
-    strict: bool = False,
+    options: RunOptions | None = None,
 ) -> EngineRun:
     """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow` and of
     `RunOptions`; `agent` is made on the workers, by its name.
@@ -81,55 +93,30 @@ def start_engine_run(
     """
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
-    from ion.engine.temporal.activities import owner_of
 
     if workspace.store.url.startswith("memory:"):
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
-    opened = open_workflow(workspace, workflow, strict=strict)
-    loaded = opened.workflow
-    unused = unused_text(loaded, arguments, strict=strict)
-    values = check_inputs(loaded, inputs or {})
-    folder = Path(cwd).absolute() if cwd is not None else workspace.project
-    require_secrets(loaded, os.environ)
-    name = agent_name(agent, workspace.settings)
-    agents = Agents(agent, name, workspace.settings)
-    if name is not None and not name.startswith(IN_PROCESS):
-        require_configured(name, workspace.settings)
-    require_agents(agents, loaded.nodes, {**os.environ, **workspace.settings.env}, folder)
-    notes = _check_files(loaded, workspace, folder)
-    in_thread(client.connect(cluster))
-    new = check_run_id(run_id) if run_id is not None else new_run_id()
-    source = freeze.freeze(loaded, workspace.store)
-    slots = jobs or workspace.settings.max_concurrency
-    event = e.WorkflowStarted(
-        clocks.now_ms(),
-        loaded.name,
-        freeze.digest_of(source),
-        tuple((node.id, node.kind) for node in loaded.nodes),
-        loaded.file,
-        values,
-        arguments,
-        context,
-        name,
-        str(folder),
-        slots,
-        VERSION,
-        git.head(folder),
-        who(via),
-        loaded.max_budget_usd,
+    new = prepare(
+        workspace,
+        workflow,
+        arguments=arguments,
+        inputs=inputs,
+        context=context,
+        agent=agent,
+        cwd=cwd,
+        run_id=run_id,
+        options=options or RunOptions(),
         engine=cluster.url,
     )
-    lease = workspace.store.create_workflow_run(
-        new,
-        project=str(workspace.project),
-        source=source,
-        event=event,
-        owner=owner_of(new, cluster.url),
-        lease_ms=_LEASE_MS,
-    )
-    order = _order(lease, cluster, slots or loaded.max_concurrency, agents.lanes(loaded))
-    in_thread(client.drive(cluster, _queue(workspace, cluster), new, order))
-    return EngineRun(new, (*unused, *unfilled(loaded, inputs or {}), *notes), opened.warned)
+    setting, request, loaded = new.setting, new.request, new.request.workflow
+    if request.agent is not None and not request.agent.startswith(IN_PROCESS):
+        require_configured(request.agent, workspace.settings)
+    notes = (*new.notes, *_check_files(loaded, workspace, request.cwd))
+    in_thread(client.connect(cluster))
+    _, lease = runs.create(setting, request, owner_of(request.run_id, cluster.url), _LEASE_MS)
+    order = _order(lease, cluster, setting.max_concurrency or loaded.max_concurrency, setting.lanes(loaded))
+    in_thread(client.drive(cluster, _queue(workspace, cluster), request.run_id, order))
+    return EngineRun(request.run_id, 0, workspace, setting.observers, notes, new.warned)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
@@ -176,41 +163,46 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
     return missing
 
 
-def go_on(workspace: Workspace, run_id: str, state: RunState, *, resume: bool, agent: str | None = None) -> None:
-    """Have the cluster go on with its run: look at what was asked for, begin anew after a failure (`resume`), or drive
+def go_on(
+    workspace: Workspace,
+    found: Look,
+    *,
+    resume: bool,
+    agent: str | None = None,
+    max_budget_usd: float | None = None,
+    options: RunOptions,
+) -> EngineRun:
+    """Have the cluster continue its run: look at what was asked for, begin anew after a failure (`resume`), or drive
     what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster). `agent`
-    answers prompts from here on, those that wait too."""
-    engine = state.engine
+    answers prompts from here on, those that wait too; `max_budget_usd` is what a run that had ended may spend."""
+    run_id, state, engine = found.run_id, found.state, found.state.engine
     assert engine is not None
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
-    from ion.engine.temporal.activities import owner_of
-    from ion.stores.base import Lease
 
     queue = _queue(workspace, cluster)
     if state.ended:
         in_thread(client.wait_for_end(cluster, queue, run_id))
-        state = read_state(workspace.store, run_id)
-        going_on(state, agent=agent)  # refuses where somebody else went on with it meanwhile, to its end
-    loaded = read_workflow(workspace.store, run_id, state)
-    lanes = Agents(None, agent or state.agent, workspace.settings).lanes(loaded)
+        going_on(found.go_on(), agent=agent)  # refuses where somebody else continued it meanwhile, to its end
     if not state.ended:
-        if agent is None:
-            asked = client.look(cluster, queue, run_id)
-        else:
-            asked = client.take_agent(cluster, queue, run_id, agent)
+        asked = (
+            client.look(cluster, queue, run_id) if agent is None else client.take_agent(cluster, queue, run_id, agent)
+        )
         if in_thread(asked):
-            return
+            return EngineRun(run_id, found.seq, workspace, options.observers)
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
     if row.owner is None:
         lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
     else:
         lease = Lease(run_id, row.epoch, owner)
+    runs.set_budget(found, max_budget_usd, by=who(options.via), lease=lease)
     slots = state.started.max_concurrency if state.started is not None else None
-    order = _order(lease, cluster, slots or loaded.max_concurrency, lanes)
+    lanes = Agents(None, agent or state.agent, workspace.settings).lanes(found.workflow)
+    order = _order(lease, cluster, slots or found.workflow.max_concurrency, lanes)
     again = {"resume": resume or agent is not None, "agent": agent}
     in_thread(client.drive(cluster, queue, run_id, {**order, **again}))
+    return EngineRun(run_id, found.seq, workspace, options.observers)
 
 
 def work(
@@ -239,7 +231,6 @@ def work(
 def setting_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.Setting]:
     """The surroundings of turns on a worker, for an agent's name: a configured one. The secrets of the connection are
     not in the environment of the nodes."""
-    from ion.api.runs import RunOptions, setting_of
 
     def made(agent: str | None) -> runs.Setting:
         if agent is not None:

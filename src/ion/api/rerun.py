@@ -7,7 +7,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ion.api.agents import AgentLike, agent_name
 from ion.api.inputs import check_inputs
@@ -25,6 +25,9 @@ from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes
 from ion.stores.base import WorkflowStore
 
+if TYPE_CHECKING:
+    from ion.api.engines import EngineRun
+
 
 def start_rerun(
     workspace: Workspace,
@@ -35,8 +38,9 @@ def start_rerun(
     agent: AgentLike = None,
     new_id: str | None = None,
     options: RunOptions | None = None,
-) -> StartedRun:
-    """Create the new run, owned by this process. The parameters are those of `rerun_workflow`."""
+) -> StartedRun | EngineRun:
+    """Create the new run, owned by this process, or driven by the cluster that drove the old one. The parameters are
+    those of `rerun_workflow`."""
     options = options or RunOptions()
     row = workspace.store.get_workflow_run(run_id)
     if status_of(workspace.store, row) == "running":

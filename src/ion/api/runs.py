@@ -11,12 +11,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents, require_configured
 from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.reading import describe, describe_state
-from ion.api.requests import raise_budget
 from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import open_workflow
@@ -33,6 +32,9 @@ from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes, require_secrets
 from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, WorkflowStore
+
+if TYPE_CHECKING:
+    from ion.api.engines import EngineRun
 
 SHORTEST_LEASE_MS = 1_000
 LONGEST_LEASE_MS = 86_400_000
@@ -139,13 +141,53 @@ def start_run(
     options: RunOptions | None = None,
 ) -> StartedRun:
     """Create a run, owned by this process. The parameters are those of `execute_workflow`."""
-    options = options or RunOptions()
+    new = prepare(
+        workspace,
+        workflow,
+        arguments=arguments,
+        inputs=inputs,
+        context=context,
+        agent=agent,
+        cwd=cwd,
+        run_id=run_id,
+        options=options or RunOptions(),
+    )
+    require_runtimes(new.request.workflow, os.environ)
+    drive = runs.start(new.setting, new.request)
+    return StartedRun(new.request.run_id, workspace, drive, notes=new.notes, warned=new.warned)
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What a new run is asked to do and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
+    `StartedRun`."""
+
+    setting: runs.Setting
+    request: runs.Request
+    notes: tuple[str, ...]
+    warned: str
+
+
+def prepare(
+    workspace: Workspace,
+    workflow: Workflow | str | Path,
+    *,
+    arguments: str,
+    inputs: dict[str, Any] | None,
+    context: str,
+    agent: AgentLike,
+    cwd: Path | str | None,
+    run_id: str | None,
+    options: RunOptions,
+    engine: str | None = None,
+) -> NewRun:
+    """Load and check a run that is to begin; the parameters are those of `execute_workflow`. `engine` is the URL of
+    what will drive it, if not this process."""
     opened = open_workflow(workspace, workflow, strict=options.strict)
     loaded = opened.workflow
     unused = unused_text(loaded, arguments, strict=options.strict)
     values = check_inputs(loaded, inputs or {})
     folder = _working_directory(workspace, cwd)
-    require_runtimes(loaded, os.environ)
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
     setting = setting_of(workspace, agent, name, options)
@@ -154,16 +196,16 @@ def start_run(
     request = runs.Request(
         loaded,
         check_run_id(run_id) if run_id is not None else new_run_id(),
-        values,
-        arguments,
-        context,
-        name,
-        folder,
-        who(options.via),
+        inputs=values,
+        arguments=arguments,
+        context=context,
+        agent=name,
+        cwd=folder,
+        by=who(options.via),
+        engine=engine,
     )
-    drive = runs.start(setting, request)
     notes = (*unused, *unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
-    return StartedRun(request.run_id, workspace, drive, notes=notes, warned=opened.warned)
+    return NewRun(setting, request, notes, opened.warned)
 
 
 async def resume_workflow(
@@ -200,8 +242,9 @@ def take_up_run(
     options: RunOptions | None = None,
     resume: bool = True,
     max_budget_usd: float | None = None,
-) -> StartedRun | None:
-    """Become the owner of a run that can be gone on with; None if it waits for people and nothing came.
+) -> StartedRun | EngineRun | None:
+    """Become the owner of a run that can be continued, or have the cluster continue that drives it; None if it waits
+    for people and nothing came.
 
     `resume` False only acts on answers and cancel requests: no node that failed or was skipped is decided anew.
     `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.
@@ -210,15 +253,22 @@ def take_up_run(
     found = look(workspace.store, run_id)
     state = found.state
     if state.engine is not None:
-        return _leave_to_engine(workspace, run_id, state, agent, resume=resume)
+        named = _engine_agent(workspace, found, agent)
+        runs.set_budget(found, max_budget_usd, by=who(options.via))
+        if going_on(state, agent=named, resume=resume) is None:
+            return None
+        from ion.api import engines
+
+        again = resume and state.status == "failed"
+        return engines.go_on(
+            workspace, found, resume=again, agent=named, max_budget_usd=max_budget_usd, options=options
+        )
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
     setting = setting_of(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
         _require_what_is_left(found, setting, Agents(agent, name or state.agent, workspace.settings))
-    if max_budget_usd is not None and not state.ended:
-        raise_budget(workspace, run_id, max_budget_usd, via=options.via)
-        found.go_on()
+    runs.set_budget(found, max_budget_usd, by=who(options.via))
     taken = runs.take_up(setting, found, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
     if taken is None:
         return None
@@ -226,20 +276,16 @@ def take_up_run(
     return StartedRun(run_id, workspace, drive, begin)
 
 
-def _leave_to_engine(
-    workspace: Workspace, run_id: str, state: RunState, agent: AgentLike, *, resume: bool
-) -> StartedRun | None:
-    """A cluster drives the run: it is told to go on. None if nothing came; else `RefusedError` (code `owned`)."""
-    from ion.api import engines
-
-    if agent is not None and not isinstance(agent, str):
-        raise UsageError("workers find an agent by its name", hint="give a name or a command line, or none")
-    if agent is not None and state.status == "running":
-        raise RefusedError(f"the run {run_id} is running with its agent", code="owned", hint="ion watch shows it")
-    if going_on(state, agent=agent, resume=resume) is None:
+def _engine_agent(workspace: Workspace, found: Look, agent: AgentLike) -> str | None:
+    """The agent, as workers can be told of it."""
+    if agent is None:
         return None
-    engines.go_on(workspace, run_id, state, resume=resume and state.status == "failed", agent=agent)
-    raise RefusedError(f"the run {run_id} goes on at {state.engine}", code="owned", hint="ion watch shows it")
+    if not isinstance(agent, str):
+        raise UsageError("workers find an agent by its name", hint="give the name of a configured one, or none")
+    require_configured(agent, workspace.settings)
+    if found.state.status == "running":
+        raise RefusedError(f"the run {found.run_id} is running with its agent", code="owned", hint="ion watch shows it")
+    return agent
 
 
 def _require_what_is_left(found: Look, setting: runs.Setting, agents: Agents) -> None:

@@ -11,6 +11,7 @@ from ion.api import reading
 from ion.cli.following import follow
 
 if TYPE_CHECKING:
+    from ion.api.engines import EngineRun
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
     from ion.cli.view import View
@@ -21,10 +22,10 @@ _LOOK_AGAIN_S = 5.0
 _POLL_S = 0.1
 
 
-def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: int) -> RunResult:
-    """Show what happens in the run after its event number `after` (0: all), until it ends or waits for people."""
-    done = threading.Event()
-    before = max(after, 1)
+def follow_engine_run(workspace: Workspace, started: EngineRun, view: View) -> RunResult:
+    """Show what happens in the run from where the cluster has taken it up, until it ends or waits for people."""
+    done, run_id = threading.Event(), started.run_id
+    before = max(started.after, 1)
     watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done))
     watcher.start()
     try:
@@ -34,7 +35,7 @@ def follow_engine_run(workspace: Workspace, run_id: str, view: View, *, after: i
             view.live.resume()
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_POLL_S)
-        follow(workspace, run_id, _All(view), from_start=after == 0)
+        follow(workspace, run_id, _All(view), from_start=started.after == 0)
     finally:
         done.set()
         watcher.join()

@@ -6,7 +6,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.cli.following import POLL_SECONDS, follow, look_again
+from ion.api.following import POLL_SECONDS, look_again
+from ion.cli.following import follow
 from ion.cli.questions import labels_of
 from ion.core.fold import apply
 from ion.core.state import RunState

@@ -22,14 +22,19 @@ from ion.process.limits import raise_limit
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
+    from ion.api.engines import EngineRun
     from ion.cli.view import View
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def drive(workspace: Workspace, started: StartedRun, view: View) -> RunResult:
+def drive(workspace: Workspace, started: StartedRun | EngineRun, view: View) -> RunResult:
     """Drive the run until it ends, waits for people who are not here, or a signal stops it; its status is
-    `interrupted` then."""
+    `interrupted` then. What a cluster drives is followed."""
+    if not isinstance(started, StartedRun):
+        from ion.cli.at_engine import follow_engine_run
+
+        return follow_engine_run(workspace, started, view)
     raise_limit()
     try:
         return asyncio.run(_drive(workspace, started, view))
@@ -83,11 +88,13 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
         return None
     options = RunOptions(observers=view.observers, via="cli", alone=True)
     try:
-        return take_up_run(workspace, result.run_id, options=options, resume=False)
+        taken = take_up_run(workspace, result.run_id, options=options, resume=False)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None
         raise
+    assert taken is None or isinstance(taken, StartedRun), "this process drove the run"
+    return taken
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from ion.cli.place import Place, always_json, at_place
 def events(place: Place, run: str | None, follow: bool) -> int:
     """Print the event log of RUN, one JSON object a line (with or without --json)."""
     from ion.api import reading
+    from ion.api.following import follow_events
     from ion.cli import terminal
     from ion.cli.event_lines import event_object
-    from ion.cli.following import follow_events
 
     with place.open() as workspace:
         run_id = workspace.find_run(run).run_id

@@ -8,8 +8,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ion.api import reading
+from ion.api.following import POLL_SECONDS, follow_events, live
 from ion.cli import ending, terminal
-from ion.cli.following import POLL_SECONDS, follow, follow_events, live
+from ion.cli.following import follow
 from ion.cli.plain import Plain
 from ion.cli.view import Manner, open_view
 from ion.errors import RefusedError

@@ -101,7 +101,7 @@ def _print(files: list[LogFile], run_id: str) -> None:
 
 def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
     """Print what is there and what comes, file after file, until nobody drives the run."""
-    from ion.cli.following import POLL_SECONDS, live
+    from ion.api.following import POLL_SECONDS, live
 
     offsets: dict[Path, int] = {}
     shown: Path | None = None

@@ -6,7 +6,6 @@ import click
 
 from ion.cli import completing
 from ion.cli.place import Place, as_json, at_place, progress, watched
-from ion.errors import RefusedError
 
 
 @click.command()
@@ -49,14 +48,14 @@ def resume(
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
-    from ion.api.reading import describe, read_state
+    from ion.api.following import live
+    from ion.api.reading import describe
     from ion.api.requests import raise_budget
     from ion.api.runs import RunOptions, take_up_run
     from ion.cli import ending
     from ion.cli.attending import follow_and_ask
     from ion.cli.changed import say_changed
     from ion.cli.driving import drive
-    from ion.cli.following import live
     from ion.cli.going_on import go_on
     from ion.cli.view import Manner, open_view
 
@@ -68,19 +67,11 @@ def resume(
             return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=as_json)
         if not quiet:
             say_changed(workspace, place, run_id)
-        before = workspace.store.get_workflow_run(run_id).last_seq
         view = open_view(workspace, place, manner)
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
-        try:
-            taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
-            if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
-                taken = take_up_run(workspace, run_id, agent=agent, options=options, resume=False)
-            result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
-        except RefusedError as error:
-            if error.error_code != "owned" or read_state(workspace, run_id).engine is None:
-                raise
-            from ion.cli.at_engine import follow_engine_run
-
-            result = follow_engine_run(workspace, run_id, view, after=before)
+        taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
+        if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
+            taken = take_up_run(workspace, run_id, agent=agent, options=options, resume=False)
+        result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
         view.end()
         return ending.finish(workspace, place, result, as_json=as_json)

@@ -147,6 +147,7 @@ def _run(place: Place, order: Order, manner: Manner) -> int:
 
 def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, detach: bool) -> int:
     from ion.api.engines import start_engine_run
+    from ion.api.runs import RunOptions
     from ion.cli import ending, terminal
     from ion.cli.at_engine import follow_engine_run
     from ion.cli.hiding import hide_run
@@ -162,9 +163,7 @@ def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, d
             agent=order.agent,
             cwd=order.cwd,
             run_id=order.run_id,
-            jobs=order.jobs,
-            via="cli",
-            strict=order.strict,
+            options=RunOptions(max_concurrency=order.jobs, via="cli", strict=order.strict),
         )
         hide_run(workspace, started.run_id)
         say(started.warned, () if manner.quiet else started.notes)
@@ -172,7 +171,7 @@ def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, d
             terminal.data().line(started.run_id)
             return 0
         view = open_view(workspace, place, manner)
-        result = follow_engine_run(workspace, started.run_id, view, after=0)
+        result = follow_engine_run(workspace, started, view)
         return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
 
 

@@ -65,7 +65,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Request:
-    """What a new run is asked to do. `inputs` are checked and have their defaults."""
+    """What a new run is asked to do. `inputs` are checked and have their defaults; `engine` is the URL of what is to
+    drive it (None: this process)."""
 
     workflow: Workflow
     run_id: str
@@ -75,6 +76,7 @@ class Request:
     agent: str | None = None
     cwd: Path = field(default_factory=Path.cwd)
     by: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
 
 
 def start(setting: Setting, request: Request) -> Drive:
@@ -82,35 +84,41 @@ def start(setting: Setting, request: Request) -> Drive:
 
     Raises `RefusedError` (code `run-exists`) if the id is taken.
     """
+    started, lease = create(setting, request, this_process(setting.lease_ms), setting.lease_ms)
+    return _drive(setting, request.workflow, started, lease, (fold([started]), 1))
+
+
+def create(setting: Setting, request: Request, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
+    """Create the run in the store, whoever is to own it: its first event, and its first lease."""
     workflow = request.workflow
     source = freeze.freeze(workflow, setting.store)
-    owner = this_process(setting.lease_ms)
-    event = e.WorkflowStarted(
+    started = e.WorkflowStarted(
         _clock_of(owner)(),
-        workflow.name,
-        freeze.digest_of(source),
-        tuple((node.id, node.kind) for node in workflow.nodes),
-        workflow.file,
-        request.inputs,
-        request.arguments,
-        request.context,
-        request.agent,
-        str(request.cwd),
-        setting.max_concurrency,
-        VERSION,
-        git.head(request.cwd),
-        request.by,
-        workflow.max_budget_usd,
+        workflow=workflow.name,
+        digest=freeze.digest_of(source),
+        nodes=tuple((node.id, node.kind) for node in workflow.nodes),
+        file=workflow.file,
+        inputs=request.inputs,
+        arguments=request.arguments,
+        context=request.context,
+        agent=request.agent,
+        cwd=str(request.cwd),
+        max_concurrency=setting.max_concurrency,
+        ion_version=VERSION,
+        git_head=git.head(request.cwd),
+        by=request.by,
+        max_budget_usd=workflow.max_budget_usd,
+        engine=request.engine,
     )
     lease = setting.store.create_workflow_run(
         request.run_id,
         project=str(setting.project),
         source=source,
-        event=event,
+        event=started,
         owner=owner,
-        lease_ms=setting.lease_ms,
+        lease_ms=lease_ms,
     )
-    return _drive(setting, workflow, event, lease, (fold([event]), 1))
+    return started, lease
 
 
 def take_up(
@@ -138,6 +146,7 @@ def take_up(
         if cause is None or state.started is None:
             setting.store.release_lease(lease)
             return None
+        set_budget(found, max_budget_usd, by=by, lease=lease)
         folders = folders_of(setting.data, run_id, setting.project)
         end_left_behind(folders.register, run_id, folders.artifacts, setting.grace_ms)
         begin = resume_events(
@@ -150,8 +159,6 @@ def take_up(
             owner_died=lease.owner_died,
             owned_until=lease.owned_until,
         )
-        if max_budget_usd is not None and max_budget_usd != state.max_budget_usd:
-            begin.insert(1, raise_budget(state, max_budget_usd, at=begin[0].at, by=by))
         return _drive(setting, workflow, state.started, lease, (state, found.seq)), begin
     except BaseException:
         setting.store.release_lease(lease)
@@ -161,6 +168,18 @@ def take_up(
 def _clock_of(owner: Owner) -> Callable[[], int]:
     """The clock of a drive: the one that its lease goes by, so that the log and the lease tell of one time."""
     return clocks.now_ms if owner.clock_zero is None else clocks.running_from(owner.clock_zero)
+
+
+def set_budget(found: Look, max_budget_usd: float | None, *, by: dict[str, Any], lease: Lease | None = None) -> None:
+    """Record what the run may spend from here on, as its owner if there is a lease (an ended run takes nothing from
+    others). Raises `UsageError` if that is spent already."""
+    if max_budget_usd is None or (lease is None and found.state.ended):
+        return
+    at = clocks.now_ms() if lease is None else _clock_of(lease.owner)()
+    event = raise_budget(found.state, max_budget_usd, at=at, by=by)
+    if max_budget_usd != found.state.max_budget_usd:
+        found.store.create_workflow_event(found.run_id, [event], lease=lease)
+        found.go_on()
 
 
 def _drive(

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ion.api import reading
 from ion.api.result import RunResult
@@ -21,6 +21,9 @@ from ion.core.resume import answered
 from ion.core.state import RunState
 from ion.errors import IonError, RefusedError
 from ion.stores.base import WorkflowRun
+
+if TYPE_CHECKING:
+    from ion.api.engines import EngineRun
 
 # How often the log of a run is looked at that another process drives.
 POLL_SECONDS = 0.25
@@ -117,7 +120,7 @@ class Runs:
         news.clear()
         return True
 
-    def _drive(self, started: StartedRun) -> None:
+    def _drive(self, started: StartedRun | EngineRun) -> None:
         task = asyncio.create_task(started.drive(), name=f"run {started.run_id}")
         self._drives[started.run_id] = task
         task.add_done_callback(lambda _: self._tell(started.run_id))

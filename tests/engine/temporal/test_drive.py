@@ -24,7 +24,7 @@ from ion.core import events as e
 from ion.engine import freeze, runs
 from ion.engine.look import read_state
 from ion.engine.temporal import activities
-from ion.engine.temporal.place import WORKFLOW_NAME, workflow_id
+from ion.engine.temporal.place import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.temporal.workflow import IonRun
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
@@ -201,7 +201,7 @@ async def test_what_a_turn_that_was_begun_again_lacks_is_reported_of_that_start(
     workflow = Workflow("w", (Node("a", Bash(Shell("true"))),))
     source = freeze.freeze(workflow, store)
     started = e.WorkflowStarted(1, "w", freeze.digest_of(source), (("a", "bash"),), cwd=str(tmp_path))
-    owner = activities.owner_of("one", "temporal://x:1/default")
+    owner = owner_of("one", "temporal://x:1/default")
     lease = store.create_workflow_run(
         "one", project=str(tmp_path), source=source, event=started, owner=owner, lease_ms=60_000
     )

@@ -49,7 +49,7 @@ from ion.engine.temporal.codec import (
     pack,
     stripped,
 )
-from ion.engine.temporal.place import WORKFLOW_NAME, workflow_id
+from ion.engine.temporal.place import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.turns import turn_of
 from ion.errors import (
     DamagedStoreError,
@@ -66,7 +66,7 @@ from ion.nodes.program import in_thread
 from ion.process.left import end_left_behind, end_of_node
 from ion.process.register import end_recorded_by_the_dead, register_here
 from ion.records import dataclass
-from ion.stores.base import Lease, Owner, WorkflowStore
+from ion.stores.base import Lease, WorkflowStore
 
 _log = logging.getLogger("ion")
 
@@ -77,11 +77,6 @@ _HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
 _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
 SettingFor = Callable[[str | None], Setting]
-
-
-def owner_of(run_id: str, engine: str) -> Owner:
-    """Who owns a run that a cluster drives: no process, so that none is ever found dead."""
-    return Owner(engine, "temporal", 0, "", run_id)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode
 from ion.errors import UsageError
 from ion.language.workflow import WORKER_LABEL
 from ion.records import dataclass
+from ion.stores.base import Owner
 
 SCHEME = "temporal://"
 WORKFLOW_NAME = "ion-run"
@@ -150,3 +151,8 @@ def worker_labels(given: Iterable[str]) -> tuple[str, ...]:
 def workflow_id(queue: str, run_id: str) -> str:
     """The id of the workflow that drives a run: run ids are unique in one store only."""
     return f"{queue}/{run_id}"
+
+
+def owner_of(run_id: str, engine: str) -> Owner:
+    """Who owns a run that a cluster drives: no process, so that none is ever found dead."""
+    return Owner(engine, "temporal", 0, "", run_id)
