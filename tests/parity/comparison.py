@@ -24,8 +24,8 @@ from ion.stores.base import WorkflowStore
 
 # The run's own events are told under the name of no node.
 RUN = ""
-# When and by whom; `due_at` has chance in it.
-_DIFFERENT = ("at", "due_at", "by", "engine")
+# When and by whom; `due_at` has chance in it, `owned_until` is when the owner before was alive last.
+_DIFFERENT = ("at", "due_at", "owned_until", "by", "engine")
 # These come from outside, at any moment of a stretch; all other events of the run stand between stretches.
 _REQUESTS = (e.CancelRequested, e.BudgetRaised)
 

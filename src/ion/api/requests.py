@@ -181,16 +181,22 @@ def _answer(
     return event.node
 
 
-def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
-    """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
-    what was asked for stands in the log all the same. `RefusedError` (code `own-gate`) if this process is one of the
-    run's: the run may end itself, and ask for nothing else of people or agents."""
-    if os.environ.get("ION_RUN_ID") == run_id and not isinstance(event, e.CancelRequested):
+def require_outside(run_id: str) -> None:
+    """Raise `RefusedError` (code `own-gate`) if this process is one of the run's: the run may end itself, and ask for
+    nothing else of people or agents."""
+    if os.environ.get("ION_RUN_ID") == run_id:
         raise RefusedError(
             "a process of the run may not answer the run's own gates or prompts, nor raise its budget",
             hint="somebody outside of the run may",
             code="own-gate",
         )
+
+
+def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
+    """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
+    what was asked for stands in the log all the same; and what `require_outside` raises."""
+    if not isinstance(event, e.CancelRequested):
+        require_outside(run_id)
     workspace.store.create_workflow_event(run_id, [event], lease=None)
     if state.engine is not None:
         from ion.api.engines import look

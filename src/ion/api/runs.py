@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents, require_configured
 from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.reading import describe, describe_state
+from ion.api.requests import require_outside
 from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import open_workflow
@@ -250,6 +251,8 @@ def take_up_run(
     `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.
     """
     options = options or RunOptions()
+    if max_budget_usd is not None:
+        require_outside(run_id)
     found = look(workspace.store, run_id)
     state = found.state
     if state.engine is not None:
