@@ -152,8 +152,8 @@ def changed(exported: Path, pick: random.Random) -> bytes:
     else:
         holder[key] = copy.deepcopy(pick.choice(pick.choice([OF_TYPE.get(type(holder[key]), ODD), ODD])))
     lines[0].update(head)
-    lines[0]["source"] = json.dumps(source)
     if target is source:
+        lines[0]["source"] = json.dumps(source)
         events[0]["event"]["digest"] = hashlib.sha256(lines[0]["source"].encode()).hexdigest()
     return signed(lines)
 

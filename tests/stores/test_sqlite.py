@@ -205,14 +205,80 @@ except StoreError as error:
         other.close()
         store.close()
 
-    def test_a_first_start_waits_for_another_one(self, path: Path) -> None:
+    def test_the_first_opening_of_a_backup_waits_for_another_one(self, path: Path) -> None:
         """SQLite itself does not wait before it switches to WAL."""
+        store = SqliteStore(path.with_name("original.db"))
+        begin(store)
+        assert store._connection is not None
+        store._connection.execute("VACUUM INTO ?", (str(path),))
+        store.close()
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(0.2, other.close)
         release.start()
         SqliteStore(path).close()
         release.join()
+
+    @pytest.mark.parametrize("kind", ["no bytes", "no tables"])
+    def test_an_empty_file_is_not_taken_for_a_new_store(self, path: Path, kind: str) -> None:
+        path.touch()
+        if kind == "no tables":
+            empty = sqlite3.connect(path)
+            empty.execute("PRAGMA journal_mode = WAL")
+            empty.execute("VACUUM")
+            empty.close()
+        before = path.read_bytes()
+        with pytest.raises(DamagedStoreError, match="is empty") as failure:
+            SqliteStore(path)
+        assert "delete it to begin a new store" in failure.value.hint
+        assert path.read_bytes() == before
+
+    def test_a_new_store_appears_whole(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever dies while it is made leaves no store, and one that another process made meanwhile stays."""
+
+        def somebody_is_faster(temporary: Path, place: Path) -> None:
+            assert not place.exists()
+            monkeypatch.undo()
+            other = SqliteStore(place)
+            begin(other)
+            other.close()
+            sqlite_file._give_name(temporary, place)
+
+        monkeypatch.setattr(sqlite_file, "_give_name", somebody_is_faster)
+        store = SqliteStore(path)
+        assert store.get_workflow_run("r1").workflow == "report"
+        store.close()
+        assert [found.name for found in path.parent.iterdir()] == ["ion.db"]
+
+    @pytest.mark.parametrize("left", ["closed", "killed"])
+    def test_a_medium_that_takes_no_writes_can_be_looked_at(
+        self, path: Path, left: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on a mounted backup: also what only the write-ahead log of a process that was killed has."""
+        store = SqliteStore(path)
+        lease = begin(store)
+        store.create_workflow_event("r1", [gate()], lease=lease)
+        if left == "killed":
+            for file in (path, path.with_name("ion.db-wal")):
+                (path.parent / "copy").mkdir(exist_ok=True)
+                (path.parent / "copy" / file.name).write_bytes(file.read_bytes())
+        store.close()
+        if left == "killed":
+            path = path.parent / "copy" / path.name
+
+        def refused(*_arguments: object, **_named: object) -> sqlite3.Connection:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+        monkeypatch.setattr(sqlite_file, "_switch_to_wal", refused)
+        monkeypatch.setattr(sqlite_file, "_shared", refused)
+        store = SqliteStore(path)
+        assert [run.last_seq for run in store.list_workflow_runs()] == [2]
+        assert len(log_of(store)) == 2
+        with pytest.raises(StoreError, match="I/O error"):
+            store.create_workflow_event("r1", [approved()], lease=None)
+        store.close()
 
     def test_a_decayed_file_never_gives_another_log(self, path: Path) -> None:
         """One flipped bit anywhere in the file: the log is read as it was written, or damage is reported."""

@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from ion.core import events as e
 from ion.core.fold import fold
@@ -71,14 +70,16 @@ def _check_database(url: str) -> list[Damage]:
     """What SQLite itself finds in its file."""
     if not url.startswith("sqlite:"):
         return []
-    import sqlite3
+    from ion.stores.sqlite_file import DATABASE_ERRORS, looking
 
     path = url.removeprefix("sqlite:")
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+        with looking(Path(path)) as connection:
             said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         said = [str(error)]
+    except StoreError as error:
+        return [damage_of(error)]
     hint = "restore it from a backup, or save what can be read: sqlite3 FILE .recover"
     return [Damage(f"the store {path} is damaged: {line}", hint, file=path) for line in said if line != "ok"]
 

@@ -23,7 +23,14 @@ from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import identity, not_in_place
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
-from ion.stores.sqlite_file import DATABASE_ERRORS, is_deadly, open_database, store_error
+from ion.stores.sqlite_file import (
+    DATABASE_ERRORS,
+    UnwritableError,
+    is_deadly,
+    looking,
+    open_database,
+    store_error,
+)
 
 # The columns of `WorkflowRun`, in its order; then the newest event that the row knows, and whether there is a later.
 _SELECT = """
@@ -43,7 +50,13 @@ class SqliteStore:
         self._clock = clock
         self._lock = threading.RLock()
         self._unusable: StoreError | None = None
-        self._connection = open_database(path)
+        self._connection: sqlite3.Connection | None = None
+        self.unwritable: UnwritableError | None = None
+        try:
+            self._connection = open_database(path)
+        except UnwritableError as error:
+            with looking(path):
+                self.unwritable = error
         self._files = [(file, identity(file)) for file in (path, path.with_name(f"{path.name}-wal"))]
 
     @property
@@ -174,8 +187,7 @@ class SqliteStore:
 
     def close(self) -> None:
         with self._lock:
-            self._unusable = self._unusable or StoreError(f"the store {self._path} is closed")
-            self._connection.close()
+            self._give_up(self._unusable or StoreError(f"the store {self._path} is closed"))
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         with self._transaction() as connection:
@@ -188,33 +200,42 @@ class SqliteStore:
     @contextlib.contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         """Everything in it is durable when it ends, or undone when it raises."""
-        with self._lock:
+        with self._lock, contextlib.ExitStack() as held:
             if self._unusable is not None:
                 raise self._unusable.with_traceback(None)
             connection = self._connection
+            if connection is None:
+                if self.unwritable is not None and begin != "BEGIN":
+                    raise self.unwritable.with_traceback(None)
+                connection = held.enter_context(looking(self._path))
             try:
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
-                self._require_in_place()
+                if connection is self._connection:
+                    self._require_in_place()
             except DATABASE_ERRORS as error:
                 failure = store_error(error, self._path)
                 if is_deadly(error) or not _rolled_back(connection):
-                    self._unusable = failure
-                    connection.close()
+                    self._give_up(failure)
                 raise failure from error
             except BaseException:
                 if self._unusable is None and not _rolled_back(connection):
-                    self._unusable = StoreError(f"the store {self._path} could not undo a write")
-                    connection.close()
+                    self._give_up(StoreError(f"the store {self._path} could not undo a write"))
                 raise
+
+    def _give_up(self, failure: StoreError) -> None:
+        """This connection is used no more: what it says could be untrue."""
+        self._unusable = failure
+        if self._connection is not None:
+            self._connection.close()
 
     def _require_in_place(self) -> None:
         """What is read or acknowledged is in the files that others find."""
         if any(identity(file) != before for file, before in self._files):
-            self._unusable = not_in_place(f"the store {self._path}")
-            self._connection.close()
-            raise self._unusable
+            failure = not_in_place(f"the store {self._path}")
+            self._give_up(failure)
+            raise failure
 
     def _find(self, connection: sqlite3.Connection, run_id: str) -> WorkflowRun | None:
         row = self._row(connection, run_id)

@@ -1,17 +1,26 @@
 """Opening an SQLite database for the store, and saying in words what SQLite's error codes mean.
 
-Many processes may do this to a new file at the same moment: switching it to WAL is tried until the others let go, and
-the numbered migrations run inside one transaction that begins with the write lock. `PRAGMA user_version` is the number
-of the last one; `application_id` tells Ion's databases from other people's.
+A new database is made under another name and appears whole, so that an empty one is never taken for new. Many processes
+may open it at the same moment: switching it to WAL is tried until the others let go, and the numbered migrations run
+inside one transaction that begins with the write lock. `PRAGMA user_version` is the number of the last one;
+`application_id` tells Ion's databases from other people's.
+
+Where the medium takes no writes (a mounted backup, a full disk) SQLite cannot even read a database in WAL mode as it
+usually does, since it would have to make files beside it; `looking` does without them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sqlite3
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores.disk import make_folder, storage_errors, sync_folder
@@ -23,6 +32,8 @@ _APPLICATION_ID = 0x496F6E31
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _MIGRATIONS = Path(__file__).parent / "sql" / "sqlite"
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# Of a database that is there: its medium takes no writes.
+_UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 # After these the connection's cache may hold what the disk does not: it is used no more.
 _DEADLY = (*_CORRUPT, sqlite3.SQLITE_IOERR)
 
@@ -30,29 +41,87 @@ _DEADLY = (*_CORRUPT, sqlite3.SQLITE_IOERR)
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection to Ion's database at `path`, made if it is not there, with the newest schema.
 
-    Raises `StoreError` if it cannot be had, `DamagedStoreError` if the file is none of SQLite's.
+    Raises `UnwritableError` if it is there and its medium takes no writes, `StoreError` if it cannot be had at all,
+    `DamagedStoreError` if the file is none of SQLite's, or is empty.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(
             f"this Python has SQLite {sqlite3.sqlite_version}, Ion needs 3.37",
             hint="use a newer Python, or --store file:.ion/runs",
         )
-    with storage_errors(f"cannot open the store {path}"):
-        _make_file(path)
+    if not path.exists():
+        _make(path)
+    return _opened(path, is_new=False)
+
+
+class UnwritableError(StoreError):
+    """The database is there, and its medium takes no writes: it can be looked at."""
+
+
+def _opened(path: Path, *, is_new: bool) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
-        _prepare(connection, path)
+        _prepare(connection, path, is_new=is_new)
     except DATABASE_ERRORS as error:
         if connection is not None:
             connection.close()
-        raise store_error(error, path) from error
+        failure = store_error(error, path)
+        if _primary_code(error) in _UNWRITABLE and path.is_file():
+            raise UnwritableError(failure.message, hint=failure.hint) from error
+        raise failure from error
     except BaseException:
         if connection is not None:
             connection.close()
         raise
+    return connection
+
+
+@contextlib.contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, for a medium that takes no writes. Raises `StoreError`.
+
+    What other processes write meanwhile is seen if they left SQLite what it needs for that; else the file is taken for
+    one that does not change, and what its write-ahead log holds is read from a copy of both.
+    """
+    with contextlib.ExitStack() as held:
+        for open_one in (_shared, _unchanging):
+            try:
+                connection = open_one(path, held)
+                newest = int(_migrations()[-1].name.partition("_")[0])
+                present = _require_ours(connection, path, newest)
+                break
+            except DATABASE_ERRORS as error:
+                failure = store_error(error, path)
+        else:
+            raise failure
+        if present < newest:
+            raise StoreError(f"the store {path} is of an older Ion, and cannot be written to bring it up to date")
+        yield connection
+
+
+def _shared(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
+    return _read_only(f"file:{quote(str(path))}?mode=ro", held)
+
+
+def _unchanging(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
+    log = path.with_name(f"{path.name}-wal")
+    with storage_errors(f"cannot look at the store {path}"):
+        if not log.exists() or log.stat().st_size == 0:
+            return _read_only(f"file:{quote(str(path))}?immutable=1", held)
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ion-look-")))
+        for file in (path, log):
+            shutil.copy(file, folder)
+        return _read_only(f"file:{quote(str(folder / path.name))}", held)
+
+
+def _read_only(uri: str, held: contextlib.ExitStack) -> sqlite3.Connection:
+    connection = held.enter_context(
+        contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False))
+    )
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 
@@ -69,7 +138,7 @@ def store_error(error: Exception, path: Path) -> StoreError:
                 f"the store {path} is damaged: {error}",
                 hint="restore it from a backup, or save what can be read: sqlite3 FILE .recover",
             )
-        case sqlite3.SQLITE_FULL:
+        case _ if _is_full(error, path):
             return StoreError(
                 f"no room for the store {path}",
                 hint="make room on the disk and try again; what was written before stays",
@@ -100,25 +169,53 @@ def is_deadly(error: Exception) -> bool:
     return _primary_code(error) in _DEADLY
 
 
+def _is_full(error: Exception, path: Path) -> bool:
+    """Whether there is no room: SQLite calls that an I/O error, too, where it cannot make a file that it needs."""
+    code = _primary_code(error)
+    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return code == sqlite3.SQLITE_FULL
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
+
+
 def _primary_code(error: Exception) -> int | None:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
-def _make_file(path: Path) -> None:
-    """Make the file for its owner only; SQLite gives its own files beside it the same mode."""
-    if not path.parent.exists():
-        make_folder(path.parent)
+def _make(path: Path) -> None:
+    """Make the database for its owner only; SQLite gives its own files beside it the same mode. If another process is
+    faster, its database is the one."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    with storage_errors(f"cannot make the store {path}"):
+        if not path.parent.exists():
+            make_folder(path.parent)
+        try:
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            _opened(temporary, is_new=True).close()
+            _give_name(temporary, path)
+        finally:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Let the file be found as `path`, unless there is one already."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        path.hardlink_to(temporary)
     except FileExistsError:
         return
-    sync_folder(path.parent)
+    except OSError:  # a file system without links
+        if not path.exists():
+            temporary.rename(path)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if _number(connection, "user_version") == 0:
-        _refuse_foreign(connection, path)
+def _prepare(connection: sqlite3.Connection, path: Path, *, is_new: bool) -> None:
+    if not is_new:
+        _require_ours(connection, path, sys.maxsize)
     _switch_to_wal(connection, path)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # of macOS, see disk.py; nothing elsewhere
@@ -126,14 +223,22 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _migrate(connection, path)
 
 
+def _require_ours(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """The number of the schema. Raises `StoreError` for the database of another program, `DamagedStoreError` for one
+    that holds nothing at all."""
+    if _number(connection, "application_id") == _APPLICATION_ID:
+        return _require_known(connection, newest, path)
+    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise StoreError(f"{path} is the database of another program", hint="choose another place with --store")
+    raise DamagedStoreError(
+        f"{path} is empty: if it was a store, all of its runs are lost",
+        hint="restore it from a backup, or delete it to begin a new store",
+        file=str(path),
+    )
+
+
 def _number(connection: sqlite3.Connection, pragma: str) -> int:
     return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-
-def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if tables and _number(connection, "application_id") != _APPLICATION_ID:
-        raise StoreError(f"{path} is the database of another program", hint="choose another place with --store")
 
 
 def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
@@ -156,7 +261,7 @@ def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    migrations = sorted(_MIGRATIONS.glob("*.sql"))
+    migrations = _migrations()
     newest = int(migrations[-1].name.partition("_")[0])
     if _require_known(connection, newest, path) == newest:
         return
@@ -175,6 +280,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _migrations() -> list[Path]:
+    return sorted(_MIGRATIONS.glob("*.sql"))
 
 
 def _require_known(connection: sqlite3.Connection, newest: int, path: Path) -> int:
