@@ -354,6 +354,8 @@ def test_a_workflow_with_a_gate_is_interactive(nodes: str, interactive: bool) ->
         ("- {id: a, bash: x, with: {my-x: 1, my_x: 2}}", "input-clash", "my_x"),
         ("- {id: a, bash: x, with: {y: {from: $a.output, else: 1}}}", "bad-binding", "{"),
         ("- {id: a, bash: x, with: {y: {from: 3}}}", "bad-binding", "{"),
+        ("- {id: a, bash: x, with: {y: {form: $a.output}}}", "bad-binding", "form"),
+        ("- {id: a, bash: x, with: {y: {From: 3, if_skiped: 1}}}", "bad-binding", "From"),
         ("- {id: a, prompt: x, output_format: {type: objekt}}", "bad-output-format", "objekt"),
         ("- {id: a, prompt: x, output_format: {pattern: '('}}", "bad-output-format", "'('"),
         ("- {id: a, prompt: x, output_format: {pattern: 'a{99999999999999999999}'}}", "bad-output-format", "{"),
@@ -626,3 +628,12 @@ def test_a_pinned_workspace_has_one_label() -> None:
     ]
     same = good("- {id: a, bash: x, runs_on: gpu}\n- {id: b, bash: x, runs_on: gpu}", root="workspace: pinned")
     assert same.workspace == "pinned"
+
+
+def test_a_mapping_that_only_resembles_a_binding_is_data() -> None:
+    found = node("- {id: a, bash: x, with: {b: {form: contact}, c: {form: $INPUTS.x, size: 1}, d: {to: $INPUTS.x}}}")
+    assert {name: binding.value for name, binding in found.bindings.items()} == {
+        "b": {"form": "contact"},
+        "c": {"form": "$INPUTS.x", "size": 1},
+        "d": {"to": "$INPUTS.x"},
+    }

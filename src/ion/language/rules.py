@@ -13,7 +13,8 @@ from typing import Any
 from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.graph import find_cycles
-from ion.language.problems import Report
+from ion.language.problems import Report, near
+from ion.language.references import find_references
 from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
@@ -147,11 +148,24 @@ def _check_bindings(draft: Draft, report: Report) -> None:
     bindings = _mapping(draft.raw.get("with"))
     _check_folding(bindings, (*draft.path, "with"), report)
     for name, value in bindings.items():
-        if isinstance(value, dict) and "from" in value:
-            path = (*draft.path, "with", name)
-            if value.keys() - {"from", "if_skipped"} or not isinstance(value["from"], str):
-                hint = "write {from: $node.output, if_skipped: value}"
-                report.error("bad-binding", f"'{name}' must be a value, or 'from' and 'if_skipped'", path, hint=hint)
+        if not isinstance(value, dict):
+            continue
+        path = (*draft.path, "with", name)
+        slip = "" if "from" in value else _slip_of_from(value)
+        if slip:
+            message = f"'{slip}' looks like 'from'; without it the mapping itself would be the value"
+            report.error("bad-binding", message, (*path, slip), hint="did you mean 'from'?", key=True)
+        elif "from" in value and (value.keys() - {"from", "if_skipped"} or not isinstance(value["from"], str)):
+            hint = "write {from: $node.output, if_skipped: value}"
+            report.error("bad-binding", f"'{name}' must be a value, or 'from' and 'if_skipped'", path, hint=hint)
+
+
+def _slip_of_from(value: dict[str, Any]) -> str:
+    """The key that was meant to be `from`, or ''. A mapping with other keys too is data; so is one of plain text."""
+    slip = next((key for key in value if near(key.lower(), "from", 1)), "")
+    others = [key for key in value if key != slip and not near(key.lower(), "if_skipped", 2)]
+    reads = isinstance(value.get(slip), str) and bool(find_references(value[slip]))
+    return slip if slip and not others and (reads or len(value) > 1) else ""
 
 
 def _check_script(draft: Draft, report: Report) -> None:
