@@ -277,6 +277,8 @@ error[missing-field]: a workflow needs 'description'
   |
 1 | nodes:
   | ^
+  |
+  = say in a line what the workflow does; ion list shows it
 
 error[missing-field]: a workflow needs 'name'
   --> w.yaml:1:1

@@ -86,3 +86,51 @@ def test_what_other_systems_say_means_something_here() -> None:
     assert not ELSEWHERE.keys() & KNOWN_ANYWHERE
     assert (FOREIGN.keys() & KNOWN_ANYWHERE) <= {"interactive", "on_error"}
     assert set(ELSEWHERE.values()) <= KNOWN_ANYWHERE | set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ('bash: echo "Status: ok"', "write 'bash: |', and the text on the next line, indented"),
+        ("bash: [ -f x ] && echo y", "write 'bash: |', and the text on the next line, indented"),
+        ('bash: "x" && echo y', "write 'bash: |', and the text on the next line, indented"),
+        ("prompt: Note: do this", "write 'prompt: |', and the text on the next line, indented"),
+        ("when: a: b", "quote a value that holds ': ', and check the indent"),
+        ("bash:\n  - make\n  - make test", "write 'bash: |', and the lines below it, indented, without '- '"),
+        ("bash: x\nwhen: true", "leave it out: without a condition the node runs"),
+        ("bash: x\ntrigger_rule: always", "write all_done: it runs whatever became of the nodes before"),
+        ("bash: x\ntrigger_rule: all_succes", "did you mean 'all_success'?"),
+        ("bash: x\nwhen: always()", "write trigger_rule: all_done, and no condition"),
+        ("bash: x\nwhen: ${{ success() }}", "leave it out: a node runs once all that it depends on completed"),
+        ("bash: x\nwhen: failure()", "a node with trigger_rule: all_done runs after a failure too"),
+        ("bash: x\nwhen: $z.output | length > 0", "write $z.output != '', or != '[]' for a list"),
+        ("bash: x\nwhen: $other.output == 'x'", "the nodes are a, z"),
+        ("bash: for f in *; do echo $f$n.output; done", "if $n is a variable of the script, write ${n}.output"),
+    ],
+)
+def test_a_field_as_it_is_written_elsewhere(field: str, hint: str) -> None:
+    lines = "\n".join(f"    {line}" for line in field.split("\n"))
+    loaded = parse_workflow(f"{HEAD}nodes:\n  - id: a\n{lines}\n  - {{id: z, bash: x}}\n")
+    assert only(loaded).hint == hint
+
+
+def test_a_condition_does_not_read_the_environment() -> None:
+    problem = only(load("- {id: a, bash: x, when: \"$CI == 'true'\"}\n"))
+    assert problem.message == "a condition does not read the environment: $CI"
+    assert problem.hint.startswith('declare an input and write $INPUTS.ci, then: ion run … --input ci="$CI"\n')
+
+
+def test_after_a_failure_runs_a_catcher() -> None:
+    assert "catches" in only(load("- {id: a, bash: x, trigger_rule: on_failure}\n")).hint
+
+
+@pytest.mark.parametrize("description", ['description: ""', "description:", ""])
+def test_a_workflow_says_what_it_does(description: str) -> None:
+    loaded = parse_workflow(f"name: demo\n{description}\nnodes: [{{id: a, bash: x}}]\n")
+    assert only(loaded).hint == "say in a line what the workflow does; ion list shows it"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_at_the_top_is_a_node(kind: str) -> None:
+    problem = only(load("- {id: a, bash: x}\n", root=f"{kind}: {{prompt: x}}"), "warning")
+    assert problem.hint == f"it is a node of its own, listed under 'nodes': - {{id: name, {kind}: …}}"

@@ -91,6 +91,8 @@ error[unknown-node]: 'gather' refers to $summary.output, but no node has that id
   |
 9 |       echo "$summary.output"
   |             ^^^^^^^^^^^^^^^
+  |
+  = if $summary is a variable of the script, write ${summary}.output
 
 warning[order-by-reference]: 'summarise' refers to $gather.output.pages but does not depend on 'gather'
   --> w.yaml:14:9
@@ -172,7 +174,7 @@ error[yaml-syntax]: a value cannot begin with '@'
 5 |     prompt: @planner read it
   |             ^
   |
-  = quote this value
+  = write 'prompt: |', and the text on the next line, indented
 
 1 error in 1 file\
 """)

@@ -35,6 +35,7 @@ from ion.language.workflow import (
 )
 from ion.records import dataclass, field
 
+_NAMES_SHOWN = 12
 _ESCAPE_HINT = "write \\$ for a literal dollar sign"
 
 
@@ -254,9 +255,20 @@ def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Ref
             uses.setdefault(reference.node, Use(reference, text, offset))
         elif not checker.nodes.may_be_included(reference.node):
             meant = checker.report.suggest(reference.node, checker.nodes.by_id)
-            hint = "\n".join(part for part in (meant, "" if text.form == "shell" else _ESCAPE_HINT) if part)
+            hint = _otherwise(checker, text, offset, reference.node, meant)
             message = f"'{draft.name}' refers to {reference_text(reference)}, but no node has that id"
             note(checker.report, Problem("unknown-node", message, hint=hint, length=length), text, offset)
+
+
+def _otherwise(checker: _Checker, text: Text, offset: int, name: str, meant: str) -> str:
+    """The hint at a name that no node has; `meant` says which one is near, if any is."""
+    if text.form == "shell":
+        joined = text.text[max(0, offset - 1) : offset].isalnum()  # `$file$n.output`
+        variable = f"if ${name} is a variable of the script, write ${{{name}}}.output"
+        return variable if joined else meant or variable
+    if text.path[-1] == "when":
+        return meant or f"the nodes are {', '.join(list(checker.nodes.by_id)[:_NAMES_SHOWN])}"
+    return f"{meant}\n{_ESCAPE_HINT}" if meant else _ESCAPE_HINT
 
 
 def _check_input(

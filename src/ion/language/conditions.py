@@ -33,6 +33,13 @@ _LITERAL = pattern(r"'(?P<quoted>[^']*)'|(?P<bare>-?[0-9]+(?:\.[0-9]+)?|true|fal
 _JOINT = pattern(rf"{_BLANK}(&&|\|\||\Z){_BLANK}")
 _NUMBER = pattern(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _COMPUTE = "compute it in a bash or script node and compare that node's output, as in $check.output == 'true'"
+# What other systems say in a condition and Ion by the trigger rule.
+_FUNCTIONS = {
+    "always": "write trigger_rule: all_done, and no condition",
+    "success": "leave it out: a node runs once all that it depends on completed",
+    "failure": "a node with trigger_rule: all_done runs after a failure too",
+    "cancelled": "nothing runs after a run was cancelled",
+}
 _LITERALS = "a literal is 'text' in single quotes, a number, true or false"
 
 
@@ -139,7 +146,11 @@ def _to_reference(match: re.Match[str]) -> NodeReference | InputReference:
 def _no_reference(text: str, position: int) -> ConditionSyntaxError:
     rest = text[position:]
     name = re.match(r"\$?\{?([A-Za-z_][\w-]*)", rest, re.ASCII)
-    if not rest:
+    call = re.match(r"(?:\$\{\{\s*)?!?([A-Za-z_]\w*)\(", rest, re.ASCII)
+    if call:
+        message = f"there is no function {call[1]}()"
+        hint = _FUNCTIONS.get(call[1], f"a condition only compares; {_COMPUTE}")
+    elif not rest:
         message, hint = "a comparison is missing here", "write one, as in $check.output == 'ok'"
     elif rest[0] == "(":
         message, hint = "conditions have no parentheses", f"&& binds tighter than ||; for more, {_COMPUTE}"
@@ -149,6 +160,12 @@ def _no_reference(text: str, position: int) -> ConditionSyntaxError:
         message, hint = "the reference stands on the left, the literal on the right", "as in $check.output == 'ok'"
     elif rest.startswith("${"):
         message, hint = "references have no braces", "write $node.output, as in $check.output == 'ok'"
+    elif rest[0] == "$" and name and name[1].isupper() and name[1] not in ENGINE_NAMES:
+        message = f"a condition does not read the environment: ${name[1]}"
+        lower = name[1].lower()
+        hint = (
+            f'declare an input and write $INPUTS.{lower}, then: ion run … --input {lower}="${name[1]}"\nor {_COMPUTE}'
+        )
     elif rest[0] == "$" and name and name[1] not in ENGINE_NAMES:
         message, hint = f"${name[1]} names no value", f"write ${name[1]}.output for the output of that node"
     elif rest[0] == "$" and name:
@@ -166,7 +183,11 @@ def _no_operator(text: str, reference: re.Match[str]) -> ConditionSyntaxError:
     offset = start + len(text[start:]) - len(text[start:].lstrip())
     rest = text[offset:]
     word = re.match(r"[A-Za-z][\w-]*", rest)
-    if not rest or rest.startswith(("&", "|", ")")):
+    if re.match(r"\|(?!\|)", rest):
+        message, hint = "a condition has no filters", _COMPUTE
+        if re.match(r"\|\s*length\s*(>|!=)\s*0", rest):
+            hint = f"write {reference[0]} != '', or != '[]' for a list"
+    elif not rest or rest.startswith(("&", "|", ")")):
         message, hint = f"{reference[0]} is compared with nothing", f"write {reference[0]} == 'true'"
     elif rest[0] == "." and start == offset:
         message = f"{reference[0]} is not read any deeper here"

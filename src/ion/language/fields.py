@@ -180,6 +180,13 @@ def foreign_field(path: DocumentPath, own: str, report: Report) -> None:
     report.error("foreign-field", message, path, hint=own if " " in own else _called(own), key=True)
 
 
+def foreign_rule(word: str) -> str:
+    """What to write for a trigger rule of other systems, or ''."""
+    if word in ("always", "all", "any_state", "finished"):
+        return "write all_done: it runs whatever became of the nodes before"
+    return _called("catches") if word in ("on_failure", "failure", "failed", "one_failed", "all_failed") else ""
+
+
 def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report: Report) -> bool:
     """Notes a control field that does not act on a node of these kinds, or is not built yet; False if it is neither.
 
@@ -215,6 +222,7 @@ def unknown_field(
         return
     hint = (
         _elsewhere(key, known)
+        or (_home_of(key) if key in KINDS else "")
         or report.suggest(key, (*known, *KINDS))
         or (_home_of(key) if key in KNOWN_ANYWHERE else "")
     )
@@ -241,6 +249,8 @@ def _called(own: str) -> str:
 
 def _home_of(key: str) -> str:
     """Where a key that Ion knows belongs."""
+    if key in (*KINDS, *LATER_KINDS):
+        return f"it is a node of its own, listed under 'nodes': - {{id: name, {key}: …}}"
     kinds = [kind for kind, fields in FIELDS.items() if key in fields or kind in EFFECTS.get(key, ())]
     parts = [name for name, part in PARTS.items() if key in (*schema.field_names(part), *LATER_FIELDS.get(name, ()))]
     if kinds and len(kinds) < len(KINDS):

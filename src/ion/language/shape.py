@@ -29,6 +29,7 @@ from ion.language.fields import (
     SHARED_FIELDS,
     control_flow_meant,
     foreign_field,
+    foreign_rule,
     no_effect_here,
     not_yet,
     scope_of,
@@ -239,12 +240,17 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
             unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
         elif item.code == "missing-field":
             hint = "write 'id: name'; other nodes refer to it by that name" if item.field == "id" else ""
+            hint = _DESCRIPTION_HINT if item.field == "description" else hint
             report.error(item.code, f"{where} needs '{item.field}'", path, hint=hint)
         else:
-            hint = item.hint
+            hint = _DESCRIPTION_HINT if path == ("description",) else item.hint
             if item.choices and isinstance(item.value, str):
-                hint = report.suggest(item.value, item.choices)
+                foreign = foreign_rule(item.value) if item.path == ("trigger_rule",) else ""
+                hint = foreign or report.suggest(item.value, item.choices)
             report.error(item.code, item.message, path, hint=hint, key=item.key)
+
+
+_DESCRIPTION_HINT = "say in a line what the workflow does; ion list shows it"
 
 
 def _warn_short_time(raw: dict[str, Any], path: DocumentPath, names: tuple[str, ...], report: Report) -> None:

@@ -96,6 +96,10 @@ def _remedy(kind: str, path: Path, value: Any) -> str:
     if kind == "list_type" and isinstance(value, str):
         parts = [part for part in re.split(r"[\s,]+", value.strip("[] ")) if part]
         return f"write [{', '.join(parts)}]" if parts and all(_PLAIN.fullmatch(part) for part in parts) else ""
+    if kind == "string_type" and isinstance(value, list) and path and path[-1] in ("bash", "until_bash", "prompt"):
+        return f"write '{path[-1]}: |', and the lines below it, indented, without '- '"
+    if kind == "string_type" and value is True and path and path[-1] == "when":
+        return "leave it out: without a condition the node runs"
     if kind == "bool_type" and isinstance(value, str):
         return boolean_meant(value)
     return ""

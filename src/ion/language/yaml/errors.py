@@ -13,6 +13,10 @@ import yaml
 from ion.language.source import Source
 
 QUOTE = "quote this value"
+# A field whose text is often code or prose, with a value on its own line.
+_TEXT_FIELD = re.compile(
+    r"[ \t]*(?:- +)?(bash|until_bash|script|prompt|continued|message|gate_message|cancel):[ \t]+\S"
+)
 
 
 class _Complaint(NamedTuple):
@@ -37,7 +41,9 @@ _COMPLAINTS = (
     _Complaint("quoted scalar", _UNCLOSED_QUOTE, "close it, or double a quote that belongs to the text", True),
     _Complaint("double-quoted", _UNCLOSED_QUOTE, "close it", True),
     _Complaint("flow sequence", _UNCLOSED.format("["), "quote a value that begins with '['", True),
-    _Complaint("flow mapping", _UNCLOSED.format("{"), "quote a value that begins with '{'", True),
+    _Complaint(
+        "flow mapping", _UNCLOSED.format("{"), "quote a value that begins with '{', and one in it that has ': '", True
+    ),
     _Complaint(
         "mapping values are not", "a ':' cannot stand here", "quote a value that holds ': ', and check the indent"
     ),
@@ -66,12 +72,21 @@ def explain(error: yaml.MarkedYAMLError, source: Source) -> tuple[int, str, str]
         before = source.text[max(0, index - 1) : index]
         index -= before in ("*", "&")
         shown = source.text[index : index + 1].strip()
-        return index, f"a value cannot begin with '{shown}'" if shown else "a value is missing here", QUOTE
+        message = f"a value cannot begin with '{shown}'" if shown else "a value is missing here"
+        return index, message, _block_hint(index, source) or QUOTE
     for complaint in _COMPLAINTS:
         if complaint.needle in said or complaint.needle in context:
             index = _index(error.context_mark, source) if complaint.at_context and error.context_mark else index
-            return index, complaint.message, complaint.hint
+            return index, complaint.message, _block_hint(index, source) or complaint.hint
     return index, f"YAML cannot be read here: {said or context}", ""
+
+
+def _block_hint(index: int, source: Source) -> str:
+    """Where the line is a text that YAML reads as something else (`bash: echo "a: b"`, `bash: [ -f x ] && y`), how such
+    a text is written."""
+    line = source.start_of_line(source.place(index)[0]) or 0
+    field = _TEXT_FIELD.match(source.text, line)
+    return f"write '{field[1]}: |', and the text on the next line, indented" if field else ""
 
 
 def _index(mark: yaml.Mark | None, source: Source) -> int:
