@@ -174,7 +174,7 @@ class Agent:
 
 def agent(**answers: list[Reply] | Reply) -> Agent:
     """An agent with these answers for these nodes."""
-    return Agent({node: given if isinstance(given, list) else [given] for node, given in answers.items()})
+    return Agent({node: [*given] if isinstance(given, list) else [given] for node, given in answers.items()})
 
 
 def _id(run: RunResult | str) -> str:
