@@ -623,3 +623,14 @@ def test_what_is_asked_acts_on_no_terminal(project: Project, terminal: Open) -> 
     for said in (project.run("show", "mine", "ask").out, project.run("approve", "mine").err):
         assert "\x1b" not in said
         assert r"\x1b]0;owned" in said
+
+
+def test_what_the_terminal_writes_of_a_key_moves_no_line_of_the_tree(project: Project, terminal: Open) -> None:
+    """`^C` behind a line that is as wide as the screen."""
+    project.write("wide", f"name: wide\ndescription: d\nnodes:\n  - {{id: a, bash: 'echo {'w' * 200}; sleep 60'}}\n")
+    shown = terminal("run", "wide", "--run-id", "mine")
+    shown.until("www…")
+    shown.child.sendintr()
+    status, text = shown.end()
+    assert status == 130
+    assert text.count("wide  mine") == 1

@@ -129,13 +129,17 @@ class Live:
                     stop.wait(SHORTEST_PAUSE_S)
                     self._changed.wait(LONGEST_PAUSE_S)
                     self._changed.clear()
-                self._frame(console, live, [])
+                self._frame(console, live, [], last=True)
         except OSError:  # the terminal is gone; the run goes on, or a SIGHUP ends it
             return
         self._told |= {row.node for row in tuple(self._rows.values()) if row.over}
 
-    def _frame(self, console: Console, live: RichLive, drawn: list[Line]) -> list[Line]:
-        """Draw, unless the last frame looked the same; gives what is drawn now."""
+    def _frame(self, console: Console, live: RichLive, drawn: list[Line], *, last: bool = False) -> list[Line]:
+        """Draw, unless the last frame looked the same; gives what is drawn now.
+
+        The cursor waits in an empty line below: what the terminal writes there of a key that is pressed, such as `^C`,
+        then moves no line of the drawing, which is to be drawn over.
+        """
         head, rows = self._head, dict(self._rows)
         if head is None:
             return drawn
@@ -146,7 +150,7 @@ class Live:
             self._tell(console, rows, now)
         frame = self._tree.lines(head, rows, now, size.height, self._told)
         if frame != drawn:
-            live.update(self._text(frame, size.width), refresh=True)
+            live.update(self._text(frame if last else [*frame, [" "]], size.width), refresh=True)
         return frame
 
     def _tell(self, console: Console, rows: dict[str, Row], now: int) -> None:
