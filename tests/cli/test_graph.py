@@ -102,10 +102,14 @@ def graphs(draw_: st.DrawFn) -> tuple[list[tuple[str, str]], list[str]]:
 
 @given(graphs())
 def test_the_drawing_shows_each_edge_and_no_other(graph: tuple[list[tuple[str, str]], list[str]]) -> None:
+    """Or, where lines would cross, it says which follow from the others."""
     edges, names = graph
-    lines = drawn(picture(edges, names))
-    assert read_back(lines) == set(edges), "\n".join(lines)
-    assert sorted(re.findall(r"[a-z0-9]+", "\n".join(lines))) == sorted(names)
+    text, _, note = "\n".join(drawn(picture(edges, names))).partition("\nnot drawn, since it follows: ")
+    left_out = {(source, target) for source, target in re.findall(r"(\w+)→(\w+)", note)}
+    seen = read_back(text.splitlines())
+    assert seen | left_out == set(edges), text
+    assert not seen & left_out
+    assert sorted(re.findall(r"[a-z0-9]+", text)) == sorted(names)
 
 
 def test_lines_that_change_places_do_not_touch() -> None:
@@ -216,3 +220,46 @@ def test_a_run_shows_its_states_and_the_graph_that_it_froze(ion: Ion, project: P
     assert states == {"end": "completed", "maybe": "skipped", "review": "waiting", "last": "pending"}
     assert "class n0 completed" in ion("graph", "--run", "mine", "--format", "mermaid").out
     assert ion("graph", "other", "--run", "mine").status == 2
+
+
+def test_a_wide_join_is_readable() -> None:
+    """What follows from other lines is named instead of crossing them."""
+    edges = [("read", "sort"), ("sort", "count"), ("sort", "answer"), ("count", "answer"), ("sort", "report")]
+    edges += [("count", "report"), ("answer", "report")]
+    assert drawn(picture(edges, ["read", "sort", "count", "answer", "report"]), 80) == [
+        "read ─ sort ─ count ─ answer ─ report",
+        "not drawn, since it follows: sort→answer, sort→report, count→report",
+    ]
+
+
+def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
+    ids = [f"check-the-packages-of-{name}-before-the-next-release" for name in ("alpha", "beta", "gamma")]
+    edges = [("start", name) for name in ids]
+    for columns in (80, 30):
+        text = "\n".join(drawn(picture(edges, ["start", *ids]), columns))
+        found = set(re.findall(r"check-\S+", text))
+        assert len(found) == 3, text
+    from ion.cli.drawing.svg import svg
+
+    boxes = re.findall(r"<text [^>]*>(check-[^<]*)</text>", svg(picture(edges, ["start", *ids])))
+    assert len(set(boxes)) == 3
+
+
+def test_an_svg_has_arrows_and_says_states_without_colour() -> None:
+    from xml.etree import ElementTree
+
+    from ion.cli.drawing.svg import svg
+
+    nodes = tuple(
+        PictureNode(name, "bash", "$a.output == 'not a short one'" if name == "c" else None, "all_success", state)
+        for name, state in (("a", "completed"), ("b", "failed"), ("c", "skipped"), ("d", "waiting"))
+    )
+    edges = (Edge("a", "b", "depends_on"), Edge("b", "c", "depends_on"), Edge("c", "d", "depends_on"))
+    text = svg(Picture("test", nodes, (*edges, Edge("a", "d", "depends_on"))))
+    root = ElementTree.fromstring(text)
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text") if one.get("class") is None]
+    assert texts == ["✓ a", "✗ b", "– c ?", "⏸ d"]
+    heads = [one for one in root.iter("{http://www.w3.org/2000/svg}path") if one.get("marker-end")]
+    assert len(heads) == 4  # one at the end of each edge, none where one passes a column
+    condition = next(one for one in root.iter("{http://www.w3.org/2000/svg}text") if one.get("class") == "when")
+    assert condition.text == "$a.output == 'not a short one'"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from ion.cli import hiding
@@ -91,6 +92,15 @@ def cut_middle(name: str, columns: int) -> str:
         return cut(name, columns)
     head = (columns - 1) // 2
     return f"{name[:head]}…{name[len(name) - (columns - 1 - head) :]}"
+
+
+def cut_ids(names: Iterable[str], columns: int) -> dict[str, str]:
+    """Each id in at most so many columns, or in as many more as it takes for no two to look the same."""
+    shown = {name: cut_middle(name, columns) for name in names}
+    while alike := {text for text, count in Counter(shown.values()).items() if count > 1}:
+        columns += max(4, columns // 2)
+        shown |= {name: cut_middle(name, columns) for name, text in shown.items() if text in alike}
+    return shown
 
 
 def pad(text: str, columns: int) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ion.cli.formatting import cut, cut_middle, duration, elapsed, one_line, pad, plural
+from ion.cli.formatting import cut, cut_ids, duration, elapsed, one_line, pad, plural
 from ion.cli.place import Place
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text
@@ -39,13 +39,15 @@ class Plain:
         self._place = place
         self._begun_at = -1
         self._columns = NAME_COLUMNS
+        self._names: dict[str, str] = {}
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         event = recorded.event
         if self._begun_at < 0:
             self._begun_at = event.at
-            longest = max(map(len, state.nodes), default=0)
-            self._columns = min(max(NAME_COLUMNS, longest), MAX_NAME_COLUMNS)
+            self._names = cut_ids(state.nodes, MAX_NAME_COLUMNS)
+            longest = max(map(len, self._names.values()), default=0)
+            self._columns = max(NAME_COLUMNS, longest)
         describe = _LINES.get(type(event))
         if describe is not None:
             describe(self, run_id, event, state)
@@ -58,7 +60,7 @@ class Plain:
         time = elapsed(event.at - self._begun_at)
         role = _ROLES.get(verb)
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
-        shown = f"{name:<{self._columns}}" if verb == "run" else pad(cut_middle(name, self._columns), self._columns)
+        shown = f"{name:<{self._columns}}" if verb == "run" else pad(self._names.get(name, name), self._columns)
         self._screen.line(f"{time}  ", word, f"  {shown}  {cut(one_line(detail), MAX_DETAIL)}")
 
     def quote(self, lines: tuple[str, ...]) -> None:

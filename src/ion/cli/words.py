@@ -38,8 +38,12 @@ _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
 
 def mark(screen: Screen, state: str) -> Part:
     """The symbol of a state, as wide as every other one on this screen."""
-    symbol, stand_in, role = _MARKS[state]
-    return (role, symbol if screen.unicode else f"{stand_in:<5}")
+    return (role_of(state), symbol(state) if screen.unicode else f"{symbol(state, unicode=False):<5}")
+
+
+def symbol(state: str, *, unicode: bool = True) -> str:
+    """The symbol of a state alone."""
+    return _MARKS[state][0 if unicode else 1]
 
 
 def role_of(state: str) -> str:

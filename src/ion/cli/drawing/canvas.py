@@ -73,6 +73,12 @@ class Canvas:
         cells = self._lines.setdefault(row, {})
         cells[column] = cells.get(column, 0) | bits
 
+    def tangles(self) -> int:
+        """How often lines pass over each other, or meet from all four sides: there an eye may go astray."""
+        passing = ((self._lines.get(row, {}), column) for row, columns in self._over.items() for column in columns)
+        meeting = (bits == LEFT | RIGHT | UP | DOWN for line in self._lines.values() for bits in line.values())
+        return sum(bool(line.get(column, 0) & LEFT) for line, column in passing) + sum(meeting)
+
     def rows(self) -> Iterator[list[Part]]:
         """The rows from the top, less those in which nothing happens, each as parts for a screen."""
         used = {*self._lines, *self._labels}

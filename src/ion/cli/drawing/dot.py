@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ion.cli.drawing.picture import Picture, PictureNode
+from ion.cli.drawing.picture import Picture, PictureNode, label
 from ion.language.problems import printable
 
 _SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
@@ -28,7 +28,7 @@ def dot(picture: Picture) -> str:
 
 def _attributes(node: PictureNode) -> str:
     when = f"\nwhen: {node.when}" if node.when is not None else ""
-    attributes = [f"label={_quoted(node.id + when)}"]
+    attributes = [f"label={_quoted(label(node, node.id, {}) + when)}"]
     if node.kind in _SHAPES:
         attributes.append(f"shape={_SHAPES[node.kind]}")
     if node.status in _COLOURS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ion.cli.drawing.picture import Picture
+from ion.cli.drawing.picture import Edge, Picture
 from ion.language.graph import layers, topological
 from ion.records import dataclass
 
@@ -42,15 +42,20 @@ def lay_out(picture: Picture) -> Layout:
     return Layout(columns, _rows(columns, links), links)
 
 
+def implied(picture: Picture) -> list[Edge]:
+    """The edges between nodes that wait for each other through others anyway."""
+    waits = picture.waits()
+    ancestors: dict[str, set[str]] = {}
+    for node in topological({node: list(others) for node, others in waits.items()}):
+        ancestors[node] = set(waits[node]).union(*(ancestors[other] for other in waits[node]))
+    return [edge for edge in picture.edges if any(edge.source in ancestors[other] for other in waits[edge.target])]
+
+
 def _drop_implied_order(picture: Picture, waits: dict[str, list[str]]) -> None:
     """Leave out ordering edges between nodes that wait for each other through others anyway."""
-    ancestors: dict[str, set[str]] = {}
-    for node in topological(waits):
-        ancestors[node] = set(waits[node]).union(*(ancestors[other] for other in waits[node]))
-    for edge in picture.edges:
-        others = waits[edge.target]
-        if edge.kind == "order" and any(edge.source in ancestors[other] for other in others if other != edge.source):
-            others.remove(edge.source)
+    for edge in implied(picture):
+        if edge.kind == "order":
+            waits[edge.target].remove(edge.source)
 
 
 def _columns(waits: dict[str, list[str]]) -> tuple[list[list[Slot]], dict[Slot, list[Slot]]]:

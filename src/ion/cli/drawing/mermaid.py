@@ -6,7 +6,7 @@ the quote or be taken for markup.
 
 from __future__ import annotations
 
-from ion.cli.drawing.picture import Picture, PictureNode
+from ion.cli.drawing.picture import Picture, PictureNode, label
 from ion.language.problems import printable
 
 _SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("([", "])")}
@@ -38,7 +38,7 @@ def mermaid(picture: Picture) -> str:
 def _box(node: PictureNode) -> str:
     opening, closing = _SHAPES.get(node.kind, ("[", "]"))
     when = f"<br/>when: {_escape(node.when)}" if node.when is not None else ""
-    return f'{opening}"{_escape(node.id)}{when}"{closing}'
+    return f'{opening}"{_escape(label(node, node.id, {}))}{when}"{closing}'
 
 
 def _escape(text: str) -> str:

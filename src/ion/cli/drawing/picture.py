@@ -5,8 +5,10 @@ Every format starts here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ion.cli.words import symbol
 from ion.records import dataclass
 
 if TYPE_CHECKING:
@@ -59,6 +61,13 @@ class Picture:
             ],
             "edges": [{"from": edge.source, "to": edge.target, "kind": edge.kind} for edge in self.edges],
         }
+
+
+def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode: bool = True) -> str:
+    """What stands at a node: the symbol of its state if there is one, its name, `?` for a condition, and what its kind
+    has in `suffixes`."""
+    state = f"{symbol(node.status, unicode=unicode)} " if node.status is not None else ""
+    return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}"
 
 
 def picture_of(workflow: Workflow, state: RunState | None = None) -> Picture:

@@ -8,15 +8,17 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 from ion.cli.drawing.layout import Layout, Slot, lay_out
-from ion.cli.drawing.picture import Picture, PictureNode
-from ion.cli.formatting import cut, cut_middle, width
+from ion.cli.drawing.picture import Picture, PictureNode, label
+from ion.cli.formatting import cut, cut_ids, width
 from ion.language.problems import printable
 
 MAX_ID_COLUMNS = 32
+MAX_CONDITION_COLUMNS = 48
 _CHARACTER, _HEIGHT, _ROW, _GAP, _MARGIN = 7.6, 30, 46, 44, 16
 _STYLE = """\
 text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1c1f23; }
 .when { font-size: 10px; fill: #6b7280; }
+.head { fill: #8b929c; }
 .box { fill: #f6f7f9; stroke: #6b7280; stroke-width: 1.2; }
 .edge { fill: none; stroke: #8b929c; stroke-width: 1.4; }
 .order { stroke-dasharray: 5 4; }
@@ -25,10 +27,18 @@ text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; 
 .skipped, .cancelled { fill: #eceef1; stroke: #a3a9b2; stroke-dasharray: 3 3; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6e8eb; } .when { fill: #9aa3af; } .box { fill: #262a30; stroke: #8b929c; } .edge { stroke: #7d8590; }
+  .head { fill: #7d8590; }
   .completed { fill: #14361f; stroke: #4cc277; } .failed { fill: #4a1d1d; stroke: #f07b7b; }
   .running { fill: #16294d; stroke: #6ea8fe; } .waiting { fill: #43350f; stroke: #e3b341; }
   .skipped, .cancelled { fill: #1f2227; stroke: #5c636e; }
 }"""
+# Its tip is where the line ends.
+_DEFINITIONS = (
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
+    'markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+)
+# Of the small text of conditions.
+_SMALL_CHARACTER = 6.1
 _SYMBOLS = {"approval": " ‖", "loop": " ↻", "cancel": " ✗"}
 
 
@@ -41,15 +51,18 @@ class _Drawing:
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self.nodes = {node.id: node for node in picture.nodes}
+        ids = cut_ids((_safe(node.id) for node in picture.nodes), MAX_ID_COLUMNS)
+        self.labels = {node.id: label(node, ids[_safe(node.id)], _SYMBOLS) for node in picture.nodes}
         self.layout: Layout = lay_out(picture)
         self.order = {(edge.source, edge.target) for edge in picture.edges if edge.kind == "order"}
         self.left: list[float] = []
         self.widths: list[float] = []
         place = float(_MARGIN)
         for column in self.layout.columns:
-            columns = max((width(_label(self.nodes[slot.node])) for slot in column if not slot.passing), default=0)
+            nodes = [self.nodes[slot.node] for slot in column if not slot.passing]
+            boxes = max((self._box_width(node) for node in nodes), default=22.0)
             self.left.append(place)
-            self.widths.append(columns * _CHARACTER + 22)
+            self.widths.append(max([boxes, *(width(_condition(node)) * _SMALL_CHARACTER + 8 for node in nodes)]))
             place += self.widths[-1] + _GAP
         self.width = place - _GAP + _MARGIN
         self.height = (max(self.layout.rows.values(), default=0) + 1) * _ROW + 2 * _MARGIN - (_ROW - _HEIGHT)
@@ -68,6 +81,7 @@ class _Drawing:
                 ),
                 f"<title>{escape(_safe(self.picture.name))}</title>",
                 f"<style>{_STYLE}</style>",
+                _DEFINITIONS,
                 *across,
                 *edges,
                 *boxes,
@@ -75,6 +89,9 @@ class _Drawing:
                 "",
             ]
         )
+
+    def _box_width(self, node: PictureNode) -> float:
+        return width(self.labels[node.id]) * _CHARACTER + 22
 
     def _middle(self, slot: Slot) -> float:
         return _MARGIN + self.layout.rows[slot] * _ROW + _HEIGHT / 2
@@ -85,7 +102,8 @@ class _Drawing:
         y, to = self._middle(slot), self._middle(other)
         kind = "edge order" if (slot.node, other.node) in self.order else "edge"
         curve = f"M{start:.1f} {y:.1f}C{start + bend:.1f} {y:.1f} {end - bend:.1f} {to:.1f} {end:.1f} {to:.1f}"
-        return f'<path class="{kind}" d="{curve}"/>'
+        head = "" if other.passing else ' marker-end="url(#head)"'
+        return f'<path class="{kind}" d="{curve}"{head}/>'
 
     def _across(self, slot: Slot) -> str:
         """A line on its way through a column."""
@@ -94,7 +112,7 @@ class _Drawing:
 
     def _box(self, slot: Slot) -> str:
         node, left = self.nodes[slot.node], self.left[slot.layer]
-        top, box = self._middle(slot) - _HEIGHT / 2, width(_label(node)) * _CHARACTER + 22
+        top, box = self._middle(slot) - _HEIGHT / 2, self._box_width(node)
         parts = [f"<g><title>{escape(_tip(node))}</title>"]
         if box < self.widths[slot.layer]:
             line = f"M{left + box:.1f} {top + _HEIGHT / 2:.1f}H{left + self.widths[slot.layer]:.1f}"
@@ -103,16 +121,16 @@ class _Drawing:
         parts.append(
             f'<rect class={classes} x="{left:.1f}" y="{top:.1f}" width="{box:.1f}" height="{_HEIGHT}" rx="6"/>'
         )
-        parts.append(f'<text x="{left + 11:.1f}" y="{top + 19.5:.1f}">{escape(_label(node))}</text>')
+        parts.append(f'<text x="{left + 11:.1f}" y="{top + 19.5:.1f}">{escape(self.labels[slot.node])}</text>')
         if node.when is not None:
-            shown = escape(cut(_safe(node.when), 48))
+            shown = escape(_condition(node))
             parts.append(f'<text class="when" x="{left + 4:.1f}" y="{top + _HEIGHT + 10:.1f}">{shown}</text>')
         return "".join([*parts, "</g>"])
 
 
-def _label(node: PictureNode) -> str:
-    condition = " ?" if node.when is not None else ""
-    return f"{cut_middle(_safe(node.id), MAX_ID_COLUMNS)}{condition}{_SYMBOLS.get(node.kind, '')}"
+def _condition(node: PictureNode) -> str:
+    """What stands below the box; its column is as wide, so that no line runs through it."""
+    return cut(_safe(node.when), MAX_CONDITION_COLUMNS) if node.when is not None else ""
 
 
 def _tip(node: PictureNode) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ion.cli.drawing.canvas import Canvas
 from ion.cli.drawing.channel import Net, route
-from ion.cli.drawing.layout import Layout, Slot, lay_out
-from ion.cli.drawing.picture import Picture, PictureNode
-from ion.cli.formatting import cut, cut_middle, width
+from ion.cli.drawing.layout import Layout, Slot, implied, lay_out
+from ion.cli.drawing.picture import Picture, label
+from ion.cli.formatting import cut, cut_ids, width, wrapped
 from ion.cli.terminal import Part, Screen
-from ion.cli.words import mark, role_of
+from ion.cli.words import role_of
 from ion.language.graph import layers
 
 MAX_ID_COLUMNS = 28
@@ -24,18 +26,31 @@ def draw(screen: Screen, picture: Picture) -> None:
         screen.line(*row)
 
 
-def label_of(screen: Screen, node: PictureNode) -> str:
+def labels_of(screen: Screen, picture: Picture) -> dict[str, str]:
     """`✓ review ? ⏸`: the state if there is one, the id, `?` for a condition, the kind where it matters."""
-    shown = mark(screen, node.status) if node.status is not None else ""
-    symbol = f"{(shown[1] if isinstance(shown, tuple) else shown).strip()} " if shown else ""
-    condition = " ?" if node.when is not None else ""
-    text = f"{symbol}{cut_middle(node.id, MAX_ID_COLUMNS)}{condition}{_SUFFIXES.get(node.kind, '')}"
-    return screen.encodable(text)
+    ids = cut_ids((node.id for node in picture.nodes), MAX_ID_COLUMNS)
+    labels = {node.id: label(node, ids[node.id], _SUFFIXES, unicode=screen.unicode) for node in picture.nodes}
+    return {node: screen.encodable(text) for node, text in labels.items()}
 
 
 def _drawing(screen: Screen, picture: Picture) -> list[list[Part]] | None:
     """The rows of the drawing; None if it does not fit."""
-    labels = {node.id: label_of(screen, node) for node in picture.nodes}
+    whole = _canvas(screen, picture)
+    if whole is not None and not whole.tangles():
+        return list(whole.rows())
+    edges = implied(picture)
+    plainer = _canvas(screen, replace(picture, edges=tuple(edge for edge in picture.edges if edge not in edges)))
+    if plainer is None or (whole is not None and plainer.tangles() >= whole.tangles()):
+        return list(whole.rows()) if whole is not None else None
+    names = ", ".join(f"{edge.source}→{edge.target}" for edge in edges)
+    note = wrapped(f"not drawn, since it follows: {names}", screen.width - 1)
+    rows: list[list[Part]] = [[("faint", line)] for line in note]
+    return [*plainer.rows(), *rows]
+
+
+def _canvas(screen: Screen, picture: Picture) -> Canvas | None:
+    """The picture drawn; None if it does not fit."""
+    labels = labels_of(screen, picture)
     depths = layers(picture.waits())
     least = sum(max(width(labels[node]) for node in row) + 3 for row in depths) - 3
     if least > screen.width or len(picture.nodes) > MAX_DRAWN_NODES:
@@ -43,9 +58,7 @@ def _drawing(screen: Screen, picture: Picture) -> list[list[Part]] | None:
     layout = lay_out(picture)
     roles = {node.id: role_of(node.status) if node.status is not None else "" for node in picture.nodes}
     canvas = Canvas()
-    if _paint(canvas, layout, labels, roles) > screen.width:
-        return None
-    return list(canvas.rows())
+    return canvas if _paint(canvas, layout, labels, roles) <= screen.width else None
 
 
 def _paint(canvas: Canvas, layout: Layout, labels: dict[str, str], roles: dict[str, str]) -> int:
@@ -102,14 +115,14 @@ def _list(screen: Screen, picture: Picture) -> list[list[Part]]:
     """Each node on a line below those that it waits for, deeper by a step for each layer."""
     waits = picture.waits()
     nodes = {node.id: node for node in picture.nodes}
+    labels = labels_of(screen, picture)
     rows: list[list[Part]] = []
     for depth, row in enumerate(layers(waits)):
         indent = "  " * min(depth, MAX_INDENT)
         for name in row:
             node = nodes[name]
-            label = label_of(screen, node)
-            room = max(20, screen.width - len(indent) - width(label) - 5)
+            room = max(20, screen.width - len(indent) - width(labels[name]) - 5)
             after = f"  ← {', '.join(waits[name])}" if waits[name] else ""
             role = role_of(node.status) if node.status is not None else ""
-            rows.append([indent, (role, label), ("faint", cut(after, room + 3))])
+            rows.append([indent, (role, labels[name]), ("faint", cut(after, room + 3))])
     return rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ion.api.result import node_duration, owned_ms
 from ion.cli.ending import say_next
-from ion.cli.formatting import cut, cut_middle, duration, moment, one_line, pad, plural, width
+from ion.cli.formatting import cut, cut_ids, duration, moment, one_line, pad, plural, width
 from ion.cli.questions import labels_of
 from ion.cli.screens.gantt import Span, axis, bar
 from ion.cli.words import failure_text, mark, mark_of_node, role_of
@@ -70,7 +70,8 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
     state = result.state
     nodes = list(state.nodes.values())
     notes = {node.id: note_of(node, state, workflow, result.status) for node in nodes}
-    ids = min(max((len(node.id) for node in nodes), default=0), MAX_ID_COLUMNS)
+    names = cut_ids(state.nodes, MAX_ID_COLUMNS)
+    ids = max(map(width, names.values()), default=0)
     symbols = 1 if screen.unicode else 5
     room = screen.width - ids - symbols - 12
     note_columns = min(
@@ -80,7 +81,7 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
     owned = owned_ms(state, result.status, now)
     whole = Span(0, owned)
     for node in nodes:
-        name = pad(cut_middle(node.id, ids), ids)
+        name = pad(names[node.id], ids)
         span = _span(node, owned)
         cut_off = mark_of_node(node, result.status) == "interrupted"  # nobody saw its end
         took = duration(span.end - span.start) if span is not None and not cut_off else ""

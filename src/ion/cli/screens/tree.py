@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ion.cli.formatting import cut, cut_middle, duration, one_line, pad, passing, width
+from ion.cli.formatting import cut, cut_ids, duration, one_line, pad, passing, width
 from ion.cli.screens.run import note_of
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text, mark, mark_of_node, role_of
@@ -55,6 +55,15 @@ class Head:
     workflow: str
     run_id: str
     begun_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The ids as they are shown, and the widths of their column and of that of agents (0: nobody has one)."""
+
+    names: Mapping[str, str]
+    ids: int
+    agents: int
 
 
 def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
@@ -154,16 +163,16 @@ class Tree:
             frame.append([("faint", f"… {hidden} more: ion show {head.run_id}")])
         return frame
 
-    def line(self, row: Row, rows: Mapping[str, Row], columns: tuple[int, int], now: int) -> Line:
+    def line(self, row: Row, rows: Mapping[str, Row], columns: Columns, now: int) -> Line:
         """One node."""
-        ids, agents = columns
+        ids, agents = columns.ids, columns.agents
         screen = self._screen
         left = f"{_took(row, now):<{_DURATION_COLUMNS}}"
         if agents:
             left += f"  {pad(row.agent, agents)}"
         if row.left and row.due_at is not None:
             left = f"{row.left} in {passing(max(0, row.due_at - now + 999))}"
-        line: Line = [mark(screen, row.state), f" {pad(cut_middle(row.node, ids), ids)}  "]
+        line: Line = [mark(screen, row.state), f" {pad(columns.names[row.node], ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
         # Measured as it will stand there: an escape is wider than what it stands for.
@@ -189,10 +198,11 @@ class Tree:
         return one_line(row.note)
 
     @staticmethod
-    def columns(rows: Mapping[str, Row]) -> tuple[int, int]:
-        """The widths of the columns of ids and of agents (0: nobody has one)."""
-        ids = min(max((width(row.node) for row in rows.values()), default=0), MAX_ID_COLUMNS)
-        return ids, min(max((width(row.agent) for row in rows.values()), default=0), MAX_AGENT_COLUMNS)
+    def columns(rows: Mapping[str, Row]) -> Columns:
+        """How wide the columns are for these rows."""
+        names = cut_ids(rows, MAX_ID_COLUMNS)
+        ids = max(map(width, names.values()), default=0)
+        return Columns(names, ids, min(max((width(row.agent) for row in rows.values()), default=0), MAX_AGENT_COLUMNS))
 
 
 def _took(row: Row, now: int) -> str:
