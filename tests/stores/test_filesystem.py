@@ -145,6 +145,46 @@ class TestTornWrites:
             assert fresh.create_workflow_event("r1", [approved()], lease=None) == 3
             assert log_of(FileStore(folder))[1:] == [gate(), approved()], size
 
+    @pytest.mark.parametrize("how", ["truncated", "rewritten"])
+    @pytest.mark.parametrize("status", ["running", "paused"])
+    def test_what_was_acknowledged_is_no_torn_write(self, folder: Path, how: str, status: str) -> None:
+        """Nothing that somebody was told of runs again: the cut is named, by every method, and nothing is cut off."""
+        store = FileStore(folder)
+        lease = begin(store, owner=dead())
+        offset = log_file(folder).stat().st_size
+        store.create_workflow_event("r1", [completed("x" * 2000)], lease=lease)
+        if status == "paused":
+            offset = log_file(folder).stat().st_size
+            store.update_workflow_run("r1", status="paused", at=2, lease=lease)
+        whole = log_file(folder).read_bytes()
+        cut = whole[:-8]
+        if how == "truncated":
+            os.truncate(log_file(folder), len(cut))
+        else:
+            log_file(folder).rename(folder / "before")  # as an editor does it
+            log_file(folder).write_bytes(cut)
+        content = log_file(folder).read_bytes()
+        for act in (
+            lambda: FileStore(folder).get_workflow_run("r1"),
+            lambda: FileStore(folder).get_workflow_events("r1"),
+            lambda: FileStore(folder).acquire_lease("r1", living(), lease_ms=LEASE_MS),
+            lambda: FileStore(folder).create_workflow_event("r1", [e.CancelRequested(3)], lease=None),
+        ):
+            with pytest.raises(DamagedStoreError, match="acknowledged") as failure:
+                act()
+            assert failure.value.offset in (offset, len(cut))
+        assert [run.status for run in FileStore(folder).list_workflow_runs()] == ["damaged"]
+        assert log_file(folder).read_bytes() == content
+
+    def test_whole_writes_that_are_gone_are_noticed(self, folder: Path) -> None:
+        store = FileStore(folder)
+        lease = begin(store)
+        first = log_file(folder).stat().st_size
+        store.create_workflow_event("r1", [gate()], lease=lease)
+        os.truncate(log_file(folder), first)
+        with pytest.raises(DamagedStoreError, match=f"byte {first}: it ends here"):
+            FileStore(folder).get_workflow_run("r1")
+
     @pytest.mark.parametrize("lost", [[0], [1], [2], [3], [0, 1], [1, 2], [0, 3], [0, 1, 2, 3]])
     def test_a_last_write_with_blocks_that_never_reached_the_disk_is_torn(self, folder: Path, lost: list[int]) -> None:
         store = FileStore(folder)
@@ -157,6 +197,7 @@ class TestTornWrites:
         assert len(blocks) == 4
         blocks = [bytes(len(block)) if number in lost else block for number, block in enumerate(blocks)]
         log_file(folder).write_bytes(whole + b"".join(blocks)[len(whole) :])
+        log_file(folder).with_name("written").unlink()
         fresh = FileStore(folder)
         assert len(log_of(fresh)) == 1
         assert fresh.create_workflow_event("r1", [e.CancelRequested(3)], lease=None) == 2
@@ -282,6 +323,7 @@ class TestDamage:
         store, offset = self.damaged_store(folder)
         lines = log_file(folder).read_bytes().splitlines(keepends=True)
         log_file(folder).write_bytes(b"".join(lines[:2] + lines[3:]))
+        log_file(folder).with_name("written").unlink()
         with pytest.raises(DamagedStoreError, match=f"byte {offset}: event 3 was to follow, not 4"):
             store.get_workflow_events("r1")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ion.api.workspace import Workspace
+from ion.engine.freeze import require_frozen
 from ion.errors import StoreError
 from ion.records import dataclass
 from ion.stores.check import Damage, check_runs, damage_of, stale_files
@@ -22,7 +23,7 @@ _EXTRAS = {"postgres": "psycopg"}
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found. `installed` maps a name to a version or path, None where it is missing; `runs` is None where
-    there is no store yet or it cannot be opened."""
+    there is no store yet or it cannot be opened; `notes` is what is no damage and worth knowing."""
 
     installed: dict[str, str | None]
     project: Path
@@ -30,6 +31,7 @@ class Diagnosis:
     runs: int | None
     damage: list[Damage]
     stale: list[Path]
+    notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """The object that `ion doctor --json` prints."""
@@ -40,6 +42,7 @@ class Diagnosis:
             "runs": self.runs,
             "damage": [asdict(one) for one in self.damage],
             "stale_files": [str(path) for path in self.stale],
+            "notes": self.notes,
         }
 
 
@@ -48,15 +51,25 @@ def diagnose(workspace: Workspace) -> Diagnosis:
     none, `InvalidWorkflowError` for settings that cannot be read."""
     url = workspace.url
     runs, damage = None, list[Damage]()
-    opened = url
+    opened, notes = url, list[str]()
     if not _is_missing(workspace, url):
         try:
             opened = workspace.store.url
-            runs, damage = check_runs(workspace.store)
+            runs, damage = check_runs(workspace.store, require_frozen)
+            notes = _notes(workspace)
         except StoreError as error:
             damage = [damage_of(error)]
     stale = stale_files(workspace.project / ".ion", opened)
-    return Diagnosis(_installed(), workspace.project, without_password(url), runs, damage, stale)
+    return Diagnosis(_installed(), workspace.project, without_password(url), runs, damage, stale, notes)
+
+
+def _notes(workspace: Workspace) -> list[str]:
+    notes = []
+    if (failure := workspace.store.unwritable) is not None:
+        notes.append(f"runs can only be looked at here: {failure.message} ({failure.hint})")
+    if (ignore := workspace.unfinished_ignore()) is not None:
+        notes.append(f"{ignore} is not there or not whole, so git sees the data of runs; the next run writes it")
+    return notes
 
 
 def without_password(url: str) -> str:

@@ -111,6 +111,11 @@ class Workspace:
                     temporary.unlink(missing_ok=True)
         return folder
 
+    def unfinished_ignore(self) -> Path | None:
+        """The `.gitignore` of a project with files of runs, if it does not keep them out of git."""
+        ignore = self.project / ".ion" / ".gitignore"
+        return ignore if (ignore.parent / "runs").is_dir() and _is_unfinished(ignore) else None
+
     def find_run(self, name: str | None) -> WorkflowRun:
         """The run with this id or unique prefix of one; `last` or None is the project's newest.
 

@@ -47,6 +47,8 @@ def _show(screen: Screen, found: Diagnosis) -> None:
         _show_damage(screen, one)
     for path in found.stale:
         screen.line(("attention", "left over"), f"  {path}  (of a process that died; it can be deleted)")
+    for note in found.notes:
+        screen.line(("attention", "note"), f"  {note}")
     if found.damage:
         screen.line(("bad", f"{plural(len(found.damage), 'damaged place')}."), " Nothing was changed.")
     else:

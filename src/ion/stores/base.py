@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
+from ion.errors import StoreError
 from ion.records import dataclass
 
 DEFAULT_LEASE_MS = 30_000
@@ -83,6 +84,10 @@ class WorkflowStore(Protocol):
     def url(self) -> str:
         """What `create_store` was given, made absolute."""
 
+    @property
+    def unwritable(self) -> StoreError | None:
+        """Why runs can only be looked at here (a mounted backup, a full disk), as far as it is known."""
+
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
@@ -127,6 +132,9 @@ class WorkflowStore(Protocol):
 
     def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
         """The log from the event after number `after` on, in order."""
+
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        """The requests that can be answered now, by name, each with its node, as the store keeps them."""
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
         """The output of each node that is completed now."""

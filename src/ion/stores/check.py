@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.records import dataclass
-from ion.stores.base import WorkflowStore
+from ion.stores import rules
+from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.blobs import CHUNK_BYTES
 
 # What a process writes under a temporary name is renamed within seconds; after this nobody will.
 STALE_AFTER_S = 3600
 _TEMPORARY_OF_PROJECT = ("cache/**/*.tmp", "runs/*/outputs/*.part")
+_TEMPORARY_OF_SQLITE = ".{name}.*.tmp*"
 _TEMPORARY_OF_FILE_STORE = ("new/*", "runs/*/.*.tmp", ".format.*.tmp")
 
 
@@ -36,8 +38,9 @@ class Damage:
     offset: int | None = None
 
 
-def check_runs(store: WorkflowStore) -> tuple[int, list[Damage]]:
-    """How many runs the store has, and all the damage that is found when they are read through.
+def check_runs(store: WorkflowStore, check: Callable[[str, e.WorkflowStarted], None]) -> tuple[int, list[Damage]]:
+    """How many runs the store has, and all the damage that is found when they are read through. `check` is asked
+    whether a run that began so can have this frozen source; it raises `DamagedStoreError`.
 
     An output that several runs have is read once, and named for the first of them.
     """
@@ -49,7 +52,7 @@ def check_runs(store: WorkflowStore) -> tuple[int, list[Damage]]:
         return 0, [*found, damage_of(error)]
     for run in runs:
         with contextlib.suppress(NotFoundError):  # deleted since it was listed
-            found.extend(_check_run(store, run.run_id, seen))
+            found.extend(_check_run(store, run.run_id, check, seen))
     return len(runs), found
 
 
@@ -84,22 +87,52 @@ def _check_database(url: str) -> list[Damage]:
     return [Damage(f"the store {path} is damaged: {line}", hint, file=path) for line in said if line != "ok"]
 
 
-def _check_run(store: WorkflowStore, run_id: str, seen: set[str]) -> Iterator[Damage]:
+def _check_run(
+    store: WorkflowStore, run_id: str, check: Callable[[str, e.WorkflowStarted], None], seen: set[str]
+) -> Iterator[Damage]:
+    source, said = None, ""
     try:
-        store.get_source(run_id)
+        source = store.get_source(run_id)
     except DamagedStoreError as error:
+        said = error.message
         yield damage_of(error, run_id)
     try:
-        store.get_workflow_run(run_id)
-        records = store.get_workflow_events(run_id)
-        fold(record.event for record in records)
+        run = store.get_workflow_run(run_id)
+        records = store.get_workflow_events(run_id, limit=run.last_seq)  # what comes meanwhile is not compared
+        open_now = store.get_open_requests(run_id)
+        started = fold(record.event for record in records).started
     except DamagedStoreError as error:
-        yield damage_of(error, run_id)
+        if error.message != said:
+            yield damage_of(error, run_id)
         return
+    if store.get_workflow_run(run_id).last_seq == run.last_seq:
+        yield from _check_derived(run, [record.event for record in records], open_now)
+    if source is not None and started is not None:
+        try:
+            check(source, started)
+        except DamagedStoreError as error:
+            yield Damage(f"run {run_id}: {error.message}", error.hint, run_id)
     for content in _outputs(records):
         if content.sha256 not in seen:
             seen.add(content.sha256)
             yield from _check_output(store, run_id, content)
+
+
+def _check_derived(run: WorkflowRun, events: list[e.Event], open_now: dict[str, str]) -> Iterator[Damage]:
+    """What the store keeps beside the log says the same as the log."""
+    hint = "what the log says counts: bring the run into a new store (ion export, ion import), or restore a backup"
+    said = rules.first_row(run.run_id, run.project, events, None, None)
+    for name in ("workflow", "digest", "status", "started_at", "ended_at", "last_seq"):
+        kept, logged = getattr(run, name), getattr(said, name)
+        if kept != logged:
+            yield Damage(f"the row of run {run.run_id} says {name} {kept!r}, its log says {logged!r}", hint, run.run_id)
+    requests = rules.OpenRequests()
+    requests.apply(events)
+    for request in sorted(open_now.items() ^ requests.node_of.items()):
+        kept_as = "open" if request in open_now.items() else "not open"
+        yield Damage(
+            f"the request {request[0]} of {request[1]} is kept as {kept_as}, against the log", hint, run.run_id
+        )
 
 
 def _outputs(records: list[e.Recorded]) -> Iterator[e.Content]:
@@ -131,6 +164,9 @@ def stale_files(data: Path, url: str, now: float | None = None) -> list[Path]:
     blobs = blob_folder(url)
     if blobs is not None:
         places.append((blobs, ".*.tmp"))
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:"))
+        places.append((path.parent, _TEMPORARY_OF_SQLITE.format(name=path.name)))
     if url.startswith("file:"):
         places += [(Path(url.removeprefix("file:")), pattern) for pattern in _TEMPORARY_OF_FILE_STORE]
     found = []

@@ -63,10 +63,10 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """What tells the file at this path from any other that takes its place; None if there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  (for each commit, and a third cheaper)
+        found = os.stat(path)  # noqa: PTH116  (for each commit)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

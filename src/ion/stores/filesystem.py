@@ -4,6 +4,7 @@
     DIR/runs/RUN/log            the truth: every write, one checked line each (`logfile.py`)
     DIR/runs/RUN/source.json    the frozen source
     DIR/runs/RUN/lease          who owns the run; replaced whole
+    DIR/runs/RUN/written        how far the log was acknowledged; may know less
     DIR/runs/RUN/row            a cache of what the log says up to some offset; may be missing or old
     DIR/blobs                   outputs too big for the log (`blobs.py`)
     DIR/new                     runs being made or deleted
@@ -63,6 +64,12 @@ class FileStore:
     def url(self) -> str:
         return f"file:{self._folder}"
 
+    @property
+    def unwritable(self) -> StoreError | None:
+        if os.access(self._folder / "runs", os.W_OK):
+            return None
+        return StoreError(f"the store {self._folder} cannot be written", hint="make it writable for this user")
+
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
@@ -117,6 +124,7 @@ class FileStore:
                     log.unusable = error
                     raise
                 log.absorb(logfile.Unit(run.last_seq + 1, tuple(events), log.end, log.end + len(line), {}))
+                log.note_written(descriptor)
                 log.save()
             return log.row.last_seq
 
@@ -124,13 +132,18 @@ class FileStore:
         records: list[Recorded] = []
         with self._reading(run_id) as (log, file, size):
             seq, start = log.place_of(after + 1)
-            for unit in logfile.read_units(file, log.path, start, size, seq):
+            for unit in log.units(file, size, seq, start):
                 if unit.start == log.end:
                     log.absorb(unit)
                 records.extend(Recorded(seq, event) for seq, event in enumerate(unit.events, unit.seq) if seq > after)
                 if limit is not None and len(records) >= limit:
                     break
         return records[:limit]
+
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        with self._reading(run_id) as (log, file, size):
+            log.read_on(file, size)
+            return dict(log.requests.node_of)
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
         return rules.completed_outputs(self.get_workflow_events(run_id))
@@ -266,6 +279,7 @@ class FileStore:
         head = logfile.read_head(file)
         if log is None or log.head != head:
             log = self._logs[run_id] = LogState.saved(run_id, path, head, size) or LogState(run_id, path, head)
+            log.require_acknowledged(file, size)
         if log.unusable is not None:
             raise log.unusable.with_traceback(None)
         if log.end > size:

@@ -1,7 +1,8 @@
 """The append-only log of the file store: one checked line for each write, so that a write is there wholly or not.
 
 A line is `CRC-32 (8 hex digits) LENGTH JSON`. What a crash can leave is a last line without its end, or one with zeros
-for whole blocks that never reached the disk: a torn write which nobody was told of, and the next writer cuts it off.
+for whole blocks that never reached the disk: a torn write which nobody was told of, and the next writer cuts it off,
+unless it is known that somebody was told (`logstate.py`).
 Any other line that does not check out was once whole: it is damage, named by file and offset, and nothing is cut.
 """
 
@@ -64,8 +65,9 @@ def unit_line(seq: int, events: Sequence[e.Event], **extra: Any) -> bytes:
     return checked_line({"seq": seq, **extra, "events": [e.to_json(event) for event in events]})
 
 
-def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int) -> Iterator[Unit]:
-    """The writes between two offsets, the first of them beginning with event `seq`; ends before a torn one.
+def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int, acknowledged: int = 0) -> Iterator[Unit]:
+    """The writes between two offsets, the first of them beginning with event `seq`; ends before a torn one. What began
+    before the offset `acknowledged` was whole once.
 
     Raises `DamagedStoreError` naming file and offset.
     """
@@ -73,6 +75,9 @@ def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int) -> It
     while start < end:
         line = file.readline(end - start)
         if start + len(line) >= end and _is_torn(line, start):
+            if start < acknowledged:
+                why = f"a write is cut off here that was acknowledged: the log went on to byte {acknowledged}"
+                raise damaged_at(path, start, why)
             return
         try:
             data = parse_line(line)

@@ -2,12 +2,18 @@
 
 It can be saved beside the log, so that a short command need not read a long log. Such a `row` file is a cache: not
 synced, checked, and dropped if it does not belong to this very log. The log alone is believed.
+
+How far the log was acknowledged stands in `written`, after each write and not synced either: it may know less than the
+log holds, never more. What is missing there is no torn write, but damage. (Of a copy that was made while the run went
+on, `written` may be newer than the log: it says of which file it is.)
 """
 
 from __future__ import annotations
 
 import bisect
 import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +21,7 @@ from ion.errors import DamagedStoreError, StoreError, UsageError
 from ion.records import dataclass, field
 from ion.stores import encoding, logfile, rules
 from ion.stores.base import WorkflowRun
+from ion.stores.disk import write_all
 
 _SAVE_EVERY_BYTES = 64 * 1024
 
@@ -24,7 +31,8 @@ class LogState:
     """The state of one log after its first `end` bytes.
 
     `head` is the beginning of the log, which tells it from another one under the same name. `run` is the row without
-    its owner. `marks` are (number of an event, offset of its write), some of them, in order.
+    its owner. `marks` are (number of an event, offset of its write), some of them, in order. Up to `acknowledged` the
+    log was whole once.
     """
 
     run_id: str
@@ -36,6 +44,7 @@ class LogState:
     end: int = 0
     marks: list[tuple[int, int]] = field(default_factory=lambda: [(1, 0)])
     saved_end: int = 0
+    acknowledged: int = 0
     unusable: StoreError | None = None
 
     @property
@@ -57,8 +66,12 @@ class LogState:
 
     def read_on(self, file: BinaryIO, size: int) -> None:
         """Take in what follows in the first `size` bytes of the log. Raises `DamagedStoreError`."""
-        for unit in logfile.read_units(file, self.path, self.end, size, self.next_seq):
+        for unit in self.units(file, size, self.next_seq, self.end):
             self.absorb(unit)
+
+    def units(self, file: BinaryIO, size: int, seq: int, start: int) -> Iterator[logfile.Unit]:
+        """The writes in the first `size` bytes of the log, from that at `start` on, which begins with event `seq`."""
+        return logfile.read_units(file, self.path, start, size, seq, self.acknowledged)
 
     def absorb(self, unit: logfile.Unit) -> None:
         """Go on by the write that begins at `end`."""
@@ -77,6 +90,32 @@ class LogState:
             return rules.first_row(self.run_id, unit.extra["project"], unit.events, None, None)
         except (KeyError, UsageError) as error:
             raise logfile.damaged_at(self.path, unit.start, str(error)) from error
+
+    def note_written(self, descriptor: int) -> None:
+        """Note that all up to `end` is in the log, which this is a descriptor of."""
+        self.acknowledged = self.end
+        line = logfile.checked_line([self.head.hex(), os.fstat(descriptor).st_ino, f"{self.end:015}"])
+        with contextlib.suppress(OSError):  # as in `save`
+            written = os.open(f"{self.path.parent}/written", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                write_all(written, line)
+            finally:
+                os.close(written)
+
+    def require_acknowledged(self, file: BinaryIO, size: int) -> None:
+        """Take in how far the log was acknowledged. Raises `DamagedStoreError` if it is shorter now."""
+        inode, end = self._written()
+        self.acknowledged = max(end, self.acknowledged)
+        if size < end and inode == os.fstat(file.fileno()).st_ino:
+            raise logfile.damaged_at(self.path, size, f"it ends here, and was acknowledged up to byte {end}")
+
+    def _written(self) -> tuple[int, int]:
+        """The log's inode and its end, as far as they were noted; (0, 0) if nothing is known."""
+        try:
+            head, inode, end = logfile.parse_line(self.path.with_name("written").read_bytes())
+            return (inode, int(end)) if head == self.head.hex() else (0, 0)
+        except (OSError, ValueError, TypeError):
+            return 0, 0
 
     def save(self) -> None:
         """Save now and then, and when the run comes to rest."""
@@ -100,9 +139,11 @@ class LogState:
         try:
             found, end, source_check, row, node_of = logfile.parse_line(path.with_name("row").read_bytes())
             run = encoding.row(row)
-            if found != head.hex() or run.run_id != run_id or end > size:
+            if found != head.hex() or run.run_id != run_id:
                 return None
+            if end > size:
+                return cls(run_id, path, head, acknowledged=end)
             requests = rules.OpenRequests(node_of)
         except (OSError, ValueError, TypeError, DamagedStoreError):
             return None
-        return cls(run_id, path, head, run, requests, source_check, end, [(1, 0), (run.last_seq + 1, end)], end)
+        return cls(run_id, path, head, run, requests, source_check, end, [(1, 0), (run.last_seq + 1, end)], end, end)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
+from ion.errors import StoreError
 from ion.records import dataclass, field
 from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
@@ -44,6 +45,10 @@ class MemoryStore:
     @property
     def url(self) -> str:
         return "memory:"
+
+    @property
+    def unwritable(self) -> StoreError | None:
+        return None
 
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
@@ -92,6 +97,10 @@ class MemoryStore:
         with self._lock:
             events = self._get(run_id).events[after : None if limit is None else after + limit]
         return [Recorded(seq, event) for seq, event in enumerate(events, after + 1)]
+
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        with self._lock:
+            return dict(self._get(run_id).requests.node_of)
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
         return rules.completed_outputs(self.get_workflow_events(run_id))

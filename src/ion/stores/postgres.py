@@ -50,6 +50,10 @@ class PostgresStore:
     def url(self) -> str:
         return self._url
 
+    @property
+    def unwritable(self) -> StoreError | None:
+        return None
+
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
     ) -> Lease:
@@ -146,6 +150,14 @@ class PostgresStore:
         records = [encoding.decode_event(run_id, *row[1:]) for row in rows[:limit] if row[1] is not None]
         encoding.require_whole(run_id, records, after, last)
         return records
+
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        def read(connection: Connection, _again: bool) -> list[tuple[Any, ...]]:
+            _get(connection, run_id)
+            query = "SELECT request, node FROM ion.requests WHERE run_id = %s"
+            return connection.execute(query, (run_id,)).fetchall()
+
+        return {encoding.from_column(request): encoding.from_column(node) for request, node in self._link.work(read)}
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
         return rules.completed_outputs(self.get_workflow_events(run_id))

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,17 +52,22 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._unusable: StoreError | None = None
         self._connection: sqlite3.Connection | None = None
-        self.unwritable: UnwritableError | None = None
+        self._unwritable: UnwritableError | None = None
         try:
             self._connection = open_database(path)
         except UnwritableError as error:
             with looking(path):
-                self.unwritable = error
-        self._files = [(file, identity(file)) for file in (path, path.with_name(f"{path.name}-wal"))]
+                self._unwritable = error
+        self._files = (str(path), f"{path}-wal")
+        self._identities = [identity(file) for file in self._files]
 
     @property
     def url(self) -> str:
         return f"sqlite:{self._path}"
+
+    @property
+    def unwritable(self) -> StoreError | None:
+        return self._unwritable
 
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
@@ -136,6 +142,12 @@ class SqliteStore:
         encoding.require_whole(run_id, records, after, last if limit is None else min(last, after + limit))
         return records
 
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        with self._transaction("BEGIN") as connection:
+            self._get(connection, run_id)
+            rows = connection.execute("SELECT request, node FROM requests WHERE run_id = ?", (run_id,)).fetchall()
+        return {encoding.from_column(request): encoding.from_column(node) for request, node in rows}
+
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
         return rules.completed_outputs(self.get_workflow_events(run_id))
 
@@ -197,23 +209,35 @@ class SqliteStore:
             connection.execute("INSERT INTO sources VALUES (?, ?, ?)", (run.run_id, *encoding.encode_source(source)))
             _insert_events(connection, run.run_id, 0, events)
 
-    @contextlib.contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> AbstractContextManager[sqlite3.Connection]:
         """Everything in it is durable when it ends, or undone when it raises."""
-        with self._lock, contextlib.ExitStack() as held:
-            if self._unusable is not None:
-                raise self._unusable.with_traceback(None)
+        if self._connection is None and self._unusable is None:
+            return self._look(begin)
+        return self._work(begin)
+
+    @contextlib.contextmanager
+    def _look(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """What the medium has at this moment."""
+        if self._unwritable is not None and begin != "BEGIN":
+            raise self._unwritable.with_traceback(None)
+        with self._lock, looking(self._path) as connection:
+            try:
+                connection.execute(begin)
+                yield connection
+            except DATABASE_ERRORS as error:
+                raise store_error(error, self._path) from error
+
+    @contextlib.contextmanager
+    def _work(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._lock:
             connection = self._connection
-            if connection is None:
-                if self.unwritable is not None and begin != "BEGIN":
-                    raise self.unwritable.with_traceback(None)
-                connection = held.enter_context(looking(self._path))
+            if self._unusable is not None or connection is None:
+                raise (self._unusable or StoreError(f"the store {self._path} is closed")).with_traceback(None)
             try:
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
-                if connection is self._connection:
-                    self._require_in_place()
+                self._require_in_place()
             except DATABASE_ERRORS as error:
                 failure = store_error(error, self._path)
                 if is_deadly(error) or not _rolled_back(connection):
@@ -232,7 +256,7 @@ class SqliteStore:
 
     def _require_in_place(self) -> None:
         """What is read or acknowledged is in the files that others find."""
-        if any(identity(file) != before for file, before in self._files):
+        if [identity(file) for file in self._files] != self._identities:
             failure = not_in_place(f"the store {self._path}")
             self._give_up(failure)
             raise failure
