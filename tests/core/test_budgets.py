@@ -136,6 +136,26 @@ ALL_A = Lanes({f"p{i}": "a" for i in range(9)})
 PAID = {f"p{i}": paid() for i in range(9)}
 
 
+class TestUsage:
+    """What agents report is theirs: only its numbers are added up, and only a number is a cost."""
+
+    @pytest.mark.parametrize(("cost", "spent"), [(2, 4), (0.5, 1), (True, 0), ("3", 0), (None, 0)])
+    def test_only_numbers_count(self, cost: object, spent: float) -> None:
+        turn = completed(usage={"cost_usd": cost, "tokens": 5, "model": "x", "cached": True})
+        flow = Workflow("w", (Node("a", Prompt("1")), Node("b", Prompt("2"))))
+        run = Simulation(flow, {"a": turn, "b": turn}).go()
+        assert run.state.spent_usd == spent
+        assert run.state.nodes["a"].usage == {"tokens": 5} | ({"cost_usd": cost} if spent else {})
+
+    def test_the_numbers_of_all_attempts_are_added_up(self) -> None:
+        outcomes: list[Outcome] = [
+            Failed(e.Failure("timeout", ""), usage={"tokens": 5}),
+            completed(usage={"tokens": 6}),
+        ]
+        run = Simulation(Workflow("w", (Node("a", Prompt("1")),)), {"a": outcomes}).go()
+        assert (run.state.nodes["a"].usage, run.state.spent_usd) == ({"tokens": 11}, 0)
+
+
 class TestRun:
     def test_it_pauses_once_the_budget_is_spent_and_goes_on_when_it_is_raised(self) -> None:
         run = Simulation(chain(), PAID, lanes=ALL_A).go()

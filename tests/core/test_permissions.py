@@ -280,6 +280,11 @@ class TestDecisions:
         with pytest.raises(UsageError, match="no decision 'yes'"):
             requests.respond(state, "fix", "yes", at=5, text="", by=BY)
 
+    def test_a_decision_whose_kind_the_agent_does_not_say_has_none(self) -> None:
+        state = self.asked(("allow_once",), ("yes", "perhaps"))
+        apply(state, requests.respond(state, "fix", "perhaps", at=5, text="", by=BY))
+        assert state.nodes["fix"].verdicts == {"k": Verdict("perhaps", "")}
+
     def test_a_name_cannot_turn_a_verb_around(self) -> None:
         """A decision that is called `reject` and allows is not what `reject` means."""
         state = self.asked(("allow_always", "reject_once"), ("reject", "approve"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +22,13 @@ import pytest
 from ion.core import events as e
 from ion.core import requests
 from ion.core.budgets import AGENT_TURNS
-from ion.core.decide import Start
 from ion.core.fold import apply, fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
-from ion.core.plan import Lanes, Plan, Record, Stop, Wait
+from ion.core.plan import Lanes, Plan, Stop, Wait
 from ion.core.resume import going_on, resume_events
-from ion.core.settle import permissions_asked, settle
+from ion.core.settle import permissions_asked
 from ion.core.state import NodeState, RunState
+from ion.core.step import TurnId, step
 from ion.core.values import condition_values
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
 from ion.language.conditions import parse_condition
@@ -330,38 +330,30 @@ class Universe:
             self.seq = self.append(lease, new, self.seq)
 
     def turn(self, lease: Lease) -> bool:
-        new: list[e.Event] = []
-
-        def take(event: e.Event) -> None:
-            self.plan.advance(event)
-            new.append(event)
-
-        live = sorted(self.plan.live)
-        stops = {c.node: c.reason for c in self.plan.next_steps(self.clock) if isinstance(c, Stop)}
-        ending = [node for node in live if node in stops or self.rng.random() < 0.5]
-        for node in ending:
-            now = self.plan.state.nodes[node]
-            outcome = Stopped(stops[node]) if node in stops and self.rng.random() < 0.8 else self.outcome(now)
-            for event in settle(self.workflow, self.plan.state, node, outcome, self.clock, self.rng.random()):
-                take(event)
-        for event in self.held():
-            take(event)
-        commands = self.plan.next_steps(self.clock)
-        while any(isinstance(command, Record) for command in commands):
-            for command in commands:
-                if isinstance(command, Record):
-                    take(command.event)
-            commands = self.plan.next_steps(self.clock)
-        for command in commands:
-            if isinstance(command, Start):
-                take(command.event(self.clock))
-        self.check_bounds(set(live))
+        live = set(self.plan.live)
+        starting = not self.chance(0.05)
+        new, commands = step(self.plan, self.ended(), self.clock, self.rng.random, self.held, starting=starting)
+        assert commands == self.plan.next_steps(self.clock), "a step gives what is to be done after it"
+        begun = [ev for ev in new if isinstance(ev, e.NodeStarted) and ev.turn != "gate"]
+        assert starting or not begun, "a turn was begun though none was to be"
+        self.check_bounds(live)
         if new:
             self.seq = self.append(lease, new, self.seq)
         due = [command.until for command in commands if isinstance(command, Wait)]
         if not self.plan.live and due:
             self.clock = max(self.clock, min(due))
         return True
+
+    def ended(self) -> Iterator[tuple[TurnId, Outcome]]:
+        """The turns that end now; among them some that ended before, whose outcomes come once more."""
+        stops = {c.node: c.reason for c in self.plan.next_steps(self.clock) if isinstance(c, Stop)}
+        for node in sorted(self.plan.state.nodes):
+            now = self.plan.state.nodes[node]
+            if self.chance(0.05):
+                yield (node, now.starts - now.live), Completed(e.Content.inline("late"))
+            if now.live and (node in stops or self.rng.random() < 0.5):
+                stopped = node in stops and self.rng.random() < 0.8
+                yield (node, now.starts), Stopped(stops[node]) if stopped else self.outcome(now)
 
     def check_bounds(self, before: set[str]) -> None:
         """O6; `before` were running already."""

@@ -658,6 +658,10 @@ class TestSessions:
         run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).go()
         assert self.session(run, "b") == ("s1", "claude")
 
+    def test_the_first_and_what_no_completed_node_comes_before_are_fresh(self) -> None:
+        run = Simulation(self.flow, {"a": failed("refused")}).go()
+        assert (self.session(run, "a"), self.session(run, "b"), self.session(run, "c")) == (FRESH, FRESH, FRESH)
+
     def test_a_skipped_node_hands_on_what_it_would_have_continued(self) -> None:
         never = parse_condition("$a.output == 'never'")
         self.flow = workflow(self.flow.nodes[0], replace(self.flow.nodes[1], when=never), self.flow.nodes[2])

@@ -17,7 +17,7 @@ def session_for(workflow: Workflow, state: RunState, node: Node, now: NodeState)
     if now.reask:
         return FRESH
     if isinstance(node.body, Loop):
-        return FRESH if node.body.fresh_context or now.iterations == 0 else (now.session, now.agent)
+        return FRESH if node.body.fresh_context else (now.session, now.agent)
     source = node.continues
     while source is not None:
         before = state.nodes[source]
