@@ -25,7 +25,8 @@ def run(workflow: Path, store: WorkflowStore, project: Path, **values: object) -
 
 
 async def appears(file: Path) -> None:
-    while not file.exists():  # noqa: ASYNC110 another process makes it
+    """Wait until another process has written the file."""
+    while not (file.exists() and file.stat().st_size):  # noqa: ASYNC110 another process makes it
         await asyncio.sleep(0.01)
 
 
