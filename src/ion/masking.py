@@ -1,20 +1,67 @@
 """The values of secrets, written as `***` wherever text is shown or exported; what is stored stays exact.
 
-`mask` is the one rule: every occurrence of a value, of one of its lines, or of what JSON makes of it. A value (or line)
-of fewer than four characters is not masked, since half of all texts would be stars. What a program made of a secret
-(base64, a part of it) is not recognised.
+`mask` is the one rule: every occurrence of a value, of one of its lines, or of what JSON, Python or a URL makes of it,
+also where a text that was cut (`head`, `tail`) ends in the middle of one. A value (or line) of fewer than four
+characters is not masked, since half of all texts would be stars. What a program made of a secret (base64, a part of it)
+is not recognised.
+
+`mask_messages` is for all that is recorded as a message, and `api.hidden` for all that is shown.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 MASK = "***"
+CUT = "…"
 SHORTEST = 4
+_AROUND = " \n'\""
 _CHUNK_BYTES = 1 << 18
+# The fields of events and outcomes that hold messages, and records or tables in which there are some.
+_MESSAGES = frozenset(("message", "hint", "detail", "notes", "reask"))
+_WITH_MESSAGES = frozenset(("error", "questions", "values"))
+# Elsewhere a reason is a word of Ion's own.
+_WITH_A_REASON = frozenset(("workflow_cancelled", "cancel_requested"))
+_LOGIN = re.compile(r"\A([a-z+]+://[^:@/?#]*):(?!\d{0,5}(?:[/?#]|\Z))(?:([^/?#]*)@|(.*)@)", re.DOTALL)
+_Record = TypeVar("_Record")
+
+
+def head(text: str, limit: int) -> str:
+    """The text, or so many characters of its beginning and the sign that more followed."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}{CUT}"
+
+
+def tail(text: str, limit: int) -> str:
+    """The text, or so many characters of its end and the sign that more came before."""
+    return text if len(text) <= limit else f"{CUT}{text[len(text) - limit + 1 :].lstrip()}"
+
+
+def without_password(url: str) -> str:
+    """A URL as it can be shown."""
+    address, mark, query = _LOGIN.sub(r"\1@", url).partition("?")
+    kept = "&".join(part for part in query.split("&") if not _is_password(part))
+    return f"{address}{mark}{kept}" if kept else address
+
+
+def passwords(url: str) -> tuple[str, ...]:
+    """The passwords in a URL, as they are written and as they are meant."""
+    from urllib.parse import unquote
+
+    login = _LOGIN.match(url)
+    found = [login[2] or login[3] or ""] if login else []
+    rest = url[login.end() :] if login else url
+    found += [part.partition("=")[2] for part in rest.partition("?")[2].split("&") if _is_password(part)]
+    return tuple(dict.fromkeys(one for written in found for one in (written, unquote(written)) if one))
+
+
+def _is_password(part: str) -> bool:
+    from urllib.parse import unquote
+
+    return unquote(part.partition("=")[0]) in ("password", "sslpassword")
 
 
 def secret_values(names: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -25,7 +72,43 @@ def secret_values(names: Iterable[str], environ: Mapping[str, str]) -> tuple[str
 def mask(text: str, secrets: tuple[str, ...]) -> str:
     """`text` with `***` for each of these values."""
     found = _pattern(secrets) if secrets else None
-    return found.sub(MASK, text) if found is not None else text
+    if found is None:
+        return text
+    shown = found.sub(MASK, text)
+    return _mask_cuts(shown, _forms(secrets)) if CUT in shown else shown
+
+
+def _mask_cuts(text: str, forms: tuple[str, ...]) -> str:
+    """The text without the beginning of a secret before a cut, and without the end of one after it. Blanks and quotes
+    may stand between."""
+    first, *others = text.split(CUT)
+    parts = [first]
+    for part in others:
+        before = parts[-1].rstrip(_AROUND)
+        after = part.lstrip(_AROUND)
+        parts[-1] = _without_beginning(before, forms) + parts[-1][len(before) :]
+        parts.append(part[: len(part) - len(after)] + _without_end(after, forms))
+    return CUT.join(parts)
+
+
+def _without_beginning(part: str, forms: tuple[str, ...]) -> str:
+    at = len(part)
+    for form in forms:
+        found = part.find(form[:SHORTEST], max(0, len(part) - len(form)))
+        while 0 <= found < at and not form.startswith(part[found:]):
+            found = part.find(form[:SHORTEST], found + 1)
+        at = found if 0 <= found < at else at
+    return part if at == len(part) else part[:at] + MASK
+
+
+def _without_end(part: str, forms: tuple[str, ...]) -> str:
+    done = 0
+    for form in forms:
+        found = part.rfind(form[-SHORTEST:], 0, len(form))
+        while found >= 0 and not form.endswith(part[: found + SHORTEST]):
+            found = part.rfind(form[-SHORTEST:], 0, found + SHORTEST - 1)
+        done = max(done, found + SHORTEST if found >= 0 else 0)
+    return MASK + part[done:] if done else part
 
 
 def mask_json(value: Any, secrets: tuple[str, ...]) -> Any:
@@ -37,6 +120,31 @@ def mask_json(value: Any, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [mask_json(item, secrets) for item in value]
     return value
+
+
+def mask_messages(record: _Record, secrets: tuple[str, ...]) -> _Record:
+    """An event, or what a turn brought, with all masked that is a message in it; outputs stay exact."""
+    return record if not secrets else _masked_record(record, secrets)
+
+
+def _masked_record(record: Any, secrets: tuple[str, ...]) -> Any:
+    changed: dict[str, Any] = {}
+    free = _MESSAGES | {"reason"} if getattr(record, "type", "") in _WITH_A_REASON else _MESSAGES
+    for name in (one.name for one in fields(record)):
+        value = getattr(record, name)
+        if value and name in free:
+            changed[name] = type(value)(mask_json(value, secrets))
+        elif value and name in _WITH_MESSAGES:
+            changed[name] = _masked_within(value, secrets)
+    return replace(record, **changed) if changed else record
+
+
+def _masked_within(value: Any, secrets: tuple[str, ...]) -> Any:
+    if is_dataclass(value):
+        return _masked_record(value, secrets)
+    if isinstance(value, Mapping):  # what conditions will need, or why there is none
+        return {key: mask_json(one, secrets) if "error" in one else one for key, one in value.items()}
+    return tuple(_masked_record(one, secrets) for one in value)
 
 
 def mask_stream(stream: BinaryIO, secrets: tuple[str, ...]) -> Iterator[bytes]:
@@ -75,14 +183,17 @@ def longest_form(secrets: tuple[str, ...]) -> int:
     return max((len(form.encode("utf-8", "surrogateescape")) for form in _forms(secrets)), default=0)
 
 
-def _forms(secrets: tuple[str, ...]) -> list[str]:
+@lru_cache(maxsize=16)
+def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """What is looked for, longest first, so that a value goes before one that is a part of it."""
     import json
+    from urllib.parse import quote
 
     written = [form for value in secrets for form in (value, value.strip(), *map(str.strip, value.splitlines()))]
     escaped = [json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in written for ascii_only in (True, False)]
-    forms = {form for form in (*written, *escaped) if len(form) >= SHORTEST}
-    return sorted(forms, key=lambda form: (-len(form), form))
+    others = [made for form in written for made in (repr(form)[1:-1], quote(form, safe="", errors="replace"))]
+    forms = {form for form in (*written, *escaped, *others) if len(form) >= SHORTEST}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 @lru_cache(maxsize=16)

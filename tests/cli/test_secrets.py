@@ -162,3 +162,70 @@ def test_a_text_that_is_cut_within_a_secret_keeps_no_part_of_it(run: Project, be
     result = ion(run, "run", "long", "--run-id", "mine")
     assert (result.status, "xxx" in result.err) == (3, True)
     assert "hunt" not in result.err + ion(run, "show", "mine").out
+
+
+CONDITIONS = """
+name: conditions
+description: Conditions, and a missing field, whose messages hold a secret.
+secrets: [TOKEN]
+nodes:
+  - {id: say, bash: printf '%s' "$TOKEN"}
+  - {id: long, bash: printf '%050d%s' 0 "$TOKEN"}
+  - {id: skipped, depends_on: [say], when: $say.output == 'x', bash: 'true'}
+  - {id: skipped_long, depends_on: [long], when: $long.output == 'x', bash: 'true'}
+  - {id: failed, depends_on: [say], when: $say.output > 1, bash: 'true'}
+  - {id: failed_long, depends_on: [long], when: $long.output > 1, bash: 'true'}
+  - {id: field, depends_on: [say], when: $say.output.x == 'y', bash: 'true'}
+  - {id: render, depends_on: [say], bash: echo $say.output.x}
+  - {id: gate, depends_on: [say], approval: {message: Is it $say.output?}}
+"""
+
+
+def test_no_message_of_a_condition_or_a_gate_is_recorded_with_a_secret(run: Project) -> None:
+    run.write("conditions", CONDITIONS)
+    assert ion(run, "run", "conditions", "--run-id", "mine").status == 3
+    events = [json.loads(line) for line in run.run("events", "mine").out.splitlines()]
+    said = {
+        one.get("node"): one for one in events if one["type"] in ("node_skipped", "node_failed", "approval_requested")
+    }
+    assert {"skipped", "skipped_long", "failed", "failed_long", "field", "render", "gate"} == said.keys()
+    assert "(was '***')" in said["skipped"]["detail"]
+    assert "***" in said["failed"]["error"]["message"]
+    assert said["gate"]["message"] == "Is it ***?"
+    for event in said.values():
+        assert "hunt" not in json.dumps(event), event
+
+
+@pytest.mark.parametrize(
+    ("user", "query"),
+    [("ME:S3cretPw@", ""), ("ME:S3%63ret%50w@", ""), ("ME@", "&password=S3cretPw")],
+    ids=["plain", "escaped", "parameter"],
+)
+def test_the_password_of_the_store_is_never_shown(project: Project, tmp_path: Path, user: str, query: str) -> None:
+    from postgres_server import emptied_database
+
+    address = emptied_database(tmp_path).partition("://")[2]
+    login, _, rest = address.partition("@")
+    name = login.partition(":")[0]
+    store = f"postgresql://{user.replace('ME', name)}{rest}{query}"
+    project.write("it", "name: it\ndescription: d\nnodes:\n  - {id: g, approval: {message: Go?}}\n")
+    started = project.run("run", "it", "--run-id", "mine", "--store", store)
+    assert (started.status, f"--store 'postgresql://{name}@" in started.err) == (3, True)
+    others = (
+        ["show", "mine"],
+        ["runs"],
+        ["doctor"],
+        ["doctor", "--json"],
+        ["approve", "mine", "--no-resume"],
+        ["show", "x"],
+    )
+    failing = [store.replace("postgresql", "postgre"), f"{store}&nonsense=1", f"{store}&sslmode=never"]
+    results = [
+        started,
+        *(project.run(*words, "--store", store) for words in others),
+        *(project.run("runs", f"--store={wrong}") for wrong in failing),
+        project.run("runs", ION_STORE=failing[0]),
+        project.run("runs", store),
+    ]
+    for result in results:
+        assert not any(part in result.out + result.err for part in ("S3", "retPw", "ret%50w")), result

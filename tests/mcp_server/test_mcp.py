@@ -342,6 +342,16 @@ async def test_large_outputs_and_secrets(project: Path) -> None:
         assert shown["nodes"]["told"]["output"] == "***"
 
 
+async def test_an_error_shows_no_secret_of_its_run(project: Path) -> None:
+    text = WORKFLOWS["two.yaml"].replace("description", "secrets: [ION_TEST_SECRET]\ndescription", 1)
+    (project / ".ion" / "workflows" / "two.yaml").write_text(text)
+    async with server(project, ION_TEST_SECRET="s3cret-value") as call:
+        run = (await call("ion_start", workflow="two", inputs={"topic": "x"}))["run_id"]
+        await call("ion_submit", run_id=run, node="p", output="words")
+        error = await call.refused("ion_submit", run_id=run, node="q", output='{"stars": "s3cret-value"}')
+        assert "$.stars: '***' is not" in error["message"]
+
+
 async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
     """What is new since the last call is seen; names are such that clients can make commands of them."""
     other = tmp_path / "sops"

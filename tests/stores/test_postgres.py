@@ -59,7 +59,7 @@ class TestOpening:
 
     @pytest.mark.parametrize("bad", ["postgresql://[::1/db", "postgresql://h/db?nonsense=1"])
     def test_a_url_that_means_nothing_is_refused(self, bad: str, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="no URL of a PostgreSQL database"):
+        with pytest.raises(UsageError, match="not a URL of a PostgreSQL database"):
             create_store(bad, project=tmp_path)
 
     def test_a_server_that_is_not_there_is_named_at_once_and_without_the_password(self, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ion.agents.launch import InFile, Launch, launch, without_effect
 from ion.agents.parsers import Printed, Reading, conclude, parser
 from ion.agents.presets import Preset
 from ion.errors import UsageError
+from ion.masking import tail
 from ion.records import dataclass, field
 
 # A reply is held in memory; no agent has this much to say.
@@ -227,4 +228,4 @@ def _last(path: Path) -> bytes:
 
 
 def _shown(data: bytes) -> str:
-    return data[-4 * _SHOWN :].decode("utf-8", "replace")[-_SHOWN:].strip()
+    return tail(data.decode("utf-8", "replace"), _SHOWN).strip()

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ion.agents.base import AgentError, PromptResult
 from ion.foreign import loads
+from ion.masking import head, tail
 from ion.records import dataclass, field
 
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
@@ -61,7 +62,7 @@ def conclude(reading: Reading, status: int | None, said: str, name: str) -> Prom
 
 def _told(name: str, status: int | None, what: str, how: str = "failed") -> str:
     exit_ = f" [exit {status}]" if status else ""
-    text = what.strip()[-_MESSAGE_CHARACTERS:]
+    text = tail(what.strip(), _MESSAGE_CHARACTERS)
     return f"agent {name} {how}{exit_}" + (f": {text}" if text else "")
 
 
@@ -125,7 +126,7 @@ def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
     if not counts:
         return ()
     listed = ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
-    return (f"not done, since its permissions refused it: {listed[:_MESSAGE_CHARACTERS]}",)
+    return (f"not done, since its permissions refused it: {head(listed, _MESSAGE_CHARACTERS)}",)
 
 
 def _claude_code(result: dict[str, Any]) -> str:
@@ -342,7 +343,7 @@ def _http_code(status: Any) -> str:
 def _message(error: Any) -> str:
     if isinstance(error, dict):
         found = error.get("message")
-        return found if isinstance(found, str) else json.dumps(error, ensure_ascii=False)[:_MESSAGE_CHARACTERS]
+        return found if isinstance(found, str) else head(json.dumps(error, ensure_ascii=False), _MESSAGE_CHARACTERS)
     return error if isinstance(error, str) else ""
 
 

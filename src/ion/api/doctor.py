@@ -11,6 +11,7 @@ from typing import Any
 from ion.api.workspace import Workspace
 from ion.engine.freeze import require_frozen
 from ion.errors import StoreError
+from ion.masking import without_password
 from ion.records import dataclass
 from ion.stores.check import Damage, check_runs, damage_of, stale_files
 from ion.version import VERSION
@@ -70,19 +71,6 @@ def _notes(workspace: Workspace) -> list[str]:
     if (ignore := workspace.unfinished_ignore()) is not None:
         notes.append(f"{ignore} is not there or not whole, so git sees the data of runs; the next run writes it")
     return notes
-
-
-def without_password(url: str) -> str:
-    """The URL as it can be shown."""
-    from urllib.parse import urlsplit, urlunsplit
-
-    if not url.startswith("postgresql:"):
-        return url
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    shown = urlunsplit(parts._replace(netloc=login.partition(":")[0] + at + host))
-    head, mark, query = shown.partition("?")
-    return head + mark + "&".join(part for part in query.split("&") if not part.startswith("password="))
 
 
 def _is_missing(workspace: Workspace, url: str) -> bool:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from ion.api.reading import secret_names
+from ion.api.hidden import secret_names
 from ion.api.workspace import Workspace
 from ion.engine.freeze import require_frozen
 from ion.errors import UsageError

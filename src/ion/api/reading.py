@@ -13,7 +13,7 @@ from ion.core.events import Content, Recorded
 from ion.core.state import RunState
 from ion.engine import look
 from ion.engine.folders import folders_of
-from ion.errors import DamagedStoreError, IonError, NotFoundError
+from ion.errors import IonError, NotFoundError
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.lease import effective_status
@@ -144,18 +144,6 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> lis
 def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
     """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
     return look.read_workflow(workspace.store, run_id, state)
-
-
-def secret_names(workspace: Workspace, run_id: str) -> tuple[str, ...]:
-    """The secrets that the run's frozen workflow and the settings name. A workflow that is damaged names none: the run
-    can be looked at all the same."""
-    import json
-
-    try:
-        frozen = json.loads(workspace.store.get_source(run_id)).get("secrets", ())
-    except (DamagedStoreError, ValueError, AttributeError):
-        frozen = ()
-    return tuple(dict.fromkeys((*map(str, frozen), *workspace.settings.secrets)))
 
 
 def output_object(workspace: Workspace, run_id: str, node: str | None, content: Content) -> dict[str, Any]:

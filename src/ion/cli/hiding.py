@@ -1,7 +1,5 @@
-"""The secrets that this command may not show: learned when a run is looked up or begun, masked in all that is printed.
-
-`terminal` masks every line, JSON value and byte that it writes; what shortens a text masks it before, so that no part
-of a secret is left at the cut.
+"""What this command may not show (`api.hidden`): `terminal` masks every line, JSON value and byte that it writes; what
+shortens a text masks it before, so that the stars too fit.
 """
 
 from __future__ import annotations
@@ -10,43 +8,34 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ion import masking
+from ion.api.hidden import Hidden
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
 
-_secrets: list[str] = []
+_hidden = Hidden()
 
 
-def forget() -> None:
-    """A new command knows no secrets."""
-    _secrets.clear()
-
-
-def hide(names: Iterable[str]) -> None:
-    """Mask the values of these variables from here on."""
-    _secrets.extend(value for value in masking.secret_values(names, os.environ) if value not in _secrets)
+def begin(arguments: Iterable[str]) -> None:
+    """A new command knows no secrets but the passwords that its words, and the environment's store, hold."""
+    global _hidden  # noqa: PLW0603
+    _hidden = Hidden()
+    for word in (*arguments, os.environ.get("ION_STORE", "")):
+        _hidden.url(word)
 
 
 def hide_run(workspace: Workspace, run_id: str) -> None:
     """Mask the secrets of a run: those that its workflow names and those of the settings, as this process has them."""
-    from ion.api.reading import secret_names
-
-    hide(secret_names(workspace, run_id))
-
-
-def values() -> tuple[str, ...]:
-    """What is masked."""
-    return tuple(_secrets)
+    _hidden.run(workspace, run_id)
 
 
 def masked(text: str) -> str:
-    return masking.mask(text, values())
+    return _hidden.text(text)
 
 
 def masked_json(value: Any) -> Any:
-    return masking.mask_json(value, values()) if _secrets else value
+    return _hidden.json(value)
 
 
 def masked_bytes(stream: BinaryIO) -> Iterator[bytes]:
-    return masking.mask_stream(stream, values())
+    return _hidden.bytes(stream)

@@ -169,7 +169,7 @@ def outcome(arguments: list[str]) -> int:
     """Carry a command line out and give its exit status; errors are shown."""
     from ion.cli import failures, hiding
 
-    hiding.forget()
+    hiding.begin(arguments)
 
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     command = f"ion {arguments[0]}" if arguments and arguments[0] in COMMANDS else "ion"

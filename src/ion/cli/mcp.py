@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,15 +22,19 @@ def mcp(place: Place, sop_paths: tuple[Path, ...], allow_approve: bool, allow_pa
     """Serve workflows to an agent over MCP, on stdin and stdout: it answers their prompts, Ion holds the order."""
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("ion mcp needs the MCP SDK", hint="pip install 'ion-workflows[mcp]'", code="missing-extra")
+    from ion.api.hidden import Hidden
     from ion.api.workspace import open_workspace
     from ion.mcp.runs import Runs
     from ion.mcp.server import serve
     from ion.mcp.tools import Host
     from ion.process.limits import raise_limit
 
-    workspace = open_workspace(place.project, place.store)
+    hidden = Hidden()
+    hidden.url(place.store or os.environ.get("ION_STORE", ""))
+    workspace = open_workspace(place.project, place.store, found=hidden.run)
+    hidden.names(workspace.settings.secrets)
     # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
     workspace.settings = replace(workspace.settings, agent=None)
     raise_limit()
-    serve(Host(Runs(workspace), sop_paths, allow_approve, allow_paths))
+    serve(Host(Runs(workspace), hidden, sop_paths, allow_approve, allow_paths))
     return 0

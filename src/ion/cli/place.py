@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ion.masking import without_password
 from ion.records import dataclass
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ class Place:
             workspace.close()
 
     def command(self, *words: str) -> str:
-        """A command that a person can paste, with the options that bring it here. The words stand as they are."""
+        """A command that a person can paste, with the options that bring it here: without the password
+        of the store, which is for PGPASSWORD or ~/.pgpass. The words stand as they are."""
         import shlex
 
-        options = [("--project", self.project), ("--store", self.store)]
+        store = None if self.store is None else without_password(self.store)
+        options = [("--project", self.project), ("--store", store)]
         given = [f"{name} {shlex.quote(value)}" for name, value in options if value is not None]
         return " ".join(["ion", *words, *given])
 

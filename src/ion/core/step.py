@@ -25,14 +25,16 @@ def step(
     further: Callable[[], Iterable[e.Event]] = tuple,
     *,
     starting: bool = True,
+    recorded: Callable[[e.Event], e.Event] = lambda event: event,
 ) -> tuple[list[e.Event], list[Command]]:
     """Take `plan` on by these outcomes at `at` (ms since the epoch): the events to append, and the commands to carry
     out once they are. `further` gives events of the driver's own, once the outcomes are taken in; `starting` False: no
-    turn is begun in this step.
+    turn is begun in this step. `recorded` makes an event what stands in the log.
     """
     new: list[e.Event] = []
 
     def take(event: e.Event) -> None:
+        event = recorded(event)
         plan.advance(event)
         new.append(event)
 

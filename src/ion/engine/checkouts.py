@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ion.errors import IonError
+from ion.masking import tail
 
 _COMMIT = re.compile("[0-9a-f]{40,64}")
 _SHORT_S = 60
@@ -84,6 +85,6 @@ def _git(folder: Path, *words: str, seconds: int = _SHORT_S) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CheckoutError(f"git {words[0]} cannot be carried out: {error}") from error
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}")[-500:]
+        said = tail(done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}", 500)
         raise CheckoutError(f"git {words[0]} failed in {folder}: {said}")
     return done.stdout.strip()

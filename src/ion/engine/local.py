@@ -29,6 +29,7 @@ from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
 from ion.engine.turns import turn_of
 from ion.errors import OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
+from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
 from ion.process.left import end_left_behind
 from ion.records import dataclass, field
@@ -153,7 +154,14 @@ class Drive:
     async def _advance(self, outcomes: dict[TurnId, Outcome]) -> int | None:
         """Settle, plan, append, start. Gives the time (ms) at which something is due, if anything is."""
         at = self.clock()
-        new, commands = step(self._plan, outcomes.items(), at, _jitter, lambda: self._held.events(self._plan.state, at))
+        new, commands = step(
+            self._plan,
+            outcomes.items(),
+            at,
+            _jitter,
+            lambda: self._held.events(self._plan.state, at),
+            recorded=partial(mask_messages, secrets=self.context.secrets),
+        )
         await self._commit(new)
         self._carry_out(commands)
         due = [command.until for command in commands if isinstance(command, Wait)]

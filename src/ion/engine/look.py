@@ -49,6 +49,17 @@ def read_state(store: WorkflowStore, run_id: str) -> RunState:
     return look(store, run_id).state
 
 
+def secret_names(store: WorkflowStore, run_id: str) -> tuple[str, ...]:
+    """The secrets that the run's frozen workflow names. One that is damaged names none: the run can be looked at all
+    the same."""
+    import json
+
+    try:
+        return tuple(map(str, json.loads(store.get_source(run_id)).get("secrets", ())))
+    except (DamagedStoreError, ValueError, AttributeError):
+        return ()
+
+
 def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
     """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
     if state.started is None:

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ion import masking
-from ion.api.reading import secret_names
 from ion.errors import IonError, NotFoundError
 from ion.mcp import prompts
 from ion.mcp.tools import Host, check, tools_of
@@ -89,7 +87,7 @@ def _server(host: Host) -> Server[dict[str, Any]]:
         async def report(line: str) -> None:
             nonlocal steps
             steps += 1
-            await context.session.report_progress(steps, message=line)
+            await context.session.report_progress(steps, message=host.hidden.text(line))
 
         arguments = dict(params.arguments or {})
         try:
@@ -102,9 +100,9 @@ def _server(host: Host) -> Server[dict[str, Any]]:
             data, failed = {"error": error.to_json()}, True
         except Exception as error:  # noqa: BLE001 a bug of ours, or a broken disk: said, and the server goes on
             message = f"{type(error).__name__}: {error}"
-            sys.stderr.write(f"ion mcp: {params.name} failed: {message!r}\n")
+            sys.stderr.write(host.hidden.text(f"ion mcp: {params.name} failed: {message!r}\n"))
             data, failed = {"error": {"code": "bug", "message": message, "hint": "please report it"}}, True
-        shown = await host.runs.aside(_masked, host, data)
+        shown = host.hidden.json(data)
         text = json.dumps(shown, ensure_ascii=True)
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=shown, is_error=failed
@@ -137,8 +135,8 @@ def _server(host: Host) -> Server[dict[str, Any]]:
             )
         except IonError as error:
             said = f"{error.message} ({error.hint})" if error.hint else error.message
-            raise MCPError(types.INVALID_PARAMS, said) from error
-        message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+            raise MCPError(types.INVALID_PARAMS, host.hidden.text(said)) from error
+        message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=host.hidden.text(text)))
         return types.GetPromptResult(description=description, messages=[message])
 
     return Server(
@@ -150,14 +148,3 @@ def _server(host: Host) -> Server[dict[str, Any]]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
     )
-
-
-def _masked(host: Host, data: dict[str, Any]) -> dict[str, Any]:
-    """The secrets of the settings and of the run that is spoken of are not shown, as this process knows them."""
-    names = set(host.runs.workspace.settings.secrets)
-    run_id = data.get("run_id")
-    if isinstance(run_id, str):
-        names.update(secret_names(host.runs.workspace, run_id))
-    masked = masking.mask_json(data, masking.secret_values(sorted(names), os.environ))
-    assert isinstance(masked, dict)
-    return masked

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ion.api import reading, requests
+from ion.api.hidden import Hidden
 from ion.api.result import RunResult
 from ion.api.workflows import discover, find_in_sop_paths, listed
 from ion.errors import NotFoundError, UsageError
 from ion.language.discovery import is_path
+from ion.masking import head
 from ion.mcp.runs import Report, Runs
 from ion.records import dataclass
 
@@ -25,9 +27,11 @@ LONGEST_WAIT_SECONDS = 600
 @dataclass(frozen=True)
 class Host:
     """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
-    their path, so that any file of the machine can be run that the client can name."""
+    their path, so that any file of the machine can be run that the client can name; `hidden` is what no answer shows.
+    """
 
     runs: Runs
+    hidden: Hidden
     sop_paths: tuple[Path, ...] = ()
     allow_approve: bool = False
     allow_paths: bool = False
@@ -85,6 +89,7 @@ async def _start(host: Host, arguments: Arguments, report: Report) -> dict[str, 
         run_id=arguments.get("run_id"),
         agent=agent,
     )
+    await host.runs.aside(host.hidden.run, workspace, started.run_id)
     return {
         **await _step(host, started.run_id, arguments, report),
         "notes": [*filter(None, [started.warned]), *started.notes],
@@ -326,5 +331,5 @@ def check(tool: Tool, arguments: Arguments) -> None:
 
     errors = sorted(jsonschema.Draft202012Validator(tool.schema).iter_errors(arguments), key=lambda one: one.json_path)
     if errors:
-        said = "; ".join(f"{one.json_path}: {one.message}"[:300] for one in errors[:10])
+        said = "; ".join(head(f"{one.json_path}: {one.message}", 300) for one in errors[:10])
         raise UsageError(f"the arguments of {tool.name} do not fit: {said}", hint="its input schema says what does")

@@ -17,6 +17,7 @@ from typing import Any
 from ion import process
 from ion.errors import OutputFormatError
 from ion.foreign import loads
+from ion.masking import head
 from ion.nodes.replies import Reply, validate_quickly, validate_reply
 
 PROCESSOR_SECONDS = 5
@@ -76,7 +77,7 @@ def _verdict(printed: str, said: str, limit: str = "") -> Reply | tuple[str, ...
     """What the process found. One that was ended printed nothing."""
     if not printed:
         limit = limit or f"{PROCESSOR_SECONDS} s of work"
-        why = f": {said.splitlines()[-1][:300]}" if said else ""
+        why = f": {head(said.splitlines()[-1], 300)}" if said else ""
         raise OutputFormatError(
             f"the reply could not be held against output_format within {limit}{why}",
             hint="a 'pattern' with a repetition inside of a repetition may try for ever: write it without",

@@ -109,7 +109,7 @@ async def _build(
             if ended.timed_out:
                 raise _out_of_time(runtime)
             if ended.status != 0:
-                raise _failed(runtime, ended, program.last_words(process.beside(log, ".err"), context))
+                raise _failed(runtime, ended, process.tail(process.beside(log, ".err"), program.STDERR_SHOWN).strip())
     except BaseException:
         await program.in_thread(shutil.rmtree, place, ignore_errors=True)  # what stays, the next builder removes
         raise

@@ -17,7 +17,6 @@ from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
 from ion.core.outcomes import Completed, Failed
 from ion.core.values import condition_values
 from ion.language.workflow import DEFAULT_PROCESS_TIMEOUT_MS
-from ion.masking import longest_form, mask
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
@@ -107,16 +106,10 @@ def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[st
         code, message = "exit-status", f"{what} failed [exit {ended.status}]"
     else:
         return None
-    said = last_words(process.beside(log_of(turn, context), ".err"), context)
+    said = process.tail(process.beside(log_of(turn, context), ".err"), STDERR_SHOWN).strip()
     for path, name in names.items():
         said = said.replace(path, name)
     return Failed(Failure(code, f"{message}: {said}" if said else message, exit_status=ended.status))
-
-
-def last_words(path: Path, context: Context) -> str:
-    """The end of what a program said, without secrets: masked before it is cut, so that no part of one is left."""
-    said = process.tail(path, STDERR_SHOWN + longest_form(context.secrets))
-    return mask(said, context.secrets)[-STDERR_SHOWN:].strip()
 
 
 def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
 
@@ -17,7 +16,6 @@ from ion import process
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
 from ion.errors import DependencyError, MissingRuntimeError, OutputFormatError, UnreadableReferenceError
-from ion.masking import mask
 from ion.nodes.base import Context, Turn
 
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
@@ -30,12 +28,11 @@ _FAILURES = (
 def _runner(target: str) -> Run:
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
-            outcome = await _once_there_is_room(_load(target), turn, context)
+            return await _once_there_is_room(_load(target), turn, context)
         except _FAILURES as error:
-            outcome = Failed(Failure(error.error_code, error.message, error.hint))
+            return Failed(Failure(error.error_code, error.message, error.hint))
         except OSError as error:
-            outcome = Failed(Failure("io", f"a file of this turn cannot be written or read: {error}"))
-        return _masked(outcome, context.secrets) if isinstance(outcome, Failed) else outcome
+            return Failed(Failure("io", f"a file of this turn cannot be written or read: {error}"))
 
     return carry_out
 
@@ -59,12 +56,6 @@ def _load(target: str) -> Run:
     module, _, name = target.partition(":")
     run: Run = getattr(importlib.import_module(f"ion.nodes.{module}"), name)
     return run
-
-
-def _masked(failed: Failed, secrets: tuple[str, ...]) -> Failed:
-    """Messages are recorded, and are for people: no secret stands in them."""
-    error = failed.error
-    return replace(failed, error=replace(error, message=mask(error.message, secrets), hint=mask(error.hint, secrets)))
 
 
 # kind of turn → module:function in this room

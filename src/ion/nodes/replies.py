@@ -15,6 +15,7 @@ from typing import Any
 from ion.errors import OutputFormatError
 from ion.language.references import canonical
 from ion.language.values import read_json
+from ion.masking import head
 from ion.records import dataclass
 
 ERRORS_SHOWN = 20
@@ -152,7 +153,7 @@ def _errors(schema: dict[str, Any], value: Any) -> Iterator[str]:
         # The registry is empty so that a `$ref` to a web address is refused, not fetched.
         found = kind(schema, registry=EMPTY_REGISTRY).iter_errors(value)
         for error in islice(found, ERRORS_SHOWN):
-            yield f"{error.json_path}: {error.message}"[:_ERROR_CHARACTERS]
+            yield head(f"{error.json_path}: {error.message}", _ERROR_CHARACTERS)
     except RecursionError:
         raise OutputFormatError("output_format refers to itself without an end") from None
     except (jsonschema.SchemaError, Unresolvable) as error:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ion import masking
 from ion.errors import IonError
 from ion.process.child import LOST, Child, beside, close, end, how_many_live, settle, spawn
 from ion.process.handed import Handed, hand
@@ -99,7 +100,8 @@ async def run(
 
 
 def tail(path: Path, limit: int = 2000) -> str:
-    """The last `limit` characters of a file as text; what is no UTF-8 becomes U+FFFD. A missing file is ''."""
+    """The last `limit` characters of a file as text, as `masking.tail` cuts it; what is not UTF-8 becomes U+FFFD. A
+    missing file is ''."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -107,7 +109,8 @@ def tail(path: Path, limit: int = 2000) -> str:
             data = stream.read(4 * limit)
     except FileNotFoundError:
         return ""
-    return data.decode("utf-8", "replace")[-limit:]
+    text = data.decode("utf-8", "replace")
+    return masking.tail(text if size <= len(data) else masking.CUT + text, limit)
 
 
 async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ion.errors import StoreError, UsageError
+from ion.masking import without_password
 
 if TYPE_CHECKING:
     from ion.stores.base import WorkflowStore
@@ -23,7 +24,9 @@ def create_store(url: str, *, project: Path) -> WorkflowStore:
     scheme, colon, rest = url.partition(":")
     opener = _SCHEMES.get(scheme)
     if opener is None or not colon:
-        raise UsageError(f"{url!r} names no store", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:")
+        raise UsageError(
+            f"{without_password(url)!r} names no store", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:"
+        )
     return opener(url, rest, project)
 
 

@@ -19,6 +19,7 @@ from ion import clocks
 from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import DamagedStoreError, StoreError
+from ion.masking import without_password
 from ion.stores import blobs, encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import storage_errors
@@ -48,7 +49,7 @@ class PostgresStore:
 
     @property
     def url(self) -> str:
-        return self._url
+        return without_password(self._url)
 
     @property
     def unwritable(self) -> StoreError | None:

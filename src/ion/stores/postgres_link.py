@@ -21,6 +21,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ion.errors import DamagedStoreError, StoreError, UsageError
+from ion.masking import mask, passwords
 
 RETRY_S = 20.0
 _MIGRATIONS = Path(__file__).parent / "sql" / "postgres"
@@ -55,13 +56,14 @@ class Link:
     """The connection to the database of `url`; one at a time, shared by threads."""
 
     def __init__(self, url: str) -> None:
+        self._passwords = passwords(url)
         try:
             self._settings = {**_DEFAULTS, **conninfo_to_dict(url)}
         except psycopg.ProgrammingError as error:
             raise UsageError(
-                f"this is no URL of a PostgreSQL database: {_first_line(error)}",
-                hint="write postgresql://user@host:5432/database",
-            ) from error
+                f"this is not a URL of a PostgreSQL database: {self._first_line(error)}",
+                hint="write postgresql://user@host:5432/database, special characters as %40 for @",
+            ) from None  # its own words may hold the password
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._prepare_after: int | None = _PREPARE_AFTER
@@ -126,8 +128,11 @@ class Link:
             self._connection = connection
         return self._connection
 
+    def _first_line(self, error: Exception) -> str:
+        return mask((str(error).strip() or type(error).__name__).splitlines()[0], self._passwords)
+
     def _store_error(self, error: psycopg.Error) -> StoreError:
-        what = _first_line(error)
+        what = self._first_line(error)
         match error.sqlstate or "":
             case "XX001" | "XX002":
                 return DamagedStoreError(f"the store {self.place} is damaged: {what}", hint="restore it from a backup")
@@ -145,6 +150,11 @@ class Link:
                 return StoreError(
                     f"another process holds a run in {self.place}: {what}", hint="see pg_stat_activity, then try again"
                 )
+            case "" if "no password" in what:
+                return StoreError(
+                    f"the store {self.place} asks for a password",
+                    hint="put it into PGPASSWORD, ~/.pgpass or the URL of the store",
+                )
             case "":
                 return StoreError(
                     f"cannot reach the store {self.place}: {what}",
@@ -158,10 +168,6 @@ def _is_transient(error: psycopg.Error) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate.startswith(_TRANSIENT)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _migrate(connection: Connection, place: str) -> None:

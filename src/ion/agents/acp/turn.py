@@ -13,6 +13,7 @@ from ion.agents.acp.running import Running, Session
 from ion.agents.acp.words import Choice, Ended, GoneError, RefusedError, ToolCall, Update
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.agents.parsers import refused_calls
+from ion.masking import tail
 
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
@@ -213,7 +214,7 @@ class Turn:
         return self._running.name
 
     def _with_text(self, what: str, text: str) -> str:
-        said = text.strip()[-500:]
+        said = tail(text.strip(), 500)
         return f"agent {self._name} {what}" + (f": {said}" if said else "")
 
     def _usage(self, call: asyncio.Future[Ended]) -> dict[str, float]:

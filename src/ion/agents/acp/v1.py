@@ -22,6 +22,7 @@ from ion.agents.acp.words import (
     ToolCall,
     Update,
 )
+from ion.masking import head
 from ion.process.talk import Talk
 from ion.version import VERSION
 
@@ -167,7 +168,7 @@ def _words(error: Any) -> str:
     data = error.data
     if isinstance(data, dict):
         data = data.get("details") or data.get("message") or json.dumps(data, ensure_ascii=False, default=str)
-    return (f"{error}: {data}" if data else str(error))[:_MESSAGE_CHARACTERS]
+    return head(f"{error}: {data}" if data else str(error), _MESSAGE_CHARACTERS)
 
 
 def _settings(said: Any) -> tuple[Setting, ...]:

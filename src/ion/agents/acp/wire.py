@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ion.foreign import loads
+from ion.masking import head
 from ion.process.talk import LineError, Talk
 
 # No message of an agent is longer; it would have to be held in memory several times.
@@ -85,5 +86,5 @@ def _message(line: bytes) -> dict[str, Any] | None:
     if not isinstance(method, str | None) or not isinstance(number, str | int | None):
         return None
     if method is None and not isinstance(message.get("error", {}), dict):
-        message["error"] = {"code": 0, "message": str(message["error"])[:1000]}
+        message["error"] = {"code": 0, "message": head(str(message["error"]), 1000)}
     return message

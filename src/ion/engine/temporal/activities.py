@@ -37,7 +37,7 @@ from ion.core.outcomes import Failed, Outcome
 from ion.core.state import NodeState
 from ion.engine.checkouts import check_out, remove_checkouts
 from ion.engine.engaged import Engaged
-from ion.engine.look import Look, look
+from ion.engine.look import Look, look, secret_names
 from ion.engine.observe import Observers
 from ion.engine.runs import Setting, context_of
 from ion.engine.temporal.codec import (
@@ -61,6 +61,7 @@ from ion.errors import (
     UsageError,
 )
 from ion.language.workflow import Node
+from ion.masking import mask_messages, secret_values
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
 from ion.process.left import end_left_behind, end_of_node
@@ -101,6 +102,7 @@ class Hands:
         self._name = name
         self._slots = asyncio.Semaphore(slots)
         self._known: dict[str, _Known] = {}
+        self._secrets: dict[str, tuple[str, ...]] = {}
         # A run is read, and begun or let go of, by one task at a time: all of its turns share what is known of it.
         self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -190,13 +192,15 @@ class Hands:
         """
         store = self._store
         held = self._drive(lease, near=True)
-        new = self._written_by_a_drive(events)
+        written = self._written_by_a_drive(events)
+        secrets = await asyncio.to_thread(self._secrets_of, held.run_id)
+        new = [mask_messages(event, secrets) for event in written]
         try:
             with _refusals():
                 seq = await asyncio.to_thread(store.create_workflow_event, held.run_id, new, lease=held, after=after)
         except StaleStateError:
             there = await asyncio.to_thread(store.get_workflow_events, held.run_id, after=after, limit=len(new))
-            if [e.to_json(item.event) for item in there] == events:
+            if [item.event for item in there] == new:
                 return {"seq": after + len(new)}
             return {"stale": True}
         return {"seq": seq}
@@ -213,6 +217,7 @@ class Hands:
     async def release(self, lease: dict[str, Any]) -> None:
         """The drive is over: the run belongs to nobody."""
         held = self._drive(lease, near=True)
+        self._secrets.pop(held.run_id, None)
         known = self._known.get(held.run_id)
         if known is not None and await asyncio.to_thread(self._status, held.run_id) == "cancelled":
             folders, grace_ms = known.context.folders, known.context.grace_ms
@@ -269,7 +274,8 @@ class Hands:
         state = known.look.state
         context = replace(known.context, nodes=state.nodes)
         try:
-            return await self._setting_for(state.agent).runners[turn.turn](turn, context)
+            outcome = await self._setting_for(state.agent).runners[turn.turn](turn, context)
+            return mask_messages(outcome, context.secrets)
         except (IonError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  (a bug: to try it again and again, as after a loss, is of no use)
@@ -324,6 +330,14 @@ class Hands:
                 if isinstance(event, e.WorkflowResumed) and event.agent is not None:
                     self._setting_for(event.agent)
         return found
+
+    def _secrets_of(self, run_id: str) -> tuple[str, ...]:
+        """What no message may hold, as this worker has it in its environment."""
+        if run_id not in self._secrets:
+            setting = self._setting_for(None)
+            names = (*secret_names(setting.store, run_id), *setting.secrets)
+            self._secrets[run_id] = secret_values(names, setting.environ)
+        return self._secrets[run_id]
 
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
         """Raises `StaleStateError` if something was written since the log was read."""
