@@ -203,8 +203,8 @@ def test_until_all_demands_the_signal_and_the_check(
     world: World, replies: list[Reply], checks: int, iterations: int
 ) -> None:
     """The check is made of replies that give the signal, and holds when it is made for the last time here."""
-    check = f"echo ran >> check.runs; echo >> $ARTIFACTS_DIR/n; [ $(wc -l < $ARTIFACTS_DIR/n) = {checks} ]"
-    run = world.run(BOTH % check, agent=agent(work=replies))
+    check = f"echo ran >> check.runs; [ $(wc -l < check.runs) = {checks} ]"
+    run = world.run(BOTH % check, agent=agent(work=list(replies)))
     assert (run.status, run.data["nodes"]["work"]["iterations"]) == ("completed", iterations)
     assert ran(world, "check") == checks
 
