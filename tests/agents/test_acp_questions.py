@@ -127,8 +127,8 @@ def test_nothing_in_it_reads_otherwise_than_it_is() -> None:
 
 
 def test_long_and_many_things_say_what_is_missing() -> None:
-    content = [{"type": "diff", "path": f"f{i}", "newText": "x" * 5000} for i in range(25)]
-    call = ToolCall("1", "edit", "t" * 900, None, {"content": content})
+    content = [{"type": "diff", "path": f"f{i}", "newText": "x" * 23_000} for i in range(25)]
+    call = ToolCall("1", "edit", "t" * 20_400, None, {"content": content})
     message = permission("robot", call, ()).message
     assert "(400 characters left out)" in message
     assert "(3002 characters left out)" in message

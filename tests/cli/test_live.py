@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -634,3 +636,31 @@ def test_what_the_terminal_writes_of_a_key_moves_no_line_of_the_tree(project: Pr
     status, text = shown.end()
     assert status == 130
     assert text.count("wide  mine") == 1
+
+
+def test_a_permission_is_asked_for_whole(project: Project, terminal: Open) -> None:
+    """What an agent wants to run is read to its end before it is allowed, and its own choices are answers as well."""
+    stand_in = Path(__file__).parents[1] / "agents" / "acp_stand_in.py"
+    words = json.dumps([sys.executable, "-S", str(stand_in), "asks", str(project.folder / "asked")])
+    (project.folder / ".ion" / "config.yaml").write_text(
+        f"agent: robot\nagents:\n  robot: {{type: acp, command: {words}, permission: ask}}\n"
+    )
+    command = " && ".join(f"step-{number} --force" for number in range(200)) + " && rm -rf build"
+    project.write("w", f"name: w\ndescription: d\nnodes:\n  - {{id: fix, prompt: 'execute {command}'}}\n")
+    shown = terminal("run", "w", "--run-id", "mine")
+    text = shown.until("[a]llow   [r]efuse   [v]iew all   [l]ater   ›")
+    assert "characters left out" not in text
+    shown.type("v")
+    while "reject_once: No" not in shown.text():
+        pages = shown.text().count("Enter: more")
+        if pages:
+            shown.type("")
+        shown.until(lambda text, seen=pages: text.count("Enter: more") > seen or "reject_once: No" in text)
+    assert "rm -rf build" in " ".join(shown.text().split())
+    shown.until(lambda text: text.count("[a]llow") == 2)
+    shown.type("c")
+    said = "'c' is not one of the answers: allow, refuse, allow_once, allow_always, reject_once, later"
+    shown.until(lambda text: said in " ".join(text.split()))
+    shown.type("allow_always")
+    assert shown.end()[0] == 0
+    assert project.run("show", "mine", "fix", "--json").json("node")["answers"][0]["decision"] == "allow_always"

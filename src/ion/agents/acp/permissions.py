@@ -17,8 +17,9 @@ from ion.agents.acp.words import READING, Choice, ToolCall
 from ion.agents.base import Permission
 
 _NARROWEST = {True: ("allow_once", "allow_always"), False: ("reject_once", "reject_always")}
-_TITLE_CHARACTERS = 500
-_DETAIL_CHARACTERS = 2000
+# Nobody can decide on what they cannot read: a cut is only for what no person would read to its end.
+_TITLE_CHARACTERS = 20_000
+_DETAIL_CHARACTERS = 20_000
 _MAX_CONTENTS = 20
 # Controls, line ends of other scripts, and marks that turn the direction of what follows.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
