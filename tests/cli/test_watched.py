@@ -60,6 +60,8 @@ def test_a_detached_run_is_watched_too(project: Project) -> None:
     assert project.run("run", "hello", "--run-id", "one", "--detach", "--log", "d.jsonl").status == 0
     assert project.run("watch", "one").status == 0
     assert lines(project.folder / "d.jsonl")[0]["run_id"] == "one"
+    for made in ("d.jsonl", ".ion/runs/one/ion.log"):
+        assert (project.folder / made).stat().st_mode & 0o777 == 0o600, "for its owner only"
 
 
 def test_tracing_without_the_extra_is_one_line(project: Project) -> None:

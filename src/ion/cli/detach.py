@@ -104,7 +104,7 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
 
 def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
     """The other process, in a session of its own: it takes the order from stdin and answers on `writer`."""
-    with log.open("ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as output:
         return subprocess.Popen(
             # -P: no code of the working directory may stand in for ours
             [sys.executable, "-P", "-m", "ion.cli.detached", str(writer)],

@@ -1,11 +1,13 @@
 """An observer that writes each event as a JSON line into a file, for whoever collects logs.
 
-It is a copy for others: the store's log is the truth. Lines are appended as they come and not synced.
+It is a copy for others: the store's log is the truth. Lines are appended as they come and not synced. A new file is for
+its owner only, as all that Ion keeps of runs: what others may read is for its owner to say.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +42,8 @@ class EventLog:
         if file is None:
             path = self._path_of(run_id)
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._files[run_id] = path.open("a", encoding="ascii", buffering=1)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = self._files[run_id] = os.fdopen(descriptor, "a", encoding="ascii", buffering=1)
         file.write(json.dumps(self._shown(event_object(run_id, recorded))) + "\n")
 
     def progress(self, run_id: str, node: str, line: str) -> None:
