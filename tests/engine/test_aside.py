@@ -80,3 +80,16 @@ def test_a_loop_that_is_gone_holds_nothing_up() -> None:
     started = time.monotonic()
     asyncio.run(begin()).close()
     assert time.monotonic() - started < PATIENCE_S
+
+
+async def test_where_there_are_no_more_threads_it_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        aside = Aside("test")
+        assert await aside.call(threading.current_thread) is threading.current_thread()
+        aside.close()
+    assert await aside.call(threading.current_thread) is not threading.current_thread()
+    aside.close()

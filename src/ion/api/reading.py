@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ion import clocks
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
@@ -16,7 +15,7 @@ from ion.engine.folders import folders_of
 from ion.errors import IonError, NotFoundError
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun, WorkflowStore
-from ion.stores.lease import effective_status
+from ion.stores.lease import effective_status, lease_clock
 
 # A file that was written just before its run began may have a later time than the run, by another clock.
 _CLOCK_SLACK_MS = 2000
@@ -38,13 +37,18 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
         found = look.look(workspace.store, run_id)
         if found.seq == run.last_seq:
             break
-    return describe_state(workspace, run_id, found.state, status_of(workspace.store, run))
+    return describe_state(workspace, run_id, found.state, status_of(workspace.store, run), now_of(run))
 
 
-def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str) -> RunResult:
-    """A run in a state that is known already."""
+def now_of(run: WorkflowRun) -> int:
+    """The time by the clock of the run's owner, by which its events go; the wall clock may have jumped since."""
+    return lease_clock(run.owner)
+
+
+def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str, now: int) -> RunResult:
+    """A run in a state that is known already; `now` is in ms since the epoch."""
     folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
-    return run_result(run_id, state, status=status, now=clocks.now_ms(), store=workspace.store, files=folder)
+    return run_result(run_id, state, status=status, now=now, store=workspace.store, files=folder)
 
 
 def list_runs(

@@ -86,7 +86,7 @@ class StartedRun:
     async def drive(self) -> RunResult:
         """Drive it until it ends or waits for people."""
         state = await self._drive.run(self._begin)
-        return describe_state(self._workspace, self.run_id, state, state.status)
+        return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
 
 
 async def execute_workflow(

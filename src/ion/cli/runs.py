@@ -24,30 +24,30 @@ _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled",
 @at_place
 def runs(place: Place, status: str | None, workflow: str | None, limit: int | None, as_json: bool) -> int:
     """List the project's runs, newest first."""
-    from ion import clocks
     from ion.api.reading import list_runs
     from ion.cli import terminal
 
     with place.open() as workspace:
         found = list_runs(workspace, status=status, workflow=workflow, limit=limit)
-    now = clocks.now_ms()
     if as_json:
-        terminal.write_json([_object(run, state, now) for run, state in found])
+        terminal.write_json([_object(run, state) for run, state in found])
     elif not found:
         terminal.talk().line(f"No runs{' like that' if status or workflow else ' yet: ion run WORKFLOW starts one'}.")
     else:
-        _table(terminal.data(), found, now)
+        _table(terminal.data(), found)
     return 0
 
 
-def _duration(run: WorkflowRun, status: str, now: int) -> int | None:
+def _duration(run: WorkflowRun, status: str) -> int | None:
     """Milliseconds from start to end, to now if it runs; unknown while nobody runs it."""
+    from ion.api.reading import now_of
+
     if run.ended_at is not None:
         return max(0, run.ended_at - run.started_at)
-    return max(0, now - run.started_at) if status == "running" else None
+    return max(0, now_of(run) - run.started_at) if status == "running" else None
 
 
-def _object(run: WorkflowRun, status: str, now: int) -> dict[str, object]:
+def _object(run: WorkflowRun, status: str) -> dict[str, object]:
     from ion.api.result import timestamp
 
     return {
@@ -55,11 +55,12 @@ def _object(run: WorkflowRun, status: str, now: int) -> dict[str, object]:
         "workflow": run.workflow,
         "status": status,
         "started_at": timestamp(run.started_at or None),
-        "duration_ms": _duration(run, status, now),
+        "duration_ms": _duration(run, status),
     }
 
 
-def _table(screen: Screen, found: list[tuple[WorkflowRun, str]], now: int) -> None:
+def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
+    from ion import clocks
     from ion.cli.formatting import cut_middle, duration, moment, pad
     from ion.cli.words import mark, role_of
 
@@ -70,5 +71,5 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]], now: int) -> No
             mark(screen, status),
             f" {pad(cut_middle(run.run_id, ids), ids)}  {pad(cut_middle(run.workflow, names), names)}  ",
             (role_of(status), f"{status:<11}"),
-            f"  {moment(run.started_at or None, now):<19}  {duration(_duration(run, status, now))}",
+            f"  {moment(run.started_at or None, clocks.now_ms()):<19}  {duration(_duration(run, status))}",
         )

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 @at_place
 def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
-    from ion import clocks
-    from ion.api.reading import describe, source_changed
+    from ion.api.reading import describe, now_of, source_changed
     from ion.cli import terminal
     from ion.cli.screens.run import show_run
 
     with place.open() as workspace:
-        run_id = workspace.find_run(run).run_id
+        row = workspace.find_run(run)
+        run_id = row.run_id
         result = describe(workspace, run_id)
         if node is not None:
             _show_node(workspace, place, result, node, as_json=as_json)
@@ -38,7 +38,7 @@ def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
             terminal.write_json(result.to_json())
         else:
             changed = source_changed(workspace, run_id, result.state)
-            show_run(terminal.data(), place, result, _frozen(workspace, result), clocks.now_ms(), changed)
+            show_run(terminal.data(), place, result, _frozen(workspace, result), now_of(row), changed)
     return 0
 
 

@@ -27,13 +27,24 @@ class Aside:
         self._thread: threading.Thread | None = None
 
     async def call(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """What `function` gives or raises. Whoever is cancelled while it waits leaves the call to take its course."""
+        """What `function` gives or raises. Whoever is cancelled while it waits leaves the call to take its course.
+
+        Where the system has no more threads at this moment it is called here, and the loop waits for it.
+        """
+        if self._thread is None and not self._begin():
+            return function(*arguments)
         future: asyncio.Future[_Result] = self._loop.create_future()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
         self._calls.put((future, function, arguments))
         return await future
+
+    def _begin(self) -> bool:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def close(self) -> None:
         """Wait for the calls that are under way, and end the thread."""

@@ -62,10 +62,15 @@ def limit(turn: Turn) -> int | None:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file for what a program is to run or read, for its owner's eyes alone; what was there is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+    """A new file for what a program is to run or read, for its owner's eyes alone; what was there is replaced.
+
+    Raises `OSError`, and `process.ScarceError` if it may work later."""
+    try:
+        return os.fdopen(process.create(path), "wb")
+    except OSError as error:
+        if process.is_scarce(error):
+            raise process.ScarceError("a program", error) from error
+        raise
 
 
 async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> _Result:

@@ -18,8 +18,8 @@ from pathlib import Path
 from ion import masking
 from ion.errors import IonError
 from ion.process.child import LOST, Child, beside, close, end, how_many_live, settle, spawn
-from ion.process.handed import Handed, hand
-from ion.process.limits import ScarceError, Turnstile
+from ion.process.handed import Handed, create, hand
+from ion.process.limits import ScarceError, Turnstile, is_scarce
 from ion.process.starting import SpawnError, Start
 from ion.records import dataclass
 
@@ -31,8 +31,10 @@ __all__ = [
     "SpawnError",
     "Turnstile",
     "beside",
+    "create",
     "hand",
     "how_many_live",
+    "is_scarce",
     "run",
     "tail",
 ]

@@ -33,7 +33,7 @@ def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int)
     if nested:
         for pid in own:
             _tell(pid, signal.SIGTERM)
-        _wait_for_the_end(own | nested, grace_ms / 1000)
+        _wait_for_the_end(own, grace_ms / 1000)
         own, nested = _of_run(run_id, artifacts, spared)
     ended = end_recorded(register)
     return ended + sum(_tell(pid, signal.SIGKILL) for pid in own | nested)
