@@ -14,6 +14,7 @@ from typing import Any
 from ion.errors import Problem
 from ion.language.conditions import ConditionSyntaxError, parse_condition
 from ion.language.document import DocumentPath
+from ion.language.lookalikes import find_lookalikes
 from ion.language.order import Nodes, Use, check_order, check_sessions
 from ion.language.problems import Report
 from ion.language.references import find_references, reference_text
@@ -212,8 +213,17 @@ def _check_text(checker: _Checker, draft: Draft, text: Text) -> None:
         if reference_text(reference) not in told:
             told.add(reference_text(reference))
             _check_reference(checker, draft, text, reference, offset)
+    if text.form != "code":
+        _check_lookalikes(checker, text)
     if text.path[-1:] == ("from",) and "with" in text.path:
         _check_from(checker, text)
+
+
+def _check_lookalikes(checker: _Checker, text: Text) -> None:
+    for found in find_lookalikes(text.text, checker.nodes.by_id, checker.inputs, shell=text.form == "shell"):
+        message = f"{found.text} is not a reference: it stays as it is"
+        problem = Problem("not-a-reference", message, "warning", hint=found.hint, length=len(found.text))
+        note(checker.report, problem, text, found.start)
 
 
 def _name_in_code(checker: _Checker, text: Text, reference: Reference, offset: int, told: set[str]) -> None:

@@ -93,7 +93,7 @@ def find_references(text: str, *, escapes: bool = True) -> list[Found]:
     return [
         Found(match.start(), match.end(), _reference(match))
         for match in _PATTERN.finditer(text)
-        if (_backslashes(text, match.start()) % 2 == 0 if escapes else not match["braced"])
+        if (backslashes(text, match.start()) % 2 == 0 if escapes else not match["braced"])
     ]
 
 
@@ -102,7 +102,7 @@ def escape(text: str) -> str:
     parts: list[str] = []
     done = 0
     for match in _PATTERN.finditer(text):
-        parts.append(text[done : match.start()] + "\\" * (_backslashes(text, match.start()) + 1))
+        parts.append(text[done : match.start()] + "\\" * (backslashes(text, match.start()) + 1))
         done = match.start()
     return "".join(parts) + text[done:]
 
@@ -124,7 +124,7 @@ def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
     parts: list[str] = []
     done = 0
     for match in _PATTERN.finditer(text):
-        slashes = _backslashes(text, match.start())
+        slashes = backslashes(text, match.start())
         parts.append(text[done : match.start() - slashes] + "\\" * (slashes // 2))
         done = match.start()
         if slashes % 2 == 0:
@@ -170,7 +170,8 @@ def _reference(match: re.Match[str]) -> Reference:
     return NodeReference(match["node"], tuple(path[1:].split(".")) if path else ())
 
 
-def _backslashes(text: str, end: int) -> int:
+def backslashes(text: str, end: int) -> int:
+    """How many backslashes stand before `end`."""
     start = end
     while start and text[start - 1] == "\\":
         start -= 1

@@ -1,0 +1,121 @@
+"""Spellings that look like references and are none: `${a.output}`, `{{ a.output }}`, `$a.result`, … (language.md §5).
+
+They stay as they are: an agent would read them literally, and bash would stumble over them when it is too late. So
+where one names a node or an input of the file, it earns a warning with the right spelling. Nothing is guessed where
+the script itself has a variable of that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from ion.language.patterns import pattern
+from ion.language.references import ENGINE_NAMES, backslashes, find_references
+from ion.records import dataclass
+
+_OUTPUT = ("output", "outputs", "result", "results", "stdout", "response")
+_OUTCOME = {
+    "status": "status",
+    "state": "status",
+    "outcome": "status",
+    "exit_code": "exit_status",
+    "exit_status": "exit_status",
+    "exitcode": "exit_status",
+    "error": "message",
+    "stderr": "stderr",
+}
+# What other languages write before a node's id.
+_PREFIXES = ("steps", "needs", "nodes", "jobs", "tasks", "node", "step")
+_WORDS = "|".join(word for word in (*_OUTPUT, *_OUTCOME) if word != "output")
+_PATTERN = pattern(
+    r"\$?\{\{(?P<braces>[^{}]*)\}\}"
+    r"|\$\{(?P<braced>[A-Za-z_][\w-]*+(?:\.[\w-]++)+)\}"
+    r"|\$(?P<later>RUN\.(?:status|error)|ITEM_INDEX|ITEM_COUNT|LOOP_ITERATION|LOOP_PREV\.[A-Za-z_][\w-]*+\.output)\b"
+    r"|\$(?P<indexed>[A-Za-z_][\w-]*+)\[[^\]\s]{0,40}\]\.output\b"
+    rf"|\$(?P<node>[A-Za-z_][\w-]*+)\.(?P<word>{_WORDS})\b(?P<path>(?:\.[A-Za-z_]\w*+)*)"
+    r"|\$inputs\.(?P<input>[A-Za-z_][\w-]*+)"
+)
+_DOTTED = pattern(r"[A-Za-z_][\w-]*+(?:\.[\w-]++)*")
+_FIELD = pattern(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Lookalike:
+    """One that was found: what it is, where, and what to do about it."""
+
+    start: int
+    text: str
+    hint: str
+
+
+def find_lookalikes(text: str, nodes: Collection[str], inputs: Collection[str], *, shell: bool) -> Iterator[Lookalike]:
+    """Each spelling in `text` that names one of the nodes or inputs and is no reference, in order, each once."""
+    if "$" not in text and "{{" not in text:
+        return
+    told = set()
+    for match in _PATTERN.finditer(text):
+        if match[0] in told or backslashes(text, match.start()) % 2:
+            continue
+        hint = _hint(match, nodes, inputs)
+        if hint and not (shell and (_is_comment(text, match.start()) or _is_own(text, match))):
+            told.add(match[0])
+            yield Lookalike(match.start(), match[0], hint)
+
+
+def _hint(match: re.Match[str], nodes: Collection[str], inputs: Collection[str]) -> str:
+    if match["later"]:
+        name = match["later"].partition(".")[0]
+        built = name in ENGINE_NAMES or find_references(match[0])
+        return "" if built else "this name belongs to a part of the language that is not supported yet"
+    if match["input"]:
+        return f"write $INPUTS.{match['input']}" if match["input"] in inputs else ""
+    if match["indexed"]:
+        return f"write ${match['indexed']}.output" if match["indexed"] in nodes else ""
+    if match["node"]:
+        names = [match["node"], match["word"], *match["path"].split(".")[1:]]
+        return _of_node(names, nodes)
+    if match["braced"]:
+        return _of_names(match["braced"].split("."), nodes, inputs)
+    bare = match[0].startswith("$")
+    found = (_of_names(part[0].split("."), nodes, inputs, bare=bare) for part in _DOTTED.finditer(match["braces"]))
+    return next((hint for hint in found if hint), "")
+
+
+def _of_names(names: list[str], nodes: Collection[str], inputs: Collection[str], *, bare: bool = False) -> str:
+    """The hint for names joined by dots, as other languages write them; `bare`: an id by itself is one, too."""
+    if names[0] in ("inputs", "INPUTS"):
+        return f"write $INPUTS.{names[1]}" if len(names) > 1 and names[1] in inputs else ""
+    if names[0] in _PREFIXES and names[0] not in nodes:
+        names, bare = names[1:], True
+    return _of_node(names, nodes) if len(names) > 1 or bare else ""
+
+
+def _of_node(names: list[str], nodes: Collection[str]) -> str:
+    if not names or names[0] not in nodes:
+        return ""
+    node, word, path = names[0], names[1] if len(names) > 1 else "output", names[2:]
+    if word in _OUTCOME:
+        right = f"${node}.outcome.{_OUTCOME[word]}"
+        if find_references(right):
+            return f"write {right}"
+        return f"{right} is not supported yet; what it printed is ${node}.output"
+    if word not in _OUTPUT:
+        path = [word, *path]
+    fields = [part for part in path if _FIELD.fullmatch(part)]
+    return f"write ${'.'.join((node, 'output', *fields))}"
+
+
+def _is_comment(text: str, start: int) -> bool:
+    return text[text.rfind("\n", 0, start) + 1 : start].lstrip().startswith("#")
+
+
+def _is_own(text: str, match: re.Match[str]) -> bool:
+    """Whether the script itself gives a value to a variable of that name: `for a in …`, `a=…`, `read a`."""
+    name = match["node"] or match["indexed"] or (match["later"] or "").partition(".")[0]
+    if not name or "-" in name:
+        return False
+    return (
+        re.search(rf"(?<![\w$.-]){name}(?:\+?=| in )|\b(?:read|mapfile|declare|local)\b[^\n;|]*\b{name}\b", text)
+        is not None
+    )

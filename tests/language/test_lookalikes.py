@@ -1,0 +1,140 @@
+"""Spellings that look like references and are none earn a warning with the right one (language.md §5)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from load_kit import codes, load, marked, only
+
+from ion.language.lookalikes import find_lookalikes
+from ion.language.references import find_references
+
+NODES, INPUTS = ("a", "lint-all"), ("mode",)
+NOT_YET = " is not supported yet; what it printed is $a.output"
+LATER = "this name belongs to a part of the language that is not supported yet"
+
+
+def hints(text: str, *, shell: bool = False) -> dict[str, str]:
+    return {found.text: found.hint for found in find_lookalikes(text, NODES, INPUTS, shell=shell)}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("${a.output}", "write $a.output"),
+        ("${a.output.title}", "write $a.output.title"),
+        ("${lint-all.output}", "write $lint-all.output"),
+        ("{{ a.output }}", "write $a.output"),
+        ("{{a.output.title}}", "write $a.output.title"),
+        ("{{ a.output | trim }}", "write $a.output"),
+        ("{{ steps.a.outputs.title }}", "write $a.output.title"),
+        ("${{ steps.a.outputs.title }}", "write $a.output.title"),
+        ("${{ needs.a.result }}", "write $a.output"),
+        ("${{ a }}", "write $a.output"),
+        ("${{ x && a.title }}", "write $a.output.title"),
+        ("$a.outputs", "write $a.output"),
+        ("$a.outputs.title", "write $a.output.title"),
+        ("$a.result", "write $a.output"),
+        ("$a.stdout", "write $a.output"),
+        ("$a[0].output", "write $a.output"),
+        ("$a.status", "$a.outcome.status" + NOT_YET),
+        ("$a.exit_code", "$a.outcome.exit_status" + NOT_YET),
+        ("$a.outcome.status", "$a.outcome.status" + NOT_YET),
+        ("{{ a.status }}", "$a.outcome.status" + NOT_YET),
+        ("${{ inputs.mode }}", "write $INPUTS.mode"),
+        ("{{ inputs.mode }}", "write $INPUTS.mode"),
+        ("${INPUTS.mode}", "write $INPUTS.mode"),
+        ("$inputs.mode", "write $INPUTS.mode"),
+        ("$ITEM_INDEX", LATER),
+        ("$RUN.status", LATER),
+        ("$LOOP_PREV.a.output", LATER),
+    ],
+)
+def test_what_looks_like_a_reference(text: str, hint: str) -> None:
+    """The hint ends with a reference that there is; what is not built yet is said to be so."""
+    assert hint == LATER or find_references(hint.split()[-1])
+    (found,) = hints(f"look at {text}, please").values()
+    assert found == hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$a.output",
+        "$a.output.title",
+        "$a.output[0]",
+        "$INPUTS.mode",
+        "$INPUTS.{mode}-x",
+        r"\$a.result",
+        r"\${a.output}",
+        "${b.output}",
+        "{{ b.output }}",
+        "{{ a }}",
+        "{{ inputs.other }}",
+        "${{ secrets.a }}",
+        "${{ github.a.output }}",
+        "${a}",
+        "$a.md",
+        "$a.resulting",
+        "costs $a",
+        "$RUN",
+        "$RUN.md",
+        "$ITEM_INDEXES",
+    ],
+)
+def test_what_is_none(text: str) -> None:
+    assert hints(text) == {}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'for a in *; do echo "$a.status"; done',
+        "a=1; echo $a.status",
+        "while read -r x a; do echo $a.result; done",
+        "# ${a.output}",
+        "local a; echo $a.error",
+    ],
+)
+def test_a_variable_of_the_script_is_its_own(script: str) -> None:
+    assert hints(script, shell=True) == {}
+
+
+def test_in_a_script_too() -> None:
+    assert hints('echo "${a.output}" $a.status', shell=True) == {
+        "${a.output}": "write $a.output",
+        "$a.status": "$a.outcome.status" + NOT_YET,
+    }
+
+
+def test_the_warning_and_its_place() -> None:
+    text = "- {id: a, bash: x}\n- id: b\n  depends_on: [a]\n  prompt: |\n    First\n    look at {{ a.output }}.\n"
+    loaded = load(text)
+    problem = only(loaded, "warning")
+    assert (problem.code, problem.hint) == ("not-a-reference", "write $a.output")
+    assert problem.message == "{{ a.output }} is not a reference: it stays as it is"
+    assert marked("name: demo\ndescription: A demonstration\n\nnodes:\n" + text, problem) == "{{ a.output }}"
+
+
+def test_inline_code_has_its_own_braces() -> None:
+    script = "const a = {output: 1}; console.log(`${a.output}`)"
+    assert codes(load(f"- {{id: a, bash: x}}\n- id: b\n  runtime: node\n  script: '{script}'\n")) == []
+
+
+@given(st.text(alphabet="$a{}[]. \\outpsesn_0INMOD|", max_size=60))
+def test_nothing_in_a_text_is_both(text: str) -> None:
+    """No warning at a place where a reference is: a right spelling is never called a wrong one."""
+    places = {found.start for found in find_references(text)}
+    assert not places & {found.start for found in find_lookalikes(text, NODES, INPUTS, shell=False)}
+
+
+@pytest.mark.parametrize(
+    "text", ["$a" * 200_000, "{{" * 200_000, "$a[" * 200_000, "\\" * 400_000 + "${a.output}", "$a.status " * 50_000]
+)
+def test_a_hostile_text_takes_no_time(text: str) -> None:
+    began = time.process_time()
+    list(find_lookalikes(text, NODES, INPUTS, shell=True))
+    assert time.process_time() - began < 5
