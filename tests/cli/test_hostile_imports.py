@@ -178,3 +178,59 @@ def test_a_changed_export_is_refused_or_harmless(ion: Ion, project: Project, exp
     assert said[-1].status == 0, "the other run can be looked at"
     assert "good" in said[-5].out
     assert outside(project) == before
+
+
+def forged(exported: Path, change: Any) -> bytes:
+    """The export after `change(lines, events)`, signed again."""
+    lines = lines_of(exported)
+    change(lines, [line["event"] for line in lines if "event" in line])
+    return signed(lines)
+
+
+def test_an_imported_run_connects_to_no_address(ion: Ion, project: Project, exported: Path) -> None:
+    text = forged(exported, lambda _lines, events: events[0].update(engine="temporal://127.0.0.1:1/x"))
+    (project.folder / "evil.jsonl").write_bytes(text)
+    store = ("--store", "file:.ion/other")
+    assert ion("import", "evil.jsonl", *store).status == 0
+    assert "engine" not in ion("events", "evil", *store).out
+    assert ion("cancel", "evil", *store).status in (0, 4)
+    assert ion("show", "evil", "--json", *store).json("run")["status"] == "cancelled"
+
+
+def without_outputs(lines: list[dict[str, Any]], _events: Any) -> None:
+    lines[:] = [line for line in lines if "blob" not in line and "chunk" not in line]
+
+
+def begun_twice(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    lines.insert(-1, {"event": copy.deepcopy(events[0])})
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        (lambda lines, _events: lines[0].update(run_id="Last.Run"), 2, "'Last.Run' cannot be a run's id"),
+        (lambda lines, _events: lines[0].update(run_id="last"), 2, "'last' cannot be a run's id"),
+        (lambda lines, _events: lines[0].update(source="{}"), 1, "not the one that it began with"),
+        (without_outputs, 1, "of 300000 bytes is not in it"),
+        (lambda _lines, events: events[0].update(at=10**18), 1, "its field 'at' cannot be"),
+        (lambda _lines, events: events[1].update(node="../../up"), 1, "its field 'node' cannot be"),
+        (lambda _lines, events: events[1].update(node="nowhere"), 1, "not a node of the run"),
+        (begun_twice, 1, "its first event, and no other, is the run's start"),
+    ],
+    ids=range(8),
+)
+def test_what_no_run_can_be_is_refused_in_words(
+    ion: Ion, project: Project, exported: Path, change: Any, status: int, said: str
+) -> None:
+    (project.folder / "evil.jsonl").write_bytes(forged(exported, change))
+    refused = ion("import", "evil.jsonl", "--store", "file:.ion/other")
+    assert (refused.status, said in refused.err) == (status, True), refused.err
+    assert ion("runs", "--store", "file:.ion/other", "--json").json("runs") == []
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0:root:/root:/bin/bash\n", "", "{}\n", "[1]\n", '{"ion_run": true}\n'])
+def test_what_is_not_an_export_is_called_so(ion: Ion, project: Project, text: str) -> None:
+    (project.folder / "passwd").write_text(text)
+    refused = ion("import", "passwd")
+    assert refused.status == 2
+    assert "passwd is not an export of Ion" in refused.err

@@ -107,6 +107,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--jobs", "0"], "--jobs"),
         (["run", "hello", "--cwd", "nowhere"], "nowhere is no folder"),
         (["run", "hello", "--run-id", "../x"], "cannot be a run's id"),
+        (["run", "hello", "--run-id", "last"], "'last' cannot be a run's id"),
         (["run", "hello", "--store", "nonsense"], "names no store"),
         (["run", "hello", "--project", "nowhere"], "nowhere is no folder"),
         (["run", "hello", "--inptu", "x=y"], "did you mean '--input'?"),

@@ -128,6 +128,44 @@ def test_a_saved_row_of_files_is_compared_with_its_log(tmp_path: Path, change: d
     assert {one.run_id for one in found} == {"r1"}
 
 
+def no_log(run: Path) -> None:
+    (run / "log").unlink()
+
+
+def a_folder_for_a_log(run: Path) -> None:
+    (run / "log").unlink()
+    (run / "log").mkdir()
+
+
+def a_link_for_a_log(run: Path) -> None:
+    (run / "log").rename(run / "elsewhere")
+    (run / "log").symlink_to(run / "elsewhere")
+
+
+def no_source(run: Path) -> None:
+    (run / "source.json").unlink()
+
+
+@pytest.mark.parametrize("harm", [no_log, a_folder_for_a_log, a_link_for_a_log, no_source])
+def test_a_run_of_files_that_cannot_be_read_hides_no_other(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    store = STORES["file"](tmp_path, HandClock())
+    for run in ("good", "bad"):
+        begin(store, run, owner=dead())
+    harm(tmp_path / "store" / "runs" / "bad")
+    fresh = STORES["file"](tmp_path, HandClock())
+    listed = {run.run_id: run.status for run in fresh.list_workflow_runs()}
+    assert listed == {"good": "running", "bad": "running" if harm is no_source else "damaged"}
+    assert {one.run_id for one in damage(fresh)} == {"bad"}
+
+
+def test_what_is_no_run_among_runs_of_files_is_named(tmp_path: Path) -> None:
+    store = STORES["file"](tmp_path, HandClock())
+    begin(store)
+    (tmp_path / "store" / "runs" / "Copy of r1").mkdir()
+    (found,) = damage(store)
+    assert "Copy of r1 cannot be a run" in found.message
+
+
 def test_a_frozen_workflow_that_cannot_be_is_named(tmp_path: Path) -> None:
     from ion.engine.freeze import require_frozen
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
+from ion.names import is_run_id
 from ion.records import dataclass
 from ion.stores import rules
 from ion.stores.base import WorkflowRun, WorkflowStore
@@ -45,7 +46,7 @@ def check_runs(store: WorkflowStore, check: Callable[[str, e.WorkflowStarted], N
     An output that several runs have is read once, and named for the first of them.
     """
     seen: set[str] = set()
-    found = _check_database(store.url)
+    found = [*_check_database(store.url), *_check_names(store.url)]
     try:
         runs = store.list_workflow_runs()
     except StoreError as error:
@@ -87,13 +88,22 @@ def _check_database(url: str) -> list[Damage]:
     return [Damage(f"the store {path} is damaged: {line}", hint, file=path) for line in said if line != "ok"]
 
 
+def _check_names(url: str) -> Iterator[Damage]:
+    """What lies among the runs of a store in files, and is none."""
+    if url.startswith("file:"):
+        for path in sorted((Path(url.removeprefix("file:")) / "runs").iterdir()):
+            if not is_run_id(path.name):
+                hint = "move it away: no command can name it"
+                yield Damage(f"{path} cannot be a run: its name is not a run's id", hint, file=str(path))
+
+
 def _check_run(
     store: WorkflowStore, run_id: str, check: Callable[[str, e.WorkflowStarted], None], seen: set[str]
 ) -> Iterator[Damage]:
     source, said = None, ""
     try:
         source = store.get_source(run_id)
-    except DamagedStoreError as error:
+    except StoreError as error:
         said = error.message
         yield damage_of(error, run_id)
     try:
@@ -101,7 +111,7 @@ def _check_run(
         records = store.get_workflow_events(run_id, limit=run.last_seq)  # what comes meanwhile is not compared
         open_now = store.get_open_requests(run_id)
         started = fold(record.event for record in records).started
-    except DamagedStoreError as error:
+    except StoreError as error:
         if error.message != said:
             yield damage_of(error, run_id)
         return

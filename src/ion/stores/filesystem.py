@@ -246,8 +246,12 @@ class FileStore:
             try:
                 yield
             except (FileNotFoundError, NotADirectoryError) as error:
+                place = self._place(run_id)
+                if place.is_dir():
+                    missing = error.filename or str(place / "log")
+                    raise logfile.damaged_at(Path(missing), 0, "it is not there") from error
                 if owned and run_id in self._logs:  # nobody may delete a run that has an owner
-                    raise not_in_place(f"the run {self._place(run_id)}") from error
+                    raise not_in_place(f"the run {place}") from error
                 raise rules.no_such_run(run_id) from error
 
     @contextlib.contextmanager
@@ -287,10 +291,13 @@ class FileStore:
         return log
 
     def _row_or_damage(self, run_id: str) -> WorkflowRun:
-        """The row; of a damaged log, with the status `damaged`, so that one run does not hide the others."""
+        """The row; of a log that is damaged or cannot be read, with the status `damaged`, so that one run does not hide
+        the others."""
         try:
             return self.get_workflow_run(run_id)
-        except DamagedStoreError:
+        except StoreError as error:
+            if not isinstance(error, DamagedStoreError) and not isinstance(error.__cause__, OSError):
+                raise
             log = self._logs.get(run_id)
             run = encoding.unreadable_run(run_id) if log is None or log.run is None else log.run
             return dataclasses.replace(run, status="damaged")
