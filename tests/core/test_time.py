@@ -9,6 +9,7 @@ from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.plan import Plan
 from ion.core.state import RunState
+from ion.errors import DamagedStoreError
 from ion.language.workflow import Approval, Bash, Node, Shell
 
 FLOW = workflow(Node("a", Bash(Shell("true"))), Node("g", Approval("?")), timeout_ms=10_000)
@@ -95,6 +96,12 @@ def test_a_node_that_runs_again_is_measured_anew() -> None:
         e.NodeInvalidated(5_000, "a", "always_run"),
     )
     assert (state.nodes["a"].owned_from, state.nodes["a"].took_ms) == (None, None)
+
+
+@pytest.mark.parametrize("absurd", [-1, 10**18, 1.5, "1000"])
+def test_an_absurd_time_is_no_event(absurd: object) -> None:
+    with pytest.raises(DamagedStoreError, match="owned_until"):
+        e.from_json({"type": "workflow_resumed", "at": 5, "owned_until": absurd})
 
 
 def test_what_ion_wrote_before_it_knew_until_when_is_still_read() -> None:

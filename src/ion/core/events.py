@@ -395,6 +395,10 @@ _CONTENT_FIELDS = ("output", "prompt")
 _TUPLE_FIELDS = ("decisions", "kinds", "notes", "reask")
 
 
+def _is_moment_or_none(value: Any) -> bool:
+    return value is None or names.is_moment(value)
+
+
 def _is_node_id_or_none(value: Any) -> bool:
     return value is None or names.is_node_id(value)
 
@@ -422,6 +426,7 @@ def _is_value(value: Any) -> bool:
 _CHECKS_BY_NAME: dict[str, typed.Check] = {
     "at": names.is_moment,
     "due_at": names.is_moment,
+    "owned_until": _is_moment_or_none,
     "node": names.is_node_id,
     "output_node": _is_node_id_or_none,
     "dependency": _is_node_id_or_none,

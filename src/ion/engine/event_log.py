@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from ion.core.events import Recorded, to_json
 from ion.core.state import RunState
 
-_TIMES = ("at", "due_at")
+_TIMES = ("at", "due_at", "owned_until")
 
 
 def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
