@@ -65,3 +65,13 @@ def test_what_a_resume_invalidates_runs_again_though_it_had_settled_before_that_
     commands = plan.next_steps(5)
     assert not any(isinstance(command, Record) for command in commands)
     assert [getattr(command, "node", "") for command in commands] == ["a"]
+
+
+def test_a_paused_run_is_resumed_before_anything_else_happens() -> None:
+    """Its answer may be in the log already when the log is read again: nothing begins in a run that is paused."""
+    flow = workflow(Node("g", Approval("ok?")), Node("b", Approval("ok?"), depends_on=("g",)))
+    asked = [e.NodeStarted(1, "g", "gate"), e.ApprovalRequested(2, "g", "g.1", "ok?"), e.WorkflowPaused(2)]
+    log = [started(flow), *asked, e.ApprovalResolved(3, "g", "g.1", "approved")]
+    assert step(Plan(flow, fold(log), 8), (), 4, lambda: 0) == ([], [])
+    new, _ = step(Plan(flow, fold([*log, e.WorkflowResumed(4, "answer")]), 8), (), 4, lambda: 0)
+    assert [event.type for event in new] == ["node_completed", "node_started"]

@@ -48,6 +48,8 @@ def step(
             take(event)
     for event in further():
         take(event)
+    if plan.state.status == "paused":
+        return new, []  # the log was read again, and what it waited for came: it is resumed first
     commands = plan.next_steps(at)
     while any(isinstance(command, Record) for command in commands):
         for command in commands:

@@ -146,11 +146,12 @@ class Project:
     def write(self, name: str, text: str) -> None:
         (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
 
-    def work(self, *words: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
-        """A worker, of this project or of the one in `folder`."""
+    def work(self, *words: str, folder: Path | None = None, first: str = "") -> subprocess.Popen[bytes]:
+        """A worker, of this project or of the one in `folder`; `first` is Python code that its process runs before."""
         log = (self.folder / f"worker-{len(self.workers)}.log").open("ab")
         engine = () if "--engine" in words else ("--engine", self.server.url)
-        command = [*COMMAND, "worker", *engine, *words]
+        program = [sys.executable, "-P", "-c", f"{first}\nfrom ion.cli.main import main\nmain()"] if first else COMMAND
+        command = [*program, "worker", *engine, *words]
         process = subprocess.Popen(command, cwd=folder or self.folder, env=self.environment, stdout=log, stderr=log)
         self.workers.append(process)
         return process

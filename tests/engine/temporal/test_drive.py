@@ -21,6 +21,7 @@ from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere,
 
 import ion
 from ion.core import events as e
+from ion.core import requests
 from ion.engine import freeze, runs
 from ion.engine.look import read_state
 from ion.engine.temporal import activities
@@ -160,6 +161,37 @@ def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> 
     completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
     assert sorted(event.node for event in completed) == ["first", "last", "slow"]
     assert not project.living()  # the killed worker's bash was an orphan
+
+
+# The worker dies once the gate's request is in the log, and before the server knows that it is.
+DIE = """
+import os, signal
+from ion.stores.sqlite import SqliteStore
+write = SqliteStore.create_workflow_event
+def write_and_die(store, run_id, events, **how):
+    seq = write(store, run_id, events, **how)
+    if any(event.type == "approval_requested" for event in events):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return seq
+SqliteStore.create_workflow_event = write_and_die
+"""
+
+
+def test_what_a_killed_worker_recorded_last_and_its_answer_are_taken_in_at_once(project: Project) -> None:
+    """Its request was answered before anybody else looked: the gate is completed once."""
+    project.write("gate", GATE)
+    dying = project.work(first=DIE)
+    assert project.run("gate", "--run-id", "one", "--detach")[0] == 0
+    assert dying.wait(60) == -signal.SIGKILL
+    store = ion.create_store(f"sqlite:{project.folder}/.ion/ion.db", project=project.folder)
+    answer = requests.approve(read_state(store, "one"), "g", at=1, comment="yes", by={})
+    store.create_workflow_event("one", [answer], lease=None)
+    store.close()
+    project.work()
+    until(lambda: project.status("one") == "completed")
+    completed = [x.event for x in ion.get_events("one", project=project.folder) if isinstance(x.event, e.NodeCompleted)]
+    assert sorted(event.node for event in completed) == ["a", "b", "g"]
+    assert project.ran() == ["ran"]
 
 
 def test_a_worker_that_stood_still_records_nothing_twice(project: Project) -> None:

@@ -264,10 +264,8 @@ class IonRun:
         return placed or bool(self._ended or self._never_begun) or self._asked > self._taken
 
     async def _wait_for_answer(self) -> None:
-        """Until something came on which the run can go on."""
+        """Until something came on which the run can continue: it may be there, if the log was read again."""
         while True:
-            await workflow.wait_condition(lambda: self._asked > self._taken)
-            await self._take_in()
             agent, self._agent = self._agent, None
             cause = going_on(self._plan.state, agent=agent, resume=False)
             if cause is not None:
@@ -276,6 +274,8 @@ class IonRun:
                     await self._reload()  # for the lanes of the new agent
                 return
             self._done = self._taken
+            await workflow.wait_condition(lambda: self._asked > self._taken)
+            await self._take_in()
 
     def _is_long(self) -> bool:
         info = workflow.info()
