@@ -10,7 +10,7 @@ from typing import Any
 from inline_snapshot import snapshot
 
 from ion.core import events as e
-from ion.core.fold import apply
+from ion.core.fold import apply, fold
 from ion.core.gates import Gate, Verdict
 from ion.core.state import RunState
 
@@ -143,6 +143,7 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
         e.ApprovalRequested(11, "g", "g.3", "ok?"),
         e.ApprovalResolved(12, "g", "g.3", "approved", "yes"),
         e.NodeCompleted(13, "g", text("better"), {"output": {"text": "better"}}),
+        e.NodeInvalidated(14, "g", "dependency", "x"),
     ]
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
@@ -166,7 +167,9 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
      g.reworked 1, g.rework 'better'
 11 approval_requested: g.status waiting, g.turn -, g.attempt -, g.gate approval:g.3, g.requests 3
 12 approval_resolved: g.status pending, g.gate -, g.resolved approval_resolved
-13 node_completed: g.status completed, g.output 'better', g.resolved -, g.ended_at 13, g.took_ms 6\
+13 node_completed: g.status completed, g.output 'better', g.resolved -, g.ended_at 13, g.took_ms 6
+14 node_invalidated: g.status pending, g.begun -, g.output -, g.rejections -, g.reworked -, g.rework -,
+     g.rejection_reason -, g.started_at -, g.ended_at -, g.owned_from -, g.took_ms -\
 """)
 
 
@@ -331,6 +334,30 @@ def test_the_end_closes_what_is_open_and_a_resume_asks_anew() -> None:
 14 node_skipped: c.status skipped, c.reason cancelled, c.detail enough, c.ended_at 14
 15 workflow_cancelled: status cancelled, reason enough, ended_at 15, owned_ms 9, owned_since -\
 """)
+
+
+def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
+    """As the stores do; and what it said before is no longer said."""
+    opened: list[e.NodeEvent] = [
+        e.PromptRequested(3, "a", "a.1", text("hi")),
+        e.ApprovalRequested(3, "a", "a.1", "ok?"),
+        asks(3, "a.1", "rm", held=False),
+        e.NodeRetrying(3, "a", e.Failure("timeout", ""), 9),
+    ]
+    ends: list[e.NodeEvent] = [
+        e.NodeStarted(4, "a", "prompt"),
+        e.NodeCompleted(4, "a", text("")),
+        e.NodeFailed(4, "a", e.Failure("x", "")),
+        e.NodeSkipped(4, "a", "cancelled"),
+        e.NodeCancelled(4, "a", "cancelled"),
+    ]
+    for event in opened:
+        for end in ends:
+            state = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), event, end])
+            now = state.nodes["a"]
+            assert (now.prompt, now.gate, now.permissions, now.retry_at) == (None, None, {}, None), (event, end)
+            again = fold([started(("a", "prompt")), end, e.NodeStarted(9, "a", "prompt")]).nodes["a"]
+            assert (again.status, again.ended_at) == ("running", None)
 
 
 def test_the_clock_of_the_log_does_not_run_backwards() -> None:

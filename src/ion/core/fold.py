@@ -217,7 +217,7 @@ def _settled(state: RunState, node: NodeState, status: str, at: int) -> None:
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     node = state.nodes[event.node]
     _settled(state, node, "completed", event.at)
-    node.reason, node.detail, node.error = None, "", None
+    node.error = None
     node.output, node.values, node.repaired = event.output, event.values, event.repaired
     node.notes = event.notes
     if event.session is not None or node.kind != "loop":

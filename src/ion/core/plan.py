@@ -189,8 +189,6 @@ class Plan:
                 busy.discard(now.id)
 
     def _settle(self, node: str) -> None:
-        if node in self._settled:
-            return
         self._settled.add(node)
         for dependent in self._dependents[node]:
             self._unsettled[dependent] -= 1

@@ -59,6 +59,7 @@ def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
             order=(),
             retry=None,
             timeout_ms=None,
+            on_timeout="",
             idle_timeout_ms=None,
             continues=None,
             runs_on=None,
