@@ -26,7 +26,7 @@ from ion.core import events as e
 from ion.core.gates import PERMISSION, Gate
 from ion.core.marks import closes_all
 from ion.core.state import RunState
-from ion.errors import RefusedError
+from ion.errors import IonError, RefusedError
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -153,8 +153,11 @@ class Asker:
     async def _record(self, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
         try:
             await asyncio.to_thread(_request, self.workspace, run_id, question, answer)
-        except RefusedError as error:
+        except IonError as error:
             self.screen.line("  ", ("attention", "not recorded"), f": {error.message}")
+            if not isinstance(error, RefusedError):  # it is open as before, and can be taken up again
+                self._later.add(question.request)
+                return
         else:
             self.answered = True
         self._close(question.request, answer.decision)
@@ -268,12 +271,12 @@ class Asker:
                 await self._still(typed, request)
         finally:
             asyncio.get_running_loop().remove_reader(descriptor)
-            if not typed.done():
-                self.behind.write("\n")
             if self.meanwhile is not None:
                 self.meanwhile.close()
             else:
                 self.behind.stand("")
+            if not typed.done():
+                self.behind.write("\n")
         if not typed.done():
             if request in self._closed:
                 self.screen.line("  ", ("attention", "answered elsewhere"), f": {one_line(self._closed[request])}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ion.api import reading
 from ion.api.following import POLL_SECONDS, look_again
 from ion.cli.following import follow
-from ion.cli.questions import labels_of
+from ion.cli.questions import labels_in
 from ion.core.fold import apply
 from ion.core.state import RunState
 
@@ -31,7 +31,7 @@ def follow_and_ask(workspace: Workspace, run_id: str, view: View, *, from_start:
     import asyncio
 
     view.asker.answered = False
-    view.asker.labels = labels_of(reading.read_frozen(workspace, run_id, reading.read_state(workspace, run_id)))
+    view.asker.labels = labels_in(workspace, run_id, reading.read_state(workspace, run_id))
     asyncio.run(_attend(workspace, run_id, view, view.asker, from_start=from_start))
     return view.asker.answered
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
     from ion.core.events import Recorded
+    from ion.core.state import RunState
     from ion.language.workflow import Workflow
 
 # Node → decision → its label.
@@ -54,10 +55,15 @@ def frozen_labels(workspace: Workspace, result: RunResult) -> Labels:
     """The labels of the gates that are open in a run; none of a run whose workflow cannot be read any more."""
     if not any(node.gate is not None and node.gate.decisions for node in result.state.nodes.values()):
         return NO_LABELS
+    return labels_in(workspace, result.run_id, result.state)
+
+
+def labels_in(workspace: Workspace, run_id: str, state: RunState) -> Labels:
+    """The labels of all gates of a run; none if its workflow cannot be read any more."""
     from ion.api.reading import read_frozen
 
     try:
-        return labels_of(read_frozen(workspace, result.run_id, result.state))
+        return labels_of(read_frozen(workspace, run_id, state))
     except IonError:
         return NO_LABELS
 

@@ -101,7 +101,7 @@ def _text(store: WorkflowStore, content: e.Content) -> str:
     if content.text is not None:
         return content.text
     with store.open_blob(content.sha256) as stream:
-        return stream.read().decode("utf-8", "surrogatepass")
+        return stream.read().decode("utf-8", "surrogateescape")
 
 
 def _copy_artifacts(data: Path, project: Path, old: str, new: str) -> None:
