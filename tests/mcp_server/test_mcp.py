@@ -352,6 +352,47 @@ async def test_an_error_shows_no_secret_of_its_run(project: Path) -> None:
         assert "$.stars: '***' is not" in error["message"]
 
 
+CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "ion_status", "arguments": %s}}'
+BRACKETS = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "said"),
+    [
+        (CALL % '{"run_id": "a\\ud83d"}', 7, "not-found"),
+        (CALL % '{"\\udc00": 1}', 7, "do not fit"),
+        (CALL.encode() % b'{"run_id": "a\xff"}', 7, "not-found"),
+        (CALL % f'{{"run_id": {BRACKETS}}}', 7, "nested too deeply"),
+        (CALL.replace("7", '"\\ud83d \\"id\\": 8"') % BRACKETS, '\ufffd "id": 8', "nested too deeply"),
+        (f'{{"params": {{"id": 8, "x": {BRACKETS}}}, "method": "tools/call", "id": 7}}', 7, "nested too deeply"),
+        (CALL % '["x"]', 7, "Invalid request parameters"),
+        (CALL % '{"run_id": "x", "wait_seconds": NaN}', 7, "NaN"),
+        (CALL % ('{"run_id": "x", "n": ' + "9" * 5000 + "}"), 7, "do not fit"),
+        ('{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": [1]}', 7, "not a request"),
+        ('{"jsonrpc": "2.0", "id": 7.5, "method": "tools/list"}', None, "the id of the message"),
+        ('{"jsonrpc": "2.0", "id": 7, "method": ', 7, "not JSON"),
+        ("[]", None, "not a JSON object"),
+    ],
+)
+def test_whatever_a_client_sends_is_answered(project: Path, line: str | bytes, number: Any, said: str) -> None:
+    begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    last = {"jsonrpc": "2.0", "id": "last", "method": "tools/call", "params": {"name": "ion_list", "arguments": {}}}
+    first = {"jsonrpc": "2.0", "id": "first", "method": "initialize", "params": begin}
+    lines = [json.dumps(first), '{"jsonrpc": "2.0", "method": "notifications/initialized"}', line, json.dumps(last)]
+    words = [sys.executable, "-P", "-m", "ion.cli", "mcp", "--project", str(project)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=project, **pipes) as process:  # type: ignore[call-overload]
+        for one in lines:
+            process.stdin.write((one if isinstance(one, bytes) else one.encode()) + b"\n")
+            process.stdin.flush()
+        answers: dict[Any, str] = {}
+        while len(answers) < 3 and (text := process.stdout.readline()):
+            answers[json.loads(text)["id"]] = text.decode()
+        process.stdin.close()
+    assert answers.keys() == {"first", number, "last"}
+    assert said in answers[number]
+
+
 async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
     """What is new since the last call is seen; names are such that clients can make commands of them."""
     other = tmp_path / "sops"

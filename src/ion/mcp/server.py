@@ -12,10 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ion.errors import IonError, NotFoundError
+from ion.foreign import loads
 from ion.mcp import prompts
+from ion.mcp.lines import Lines, take_stdin
 from ion.mcp.tools import Host, check, tools_of
 from ion.version import VERSION
 
@@ -55,10 +57,18 @@ async def _serve(host: Host) -> None:
 
 
 async def _protocol(host: Host) -> None:
+    import mcp_types as types
     from mcp.server.stdio import stdio_server
+    from mcp.shared.message import SessionMessage
 
-    server = _server(host)
-    async with stdio_server() as (reading, writing):
+    server, lines = _server(host), Lines(take_stdin())
+    # Nothing else of the stream is used than its lines.
+    async with stdio_server(cast("Any", lines)) as (reading, writing):
+
+        async def refuse(answer: dict[str, Any]) -> None:
+            await writing.send(SessionMessage(types.JSONRPCError.model_validate(answer)))
+
+        lines.refuse = refuse
         await server.run(reading, writing, server.create_initialization_options())
 
 
@@ -102,7 +112,8 @@ def _server(host: Host) -> Server[dict[str, Any]]:
             message = f"{type(error).__name__}: {error}"
             sys.stderr.write(host.hidden.text(f"ion mcp: {params.name} failed: {message!r}\n"))
             data, failed = {"error": {"code": "bug", "message": message, "hint": "please report it"}}, True
-        shown = host.hidden.json(data)
+        # Read again: what is not Unicode in it (a path, a log) would end the SDK's writing.
+        shown = loads(json.dumps(host.hidden.json(data)))
         text = json.dumps(shown, ensure_ascii=True)
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=shown, is_error=failed

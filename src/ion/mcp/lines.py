@@ -1,0 +1,93 @@
+"""Between the client's lines and the SDK: whatever comes is answered.
+
+The SDK drops a line that it cannot read, and the client waits for its answer for ever. So each line is read here first,
+by the one rule for text from outside (`ion.foreign`), and handed on in a form that the SDK takes; what cannot be handed
+on is answered with an error of JSON-RPC, with the number of the call if one can be found in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any, BinaryIO
+
+from ion.foreign import loads
+
+# A JSON text, or a part of one: strings, what opens and closes, and all between.
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^"{}\[\]]+', re.DOTALL)
+_NUMBER = re.compile(r"\s*:\s*(-?[0-9]{1,18})\s*,?\s*")
+
+
+def take_stdin() -> BinaryIO:
+    """The client's end of stdin; descriptor 0, which programs could inherit, is empty from here on."""
+    ours = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    # Not closed at the end: a thread may still wait for a line from it.
+    return os.fdopen(ours, "rb", closefd=False)
+
+
+class Lines:
+    """The client's messages, one JSON text each, for the SDK. `refuse` is given what is to be answered at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.refuse: Callable[[dict[str, Any]], Any] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        import anyio
+
+        async for line in anyio.wrap_file(self._stream):
+            message, refused = read_message(line)
+            if message is not None:
+                yield message
+            elif refused is not None and self.refuse is not None:
+                await self.refuse(refused)
+
+
+def read_message(line: bytes) -> tuple[str | None, dict[str, Any] | None]:
+    """The message as the SDK takes it, or else the answer to what is none; neither for what needs no answer."""
+    import mcp_types as types
+
+    if not line.strip():
+        return None, None
+    try:
+        value = loads(line)
+    except ValueError as error:
+        number = _number_in(line.decode("utf-8", "replace"))
+        return None, _refusal(number, types.PARSE_ERROR, f"the message is not JSON that Ion reads: {error}")
+    if not isinstance(value, dict):
+        return None, _refusal(None, types.INVALID_REQUEST, "the message is not a JSON object")
+    message = json.dumps(value)
+    if "id" in value and not (isinstance(value["id"], str | int) and not isinstance(value["id"], bool)):
+        return None, _refusal(None, types.INVALID_REQUEST, "the id of the message is not a text or a whole number")
+    try:
+        types.jsonrpc_message_adapter.validate_json(message, by_name=False)
+    except ValueError:
+        if "method" not in value and ("result" in value or "error" in value):
+            return None, None  # an answer, to nothing that was asked
+        if "method" in value and "id" not in value:
+            return None, None  # a notification
+        return None, _refusal(value.get("id"), types.INVALID_REQUEST, "the message is not a request of JSON-RPC 2.0")
+    return message, None
+
+
+def _refusal(number: Any, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
+
+
+def _number_in(text: str) -> str | int | None:
+    """The `id` of the outermost object of a text that cannot be read as JSON."""
+    depth, before = 0, ""
+    for match in _TOKENS.finditer(text):
+        piece = match[0]
+        depth += (piece in "{[") - (piece in "}]")
+        if depth == 1 and before == '"id"' and (number := _NUMBER.match(piece)):
+            return int(number[1])
+        if depth == 1 and before == '"id":' and piece.startswith('"'):
+            return str(loads(piece))
+        before = '"id":' if before == '"id"' and piece.strip() == ":" else piece
+    return None
