@@ -97,6 +97,8 @@ def test_what_other_systems_say_means_something_here() -> None:
         ("prompt: Note: do this", "write 'prompt: |', and the text on the next line, indented"),
         ("when: a: b", "quote a value that holds ': ', and check the indent"),
         ("bash:\n  - make\n  - make test", "write 'bash: |', and the lines below it, indented, without '- '"),
+        ("bash: x\nretry: 3", "write retry: {max_attempts: …}"),
+        ("approval: Publish?", "write approval: {message: …}"),
         ("bash: x\nwhen: true", "leave it out: without a condition the node runs"),
         ("bash: x\ntrigger_rule: always", "write all_done: it runs whatever became of the nodes before"),
         ("bash: x\ntrigger_rule: all_succes", "did you mean 'all_success'?"),

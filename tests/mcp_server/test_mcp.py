@@ -190,6 +190,20 @@ async def test_a_workflow_from_its_start_to_its_end(project: Path, mode: str) ->
         assert {event.by["via"] for event in events if isinstance(event, ion.events.PromptAnswered)} == {"mcp"}
 
 
+async def test_a_start_says_what_is_worth_saying_of_the_file(project: Path) -> None:
+    """Warnings are told, and text that nothing would read is refused where inputs were meant."""
+    folder = project / ".ion" / "workflows"
+    (folder / "warned.yaml").write_text("name: warned\ndescription: d\ncolour: red\nnodes: [{id: a, bash: echo hi}]\n")
+    async with server(project) as call:
+        step = await call("ion_start", workflow="warned", arguments="look here")
+        assert step["notes"][0] == "1 warning: ion validate warned"
+        assert step["notes"][1].startswith("text-unused")
+        error = await call.refused(
+            "ion_start", workflow="two", inputs={"topic": "x"}, arguments="topic=y " + " " * 99999
+        )
+        assert (error["code"], error["hint"]) == ("text-unused", "write --input topic=y")
+
+
 async def test_gates_only_where_it_was_allowed(project: Path) -> None:
     async with server(project, "--allow-approve") as call:
         names = {tool.name for tool in (await call.client.list_tools()).tools}

@@ -12,16 +12,18 @@ from typing import Any
 from ion.errors import UsageError
 from ion.foreign import loads
 from ion.language.graph import topological
+from ion.language.patterns import pattern
 from ion.language.placeholders import fill_placeholders
 from ion.language.problems import did_you_mean
 from ion.language.source import read_file
 from ion.language.values import canonical
 from ion.language.workflow import Input, Workflow
 
-_TEXT_NAMES = re.compile(r"\b(ARGUMENTS|USER_MESSAGE)\b")
-_LIKE_INPUT = re.compile(
+_TEXT_NAMES = pattern(r"\b(ARGUMENTS|USER_MESSAGE)\b")
+_LIKE_INPUT = pattern(
     r"\s*(?:--|(?=[\w-]+=))(?P<name>[A-Za-z_][\w-]*)(?:[=\s]+(?P<value>.*?))?(?=\s+(?:--|[\w-]+=)|\s*\Z)", re.DOTALL
 )
+_LOOKED_AT = 1000  # characters: an input that was meant as one stands at the beginning
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "integer": (int,),
@@ -76,7 +78,7 @@ def unused_text(workflow: Workflow, text: str, *, strict: bool = False) -> tuple
     """
     if not text.strip() or _reads_text(workflow):
         return ()
-    meant = _LIKE_INPUT.match(text)
+    meant = _LIKE_INPUT.match(text[:_LOOKED_AT])
     names = [item.name for item in workflow.inputs]
     if meant is None and not names and not strict:
         return (f"text-unused: nothing in '{workflow.name}' reads the text that was given ($ARGUMENTS)",)

@@ -96,6 +96,8 @@ def _remedy(kind: str, path: Path, value: Any) -> str:
     if kind == "list_type" and isinstance(value, str):
         parts = [part for part in re.split(r"[\s,]+", value.strip("[] ")) if part]
         return f"write [{', '.join(parts)}]" if parts and all(_PLAIN.fullmatch(part) for part in parts) else ""
+    if kind.startswith("model_") and path and path[-1] in _MAIN_FIELDS and isinstance(value, str | int):
+        return f"write {path[-1]}: {{{_MAIN_FIELDS[path[-1]]}: …}}"
     if kind == "string_type" and isinstance(value, list) and path and path[-1] in ("bash", "until_bash", "prompt"):
         return f"write '{path[-1]}: |', and the lines below it, indented, without '- '"
     if kind == "string_type" and value is True and path and path[-1] == "when":
@@ -111,6 +113,8 @@ def boolean_meant(value: str) -> str:
 
 
 _PLAIN = re.compile(r"[\w.-]{1,64}")
+# What a part that was given as a single value was probably meant to say.
+_MAIN_FIELDS: dict[str | int, str] = {"retry": "max_attempts", "approval": "message", "on_reject": "prompt"}
 _BOOLEANS = {"true": ("true", "yes", "on", "y"), "false": ("false", "no", "off", "n")}
 _WANTED = {
     "string_type": ("text", "quote it if it is meant as text"),
