@@ -181,6 +181,20 @@ def test_a_damaged_run_keeps_all_outputs_and_hides_nothing(ion: Ion, project: Pr
     assert (done["runs"], done["damaged"], done["outputs"] > 0) == (["bad"], [], True)
 
 
+def test_a_row_whose_id_is_a_path_leads_nowhere(ion: Ion, project: Project) -> None:
+    project.write("big", BIG)
+    assert ion("run", "big", "--run-id", "one", "--quiet").status == 0
+    (project.folder / "precious").mkdir()
+    with sqlite3.connect(project.folder / ".ion" / "ion.db") as database:
+        database.execute("UPDATE runs SET run_id = '../../precious'")
+    database.close()
+    assert [run["status"] for run in ion("runs", "--json").json("runs")] == ["damaged"]
+    assert ion("prune", "--older-than", "0m", "--yes", "--status", "damaged").status == 0
+    assert ion("runs", "--json").json("runs") == []
+    assert list((project.folder / "precious").iterdir()) == []
+    assert (project.folder / ".ion" / "runs" / "one").exists()
+
+
 RACE = """
 import sys
 from pathlib import Path

@@ -19,6 +19,7 @@ from ion.api.workspace import Workspace
 from ion.core.events import Content, Event
 from ion.engine.folders import folders_of, mark_of
 from ion.errors import DamagedStoreError, NotFoundError, RefusedError
+from ion.names import is_run_id
 from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
 
@@ -28,6 +29,8 @@ PRUNABLE = (*OVER, "paused", "interrupted", "damaged")
 # An output that was put so lately may belong to a node that is just ending.
 _LATELY_MS = 3_600_000
 _LEAVING = ".leaving"
+# In place of what a damaged row has for an id: it is no folder's name, and must not lead anywhere.
+_NO_RUN = ".no-run"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def prune_runs(workspace: Workspace, runs: Sequence[WorkflowRun]) -> Pruned:
     gone: list[str] = []
     size = 0
     for run in runs:
-        mark = _mark_of(workspace, run.run_id)
+        mark = _mark_of(workspace, run.run_id if is_run_id(run.run_id) else _NO_RUN)
         with contextlib.suppress(FileNotFoundError):  # it has no folder, or not any more
             mark.parent.mkdir(exist_ok=True)
             mark.touch()
@@ -95,6 +98,9 @@ def used_blobs(store: WorkflowStore) -> tuple[set[str], tuple[str, ...]]:
     used: set[str] = set()
     damaged: list[str] = []
     for run in store.list_workflow_runs():
+        if run.status == "damaged":
+            damaged.append(run.run_id)
+            continue
         try:
             used.update(_used_by(store, run.run_id))
         except NotFoundError:  # another prune was faster
