@@ -90,7 +90,9 @@ def offer(question: ApprovalRequested, *, view: bool) -> str:
         keys = keys_of(question)
         which = f"{keys[0]}–{keys[-1]}" if keys != question.decisions and len(keys) > 1 else "/".join(keys)
         offered = [f"{which}, or a decision, and a comment"]
-    return "  " + "   ".join([*offered, *(["[v]iew all"] if view else []), "[l]ater", "›"])
+    # A workflow may call one of its decisions `later`.
+    postpone = "[q]uit for now" if LATER & set(question.decisions) else "[l]ater"
+    return "  " + "   ".join([*offered, *(["[v]iew all"] if view else []), postpone, "›"])
 
 
 def meant(question: ApprovalRequested, word: str) -> Choice | None:

@@ -213,8 +213,6 @@ class Asker:
         room = max(3, self._height() - _LINES_AROUND - LINES - len(decisions))
         screen.line()
         screen.line(("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {lines[0]}")
-        if len(lines) > 1:
-            screen.line()
         for line in lines[1:room]:
             screen.line(f"    {line}" if line else "")
         left = len(lines[room:])
@@ -223,9 +221,10 @@ class Asker:
         if decisions:
             screen.line()
         keys = keys_of(question)
-        longest = max((len(name) for name in decisions), default=0)
-        for key, name in zip(keys, decisions, strict=False):
-            screen.line(f"    [{key}] {name:<{longest}}   {labels.get(name, '')}")
+        shown = [f"[{key}]" if key == name else f"[{key}] {name}" for key, name in zip(keys, decisions, strict=False)]
+        longest = max(map(len, shown), default=0)
+        for text, name in zip(shown, decisions, strict=True):
+            screen.line(f"    {text:<{longest}}   {labels.get(name, '')}")
         screen.line()
         return left
 
@@ -233,7 +232,8 @@ class Asker:
         turn = f"  (iteration {question.iteration})" if question.iteration else ""
         head = len(question.node) + (5 if self.screen.unicode else 8)
         first, *rest = question.message.splitlines() or [""]
-        return message_lines(self.screen, "\n".join([f"{first}{turn}", *rest]), indent=4, first=head - 4)
+        apart = [""] if rest and rest[0].strip() else []
+        return message_lines(self.screen, "\n".join([f"{first}{turn}", *apart, *rest]), indent=4, first=head - 4)
 
     def _height(self) -> int:
         return shutil.get_terminal_size().lines
