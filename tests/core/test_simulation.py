@@ -4,7 +4,8 @@ clock turned by hand. A failing seed is printed; seeds of past bugs are pinned.
 After the faults stop, every run must end, and its log must satisfy the oracle:
 O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
 invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state · O6 no agent does more at
-once than it may · O7 none is asked once the budget is spent · O8 an answer is acted on, and once.
+once than it may · O7 none is asked once the budget is spent · O8 an answer is acted on, and once · O9 no time counts in
+which nobody owned the run, nor twice.
 
 Prompts are answered by an agent, by the host, or over MCP; requests of every kind come in every state, also those that
 fit nothing (`MET` counts them).
@@ -392,6 +393,7 @@ class Universe:
         check_log(self.workflow, log)
         check_budget(self.lanes, log)
         check_answers(log)
+        check_time(log)
 
 
 def phase(node: NodeState) -> str:
@@ -449,6 +451,20 @@ def check_budget(lanes: Lanes, log: list[e.Event]) -> None:
         apply(state, event)
     told = sum(getattr(event, "usage", {}).get("cost_usd", 0) for event in log)
     assert told == state.spent_usd == sum(node.usage.get("cost_usd", 0) for node in state.nodes.values())
+
+
+def check_time(log: list[e.Event]) -> None:
+    """O9: neither the run nor a node has had more time than there was between an owner's coming and its last word."""
+    state, stretches, since = RunState(), 0, 0
+    for event in log:
+        if isinstance(event, e.WorkflowResumed):
+            stretches, since = stretches + max(0, state.owner_at - since), event.at
+        apply(state, event)
+    assert state.owned_ms <= stretches + state.owner_at - since, "O9"
+    for node in state.nodes.values():
+        if node.took_ms is not None:
+            assert node.owned_from is not None
+            assert 0 <= node.owned_from <= node.owned_from + node.took_ms <= state.owned_ms, f"O9: {node.id}"
 
 
 def check_log(workflow: Workflow, log: list[e.Event]) -> None:
