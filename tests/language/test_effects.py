@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from load_kit import HEAD, codes, load, only
 
@@ -57,6 +60,16 @@ def test_the_table_and_the_models_agree(kind: str) -> None:
     kinds = {kind, "on_reject"} if kind == "approval" else {kind}
     built = {field for field in EFFECTS if any(field in fields for fields in FIELDS.values())}
     assert FIELDS[kind] & EFFECTS.keys() == {field for field in built if kinds & set(EFFECTS[field])}
+
+
+def test_the_page_has_the_table() -> None:
+    """docs/language.md lists what is built, and where it acts."""
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.split("| field | acts on |")[1].split("\n\n")[0], re.MULTILINE)
+    built = {field for field in EFFECTS if any(field in fields for fields in FIELDS.values())}
+    assert {field: set(re.findall(r"`(\w+)`", acts)) for field, acts in rows} == {
+        field: set(EFFECTS[field]) for field in built
+    }
 
 
 @pytest.mark.parametrize("kind", ["bash", "script", "approval", "cancel"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from load_kit import codes, good, load, only
+from load_kit import HEAD, codes, good, load, only
 
+from ion.language.load import parse_workflow
 from ion.language.workflow import Binding
 
 NUMBERS = ["1.10", "0755", "1e3", "0x1F", "0o17", "-0", "+1", "12345678901234567890", "2026", "1.0", ".5"]
@@ -79,3 +80,36 @@ def test_a_shared_value_keeps_its_text_wherever_it_is_used(value: object) -> Non
         root=f"inputs: {{w: {{default: &whole {{deep: {text}, leaf: &leaf 1.10}}}}}}",
     )
     assert workflow.nodes[0].env == {"A": "1.10"}
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "env: {<<: {A: 1.10}}",
+        "x: &x {A: 1.10}\nenv: {<<: *x, B: 2}",
+        "env: {A: 1, A: 2}",
+        "env: {? [a] : 1, b: 2}",
+        "env: {A: *nope}",
+        "env: &e {A: *e}",
+        "env: {A: !x 3}",
+        "env: [1.10]",
+        "env: {1.10: 2.20}",
+        "inputs: {a: {default: 1, default: 2}}",
+    ],
+)
+def test_a_wrong_document_is_told_as_wrong(root: str) -> None:
+    assert load("- {id: a, bash: x}", root=root).errors
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "&n [{id: a, bash: x, env: &e {A: 1.10}}]\nenv: *e",
+        "[{id: b, bash: x, env: &e {A: 1.10}}, {id: a, bash: x, env: *e}]",
+    ],
+)
+def test_whole_mappings_may_be_shared(nodes: str) -> None:
+    workflow = parse_workflow(f"{HEAD}nodes: {nodes}\n").workflow
+    assert workflow is not None
+    assert workflow.nodes[-1].env == {"A": "1.10"}
+    assert workflow.env in ({"A": "1.10"}, {})

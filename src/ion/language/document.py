@@ -42,12 +42,15 @@ class Document:
             path = path[:-1]
         return self.values.get(path, (0, 0))
 
-    def written(self, path: DocumentPath) -> str:
-        """The characters of the plain scalar at `path`, or of what an alias there stands for."""
+    def written(self, path: DocumentPath) -> str | None:
+        """The characters of the plain scalar at `path`, or of what an alias there stands for; None for what has no
+        place, since `<<` brought it in (which is an error)."""
         length = 1
         while length <= len(path):
             origin = self.aliases.get(path[:length])
             path, length = (path, length + 1) if origin is None else (origin + path[length:], 1)
+        if path not in self.values:
+            return None
         start, end = self.values[path]
         properties = _PROPERTIES.match(self.source.text, start, end)
         return self.source.text[properties.end() if properties else start : end].strip()

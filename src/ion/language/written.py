@@ -64,4 +64,5 @@ def _entries(value: Any, path: DocumentPath, document: Document) -> Any:
 
 
 def _text(value: Any, path: DocumentPath, document: Document) -> Any:
-    return document.written(path) if isinstance(value, int | float) else value
+    text = document.written(path) if isinstance(value, int | float) else None
+    return value if text is None else text
