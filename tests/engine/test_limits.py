@@ -203,8 +203,10 @@ def test_the_first_process_of_a_container_passes_signals_on(site: Site) -> None:
         pytest.skip("this system lets nobody make a space of process numbers")
     outer = site.start("run", "w", "--run-id", site.id, before=unshare)
     written(site.path("pid"))
-    (first,) = (Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text()).split()
-    os.kill(int(first), signal.SIGTERM)
+    (first,) = children(outer.pid)
+    (program,) = children(first)
+    os.kill(program, signal.SIGTSTP)  # as by Ctrl-Z
+    os.kill(first, signal.SIGTERM)
     outer.communicate(timeout=PATIENCE_S)
     assert outer.returncode == 130
     assert site.shown()["status"] == "interrupted"
@@ -216,6 +218,10 @@ DEFAULT_SIGNALS = (
     "-c",
     "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nos.execvp(sys.argv[1], sys.argv[1:])",
 )
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def written(file: Path) -> int:

@@ -56,7 +56,10 @@ def _reap_until_it_ends(child: int, mask: set[int] | set[signal.Signals]) -> Non
             signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     while True:
-        pid, raw = os.waitpid(-1, 0)
-        if pid == child:
+        pid, raw = os.waitpid(-1, os.WUNTRACED)
+        if os.WIFSTOPPED(raw):
+            if pid == child and os.WSTOPSIG(raw) != signal.SIGSTOP:  # Ctrl-Z: there is no shell to continue it
+                os.kill(child, signal.SIGCONT)
+        elif pid == child:
             status = os.waitstatus_to_exitcode(raw)
             os._exit(status if status >= 0 else 128 - status)
