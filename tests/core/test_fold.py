@@ -336,6 +336,22 @@ def test_the_end_closes_what_is_open_and_a_resume_asks_anew() -> None:
 """)
 
 
+def test_a_turn_that_was_cut_off_begins_anew() -> None:
+    """Its tries and its re-asks are those of a new turn."""
+    log = [
+        started(("a", "prompt")),
+        e.NodeStarted(2, "a", "prompt"),
+        e.NodeRetrying(3, "a", e.Failure("timeout", ""), 4),
+        e.NodeStarted(4, "a", "prompt", 2),
+        e.NodeRetrying(5, "a", e.Failure("bad_output", ""), 5, ("x",)),
+        e.NodeStarted(5, "a", "prompt", 3),
+        e.WorkflowResumed(6),
+    ]
+    now = fold(log).nodes["a"]
+    assert (now.status, now.attempt, now.retries, now.reasks, now.reask) == ("pending", 0, 0, 0, ())
+    assert (now.attempts, now.starts) == (3, 3)
+
+
 def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
     """As the stores do; and what it said before is no longer said."""
     opened: list[e.NodeEvent] = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.decide import Start
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Plan, Record, Stop, Wait
-from ion.core.rerun import kept_events
+from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, going_on
 from ion.core.settle import retry_class, settle
 from ion.core.state import NodeState
@@ -29,6 +31,7 @@ from ion.language.workflow import (
     Bash,
     Cancel,
     Command,
+    CommandFile,
     Decision,
     Loop,
     Node,
@@ -36,6 +39,7 @@ from ion.language.workflow import (
     Prompt,
     Retry,
     Script,
+    ScriptFile,
     Shell,
 )
 
@@ -166,6 +170,21 @@ node_started node=a turn=until_bash iteration=2 signaled=true
 node_completed node=a output={"text": "2"}
 workflow_completed output_node=a\
 """)
+
+    def test_none_of_all_ends_together(self) -> None:
+        run = self.run(replies(completed("1"), completed("2")), until_all=True)
+        error = run.state.nodes["a"].error
+        assert error is not None
+        assert error.message == "2 iterations, none with the signal 'DONE' and a passing until_bash check"
+
+    def test_a_gate_that_follows_at_once_has_seen_what_its_turn_saw(self) -> None:
+        loop = Loop(2, prompt="go", until_bash=Shell("check"), interactive=True)
+        flow = workflow(Node("a", loop), Node("g", Approval("?", on_reject=OnReject("redo"))))
+        for node, turn, outcome in (("a", "until_bash", Judged(True)), ("g", "rejection", completed())):
+            state = fold([started(flow), e.NodeStarted(1, node, turn, inputs={"x": "completed:1"})])
+            (gate,) = settle(flow, state, node, outcome, 2, 0.0)
+            assert isinstance(gate, e.NodeStarted)
+            assert (gate.turn, gate.inputs, gate.signaled) == ("gate", {"x": "completed:1"}, node == "a")
 
     def test_a_rejection_ends_it(self) -> None:
         run = self.run(replies(completed("1", signaled=True), asked("?")), interactive=True)
@@ -404,7 +423,60 @@ node_started node=g turn=gate
 node_completed node=g output={"text": ""}\
 """)
         assert {event.at for event in kept_events(self.flow, run.state, "b", 9)} == {9}
+        turns = {ev.node: ev.turn for ev in kept_events(self.flow, run.state, "h", 9) if isinstance(ev, e.NodeStarted)}
+        assert turns == {"a": "prompt", "b": "prompt", "c": "bash", "d": "prompt", "f": "script", "g": "gate"}
         assert kept_events(self.flow, run.state, "a", 9) == kept_events(self.flow, run.state, "b", 9)[2:]
+
+    @pytest.mark.parametrize(
+        ("change", "kept"),
+        [
+            ({}, True),
+            ({"description": "x", "retry": Retry(1), "timeout_ms": 9, "idle_timeout_ms": 9}, True),
+            ({"on_timeout": "skip", "runs_on": "gpu", "trigger_rule": "all_done", "order": ("z",)}, True),
+            ({"continues": "z"}, True),
+            ({"body": Prompt("2")}, False),
+            ({"env": {"A": "b"}}, False),
+            ({"options": {"model": "x"}}, False),
+            ({"output_format": {}}, False),
+        ],
+    )
+    def test_of_another_file_only_what_is_defined_as_it_was(self, change: dict[str, Any], kept: bool) -> None:
+        nodes = (Node("z", BASH), Node("a", Prompt("1")), Node("b", BASH))
+        run = Simulation(workflow(*nodes), {"b": failed()}).go()
+        when = parse_condition("$a.output == 'ok'")
+        edited = workflow(
+            nodes[0], replace(nodes[1], **change), replace(nodes[2], when=when, order=("a",)), Node("n", BASH)
+        )
+        events = kept_events(
+            edited, run.state, "b", 9, before=workflow(*nodes), read=lambda content: content.text or ""
+        )
+        assert [event.node for event in events if isinstance(event, e.NodeCompleted)] == ["z", *("a" if kept else "")]
+        if kept:
+            assert isinstance(events[-1], e.NodeCompleted)
+            assert events[-1].values == {"output": {"text": "ok"}}
+
+    def test_of_another_file_the_texts_and_files_count(self) -> None:
+        command, script, loop = (
+            Node("a", Command("c")),
+            Node("a", Script("python", name="s")),
+            Node("a", Loop(2, command="c")),
+        )
+        files: dict[str, Any] = {
+            "commands": {"c": CommandFile("c.md", "1")},
+            "scripts": {"s": ScriptFile("s", "s.py", {})},
+        }
+        for node in (command, script, loop):
+            one = definition(workflow(node, **files), node)
+            changed = {
+                "commands": {"c": CommandFile("c.md", "2")},
+                "scripts": {"s": ScriptFile("s", "s.py", {"s.py": "2"})},
+            }
+            assert definition(workflow(node, **changed), node) != one
+            moved = files | {"commands": {"c": CommandFile("elsewhere.md", "1")}}
+            assert definition(workflow(node, **moved), node) == one
+            assert definition(workflow(node, **files, env={"A": "b"}), node) != one
+        gate = Node("g", Approval("?"))
+        assert definition(workflow(gate, env={"A": "b"}), gate) == definition(workflow(gate), gate)
 
     def test_a_node_that_is_not_there(self) -> None:
         with pytest.raises(IonError, match="the run has no node 'x'") as refused:
@@ -418,6 +490,12 @@ class TestGoingOn:
     flow = workflow(Node("a", Prompt("x")), Node("g", Approval("?")))
     begun = (started(flow), e.NodeStarted(1, "a", "prompt"))
     parked = (*begun, e.PromptRequested(2, "a", "a.1", e.Content.inline("x")), e.WorkflowPaused(2))
+    unpermitted = (
+        started(flow, agent="claude"),
+        e.NodeStarted(1, "a", "prompt"),
+        e.ApprovalRequested(2, "a", "a.1", "may I?", "permission", decisions=("yes",), key="k", kinds=("allow_once",)),
+        e.WorkflowPaused(2),
+    )
 
     @pytest.mark.parametrize(
         ("log", "agent", "as_resume", "as_answer"),
@@ -430,6 +508,10 @@ class TestGoingOn:
             ((*parked, e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))), None, "answer", "answer"),
             ((*parked, e.CancelRequested(3, "x")), None, "answer", "answer"),
             ((*begun, e.WorkflowPaused(2, over_budget=True), e.BudgetRaised(3, 5)), None, "answer", "answer"),
+            (unpermitted, "claude", None, None),
+            (unpermitted, "other", "answer", "answer"),
+            (unpermitted, None, None, None),
+            ((begun[0], e.WorkflowPaused(2)), "other", None, None),
             ((*begun, e.WorkflowPaused(2), e.BudgetRaised(3, 5)), None, None, None),
         ],
     )
@@ -491,6 +573,7 @@ class TestRefusals:
             self.refused(self.ended, "approve", None, **by),
             self.refused(self.ended, "approve", "g", **by),
             self.refused(self.ended, "approve", None, request="g.1", **by),
+            self.refused(self.ended, "approve", "g", request="g.1", **by),
         ]
         assert "\n".join(said) == snapshot("""\
 answered: no gate of this run is open
@@ -509,6 +592,7 @@ usage: the gate 'h' has no decision 'reject'
 usage: the gate 'g' has no decisions, so 'later' is none
     approve or reject it
 answered: the gate 'g' has been answered already
+ended: the run has ended (cancelled)
 ended: the run has ended (cancelled)
 ended: the run has ended (cancelled)
 ended: the run has ended (cancelled)\
@@ -572,6 +656,22 @@ budget_raised max_budget_usd=5\
 """)
         assert made[-1] is None
 
+    def test_an_answer_in_the_log_speaks_for_its_own_request_only(self) -> None:
+        log = (*self.log, self.answer)
+        same = self.answer.output
+        assert requests.submit(fold(log), "a", same, at=9, by=BY, request="a.1", last=self.answer) is None
+        said = self.refused(log, "submit", "a", same, by=BY, request="a.2", last=self.answer)
+        assert said.startswith("not-open: no prompt of 'a' waits")
+        spoken = replace(self.answer, session="s")
+        assert requests.submit(fold(log), "a", same, at=9, by=BY, session="s", last=spoken) is None
+        assert requests.submit(fold(log), "a", same, at=9, by=BY, last=spoken) is None
+
+    def test_the_gate_of_a_loop_that_is_not_open_yet(self) -> None:
+        said = self.refused(
+            (started(workflow(Node("l", Loop(2, prompt="x", interactive=True)))),), "approve", "l", by=BY, comment=""
+        )
+        assert said.startswith("not-open: the gate 'l' is not open yet")
+
     def test_the_same_answer_of_another_session_is_another_answer(self) -> None:
         said = self.refused(
             (*self.log, self.answer), "submit", "a", self.answer.output, by=BY, session="s", last=self.answer
@@ -599,3 +699,45 @@ class TestValues:
         assert values("x" * 4096)["output"] == {"text": "x" * 4096}
         assert values("x" * 4097)["output"] == {"sha256": e.Content.inline("x" * 4097).sha256, "length": 4097}
         assert condition_values(flow, "b", e.Content.inline("x"), lambda content: "") == {}
+
+    @pytest.mark.parametrize(
+        ("when", "event", "error"),
+        [
+            ("$a.output.f == 'x'", e.NodeSkipped(2, "a", "when"), "'a' was skipped, so it has no field 'f'"),
+            ("$a.output == 'x'", e.NodeFailed(2, "a", e.Failure("x", "")), "'a' failed, so its output cannot be read"),
+            (
+                "$a.output == 'x'",
+                e.NodeCompleted(2, "a", e.Content.inline("x"), {"output": {"error": "it is broken"}}),
+                "it is broken",
+            ),
+            (
+                "$a.output == 'x'",
+                e.NodeCompleted(2, "a", e.Content.inline("x")),
+                "the value of $a.output was not recorded",
+            ),
+            ("$INPUTS.i == 'x'", e.NodeSkipped(2, "a", "when"), "the run has no input 'i'"),
+        ],
+    )
+    def test_what_cannot_be_read_fails_the_node_that_asks(self, when: str, event: e.Event, error: str) -> None:
+        condition = parse_condition(when)
+        flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), trigger_rule="all_done", when=condition))
+        (record,) = Plan(flow, fold([started(flow), event]), 8).next_steps(3)
+        assert isinstance(record, Record)
+        assert isinstance(record.event, e.NodeFailed)
+        assert (record.event.error.code, record.event.error.message) == ("condition", error)
+        assert record.event.error.hint in (f"when: {when}", "declare it under inputs:")
+
+    def test_a_long_value_is_compared_by_its_hash(self) -> None:
+        text = "x" * 5000
+        hashed = {"output": {"sha256": e.Content.inline(text).sha256, "length": 5000}}
+        for wanted, kind in ((text, Start), ("x", Record)):
+            flow = workflow(
+                Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition(f"$a.output == '{wanted}'"))
+            )
+            log = [started(flow), e.NodeCompleted(2, "a", e.Content.inline(text), hashed)]
+            assert isinstance(Plan(flow, fold(log), 8).next_steps(3)[0], kind)
+
+    def test_a_skipped_node_is_empty_whole(self) -> None:
+        flow = workflow(Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition("$a.output == ''")))
+        (start,) = Plan(flow, fold([started(flow), e.NodeSkipped(2, "a", "when")]), 8).next_steps(3)
+        assert isinstance(start, Start)

@@ -587,8 +587,9 @@ class TestResume:
     def test_an_ended_run_is_refused(self, ended: str) -> None:
         node = Node("a", BASH) if ended == "completed" else Node("a", Cancel("x"))
         run = Simulation(workflow(node)).go()
-        with pytest.raises(RefusedError, match=ended):
+        with pytest.raises(RefusedError, match=ended) as refused:
             run.resume()
+        assert (refused.value.error_code, refused.value.hint) == ("ended", "ion rerun runs it again, as a new run")
 
     def test_a_run_in_which_nothing_completed_can_be_resumed(self) -> None:
         run = Simulation(workflow(Node("a", BASH)), {"a": [failed(), completed()]}).go()
@@ -615,6 +616,9 @@ class TestDeaths:
         assert error is not None
         assert (error.code, error.hint) == ("poisoned", "ion resume tries once more")
         assert error.message == "5 processes died one after the other while they drove this run (a was running)"
+        idle = self.killed([started(self.flow)], 5).state.error
+        assert idle is not None
+        assert idle.message.endswith("(nothing was running)")
         assert run.resume().state.status == "completed"
 
     @pytest.mark.parametrize(
@@ -640,8 +644,9 @@ class TestDeaths:
         assert self.killed([*log, e.NodeSkipped(5, "b", "when")], 1).state.status == "failed"
 
     def test_an_owner_that_let_go_begins_the_row_anew(self) -> None:
-        log = self.killed([started(self.flow)], 4).log
-        assert self.killed([*log, e.WorkflowResumed(11)], 4).state.status == "running"
+        run = self.killed([started(self.flow)], 4)
+        run.log += resume_events(self.flow, run.state, cause="resume", at=11, by={})
+        assert self.killed(run.log, 4).state.status == "running"
 
 
 class TestSessions:

@@ -132,8 +132,7 @@ def _decide_anew(node: NodeState) -> None:
         node.spent_usd = 0
     _cut_off(node)
     node.reason, node.detail, node.error, node.output = None, "", None, None
-    node.gate = node.resolved = node.answer = None
-    node.retry_at = node.started_at = node.ended_at = node.owned_from = node.took_ms = None
+    node.started_at = node.ended_at = node.owned_from = node.took_ms = None
 
 
 def _forget_progress(node: NodeState) -> None:
