@@ -44,7 +44,7 @@ def next_lease(run: WorkflowRun, owner: Owner) -> Lease:
     last time, or let go of the run."""
     before, until = run.owner, run.lease_expires_at
     if before is not None and until is not None:
-        until = until - before.lease_ms if before.lease_ms else None
+        until = max(0, until - before.lease_ms) if before.lease_ms else None
     return Lease(run.run_id, run.epoch + 1, owner, until, before is not None)
 
 

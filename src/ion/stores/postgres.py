@@ -182,7 +182,7 @@ class PostgresStore:
             taken = next_lease(run, owner)
             if taken.owned_until is not None and self._clock is None:
                 # From the database's clock to that of this machine, by which the run's events go.
-                taken = replace(taken, owned_until=clocks.now_ms() - (now - taken.owned_until))
+                taken = replace(taken, owned_until=max(0, clocks.now_ms() - (now - taken.owned_until)))
             _set_owner(connection, run_id, taken.epoch, owner, now + lease_ms)
             return taken
 
