@@ -69,7 +69,7 @@ def _opened(path: Path, *, is_new: bool) -> sqlite3.Connection:
         if connection is not None:
             connection.close()
         failure = store_error(error, path)
-        if _primary_code(error) in _UNWRITABLE and path.is_file():
+        if _primary_code(error) in _UNWRITABLE and not is_new and path.is_file():
             raise UnwritableError(failure.message, hint=failure.hint) from error
         raise failure from error
     except BaseException:
@@ -110,11 +110,11 @@ def _unchanging(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
     log = path.with_name(f"{path.name}-wal")
     with storage_errors(f"cannot look at the store {path}"):
         if not log.exists() or log.stat().st_size == 0:
-            return _read_only(f"file:{quote(str(path))}?immutable=1", held)
+            return _read_only(f"file:{quote(str(path))}?mode=ro&immutable=1", held)
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ion-look-")))
         for file in (path, log):
             shutil.copy(file, folder)
-        return _read_only(f"file:{quote(str(folder / path.name))}", held)
+        return _read_only(f"file:{quote(str(folder / path.name))}?mode=rw", held)
 
 
 def _read_only(uri: str, held: contextlib.ExitStack) -> sqlite3.Connection:
@@ -214,9 +214,9 @@ def _give_name(temporary: Path, path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, is_new: bool) -> None:
-    if not is_new:
+    if not is_new:  # which has all in its one file, whatever happens to those beside it
         _require_ours(connection, path, sys.maxsize)
-    _switch_to_wal(connection, path)
+        _switch_to_wal(connection, path)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # of macOS, see disk.py; nothing elsewhere
     connection.execute("PRAGMA foreign_keys = ON")
