@@ -23,6 +23,7 @@ from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, going_on
 from ion.core.settle import retry_class, settle
 from ion.core.state import NodeState
+from ion.core.step import step
 from ion.core.values import condition_values
 from ion.errors import InternalError, IonError
 from ion.language.conditions import parse_condition
@@ -478,6 +479,12 @@ node_completed node=g output={"text": ""}\
         gate = Node("g", Approval("?"))
         assert definition(workflow(gate, env={"A": "b"}), gate) == definition(workflow(gate), gate)
 
+    def test_what_waits_through_others_runs_again_too(self) -> None:
+        edges = {"a": (), "b": ("a",), "c": ("b",), "d": ("a",), "e": ("d",), "f": ()}
+        flow = workflow(*(Node(name, BASH, depends_on=before) for name, before in edges.items()))
+        run = Simulation(flow).go()
+        assert {event.node for event in kept_events(flow, run.state, "a", 9) if isinstance(event, e.NodeEvent)} == {"f"}
+
     def test_a_node_that_is_not_there(self) -> None:
         with pytest.raises(IonError, match="the run has no node 'x'") as refused:
             kept_events(self.flow, fold([started(self.flow)]), "x", 9)
@@ -525,6 +532,17 @@ class TestGoingOn:
         log += [e.NodeFailed(2, "a", e.Failure("x", ""), {"cost_usd": 3}), e.WorkflowPaused(2, over_budget=True)]
         assert not answered(fold([*log, e.BudgetRaised(3, 2)]))
         assert answered(fold([*log, e.BudgetRaised(3, 4)]))
+
+
+class TestSteps:
+    def test_an_outcome_that_came_before_is_passed_over_and_the_next_one_taken(self) -> None:
+        flow = workflow(Node("a", BASH), Node("b", BASH))
+        log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Content.inline("x"))]
+        plan = Plan(flow, fold([*log, e.NodeStarted(2, "b", "bash")]), 8)
+        late, good = completed("late"), completed("good")
+        new, commands = step(plan, [(("a", 1), late), (("b", 2), late), (("b", 1), good)], 3, lambda: 0.0)
+        assert told([log[0], *new]) == 'node_completed node=b output={"text": "good"}\nworkflow_completed output_node=a'
+        assert commands == []
 
 
 class TestRefusals:
@@ -701,7 +719,7 @@ class TestValues:
         assert condition_values(flow, "b", e.Content.inline("x"), lambda content: "") == {}
 
     @pytest.mark.parametrize(
-        ("when", "event", "error"),
+        ("when", "event", "error"),  # the hint names the condition, if there is nothing better to say
         [
             ("$a.output.f == 'x'", e.NodeSkipped(2, "a", "when"), "'a' was skipped, so it has no field 'f'"),
             ("$a.output == 'x'", e.NodeFailed(2, "a", e.Failure("x", "")), "'a' failed, so its output cannot be read"),
@@ -725,7 +743,7 @@ class TestValues:
         assert isinstance(record, Record)
         assert isinstance(record.event, e.NodeFailed)
         assert (record.event.error.code, record.event.error.message) == ("condition", error)
-        assert record.event.error.hint in (f"when: {when}", "declare it under inputs:")
+        assert record.event.error.hint == ("declare it under inputs:" if "INPUTS" in when else f"when: {when}")
 
     def test_a_long_value_is_compared_by_its_hash(self) -> None:
         text = "x" * 5000

@@ -10,7 +10,9 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.decide import Start
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
+from ion.core.plan import Plan, Record
 from ion.core.resume import resume_events
 from ion.core.sessions import FRESH, session_for
 from ion.core.state import NodeState
@@ -550,6 +552,22 @@ class TestResume:
         run = Simulation(flow, {"a": list(values), "c": [failed(), completed()]}).go()
         assert run.state.status == "failed"
         return run.resume()
+
+    def test_an_always_run_node_that_did_not_complete_is_not_invalidated(self) -> None:
+        run = Simulation(workflow(Node("a", BASH, always_run=True)), {"a": [failed(), completed()]}).go().resume()
+        assert run.types("a") == ["node_started", "node_failed", "node_started", "node_completed"]
+
+    def test_a_gate_is_not_decided_while_what_it_waits_for_runs_again(self) -> None:
+        flow = workflow(Node("a", BASH, always_run=True), Node("g", Approval("?"), depends_on=("a",)), Node("b", BASH))
+        run = Simulation(flow, {"g": gate}, die_after=6).go()
+        assert run.statuses() == {"a": "completed", "g": "waiting", "b": "running"}
+        plan = Plan(flow, run.state, 8)
+        for event in resume_events(flow, run.state, cause="resume", at=9, by={}):
+            plan.advance(event)
+        assert [command.node for command in plan.next_steps(9) if isinstance(command, Start)] == ["a", "b"]
+        plan.advance(e.NodeStarted(9, "a", "bash"))
+        plan.advance(requests.approve(plan.state, "g", at=9, comment="", by=BY))
+        assert [command for command in plan.next_steps(9) if isinstance(command, Record)] == []
 
     def test_an_answer_is_no_resume_and_runs_no_always_run_node_again(self) -> None:
         flow = workflow(Node("a", BASH, always_run=True), Node("g", Approval("?"), depends_on=("a",)))

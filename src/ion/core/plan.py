@@ -149,7 +149,7 @@ class Plan:
         """A cancel node that ran, or a gate whose rejection ends the run."""
         if node.kind == "cancel":
             return now.status == "completed"
-        return now.status == "cancelled" and now.reason == "rejected"
+        return now.reason == "rejected"
 
     # ------------------------------------------------------------------ forward
 
@@ -168,7 +168,7 @@ class Plan:
         self._starts.pop(event.node, None)
         self._track(now)
         self._count(node, now)
-        if not now.live and self._unsettled[event.node] == 0:
+        if self._unsettled[event.node] == 0:
             self._arrived.add(self._index[event.node])
 
     def _track(self, now: NodeState) -> None:
@@ -383,7 +383,7 @@ class Plan:
 
     @staticmethod
     def _has_text(output: e.Content) -> bool:
-        return output.size > 0 and (output.text is None or bool(output.text.strip()))
+        return output.text is None or bool(output.text.strip())
 
     def _end_early(self, at: int) -> e.Event | None:
         """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a

@@ -179,7 +179,7 @@ def submit(
             return None
         raise RefusedError(f"the prompt of '{node}' has been answered already, and differently", code="answered")
     _refuse_ended(state)
-    if request is not None and parked is not None:
+    if parked is not None:
         raise RefusedError(f"the prompt {request} of '{node}' is not open; {parked.request} is", code="not-open")
     raise RefusedError(
         f"no prompt of '{node}' waits for an answer", code="not-open", hint="ion next lists those that do"
