@@ -202,7 +202,7 @@ def test_resume_keeps_what_is_completed(ion: Ion, project: Project) -> None:
     (project.folder / "there").write_text("at last")
     result = ion("resume")
     assert (result.status, result.out) == (0, "at last\n")
-    assert "goes on; 1 of 2 are completed" in result.err
+    assert "continues; 1 of 2 are completed" in result.err
     assert (project.folder / "kept").read_text() == "x\n"
     again = ion("resume", "mine", "--json")
     assert again.status == 5

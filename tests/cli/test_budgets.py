@@ -76,7 +76,7 @@ def test_it_is_raised_while_another_process_owns_the_run(claude: Project, ion: I
         (claude.folder / "go").touch()
         said, err = raising.communicate(timeout=PATIENCE_S)
         assert raising.returncode == 0, err
-        assert "The run goes on where it is running" in err
+        assert "The run continues where it is running" in err
         assert "you said: hi" in said
         assert owner.wait(30) == 0
     finally:

@@ -50,7 +50,7 @@ def test_one_signal_ends_the_programs_and_leaves_a_run_that_can_be_resumed(proje
     out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (130, "")
     assert f"{signal.Signals(number).name}: ending the run's processes" in err
-    assert err.endswith("Interrupted with 1 of 2 nodes completed. Go on with\n  ion resume mine\n")
+    assert err.endswith("Interrupted with 1 of 2 nodes completed. Continue with\n  ion resume mine\n")
     assert (project.folder / "ended").exists()
     assert status_of(project) == "interrupted"
     (project.folder / "skip").touch()
@@ -253,7 +253,7 @@ nodes:
     until(lambda: "approval_requested" in project.run("events", "mine").out)
     approved = project.run("approve", "mine")
     assert approved.status == 0
-    assert "The run goes on where it is running (process" in approved.err
+    assert "The run continues where it is running (process" in approved.err
     assert "done   after" in approved.err
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0

@@ -28,7 +28,7 @@ def approve(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Approve the open gate of NODE (or the only open one), or give its agent a permission, and go on with the run.
+    """Approve the open gate of NODE (or the only open one), or give its agent a permission, and continue the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """

@@ -92,7 +92,7 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
     if not text:
         raise IonError(
             f"the background process ended before it said that the run began (status {child.wait()})",
-            hint=f"its output is in {log}; if ion runs shows the run, ion resume goes on with it",
+            hint=f"its output is in {log}; if ion runs shows the run, ion resume continues it",
         )
     said: dict[str, Any] = json.loads(text)
     if said["error"] is not None:

@@ -86,7 +86,7 @@ def say_waiting(screen: Screen, place: Place, result: RunResult, labels: Labels 
     parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
     parts += ["the budget is spent"] if result.state.over_budget else []
     screen.line()
-    screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can go on'}.")
+    screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can continue'}.")
     for one in waiting:
         if len(waiting) > 1 or one.node.prompt is None:
             say_question(screen, one.node.id, one.message)
@@ -161,5 +161,7 @@ def say_interrupted(screen: Screen, place: Place, result: RunResult) -> None:
     """The run is cut off where it was, and can be gone on with."""
     done = sum(node.status == "completed" for node in result.state.nodes.values())
     screen.line()
-    screen.line(("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Go on with")
+    screen.line(
+        ("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Continue with"
+    )
     screen.line("  ", place.command("resume", result.run_id))

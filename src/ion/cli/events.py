@@ -10,7 +10,7 @@ from ion.cli.place import Place, always_json, at_place
 
 @click.command()
 @click.argument("run", required=False, shell_complete=completing.runs)
-@click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
+@click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
 @always_json
 @at_place
 def events(place: Place, run: str | None, follow: bool) -> int:

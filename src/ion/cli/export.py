@@ -20,7 +20,7 @@ from ion.errors import UsageError
 def export(place: Place, run: str | None, output: str | None, as_json: bool) -> int:
     """Write RUN as one file: its log, its frozen workflow, its outputs. ion import takes it into any other store.
 
-    A run that goes on is written as it is now.
+    A run that is running is written as it is now.
     """
     from ion.api.moving import export_to_file, export_to_stream
     from ion.cli import terminal

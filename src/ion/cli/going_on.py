@@ -46,9 +46,9 @@ def after_request(workspace: Workspace, place: Place, run_id: str, *, resume: bo
         if manner.as_json:
             terminal.write_json(result.to_json())
         elif live(workspace, run_id):
-            terminal.talk().line(f"Recorded. The run goes on where it is running: {place.command('watch', run_id)}")
+            terminal.talk().line(f"Recorded. The run continues where it is running: {place.command('watch', run_id)}")
         else:
-            terminal.talk().line(f"Recorded. Go on with the run: {place.command('resume', run_id)}")
+            terminal.talk().line(f"Recorded. Continue the run: {place.command('resume', run_id)}")
         return 0
     return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=manner.as_json)
 
@@ -61,7 +61,7 @@ def go_on(workspace: Workspace, place: Place, run_id: str, manner: Manner) -> Ru
             if not manner.quiet:
                 owner = workspace.store.get_workflow_run(run_id).owner
                 where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
-                screen.line(f"The run goes on where it is running{where}; what happens there:")
+                screen.line(f"The run continues where it is running{where}; what happens there:")
                 follow(workspace, run_id, Plain(screen, place), from_start=False)
             else:
                 deque(follow_events(workspace, run_id), maxlen=0)

@@ -46,7 +46,7 @@ class LogFile:
 @click.command()
 @click.argument("run", shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
-@click.option("--follow", is_flag=True, help="Go on until no process drives the run any more.")
+@click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
 @as_json
 @at_place
 def logs(place: Place, run: str, node: str | None, follow: bool, as_json: bool) -> int:

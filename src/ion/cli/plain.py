@@ -85,7 +85,7 @@ def _workflow_started(plain: Plain, run_id: str, event: e.WorkflowStarted, _stat
 def _workflow_resumed(plain: Plain, run_id: str, event: e.WorkflowResumed, state: RunState) -> None:
     workflow = state.started.workflow if state.started else ""
     kept = sum(node.status == "completed" for node in state.nodes.values())
-    plain.say(event, "run", f"{run_id} {workflow}", f"goes on; {kept} of {len(state.nodes)} are completed")
+    plain.say(event, "run", f"{run_id} {workflow}", f"continues; {kept} of {len(state.nodes)} are completed")
 
 
 def _workflow_completed(plain: Plain, _run: str, event: e.WorkflowCompleted, state: RunState) -> None:

@@ -28,7 +28,7 @@ def reject(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Reject the open gate of NODE (or the only open one), or refuse its agent a permission, and go on with the run.
+    """Reject the open gate of NODE (or the only open one), or refuse its agent a permission, and continue the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """

@@ -30,7 +30,7 @@ def respond(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Answer the gate of NODE with DECISION, and TEXT with it, and go on with the run.
+    """Answer the gate of NODE with DECISION, and TEXT with it, and continue the run.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """

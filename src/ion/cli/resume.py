@@ -41,7 +41,7 @@ def resume(
     otel: bool,
     as_json: bool,
 ) -> int:
-    """Go on with a failed, interrupted or answered run; completed nodes are kept and not run again.
+    """Continue a failed, interrupted or answered run; completed nodes are kept and not run again.
 
     Of one that waits for an answer you are asked on a terminal. With --max-budget-usd also one that has spent its
     budget continues, where it is running if it runs elsewhere.

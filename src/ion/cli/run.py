@@ -71,7 +71,7 @@ def run(place: Place, **options: Any) -> int:
     """Run WORKFLOW, by its name or a path, with TEXT as $ARGUMENTS.
 
     The run's output is printed on stdout, progress on stderr. The exit status is 0 completed, 1 failed, 3 waits for an
-    answer, 4 cancelled, 130 interrupted (ion resume goes on).
+    answer, 4 cancelled, 130 interrupted (ion resume continues it).
     """
     from ion.cli.values import read_inputs, read_text
 

@@ -33,7 +33,7 @@ def submit(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Answer the prompt of NODE with the text of FILE (or of stdin: -) and go on with the run until it waits again.
+    """Answer the prompt of NODE with the text of FILE (or of stdin: -) and continue the run until it waits again.
 
     The same answer again changes nothing. The exit status is that of the run afterwards; 2 if the answer does not fit
     the node's output_format, 5 if the prompt was answered already, and differently.
