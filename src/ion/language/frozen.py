@@ -25,8 +25,9 @@ _RECORDS: dict[str, Any] = {
     "Reference": (w.NodeReference, w.InputReference, w.EngineReference),
 }
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
-_CHECKS: dict[type[Any], tuple[tuple[str, typed.Check], ...]] = {}
-_SIMPLE = (str, int, bool, float, NoneType)
+_CHECKS: dict[type[Any], tuple[tuple[str, Any, typed.Check], ...]] = {}
+_SIMPLE = frozenset({str, int, bool, float, NoneType})
+_CLASSES = frozenset(one for one in vars(w).values() if dataclasses.is_dataclass(one))
 
 
 def read_frozen(source: str) -> w.Workflow:
@@ -42,34 +43,38 @@ def read_frozen(source: str) -> w.Workflow:
     return workflow
 
 
-def _checks(cls: type[Any]) -> tuple[tuple[str, typed.Check], ...]:
+def _checks(cls: type[Any]) -> tuple[tuple[str, Any, typed.Check], ...]:
+    """For each field its name, its default, and what tells whether a value is of its type."""
     found = _CHECKS.get(cls)
     if found is None:
         fields = dataclasses.fields(cls)
-        found = _CHECKS[cls] = tuple((field.name, typed.check_of(str(field.type), _RECORDS)) for field in fields)
+        found = tuple((field.name, field.default, typed.check_of(str(field.type), _RECORDS)) for field in fields)
+        _CHECKS[cls] = found
     return found
 
 
 def _require_types(record: Any) -> None:
     """The record, and those in it."""
-    for name, check in _checks(type(record)):
+    for name, default, check in _checks(type(record)):
         value = getattr(record, name)
+        if value is default:
+            continue
         if not check(value):
             raise ValueError(f"its field {name!r} cannot be {value!r:.80}")
-        if not isinstance(value, _SIMPLE):
+        if type(value) not in _SIMPLE:
             _look_inside(value)
 
 
 def _look_inside(value: Any) -> None:
-    if dataclasses.is_dataclass(value):
-        _require_types(value)
-    elif isinstance(value, tuple):
+    if isinstance(value, tuple):
         for item in value:
             _look_inside(item)
     elif isinstance(value, dict):
         for item in value.values():
-            if dataclasses.is_dataclass(item):
+            if type(item) in _CLASSES:
                 _require_types(item)
+    elif type(value) in _CLASSES:
+        _require_types(value)
 
 
 def _sense(workflow: w.Workflow) -> _Sense:
