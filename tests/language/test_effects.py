@@ -123,6 +123,15 @@ def test_jobs_are_nodes_and_steps_have_a_problem_of_their_own() -> None:
     assert codes(parse_workflow(f"{HEAD}steps:\n  - {{id: a, bash: 'true'}}\n")) == ["steps-format"]
 
 
+def test_the_page_has_every_word() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
+    rows = page.split("| elsewhere | Ion |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    words = [re.findall(r"`([\w-]+)`", row.split(" | ")[0]) for row in rows]
+    at_top = [row.startswith("| at the top:") for row in rows]
+    assert {word for found, top in zip(words, at_top, strict=True) if not top for word in found} == set(FOREIGN)
+    assert {word for found, top in zip(words, at_top, strict=True) if top for word in found} == set(FOREIGN_AT_TOP)
+
+
 def test_on_fail_is_a_warning() -> None:
     """Real files have it."""
     problem = only(load("- {id: b, bash: 'true', on_fail: x}\n"), "warning")
