@@ -93,6 +93,10 @@ def test_a_value_inside_json_text_is_found(secret: str) -> None:
     assert mask(json.dumps({"x": secret}), (secret,)) == '{"x": "***"}' or "*" in secret
 
 
+def test_a_byte_that_is_not_utf8_hides_nothing() -> None:
+    assert mask("sec\ufffdret sec\udcffret %x=sec%FFret", ("sec\udcffret",)) == "*** *** %x=***"
+
+
 def test_bytes_that_are_no_text_stay() -> None:
     assert b"".join(mask_stream(io.BytesIO(b"\xff\0hunter2\xfe"), ("hunter2",))) == b"\xff\0***\xfe"
 

@@ -28,12 +28,19 @@ def loads(text: str | bytes) -> Any:
     ValueError."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    if "\\u" in text:
-        text = _escaped().sub(lambda match: "\\ufffd" if match["lone"] else match[0], text)
     try:
-        return decoder().decode(text)
+        return decoder().decode(_without_halves(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """JSON for whoever reads it elsewhere, in ASCII: what is not Unicode (a byte in a path, PEP 383) is U+FFFD."""
+    return _without_halves(json.dumps(value, indent=indent))
+
+
+def _without_halves(text: str) -> str:
+    return _escaped().sub(lambda match: "\\ufffd" if match["lone"] else match[0], text) if "\\u" in text else text
 
 
 @cache

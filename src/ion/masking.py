@@ -191,8 +191,9 @@ def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
 
     written = [form for value in secrets for form in (value, value.strip(), *map(str.strip, value.splitlines()))]
     escaped = [json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in written for ascii_only in (True, False)]
-    others = [made for form in written for made in (repr(form)[1:-1], quote(form, safe="", errors="replace"))]
-    forms = {form for form in (*written, *escaped, *others) if len(form) >= SHORTEST}
+    shown = [form.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for form in written]
+    others = [made for form in written for made in (repr(form)[1:-1], quote(form, safe="", errors="surrogateescape"))]
+    forms = {form for form in (*written, *escaped, *shown, *others) if len(form) >= SHORTEST}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 

@@ -68,7 +68,7 @@ def test_help_and_version(ion: Ion) -> None:
         (["runs", "extra"], "unexpected extra argument", "ion runs --help"),
         (["show", "a", "b", "c"], "unexpected extra argument", "ion show --help"),
         (["runs", "--json=x"], "does not take a value", "ion runs --help"),
-        (["show", "\udcff"], "argument 2 is no UTF-8 text", ""),
+        (["show", "\udcff"], "argument 2 is not UTF-8 text", ""),
     ],
 )
 def test_a_wrong_command_line_has_status_2_and_a_suggestion(

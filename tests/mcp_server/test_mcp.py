@@ -366,6 +366,15 @@ async def test_an_error_shows_no_secret_of_its_run(project: Path) -> None:
         assert "$.stars: '***' is not" in error["message"]
 
 
+async def test_a_path_that_is_not_unicode_ends_no_answer(project: Path) -> None:
+    text = "name: odd\ndescription: in an odd file\nnodes: [{id: a, bash: 'true'}]\n"
+    (project / ".ion" / "workflows" / os.fsdecode(b"odd\xff.yaml")).write_text(text)
+    async with server(project) as call:
+        (found,) = [one for one in (await call("ion_list"))["workflows"] if one["name"] == "odd"]
+        assert found["file"].endswith("odd\ufffd.yaml")
+        assert (await call("ion_start", workflow="odd"))["status"] == "completed"
+
+
 CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "ion_status", "arguments": %s}}'
 BRACKETS = "[" * 100_000 + "]" * 100_000
 

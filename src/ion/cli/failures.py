@@ -92,12 +92,12 @@ def from_system(error: OSError) -> IonError:
 
 
 def refuse_undecodable(arguments: list[str]) -> None:
-    """Raise `UsageError` for an argument that is no UTF-8: no log and no JSON could hold it."""
+    """Raise `UsageError` for an argument that is not UTF-8: no log and no JSON could hold it."""
     for number, argument in enumerate(arguments, 1):
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"argument {number} is no UTF-8 text: {argument!a}") from None
+            raise UsageError(f"argument {number} is not UTF-8 text: {argument!a}") from None
 
 
 def show_bug(error: Exception, arguments: list[str], *, as_json: bool) -> int:

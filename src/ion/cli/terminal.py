@@ -174,9 +174,9 @@ def write_bytes(source: BinaryIO) -> bytes:
 
 def write_json(value: object, *, indent: int | None = 2) -> None:
     """Print JSON in ASCII, so that no string in it can act on a terminal. `indent` None: on one line."""
-    import json
+    from ion.foreign import dumps
 
-    write_text(json.dumps(hiding.masked_json(value), indent=indent).replace("\x7f", "\\u007f") + "\n")
+    write_text(dumps(hiding.masked_json(value), indent).replace("\x7f", "\\u007f") + "\n")
 
 
 def write_text(text: str) -> None:

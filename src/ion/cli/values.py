@@ -82,4 +82,4 @@ def _decode(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{'stdin' if file == '-' else file} is no UTF-8 text (at byte {error.start})") from None
+        raise UsageError(f"{'stdin' if file == '-' else file} is not UTF-8 text (at byte {error.start})") from None

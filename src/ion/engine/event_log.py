@@ -6,7 +6,6 @@ its owner only, as all that Ion keeps of runs: what others may read is for its o
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any, TextIO
 
 from ion.core.events import Recorded, to_json
 from ion.core.state import RunState
+from ion.foreign import dumps
 
 _TIMES = ("at", "due_at", "owned_until")
 
@@ -44,7 +44,7 @@ class EventLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             file = self._files[run_id] = os.fdopen(descriptor, "a", encoding="ascii", buffering=1)
-        file.write(json.dumps(self._shown(event_object(run_id, recorded))) + "\n")
+        file.write(dumps(self._shown(event_object(run_id, recorded))) + "\n")
 
     def progress(self, run_id: str, node: str, line: str) -> None:
         """Not an event."""

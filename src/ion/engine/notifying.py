@@ -8,7 +8,6 @@ half a minute; that it fails is a warning and nothing more.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shlex
@@ -22,6 +21,7 @@ from typing import Any
 from ion.core import events as e
 from ion.core.state import RunState
 from ion.errors import UsageError
+from ion.foreign import dumps
 from ion.process import limits
 
 LONGEST_S = 30.0
@@ -90,7 +90,7 @@ class Notify:
         try:
             with self._started(named) as process:
                 try:
-                    process.communicate(json.dumps(told).encode() + b"\n", timeout=LONGEST_S)
+                    process.communicate(dumps(told).encode() + b"\n", timeout=LONGEST_S)
                 except subprocess.TimeoutExpired:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)

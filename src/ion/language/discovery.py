@@ -193,7 +193,7 @@ def _may_be_named(path: Path, wanted: str) -> bool:
     data, problem = read_file(path)
     if problem is not None or _stem(path) == wanted:
         return True
-    words = wanted.encode("utf-8", "surrogateescape").split()
+    words = wanted.encode("utf-8", "surrogatepass").split()
     return all(word in data for word in words) or _NAME_WITH_ESCAPE.search(data) is not None
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ion.errors import IonError, NotFoundError
-from ion.foreign import loads
+from ion.foreign import dumps
 from ion.mcp import prompts
 from ion.mcp.lines import Lines, take_stdin
 from ion.mcp.tools import Host, check, tools_of
@@ -112,9 +112,9 @@ def _server(host: Host) -> Server[dict[str, Any]]:
             message = f"{type(error).__name__}: {error}"
             sys.stderr.write(host.hidden.text(f"ion mcp: {params.name} failed: {message!r}\n"))
             data, failed = {"error": {"code": "bug", "message": message, "hint": "please report it"}}, True
-        # Read again: what is not Unicode in it (a path, a log) would end the SDK's writing.
-        shown = loads(json.dumps(host.hidden.json(data)))
-        text = json.dumps(shown, ensure_ascii=True)
+        # What is not Unicode (a path, a log) would end the SDK's writing.
+        text = dumps(host.hidden.json(data))
+        shown = json.loads(text)
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=shown, is_error=failed
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ def create_store(url: str, *, project: Path) -> WorkflowStore:
     """
     scheme, colon, rest = url.partition(":")
     opener = _SCHEMES.get(scheme)
+    try:
+        (str.encode if scheme == "postgresql" else os.fsencode)(url)
+    except UnicodeEncodeError:
+        raise UsageError(f"{without_password(url)!r} names no store: it is not Unicode") from None
     if opener is None or not colon:
         raise UsageError(
             f"{without_password(url)!r} names no store", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:"

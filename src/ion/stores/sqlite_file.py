@@ -103,18 +103,18 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _shared(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
-    return _read_only(f"file:{quote(str(path))}?mode=ro", held)
+    return _read_only(f"file:{quote(os.fsencode(path))}?mode=ro", held)
 
 
 def _unchanging(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
     log = path.with_name(f"{path.name}-wal")
     with storage_errors(f"cannot look at the store {path}"):
         if not log.exists() or log.stat().st_size == 0:
-            return _read_only(f"file:{quote(str(path))}?mode=ro&immutable=1", held)
+            return _read_only(f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1", held)
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ion-look-")))
         for file in (path, log):
             shutil.copy(file, folder)
-        return _read_only(f"file:{quote(str(folder / path.name))}?mode=rw", held)
+        return _read_only(f"file:{quote(os.fsencode(folder / path.name))}?mode=rw", held)
 
 
 def _read_only(uri: str, held: contextlib.ExitStack) -> sqlite3.Connection:
