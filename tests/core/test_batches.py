@@ -13,7 +13,7 @@ from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.plan import Plan, Record, next_steps
 from ion.core.step import step
-from ion.language.workflow import Approval, Node
+from ion.language.workflow import Approval, Cancel, Node
 
 
 @settings(max_examples=150, deadline=None)
@@ -52,6 +52,15 @@ def test_a_gate_that_was_opened_and_answered_in_one_page_completes_once() -> Non
     plan.advance(e.ApprovalResolved(3, "g", "g.1", "approved", "yes"))
     new, _ = step(plan, (), 4, lambda: 0)
     assert [event.type for event in new] == ["node_completed", "workflow_completed"]
+
+
+def test_a_cancel_node_that_was_invalidated_does_not_end_the_run() -> None:
+    flow = workflow(Node("stop", Cancel("x"), always_run=True))
+    done = [e.NodeStarted(1, "stop", "cancel"), e.NodeCompleted(2, "stop", e.Content.inline("x"))]
+    plan = Plan(flow, fold([started(flow), *done]), 8)
+    plan.advance(e.WorkflowResumed(4))
+    plan.advance(e.NodeInvalidated(4, "stop", "always_run"))
+    assert [getattr(command, "node", "") for command in plan.next_steps(5)] == ["stop"]
 
 
 def test_what_a_resume_invalidates_runs_again_though_it_had_settled_before_that_was_read() -> None:

@@ -9,6 +9,8 @@ from simulate import Simulation, completed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.budgets import budget_message, dollars, node_budget
+from ion.core.decide import Start
 from ion.core.fold import fold
 from ion.core.outcomes import Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Lanes, Plan
@@ -49,6 +51,17 @@ class TestLanes:
         flow = workflow(*mine, Node("sh", Bash(Shell("true"))))
         plan = Plan(flow, fold([started(flow)]), 2, lanes)
         assert [c.node for c in plan.next_steps(1)] == ["p0", "sh"]
+
+    def test_a_check_of_a_loop_and_a_question_that_is_held_keep_no_agent_busy(self) -> None:
+        nodes, lanes = prompts(2, limit=1)
+        loop = Node("loop", Loop(2, prompt="x", until_bash=Shell("check")))
+        flow = Workflow("w", (loop, *nodes))
+        lanes = Lanes({**lanes.agents, "loop": "a"}, lanes.limits)
+        for turn, free in (("until_bash", ["p0"]), ("prompt", [])):
+            plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "loop", turn, iteration=1)]), 8, lanes)
+            assert [command.node for command in plan.next_steps(2) if isinstance(command, Start)] == free
+        plan.advance(e.ApprovalRequested(2, "loop", "loop.1", "may I?", "permission", key="k", held=True))
+        assert [command.node for command in plan.next_steps(2) if isinstance(command, Start)] == ["p0"]
 
     def test_among_agents_file_order_decides_within_the_slots(self) -> None:
         nodes = [Node(f"n{i}", Prompt("hi")) for i in range(6)]
@@ -134,6 +147,23 @@ def chain(budget: float | None = 0.5, count: int = 4) -> Workflow:
 
 ALL_A = Lanes({f"p{i}": "a" for i in range(9)})
 PAID = {f"p{i}": paid() for i in range(9)}
+
+
+class TestWords:
+    def test_why_a_run_waits(self) -> None:
+        state = fold([e.WorkflowStarted(1, "w", "d", (), max_budget_usd=2)])
+        state.spent_usd = 2.5
+        assert budget_message(state) == "the run has spent $2.50 of at most $2.00 (max_budget_usd)"
+
+    @pytest.mark.parametrize(
+        ("amount", "shown"), [(0, "$0.00"), (0.01, "$0.01"), (0.0099, "$0.0099"), (0.00012, "$0.00012"), (12, "$12.00")]
+    )
+    def test_amounts(self, amount: float, shown: str) -> None:
+        assert dollars(amount) == shown
+
+    @pytest.mark.parametrize(("given", "budget"), [(2, 2), (0.5, 0.5), (True, None), ("2", None), (None, None)])
+    def test_only_a_number_is_a_nodes_budget(self, given: object, budget: float | None) -> None:
+        assert node_budget(Node("a", Prompt("x"), options={"maxBudgetUsd": given})) == budget
 
 
 class TestUsage:

@@ -372,6 +372,9 @@ def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
             state = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), event, end])
             now = state.nodes["a"]
             assert (now.prompt, now.gate, now.permissions, now.retry_at) == (None, None, {}, None), (event, end)
+            answered = [asks(3, "a.1", "rm", held=False), e.ApprovalResolved(3, "a", "a.1", "allow_once")]
+            ended = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), *answered, end]).nodes["a"]
+            assert not ended.cleared
             again = fold([started(("a", "prompt")), end, e.NodeStarted(9, "a", "prompt")]).nodes["a"]
             assert (again.status, again.ended_at) == ("running", None)
 

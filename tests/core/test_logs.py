@@ -21,7 +21,7 @@ from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Pa
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, going_on
-from ion.core.settle import retry_class, settle
+from ion.core.settle import loop_completed, retry_class, settle
 from ion.core.state import NodeState
 from ion.core.step import step
 from ion.core.values import condition_values
@@ -187,6 +187,10 @@ workflow_completed output_node=a\
             assert isinstance(gate, e.NodeStarted)
             assert (gate.turn, gate.inputs, gate.signaled) == ("gate", {"x": "completed:1"}, node == "a")
 
+    def test_a_loop_does_not_end_before_it_began(self) -> None:
+        with pytest.raises(ValueError, match="without an iteration"):
+            loop_completed(NodeState("a", "loop"), 1)
+
     def test_a_rejection_ends_it(self) -> None:
         run = self.run(replies(completed("1", signaled=True), asked("?")), interactive=True)
         reject(run)
@@ -303,6 +307,10 @@ workflow_completed output_node=b\
     )
     def test_which_failures_are_worth_another_try(self, code: str, kind: str) -> None:
         assert retry_class(code) == kind
+
+    def test_only_a_timeout_skips(self) -> None:
+        run = Simulation(workflow(Node("a", BASH, on_timeout="skip")), {"a": failed()}).go()
+        assert run.statuses() == {"a": "failed"}
 
     def test_what_a_failure_skips_says_why(self) -> None:
         broken = [Node(f"n{i}", BASH) for i in range(6)]
@@ -424,6 +432,9 @@ node_started node=g turn=gate
 node_completed node=g output={"text": ""}\
 """)
         assert {event.at for event in kept_events(self.flow, run.state, "b", 9)} == {9}
+        seen = {ev.node: ev.inputs for ev in kept_events(self.flow, run.state, "h", 9) if isinstance(ev, e.NodeStarted)}
+        assert seen == {name: run.state.nodes[name].inputs for name in "abcdfg"}
+        assert seen["b"].keys() == {"a"}
         turns = {ev.node: ev.turn for ev in kept_events(self.flow, run.state, "h", 9) if isinstance(ev, e.NodeStarted)}
         assert turns == {"a": "prompt", "b": "prompt", "c": "bash", "d": "prompt", "f": "script", "g": "gate"}
         assert kept_events(self.flow, run.state, "a", 9) == kept_events(self.flow, run.state, "b", 9)[2:]
@@ -476,6 +487,8 @@ node_completed node=g output={"text": ""}\
             moved = files | {"commands": {"c": CommandFile("elsewhere.md", "1")}}
             assert definition(workflow(node, **moved), node) == one
             assert definition(workflow(node, **files, env={"A": "b"}), node) != one
+        plain = Node("a", Loop(2, prompt="c"))
+        assert definition(workflow(plain, **files), plain) == definition(workflow(plain), plain)
         gate = Node("g", Approval("?"))
         assert definition(workflow(gate, env={"A": "b"}), gate) == definition(workflow(gate), gate)
 
@@ -543,6 +556,14 @@ class TestSteps:
         new, commands = step(plan, [(("a", 1), late), (("b", 2), late), (("b", 1), good)], 3, lambda: 0.0)
         assert told([log[0], *new]) == 'node_completed node=b output={"text": "good"}\nworkflow_completed output_node=a'
         assert commands == []
+
+    def test_chance_has_a_say_in_delays_only(self) -> None:
+        flow = workflow(Node("a", BASH, retry=Retry(1, 4000, "all")))
+        plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "a", "bash")]), 8)
+        ((retrying,), _) = step(plan, [(("a", 1), failed())], 3, lambda: 0.5)
+        assert retrying == e.NodeRetrying(3, "a", e.Failure("exit-status", "exit 1"), 4503)
+        calm = Plan(flow, fold([started(flow), e.NodeStarted(1, "a", "bash")]), 8)
+        step(calm, [(("a", 1), completed())], 3, lambda: pytest.fail("nothing to draw for"))
 
 
 class TestRefusals:
@@ -733,6 +754,7 @@ class TestValues:
                 e.NodeCompleted(2, "a", e.Content.inline("x")),
                 "the value of $a.output was not recorded",
             ),
+            ("$a.output.f.g == 'x'", e.NodeSkipped(2, "a", "when"), "'a' was skipped, so it has no field 'f.g'"),
             ("$INPUTS.i == 'x'", e.NodeSkipped(2, "a", "when"), "the run has no input 'i'"),
         ],
     )

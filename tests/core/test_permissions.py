@@ -243,6 +243,14 @@ class TestHeld:
         assert run.state.status == "completed"
         assert run.carried_out.count(("fix", "prompt")) == 1
 
+    def test_a_retry_waits_for_its_time_and_for_no_answer(self) -> None:
+        plan, _ = self.begun()
+        for event in settle(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
+            plan.advance(event)
+        due = plan.state.nodes["fix"].retry_at
+        assert due is not None
+        assert [(c.node, c.attempt) for c in plan.next_steps(due) if isinstance(c, Start)] == [("fix", 2), ("test", 1)]
+
     def test_a_retry_keeps_an_answer_and_drops_a_question(self) -> None:
         plan, _ = self.begun()
         for event in settle(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):

@@ -614,6 +614,12 @@ class TestResume:
         assert run.resume().state.status == "completed"
 
 
+def test_a_run_knows_the_cluster_that_drives_it() -> None:
+    flow = workflow(Node("a", BASH))
+    assert Simulation(flow, log=[started(flow, engine="temporal://x")]).state.engine == "temporal://x"
+    assert (Simulation(flow, log=[started(flow)]).state.engine, Simulation(flow).state.engine) == (None, None)
+
+
 class TestDeaths:
     """Owners that died one after the other: only in a row, with nothing settling in between, they end the run."""
 
@@ -664,6 +670,7 @@ class TestDeaths:
     def test_an_owner_that_let_go_begins_the_row_anew(self) -> None:
         run = self.killed([started(self.flow)], 4)
         run.log += resume_events(self.flow, run.state, cause="resume", at=11, by={})
+        assert run.state.status == "running"
         assert self.killed(run.log, 4).state.status == "running"
 
 

@@ -1,0 +1,47 @@
+"""What an event says by itself, as the stores read it: for every type of event."""
+
+from __future__ import annotations
+
+import pytest
+
+from ion.core import events as e
+from ion.core import marks
+
+TEXT = e.Content.inline("")
+FAILURE = e.Failure("x", "")
+ASKED = (e.ApprovalRequested(1, "a", "a.1", "?"), e.PromptRequested(1, "a", "a.1", TEXT))
+ANSWERED = (e.ApprovalResolved(1, "a", "a.1", "approved"), e.PromptAnswered(1, "a", "a.1", TEXT))
+CLOSED = (
+    *(e.NodeStarted(1, "a", "bash"), e.NodeCompleted(1, "a", TEXT), e.NodeFailed(1, "a", FAILURE)),
+    *(e.NodeSkipped(1, "a", "when"), e.NodeCancelled(1, "a", "cancelled")),
+)
+ENDED = (e.WorkflowCompleted(1), e.WorkflowFailed(1, FAILURE), e.WorkflowCancelled(1))
+OTHERS = (
+    *(e.NodeRetrying(1, "a", FAILURE, 2), e.NodeInvalidated(1, "a", "always_run"), e.IterationJudged(1, "a", 1)),
+    *(e.IterationCompleted(1, "a", 1, TEXT), e.CancelRequested(1), e.BudgetRaised(1, 2), e.WorkflowPlaced(1, "w")),
+)
+STARTED = e.WorkflowStarted(1, "w", "d", ())
+ALL: tuple[e.Event, ...] = (
+    *ASKED, *ANSWERED, *CLOSED, *ENDED, *OTHERS, e.WorkflowPaused(1), e.WorkflowResumed(1), STARTED
+)  # fmt: skip
+
+
+def test_every_type_of_event_is_here() -> None:
+    assert {type(event) for event in ALL} == set(e.EVENT_TYPES.values())
+
+
+@pytest.mark.parametrize("event", ALL, ids=lambda event: event.type)
+def test_what_it_opens_answers_closes_and_brings(event: e.Event) -> None:
+    assert marks.opens(event) == ("a.1" if event in ASKED else None)
+    assert marks.answers(event) == ("a.1" if event in ANSWERED else None)
+    assert marks.closes_node(event) == ("a" if event in CLOSED else None)
+    assert marks.closes_all(event) == (event in ENDED)
+    statuses = {
+        "workflow_completed": "completed",
+        "workflow_failed": "failed",
+        "workflow_cancelled": "cancelled",
+        "workflow_paused": "paused",
+        "workflow_resumed": "running",
+        "workflow_started": "running",
+    }
+    assert marks.status_after(event) == statuses.get(event.type)
