@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ion.agents.base import UnpermittedError as UnpermittedError
     from ion.api.rerun import rerun_workflow as rerun_workflow
     from ion.api.rerun import rerun_workflow_sync as rerun_workflow_sync
+    from ion.api.result import NodeResult as NodeResult
     from ion.api.result import RunResult as RunResult
+    from ion.api.result import WaitingFor as WaitingFor
     from ion.api.runs import RunOptions as RunOptions
     from ion.api.runs import execute_workflow as execute_workflow
     from ion.api.runs import execute_workflow_sync as execute_workflow_sync
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
     from ion.api.verbs import discover_workflows as discover_workflows
+    from ion.api.verbs import follow as follow
     from ion.api.verbs import get_events as get_events
     from ion.api.verbs import get_logs as get_logs
     from ion.api.verbs import get_run as get_run
@@ -47,9 +50,15 @@ if TYPE_CHECKING:
     from ion.api.verbs import submit as submit
     from ion.api.verbs import validate as validate
     from ion.core import events as events
+    from ion.core.events import Failure as Failure
+    from ion.core.events import Recorded as Recorded
+    from ion.core.state import NodeState as NodeState
+    from ion.core.state import RunState as RunState
     from ion.engine.observe import Observer as Observer
     from ion.language.sop.model import Sop as Sop
     from ion.language.workflow import Workflow as Workflow
+    from ion.stores.base import WorkflowRun as WorkflowRun
+    from ion.stores.base import WorkflowStore as WorkflowStore
 
 _HOMES = {
     "errors": "ion.errors",
@@ -62,7 +71,9 @@ _HOMES = {
     "UnpermittedError": "ion.agents.base",
     "rerun_workflow": "ion.api.rerun",
     "rerun_workflow_sync": "ion.api.rerun",
+    "NodeResult": "ion.api.result",
     "RunResult": "ion.api.result",
+    "WaitingFor": "ion.api.result",
     "RunOptions": "ion.api.runs",
     "execute_workflow": "ion.api.runs",
     "execute_workflow_sync": "ion.api.runs",
@@ -76,6 +87,7 @@ _HOMES = {
     "cancel": "ion.api.verbs",
     "create_store": "ion.api.verbs",
     "discover_workflows": "ion.api.verbs",
+    "follow": "ion.api.verbs",
     "get_events": "ion.api.verbs",
     "get_logs": "ion.api.verbs",
     "get_run": "ion.api.verbs",
@@ -87,9 +99,15 @@ _HOMES = {
     "respond": "ion.api.verbs",
     "submit": "ion.api.verbs",
     "validate": "ion.api.verbs",
+    "Failure": "ion.core.events",
+    "Recorded": "ion.core.events",
+    "NodeState": "ion.core.state",
+    "RunState": "ion.core.state",
     "Observer": "ion.engine.observe",
     "Sop": "ion.language.sop.model",
     "Workflow": "ion.language.workflow",
+    "WorkflowRun": "ion.stores.base",
+    "WorkflowStore": "ion.stores.base",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 the names are plain strings
 
@@ -102,3 +120,7 @@ def __getattr__(name: str) -> Any:
 
     module = importlib.import_module(home)
     return module if home in (f"ion.{name}", f"ion.core.{name}") else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,6 +18,7 @@ CANCELLED = 4
 REFUSED = 5
 INTERRUPTED = 130
 
+_PROBLEMS_SHOWN = 5
 # The one table from a run's state to an exit status (cli.md, "Exit status").
 RUN_STATUS_EXIT: dict[str, int] = {
     "completed": COMPLETED,
@@ -49,6 +50,10 @@ class Problem:
     path: str = ""
     hint: str = ""
     length: int = 1
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return (f"{place}: " if place else "") + self.message + (f" ({self.hint})" if self.hint else "")
 
     def to_json(self) -> dict[str, Any]:
         """The shape that `ion validate --json` prints."""
@@ -103,6 +108,14 @@ class InvalidWorkflowError(IonError):
     def __init__(self, message: str, problems: tuple[Problem, ...] = (), *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
+
+    def __str__(self) -> str:
+        """The message and the first problems, each with its place: all that a traceback shows."""
+        errors = [problem for problem in self.problems if problem.severity == "error"] or list(self.problems)
+        shown = [str(problem) for problem in errors[:_PROBLEMS_SHOWN]]
+        if len(errors) > len(shown):
+            shown.append(f"and {len(errors) - len(shown)} more")
+        return "\n  ".join((self.message, *shown))
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "problems": [problem.to_json() for problem in self.problems]}

@@ -56,6 +56,7 @@ else:
                 shared |= {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
             if frozen and slots:
                 shared |= {"__getstate__": _values, "__setstate__": _set_state}
+            shared["__signature__"] = _SIGNATURE
             for name in shared.keys() - plain.__dict__.keys():
                 setattr(made, name, shared[name])
             return made
@@ -120,6 +121,41 @@ def _compiled_init(cls: Any, frozen: bool) -> Any:
     init = scope["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
+
+
+class _Signature:
+    """What `inspect.signature` says of a record, made when somebody asks."""
+
+    def __get__(self, _record: Any, cls: Any) -> Any:
+        from inspect import Parameter, Signature
+
+        parameters = [
+            Parameter(
+                one.name,
+                Parameter.POSITIONAL_OR_KEYWORD,
+                default=_default_of(one),
+                annotation=one.type,
+            )
+            for one in dataclasses.fields(cls)
+        ]
+        return Signature(parameters, return_annotation=None)
+
+
+class _Made:
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_SIGNATURE, _MADE = _Signature(), _Made()
+
+
+def _default_of(one: Any) -> Any:
+    """As the standard library shows it."""
+    from inspect import Parameter
+
+    if one.default_factory is not dataclasses.MISSING:
+        return _MADE
+    return Parameter.empty if one.default is dataclasses.MISSING else one.default
 
 
 def _values(record: Any) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,43 @@ from ion.stores.base import WorkflowStore
 
 
 @dataclass(frozen=True)
+class NodeResult:
+    """A node of a run at one moment. `output` is its text, or None (not completed, or longer than 256 KiB: then it is
+    the file `output_file` of `output_bytes`). `iterations` is of loops; `usage` is what agents reported."""
+
+    id: str
+    status: str
+    output: str | None
+    error: Failure | None
+    reason: str | None
+    attempts: int
+    iterations: int | None
+    duration_ms: int | None
+    agent: str | None
+    usage: dict[str, float]
+    notes: tuple[str, ...]
+    output_file: Path | None = None
+    output_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class WaitingFor:
+    """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (`node` is None);
+    `message` is what is asked, of a prompt its text. `request` says which of several permissions."""
+
+    kind: str
+    message: str
+    node: str | None = None
+    decisions: tuple[str, ...] = ()
+    request: str | None = None
+
+
+@dataclass(frozen=True)
 class RunResult:
     """A run at one moment. `status` is `interrupted` for a running one whose owner is dead.
 
     `state` is the whole fold; `output` is the text of the run's result, or None (not completed, or no node gave one).
+    `data` is what `to_json` gives.
     """
 
     run_id: str
@@ -33,6 +67,30 @@ class RunResult:
     def __repr__(self) -> str:
         # asyncio.run makes a text of what its task gave; that of a whole state takes as long as the run.
         return f"RunResult({self.run_id!r}, {self.workflow!r}, {self.status!r})"
+
+    @property
+    def error(self) -> Failure | None:
+        """Why the run failed or was cancelled."""
+        return _failure(self.state)
+
+    @cached_property
+    def nodes(self) -> dict[str, NodeResult]:
+        """The nodes by their ids, in file order."""
+        return {name: _node_result(self.state.nodes[name], data) for name, data in self.data["nodes"].items()}
+
+    @cached_property
+    def waiting(self) -> tuple[WaitingFor, ...]:
+        """What the run waits for people or the host to answer, in file order."""
+        return tuple(
+            WaitingFor(
+                item["kind"],
+                item.get("message", item.get("prompt", "")),
+                item["node"],
+                tuple(item.get("decisions", ())),
+                item.get("request"),
+            )
+            for item in self.data["waiting"]
+        )
 
     @property
     def exit_status(self) -> int:
@@ -67,7 +125,7 @@ def run_result(
         "workflow": started.workflow if started else "",
         "status": status,
         **outputs.fields(result, state.output_node or ""),
-        "error": _run_error(state),
+        "error": _error(_failure(state)),
         "rerun_of": (started.rerun_of or None) if started else None,
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
@@ -102,16 +160,33 @@ def node_duration(node: NodeState, owned: int) -> int | None:
     return node.took_ms if node.took_ms is not None else owned - node.owned_from
 
 
-def _run_error(state: RunState) -> dict[str, Any] | None:
-    if state.error is not None:
-        return _error(state.error)
-    if state.status == "cancelled":
-        return {"code": "cancelled", "message": state.reason or "cancelled", "hint": ""}
-    return None
+def _failure(state: RunState) -> Failure | None:
+    if state.error is None and state.status == "cancelled":
+        return Failure("cancelled", state.reason or "cancelled")
+    return state.error
 
 
 def _error(error: Failure | None) -> dict[str, Any] | None:
     return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _node_result(node: NodeState, data: dict[str, Any]) -> NodeResult:
+    file = data.get("output_file")
+    return NodeResult(
+        node.id,
+        data["status"],
+        data["output"],
+        node.error if data["error"] is not None else None,
+        data["reason"],
+        data["attempts"],
+        data["iterations"],
+        data["duration_ms"],
+        data["agent"],
+        data["usage"],
+        tuple(data["notes"]),
+        Path(file) if file is not None else None,
+        data.get("output_bytes"),
+    )
 
 
 def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:

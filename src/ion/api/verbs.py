@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ion.api import reading, requests, workflows
+from ion.api import following, reading, requests, workflows
 from ion.api.result import RunResult
 from ion.api.workspace import Workspace, open_workspace
 from ion.core.events import Recorded
@@ -81,6 +81,16 @@ def get_events(
     """The run's log from the event after number `after` on."""
     with _workspace(store, project) as workspace:
         return reading.read_events(workspace, workspace.find_run(run).run_id, after=after)
+
+
+async def follow(
+    run: str | None = None, *, after: int = 0, store: StoreLike = None, project: ProjectLike = None
+) -> AsyncIterator[Recorded]:
+    """The run's events after number `after`, each as soon as it is there, until nobody alive drives the run any more:
+    it has ended, waits for people, or was cut off."""
+    with _workspace(store, project) as workspace:
+        async for recorded in following.follow(workspace, workspace.find_run(run).run_id, after=after):
+            yield recorded
 
 
 def get_logs(run: str, node: str | None = None, *, store: StoreLike = None, project: ProjectLike = None) -> list[Path]:

@@ -59,6 +59,8 @@ class Asker:
     what the screen writes to; `meanwhile` says what happens while one stands, unless lines do that anyway. `labels` are
     those of the workflow's decisions. `answered`: something was answered here."""
 
+    wants_lines = False
+
     workspace: Workspace
     screen: Screen
     behind: Behind

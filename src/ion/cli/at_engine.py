@@ -71,6 +71,8 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
 class _All:
     """The observers of a view as one."""
 
+    wants_lines = False
+
     def __init__(self, view: View) -> None:
         self._observers = view.observers
 

@@ -17,6 +17,8 @@ __all__ = ["EventLines", "event_object"]
 class EventLines:
     """An observer that prints each event to stdout. When nobody reads any more it falls silent, and the run goes on."""
 
+    wants_lines = False
+
     def __init__(self) -> None:
         self._silent = False
 

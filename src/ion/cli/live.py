@@ -47,6 +47,8 @@ class Live:
     """Watches runs on a terminal. `begin` tells of the workflow; the drawing lasts from `resume` to `pause`. What
     others say meanwhile goes through `behind`, so that it stands above or below a drawing and never within."""
 
+    wants_lines = False
+
     def __init__(self, screen: Screen, behind: Behind, place: Place | None = None) -> None:
         self._screen = screen
         self._behind = behind

@@ -28,6 +28,8 @@ _NEXT_LINE = "\r\x1b[B\x1b[K"
 class Meanwhile:
     """An observer. Its lines are those of `Plain`; it is the stream that `Plain` writes them to."""
 
+    wants_lines = False
+
     encoding = "utf-8"
 
     def __init__(self, screen: Screen, behind: Behind, place: Place | None) -> None:

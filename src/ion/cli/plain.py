@@ -33,6 +33,8 @@ _ROLES = {
 class Plain:
     """An observer that writes each event as a line on a screen."""
 
+    wants_lines = False
+
     def __init__(self, screen: Screen, place: Place | None) -> None:
         """Without a place no commands are shown: there is no run to use them on."""
         self._screen = screen

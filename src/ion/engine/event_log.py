@@ -32,6 +32,8 @@ def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
 class EventLog:
     """Appends to the file that `path_of` gives for a run. `shown` is what makes an event fit to be shown (masked)."""
 
+    wants_lines = False
+
     def __init__(self, path_of: Callable[[str], Path], shown: Callable[[Any], Any] = lambda event: event) -> None:
         self._path_of = path_of
         self._shown = shown

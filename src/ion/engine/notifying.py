@@ -43,6 +43,8 @@ def command_words(line: str) -> tuple[str, ...]:
 class Notify:
     """Tells `command`. `cwd` is where it runs; `shown` makes what it is told fit to be shown (masked)."""
 
+    wants_lines = False
+
     def __init__(
         self,
         command: str,

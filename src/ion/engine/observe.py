@@ -13,13 +13,17 @@ _log = logging.getLogger("ion")
 
 
 class Observer(Protocol):
-    """Whoever watches a run. Both methods are called in the thread of the engine and must be quick."""
+    """Whoever watches a run. Both methods are called in the thread of the engine and must be quick.
+
+    One with `wants_lines = False` is told of the steps of agents, and not of each line that a program writes.
+    """
 
     def event(self, run_id: str, recorded: Recorded, state: RunState) -> None:
         """An event is in the log. `state` is the state after the whole append it came with; look, do not keep it."""
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """A running node said something: a line of output, a step of an agent. Untrusted text."""
+        """A running node said something: a line that its bash or script wrote, a step of its agent. Untrusted text, at
+        most 4 KiB of it."""
 
 
 class Observers:
@@ -38,8 +42,21 @@ class Observers:
                 except Exception:  # noqa: BLE001 an observer cannot fail a run
                     self._leave_out(observer)
 
+    @property
+    def want_lines(self) -> bool:
+        """Whether any of them is to be told of the lines of programs."""
+        return any(map(_wants_lines, self._observers))
+
     def progress(self, run_id: str, node: str, line: str) -> None:
-        for observer in tuple(self._observers):
+        """Tell all of them."""
+        self._say(self._observers, run_id, node, line)
+
+    def lines(self, run_id: str, node: str, line: str) -> None:
+        """Tell those that want the lines of programs."""
+        self._say(filter(_wants_lines, self._observers), run_id, node, line)
+
+    def _say(self, observers: Iterable[Observer], run_id: str, node: str, line: str) -> None:
+        for observer in tuple(observers):
             try:
                 observer.progress(run_id, node, line)
             except Exception:  # noqa: BLE001 an observer cannot fail a run
@@ -48,3 +65,7 @@ class Observers:
     def _leave_out(self, observer: Observer) -> None:
         self._observers.remove(observer)
         _log.warning("the observer %s failed and is left out", type(observer).__name__, exc_info=True)
+
+
+def _wants_lines(observer: Observer) -> bool:
+    return getattr(observer, "wants_lines", True)

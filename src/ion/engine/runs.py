@@ -245,6 +245,7 @@ def context_of(
         environ=dict(setting.environ),
         grace_ms=setting.grace_ms,
         secrets=secret_values((*workflow.secrets, *setting.secrets), setting.environ),
+        lines=functools.partial(observers.lines, run_id) if observers.want_lines else None,
     )
 
 

@@ -29,6 +29,8 @@ class Tracing:
     Raises `UsageError` (code `missing-extra`) if the API is not installed.
     """
 
+    wants_lines = False
+
     def __init__(self, provider: Any = None) -> None:
         try:
             from opentelemetry import trace

@@ -158,6 +158,8 @@ def _needs_somebody(result: RunResult) -> bool:
 class _Watch:
     """Tells `Runs` of what happens in a run that is driven here."""
 
+    wants_lines = False
+
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 

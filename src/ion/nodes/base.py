@@ -76,10 +76,10 @@ class Context:
     `inputs` are the run's inputs with defaults applied, `env` the workflow's own environment (not yet rendered),
     `nodes` the live states by id (read only), `agent_for` who answers a node's prompts (None: the host), `keep` stores
     a text or a file's bytes and gives its `Content`, `open` reads one back, `progress` shows a line of a node to
-    whoever watches, `base_branch` looks the default branch up (None: not to be found), `secrets` are
-    the values that no message may hold, `standing` is what turns found out that is so for all others too. `ask` has a
-    person decide on what the agent of a node asks for, while its turn is held open: the decision, or None if nobody did
-    in time. Without it turns cannot be held.
+    whoever watches, `lines` one of a program's (None: nobody wants them), `base_branch` looks the default branch up
+    (None: not to be found), `secrets` are the values that no message may hold, `standing` is what turns found out that
+    is so for all others too. `ask` has a person decide on what the agent of a node asks for, while its turn is held
+    open: the decision, or None if nobody did in time. Without it turns cannot be held.
     """
 
     run_id: str
@@ -101,6 +101,7 @@ class Context:
     secrets: tuple[str, ...] = ()
     ask: Callable[[str, Question], Awaitable[str | None]] | None = None
     standing: dict[Any, Any] = field(default_factory=dict)
+    lines: Callable[[str, str], None] | None = None
 
     def read(self, content: Content) -> str:
         """A content's whole text."""

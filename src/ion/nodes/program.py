@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -45,6 +46,7 @@ async def run(
         register=context.folders.register,
         timeout_ms=limit(turn),
         grace_ms=context.grace_ms,
+        said=partial(context.lines, turn.node.id) if context.lines is not None else None,
     )
 
 

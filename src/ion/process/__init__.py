@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ion import masking
@@ -70,6 +70,7 @@ async def run(
     timeout_ms: int | None = None,
     idle_timeout_ms: int | None = None,
     grace_ms: int = 5000,
+    said: Callable[[str], None] | None = None,
 ) -> Exit:
     """Run `argv` to its end and end whatever it leaves in its group.
 
@@ -77,12 +78,13 @@ async def run(
     inherits the files in memory `handed`, which are closed here once it has begun, and is written down in `register`
     (see `register.py`). After `timeout_ms`, after `idle_timeout_ms` without a new byte in either, or when the awaiting
     task is cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation cuts the grace short.
-    A process that left both session and family (a double fork with setsid) is out of reach. Raises `SpawnError`,
-    `OutputError`, and `ScarceError` if nothing was started and it may work later.
+    `said` is called in the event loop with each line of either as it is written (what is not UTF-8 becomes U+FFFD, of a
+    line over 4 KiB its beginning). A process that left both session and family (a double fork with setsid) is out of
+    reach. Raises `SpawnError`, `OutputError`, and `ScarceError` if nothing was started and it may work later.
     """
     started = time.monotonic()
     descriptors = [file.descriptor for file in handed if file.descriptor is not None]
-    child = spawn(Start(argv, cwd, env, log, stdin, descriptors, register))
+    child = spawn(Start(argv, cwd, env, log, stdin, descriptors, register, said=said))
     try:
         for file in handed:
             file.close()

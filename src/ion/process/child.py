@@ -89,7 +89,8 @@ def _spawn(start: Start) -> Child:
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err") if start.ends is None else (".err",):
-            relays.append(relay.start(f"{start.log}{suffix}"))
+            lines = relay.Lines(start.said) if start.said is not None else None
+            relays.append(relay.start(f"{start.log}{suffix}", lines))
             undo.callback(relay.finish, relays[-1], loop)
         limits.require_room(max(relays[-1].source, relays[-1].writer), len(_living))
         before = table.ticks()

@@ -20,6 +20,7 @@ from ion.process.limits import aside
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
+_LINE_BYTES = 1 << 12
 WATCHED_AFTER_S = 0.02
 # More than any pipe holds by default; one that a survivor fills without an end is not followed further.
 _DRAIN_BYTES = 1 << 21
@@ -29,7 +30,7 @@ _DRAIN_BYTES = 1 << 21
 class Relay:
     """One stream on its way into the file at `path`. `size` counts the bytes in the file; `error` is why no more could
     be written. `writer` is the end for the program, to be closed here once it has it. `watched`: the loop is to say
-    when there is more."""
+    when there is more. `lines` is told of what passes."""
 
     path: str
     source: int
@@ -38,9 +39,29 @@ class Relay:
     size: int = 0
     error: OSError | None = None
     watched: bool = False
+    lines: Lines | None = None
 
 
-def start(path: str) -> Relay:
+class Lines:
+    """Cuts what passes into lines and says each as soon as it is whole; of a long one its beginning."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        *whole, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_LINE_BYTES]
+        for line in whole:
+            self._say(line[:_LINE_BYTES].decode("utf-8", "replace"))
+
+    def end(self) -> None:
+        """Say what came without an end of its line."""
+        if self._rest:
+            self.take(b"\n")
+
+
+def start(path: str, lines: Lines | None = None) -> Relay:
     """Relay into a file at `path`.
 
     A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
@@ -54,7 +75,7 @@ def start(path: str) -> Relay:
         os.close(writer)
         raise
     os.set_blocking(source, False)
-    return Relay(path, source, writer)
+    return Relay(path, source, writer, lines=lines)
 
 
 def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
@@ -70,6 +91,8 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
         pass
     os.close(relay.source)
     relay.source = -1
+    if relay.lines is not None:
+        relay.lines.end()
     if relay.target >= 0:
         _require_in_place(relay)
         os.close(relay.target)
@@ -123,4 +146,6 @@ def _move(relay: Relay) -> bool:
             rest = rest[written:]
     except OSError as error:
         relay.error = error
+    if relay.lines is not None:
+        relay.lines.take(data)
     return bool(data) and relay.error is None

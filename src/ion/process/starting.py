@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class SpawnError(IonError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is to be started: see `process.run`. `ends` are descriptors for its stdin and stdout, in place of `stdin`
-    and the file for stdout; they stay the caller's."""
+    """What is to be started: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, in
+    place of `stdin` and the file for stdout; they stay the caller's."""
 
     argv: Sequence[str]
     cwd: Path
@@ -51,6 +51,7 @@ class Start:
     descriptors: Sequence[int] = ()
     register: Path | None = None
     ends: tuple[int, int] | None = None
+    said: Callable[[str], None] | None = None
 
 
 def begin(start: Start, out: int, err: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
 from ion.errors import StoreError
@@ -175,3 +175,23 @@ class WorkflowStore(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections; the store is not used afterwards."""
+
+    def __enter__(self) -> Self:
+        """The store itself; the end of the `with` closes it."""
+
+    def __exit__(self, *_raised: object) -> None:
+        """Close it."""
+
+
+class Closing:
+    """A store as a context manager."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """As `WorkflowStore.close`."""
+        raise NotImplementedError

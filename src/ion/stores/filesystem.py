@@ -31,7 +31,7 @@ from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, W
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
 from ion.stores import blobs, encoding, logfile, rules
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import Closing, Lease, Owner, WorkflowRun
 from ion.stores.disk import (
     identity,
     make_folder,
@@ -48,7 +48,7 @@ _FORMAT = 1
 _FORGOTTEN_AFTER_S = 3600
 
 
-class FileStore:
+class FileStore(Closing):
     """`WorkflowStore` in the folder `folder`. `clock` gives the time for leases (`lease.lease_clock`)."""
 
     def __init__(self, folder: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:

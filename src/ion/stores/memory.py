@@ -18,7 +18,7 @@ from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, W
 from ion.errors import StoreError
 from ion.records import dataclass, field
 from ion.stores import rules
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import Closing, Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
 from ion.stores.disk import storage_errors
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
@@ -32,7 +32,7 @@ class _Kept:
     requests: rules.OpenRequests = field(default_factory=rules.OpenRequests)
 
 
-class MemoryStore:
+class MemoryStore(Closing):
     """`WorkflowStore` for the life of this object. `clock` gives the time for leases (`lease.lease_clock`)."""
 
     def __init__(self, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:

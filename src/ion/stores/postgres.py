@@ -21,7 +21,7 @@ from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, Workfl
 from ion.errors import DamagedStoreError, StoreError
 from ion.masking import without_password
 from ion.stores import blobs, encoding, rules
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import Closing, Lease, Owner, WorkflowRun
 from ion.stores.disk import storage_errors
 from ion.stores.lease import next_lease, require_free, require_lease
 from ion.stores.postgres_link import Connection, Link
@@ -38,7 +38,7 @@ _NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT %(limit)s"
 _STRETCH = 100
 
 
-class PostgresStore:
+class PostgresStore(Closing):
     """`WorkflowStore` in the database of `url`. `clock` (`lease.lease_clock`) takes the place of the database's
     own for leases."""
 

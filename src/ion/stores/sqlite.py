@@ -21,7 +21,7 @@ from ion.core import marks
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores import blobs, encoding, rules
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import Closing, Lease, Owner, WorkflowRun
 from ion.stores.disk import identity, not_in_place
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 from ion.stores.sqlite_file import (
@@ -43,7 +43,7 @@ FROM runs LEFT JOIN events AS newest ON newest.run_id = runs.run_id AND newest.s
 _NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
 
 
-class SqliteStore:
+class SqliteStore(Closing):
     """`WorkflowStore` on the file `path`. `clock` gives the time for leases (`lease.lease_clock`)."""
 
     def __init__(self, path: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
