@@ -43,7 +43,7 @@ def test_a_result_says_with_types_what_its_json_says() -> None:
         assert (run.nodes["say"].output, run.nodes["say"].attempts, run.error) == ("one\nthree", 1, None)
         failed = run.nodes["bad"].error
         assert failed is not None
-        assert (failed.code, failed.exit_status) == ("exit", 3)
+        assert (failed.code, failed.exit_status) == ("exit-status", 3)
         for name, node in run.nodes.items():
             told = run.to_json()["nodes"][name]
             assert {
