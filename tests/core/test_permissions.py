@@ -72,8 +72,9 @@ class TestAsked:
 
     def test_with_several_questions_all_are_waited_for(self) -> None:
         run = Simulation(self.flow, {"fix": needs(RM, PUSH)}).go()
-        with pytest.raises(UsageError, match=r"asks for 2 permissions: fix\.1, fix\.2"):
+        with pytest.raises(UsageError, match=r"asks for 2 permissions: fix\.1, fix\.2") as refused:
             answer(run, "approve", node="fix")
+        assert refused.value.hint == "name one: --request"
         answer(run, "reject", node="fix", request="fix.2")
         assert going_on(run.state, agent=None) is None
         answer(run, "allow_always", node="fix")

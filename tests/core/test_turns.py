@@ -533,6 +533,15 @@ class TestScheduling:
         assert "'a' failed" in error.message
 
 
+def test_a_start_says_what_it_saw_of_those_before_it() -> None:
+    """Logs are compared by it: it must stay the same from version to version."""
+    flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("b",)))
+    rest = Node("d", BASH, depends_on=("a", "b", "c"), trigger_rule="all_done")
+    run = Simulation(workflow(*flow.nodes, rest), {"b": failed()}).go()
+    digest = e.Content.inline("ok").sha256[:16]
+    assert run.state.nodes["d"].inputs == {"a": f"completed:{digest}", "b": "failed", "c": "upstream_failed"}
+
+
 class TestResume:
     def test_a_completed_node_whose_dependency_gives_the_same_value_is_kept(self) -> None:
         run = self.with_always_run([completed("same"), completed("same")])
