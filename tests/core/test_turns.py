@@ -19,9 +19,11 @@ from ion.core.state import NodeState
 from ion.errors import RefusedError, UsageError
 from ion.language.conditions import parse_condition
 from ion.language.workflow import (
+    TRIGGER_RULES,
     Approval,
     Bash,
     Cancel,
+    Command,
     Decision,
     Loop,
     Node,
@@ -617,6 +619,11 @@ class TestResume:
         with pytest.raises(RefusedError, match=ended) as refused:
             run.resume()
         assert (refused.value.error_code, refused.value.hint) == ("ended", "ion rerun runs it again, as a new run")
+
+    @pytest.mark.parametrize("rule", TRIGGER_RULES)
+    def test_a_node_that_depends_on_nothing_runs_by_every_rule(self, rule: str) -> None:
+        run = Simulation(workflow(Node("a", Command("c"), trigger_rule=rule))).go()
+        assert starts(run, "a") == [("prompt", 0, 1)]
 
     def test_a_run_in_which_nothing_completed_can_be_resumed(self) -> None:
         run = Simulation(workflow(Node("a", BASH)), {"a": [failed(), completed()]}).go()
