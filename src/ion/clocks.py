@@ -1,6 +1,6 @@
 """What time it is: the one place where Ion asks the system, and where a test can put its own hand to the clock.
 
-What is written down are milliseconds since the epoch. A wall clock may be put forward or back while a run goes on, so
+What is written down are milliseconds since the epoch. A wall clock may be put forward or back while a run lasts, so
 whoever measures takes `running_from`: the wall clock as it was once, moved on by a clock of this boot that never jumps.
 """
 

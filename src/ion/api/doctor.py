@@ -24,7 +24,7 @@ _EXTRAS = {"postgres": "psycopg"}
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found. `installed` maps a name to a version or path, None where it is missing; `runs` is None where
-    there is no store yet or it cannot be opened; `notes` is what is no damage and worth knowing."""
+    there is no store yet or it cannot be opened; `notes` is what is worth knowing and not damage."""
 
     installed: dict[str, str | None]
     project: Path

@@ -134,7 +134,7 @@ def _refuse_non_numbers(value: Any) -> None:
     try:
         json.dumps(value, allow_nan=False, default=str)
     except ValueError:
-        raise ValueError("holds NaN or an infinity, which are no numbers") from None
+        raise ValueError("holds NaN or an infinity, which are not numbers") from None
 
 
 def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:

@@ -29,7 +29,7 @@ PRUNABLE = (*OVER, "paused", "interrupted", "damaged")
 # An output that was put so lately may belong to a node that is just ending.
 _LATELY_MS = 3_600_000
 _LEAVING = ".leaving"
-# In place of what a damaged row has for an id: it is no folder's name, and must not lead anywhere.
+# In place of what a damaged row has for an id: it is not a folder's name, and must not lead anywhere.
 _NO_RUN = ".no-run"
 
 

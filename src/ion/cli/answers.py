@@ -105,7 +105,7 @@ def meant(question: ApprovalRequested, word: str) -> Choice | None:
 
 
 def unknown(question: ApprovalRequested, word: str) -> str:
-    """What is said of a word that is no answer."""
+    """What is said of a word that is not an answer."""
     if question.gate == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
         return "it has not said that it is done, so it cannot be finished: another round (a), reject, later"
     names = [choice.name for choice in choices(question)]

@@ -47,7 +47,7 @@ def print_output(workspace: Workspace, result: RunResult) -> None:
 
 def print_content(workspace: Workspace, content: Content) -> None:
     """An output on stdout: on a terminal printable, into a pipe or file exactly as it is, with the end of line that Ion
-    took off when the node ended (none after bytes that are no text). Raises `BrokenPipeError`."""
+    took off when the node ended (none after bytes that are not text). Raises `BrokenPipeError`."""
     from ion.api.reading import open_content
 
     with open_content(workspace, content) as stream:

@@ -29,7 +29,7 @@ def read_signal(text: str, until: str | None) -> tuple[bool, str]:
 
     The signal is `<tag>SIGNAL</tag>` in any letter case, or, case-sensitive, SIGNAL alone on a line, or at the end of
     the reply with nothing before it in its sentence. Without `until` nothing is signalled, and only `<promise>` pairs
-    are taken out. What stands in code is no tag, and stays.
+    are taken out. What stands in code is not a tag, and stays.
     """
     word = None if until is None else until.strip()
     tagged = [] if word is None else [match.span() for match in _tag_pattern(word).finditer(text)]

@@ -1,7 +1,7 @@
 """What a system gives only so much of: descriptors and processes above all.
 
 Ion has as many descriptors as it may, since each program costs it several; programs get the limit that Ion was given,
-for some go through all numbers up to it. What is used up is no failure of a program: whoever is to start one waits.
+for some go through all numbers up to it. What is used up is not a failure of a program: whoever is to start one waits.
 """
 
 from __future__ import annotations

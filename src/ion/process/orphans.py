@@ -1,7 +1,7 @@
 """The first process of a container inherits every process whose parent has ended, and has to reap it.
 
-Ion leaves that to a process of its own: the first one does nothing else, and the program goes on in a child. So nobody
-but who started a program ever takes its status.
+Ion leaves that to a process of its own: the first one does nothing else, and the program continues in a child. So
+nobody but who started a program ever takes its status.
 """
 
 from __future__ import annotations

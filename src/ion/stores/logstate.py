@@ -4,8 +4,8 @@ It can be saved beside the log, so that a short command need not read a long log
 synced, checked, and dropped if it does not belong to this very log. The log alone is believed.
 
 How far the log was acknowledged stands in `written`, after each write and not synced either: it may know less than the
-log holds, never more. What is missing there is no torn write, but damage. (Of a copy that was made while the run went
-on, `written` may be newer than the log: it says of which file it is.)
+log holds, never more. What is missing there is not a torn write, but damage. (Of a copy that was made during the run
+`written` may be newer than the log: it says of which file it is.)
 """
 
 from __future__ import annotations

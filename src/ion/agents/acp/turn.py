@@ -206,7 +206,7 @@ class Turn:
 
     def _was_not_answered(self, ended: Ended) -> bool:
         """Whether the turn ended on the program's own words, since no model gave an answer: it reports no usage, and
-        the last that it said is no part of a named message."""
+        the last that it said is not part of a named message."""
         return self._counted and not ended.usage and (not self._pieces or self._pieces[-1][0] is None)
 
     @property

@@ -62,7 +62,7 @@ class IonRun:
 
     @workflow.update(name="take-agent")
     async def take_agent(self, agent: str) -> None:
-        """Prompts go to another agent from here on, those that wait too: the run goes on if it was paused for them.
+        """Prompts go to another agent from here on, those that wait too: the run continues if it was paused for them.
         Refused if the workers do not know an agent of this name."""
         await workflow.wait_condition(lambda: bool(self._order))
         try:
