@@ -236,6 +236,21 @@ async def test_a_rework_that_the_client_wrote_can_be_rejected_and_approved(proje
         assert (step["status"], step["output"]) == ("completed", "draft 2")
 
 
+async def test_an_answer_that_hangs_its_check_is_refused_and_others_are_served_meanwhile(project: Path) -> None:
+    schema = r"{properties: {a: {type: string, pattern: '^(\w+\s?)*$'}}}"
+    (project / ".ion" / "workflows" / "hang.yaml").write_text(
+        f"name: hang\ndescription: d\nnodes: [{{id: x, prompt: hi, output_format: {schema}}}]\n"
+    )
+    async with server(project) as call:
+        step = await call("ion_start", workflow="hang", run_id="mine")
+        asked = {"run_id": "mine", "node": "x", "request": step["prompts"][0]["request"]}
+        hanging = asyncio.ensure_future(call.refused("ion_submit", **asked, output='{"a": "%s!"}' % ("a" * 50)))
+        assert (await call("ion_status", run_id="mine"))["status"] == "paused"
+        assert not hanging.done()
+        assert "could not be held against output_format" in (await hanging)["message"]
+        assert (await call("ion_submit", **asked, output='{"a": "b c"}'))["status"] == "completed"
+
+
 async def test_a_server_inside_of_the_run_does_not_answer_its_gates(project: Path) -> None:
     paused = ion.execute_workflow_sync
     run = (await asyncio.to_thread(paused, "choose", project=project)).run_id

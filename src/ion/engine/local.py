@@ -132,7 +132,7 @@ class Drive:
         try:
             await self._with_store(self.store.release_lease, self.lease)
         except StoreError as error:
-            _log.warning("the run %s could not be let go of; its lease ends by itself: %s", self.run_id, error)
+            _log.warning("the run %s could not be released; its lease ends by itself: %s", self.run_id, error)
 
     async def _loop(self) -> RunState:
         outcomes: dict[TurnId, Outcome] = {}

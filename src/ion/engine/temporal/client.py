@@ -85,7 +85,7 @@ async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
     except TimeoutError as error:
-        raise EngineError(f"the run {run_id} is not let go of", hint="is a worker running?") from error
+        raise EngineError(f"the run {run_id} is not released", hint="is a worker running?") from error
 
 
 async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str) -> bool:
