@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from .conftest import Ion, Project
+from .conftest import COMMAND, Ion, Project
 
 TWO_GATES = """
 name: two
@@ -107,6 +107,20 @@ def test_a_program_of_the_run_asks_for_nothing_but_its_end(
     assert ion("events", "mine").out == before
     assert ion("cancel", "mine").status == 0
     assert ion("show", "mine", "--json").json("run")["status"] == "cancelled"
+
+
+def test_neither_does_a_program_of_a_run_within_the_run(ion: Ion, project: Project) -> None:
+    """However deep: each Ion tells its programs of all the runs that it is within itself."""
+    command = " ".join(COMMAND)
+    inner = {"outer": "run middle --run-id within", "middle": "run inner", "inner": "approve mine gate"}
+    for name, words in inner.items():
+        gate = "{id: gate, approval: {message: Go?}}, " if name == "outer" else ""
+        node = f"{{id: n, bash: '{command} {words} 2>> {project.folder}/said'}}"
+        project.write(name, f"name: {name}\ndescription: d\nnodes: [{gate}{node}]\n")
+    assert ion("run", "outer", "--run-id", "mine").status == 3
+    assert "may not answer the run's own gates" in (project.folder / "said").read_text()
+    assert "approval_resolved" not in ion("events", "mine").out
+    assert ion("approve", "mine", "gate").status == 1, "from outside it can be, and the run ends as failed"
 
 
 def test_no_resume_only_records(ion: Ion, project: Project) -> None:

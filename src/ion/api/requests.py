@@ -19,6 +19,7 @@ from ion.core import requests
 from ion.core.fold import fold
 from ion.core.state import RunState
 from ion.errors import OutputFormatError, RefusedError, UsageError
+from ion.process.left import runs_of
 
 
 def approve(
@@ -182,9 +183,9 @@ def _answer(
 
 
 def require_outside(run_id: str) -> None:
-    """Raise `RefusedError` (code `own-gate`) if this process is one of the run's: the run may end itself, and ask for
-    nothing else of people or agents."""
-    if os.environ.get("ION_RUN_ID") == run_id:
+    """Raise `RefusedError` (code `own-gate`) if this process is one of the run's, or of a run within it: the run may
+    end itself, and ask for nothing else of people or agents."""
+    if run_id in runs_of(os.environ):
         raise RefusedError(
             "a process of the run may not answer the run's own gates or prompts, nor raise its budget",
             hint="somebody outside of the run may",

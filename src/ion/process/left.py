@@ -78,6 +78,12 @@ def runs_around(environment: Mapping[str, str]) -> dict[str, str]:
     return {_AROUND: f"{outermost}\n{environment['ARTIFACTS_DIR']}".lstrip("\n")}
 
 
+def runs_of(environment: Mapping[str, str]) -> set[str]:
+    """The ids of all runs that a process with this environment is within."""
+    around = environment.get(_AROUND, "").splitlines()
+    return {environment.get("ION_RUN_ID", ""), *(Path(artifacts).parent.name for artifacts in around)} - {""}
+
+
 def _of_run(run_id: str, artifacts: Path, spared: set[int]) -> tuple[set[int], set[int]]:
     """The processes of a run, and those of runs within it."""
     own: set[int] = set()
