@@ -18,6 +18,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
 import ion
+from ion.mcp.lines import LONGEST_LINE
 from processes import alive, until
 
 # The handshake of all versions up to 2025-11-25, and the requests without one that came after.
@@ -410,6 +411,10 @@ BRACKETS = "[" * 100_000 + "]" * 100_000
         ('{"jsonrpc": "2.0", "id": 7.5, "method": "tools/list"}', None, "the id of the message"),
         ('{"jsonrpc": "2.0", "id": 7, "method": ', 7, "not JSON"),
         ("[]", None, "not a JSON object"),
+        ('{"jsonrpc": "2.0", "id": "\\x", "method": "tools/list"}', None, "not JSON"),
+        ('{"jsonrpc": "2.0", "method": "tools/list", "id": "cut', None, "not JSON"),
+        pytest.param('{"params": {"text": "' + '\\"' * 500_000, None, "not JSON", id="cut in a text with quotes"),
+        pytest.param('{"id": 7, "x": "' + "x" * LONGEST_LINE + '"}', 7, "longer than 64 MiB", id="too long"),
     ],
 )
 def test_whatever_a_client_sends_is_answered(project: Path, line: str | bytes, number: Any, said: str) -> None:

@@ -15,8 +15,11 @@ from typing import Any, BinaryIO
 
 from ion.foreign import loads
 
-# A JSON text, or a part of one: strings, what opens and closes, and all between.
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^"{}\[\]]+', re.DOTALL)
+# The longest message; of a longer one no more is kept in memory.
+LONGEST_LINE = 64 * 1024 * 1024
+# A JSON text, or a part of one: strings (the last may be cut off), what opens and closes, and all between. Nothing is
+# looked at twice.
+_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]|[^"{}\[\]]++', re.DOTALL)
 _NUMBER = re.compile(r"\s*:\s*(-?[0-9]{1,18})\s*,?\s*")
 
 
@@ -38,14 +41,25 @@ class Lines:
         self.refuse: Callable[[dict[str, Any]], Any] | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        import anyio
+        from anyio.to_thread import run_sync
 
-        async for line in anyio.wrap_file(self._stream):
+        while line := await run_sync(self._stream.readline, LONGEST_LINE):
             message, refused = read_message(line)
+            if _is_cut(line):
+                await run_sync(self._pass_over)
             if message is not None:
                 yield message
             elif refused is not None and self.refuse is not None:
                 await self.refuse(refused)
+
+    def _pass_over(self) -> None:
+        """Read to the end of this line."""
+        while _is_cut(self._stream.readline(LONGEST_LINE)):
+            pass
+
+
+def _is_cut(line: bytes) -> bool:
+    return len(line) == LONGEST_LINE and not line.endswith(b"\n")
 
 
 def read_message(line: bytes) -> tuple[str | None, dict[str, Any] | None]:
@@ -55,6 +69,8 @@ def read_message(line: bytes) -> tuple[str | None, dict[str, Any] | None]:
     if not line.strip():
         return None, None
     try:
+        if _is_cut(line):
+            raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MiB")
         value = loads(line)
     except ValueError as error:
         number = _number_in(line.decode("utf-8", "replace"))
@@ -88,6 +104,13 @@ def _number_in(text: str) -> str | int | None:
         if depth == 1 and before == '"id"' and (number := _NUMBER.match(piece)):
             return int(number[1])
         if depth == 1 and before == '"id":' and piece.startswith('"'):
-            return str(loads(piece))
+            return _text_of(piece)
         before = '"id":' if before == '"id"' and piece.strip() == ":" else piece
     return None
+
+
+def _text_of(piece: str) -> str | None:
+    try:
+        return str(loads(piece))
+    except ValueError:  # cut off, or what is wrong with the whole
+        return None
