@@ -47,6 +47,7 @@ def test_every_key_that_is_offered_is_understood_and_no_word_means_two_things(on
         ("finished", "f", "approve", False),
         ("finished", "a", "approve", True),
         ("unfinished", "a", "approve", False),
+        ("unfinished", "approve", "approve", False),
         ("unfinished", "reject", "reject", False),
         ("permission", "a", "approve", False),
         ("permission", "allow_always", "allow_always", False),

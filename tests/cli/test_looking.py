@@ -173,6 +173,13 @@ def test_list_shows_all_also_what_is_broken_or_shadowed(ion: Ion, project: Proje
     assert found["broken", str(project.folder / ".ion/workflows/broken.yaml")]["problems"]
 
 
+def test_a_column_is_as_wide_as_its_head(ion: Ion, project: Project) -> None:
+    project.write("a", "name: a\ndescription: d\nnodes: [{id: a, bash: x}]\n")
+    head, row = ion("list").out.splitlines()
+    assert head.split() == ["NAME", "WHAT", "NEEDS", "FROM"]
+    assert row.index(".ion") == head.index("FROM")
+
+
 def test_an_empty_project_says_what_to_do(ion: Ion) -> None:
     assert "ion init writes a first one" in ion("list").err
     assert "ion run WORKFLOW starts one" in ion("runs").err

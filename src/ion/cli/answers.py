@@ -52,7 +52,9 @@ _COMMENT = Choice(
 )
 _REJECT = Choice("reject", "reject", frozenset({"r", "n", "no", "reject"}), "[r]eject", "why not? ›")
 _FINISH = Choice("approve", "finish", frozenset({"f", "finish"}), "[f]inish", silent=True)
-_AGAIN = Choice("approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should it do? ›")
+_AGAIN = Choice(
+    "approve", "another round (a)", frozenset({"a", "another", "approve"}), "[a]nother round", "what should it do? ›"
+)
 # After a signal an approval without a word would finish the loop.
 _ONCE_MORE = Choice(
     "approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should change? ›", needs=True

@@ -41,7 +41,7 @@ def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
     from ion.cli.formatting import width as columns_of
 
     rows = [(_name(one), one_line(_what(one)), _needs(one), _source(one, project), one) for one in found]
-    names = min(max(columns_of(row[0]) for row in rows), 26)
+    names = min(max(4, *(columns_of(row[0]) for row in rows)), 26)
     needs = min(max(5, *(columns_of(row[2]) for row in rows)), 24)
     sources = min(max(4, *(columns_of(row[3]) for row in rows)), 24)
     whats = max(4, *(columns_of(row[1]) for row in rows))
