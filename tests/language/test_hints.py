@@ -116,6 +116,13 @@ def test_a_field_as_it_is_written_elsewhere(field: str, hint: str) -> None:
     assert only(loaded).hint == hint
 
 
+def test_of_many_nodes_some_are_named_and_it_is_said_that_there_are_more() -> None:
+    nodes = "".join(f"- {{id: other{number}, bash: x}}\n" for number in range(13))
+    problem = only(load(f"{nodes}- {{id: last, bash: x, when: \"$elsewhere.output == '1'\"}}\n"))
+    assert problem.hint.startswith("the nodes are other0, other1, ")
+    assert problem.hint.endswith("other11, …")
+
+
 def test_a_condition_does_not_read_the_environment() -> None:
     problem = only(load("- {id: a, bash: x, when: \"$CI == 'true'\"}\n"))
     assert problem.message == "a condition does not read the environment: $CI"

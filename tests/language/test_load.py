@@ -354,6 +354,8 @@ def test_a_workflow_with_a_gate_is_interactive(nodes: str, interactive: bool) ->
         ("- {id: a, bash: x, with: {my-x: 1, my_x: 2}}", "input-clash", "my_x"),
         ("- {id: a, bash: x, with: {y: {from: $a.output, else: 1}}}", "bad-binding", "{"),
         ("- {id: a, bash: x, with: {y: {from: 3}}}", "bad-binding", "{"),
+        ("- {id: a, bash: x, with: {y: {source: $a.output, if_skipped: 1}}}", "bad-binding", "{"),
+        ("- {id: a, bash: x, with: {y: {if_skipped: 1}}}", "bad-binding", "{"),
         ("- {id: a, bash: x, with: {y: {form: $a.output}}}", "bad-binding", "form"),
         ("- {id: a, bash: x, with: {y: {From: 3, if_skiped: 1}}}", "bad-binding", "From"),
         ("- {id: a, prompt: x, output_format: {type: objekt}}", "bad-output-format", "objekt"),

@@ -277,7 +277,9 @@ def _otherwise(checker: _Checker, text: Text, offset: int, name: str, meant: str
         variable = f"if ${name} is a variable of the script, write ${{{name}}}.output"
         return variable if joined else meant or variable
     if text.path[-1] == "when":
-        return meant or f"the nodes are {', '.join(list(checker.nodes.by_id)[:_NAMES_SHOWN])}"
+        names = list(checker.nodes.by_id)
+        shown = [*names[:_NAMES_SHOWN], "…"] if len(names) > _NAMES_SHOWN else names
+        return meant or f"the nodes are {', '.join(shown)}"
     return f"{meant}\n{_ESCAPE_HINT}" if meant else _ESCAPE_HINT
 
 

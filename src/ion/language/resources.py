@@ -109,12 +109,12 @@ class Resources:
         return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
 
     def passed_over(self, kind: str, name: str) -> list[str]:
-        """The links that lead out of the project and have the name that was looked for, as texts."""
+        """The links that lead out of the project and may hold what was looked for, by their name or as a folder."""
         found: list[Path] = []
         for folder in self.commands if kind == "command" else self.scripts:
             for _ in walk_files(folder, found):
                 pass
-        return [str(path) for path in found if path.stem == name]
+        return [str(path) for path in found if path.stem == name or path.is_dir()]
 
     def _find(self, folders: tuple[Folder, ...], name: str, suffixes: tuple[str, ...]) -> tuple[Path, Folder] | None:
         for folder in folders:

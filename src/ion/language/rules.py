@@ -141,6 +141,8 @@ def _check_returns(shape: Shape, report: Report) -> None:
 
 # Nodes
 
+_BOUND = {"from", "if_skipped"}
+
 
 def _check_bindings(draft: Draft, report: Report) -> None:
     if draft.kind not in ("bash", "script", "command"):
@@ -155,7 +157,7 @@ def _check_bindings(draft: Draft, report: Report) -> None:
         if slip:
             message = f"'{slip}' looks like 'from'; without it the mapping itself would be the value"
             report.error("bad-binding", message, (*path, slip), hint="did you mean 'from'?", key=True)
-        elif "from" in value and (value.keys() - {"from", "if_skipped"} or not isinstance(value["from"], str)):
+        elif value.keys() & _BOUND and (value.keys() - _BOUND or not isinstance(value.get("from"), str)):
             hint = "write {from: $node.output, if_skipped: value}"
             report.error("bad-binding", f"'{name}' must be a value, or 'from' and 'if_skipped'", path, hint=hint)
 
