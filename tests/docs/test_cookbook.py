@@ -19,7 +19,7 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_file
 AGENT = '''\
 #!{python}
 """Answers the prompts of the examples, and changes files where they ask for it."""
-import pathlib, re, sys
+import pathlib, re, subprocess, sys
 
 prompt = sys.stdin.read()
 if "command" in prompt and "succeed" in prompt:
@@ -42,6 +42,8 @@ elif "Do this in one file" in prompt:
     todo = re.search(r"first line of (\\S+) names", prompt)[1]
     file = pathlib.Path(pathlib.Path(todo).read_text().splitlines()[0])
     file.write_text("broken" if file.name == "hopeless.py" else file.read_text() + "# migrated\\n")
+    if file.name == "hopeless.py":
+        subprocess.run(["git", "rm", "-f", "--quiet", "--cached", "--ignore-unmatch", file.name])
     with open(pathlib.Path(todo).with_name("asked"), "a") as asked:
         print(file.name, pathlib.Path(todo).with_name("check.txt").exists(), file=asked)
     print("done")
@@ -92,10 +94,12 @@ def test_the_page_shows_what_happens(repository: Path, programs: Path) -> None:
 
 
 def test_a_migration_gives_up_on_a_hopeless_file(repository: Path, programs: Path) -> None:
-    """After three tries, with what the check said at hand; the file is as it was, and the others are done."""
+    """After three tries, with what the check said at hand; the file is as it was, also where it had changes that are
+    not committed and the agent took it out of git; the others are done."""
     for name in ("hopeless.py", "other.py"):
         (repository / name).write_text("x = 1\n")
     git(repository, "add", ".")
+    (repository / "hopeless.py").write_text("x = 2\n")
     command = [
         sys.executable,
         "-m",
@@ -116,7 +120,7 @@ def test_a_migration_gives_up_on_a_hopeless_file(repository: Path, programs: Pat
     wanted = ["app.py False", "hopeless.py False", "hopeless.py True", "hopeless.py True", "other.py False"]
     assert asked.read_text().splitlines() == wanted
     assert [(repository / name).read_text() for name in ("hopeless.py", "other.py")] == [
-        "x = 1\n",
+        "x = 2\n",
         "x = 1\n# migrated\n",
     ]
 
