@@ -211,13 +211,14 @@ def begun_twice(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> No
         (lambda lines, _events: lines[0].update(run_id="Last.Run"), 2, "'Last.Run' cannot be a run's id"),
         (lambda lines, _events: lines[0].update(run_id="last"), 2, "'last' cannot be a run's id"),
         (lambda lines, _events: lines[0].update(source="{}"), 1, "not the one that it began with"),
+        (lambda _lines, events: events[0].update(workflow="another"), 1, "its name is not that of its frozen workflow"),
         (without_outputs, 1, "of 300000 bytes is not in it"),
         (lambda _lines, events: events[0].update(at=10**18), 1, "its field 'at' cannot be"),
         (lambda _lines, events: events[1].update(node="../../up"), 1, "its field 'node' cannot be"),
         (lambda _lines, events: events[1].update(node="nowhere"), 1, "not a node of the run"),
         (begun_twice, 1, "its first event, and no other, is the run's start"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_no_run_can_be_is_refused_in_words(
     ion: Ion, project: Project, exported: Path, change: Any, status: int, said: str

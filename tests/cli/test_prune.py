@@ -104,6 +104,7 @@ def test_somebody_is_asked(project: Project) -> None:
 def test_a_prune_that_was_cut_off_is_finished_by_the_next(ion: Ion, project: Project) -> None:
     project.write("big", BIG)
     assert ion("run", "big", "--run-id", "one", "--quiet").status == 0
+    assert ion("run", "big", "--run-id", "one-more", "--quiet").status == 0
     folder = project.folder / ".ion" / "runs" / "one"
     from ion.api.workspace import open_workspace
 
@@ -134,6 +135,22 @@ def test_files_that_another_store_of_the_project_needs_stay(ion: Ion, project: P
     assert (folder / "artifacts" / "kept").exists(), "the other store needs it"
     assert ion("prune", *everything, "--store", "file:.ion/other").status == 0
     assert not folder.exists()
+
+
+def test_files_of_a_run_that_was_brought_into_another_store_stay_before_it_is_continued(
+    ion: Ion, project: Project
+) -> None:
+    project.write("gate", GATE)
+    assert ion("run", "gate", "--run-id", "one", "--quiet").status == 3
+    kept = project.folder / ".ion" / "runs" / "one" / "artifacts" / "kept"
+    kept.touch()
+    everything = ["--older-than", "0m", "--yes", "--status", "paused"]
+    assert ion("export", "one", "--output", "one.jsonl").status == 0
+    assert ion("import", "one.jsonl", "--store", "file:.ion/other").status == 0
+    assert ion("prune", *everything).status == 0
+    assert kept.exists(), "the other store needs it"
+    assert ion("prune", *everything, "--store", "file:.ion/other").status == 0
+    assert not kept.exists()
 
 
 def test_prunes_at_once_and_runs_that_are_gone_meanwhile(

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ion.api.hidden import secret_names
 from ion.api.workspace import Workspace
+from ion.engine.folders import claim, folders_of
 from ion.engine.freeze import require_frozen
 from ion.errors import UsageError
 from ion.masking import secret_values
@@ -53,7 +54,12 @@ def import_from_stream(workspace: Workspace, stream: BinaryIO, name: str = "this
     Raises `UsageError` if the stream does not hold an exported run, `DamagedStoreError` if it holds a damaged one or
     one that cannot be, `RefusedError` (code `run-exists`) if the id is taken.
     """
-    return import_run(workspace.store, stream, check=require_frozen, project=str(workspace.project), name=name)
+    project = workspace.project
+    run_id = import_run(workspace.store, stream, check=require_frozen, project=str(project), name=name)
+    folder = folders_of(workspace.data, run_id, project).run
+    if folder.is_dir():  # another store of this project has the run, and may forget it
+        claim(folder, workspace.store.url, project)
+    return run_id
 
 
 def import_from_file(workspace: Workspace, file: Path) -> str:

@@ -143,7 +143,8 @@ def _finish_what_was_begun(workspace: Workspace) -> None:
         _remove(grave)
     stores, name = _mark_of(workspace, "any").parts[-2:]
     for mark in runs.glob(f"*/{stores}/{name}"):
-        if not workspace.store.list_workflow_runs(prefix=mark.parents[1].name, limit=1):
+        run_id = mark.parents[1].name
+        if all(run.run_id != run_id for run in workspace.store.list_workflow_runs(prefix=run_id)):
             _release(mark)
 
 

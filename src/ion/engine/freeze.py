@@ -62,6 +62,8 @@ def require_frozen(source: str, started: WorkflowStarted) -> None:
         workflow = thaw(source, started.digest)
     except RefusedError as error:
         raise DamagedStoreError("its frozen workflow is not the one that it began with", hint=error.hint) from error
+    if started.workflow != workflow.name:
+        raise DamagedStoreError("its name is not that of its frozen workflow")
     if started.nodes != tuple((node.id, node.kind) for node in workflow.nodes):
         raise DamagedStoreError("its nodes are not those of its frozen workflow")
 
