@@ -229,6 +229,18 @@ def test_later(project: Project, terminal: Open, how: str) -> None:
     status, text = shown.end()
     assert status == 3
     assert 'ion approve mine --comment "…"      ion reject mine --reason "…"' in text
+    assert not [line for line in text.splitlines() if "›" in line and "gated" in line]
+
+
+def test_a_long_line_with_a_problem_keeps_to_the_terminal(project: Project, terminal: Open) -> None:
+    """The caret stands below what it marks."""
+    project.write(
+        "long", f"name: long\ndescription: d\nnodes: [{{id: a, wen: 'x', bash: x, env: {{A: {'b' * 150}}}}}]\n"
+    )
+    lines = terminal("validate", "long").end()[1].splitlines()
+    caret = next(number for number, line in enumerate(lines) if "^" in line)
+    assert lines[caret - 1][lines[caret].index("^") :].startswith("wen")
+    assert lines[caret - 1].startswith("3 | nodes: ")
 
 
 def test_an_answer_from_elsewhere_closes_the_question(project: Project, terminal: Open) -> None:

@@ -284,6 +284,8 @@ class Asker:
                 self.screen.line("  ", ("attention", "answered elsewhere"), f": {one_line(self._closed[request])}")
             return None
         data = typed.result()
+        if not data.endswith(b"\n"):  # Ctrl-D: nothing was echoed that would end the line
+            self.behind.write("\n")
         return data.decode("utf-8", "replace").rstrip("\n") if data else None
 
     def _shown(self) -> asyncio.Future[None]:

@@ -14,6 +14,7 @@ from ion.cli import hiding, terminal
 from ion.errors import FAILED, InvalidWorkflowError, IonError, Problem, UsageError
 
 MAX_SHOWN_PROBLEMS = 50
+_GUTTER = 8  # beside a source line: its number, ` | `, and what says that it was cut
 
 
 def show_error(error: IonError, *, as_json: bool) -> int:
@@ -38,9 +39,10 @@ def show_error(error: IonError, *, as_json: bool) -> int:
 
 def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[Problem]) -> None:
     """Problems with their source lines, as a good compiler shows them."""
-    from ion.language.problems import render_problems
+    from ion.language.problems import WIDTH, render_problems
 
-    for line in render_problems(problems, relative_to=Path.cwd(), style=screen.paint).split("\n"):
+    width = min(WIDTH, screen.width - _GUTTER) if terminal.is_terminal(screen.stream) else WIDTH
+    for line in render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width).split("\n"):
         screen.write(line)
 
 

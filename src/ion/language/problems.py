@@ -210,6 +210,7 @@ def render_problems(
     sources: Mapping[str, str] | None = None,
     relative_to: Path | None = None,
     style: Style = plain_style,
+    width: int = WIDTH,
 ) -> str:
     """All problems, sorted, each followed by an empty line. A file that is not in `sources` is read from the disk."""
     known = dict(sources or {})
@@ -217,7 +218,7 @@ def render_problems(
     for problem in sort_problems(problems):
         if problem.file not in known:
             known[problem.file] = _read(problem.file)
-        shown.append(render_problem(problem, known[problem.file], relative_to=relative_to, style=style))
+        shown.append(render_problem(problem, known[problem.file], relative_to=relative_to, style=style, width=width))
     return "\n\n".join(shown)
 
 
@@ -231,9 +232,15 @@ def _read(file: str) -> str:
 
 
 def render_problem(
-    problem: Problem, text: str = "", *, relative_to: Path | None = None, style: Style = plain_style
+    problem: Problem,
+    text: str = "",
+    *,
+    relative_to: Path | None = None,
+    style: Style = plain_style,
+    width: int = WIDTH,
 ) -> str:
-    """One problem as several lines. Errors show the line of `text` they stand in, with a caret."""
+    """One problem as several lines. Errors show the line of `text` they stand in, about `width` characters of it, with
+    a caret."""
     severity = problem.severity
     head = style(severity, f"{severity}[{printable(problem.code)}]") + ": "
     lines = [head + style("message", printable(problem.message))]
@@ -242,7 +249,7 @@ def render_problem(
         lines.append(style("gutter", "  --> ") + style("place", place))
     hints = [printable(hint) for hint in problem.hint.split("\n") if hint]
     if severity == "error" and problem.line:
-        lines += _snippet(problem, text, hints, style)
+        lines += _snippet(problem, text, hints, style, width)
     margin = " " * len(str(problem.line)) if problem.line else "  "
     lines += [style("gutter", f"{margin} = ") + style("hint", hint) for hint in hints]
     return "\n".join(lines)
@@ -256,14 +263,14 @@ def _place_text(problem: Problem, relative_to: Path | None) -> str:
     return ":".join(part for part in (printable(file), place) if part) or printable(problem.path)
 
 
-def _snippet(problem: Problem, text: str, hints: list[str], style: Style) -> list[str]:
+def _snippet(problem: Problem, text: str, hints: list[str], style: Style, width: int) -> list[str]:
     """The source line with the caret below it; takes a first hint `did you mean` out of `hints`."""
     source = Source(text)
     start = source.start_of_line(problem.line)
     if start is None or not text:
         return []
     line = text[start : source.line_end(start)]
-    before, marked, after = _cut(line, problem.column - 1, problem.length)
+    before, marked, after = _cut(line, problem.column - 1, problem.length, width)
     caret = " " * _width(before) + style("caret", "^" * max(1, _width(marked)))
     if hints and hints[0].startswith("did you mean"):
         caret += " " + style("hint", hints.pop(0))
@@ -273,13 +280,14 @@ def _snippet(problem: Problem, text: str, hints: list[str], style: Style) -> lis
     return [bar, shown.rstrip(), f"{bar} {caret}", *([bar] if hints else [])]
 
 
-def _cut(line: str, column: int, length: int) -> tuple[str, str, str]:
-    """The line as it is shown, in three parts around what is marked, about `WIDTH` characters in all."""
-    begin = max(0, column - WIDTH // 2) if len(line) > WIDTH else 0
+def _cut(line: str, column: int, length: int, width: int) -> tuple[str, str, str]:
+    """The line as it is shown, in three parts around what is marked, about `width` characters in all."""
+    begin = max(0, column - width // 2) if len(line) > width else 0
     before = printable(line[begin:column])
-    marked = printable(line[column : column + min(length, WIDTH)])
-    after = line[column + min(length, WIDTH) :]
-    room = max(0, WIDTH - len(before) - len(marked))
+    end = column + min(length, max(1, width - (column - begin)))
+    marked = printable(line[column:end])
+    after = line[end:]
+    room = max(0, width - len(before) - len(marked))
     return ("…" if begin else "") + before, marked, printable(after[:room]) + ("…" if len(after) > room else "")
 
 
