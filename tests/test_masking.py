@@ -121,6 +121,8 @@ def test_what_is_cut_within_a_secret_keeps_no_part_of_it(secret: str, around: st
         ("postgresql://u:p@w@h/db", "postgresql://u@h/db", {"p@w"}),
         ("postgresql://u:p/w?x#@h/db", "postgresql://u@h/db", {"p/w?x#"}),
         ("postgresql://u:1234@h/db", "postgresql://u@h/db", {"1234"}),
+        ("POSTGRESQL://u:pw@h/db", "POSTGRESQL://u@h/db", {"pw"}),
+        (" postgresql+x-1.y://u:pw@h/db", " postgresql+x-1.y://u@h/db", {"pw"}),
         ("temporal://:key@h:7233/ns", "temporal://@h:7233/ns", {"key"}),
         ("postgresql://h:5432/db?user=a@b", "postgresql://h:5432/db?user=a@b", set()),
         ("postgresql://u@h/db", "postgresql://u@h/db", set()),

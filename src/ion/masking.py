@@ -26,7 +26,10 @@ _MESSAGES = frozenset(("message", "hint", "detail", "notes", "reask"))
 _WITH_MESSAGES = frozenset(("error", "questions", "values"))
 # Elsewhere a reason is a word of Ion's own.
 _WITH_A_REASON = frozenset(("workflow_cancelled", "cancel_requested"))
-_LOGIN = re.compile(r"\A([a-z+]+://[^:@/?#]*):(?!\d{0,5}(?:[/?#]|\Z))(?:([^/?#]*)@|(.*)@)", re.DOTALL)
+# What is not quite a URL is shown too, in the error that says so.
+_LOGIN = re.compile(
+    r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*://[^:@/?#]*):(?!\d{0,5}(?:[/?#]|\Z))(?:([^/?#]*)@|(.*)@)", re.DOTALL
+)
 _Record = TypeVar("_Record")
 
 
