@@ -229,3 +229,11 @@ def test_the_password_of_the_store_is_never_shown(project: Project, tmp_path: Pa
     ]
     for result in results:
         assert not any(part in result.out + result.err for part in ("S3", "retPw", "ret%50w")), result
+
+
+@pytest.mark.parametrize("words", [("--engine", "%s"), ("--engine=%s",), ("--store=%s",)], ids=range(3))
+def test_the_password_in_what_is_almost_a_url_is_not_shown(project: Project, words: tuple[str, ...]) -> None:
+    project.write("it", "name: it\ndescription: d\nnodes: [{id: a, bash: 'true'}]\n")
+    for url in ("POSTGRESQL://u:S3cretPw@h/db", " temporal://u:S3cretPw@h:1"):
+        refused = project.run("run", "it", *(word.replace("%s", url) for word in words))
+        assert (refused.status, "S3cretPw" in refused.out + refused.err) == (2, False), refused

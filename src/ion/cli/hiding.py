@@ -21,7 +21,7 @@ def begin(arguments: Iterable[str]) -> None:
     global _hidden  # noqa: PLW0603
     _hidden = Hidden()
     for word in (*arguments, os.environ.get("ION_STORE", "")):
-        _hidden.url(word)
+        _hidden.url(word.partition("=")[2] if word.startswith("-") else word)
 
 
 def hide_run(workspace: Workspace, run_id: str) -> None:
