@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -206,8 +207,12 @@ def test_that_the_file_has_changed_is_said(ion: Ion, project: Project, broken: s
 
 
 def test_a_command_file_that_changed_counts_as_well(ion: Ion, project: Project, broken: str) -> None:
+    """And the workflow's own file, which is as it was, is not said to have changed."""
+    os.utime(project.folder / ".ion" / "workflows" / "edited.yaml", (1, 1))
     (project.folder / ".ion" / "commands" / "make.md").write_text("Make it otherwise of $costly.output")
-    assert "has changed since this run began" in ion("resume", broken).err
+    said = ion("resume", broken).err
+    assert "note: a file that .ion/workflows/edited.yaml uses has changed since this run began" in said
+    assert "as they are now: ion rerun old --from second --edited\n" in said
 
 
 def test_what_cannot_be_taken_as_it_is_now(ion: Ion, project: Project, broken: str) -> None:

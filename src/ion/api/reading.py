@@ -103,6 +103,12 @@ def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
         return "changed since"
 
 
+def only_used_files_changed(state: RunState) -> bool:
+    """Whether it is a command or a script that changed, since the workflow's own file is older than the run."""
+    started = state.started
+    return started is not None and not _newer(Path(started.file), started.at - _CLOCK_SLACK_MS)
+
+
 def _files(workspace: Workspace, run_id: str, state: RunState) -> list[Path]:
     """The files that the run was made from."""
     found = [Path(state.started.file)] if state.started is not None else []

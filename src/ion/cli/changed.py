@@ -26,8 +26,11 @@ def say_changed(workspace: Workspace, place: Place, run_id: str, from_node: str 
     if changed.startswith("gone"):
         screen.line(f"note: {file} is gone since this run began; the run keeps what it froze")
     else:
-        screen.line(f"note: {file} has changed since this run began; the run keeps what it froze. With the file")
-        screen.line(f"      as it is now: {edited_command(place, run_id, state, from_node)}")
+        used = reading.only_used_files_changed(state)
+        what = f"a file that {file} uses" if used else file
+        now = "the files\n      as they are" if used else "the file\n      as it is"
+        said = f"note: {what} has changed since this run began; the run keeps what it froze. With {now} now"
+        screen.lines(f"{said}: {edited_command(place, run_id, state, from_node)}".split("\n"))
 
 
 def edited_command(place: Place, run_id: str, state: RunState, from_node: str | None = None) -> str:
