@@ -237,3 +237,12 @@ def test_the_password_in_what_is_almost_a_url_is_not_shown(project: Project, wor
     for url in ("POSTGRESQL://u:S3cretPw@h/db", " temporal://u:S3cretPw@h:1"):
         refused = project.run("run", "it", *(word.replace("%s", url) for word in words))
         assert (refused.status, "S3cretPw" in refused.out + refused.err) == (2, False), refused
+
+
+@pytest.mark.parametrize("line", ["stroe: %s", "store: %s: [", "store: ['%s']"])
+def test_the_line_of_a_settings_file_is_shown_without_the_password_in_it(project: Project, line: str) -> None:
+    (project.folder / ".ion" / "config.yaml").write_text(line % "postgresql://u:S3cretPw@h/db" + "\n")
+    refused = project.run("runs")
+    assert refused.status == 2
+    assert "postgresql://u:***@h/db" in refused.err
+    assert "S3cretPw" not in refused.err

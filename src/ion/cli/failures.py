@@ -42,7 +42,9 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
     from ion.language.problems import WIDTH, render_problems
 
     width = min(WIDTH, screen.width - _GUTTER) if terminal.is_terminal(screen.stream) else WIDTH
-    for line in render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width).split("\n"):
+    shown = render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width)
+    hiding.hide_urls(shown)
+    for line in shown.split("\n"):
         screen.write(line)
 
 

@@ -5,6 +5,7 @@ shortens a text masks it before, so that the stars too fit.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +14,7 @@ from ion.api.hidden import Hidden
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
 
+_URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _hidden = Hidden()
 
 
@@ -27,6 +29,12 @@ def begin(arguments: Iterable[str]) -> None:
 def hide_run(workspace: Workspace, run_id: str) -> None:
     """Mask the secrets of a run: those that its workflow names and those of the settings, as this process has them."""
     _hidden.run(workspace, run_id)
+
+
+def hide_urls(text: str) -> None:
+    """Hide the passwords of the URLs in what is about to be shown, such as the line of a settings file."""
+    for found in _URLS.finditer(text):
+        _hidden.url(found[0])
 
 
 def masked(text: str) -> str:
