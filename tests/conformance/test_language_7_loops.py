@@ -185,6 +185,22 @@ def test_until_bash_is_not_asked_when_the_signal_came(world: World) -> None:
     assert not (world.project / "asked").exists()
 
 
+def test_a_loop_knows_which_iteration_it_is(world: World) -> None:
+    """In its prompt and in its check, from 1; elsewhere the name is empty."""
+    answering = agent(work=["a", "b"])
+    run = world.run(
+        """
+        nodes:
+          - id: work
+            loop: {prompt: "round $LOOP_ITERATION", max_iterations: 3, until_bash: '[ "$LOOP_ITERATION" = 2 ]'}
+          - {id: after, depends_on: [work], bash: 'echo "<$LOOP_ITERATION>"'}
+        """,
+        agent=answering,
+    )
+    assert answering.prompts("work") == ["round 1", "round 2"]
+    assert (run.status, run.output) == ("completed", "<>")
+
+
 BOTH = """
     nodes:
       - id: work

@@ -31,7 +31,7 @@ _WORDS = "|".join(word for word in (*_OUTPUT, *_OUTCOME) if word != "output")
 _PATTERN = pattern(
     r"\$?\{\{(?P<braces>[^{}]*)\}\}"
     r"|\$\{(?P<braced>[A-Za-z_][\w-]*+(?:\.[\w-]++)+)\}"
-    r"|\$(?P<later>RUN\.(?:status|error)|ITEM_INDEX|ITEM_COUNT|LOOP_ITERATION|LOOP_PREV\.[A-Za-z_][\w-]*+\.output)\b"
+    r"|\$(?P<later>RUN\.(?:status|error)|ITEM_INDEX|ITEM_COUNT|LOOP_PREV\.[A-Za-z_][\w-]*+\.output)\b"
     r"|\$(?P<indexed>[A-Za-z_][\w-]*+)\[[^\]\s]{0,40}\]\.output\b"
     rf"|\$(?P<node>[A-Za-z_][\w-]*+)\.(?P<word>{_WORDS})\b(?P<path>(?:\.[A-Za-z_]\w*+)*)"
     r"|\$inputs\.(?P<input>[A-Za-z_][\w-]*+)"

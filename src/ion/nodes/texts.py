@@ -37,7 +37,14 @@ from ion.nodes.base import Context, Turn
 from ion.process.left import runs_around
 
 # The engine's names that are another turn's in another turn.
-_OF_THE_TURN = ("LOOP_OUTPUT", "LOOP_PREV_OUTPUT", "LOOP_USER_INPUT", "REJECTION_REASON", "REWORK")
+_OF_THE_TURN = (
+    "LOOP_ITERATION",
+    "LOOP_OUTPUT",
+    "LOOP_PREV_OUTPUT",
+    "LOOP_USER_INPUT",
+    "REJECTION_REASON",
+    "REWORK",
+)
 # Halves of surrogate pairs that stand for no byte.
 _HALF = pattern("[\ud800-\udc7f\udd00-\udfff]")
 # A NUL, and half of a surrogate pair: a byte that was no UTF-8 (PEP 383).
@@ -193,6 +200,7 @@ class Values:
             "CONTEXT": lambda: context.external_context,
             "EXTERNAL_CONTEXT": lambda: context.external_context,
             "ISSUE_CONTEXT": lambda: context.external_context,
+            "LOOP_ITERATION": lambda: str(turn.iteration or ""),
             "LOOP_OUTPUT": lambda: self._read(turn.judged),
             "LOOP_PREV_OUTPUT": lambda: self._read(turn.previous),
             "LOOP_USER_INPUT": lambda: turn.user_input,

@@ -32,6 +32,7 @@ _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 _OF_ONE_PROMPT = (
     "ION_NODE_ID",
     "ION_IDEMPOTENCY_KEY",
+    "LOOP_ITERATION",
     "LOOP_OUTPUT",
     "LOOP_PREV_OUTPUT",
     "LOOP_USER_INPUT",
