@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ion.api import workspace as workspaces
-from ion.api.workspace import open_workspace
+from ion.api.workspace import Workspace, open_workspace
 from ion.errors import StoreError
+from processes import PATIENCE_S
 
 from .conftest import Ion, Project
 
@@ -64,6 +67,24 @@ def test_an_unfinished_gitignore_is_written_again(ion: Ion, checkout: Project, c
     ignore.write_text(f"{whole}!state/\n")
     assert ion("run", "hello", "--quiet").status == 0
     assert ignore.read_text().endswith("!state/\n"), "what a person wrote stays"
+
+
+def test_many_threads_make_the_folder_at_once(project: Project) -> None:
+    """As a program does that begins several runs, or a worker and its client in one process."""
+    for number in range(20):
+        folder = project.folder / str(number)
+        folder.mkdir()
+        space = open_workspace(folder)
+        together = threading.Barrier(8)
+
+        def make(space: Workspace = space, together: threading.Barrier = together) -> Path:
+            together.wait(PATIENCE_S)
+            return space.make_data_folder()
+
+        with ThreadPoolExecutor(8) as threads:
+            made = [threads.submit(make) for _ in range(8)]
+            assert {one.result() for one in made} == {folder / ".ion"}
+        assert [file.name for file in (folder / ".ion").iterdir()] == [".gitignore"]
 
 
 def test_a_gitignore_appears_whole_or_not_at_all(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ class Workspace:
         with storage_errors(f"cannot make {ignore}"):
             folder.mkdir(parents=True, exist_ok=True)
             if _is_unfinished(ignore):
-                temporary = ignore.with_name(f".gitignore.{os.getpid()}.tmp")
+                temporary = ignore.with_name(f".gitignore.{os.urandom(8).hex()}.tmp")
                 try:
                     write_file(temporary, _GITIGNORE.encode(), mode=0o666)
                     temporary.replace(ignore)

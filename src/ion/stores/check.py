@@ -22,7 +22,7 @@ from ion.stores.blobs import CHUNK_BYTES
 
 # What a process writes under a temporary name is renamed within seconds; after this nobody will.
 STALE_AFTER_S = 3600
-_TEMPORARY_OF_PROJECT = ("cache/**/*.tmp", "runs/*/outputs/*.part")
+_TEMPORARY_OF_PROJECT = (".gitignore.*.tmp", "cache/**/*.tmp", "runs/*/outputs/*.part")
 _TEMPORARY_OF_SQLITE = ".{name}.*.tmp*"
 _TEMPORARY_OF_FILE_STORE = ("new/*", "runs/*/.*.tmp", ".format.*.tmp")
 
