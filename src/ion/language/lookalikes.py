@@ -50,7 +50,7 @@ class Lookalike:
 
 
 def find_lookalikes(text: str, nodes: Collection[str], inputs: Collection[str], *, shell: bool) -> Iterator[Lookalike]:
-    """Each spelling in `text` that names one of the nodes or inputs and is no reference, in order, each once."""
+    """Each spelling in `text` that names one of the nodes or inputs and is not a reference, in order, each once."""
     if "$" not in text and "{{" not in text:
         return
     told = set()

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from ion.agents.base import NAMES_OF_A_TURN
 from ion.core.events import Content
 from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
@@ -36,15 +37,6 @@ from ion.language.workflow import (
 from ion.nodes.base import Context, Turn
 from ion.process.left import runs_around
 
-# The engine's names that are another turn's in another turn.
-_OF_THE_TURN = (
-    "LOOP_ITERATION",
-    "LOOP_OUTPUT",
-    "LOOP_PREV_OUTPUT",
-    "LOOP_USER_INPUT",
-    "REJECTION_REASON",
-    "REWORK",
-)
 # Halves of surrogate pairs that stand for no byte.
 _HALF = pattern("[\ud800-\udc7f\udd00-\udfff]")
 # A NUL, and half of a surrogate pair: a byte that was no UTF-8 (PEP 383).
@@ -126,7 +118,7 @@ class Values:
     def own_variables(self) -> dict[str, str]:
         """Those among them that are the turn's own, if it binds no names."""
         turn, context = self._turn, self._context
-        return {name: exact(self._engine[name]()) for name in _OF_THE_TURN} | {
+        return {name: exact(self._engine[name]()) for name in NAMES_OF_A_TURN} | {
             "ION_NODE_ID": turn.node.id,
             "ION_IDEMPOTENCY_KEY": context.idempotency_key(turn.node.id, turn.iteration),
         }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ion import process
-from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
 from ion.process.handed import create
 from ion.records import dataclass, field
 
@@ -29,16 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 # They belong to one prompt, and a process serves many.
-_OF_ONE_PROMPT = (
-    "ION_NODE_ID",
-    "ION_IDEMPOTENCY_KEY",
-    "LOOP_ITERATION",
-    "LOOP_OUTPUT",
-    "LOOP_PREV_OUTPUT",
-    "LOOP_USER_INPUT",
-    "REJECTION_REASON",
-    "REWORK",
-)
+_OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", *NAMES_OF_A_TURN)
 # Options of a node and what they are in a session; an agent need not offer them.
 _SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
 _OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
