@@ -224,8 +224,8 @@ def test_the_largest_value_that_a_variable_carries(tmp_path: Path, length: int) 
         path = Path(got.variables["ARGUMENTS_FILE"])
         assert path.read_text() == "x" * length
         assert path.stat().st_mode & 0o777 == 0o600
-    os.posix_spawn("/bin/true", ["true"], got.variables)
-    os.wait()
+    pid = os.posix_spawn("/bin/true", ["true"], got.variables)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_the_largest_go_first_when_all_together_are_too_much(tmp_path: Path) -> None:
