@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_nothing_that_ion_records_itself_holds_the_value(run: Project) -> None:
     assert "hunter2" not in others
 
 
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the run `mine`, whose gate waits."""
+    project = Project(tmp_path_factory.mktemp("waiting"))
+    project.write("leak", LEAK)
+    started = ion(project, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
+    assert started.status == 3
+    assert "Shall token=*** go out?" in started.err
+    return project
+
+
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
@@ -96,11 +108,9 @@ def test_nothing_that_ion_records_itself_holds_the_value(run: Project) -> None:
         (["watch", "mine"], ""),
     ],
 )
-def test_every_command_masks(run: Project, command: list[str], shown: str) -> None:
-    started = ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
-    assert started.status == 3
-    assert "Shall token=*** go out?" in started.err
-    result = ion(run, *command)
+def test_every_command_masks(waiting: Project, tmp_path: Path, command: list[str], shown: str) -> None:
+    shutil.copytree(waiting.folder, tmp_path / "copy")
+    result = ion(Project(tmp_path / "copy"), *command)
     assert shown in result.out + result.err
 
 

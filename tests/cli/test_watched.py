@@ -91,8 +91,10 @@ def names(found: list[str]) -> list[str]:
     return [line.partition(",")[2] for line in found]
 
 
-@pytest.fixture
-def waiting(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Runs and workflows to complete; nothing that is completed changes them."""
+    project = Project(tmp_path_factory.mktemp("waiting"))
     project.write("gate", GATE)
     project.write("hello", HELLO)
     (project.folder / ".ion" / "workflows" / "broken.yaml").write_text("name: broken\n")
