@@ -102,9 +102,12 @@ def ion(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     for name, value in project.environment().items():
         monkeypatch.setenv(name, value)
 
-    def call(*arguments: str) -> Result:
+    def call(*arguments: str, **environment: str) -> Result:
         capsys.readouterr()
-        status = outcome(list(arguments))
+        with monkeypatch.context() as changed:
+            for name, value in environment.items():
+                changed.setenv(name, value)
+            status = outcome(list(arguments))
         said = capsys.readouterr()
         return Result(status, said.out, said.err)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from .conftest import Project, Result
+from .conftest import Ion, Project, Result
 
 TOKEN = 'hunter2-"quoted"-and-long'
 LEAK = """
@@ -33,6 +34,22 @@ inputs: {mode: {default: plain}}
 """
 
 
+@dataclass(frozen=True)
+class Here(Project):
+    """A project whose commands run in this process: each begins with no mask of the one before."""
+
+    call: Ion
+
+    def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
+        assert not stdin
+        return self.call(*arguments, **environment)
+
+
+@pytest.fixture
+def project(project: Project, ion: Ion) -> Project:
+    return Here(project.folder, ion)
+
+
 @pytest.fixture
 def run(project: Project) -> Project:
     project.write("leak", LEAK)
@@ -44,7 +61,7 @@ def leaks(result: Result) -> bool:
     return any(part in text for part in ("hunter2", "and-long") for text in (result.out, result.err))
 
 
-def ion(project: Project, *arguments: str) -> Result:
+def masked(project: Project, *arguments: str) -> Result:
     """A command of a process that has the secret; what it says may never show it."""
     result = project.run(*arguments, TOKEN=TOKEN)
     assert not leaks(result), (arguments, result)
@@ -60,7 +77,7 @@ def test_a_secret_that_is_not_set_keeps_the_run_from_beginning(run: Project) -> 
 
 
 def test_the_output_of_a_run_is_masked_and_what_is_stored_is_exact(run: Project) -> None:
-    result = ion(run, "run", "leak", "--run-id", "mine")
+    result = masked(run, "run", "leak", "--run-id", "mine")
     assert (result.status, result.out) == (0, "token=***\n")
     without = run.run("show", "mine", "--json")
     assert without.json()["output"] == f"token={TOKEN}"
@@ -68,7 +85,7 @@ def test_the_output_of_a_run_is_masked_and_what_is_stored_is_exact(run: Project)
 
 def test_nothing_that_ion_records_itself_holds_the_value(run: Project) -> None:
     """The frozen workflow has the name, the failure's message has stars; only the outputs are exact."""
-    ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail")
+    masked(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail")
     exported = run.run("export", "mine").out.splitlines()
     outputs = [line for line in exported if '"node_completed"' in line or '"chunk"' in line]
     assert "hunter2" in "".join(outputs)
@@ -82,7 +99,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with the run `mine`, whose gate waits."""
     project = Project(tmp_path_factory.mktemp("waiting"))
     project.write("leak", LEAK)
-    started = ion(project, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
+    started = masked(project, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
     assert started.status == 3
     assert "Shall token=*** go out?" in started.err
     return project
@@ -110,29 +127,29 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
 )
 def test_every_command_masks(waiting: Project, tmp_path: Path, command: list[str], shown: str) -> None:
     shutil.copytree(waiting.folder, tmp_path / "copy")
-    result = ion(Project(tmp_path / "copy"), *command)
+    result = masked(Project(tmp_path / "copy"), *command)
     assert shown in result.out + result.err
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--events"], ["--quiet"]])
 def test_a_failure_is_masked_while_it_runs_and_later(run: Project, flags: list[str]) -> None:
     """The last of stderr begins in the middle of the secret."""
-    result = ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail", *flags)
+    result = masked(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail", *flags)
     assert result.status == 1
     assert "***" in result.out + result.err
-    assert "***" in ion(run, "show", "mine", "fail").out
+    assert "***" in masked(run, "show", "mine", "fail").out
 
 
 def test_the_settings_name_secrets_too_and_do_not_demand_them(run: Project) -> None:
     run.write("plain", "name: plain\ndescription: x\nnodes:\n  - {id: a, bash: 'echo \"${OTHER:-none} $TOKEN\"'}\n")
     (run.folder / ".ion" / "config.yaml").write_text("secrets: [TOKEN, OTHER]\n")
-    result = ion(run, "run", "plain")
+    result = masked(run, "run", "plain")
     assert (result.status, result.out) == (0, "none ***\n")
 
 
 def test_an_export_with_masked_outputs_can_be_taken_in(run: Project, tmp_path: Path) -> None:
-    ion(run, "run", "leak", "--run-id", "mine")
-    ion(run, "export", "mine", "--output", "mine.ion")
+    masked(run, "run", "leak", "--run-id", "mine")
+    masked(run, "export", "mine", "--output", "mine.ion")
     assert "hunter2" not in (run.folder / "mine.ion").read_text()
     store = f"--store=sqlite:{tmp_path}/other.db"
     assert run.run("import", "mine.ion", store).status == 0
@@ -143,7 +160,7 @@ def test_an_export_with_masked_outputs_can_be_taken_in(run: Project, tmp_path: P
 
 
 def test_a_resume_needs_the_secret_and_a_cancel_does_not(run: Project) -> None:
-    ion(run, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
+    masked(run, "run", "leak", "--run-id", "mine", "--input", "mode=gate")
     refused = run.run("approve", "mine", "--json")
     assert (refused.status, json.loads(refused.out)["error"]["code"]) == (2, "missing-secret")
     assert run.run("cancel", "mine").status == 0
@@ -169,9 +186,9 @@ nodes:
 def test_a_text_that_is_cut_within_a_secret_keeps_no_part_of_it(run: Project, before: int) -> None:
     """Lines of progress are cut at 240 columns, questions of gates at the width of the screen."""
     run.write("long", LONG.replace("BEFORE", "x" * before))
-    result = ion(run, "run", "long", "--run-id", "mine")
+    result = masked(run, "run", "long", "--run-id", "mine")
     assert (result.status, "xxx" in result.err) == (3, True)
-    assert "hunt" not in result.err + ion(run, "show", "mine").out
+    assert "hunt" not in result.err + masked(run, "show", "mine").out
 
 
 CONDITIONS = """
@@ -193,7 +210,7 @@ nodes:
 
 def test_no_message_of_a_condition_or_a_gate_is_recorded_with_a_secret(run: Project) -> None:
     run.write("conditions", CONDITIONS)
-    assert ion(run, "run", "conditions", "--run-id", "mine").status == 3
+    assert masked(run, "run", "conditions", "--run-id", "mine").status == 3
     events = [json.loads(line) for line in run.run("events", "mine").out.splitlines()]
     said = {
         one.get("node"): one for one in events if one["type"] in ("node_skipped", "node_failed", "approval_requested")
