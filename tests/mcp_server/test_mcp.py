@@ -146,8 +146,12 @@ class Caller:
 
 
 @asynccontextmanager
-async def server(project: Path, *options: str, mode: str = "auto", **environment: str) -> AsyncIterator[Caller]:
-    words = ["-P", "-m", "ion.cli", "mcp", "--project", str(project), *options]
+async def server(
+    project: Path, *options: str, mode: str = "auto", first: str = "", **environment: str
+) -> AsyncIterator[Caller]:
+    """A client of a server; `first` is Python code that the server's process runs before."""
+    program = ["-c", f"{first}\nfrom ion.cli.main import main\nmain()"] if first else ["-m", "ion.cli"]
+    words = ["-P", *program, "mcp", "--project", str(project), *options]
     env = {**os.environ, "XDG_CONFIG_HOME": str(project / "none"), **environment}
     parameters = StdioServerParameters(command=sys.executable, args=words, env=env, cwd=project)
     async with Client(stdio_client(parameters), mode=mode) as client:
@@ -242,7 +246,7 @@ async def test_an_answer_that_hangs_its_check_is_refused_and_others_are_served_m
     (project / ".ion" / "workflows" / "hang.yaml").write_text(
         f"name: hang\ndescription: d\nnodes: [{{id: x, prompt: hi, output_format: {schema}}}]\n"
     )
-    async with server(project) as call:
+    async with server(project, first="from ion.nodes import checking\nchecking.PROCESSOR_SECONDS = 1") as call:
         step = await call("ion_start", workflow="hang", run_id="mine")
         asked = {"run_id": "mine", "node": "x", "request": step["prompts"][0]["request"]}
         hanging = asyncio.ensure_future(call.refused("ion_submit", **asked, output='{"a": "%s!"}' % ("a" * 50)))
@@ -395,6 +399,29 @@ CALL = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "
 BRACKETS = "[" * 100_000 + "]" * 100_000
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """One server that is sent line after line, whatever was in those before."""
+    folder = tmp_path_factory.mktemp("served")
+    words = [sys.executable, "-P", "-m", "ion.cli", "mcp", "--project", str(folder)]
+    with subprocess.Popen(words, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+        first = {"jsonrpc": "2.0", "id": "first", "method": "initialize", "params": begin}
+        send(process, json.dumps(first).encode(), b'{"jsonrpc": "2.0", "method": "notifications/initialized"}')
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["id"] == "first"
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:
+    assert process.stdin is not None
+    for line in lines:
+        process.stdin.write(line + b"\n")
+        process.stdin.flush()
+
+
 @pytest.mark.parametrize(
     ("line", "number", "said"),
     [
@@ -417,22 +444,16 @@ BRACKETS = "[" * 100_000 + "]" * 100_000
         pytest.param('{"id": 7, "x": "' + "x" * LONGEST_LINE + '"}', 7, "longer than 64 MiB", id="too long"),
     ],
 )
-def test_whatever_a_client_sends_is_answered(project: Path, line: str | bytes, number: Any, said: str) -> None:
-    begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+def test_whatever_a_client_sends_is_answered(
+    served: subprocess.Popen[bytes], line: str | bytes, number: Any, said: str
+) -> None:
     last = {"jsonrpc": "2.0", "id": "last", "method": "tools/call", "params": {"name": "ion_list", "arguments": {}}}
-    first = {"jsonrpc": "2.0", "id": "first", "method": "initialize", "params": begin}
-    lines = [json.dumps(first), '{"jsonrpc": "2.0", "method": "notifications/initialized"}', line, json.dumps(last)]
-    words = [sys.executable, "-P", "-m", "ion.cli", "mcp", "--project", str(project)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(words, cwd=project, **pipes) as process:  # type: ignore[call-overload]
-        for one in lines:
-            process.stdin.write((one if isinstance(one, bytes) else one.encode()) + b"\n")
-            process.stdin.flush()
-        answers: dict[Any, str] = {}
-        while len(answers) < 3 and (text := process.stdout.readline()):
-            answers[json.loads(text)["id"]] = text.decode()
-        process.stdin.close()
-    assert answers.keys() == {"first", number, "last"}
+    send(served, line if isinstance(line, bytes) else line.encode(), json.dumps(last).encode())
+    assert served.stdout is not None
+    answers: dict[Any, str] = {}
+    while len(answers) < 2 and (text := served.stdout.readline()):
+        answers[json.loads(text)["id"]] = text.decode()
+    assert answers.keys() == {number, "last"}
     assert said in answers[number]
 
 
