@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ion
 from ion.core import events as e
 from ion.stores import create_store
 from ion.stores.base import WorkflowStore
@@ -71,9 +71,8 @@ class Site:
             store.close()
 
     def shown(self) -> Any:
-        """What `ion show --json` says."""
-        _status, out, _err = self.run("show", self.id, "--json")
-        return json.loads(out)
+        """What `ion show --json` says, without a process for it."""
+        return ion.get_run(self.id, store=self.url, project=self.folder).to_json()
 
     def path(self, name: str) -> Path:
         return self.folder / name
