@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pyte
 import pytest
 
+import ion
 from processes import PATIENCE_S, until
 
 from .conftest import COMMAND, Project
@@ -165,6 +167,11 @@ def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
 Open = Callable[..., Terminal]
 
 
+def now(project: Project) -> dict[str, Any]:
+    """What `ion show mine --json` would say, without a process for each look."""
+    return ion.get_run("mine", project=project.folder).to_json()
+
+
 @pytest.mark.parametrize("columns", [80, 160])
 def test_the_tree_and_a_gate_that_is_approved(project: Project, terminal: Open, columns: int) -> None:
     project.write("gated", GATED)
@@ -259,7 +266,7 @@ def test_other_branches_go_on_while_a_gate_is_open(project: Project, terminal: O
     shown = terminal("run", "beside", "--run-id", "mine")
     shown.until("›")
     (project.folder / "go").touch()
-    until(lambda: project.run("show", "mine", "--json").json("run")["nodes"]["work"]["status"] == "completed")
+    until(lambda: now(project)["nodes"]["work"]["status"] == "completed")
     shown.type("y")
     status, text = shown.end()
     assert (status, text.splitlines()[-1]) == (0, "both")
@@ -361,7 +368,7 @@ def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal
     shown.child.send("\x13")
     time.sleep(0.3)
     (project.folder / "go").touch()
-    until(lambda: project.run("show", "mine", "--json").json("run")["status"] == "completed")
+    until(lambda: now(project)["status"] == "completed")
     shown.child.send("\x11")
     assert shown.end()[0] == 0
 
@@ -373,9 +380,7 @@ def test_a_gate_that_opens_on_a_terminal_that_stands_still(project: Project, ter
     shown.until("● beside")
     shown.child.send("\x13")
     (project.folder / "go").touch()
-    deadline = time.monotonic() + 30
-    while project.run("show", "mine", "--json").json("run")["nodes"]["after"]["status"] != "completed":
-        assert time.monotonic() < deadline
+    until(lambda: now(project)["nodes"]["after"]["status"] == "completed")
     assert project.run("show", "mine", "--json").json("run")["nodes"]["review"]["status"] == "waiting"
     shown.child.send("r\n")
     shown.child.send("\x11")
@@ -484,9 +489,7 @@ def test_a_reader_that_wants_only_the_first_line(project: Project) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.before.decode().splitlines() == ["00:00.0  run    mine many"]
-    deadline = time.monotonic() + 30
-    while project.run("show", "mine", "--json").json("run")["status"] != "completed":
-        assert time.monotonic() < deadline
+    until(lambda: now(project)["status"] == "completed")
 
 
 def test_no_colour(project: Project, terminal: Open) -> None:
