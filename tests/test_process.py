@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from ion import process
-from ion.process import handed, register, relay, table
-from ion.process.child import Start
-from ion.process.talk import LineError, talk
+from ion.process import journal, procfs, program_file, relay
+from ion.process.child import ProcessSpec
+from ion.process.stdio import LineError, talk
 from processes import PATIENCE_S, alive
 
 pytestmark = pytest.mark.timeout(30)
@@ -73,7 +73,7 @@ class Runner:
                 with contextlib.suppress(OSError):
                     if wanted in (entry / "environ").read_bytes().split(b"\0"):
                         found.append(int(entry.name))
-        return [pid for pid in found if table.identity(pid) is not None]
+        return [pid for pid in found if procfs.identity(pid) is not None]
 
     async def all_gone(self) -> None:
         for _ in range(500):
@@ -117,7 +117,7 @@ def descriptors() -> int:
 
 def zombies() -> list[int]:
     """Children of this process that nobody has waited for."""
-    return [pid for pid, row in table._rows().items() if row.parent == os.getpid() and row.state == "Z"]
+    return [pid for pid, row in procfs._rows().items() if row.parent == os.getpid() and row.state == "Z"]
 
 
 def quick(started: float) -> bool:
@@ -424,7 +424,7 @@ async def test_the_register_names_the_program_while_it_runs(bash: Runner) -> Non
     task = asyncio.ensure_future(bash("echo $$; sleep 60", register=bash.register))
     await bash.started()
     pid = int(bash.out)
-    assert bash.register.read_text() == f"{pid} {table.identity(pid)}\n"
+    assert bash.register.read_text() == f"{pid} {procfs.identity(pid)}\n"
     task.cancel()
     await asyncio.wait({task})
 
@@ -435,32 +435,32 @@ async def test_the_register_holds_the_start_that_the_system_shows(bash: Runner) 
         task = asyncio.ensure_future(bash("echo up; sleep 60", register=bash.register))
         await bash.started()
         pid, _, identity = bash.register.read_text().splitlines()[-1].partition(" ")
-        assert identity == table.identity(int(pid))
+        assert identity == procfs.identity(int(pid))
         task.cancel()
         await asyncio.wait({task})
         process.beside(bash.log, ".out").unlink()
 
 
 def test_where_clock_and_proc_disagree_proc_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_agreed", [])
-    mine = table.identity(os.getpid())
+    monkeypatch.setattr(procfs, "_agreed", [])
+    mine = procfs.identity(os.getpid())
     for _ in range(2):
-        assert table.born(os.getpid(), 1, 1) == mine
-    assert table._agreed == [False]
+        assert procfs.born(os.getpid(), 1, 1) == mine
+    assert procfs._agreed == [False]
 
 
 def test_the_group_of_a_dead_ion_is_found_in_its_register(bash: Runner) -> None:
     orphan, other = sleeper(bash.env), sleeper(bash.env)
-    bash.register.write_text(f"{orphan.pid} {table.identity(orphan.pid)}\n{other.pid} another boot:1\n999999 x:1\n")
+    bash.register.write_text(f"{orphan.pid} {procfs.identity(orphan.pid)}\n{other.pid} another boot:1\n999999 x:1\n")
     try:
-        assert register.end_recorded(bash.register) == 1
+        assert journal.end_recorded(bash.register) == 1
         assert orphan.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
     assert not bash.register.exists()
-    assert register.end_recorded(bash.register) == 0
+    assert journal.end_recorded(bash.register) == 0
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_the_group_of_a_dead_ion_is_found_in_its_register(bash: Runner) -> None:
 )
 def test_a_register_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
     bash.register.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert register.end_recorded(bash.register) == 0
+    assert journal.end_recorded(bash.register) == 0
     assert not bash.register.exists()
 
 
@@ -508,7 +508,7 @@ async def test_failed_starts_leak_no_descriptor(bash: Runner) -> None:
 async def test_a_file_handed_to_one_program(bash: Runner, in_memory: bool) -> None:
     """It can be read as often as the program likes, by nobody else, and is gone afterwards."""
     pieces = [b"x" * 100_000, b"", b"\0\xff\n"]
-    with handed.hand(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
+    with program_file.write_program_file(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
         given = () if file.descriptor is None else (file,)
         ended = await bash(f"stat -L -c %a {file.path} >&2; cat {file.path}; cat < {file.path}", handed=given)
         assert (ended.status, bash.err) == (0, b"600\n")
@@ -525,19 +525,19 @@ def test_a_file_whose_content_fails_is_not_left(tmp_path: Path, in_memory: bool)
 
     before = descriptors()
     with pytest.raises(ValueError, match="no more"):
-        handed.hand(tmp_path / "place", pieces(), in_memory=in_memory)
+        program_file.write_program_file(tmp_path / "place", pieces(), in_memory=in_memory)
     assert descriptors() == before
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_systems_without_files_in_memory(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
-    handed._can_be_nameless.cache_clear()
+    program_file._can_be_nameless.cache_clear()
     try:
         await bash("cat", stdin=b"given")
         assert bash.out == b"given"
     finally:
-        handed._can_be_nameless.cache_clear()
+        program_file._can_be_nameless.cache_clear()
 
 
 async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:
@@ -561,7 +561,7 @@ async def test_systems_without_pidfd(bash: Runner, monkeypatch: pytest.MonkeyPat
 
 
 async def test_systems_without_proc(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_PROC", bash.folder / "nothing")
+    monkeypatch.setattr(procfs, "_PROC", bash.folder / "nothing")
     assert (await bash("trap '' TERM; (echo up; sleep 60) & sleep 0.2; exit 5", grace_ms=300)).status == 5
     assert (await bash("sleep 60", timeout_ms=200)).timed_out
 
@@ -592,9 +592,9 @@ def test_tail(tmp_path: Path) -> None:
 class TestTalk:
     """A program that is talked to while it lives."""
 
-    def start(self, runner: Runner, script: str) -> Start:
+    def start(self, runner: Runner, script: str) -> ProcessSpec:
         argv = ["bash", "-c", script]
-        return Start(argv, runner.folder, runner.env, runner.log, register=runner.register)
+        return ProcessSpec(argv, runner.folder, runner.env, runner.log, register=runner.register)
 
     async def test_lines_there_and_back_and_stderr_in_a_file(self, bash: Runner) -> None:
         other = talk(self.start(bash, 'echo ready >&2; while read -r line; do echo "<$line>"; done'), 1000)
@@ -632,5 +632,5 @@ class TestTalk:
     async def test_one_that_is_not_there_leaves_nothing_open(self, bash: Runner) -> None:
         before = set(Path("/dev/fd").iterdir())
         with pytest.raises(process.SpawnError):
-            talk(Start(["no-such-program"], bash.folder, bash.env, bash.log), 1000)
+            talk(ProcessSpec(["no-such-program"], bash.folder, bash.env, bash.log), 1000)
         assert set(Path("/dev/fd").iterdir()) == before

@@ -77,8 +77,8 @@ async def test_what_a_program_finds(way: str, inheritable: int, tmp_path: Path, 
 
 
 async def test_descriptors_that_are_passed_on(way: str, inheritable: int, tmp_path: Path) -> None:
-    with process.hand(tmp_path / "one", [b"handed\n"]) as handed:
-        other = process.Handed("", os.dup(inheritable))
+    with process.write_program_file(tmp_path / "one", [b"handed\n"]) as handed:
+        other = process.ProgramFile("", os.dup(inheritable))
         given = () if handed.descriptor is None else (handed, other)
         await run(
             tmp_path, BASH, "-c", f"cat {handed.path}; [ -e /dev/fd/{other.descriptor} ] && echo too", handed=given

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ion.agents.acp import wire
 from ion.agents.acp.permissions import by_policy, choice_for, choice_of, decisions, key_of, merged, permission
-from ion.agents.acp.words import Choice, ToolCall, Update
+from ion.agents.acp.protocol import PermissionOption, ToolCall, Update
 
 KINDS = ("allow_once", "allow_always", "reject_once", "reject_always")
 JSON = st.recursive(
@@ -19,7 +19,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-CHOICES = st.lists(st.builds(Choice, st.sampled_from(KINDS), st.text()), max_size=6).map(tuple)
+CHOICES = st.lists(st.builds(PermissionOption, st.sampled_from(KINDS), st.text()), max_size=6).map(tuple)
 
 
 class Listener:
@@ -31,7 +31,7 @@ class Listener:
     def updated(self, session: str, update: Update) -> None:
         self.heard.append((session, update))
 
-    async def permitted(self, session: str, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+    async def permitted(self, session: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
         return None
 
 
@@ -52,9 +52,9 @@ def test_any_line_is_a_message_that_the_sdk_can_take_or_none(line: bytes) -> Non
     ),
 )
 def test_any_update_is_heard(kind: str, rest: dict[str, Any]) -> None:
-    from ion.agents.acp.v1 import LinkV1
+    from ion.agents.acp.v1 import AcpConnectionV1
 
-    link, listener = LinkV1.__new__(LinkV1), Listener()
+    link, listener = AcpConnectionV1.__new__(AcpConnectionV1), Listener()
     link._host = listener
     link._notified("session/update", {"sessionId": "s", "update": {**rest, "sessionUpdate": kind}})
     assert [session for session, _ in listener.heard] == ["s"]
@@ -67,7 +67,7 @@ def test_any_update_is_heard(kind: str, rest: dict[str, Any]) -> None:
     choices=CHOICES,
 )
 def test_a_question_is_as_many_lines_as_it_has_parts(
-    title: str | None, details: dict[str, Any], places: list[dict[str, Any]], choices: tuple[Choice, ...]
+    title: str | None, details: dict[str, Any], places: list[dict[str, Any]], choices: tuple[PermissionOption, ...]
 ) -> None:
     """No text of the agent makes a line of its own."""
     call = ToolCall("1", "edit", title, None, {**details, "locations": places})
@@ -79,7 +79,7 @@ def test_a_question_is_as_many_lines_as_it_has_parts(
 
 
 @given(CHOICES, st.sampled_from([*KINDS, "allow_once_2", "reject_always_3", "rejected"]))
-def test_a_decision_never_turns_into_its_opposite(choices: tuple[Choice, ...], decision: str) -> None:
+def test_a_decision_never_turns_into_its_opposite(choices: tuple[PermissionOption, ...], decision: str) -> None:
     chosen = choice_of(decision, choices)
     if chosen is None:
         wanted = decision.split("_")[0].removesuffix("ed")
@@ -100,7 +100,11 @@ def test_policies(kind: str | None) -> None:
 
 
 def test_a_yes_is_as_narrow_as_it_can_be() -> None:
-    choices = (Choice("allow_always", ""), Choice("reject_always", ""), Choice("allow_once", ""))
+    choices = (
+        PermissionOption("allow_always", ""),
+        PermissionOption("reject_always", ""),
+        PermissionOption("allow_once", ""),
+    )
     assert (choice_for(True, choices), choice_for(False, choices)) == (2, 1)
     assert choice_for(False, choices[:1]) is None
 

@@ -17,7 +17,7 @@ from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent, command_agent
 from ion.agents.presets import Preset
 from ion.errors import UsageError
-from ion.process import table
+from ion.process import procfs
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -38,7 +38,7 @@ def alive(request: PromptRequest) -> list[int]:
             with contextlib.suppress(OSError):
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
-    return [pid for pid in found if table.identity(pid) is not None]
+    return [pid for pid in found if procfs.identity(pid) is not None]
 
 
 def shell(script: str) -> CommandAgent:

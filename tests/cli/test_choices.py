@@ -14,7 +14,7 @@ def question(
     kind: str = "approval", *, decisions: tuple[str, ...] = (), signaled: bool = False, iteration: int = 0
 ) -> ApprovalRequested:
     return ApprovalRequested(
-        1, "ask", "ask.1", "Go?", gate=kind, iteration=iteration, signaled=signaled, decisions=decisions
+        1, "ask", "ask.1", "Go?", kind=kind, iteration=iteration, signaled=signaled, decisions=decisions
     )
 
 

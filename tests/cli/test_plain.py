@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.cli import plain
-from ion.cli.place import Place
+from ion.cli.context import CliContext
 from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
 from ion.core import events as e
@@ -24,10 +24,10 @@ OUTPUT = e.Content.inline("text")
 EXIT = e.Failure("exit-status", "bash failed [exit 1]: one\ntwo", exit_status=1)
 LIMITED = e.Failure("rate_limited", "the agent was refused\ntry later", "wait an hour")
 REFUSED = e.Failure("refused", "no")
-HERE = Place()
+HERE = CliContext()
 
 
-def lines(*events: e.Event, place: Place | None = HERE) -> list[str]:
+def lines(*events: e.Event, place: CliContext | None = HERE) -> list[str]:
     """What is written for these events, after those that begin the run."""
     stream = io.StringIO()
     screen = Screen(stream)

@@ -94,8 +94,8 @@ def test_what_is_refused(ion: Ion, project: Project, first: str) -> None:
 def test_a_rerun_that_is_cut_off_can_be_resumed(ion: Ion, project: Project, first: str) -> None:
     """The new log has its kept outcomes from the first moment."""
     from ion.api.workspace import open_workspace
-    from ion.engine.look import read_state
     from ion.engine.rerun import make_rerun
+    from ion.engine.run_reader import read_state
 
     with_store = open_workspace(project.folder)
     make_rerun(

@@ -11,9 +11,9 @@ from inline_snapshot import snapshot
 from ion.api.result import run_result
 from ion.api.workflows import parse
 from ion.cli import ending
+from ion.cli.context import CliContext
 from ion.cli.drawing.picture import picture_of
 from ion.cli.drawing.text import draw
-from ion.cli.place import Place
 from ion.cli.screens import run as run_screen
 from ion.cli.screens.node import Subject, show_node
 from ion.cli.terminal import Screen
@@ -63,7 +63,7 @@ EVENTS: list[e.Event] = [
 ]
 FAILED = e.WorkflowFailed(62_000, e.Failure("node-failed", "1 of 8 nodes failed: tests"))
 PAUSED = e.WorkflowPaused(62_000)
-PLACE = Place()
+PLACE = CliContext()
 
 
 def drawn(show: Any, columns: int) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.cli import formatting, terminal
-from ion.cli.screens.gantt import Span, axis, bar
+from ion.cli.screens.gantt import Bar, axis, bar
 from ion.cli.terminal import Screen
 from ion.errors import IonError
 
@@ -121,8 +121,8 @@ def test_elapsed_time_has_stable_columns() -> None:
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000), st.integers(8, 90))
 def test_a_bar_fills_its_field(start: int, end: int, length: int, columns: int) -> None:
-    whole = Span(0, length)
-    drawn = bar(Span(min(start, end), max(start, end)), whole, columns)
+    whole = Bar(0, length)
+    drawn = bar(Bar(min(start, end), max(start, end)), whole, columns)
     assert len(drawn) == columns
     assert drawn.strip().startswith("▐")
     assert bar(None, whole, columns) == " " * columns
@@ -130,10 +130,10 @@ def test_a_bar_fills_its_field(start: int, end: int, length: int, columns: int) 
 
 
 def test_bars_stand_where_the_time_was() -> None:
-    whole = Span(1000, 2000)
-    assert bar(Span(1000, 1500), whole, 10) == "▐████     "
-    assert bar(Span(1500, 2000), whole, 10) == "     ▐████"
-    assert bar(Span(2000, 2000), whole, 10) == "         ▐"
+    whole = Bar(1000, 2000)
+    assert bar(Bar(1000, 1500), whole, 10) == "▐████     "
+    assert bar(Bar(1500, 2000), whole, 10) == "     ▐████"
+    assert bar(Bar(2000, 2000), whole, 10) == "         ▐"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ion.api.workflows import parse
+from ion.cli.context import CliContext
 from ion.cli.formatting import width
-from ion.cli.place import Place
 from ion.cli.screens.tree import Head, Row, Tree, row_of
 from ion.cli.terminal import Screen
 from ion.cli.words import answering_command
@@ -59,7 +59,7 @@ SAID = {"implement": "editing src/auth.py", "tests": "tests/test_auth.py::test_e
 
 def rows() -> dict[str, Row]:
     state = fold(EVENTS)
-    place = Place()
+    place = CliContext()
     answers = {node.id: answering_command(place, "k7m2q9", state.nodes[node.id]) for node in WORKFLOW.nodes}
     return {node.id: row_of(state.nodes[node.id], node, state, WORKFLOW, answers[node.id]) for node in WORKFLOW.nodes}
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ion.core import events as e
-from ion.core.decide import Start
+from ion.core.apply_outcome import apply_outcome
+from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, Outcome, Stopped
-from ion.core.plan import NO_LANES, Lanes, Plan, Record, Stop, Wait, next_steps
-from ion.core.resume import going_on, resume_events
-from ion.core.settle import settle
+from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan, Record, Stop, Wait, next_steps
+from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.language.workflow import Node, Workflow
@@ -52,7 +52,7 @@ class Simulation:
     most_running: int = 0
     carried_out: list[tuple[str, str]] = field(default_factory=list)
     check_plan: bool = True
-    lanes: Lanes = NO_LANES
+    agent_limits: AgentLimits = NO_AGENT_LIMITS
     most_of_lane: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -74,7 +74,7 @@ class Simulation:
         """Start the run, or go on with its log, until it ends, pauses or dies."""
         if not self.log:
             self.log.append(started(self.workflow))
-        self.plan = Plan(self.workflow, self.state, self.slots, self.lanes)
+        self.plan = Plan(self.workflow, self.state, self.slots, self.agent_limits)
         for event in begin:
             self._take(event)
         while not self._dead() and self._step():
@@ -82,7 +82,7 @@ class Simulation:
         return self
 
     def resume(self, agent: str | None = None) -> Simulation:
-        cause = going_on(self.state, agent=agent)
+        cause = resume_cause(self.state, agent=agent)
         assert cause is not None
         self.clock += 1000
         events = resume_events(self.workflow, self.state, cause=cause, at=self.clock, by={}, agent=agent)
@@ -102,7 +102,7 @@ class Simulation:
         commands = self.plan.next_steps(self.clock)
         if self.check_plan:
             fresh = next_steps(
-                self.workflow, fold(self.log), at=self.clock, max_concurrency=self.slots, lanes=self.lanes
+                self.workflow, fold(self.log), at=self.clock, max_concurrency=self.slots, agent_limits=self.agent_limits
             )
             assert [c for c in commands if not isinstance(c, Wait)] == [c for c in fresh if not isinstance(c, Wait)]
         if not commands and not self.plan.live:
@@ -110,14 +110,14 @@ class Simulation:
         for command in commands:
             if isinstance(command, Record):
                 self._take(command.event)
-            elif isinstance(command, Start):
+            elif isinstance(command, StartTurn):
                 self._take(command.event(self.clock))
             elif isinstance(command, Stop):
                 self._settle(command.node, Stopped(command.reason))
         if any(isinstance(command, Record) for command in commands):
             return True
         self.most_running = max(self.most_running, len(self.plan.live))
-        working = Counter(self.lanes.lane(node, self.plan.state.nodes[node].turn) for node in self.plan.live)
+        working = Counter(self.agent_limits.lane(node, self.plan.state.nodes[node].turn) for node in self.plan.live)
         self.most_of_lane = {lane: max(n, self.most_of_lane.get(lane, 0)) for lane, n in working.items()} | {
             lane: n for lane, n in self.most_of_lane.items() if lane not in working
         }
@@ -141,7 +141,7 @@ class Simulation:
         if isinstance(outcome, Completed):
             values = condition_values(self.workflow, node, outcome.output, lambda output: output.text or "")
             outcome = replace(outcome, values=values)
-        for event in settle(self.workflow, self.plan.state, node, outcome, self.clock, 0.0):
+        for event in apply_outcome(self.workflow, self.plan.state, node, outcome, self.clock, 0.0):
             self._take(event)
 
     def _outcome(self, now: NodeState) -> Outcome:

@@ -23,7 +23,7 @@ def test_the_commands_do_not_depend_on_how_the_events_arrive(seed: int, data: st
     universe.history()
     log = [item.event for item in universe.log()]
     begun = data.draw(st.integers(1, len(log)))
-    plan = Plan(universe.workflow, fold(log[:begun]), universe.slots, universe.lanes)
+    plan = Plan(universe.workflow, fold(log[:begun]), universe.slots, universe.agent_limits)
     at = 0
     while begun < len(log):
         if data.draw(st.booleans()):
@@ -38,7 +38,7 @@ def test_the_commands_do_not_depend_on_how_the_events_arrive(seed: int, data: st
             fold(log[:begun]),
             at=at,
             max_concurrency=universe.slots,
-            lanes=universe.lanes,
+            agent_limits=universe.agent_limits,
         )
         if data.draw(st.booleans()):
             assert plan.next_steps(at) == fresh

@@ -10,11 +10,11 @@ from simulate import Simulation, completed, started, workflow
 from ion.core import events as e
 from ion.core import requests
 from ion.core.budgets import budget_message, dollars, node_budget
-from ion.core.decide import Start
+from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.outcomes import Failed, GateOpened, Judged, Outcome, Parked
-from ion.core.plan import Lanes, Plan
-from ion.core.resume import going_on
+from ion.core.plan import AgentLimits, Plan
+from ion.core.resume import resume_cause
 from ion.core.state import NodeState
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Retry, Shell, Workflow
@@ -28,57 +28,59 @@ def failing(code: str = "timeout", usd: float = 0.25, reask: tuple[str, ...] = (
     return Failed(e.Failure(code, "too slow"), reask, {"cost_usd": usd})
 
 
-def prompts(count: int, agent: str = "a", *, prefix: str = "p", limit: int | None = None) -> tuple[list[Node], Lanes]:
+def prompts(
+    count: int, agent: str = "a", *, prefix: str = "p", limit: int | None = None
+) -> tuple[list[Node], AgentLimits]:
     nodes = [Node(f"{prefix}{i}", Prompt("hi")) for i in range(count)]
-    return nodes, Lanes({node.id: agent for node in nodes}, {} if limit is None else {agent: limit})
+    return nodes, AgentLimits({node.id: agent for node in nodes}, {} if limit is None else {agent: limit})
 
 
 class TestLanes:
     def test_a_bounded_agent_holds_back_its_own_prompts_and_no_others(self) -> None:
-        mine, lanes = prompts(5, limit=2)
+        mine, agent_limits = prompts(5, limit=2)
         others = [Node("host", Prompt("hi")), Node("sh", Bash(Shell("true"))), Node("free", Prompt("hi"))]
         flow = workflow(*mine, *others)
-        lanes = Lanes({**lanes.agents, "free": "b"}, lanes.limits)
-        plan = Plan(flow, fold([started(flow)]), 100, lanes)
+        agent_limits = AgentLimits({**agent_limits.agents, "free": "b"}, agent_limits.limits)
+        plan = Plan(flow, fold([started(flow)]), 100, agent_limits)
         assert [c.node for c in plan.next_steps(1)] == ["p0", "p1", "host", "sh", "free"]
-        run = Simulation(flow, lanes=lanes).go()
+        run = Simulation(flow, agent_limits=agent_limits).go()
         assert run.state.status == "completed"
         assert run.most_of_lane["a"] == 2
         assert [node for node, _ in run.carried_out][:2] == ["p0", "p1"]
 
     def test_what_a_saturated_agent_holds_back_takes_no_slot(self) -> None:
-        mine, lanes = prompts(3, limit=1)
+        mine, agent_limits = prompts(3, limit=1)
         flow = workflow(*mine, Node("sh", Bash(Shell("true"))))
-        plan = Plan(flow, fold([started(flow)]), 2, lanes)
+        plan = Plan(flow, fold([started(flow)]), 2, agent_limits)
         assert [c.node for c in plan.next_steps(1)] == ["p0", "sh"]
 
     def test_a_check_of_a_loop_and_a_question_that_is_held_keep_no_agent_busy(self) -> None:
-        nodes, lanes = prompts(2, limit=1)
+        nodes, agent_limits = prompts(2, limit=1)
         loop = Node("loop", Loop(2, prompt="x", until_bash=Shell("check")))
         flow = Workflow("w", (loop, *nodes))
-        lanes = Lanes({**lanes.agents, "loop": "a"}, lanes.limits)
+        agent_limits = AgentLimits({**agent_limits.agents, "loop": "a"}, agent_limits.limits)
         for turn, free in (("until_bash", ["p0"]), ("prompt", [])):
-            plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "loop", turn, iteration=1)]), 8, lanes)
-            assert [command.node for command in plan.next_steps(2) if isinstance(command, Start)] == free
+            plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "loop", turn, iteration=1)]), 8, agent_limits)
+            assert [command.node for command in plan.next_steps(2) if isinstance(command, StartTurn)] == free
         plan.advance(e.ApprovalRequested(2, "loop", "loop.1", "may I?", "permission", key="k", held=True))
-        assert [command.node for command in plan.next_steps(2) if isinstance(command, Start)] == ["p0"]
+        assert [command.node for command in plan.next_steps(2) if isinstance(command, StartTurn)] == ["p0"]
 
     def test_among_agents_file_order_decides_within_the_slots(self) -> None:
         nodes = [Node(f"n{i}", Prompt("hi")) for i in range(6)]
-        lanes = Lanes({f"n{i}": "ab"[i % 2] for i in range(6)}, {"a": 1, "b": 4})
-        plan = Plan(workflow(*nodes), fold([started(workflow(*nodes))]), 3, lanes)
+        agent_limits = AgentLimits({f"n{i}": "ab"[i % 2] for i in range(6)}, {"a": 1, "b": 4})
+        plan = Plan(workflow(*nodes), fold([started(workflow(*nodes))]), 3, agent_limits)
         assert [c.node for c in plan.next_steps(1)] == ["n0", "n1", "n3"]
 
     def test_a_loop_that_is_checked_waits_for_its_agent_as_all_others(self) -> None:
         """The turn after the check is no continuation that could pass the limit by."""
         loop = Loop(3, prompt="go", until_bash=Shell("true"))
         flow = workflow(Node("l", loop), Node("m", loop))
-        lanes = Lanes({"l": "a", "m": "a"}, {"a": 1})
+        agent_limits = AgentLimits({"l": "a", "m": "a"}, {"a": 1})
 
         def check(now: NodeState, turn: str) -> Outcome:
             return Judged(now.iterations >= 2) if turn == "until_bash" else completed()
 
-        run = Simulation(flow, {"l": check, "m": check}, lanes=lanes).go()
+        run = Simulation(flow, {"l": check, "m": check}, agent_limits=agent_limits).go()
         assert run.state.status == "completed"
         assert run.most_of_lane["a"] == 1
         assert run.types("l").count("iteration_judged") == 1
@@ -88,11 +90,11 @@ class TestLanes:
         self, a: int, b: int, slots: int, agents: list[str]
     ) -> None:
         nodes = [Node(f"n{i}", Prompt("hi")) for i in range(len(agents))]
-        lanes = Lanes({f"n{i}": name for i, name in enumerate(agents) if name != "-"}, {"a": a, "b": b})
-        run = Simulation(workflow(Node("sh", Bash(Shell("true"))), *nodes), slots=slots, lanes=lanes).go()
+        agent_limits = AgentLimits({f"n{i}": name for i, name in enumerate(agents) if name != "-"}, {"a": a, "b": b})
+        run = Simulation(workflow(Node("sh", Bash(Shell("true"))), *nodes), slots=slots, agent_limits=agent_limits).go()
         assert run.state.status == "completed"
         assert run.most_running <= slots
-        assert all(run.most_of_lane.get(lane, 0) <= limit for lane, limit in lanes.limits.items())
+        assert all(run.most_of_lane.get(lane, 0) <= limit for lane, limit in agent_limits.limits.items())
 
 
 class TestNode:
@@ -145,7 +147,7 @@ def chain(budget: float | None = 0.5, count: int = 4) -> Workflow:
     return workflow(*nodes, max_budget_usd=budget)
 
 
-ALL_A = Lanes({f"p{i}": "a" for i in range(9)})
+ALL_A = AgentLimits({f"p{i}": "a" for i in range(9)})
 PAID = {f"p{i}": paid() for i in range(9)}
 
 
@@ -188,11 +190,11 @@ class TestUsage:
 
 class TestRun:
     def test_it_pauses_once_the_budget_is_spent_and_goes_on_when_it_is_raised(self) -> None:
-        run = Simulation(chain(), PAID, lanes=ALL_A).go()
+        run = Simulation(chain(), PAID, agent_limits=ALL_A).go()
         assert run.state.status == "paused"
         assert run.log[-1] == e.WorkflowPaused(run.log[-1].at, over_budget=True)
         assert run.statuses() == {"p0": "completed", "p1": "completed", "p2": "pending", "p3": "pending"}
-        assert going_on(run.state, agent=None) is None
+        assert resume_cause(run.state, agent=None) is None
         run.request(requests.raise_budget(run.state, 0.75, at=9, by={})).resume()
         assert run.state.status == "paused"
         assert run.state.spent_usd == 0.75
@@ -205,7 +207,7 @@ class TestRun:
         gate = Node("gate", Approval("?"), depends_on=("p0",))
         flow = workflow(*nodes, *more, gate, max_budget_usd=0.1)
         outcomes = {**PAID, "host": Parked(e.Content.inline("hi")), "gate": GateOpened("?")}
-        run = Simulation(flow, outcomes, lanes=ALL_A).go()
+        run = Simulation(flow, outcomes, agent_limits=ALL_A).go()
         assert run.state.status == "paused"
         assert run.statuses() == {
             "p0": "completed",
@@ -220,16 +222,16 @@ class TestRun:
         assert run.state.over_budget
 
     def test_a_run_whose_agents_have_nothing_left_to_do_just_ends(self) -> None:
-        assert Simulation(chain(0.5, 2), PAID, lanes=ALL_A).go().state.status == "completed"
+        assert Simulation(chain(0.5, 2), PAID, agent_limits=ALL_A).go().state.status == "completed"
 
     def test_prompts_at_the_host_cost_nothing(self) -> None:
         flow = workflow(Node("p0", Prompt("hi")), Node("host", Prompt("hi"), depends_on=("p0",)), max_budget_usd=0.1)
-        run = Simulation(flow, {**PAID, "host": Parked(e.Content.inline("hi"))}, lanes=ALL_A).go()
+        run = Simulation(flow, {**PAID, "host": Parked(e.Content.inline("hi"))}, agent_limits=ALL_A).go()
         assert (run.statuses()["host"], run.state.over_budget) == ("waiting", False)
 
     def test_failed_attempts_count(self) -> None:
         flow = workflow(Node("p0", Prompt("hi"), retry=Retry(5)), max_budget_usd=0.5)
-        run = Simulation(flow, {"p0": failing()}, lanes=ALL_A).go()
+        run = Simulation(flow, {"p0": failing()}, agent_limits=ALL_A).go()
         assert (run.state.status, run.state.spent_usd, run.state.nodes["p0"].attempts) == ("paused", 0.5, 2)
         run.request(requests.raise_budget(run.state, 0.6, at=9, by={})).resume()
         assert run.state.nodes["p0"].attempts == 3
@@ -243,19 +245,19 @@ class TestRun:
 
     @pytest.mark.parametrize("amount", [0.5, 0.1, -1, float("nan"), float("inf")])
     def test_a_budget_that_is_spent_already_or_is_none_is_refused(self, amount: float) -> None:
-        run = Simulation(chain(), PAID, lanes=ALL_A).go()
+        run = Simulation(chain(), PAID, agent_limits=ALL_A).go()
         with pytest.raises(UsageError, match="is no budget"):
             requests.raise_budget(run.state, amount, at=9, by={})
 
     def test_a_run_that_has_ended_is_not_raised(self) -> None:
-        run = Simulation(chain(None), PAID, lanes=ALL_A).go()
+        run = Simulation(chain(None), PAID, agent_limits=ALL_A).go()
         with pytest.raises(RefusedError, match="has ended"):
             requests.raise_budget(run.state, 9, at=9, by={})
 
     def test_it_holds_from_every_prefix_of_the_log(self) -> None:
-        whole = Simulation(chain(), PAID, lanes=ALL_A).go()
+        whole = Simulation(chain(), PAID, agent_limits=ALL_A).go()
         for died in range(1, len(whole.log)):
-            run = Simulation(chain(), PAID, list(whole.log[:died]), lanes=ALL_A, check_plan=False)
+            run = Simulation(chain(), PAID, list(whole.log[:died]), agent_limits=ALL_A, check_plan=False)
             run.resume()
             while run.state.over_budget:
                 assert run.state.spent_usd >= (run.state.max_budget_usd or 0)

@@ -52,7 +52,7 @@ def _shown(value: Any) -> str:
         case e.Event():
             return value.type
         case Gate():
-            return f"{value.gate}:{value.request}"
+            return f"{value.kind}:{value.request}"
         case Verdict():
             return value.kind
         case dict():

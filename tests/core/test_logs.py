@@ -15,13 +15,13 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
-from ion.core.decide import Start
+from ion.core.apply_outcome import apply_outcome, loop_completed, retry_class
+from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events
-from ion.core.resume import answered, going_on
-from ion.core.settle import loop_completed, retry_class, settle
+from ion.core.resume import answered, resume_cause
 from ion.core.state import NodeState
 from ion.core.step import step
 from ion.core.values import condition_values
@@ -123,7 +123,7 @@ node_started node=a turn=prompt iteration=1
 iteration_completed node=a iteration=1 output={"text": "1"}
 node_started node=a turn=until_bash iteration=1
 node_started node=a turn=gate iteration=1
-approval_requested node=a request=a.1 message=1? gate=iteration iteration=1
+approval_requested node=a request=a.1 message=1? kind=iteration iteration=1
 workflow_paused
 approval_resolved node=a request=a.1 decision=approved comment=again
 workflow_resumed cause=answer
@@ -131,7 +131,7 @@ node_started node=a turn=prompt iteration=2
 iteration_completed node=a iteration=2 output={"text": "2"}
 node_started node=a turn=until_bash iteration=2
 node_started node=a turn=gate iteration=2 signaled=true
-approval_requested node=a request=a.2 message=2? gate=iteration iteration=2 signaled=true
+approval_requested node=a request=a.2 message=2? kind=iteration iteration=2 signaled=true
 workflow_paused
 approval_resolved node=a request=a.2 decision=approved
 workflow_resumed cause=answer
@@ -148,7 +148,7 @@ node_started node=a turn=prompt iteration=1
 iteration_completed node=a iteration=1 output={"text": "1"}
 node_started node=a turn=until_bash iteration=1
 node_started node=a turn=gate iteration=1
-approval_requested node=a request=a.1 message=1? gate=iteration iteration=1
+approval_requested node=a request=a.1 message=1? kind=iteration iteration=1
 workflow_paused
 approval_resolved node=a request=a.1 decision=approved
 workflow_resumed cause=answer
@@ -183,7 +183,7 @@ workflow_completed output_node=a\
         flow = workflow(Node("a", loop), Node("g", Approval("?", on_reject=OnReject("redo"))))
         for node, turn, outcome in (("a", "until_bash", Judged(True)), ("g", "rejection", completed())):
             state = fold([started(flow), e.NodeStarted(1, node, turn, inputs={"x": "completed:1"})])
-            (gate,) = settle(flow, state, node, outcome, 2, 0.0)
+            (gate,) = apply_outcome(flow, state, node, outcome, 2, 0.0)
             assert isinstance(gate, e.NodeStarted)
             assert (gate.turn, gate.inputs, gate.signaled) == ("gate", {"x": "completed:1"}, node == "a")
 
@@ -198,7 +198,7 @@ workflow_completed output_node=a\
 node_started node=a turn=prompt iteration=1
 iteration_completed node=a iteration=1 output={"text": "1"} signaled=true
 node_started node=a turn=gate iteration=1 signaled=true
-approval_requested node=a request=a.1 message=? gate=iteration iteration=1 signaled=true
+approval_requested node=a request=a.1 message=? kind=iteration iteration=1 signaled=true
 workflow_paused
 approval_resolved node=a request=a.1 decision=rejected comment=no
 workflow_resumed cause=answer
@@ -291,7 +291,7 @@ workflow_completed output_node=b\
     def test_a_part_of_a_delay_is_chance(self, jitter: float, delay: int) -> None:
         flow = workflow(Node("a", BASH, retry=Retry(2, 4000, "all")))
         state = fold([started(flow), e.NodeStarted(1, "a", "bash")])
-        (event,) = settle(flow, state, "a", Failed(e.Failure("exit-status", "1"), usage={"t": 1}), 7, jitter)
+        (event,) = apply_outcome(flow, state, "a", Failed(e.Failure("exit-status", "1"), usage={"t": 1}), 7, jitter)
         assert event == e.NodeRetrying(7, "a", e.Failure("exit-status", "1"), 7 + delay, usage={"t": 1})
 
     @pytest.mark.parametrize(
@@ -537,8 +537,8 @@ class TestGoingOn:
     )
     def test_as_what(self, log: tuple[e.Event, ...], agent: str | None, as_resume: str, as_answer: str) -> None:
         state = fold(log)
-        assert going_on(state, agent=agent) == as_resume
-        assert going_on(state, agent=agent, resume=False) == as_answer
+        assert resume_cause(state, agent=agent) == as_resume
+        assert resume_cause(state, agent=agent, resume=False) == as_answer
 
     def test_a_budget_that_is_spent_all_the_same_is_no_answer(self) -> None:
         log = [started(self.flow, max_budget_usd=1), e.NodeStarted(1, "a", "prompt")]
@@ -770,7 +770,7 @@ class TestValues:
     def test_a_long_value_is_compared_by_its_hash(self) -> None:
         text = "x" * 5000
         hashed = {"output": {"sha256": e.Content.inline(text).sha256, "length": 5000}}
-        for wanted, kind in ((text, Start), ("x", Record)):
+        for wanted, kind in ((text, StartTurn), ("x", Record)):
             flow = workflow(
                 Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition(f"$a.output == '{wanted}'"))
             )
@@ -780,4 +780,4 @@ class TestValues:
     def test_a_skipped_node_is_empty_whole(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition("$a.output == ''")))
         (start,) = Plan(flow, fold([started(flow), e.NodeSkipped(2, "a", "when")]), 8).next_steps(3)
-        assert isinstance(start, Start)
+        assert isinstance(start, StartTurn)

@@ -14,13 +14,13 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
-from ion.core.decide import Start
+from ion.core.apply_outcome import apply_outcome, permissions_asked
+from ion.core.decide import StartTurn
 from ion.core.fold import apply, fold
 from ion.core.gates import Verdict
 from ion.core.outcomes import Outcome, Question, Unpermitted
-from ion.core.plan import Lanes, Plan, Record
-from ion.core.resume import going_on, resume_events
-from ion.core.settle import permissions_asked, settle
+from ion.core.plan import AgentLimits, Plan, Record
+from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Shell
@@ -58,13 +58,13 @@ class TestAsked:
         assert run.state.status == "paused"
         assert run.statuses() == {"fix": "waiting", "test": "completed"}
         node, gate = requests.open_questions(run.state)[0]
-        assert (node.id, gate.gate, gate.request, gate.message) == ("fix", "permission", "fix.1", RM.message)
-        assert going_on(run.state, agent=None) is None
+        assert (node.id, gate.kind, gate.request, gate.message) == ("fix", "permission", "fix.1", RM.message)
+        assert resume_cause(run.state, agent=None) is None
 
     def test_the_answer_is_there_when_the_prompt_is_asked_again(self) -> None:
         run = Simulation(self.flow, {"fix": needs(RM)}).go()
         answer(run, "approve")
-        assert going_on(run.state, agent=None) == "answer"
+        assert resume_cause(run.state, agent=None) == "answer"
         run.resume()
         assert run.state.status == "completed"
         assert run.state.nodes["fix"].output == e.Content.inline("rm -rf build: allow_once")
@@ -76,7 +76,7 @@ class TestAsked:
             answer(run, "approve", node="fix")
         assert refused.value.hint == "name one: --request"
         answer(run, "reject", node="fix", request="fix.2")
-        assert going_on(run.state, agent=None) is None
+        assert resume_cause(run.state, agent=None) is None
         answer(run, "allow_always", node="fix")
         run.resume()
         assert run.state.nodes["fix"].output == e.Content.inline("git push: reject_once, rm -rf build: allow_always")
@@ -129,10 +129,10 @@ class TestAsked:
 
         run = Simulation(flow, {"gate": turn}).go()
         run.request(requests.reject(run.state, None, at=5, reason="no", by=BY)).resume()
-        assert [gate.gate for _, gate in requests.open_questions(run.state)] == ["permission"]
+        assert [gate.kind for _, gate in requests.open_questions(run.state)] == ["permission"]
         answer(run, "approve")
         run.resume()
-        assert [gate.gate for _, gate in requests.open_questions(run.state)] == ["approval"]
+        assert [gate.kind for _, gate in requests.open_questions(run.state)] == ["approval"]
 
     def test_an_answer_does_not_use_up_retries(self) -> None:
         outcomes: list[Outcome] = [failed("crashed"), failed("crashed"), Unpermitted((RM,)), completed()]
@@ -150,7 +150,7 @@ class TestAsked:
 
     def test_another_agent_begins_anew(self) -> None:
         run = Simulation(self.flow, {"fix": needs(RM)}).go()
-        assert going_on(run.state, agent="other") == "answer"
+        assert resume_cause(run.state, agent="other") == "answer"
         run.outcomes = {"fix": completed("done by the other")}
         run.resume(agent="other")
         assert run.state.status == "completed"
@@ -184,7 +184,7 @@ class TestHeld:
         now = plan.state.nodes["fix"]
         assert now.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
         assert now.live
-        for event in settle(self.flow, plan.state, "fix", completed(), 4, 0.0):
+        for event in apply_outcome(self.flow, plan.state, "fix", completed(), 4, 0.0):
             plan.advance(event)
         assert now.status == "completed"
 
@@ -196,7 +196,7 @@ class TestHeld:
 
     def test_held_no_longer_it_keeps_its_name(self) -> None:
         plan, _ = self.begun()
-        events = settle(self.flow, plan.state, "fix", Unpermitted((RM,)), 3, 0.0)
+        events = apply_outcome(self.flow, plan.state, "fix", Unpermitted((RM,)), 3, 0.0)
         assert [(event.type, event.request) for event in events] == [("approval_requested", "fix.1")]  # type: ignore[attr-defined]
         for event in events:
             plan.advance(event)
@@ -205,16 +205,16 @@ class TestHeld:
 
     def answered_while_it_ended(self) -> Plan:
         plan, _ = self.begun()
-        plan = Plan(self.flow, plan.state, 8, Lanes({"fix": "claude", "test": "claude"}))
+        plan = Plan(self.flow, plan.state, 8, AgentLimits({"fix": "claude", "test": "claude"}))
         plan.advance(requests.reject(plan.state, "fix", at=3, reason="", by=BY))
-        for event in settle(plan.workflow, plan.state, "fix", Unpermitted((RM,), {"cost_usd": 1}), 4, 0.0):
+        for event in apply_outcome(plan.workflow, plan.state, "fix", Unpermitted((RM,), {"cost_usd": 1}), 4, 0.0):
             plan.advance(event)
         return plan
 
     def test_answered_just_before_the_turn_was_ended_it_begins_again_at_once(self) -> None:
         plan = self.answered_while_it_ended()
         start = plan.next_steps(4)[0]
-        assert isinstance(start, Start)
+        assert isinstance(start, StartTurn)
         assert (start.node, start.turn, start.attempt) == ("fix", "prompt", 2)
         plan.advance(start.event(4))
         now = plan.state.nodes["fix"]
@@ -246,15 +246,18 @@ class TestHeld:
 
     def test_a_retry_waits_for_its_time_and_for_no_answer(self) -> None:
         plan, _ = self.begun()
-        for event in settle(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
+        for event in apply_outcome(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
             plan.advance(event)
         due = plan.state.nodes["fix"].retry_at
         assert due is not None
-        assert [(c.node, c.attempt) for c in plan.next_steps(due) if isinstance(c, Start)] == [("fix", 2), ("test", 1)]
+        assert [(c.node, c.attempt) for c in plan.next_steps(due) if isinstance(c, StartTurn)] == [
+            ("fix", 2),
+            ("test", 1),
+        ]
 
     def test_a_retry_keeps_an_answer_and_drops_a_question(self) -> None:
         plan, _ = self.begun()
-        for event in settle(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
+        for event in apply_outcome(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
             plan.advance(event)
         now = plan.state.nodes["fix"]
         plan.advance(requests.approve(plan.state, "fix", at=4, comment="", by=BY))
@@ -316,7 +319,7 @@ def test_any_order_of_events_folds_and_never_leaves_a_node_between_two_states(da
         if step == "hold" and now.live:
             events += permissions_asked(now, questions, at, held=True)
         elif step == "end" and now.live:
-            events += settle(flow, state, "fix", Unpermitted(tuple(questions)), at, 0.0)
+            events += apply_outcome(flow, state, "fix", Unpermitted(tuple(questions)), at, 0.0)
         elif step == "answer" and now.permissions:
             request = data.draw(st.sampled_from(list(now.permissions)))
             events.append(requests.approve(state, None, at=at, comment="", by=BY, request=request))
@@ -325,7 +328,7 @@ def test_any_order_of_events_folds_and_never_leaves_a_node_between_two_states(da
         elif step == "start" and not now.live and not now.unpermitted:
             events.append(e.NodeStarted(at, "fix", "prompt"))
         elif step == "fail" and now.live:
-            events += settle(flow, state, "fix", failed("crashed"), at, 0.0)
+            events += apply_outcome(flow, state, "fix", failed("crashed"), at, 0.0)
         for event in events:
             apply(state, e.from_json(e.to_json(event)))
         if now.terminal:

@@ -22,12 +22,12 @@ import pytest
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.apply_outcome import permissions_asked
 from ion.core.budgets import AGENT_TURNS
 from ion.core.fold import apply, fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
-from ion.core.plan import Lanes, Plan, Stop, Wait
-from ion.core.resume import going_on, resume_events
-from ion.core.settle import permissions_asked
+from ion.core.plan import AgentLimits, Plan, Stop, Wait
+from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
 from ion.core.step import TurnId, step
 from ion.core.values import condition_values
@@ -131,7 +131,7 @@ class Universe:
         self.clock = 1_000
         self.slots = self.rng.choice((1, 2, 8))
         names = {node.id: self.rng.choice(("a", "b", "c")) for node in self.workflow.nodes if self.rng.random() < 0.8}
-        self.lanes = Lanes(names, {"a": 1, "b": 2} if self.rng.random() < 0.7 else {})
+        self.agent_limits = AgentLimits(names, {"a": 1, "b": 2} if self.rng.random() < 0.7 else {})
         self.answerers = {node.id: self.rng.choice(("agent", "agent", "cli", "mcp")) for node in self.workflow.nodes}
         self.acknowledged = 0
         self.lives = 0
@@ -198,7 +198,7 @@ class Universe:
     def fitting(self, state: RunState) -> e.Event | None:
         by = {"user": "ana"}
         gates, parked = requests.open_gates(state), requests.parked_prompts(state)
-        permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.gate == "permission"]
+        permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.kind == "permission"]
         if permissions and self.rng.random() < 0.6:
             node, gate = self.rng.choice(permissions)
             wanted = self.rng.choice(("approve", "reject", *KINDS))
@@ -288,7 +288,7 @@ class Universe:
         self.reload()
         if self.lives > 1:
             agent = "claude" if self.chance(0.1) else None
-            cause = going_on(self.plan.state, agent=agent, resume=self.rng.random() < 0.7)
+            cause = resume_cause(self.plan.state, agent=agent, resume=self.rng.random() < 0.7)
             if cause is None:
                 return
             died = self.rng.random() < 0.2
@@ -322,7 +322,7 @@ class Universe:
     def reload(self) -> None:
         recorded = self.log()
         self.seq = recorded[-1].seq
-        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots, self.lanes)
+        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots, self.agent_limits)
 
     def commit(self, lease: Lease, new: list[e.Event]) -> None:
         for event in new:
@@ -364,8 +364,8 @@ class Universe:
             if self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash")
             and not self.plan.state.nodes[n].permissions
         ]
-        for lane, limit in self.lanes.limits.items():
-            mine = {n for n in working if self.lanes.lane(n, self.plan.state.nodes[n].turn) == lane}
+        for lane, limit in self.agent_limits.limits.items():
+            mine = {n for n in working if self.agent_limits.lane(n, self.plan.state.nodes[n].turn) == lane}
             assert len(mine) <= max(limit, len(mine & before)), f"O6: {lane} does more than it may"
         assert len(working) <= max(self.slots, len(self.plan.live & before))
 
@@ -391,7 +391,7 @@ class Universe:
         assert self.state().ended, f"O4: it never ended: {self.state().status}"
         assert fold(log) == self.plan.state, "O5"
         check_log(self.workflow, log)
-        check_budget(self.lanes, log)
+        check_budget(self.agent_limits, log)
         check_answers(log)
         check_time(log)
 
@@ -442,11 +442,11 @@ def check_answers(log: list[e.Event]) -> None:
         apply(state, event)
 
 
-def check_budget(lanes: Lanes, log: list[e.Event]) -> None:
+def check_budget(agent_limits: AgentLimits, log: list[e.Event]) -> None:
     """O7: no agent's turn starts once the budget is spent, and nothing that was spent is forgotten."""
     state = RunState()
     for event in log:
-        if isinstance(event, e.NodeStarted) and lanes.lane(event.node, event.turn):
+        if isinstance(event, e.NodeStarted) and agent_limits.lane(event.node, event.turn):
             assert not state.is_spent, f"O7: {event.node} asked its agent with {state.spent_usd} spent"
         apply(state, event)
     told = sum(getattr(event, "usage", {}).get("cost_usd", 0) for event in log)

@@ -10,7 +10,7 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
-from ion.core.decide import Start
+from ion.core.decide import StartTurn
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Plan, Record
 from ion.core.resume import resume_events
@@ -575,7 +575,7 @@ class TestResume:
         plan = Plan(flow, run.state, 8)
         for event in resume_events(flow, run.state, cause="resume", at=9, by={}):
             plan.advance(event)
-        assert [command.node for command in plan.next_steps(9) if isinstance(command, Start)] == ["a", "b"]
+        assert [command.node for command in plan.next_steps(9) if isinstance(command, StartTurn)] == ["a", "b"]
         plan.advance(e.NodeStarted(9, "a", "bash"))
         plan.advance(requests.approve(plan.state, "g", at=9, comment="", by=BY))
         assert [command for command in plan.next_steps(9) if isinstance(command, Record)] == []

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from ion.engine.aside import Aside
+from ion.engine.store_thread import StoreThread
 from processes import PATIENCE_S
 
 
 async def test_calls_come_one_after_the_other_in_one_other_thread() -> None:
-    aside = Aside("test")
+    aside = StoreThread("test")
     seen: list[tuple[int, int]] = []
 
     def note(number: int) -> int:
@@ -29,7 +29,7 @@ async def test_calls_come_one_after_the_other_in_one_other_thread() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
 async def test_what_a_call_raises_is_raised_where_it_is_awaited_and_the_next_one_works(error: BaseException) -> None:
-    aside = Aside("test")
+    aside = StoreThread("test")
 
     def fail() -> None:
         raise error
@@ -41,7 +41,7 @@ async def test_what_a_call_raises_is_raised_where_it_is_awaited_and_the_next_one
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
-    aside = Aside("test")
+    aside = StoreThread("test")
     call = asyncio.ensure_future(aside.call(time.sleep, 0.2))
     turns = 0
     while not call.done():
@@ -52,7 +52,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 
 
 async def test_a_call_that_nobody_waits_for_takes_its_course_before_the_end() -> None:
-    aside = Aside("test")
+    aside = StoreThread("test")
     done: list[int] = []
 
     def work() -> None:
@@ -69,8 +69,8 @@ async def test_a_call_that_nobody_waits_for_takes_its_course_before_the_end() ->
 
 
 def test_a_loop_that_is_gone_holds_nothing_up() -> None:
-    async def begin() -> Aside:
-        aside = Aside("test")
+    async def begin() -> StoreThread:
+        aside = StoreThread("test")
         asyncio.ensure_future(aside.call(time.sleep, 0.1)).cancel()
         call = asyncio.ensure_future(aside.call(time.sleep, 0.1))
         await asyncio.sleep(0.02)
@@ -88,7 +88,7 @@ async def test_where_there_are_no_more_threads_it_is_called_here(monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refused)
-        aside = Aside("test")
+        aside = StoreThread("test")
         assert await aside.call(threading.current_thread) is threading.current_thread()
         aside.close()
     assert await aside.call(threading.current_thread) is not threading.current_thread()

@@ -100,7 +100,7 @@ def test_a_run_whose_owners_die_one_after_the_other_is_ended_as_poisoned(write: 
         owner = run.run.owner
         assert owner is not None
         run.run = dataclasses.replace(run.run, owner=dataclasses.replace(owner, process_started="another"))
-        taken = runs.take_up_run(workspace, "r")
+        taken = runs.acquire_run(workspace, "r")
         assert taken is not None
         store.create_workflow_event("r", taken._begin, lease=taken._drive.lease)
     state = ion.get_run("r", store=store, project=project).state

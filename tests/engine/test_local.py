@@ -312,7 +312,7 @@ def test_acting_on_answers_alone_never_resumes_a_failed_run(write: Write, store:
     from ion.api.workspace import open_workspace
 
     failed = run(write("nodes:\n  - {id: a, bash: exit 1}\n"), store, project)
-    assert runs.take_up_run(open_workspace(project, store), failed.run_id, resume=False) is None
+    assert runs.acquire_run(open_workspace(project, store), failed.run_id, resume=False) is None
 
 
 def test_a_comment_too_long_for_an_event_is_refused_and_the_gate_stays_open(

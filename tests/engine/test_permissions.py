@@ -14,7 +14,7 @@ import ion
 from ion import PromptRequest, RunOptions
 from ion.agents.base import Permission, PromptResult, UnpermittedError
 from ion.core.state import RunState
-from ion.engine.look import read_state
+from ion.engine.run_reader import read_state
 from ion.errors import NotFoundError, RefusedError
 from ion.stores.base import WorkflowStore
 

@@ -58,11 +58,11 @@ def test_a_server_that_crashes_in_mid_run(project: Path, write: Callable[..., Pa
 def test_an_outage_longer_than_the_lease_stops_the_children(
     project: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ion.stores import postgres_link
+    from ion.stores import postgres_connection
     from processes import with_environment
 
     monkeypatch.setenv("ION_LEASE_MS", "1500")
-    monkeypatch.setattr(postgres_link, "RETRY_S", 0.3)
+    monkeypatch.setattr(postgres_connection, "RETRY_S", 0.3)
     server = embedded_server(f"long-outage-{os.getpid()}")
     sockets = server.get_postmaster_info().socket_dir
     store = ion.create_store(server.get_uri(), project=project)

@@ -14,7 +14,7 @@ from load_kit import write
 import ion.language.discovery as discovery_module
 from ion.errors import InvalidWorkflowError, NotFoundError
 from ion.language.discovery import Discovered, discover, find_workflow, is_path
-from ion.language.load import Place
+from ion.language.load import LoadContext
 from ion.language.resources import Folder
 
 ION, ARCHON, USER = ".ion/workflows", ".archon/workflows", "config/ion/workflows"
@@ -283,7 +283,7 @@ def test_only_files_that_can_have_the_name_are_parsed(tmp_path: Path, monkeypatc
     parsed = []
     real = discovery_module.load_from
 
-    def recording(path: Path, place: Place) -> object:
+    def recording(path: Path, place: LoadContext) -> object:
         parsed.append(path.name)
         return real(path, place)
 

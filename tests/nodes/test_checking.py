@@ -17,7 +17,7 @@ from ion.errors import OutputFormatError
 from ion.nodes import checking
 from ion.nodes.checking import check_reply_now
 from ion.nodes.replies import Reply
-from ion.process import table
+from ion.process import procfs
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -78,11 +78,11 @@ async def test_a_cancelled_turn_ends_its_check(tmp_path: Path) -> None:
     while not register.exists():  # noqa: ASYNC110  (it is a file)
         await asyncio.sleep(0.001)
     pid = int(register.read_text().split()[0])
-    assert table.identity(pid)
+    assert procfs.identity(pid)
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
-    assert not table.identity(pid)
+    assert not procfs.identity(pid)
     assert programs(tmp_path) == []
 
 

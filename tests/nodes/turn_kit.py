@@ -19,7 +19,7 @@ from ion.language.load import parse_workflow
 from ion.language.resources import Resources
 from ion.nodes.base import Context, Folders, Turn
 from ion.nodes.registry import RUNNERS
-from ion.process import table
+from ion.process import procfs
 from ion.stores import blobs
 
 
@@ -133,4 +133,4 @@ class World:
                 with contextlib.suppress(OSError):
                     if wanted in (entry / "environ").read_bytes().split(b"\0"):
                         found.append(int(entry.name))
-        return [pid for pid in found if table.identity(pid) is not None]
+        return [pid for pid in found if procfs.identity(pid) is not None]

@@ -17,7 +17,7 @@ from typing import Any
 from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.state import RunState
-from ion.engine.look import read_state, read_workflow
+from ion.engine.run_reader import read_state, read_workflow
 from ion.language.workflow import Workflow
 from ion.records import dataclass, field
 from ion.stores.base import WorkflowStore

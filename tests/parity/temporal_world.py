@@ -22,14 +22,14 @@ from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
 from ion.api.engines import EngineRun, in_thread, start_engine_run
 from ion.api.reading import describe
-from ion.api.runs import RunOptions, setting_of, take_up_run
+from ion.api.runs import RunOptions, acquire_run, engine_config_of
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
-from ion.engine.look import read_state
-from ion.engine.runs import Setting
+from ion.engine.run_reader import read_state
+from ion.engine.runs import EngineConfig
 from ion.engine.temporal.client import EngineError, connect, wait_for_end
-from ion.engine.temporal.place import cluster_of, workflow_id
-from ion.engine.temporal.worker import Station, working
+from ion.engine.temporal.cluster import cluster_of, workflow_id
+from ion.engine.temporal.worker import WorkerConfig, working
 from ion.errors import StoreError
 from ion.records import dataclass, field
 
@@ -59,7 +59,7 @@ class Working:
 
     async def _work(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-        async with working(await self._connected(), Station(self.queue, slots=64), self._setting_for):
+        async with working(await self._connected(), WorkerConfig(self.queue, slots=64), self._engine_config_for):
             self._ready.set()
             await self._done.wait()
 
@@ -74,12 +74,12 @@ class Working:
                     raise
                 await asyncio.sleep(0.1)
 
-    def _setting_for(self, name: str | None) -> Setting:
+    def _engine_config_for(self, name: str | None) -> EngineConfig:
         if self._world is None:
             raise StoreError("there is no world now")
         world = self._world
         given = Relay(self) if name is not None and name.startswith(IN_PROCESS) else None
-        return setting_of(world.workspace, given, name, RunOptions(via="worker"))
+        return engine_config_of(world.workspace, given, name, RunOptions(via="worker"))
 
     def carry(self, world: TemporalWorld, answering: Any) -> None:
         """Work for the runs of this world from here on; this function, or agent, answers their prompts."""
@@ -152,7 +152,7 @@ class TemporalWorld(World):
         if agent is None and self._is_answered(run_id, seen):
             return self._settled(run_id, seen)
         last = self.store.get_workflow_run(run_id).last_seq
-        taken = take_up_run(self.workspace, run_id, agent=agent, **values)
+        taken = acquire_run(self.workspace, run_id, agent=agent, **values)
         if taken is None:
             return describe(self.workspace, run_id)
         assert isinstance(taken, EngineRun), "this process drives a run of the cluster"

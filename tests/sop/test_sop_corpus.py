@@ -63,9 +63,9 @@ def test_nothing_is_lost_and_the_yaml_loads_to_the_same(path: Path) -> None:
     texts = {line for body in bodies if isinstance(body, Prompt) for line in render(body.text, by_name).split("\n")}
     source = path.read_text(encoding="utf-8").split("\n")
     assert [line for line in source if line.strip() and line not in texts] == []
-    for manner in (sop, replace(sop, split=True), replace(sop, context="fresh")):
-        loaded = parse_workflow(to_yaml(manner))
+    for output_options in (sop, replace(sop, split=True), replace(sop, context="fresh")):
+        loaded = parse_workflow(to_yaml(output_options))
         assert loaded.problems == ()
         assert loaded.workflow is not None
-        assert loaded.workflow.nodes == to_workflow(manner).nodes
-        assert loaded.workflow.inputs == to_workflow(manner).inputs
+        assert loaded.workflow.nodes == to_workflow(output_options).nodes
+        assert loaded.workflow.inputs == to_workflow(output_options).inputs

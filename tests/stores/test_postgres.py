@@ -19,7 +19,7 @@ from store_kit import LEASE_MS, STARTED, HandClock, approved, begin, dead, gate,
 
 from ion.core import events as e
 from ion.errors import DamagedStoreError, NotFoundError, RefusedError, StoreError, UsageError
-from ion.stores import create_store, postgres_link
+from ion.stores import create_store, postgres_connection
 from ion.stores.postgres import PostgresStore
 
 
@@ -96,7 +96,7 @@ except StoreError as error:
 
     def test_a_first_start_waits_for_another_one(self, url: str) -> None:
         with psycopg.connect(url, autocommit=True) as other:
-            other.execute("SELECT pg_advisory_lock(%s)", (postgres_link._MIGRATION_LOCK,))
+            other.execute("SELECT pg_advisory_lock(%s)", (postgres_connection._MIGRATION_LOCK,))
             opened: list[PostgresStore] = []
             opener = threading.Thread(target=lambda: opened.append(PostgresStore(url)))
             opener.start()
@@ -206,7 +206,7 @@ class TestLostConnections:
     ) -> None:
         store = PostgresStore(proxy.url)
         lease = begin(store)
-        monkeypatch.setattr(postgres_link, "RETRY_S", 0.3)
+        monkeypatch.setattr(postgres_connection, "RETRY_S", 0.3)
         proxy.refusing = True
         proxy.cut_all()
         for act in (
@@ -223,7 +223,7 @@ class TestLostConnections:
     def test_a_client_that_stopped_in_mid_write_does_not_hold_the_run(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(postgres_link, "_SESSION", postgres_link._SESSION.replace("'10s'", "'300ms'"))
+        monkeypatch.setattr(postgres_connection, "_SESSION", postgres_connection._SESSION.replace("'10s'", "'300ms'"))
         stopped, other = PostgresStore(url), PostgresStore(url)
         lease = begin(stopped)
         connection = stopped._link._connected()
@@ -343,7 +343,7 @@ def test_a_statement_that_is_never_prepared_is_told_and_not_asked_for_again_with
     """A server may say so for a reason that not preparing does not mend."""
     tries: list[bool] = []
 
-    def ask(connection: postgres_link.Connection, again: bool) -> None:
+    def ask(connection: postgres_connection.Connection, again: bool) -> None:
         tries.append(again)
         connection.execute("EXECUTE nobody_made_this")
 

@@ -108,7 +108,7 @@ def _in_thread(function: Function, request: PromptRequest) -> asyncio.Future[Any
     future: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(answer: Any, error: Exception | None) -> None:
+    def resolve(answer: Any, error: Exception | None) -> None:
         if future.done():
             return
         if error is None:
@@ -126,7 +126,7 @@ def _in_thread(function: Function, request: PromptRequest) -> asyncio.Future[Any
                 error if isinstance(error, Exception) and not isinstance(error, StopIteration) else _renamed(error)
             )
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-            loop.call_soon_threadsafe(settle, answer, problem)
+            loop.call_soon_threadsafe(resolve, answer, problem)
 
     threading.Thread(target=work, name=f"ion-agent-{request.node}", daemon=True).start()
     return future

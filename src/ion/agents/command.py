@@ -168,7 +168,7 @@ def _path(word: str | InFile, place: Path, files: contextlib.ExitStack) -> str:
     if isinstance(word, str):
         return word
     try:
-        handed = process.hand(place, [word.text.encode("utf-8", "replace")], in_memory=False)
+        handed = process.write_program_file(place, [word.text.encode("utf-8", "replace")], in_memory=False)
     except OSError as error:
         raise AgentError("crashed", f"the file {place} cannot be written: {error.strerror}") from error
     files.enter_context(handed)

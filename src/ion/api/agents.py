@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ion.agents.base import Agent
 from ion.api.agent_settings import DEFAULT_MAX_PARALLEL, AgentSettings
 from ion.api.settings import Settings
-from ion.core.plan import Lanes
+from ion.core.plan import AgentLimits
 from ion.errors import MissingRuntimeError, UsageError
 from ion.language.workflow import AGENT_KINDS, Approval, Node, Workflow
 from ion.records import dataclass, field
@@ -77,12 +77,12 @@ class Agents:
             return provider
         return self._default_name
 
-    def lanes(self, workflow: Workflow) -> Lanes:
+    def agent_limits(self, workflow: Workflow) -> AgentLimits:
         """Which agent answers which node, and how many of its prompts run at once. An agent of the program around Ion
         is bounded if it says so (`max_parallel`)."""
         names = {node.id: name for node in workflow.nodes if asks(node) and (name := self.name_for(node)) is not None}
         limits = {name: limit for name in set(names.values()) if (limit := self._limit(name)) is not None}
-        return Lanes(names, limits)
+        return AgentLimits(names, limits)
 
     def _limit(self, name: str) -> int | None:
         if name in self.settings.agents:

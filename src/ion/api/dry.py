@@ -16,8 +16,8 @@ from ion.core import requests
 from ion.core.state import NodeState
 from ion.engine import runs
 from ion.engine.dry import lenient_values, stand_ins
-from ion.engine.look import look
 from ion.engine.observe import Observer
+from ion.engine.run_reader import read_run
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
 from ion.records import dataclass
@@ -55,7 +55,7 @@ def dry_run(
     notes = dict.fromkeys(unused_text(workflow, arguments, strict=strict))
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
-    setting = runs.Setting(
+    config = runs.EngineConfig(
         memory.store,
         workspace.project,
         memory.data,
@@ -66,16 +66,16 @@ def dry_run(
         values_of=lenient_values(workflow, lambda note: notes.update({note: None})),
     )
     request = runs.Request(workflow, RUN_ID, values, arguments, cwd=workspace.project, by=who("dry-run"))
-    asyncio.run(_drive(setting, request, stubs))
+    asyncio.run(_drive(config, request, stubs))
     return DryRun(describe(memory, RUN_ID), tuple(notes))
 
 
-async def _drive(setting: runs.Setting, request: runs.Request, stubs: dict[str, str]) -> None:
-    state = await runs.start(setting, request).run()
+async def _drive(config: runs.EngineConfig, request: runs.Request, stubs: dict[str, str]) -> None:
+    state = await runs.start(config, request).run()
     while state.status == "paused":
         for gate in requests.open_gates(state):
-            setting.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
-        taken = runs.take_up(setting, look(setting.store, RUN_ID), agent=None, by=request.by)
+            config.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
+        taken = runs.acquire(config, read_run(config.store, RUN_ID), agent=None, by=request.by)
         if taken is None:
             return
         drive, begin = taken

@@ -18,23 +18,22 @@ from ion.api.agents import IN_PROCESS, AgentLike, Agents, require_configured
 from ion.api.following import POLL_SECONDS, follow
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, prepare, setting_of
+from ion.api.runs import RunOptions, engine_config_of, prepare
 from ion.api.who import who
 from ion.api.workspace import Workspace
 from ion.core.fold import apply
-from ion.core.plan import Lanes
-from ion.core.resume import going_on
+from ion.core.plan import AgentLimits
+from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import git, runs
 from ion.engine.checkouts import uncommitted
-from ion.engine.look import Look
-from ion.engine.look import look as look_at_log
 from ion.engine.observe import Observer, Observers
-from ion.engine.temporal.codec import lanes_to_json
-from ion.engine.temporal.place import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
+from ion.engine.run_reader import RunReader, read_run
+from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
+from ion.engine.temporal.codec import agent_limits_to_json
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.process.register import end_recorded_by_the_dead
+from ion.process.journal import end_recorded_by_the_dead
 from ion.records import dataclass
 from ion.stores.base import Lease
 
@@ -108,15 +107,15 @@ def start_engine_run(
         options=options or RunOptions(),
         engine=cluster.url,
     )
-    setting, request, loaded = new.setting, new.request, new.request.workflow
+    config, request, loaded = new.config, new.request, new.request.workflow
     if request.agent is not None and not request.agent.startswith(IN_PROCESS):
         require_configured(request.agent, workspace.settings)
     notes = (*new.notes, *_check_files(loaded, workspace, request.cwd))
     in_thread(client.connect(cluster))
-    _, lease = runs.create(setting, request, owner_of(request.run_id, cluster.url), _LEASE_MS)
-    order = _order(lease, cluster, setting.max_concurrency or loaded.max_concurrency, setting.lanes(loaded))
+    _, lease = runs.create(config, request, owner_of(request.run_id, cluster.url), _LEASE_MS)
+    order = _order(lease, cluster, config.max_concurrency or loaded.max_concurrency, config.agent_limits(loaded))
     in_thread(client.drive(cluster, _queue(workspace, cluster), request.run_id, order))
-    return EngineRun(request.run_id, 0, workspace, setting.observers, notes, new.warned)
+    return EngineRun(request.run_id, 0, workspace, config.observers, notes, new.warned)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
@@ -132,25 +131,25 @@ def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[
     return (f"workers see the last commit: uncommitted changes here ({changed}) are not in it",) if changed else ()
 
 
-def look(workspace: Workspace, run_id: str, engine: str) -> None:
+def notify(workspace: Workspace, run_id: str, engine: str) -> None:
     """Have the cluster look at what was asked of its run."""
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
 
-    in_thread(client.look(cluster, _queue(workspace, cluster), run_id))
+    in_thread(client.notify(cluster, _queue(workspace, cluster), run_id))
 
 
 def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str, str]]:
     """What to ask again and again: with which further options `ion worker` is to be started, since no worker of this
     kind is free; for each, a node that waits for it. Raises `EngineError` if the cluster does not answer."""
-    found = look_at_log(workspace.store, run_id)
+    found = read_run(workspace.store, run_id)
     cluster = cluster_of(found.state.engine or "")
     from ion.engine.temporal import client
 
     queue, workflow = _queue(workspace, cluster), found.workflow
 
     def missing() -> dict[str, str]:
-        state = found.go_on()
+        state = found.read_new()
         waiting: dict[str, tuple[str, str]] = {}
         for node in workflow.nodes:
             if state.nodes[node.id].live:
@@ -165,7 +164,7 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
 
 def go_on(
     workspace: Workspace,
-    found: Look,
+    found: RunReader,
     *,
     resume: bool,
     agent: str | None = None,
@@ -183,10 +182,10 @@ def go_on(
     queue = _queue(workspace, cluster)
     if state.ended:
         in_thread(client.wait_for_end(cluster, queue, run_id))
-        going_on(found.go_on(), agent=agent)  # refuses where somebody else continued it meanwhile, to its end
+        resume_cause(found.read_new(), agent=agent)  # refuses where somebody else continued it meanwhile, to its end
     if not state.ended:
         asked = (
-            client.look(cluster, queue, run_id) if agent is None else client.take_agent(cluster, queue, run_id, agent)
+            client.notify(cluster, queue, run_id) if agent is None else client.take_agent(cluster, queue, run_id, agent)
         )
         if in_thread(asked):
             return EngineRun(run_id, found.seq, workspace, options.observers)
@@ -198,8 +197,8 @@ def go_on(
         lease = Lease(run_id, row.epoch, owner)
     runs.set_budget(found, max_budget_usd, by=who(options.via), lease=lease)
     slots = state.started.max_concurrency if state.started is not None else None
-    lanes = Agents(None, agent or state.agent, workspace.settings).lanes(found.workflow)
-    order = _order(lease, cluster, slots or found.workflow.max_concurrency, lanes)
+    agent_limits = Agents(None, agent or state.agent, workspace.settings).agent_limits(found.workflow)
+    order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits)
     again = {"resume": resume or agent is not None, "agent": agent}
     in_thread(client.drive(cluster, queue, run_id, {**order, **again}))
     return EngineRun(run_id, found.seq, workspace, options.observers)
@@ -216,28 +215,28 @@ def work(
     only_labelled: bool = False,
 ) -> None:
     """Be a worker of the cluster for the runs of this store, until a signal ends it. The parameters are those of
-    `ion.engine.temporal.worker.Station`."""
+    `ion.engine.temporal.worker.WorkerConfig`."""
     cluster = cluster_of(engine)
-    from ion.engine.temporal.worker import Station
+    from ion.engine.temporal.worker import WorkerConfig
     from ion.engine.temporal.worker import work as work_for
 
     for registers in (workspace.data / "runs").glob("*/workers"):
         end_recorded_by_the_dead(registers)
     queue = _queue(workspace, cluster)
-    station = Station(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
-    asyncio.run(work_for(cluster, station, setting_for(workspace, cluster), say))
+    station = WorkerConfig(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
+    asyncio.run(work_for(cluster, station, engine_config_for(workspace, cluster), say))
 
 
-def setting_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.Setting]:
+def engine_config_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.EngineConfig]:
     """The surroundings of turns on a worker, for an agent's name: a configured one. The secrets of the connection are
     not in the environment of the nodes."""
 
-    def made(agent: str | None) -> runs.Setting:
+    def made(agent: str | None) -> runs.EngineConfig:
         if agent is not None:
             require_configured(agent, workspace.settings)
-        setting = setting_of(workspace, None, agent, RunOptions(via="worker"), only_configured=True)
-        environ = {name: value for name, value in setting.environ.items() if name not in cluster.secrets}
-        return replace(setting, environ=environ)
+        config = engine_config_of(workspace, None, agent, RunOptions(via="worker"), only_configured=True)
+        environ = {name: value for name, value in config.environ.items() if name not in cluster.secrets}
+        return replace(config, environ=environ)
 
     return made
 
@@ -246,11 +245,11 @@ def _queue(workspace: Workspace, cluster: Cluster) -> str:
     return queue_of(cluster, workspace.project, workspace.store.url)
 
 
-def _order(lease: Lease, cluster: Cluster, slots: int | None, lanes: Lanes) -> dict[str, Any]:
+def _order(lease: Lease, cluster: Cluster, slots: int | None, agent_limits: AgentLimits) -> dict[str, Any]:
     return {
         "lease": {"run_id": lease.run_id, "epoch": lease.epoch, "engine": cluster.url},
         "slots": min(slots or DEFAULT_SLOTS, MOST_SLOTS),
-        "lanes": lanes_to_json(lanes),
+        "lanes": agent_limits_to_json(agent_limits),
         "heartbeat_ms": _from_environment("ION_HEARTBEAT_MS", HEARTBEAT_MS),
         "longest_history": _from_environment("ION_LONGEST_HISTORY", LONGEST_HISTORY),
     }

@@ -20,7 +20,7 @@ def live(workspace: Workspace, run_id: str) -> bool:
     return reading.status_of(workspace.store, workspace.store.get_workflow_run(run_id)) == "running"
 
 
-def look_again(workspace: Workspace, run_id: str, after: int) -> tuple[bool, list[Recorded]]:
+def read_new_events(workspace: Workspace, run_id: str, after: int) -> tuple[bool, list[Recorded]]:
     """Whether somebody alive drives the run, and the events after number `after`: all of them, if nobody does."""
     alive = live(workspace, run_id)
     return alive, reading.read_events(workspace, run_id, after=after)
@@ -31,7 +31,7 @@ def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Itera
     loaded for this."""
     alive = True
     while alive:
-        alive, found = look_again(workspace, run_id, after)
+        alive, found = read_new_events(workspace, run_id, after)
         for recorded in found:
             after = recorded.seq
             yield recorded
@@ -45,7 +45,7 @@ async def follow(workspace: Workspace, run_id: str, *, after: int = 0) -> AsyncI
 
     alive = True
     while alive:
-        alive, found = await asyncio.to_thread(look_again, workspace, run_id, after)
+        alive, found = await asyncio.to_thread(read_new_events, workspace, run_id, after)
         for recorded in found:
             after = recorded.seq
             yield recorded

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def secret_names(workspace: Workspace, run_id: str) -> tuple[str, ...]:
     """The secrets that the run's frozen workflow and the settings name."""
-    from ion.engine import look
+    from ion.engine import run_reader
 
-    return tuple(dict.fromkeys((*look.secret_names(workspace.store, run_id), *workspace.settings.secrets)))
+    return tuple(dict.fromkeys((*run_reader.secret_names(workspace.store, run_id), *workspace.settings.secrets)))
 
 
 class Hidden:

@@ -10,7 +10,7 @@ from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
 from ion.core.state import RunState
-from ion.engine import look
+from ion.engine import run_reader
 from ion.engine.folders import folders_of
 from ion.errors import IonError, NotFoundError
 from ion.language.workflow import Workflow
@@ -34,7 +34,7 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
     """
     while True:
         run = workspace.store.get_workflow_run(run_id)
-        found = look.look(workspace.store, run_id)
+        found = run_reader.read_run(workspace.store, run_id)
         if found.seq == run.last_seq:
             break
     return describe_state(workspace, run_id, found.state, status_of(workspace.store, run), now_of(run))
@@ -77,7 +77,7 @@ def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Re
 
 def read_state(workspace: Workspace, run_id: str) -> RunState:
     """The run's state, from its log."""
-    return look.read_state(workspace.store, run_id)
+    return run_reader.read_state(workspace.store, run_id)
 
 
 def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
@@ -153,7 +153,7 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> lis
 
 def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
     """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
-    return look.read_workflow(workspace.store, run_id, state)
+    return run_reader.read_workflow(workspace.store, run_id, state)
 
 
 def output_object(workspace: Workspace, run_id: str, node: str | None, content: Content) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Asking something of a run, from anywhere: answers to gates and prompts, cancel.
 
 Each is one event, guarded by what it answers: of two answers one wins and the other is told. Going on with the run
-afterwards is the caller's next step (`runs.take_up_run`), unless a live process owns it, which then goes on by itself.
+afterwards is the caller's next step (`runs.acquire_run`), unless a live process owns it, which then goes on by itself.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def respond(
 
 
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
-    """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.take_up_run`)."""
+    """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.acquire_run`)."""
     state = read_state(workspace, run_id)
     _record(workspace, run_id, state, requests.cancel(state, at=clocks.now_ms(), reason=reason, by=who(via)))
 
@@ -186,7 +186,7 @@ def require_outside(run_id: str) -> None:
     end itself, and ask for nothing else of people or agents."""
     if "ION_RUN_ID" not in os.environ:  # every process of a run has it
         return
-    from ion.process.left import runs_of
+    from ion.process.survivors import runs_of
 
     if run_id in runs_of(os.environ):
         raise RefusedError(
@@ -203,9 +203,9 @@ def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) 
         require_outside(run_id)
     workspace.store.create_workflow_event(run_id, [event], lease=None)
     if state.engine is not None:
-        from ion.api.engines import look
+        from ion.api.engines import notify
 
-        look(workspace, run_id, state.engine)
+        notify(workspace, run_id, state.engine)
 
 
 def _text(workspace: Workspace, content: e.Content) -> str:

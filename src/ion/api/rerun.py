@@ -13,13 +13,13 @@ from ion.api.agents import AgentLike, agent_name
 from ion.api.inputs import check_inputs
 from ion.api.reading import status_of
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, StartedRun, take_up_run
+from ion.api.runs import RunOptions, StartedRun, acquire_run
 from ion.api.who import who
-from ion.api.workflows import Opened, open_workflow
+from ion.api.workflows import OpenedWorkflow, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
 from ion.core.state import RunState
-from ion.engine.look import read_state
 from ion.engine.rerun import Edited, make_rerun
+from ion.engine.run_reader import read_state
 from ion.errors import IonError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes
@@ -62,7 +62,7 @@ def start_rerun(
         edited=_edited(opened.workflow, state) if opened is not None else None,
     )
     try:
-        started = take_up_run(workspace, new, agent=agent, options=options, resume=False)
+        started = acquire_run(workspace, new, agent=agent, options=options, resume=False)
     except IonError:
         workspace.store.delete_workflow_run(new)  # nothing of it has run
         raise
@@ -71,7 +71,7 @@ def start_rerun(
     return replace(started, warned=opened.warned) if opened is not None else started
 
 
-def _as_it_is_now(workspace: Workspace, state: RunState) -> Opened:
+def _as_it_is_now(workspace: Workspace, state: RunState) -> OpenedWorkflow:
     """The file that the run was begun with, loaded anew. Raises `InvalidWorkflowError`, `NotFoundError`, `UsageError`
     (it was begun without a file), `MissingRuntimeError`."""
     started = state.started

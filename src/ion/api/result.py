@@ -219,7 +219,7 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for node in state.nodes.values():
         if node.gate is not None:
-            item: dict[str, Any] = {"node": node.id, "kind": node.gate.gate, "message": node.gate.message}
+            item: dict[str, Any] = {"node": node.id, "kind": node.gate.kind, "message": node.gate.message}
             if node.gate.decisions:
                 item["decisions"] = list(node.gate.decisions)
             found.append(item)
@@ -228,7 +228,7 @@ def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
         found += [
             {
                 "node": node.id,
-                "kind": gate.gate,
+                "kind": gate.kind,
                 "message": gate.message,
                 "decisions": list(gate.decisions),
                 "request": gate.request,

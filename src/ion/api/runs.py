@@ -21,12 +21,12 @@ from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
-from ion.core.resume import going_on
+from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
-from ion.engine.held import HOLD_MS
-from ion.engine.look import Look, look
 from ion.engine.observe import Observer
+from ion.engine.pending_permissions import HOLD_MS
+from ion.engine.run_reader import RunReader, read_run
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
@@ -154,7 +154,7 @@ def start_run(
         options=options or RunOptions(),
     )
     require_runtimes(new.request.workflow, os.environ)
-    drive = runs.start(new.setting, new.request)
+    drive = runs.start(new.config, new.request)
     return StartedRun(new.request.run_id, workspace, drive, notes=new.notes, warned=new.warned)
 
 
@@ -163,7 +163,7 @@ class NewRun:
     """What a new run is asked to do and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
     `StartedRun`."""
 
-    setting: runs.Setting
+    config: runs.EngineConfig
     request: runs.Request
     notes: tuple[str, ...]
     warned: str
@@ -191,9 +191,9 @@ def prepare(
     folder = _working_directory(workspace, cwd)
     require_secrets(loaded, os.environ)
     name = agent_name(agent, workspace.settings)
-    setting = setting_of(workspace, agent, name, options)
+    config = engine_config_of(workspace, agent, name, options)
     agents = Agents(agent, name, workspace.settings)
-    require_agents(agents, loaded.nodes, setting.environ, folder)
+    require_agents(agents, loaded.nodes, config.environ, folder)
     request = runs.Request(
         loaded,
         check_run_id(run_id) if run_id is not None else new_run_id(),
@@ -206,7 +206,7 @@ def prepare(
         engine=engine,
     )
     notes = (*unused, *unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
-    return NewRun(setting, request, notes, opened.warned)
+    return NewRun(config, request, notes, opened.warned)
 
 
 async def resume_workflow(
@@ -227,7 +227,7 @@ async def resume_workflow(
     workspace = open_workspace(project, store)
     try:
         run_id = workspace.find_run(run).run_id
-        taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
+        taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
         if taken is None:
             return describe(workspace, run_id)
         return await taken.drive()
@@ -235,7 +235,7 @@ async def resume_workflow(
         workspace.close()
 
 
-def take_up_run(
+def acquire_run(
     workspace: Workspace,
     run_id: str,
     *,
@@ -253,12 +253,12 @@ def take_up_run(
     options = options or RunOptions()
     if max_budget_usd is not None:
         require_outside(run_id)
-    found = look(workspace.store, run_id)
+    found = read_run(workspace.store, run_id)
     state = found.state
     if state.engine is not None:
         named = _engine_agent(workspace, found, agent)
         runs.set_budget(found, max_budget_usd, by=who(options.via))
-        if going_on(state, agent=named, resume=resume) is None:
+        if resume_cause(state, agent=named, resume=resume) is None:
             return None
         from ion.api import engines
 
@@ -268,18 +268,18 @@ def take_up_run(
         )
     name = None if agent is None else agent_name(agent, workspace.settings)
     _check_agent(state, agent)
-    setting = setting_of(workspace, agent, name or state.agent, options)
+    config = engine_config_of(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
-        _require_what_is_left(found, setting, Agents(agent, name or state.agent, workspace.settings))
+        _require_what_is_left(found, config, Agents(agent, name or state.agent, workspace.settings))
     runs.set_budget(found, max_budget_usd, by=who(options.via))
-    taken = runs.take_up(setting, found, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
+    taken = runs.acquire(config, found, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
     if taken is None:
         return None
     drive, begin = taken
     return StartedRun(run_id, workspace, drive, begin)
 
 
-def _engine_agent(workspace: Workspace, found: Look, agent: AgentLike) -> str | None:
+def _engine_agent(workspace: Workspace, found: RunReader, agent: AgentLike) -> str | None:
     """The agent, as workers can be told of it."""
     if agent is None:
         return None
@@ -291,12 +291,12 @@ def _engine_agent(workspace: Workspace, found: Look, agent: AgentLike) -> str | 
     return agent
 
 
-def _require_what_is_left(found: Look, setting: runs.Setting, agents: Agents) -> None:
+def _require_what_is_left(found: RunReader, config: runs.EngineConfig, agents: Agents) -> None:
     """What the rest of a run needs around it."""
     workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)
     left = [node for node in workflow.nodes if node.always_run or state.nodes[node.id].status != "completed"]
-    require_agents(agents, left, setting.environ, Path(state.started.cwd if state.started else ""))
+    require_agents(agents, left, config.environ, Path(state.started.cwd if state.started else ""))
 
 
 def _check_agent(state: RunState, agent: AgentLike) -> None:
@@ -308,19 +308,19 @@ def _check_agent(state: RunState, agent: AgentLike) -> None:
         )
 
 
-def setting_of(
+def engine_config_of(
     workspace: Workspace,
     agent: AgentLike,
     name: str | None,
     options: RunOptions,
     *,
     only_configured: bool = False,
-) -> runs.Setting:
+) -> runs.EngineConfig:
     """The surroundings of a run with this agent; `name` is what the log has or will have of it. `only_configured` as in
     `Agents`."""
     settings = workspace.settings
     agents = Agents(agent, name, settings, only_configured)
-    return runs.Setting(
+    return runs.EngineConfig(
         workspace.store,
         workspace.project,
         workspace.make_data(),
@@ -334,7 +334,7 @@ def setting_of(
         secrets=settings.secrets,
         hold_ms=options.hold_ms,
         alone=options.alone,
-        lanes=agents.lanes,
+        agent_limits=agents.agent_limits,
     )
 
 

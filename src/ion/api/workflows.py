@@ -25,7 +25,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedWorkflow:
     """A workflow that is to be run or shown. `warned` says that its file has warnings, '' if it has none; `missing`
     are command and script files that are not there."""
 
@@ -55,14 +55,14 @@ def find(workspace: Workspace, workflow: str | Path) -> Discovered:
 
 def open_workflow(
     workspace: Workspace, workflow: Workflow | str | Path, *, strict: bool = False, without_files: bool = False
-) -> Opened:
+) -> OpenedWorkflow:
     """The workflow of this name or path, and what is worth saying of its file.
 
     `strict`: warnings are errors. `without_files`: command and script files that are missing are none, for whoever
     reads none of them. Raises as `load` does.
     """
     if isinstance(workflow, Workflow):
-        return Opened(workflow)
+        return OpenedWorkflow(workflow)
     missing: tuple[Problem, ...] = ()
     try:
         loaded = find(workspace, workflow).loaded
@@ -77,7 +77,7 @@ def open_workflow(
     if found is None or (strict and warned):
         message = f"'{workflow}' has warnings, and they are errors here (--strict)"
         raise InvalidWorkflowError(message, problems, hint="follow the hints above, or leave out --strict")
-    return Opened(found, warned, missing)
+    return OpenedWorkflow(found, warned, missing)
 
 
 def _is_error(problem: Problem) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import FAILED
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ _MAX_REPLY = 200
 @click.command()
 @click.option("--check", is_flag=False, flag_value="", metavar="[NAME]", help="Ask one (the default) for a word.")
 @as_json
-@at_place
-def agents(place: Place, check: str | None, as_json: bool) -> int:
+@in_context
+def agents(cli: CliContext, check: str | None, as_json: bool) -> int:
     """List the agents that can be named: those of the settings and the presets, and what of them is installed.
 
     With --check one prompt is sent, which costs what it costs; the exit status is 1 if it is not answered.
@@ -28,7 +28,7 @@ def agents(place: Place, check: str | None, as_json: bool) -> int:
     from ion.api.agent_list import check_agent, known_agents
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         if check is None:
             found = known_agents(workspace)
             if as_json:

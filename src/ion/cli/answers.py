@@ -19,7 +19,7 @@ _ITERATION = "iteration"
 
 
 @dataclass(frozen=True)
-class Choice:
+class AnswerChoice:
     """One answer. `shown` is how it is offered (''': it is understood, and not offered); `words` are what one types for
     it, `name` is what it is called in a sentence. `asks` is the question for the text that goes with it, `needs` says
     that it cannot do without one; `silent`: it takes none, since with one it would mean something else."""
@@ -41,8 +41,8 @@ class Answer:
     said: str = ""
 
 
-_APPROVE = Choice("approve", "approve", frozenset({"a", "y", "yes", "approve"}), "[a]pprove")
-_COMMENT = Choice(
+_APPROVE = AnswerChoice("approve", "approve", frozenset({"a", "y", "yes", "approve"}), "[a]pprove")
+_COMMENT = AnswerChoice(
     "approve",
     "approve with a comment (w)",
     frozenset({"w", "with"}),
@@ -50,30 +50,34 @@ _COMMENT = Choice(
     "comment ›",
     needs=True,
 )
-_REJECT = Choice("reject", "reject", frozenset({"r", "n", "no", "reject"}), "[r]eject", "why not? ›")
-_FINISH = Choice("approve", "finish", frozenset({"f", "finish"}), "[f]inish", silent=True)
-_AGAIN = Choice(
+_REJECT = AnswerChoice("reject", "reject", frozenset({"r", "n", "no", "reject"}), "[r]eject", "why not? ›")
+_FINISH = AnswerChoice("approve", "finish", frozenset({"f", "finish"}), "[f]inish", silent=True)
+_AGAIN = AnswerChoice(
     "approve", "another round (a)", frozenset({"a", "another", "approve"}), "[a]nother round", "what should it do? ›"
 )
 # After a signal an approval without a word would finish the loop.
-_ONCE_MORE = Choice(
+_ONCE_MORE = AnswerChoice(
     "approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should change? ›", needs=True
 )
-_END = Choice("reject", "reject (ends the loop, and the run with it)", frozenset({"r", "reject"}), "", "why not? ›")
-_ALLOW = Choice("approve", "allow", frozenset({"a", "y", "yes", "allow", "approve"}), "[a]llow")
-_REFUSE = Choice("reject", "refuse", frozenset({"r", "n", "no", "refuse", "reject", "deny"}), "[r]efuse", "why not? ›")
+_END = AnswerChoice(
+    "reject", "reject (ends the loop, and the run with it)", frozenset({"r", "reject"}), "", "why not? ›"
+)
+_ALLOW = AnswerChoice("approve", "allow", frozenset({"a", "y", "yes", "allow", "approve"}), "[a]llow")
+_REFUSE = AnswerChoice(
+    "reject", "refuse", frozenset({"r", "n", "no", "refuse", "reject", "deny"}), "[r]efuse", "why not? ›"
+)
 
 
-def choices(question: ApprovalRequested) -> tuple[Choice, ...]:
+def choices(question: ApprovalRequested) -> tuple[AnswerChoice, ...]:
     """All answers to this question, those that are not offered at the end."""
-    if question.gate == PERMISSION:
-        return (_ALLOW, _REFUSE, *(Choice(name, name, frozenset({name})) for name in question.decisions))
+    if question.kind == PERMISSION:
+        return (_ALLOW, _REFUSE, *(AnswerChoice(name, name, frozenset({name})) for name in question.decisions))
     if question.decisions:
         keys = keys_of(question)
         return tuple(
-            Choice(name, name, frozenset({key, name})) for key, name in zip(keys, question.decisions, strict=True)
+            AnswerChoice(name, name, frozenset({key, name})) for key, name in zip(keys, question.decisions, strict=True)
         )
-    if question.gate == _ITERATION:
+    if question.kind == _ITERATION:
         return (_FINISH, _ONCE_MORE, _END) if question.signaled else (_AGAIN, _END)
     return (_APPROVE, _COMMENT, _REJECT)
 
@@ -88,7 +92,7 @@ def keys_of(question: ApprovalRequested) -> tuple[str, ...]:
 def offer(question: ApprovalRequested, *, view: bool) -> str:
     """The line before the cursor. `view`: the message is longer than what is shown."""
     offered = [choice.shown for choice in choices(question) if choice.shown]
-    if question.decisions and question.gate != PERMISSION:
+    if question.decisions and question.kind != PERMISSION:
         keys = keys_of(question)
         which = f"{keys[0]}–{keys[-1]}" if keys != question.decisions and len(keys) > 1 else "/".join(keys)
         offered = [f"{which}, or a decision, and a comment"]
@@ -97,7 +101,7 @@ def offer(question: ApprovalRequested, *, view: bool) -> str:
     return "  " + "   ".join([*offered, *(["[v]iew all"] if view else []), postpone, "›"])
 
 
-def meant(question: ApprovalRequested, word: str) -> Choice | None:
+def meant(question: ApprovalRequested, word: str) -> AnswerChoice | None:
     """The answer that this word means; a decision's own id as it is written, all else in either case."""
     known = choices(question)
     for choice in known:
@@ -108,7 +112,7 @@ def meant(question: ApprovalRequested, word: str) -> Choice | None:
 
 def unknown(question: ApprovalRequested, word: str) -> str:
     """What is said of a word that is not an answer."""
-    if question.gate == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
+    if question.kind == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
         return "it has not said that it is done, so it cannot be finished: another round (a), reject, later"
     names = [choice.name for choice in choices(question)]
     return f"'{word}' is not one of the answers: {', '.join([*names, 'later'])}"

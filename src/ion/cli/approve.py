@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, progress
+from ion.cli.context import CliContext, as_json, in_context, progress
 
 
 @click.command()
@@ -16,9 +16,9 @@ from ion.cli.place import Place, as_json, at_place, progress
 @click.option("--no-resume", is_flag=True, help="Only record it.")
 @progress
 @as_json
-@at_place
+@in_context
 def approve(
-    place: Place,
+    cli: CliContext,
     run: str,
     node: str | None,
     comment: str,
@@ -33,13 +33,13 @@ def approve(
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
     from ion.api import requests
-    from ion.cli.going_on import after_request, show_question
-    from ion.cli.view import Manner
+    from ion.cli.continuing import after_request, show_question
+    from ion.cli.view import OutputOptions
 
-    manner = Manner(as_json, plain=plain, quiet=quiet)
-    with place.open() as workspace:
+    output_options = OutputOptions(as_json, plain=plain, quiet=quiet)
+    with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if not quiet:
             show_question(workspace, run_id, node, request)
         requests.approve(workspace, run_id, node, comment=comment, request=request, via="cli")
-        return after_request(workspace, place, run_id, resume=not no_resume, manner=manner)
+        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)

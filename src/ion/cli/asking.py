@@ -17,21 +17,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ion.api import requests
-from ion.cli.answers import LATER, VIEW, Answer, Choice, keys_of, meant, offer, unknown
+from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.formatting import one_line
 from ion.cli.meanwhile import LINES
 from ion.cli.questions import Labels, message_lines
 from ion.cli.terminal import Screen
 from ion.core import events as e
+from ion.core.event_facts import closes_all
 from ion.core.gates import PERMISSION, Gate
-from ion.core.marks import closes_all
 from ion.core.state import RunState
 from ion.errors import IonError, RefusedError
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-    from ion.cli.behind import Behind
+    from ion.cli.background_writer import BackgroundWriter
     from ion.cli.meanwhile import Meanwhile
 
 # Lines around a message that must stand on the screen with it: its header, the decisions' frame, the prompt.
@@ -63,7 +63,7 @@ class Asker:
 
     workspace: Workspace
     screen: Screen
-    behind: Behind
+    behind: BackgroundWriter
     pause: Callable[[], None]
     resume: Callable[[], None]
     meanwhile: Meanwhile | None = None
@@ -106,7 +106,7 @@ class Asker:
                 node,
                 gate.request,
                 gate.message,
-                gate.gate,
+                gate.kind,
                 gate.iteration,
                 gate.signaled,
                 gate.decisions,
@@ -188,7 +188,7 @@ class Asker:
             if question.request in self._closed or question.request in self._later:
                 return None
 
-    async def _with_text(self, question: e.ApprovalRequested, choice: Choice, said: str) -> Answer | None:
+    async def _with_text(self, question: e.ApprovalRequested, choice: AnswerChoice, said: str) -> Answer | None:
         """The answer with what is said with it; None: it is not given after all."""
         if said and choice.silent:
             self._say(f"to {choice.name} takes no comment; with one it would be another round")
@@ -211,7 +211,7 @@ class Asker:
         screen = self.screen
         lines = self._lines(question)
         labels = self.labels.get(question.node, {})
-        decisions = () if question.gate == PERMISSION else question.decisions
+        decisions = () if question.kind == PERMISSION else question.decisions
         room = max(3, self._height() - _LINES_AROUND - LINES - len(decisions))
         screen.line()
         screen.line(("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {lines[0]}")
@@ -335,7 +335,7 @@ def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
 
 def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
     """Record the answer. Raises `RefusedError` if another one was first."""
-    which = question.request if question.gate == PERMISSION else None
+    which = question.request if question.kind == PERMISSION else None
     node, said = question.node, answer.said
     if answer.decision == "approve" and "approve" not in question.decisions:
         requests.approve(workspace, run_id, node, comment=said, request=which, via="cli")

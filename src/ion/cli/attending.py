@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.api.following import POLL_SECONDS, look_again
+from ion.api.following import POLL_SECONDS, read_new_events
 from ion.cli.following import follow
 from ion.cli.questions import labels_in
 from ion.core.fold import apply
@@ -68,7 +68,7 @@ async def _follow(workspace: Workspace, run_id: str, view: View, asker: Asker, *
         for observer in view.observers if from_start else (asker,):
             observer.event(run_id, recorded, state)
     while True:
-        alive, events = await asyncio.to_thread(look_again, workspace, run_id, after)
+        alive, events = await asyncio.to_thread(read_new_events, workspace, run_id, after)
         for recorded in events:
             apply(state, recorded.event)
             after = recorded.seq

@@ -11,11 +11,11 @@ from ion.cli import terminal
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
     from ion.core.state import RunState
 
 
-def say_changed(workspace: Workspace, place: Place, run_id: str, from_node: str | None = None) -> None:
+def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:
     """Say it, if the file has changed. `from_node` None: the node from which it makes sense."""
     state = reading.read_state(workspace, run_id)
     changed = reading.source_changed(workspace, run_id, state)
@@ -30,13 +30,13 @@ def say_changed(workspace: Workspace, place: Place, run_id: str, from_node: str 
         what = f"a file that {file} uses" if used else file
         now = "the files\n      as they are" if used else "the file\n      as it is"
         said = f"note: {what} has changed since this run began; the run keeps what it froze. With {now} now"
-        screen.lines(f"{said}: {edited_command(place, run_id, state, from_node)}".split("\n"))
+        screen.lines(f"{said}: {edited_command(cli, run_id, state, from_node)}".split("\n"))
 
 
-def edited_command(place: Place, run_id: str, state: RunState, from_node: str | None = None) -> str:
+def edited_command(cli: CliContext, run_id: str, state: RunState, from_node: str | None = None) -> str:
     """The command that continues in a new run with the file as it is now."""
     node = from_node or node_to_begin_at(state)
-    return place.command("rerun", run_id, *(("--from", node) if node else ()), "--edited")
+    return cli.command("rerun", run_id, *(("--from", node) if node else ()), "--edited")
 
 
 def node_to_begin_at(state: RunState) -> str | None:

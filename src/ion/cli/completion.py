@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from ion.cli.completing import SHELLS, VARIABLE
-from ion.cli.place import Place, at_place
+from ion.cli.context import CliContext, in_context
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
-@at_place
-def completion(_place: Place, shell: str) -> int:
+@in_context
+def completion(_place: CliContext, shell: str) -> int:
     """Print the completion script of SHELL, which completes commands, options, workflows, runs, nodes and agents.
 
     \b

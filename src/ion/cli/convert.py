@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ _FOLDERS = {"skill": "skills", "cursor": ".cursor/commands"}
 @click.option("--output", metavar="PATH", help="yaml: the file to write; others: the folder to write into.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @as_json
-@at_place
+@in_context
 def convert(
-    place: Place, file: str, to: str, split: str | None, fresh: bool, output: str | None, force: bool, as_json: bool
+    cli: CliContext, file: str, to: str, split: str | None, fresh: bool, output: str | None, force: bool, as_json: bool
 ) -> int:
     """Print an SOP as the YAML of its workflow, or write it as a skill or a command for another tool."""
     from ion.api.sops import load_sop
@@ -38,7 +38,7 @@ def convert(
     from ion.cli.run import say
 
     sop = load_sop(file)
-    with place.open() as workspace:
+    with cli.open() as workspace:
         say(open_workflow(workspace, file).warned)
     if to != "yaml" and (split or fresh):
         raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
@@ -47,7 +47,7 @@ def convert(
     from ion.language.sop.skill import to_cursor, to_skill
 
     exported = to_skill(sop) if to == "skill" else to_cursor(sop)
-    folder = Path(output) if output is not None else _project(place) / _FOLDERS[to]
+    folder = Path(output) if output is not None else _project(cli) / _FOLDERS[to]
     return _written(folder / exported.path, exported, force, as_json)
 
 
@@ -57,8 +57,8 @@ def _chosen(sop: Sop, split: str | None, fresh: bool) -> Sop:
     return replace(sop, context="fresh") if fresh else sop
 
 
-def _project(place: Place) -> Path:
-    with place.open() as workspace:
+def _project(cli: CliContext) -> Path:
+    with cli.open() as workspace:
         return workspace.project
 
 

@@ -22,9 +22,9 @@ from ion.cli.run import say
 from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from ion.cli.place import Place
-    from ion.cli.run import Order
-    from ion.cli.view import Manner
+    from ion.cli.context import CliContext
+    from ion.cli.run import RunSpec
+    from ion.cli.view import OutputOptions
 
 LOG_NAME = "ion.log"
 
@@ -38,31 +38,35 @@ def _error(said: dict[str, Any], status: int) -> IonError:
     return kind(said["message"], hint=said["hint"], code=said["code"])
 
 
-def detach(place: Place, order: Order, manner: Manner) -> None:
+def detach(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> None:
     """Start the run in a process of its own and print its id. Raises whatever kept it from starting."""
     from ion.api.reading import describe
     from ion.api.workspace import check_run_id, new_run_id
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         if workspace.store.url.startswith("memory:"):
             raise UsageError("a store in memory ends with this process", hint="leave out --detach, or --store")
         run_id = check_run_id(order.run_id) if order.run_id is not None else new_run_id()
         folder = workspace.data / "runs" / run_id
-        _start(place, replace(order, run_id=run_id), manner, folder)
-        if manner.as_json:
+        _start(cli, replace(order, run_id=run_id), output_options, folder)
+        if output_options.as_json:
             terminal.write_json(describe(workspace, run_id).to_json())
         else:
             terminal.data().line(run_id)
             screen = terminal.talk()
-            screen.line(f"It runs in the background: {place.command('watch', run_id)}, {place.command('show', run_id)}")
+            screen.line(f"It runs in the background: {cli.command('watch', run_id)}, {cli.command('show', run_id)}")
 
 
-def _start(place: Place, order: Order, manner: Manner, folder: Path) -> None:
+def _start(cli: CliContext, order: RunSpec, output_options: OutputOptions, folder: Path) -> None:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
-    watchers = {"log": manner.log and str(Path(manner.log).absolute()), "notify": manner.notify, "otel": manner.otel}
-    spec = json.dumps({"store": place.store, "project": place.project, "order": asdict(order), "watchers": watchers})
+    watchers = {
+        "log": output_options.log and str(Path(output_options.log).absolute()),
+        "notify": output_options.notify,
+        "otel": output_options.otel,
+    }
+    spec = json.dumps({"store": cli.store, "project": cli.project, "order": asdict(order), "watchers": watchers})
     said = _hand_over(spec, log)
     if said["error"] is not None:
         if is_new:
@@ -70,7 +74,7 @@ def _start(place: Place, order: Order, manner: Manner, folder: Path) -> None:
                 log.unlink()
                 folder.rmdir()
         raise _error(said["error"], said["status"])
-    say(said["warned"], () if manner.quiet else said["notes"])
+    say(said["warned"], () if output_options.quiet else said["notes"])
 
 
 def _hand_over(spec: str, log: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 
+from ion.cli.context import CliContext
 from ion.cli.failures import from_system
-from ion.cli.place import Place
-from ion.cli.run import Order, start
-from ion.cli.view import Manner, open_view
+from ion.cli.run import RunSpec, start
+from ion.cli.view import OutputOptions, open_view
 from ion.errors import IonError
 
 
@@ -22,11 +22,11 @@ def main() -> int:
     os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
     spec = json.loads(sys.stdin.buffer.read())
     _close_stdin()
-    place = Place(spec["store"], spec["project"])
-    with place.open() as workspace:
+    cli = CliContext(spec["store"], spec["project"])
+    with cli.open() as workspace:
         try:
-            view = open_view(workspace, place, Manner(**spec["watchers"]))
-            started = start(workspace, Order(**spec["order"]), view.observers)
+            view = open_view(workspace, cli, OutputOptions(**spec["watchers"]))
+            started = start(workspace, RunSpec(**spec["order"]), view.observers)
         except (IonError, OSError) as problem:
             error = from_system(problem) if isinstance(problem, OSError) else problem
             _answer(answer, {"error": error.to_json(), "status": error.exit_status})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import FAILED
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @as_json
-@at_place
-def doctor(place: Place, as_json: bool) -> int:
+@in_context
+def doctor(cli: CliContext, as_json: bool) -> int:
     """Say what is installed, where runs are kept, and what of them is damaged. Nothing is changed or repaired.
 
     Every run is read through, outputs too. The exit status is 1 if something is damaged.
@@ -26,7 +26,7 @@ def doctor(place: Place, as_json: bool) -> int:
     from ion.api.doctor import diagnose
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         found = diagnose(workspace)
     if as_json:
         terminal.write_json(found.to_json())

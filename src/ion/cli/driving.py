@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, StartedRun, take_up_run
+from ion.api.runs import RunOptions, StartedRun, acquire_run
 from ion.api.workspace import Workspace
 from ion.errors import RefusedError
 from ion.process.limits import raise_limit
@@ -88,7 +88,7 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
         return None
     options = RunOptions(observers=view.observers, via="cli", alone=True)
     try:
-        taken = take_up_run(workspace, result.run_id, options=options, resume=False)
+        taken = acquire_run(workspace, result.run_id, options=options, resume=False)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None

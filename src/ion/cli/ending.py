@@ -17,16 +17,18 @@ from ion.cli.words import FailureText, budget_command, failure_text, waiting_for
 if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
     from ion.core.events import Content
     from ion.core.state import RunState
 
 
-def finish(workspace: Workspace, place: Place, result: RunResult, *, as_json: bool, silent_output: bool = False) -> int:
+def finish(
+    workspace: Workspace, cli: CliContext, result: RunResult, *, as_json: bool, silent_output: bool = False
+) -> int:
     """Say how the run stands, print its output, and give the exit status."""
     changed = source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
-    say_next(terminal.talk(), place, result, frozen_labels(workspace, result), changed)
+    say_next(terminal.talk(), cli, result, frozen_labels(workspace, result), changed)
     try:
         if as_json:
             terminal.write_json(result.to_json())
@@ -59,25 +61,25 @@ def print_content(workspace: Workspace, content: Content) -> None:
         terminal.write_bytes(io.BytesIO(b"\n"))
 
 
-def say_next(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS, changed: str = "") -> None:
+def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels = NO_LABELS, changed: str = "") -> None:
     """What the person does next, if the run has not simply completed. `changed` is what became of the workflow's file
     (`reading.source_changed`)."""
     if result.status == "paused":
-        say_waiting(screen, place, result, labels)
+        say_waiting(screen, cli, result, labels)
     elif result.status == "failed":
-        say_failed(screen, place, result, changed)
+        say_failed(screen, cli, result, changed)
     elif result.status == "interrupted":
-        say_interrupted(screen, place, result)
+        say_interrupted(screen, cli, result)
     elif result.status == "running":
         screen.line()
-        screen.line("It is running: ", place.command("watch", result.run_id))
+        screen.line("It is running: ", cli.command("watch", result.run_id))
 
 
-def say_waiting(screen: Screen, place: Place, result: RunResult, labels: Labels = NO_LABELS) -> None:
+def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labels = NO_LABELS) -> None:
     """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
     from ion.core.budgets import budget_message
 
-    waiting = waiting_for(place, result.run_id, result.state, labels)
+    waiting = waiting_for(cli, result.run_id, result.state, labels)
     gates = sum(one.node.gate is not None for one in waiting)
     parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
     asked = sum(len(node.permissions) for node in result.state.nodes.values())
@@ -93,7 +95,7 @@ def say_waiting(screen: Screen, place: Place, result: RunResult, labels: Labels 
         _say_commands(screen, one.commands)
     if result.state.over_budget:
         screen.line("  ", budget_message(result.state))
-        screen.line("  ", budget_command(place, result.run_id, result.state))
+        screen.line("  ", budget_command(cli, result.run_id, result.state))
 
 
 def say_question(screen: Screen, node: str, message: str) -> None:
@@ -113,7 +115,7 @@ def _say_commands(screen: Screen, commands: tuple[tuple[str, str], ...]) -> None
         screen.line("  ", f"{command:<{longest}}      {note}" if note else command)
 
 
-def say_failed(screen: Screen, place: Place, result: RunResult, changed: str = "") -> None:
+def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str = "") -> None:
     """What failed, the last that it said, and where to look."""
     node, text = _worst(result.state)
     took = duration(result.data["duration_ms"])
@@ -128,13 +130,13 @@ def say_failed(screen: Screen, place: Place, result: RunResult, changed: str = "
     screen.line()
     kept = sum(one.status == "completed" for one in result.state.nodes.values())
     if node is not None:
-        screen.line("  logs     ", place.command("logs", result.run_id, node))
-        screen.line("  why      ", place.command("show", result.run_id, node))
+        screen.line("  logs     ", cli.command("logs", result.run_id, node))
+        screen.line("  why      ", cli.command("show", result.run_id, node))
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
-    screen.line("  continue ", place.command("resume", result.run_id), note)
+    screen.line("  continue ", cli.command("resume", result.run_id), note)
     if result.state.started is not None and result.state.started.file and not changed.startswith("gone"):
         when = "the file has changed since" if changed else "once the file is corrected"
-        screen.line("  fix      ", edited_command(place, result.run_id, result.state), f"      ({when})")
+        screen.line("  fix      ", edited_command(cli, result.run_id, result.state), f"      ({when})")
 
 
 def _worst(state: RunState) -> tuple[str | None, FailureText]:
@@ -157,11 +159,11 @@ def _what(node: str | None, text: FailureText) -> str:
     return f"{node}: {text.headline}"
 
 
-def say_interrupted(screen: Screen, place: Place, result: RunResult) -> None:
+def say_interrupted(screen: Screen, cli: CliContext, result: RunResult) -> None:
     """The run is cut off where it was, and can be gone on with."""
     done = sum(node.status == "completed" for node in result.state.nodes.values())
     screen.line()
     screen.line(
         ("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Continue with"
     )
-    screen.line("  ", place.command("resume", result.run_id))
+    screen.line("  ", cli.command("resume", result.run_id))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
 
 
@@ -16,8 +16,8 @@ from ion.errors import UsageError
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--output", metavar="FILE", help="Where to; without it, or with -, to stdout.")
 @as_json
-@at_place
-def export(place: Place, run: str | None, output: str | None, as_json: bool) -> int:
+@in_context
+def export(cli: CliContext, run: str | None, output: str | None, as_json: bool) -> int:
     """Write RUN as one file: its log, its frozen workflow, its outputs. ion import takes it into any other store.
 
     A run that is running is written as it is now.
@@ -30,7 +30,7 @@ def export(place: Place, run: str | None, output: str | None, as_json: bool) -> 
         raise UsageError("--json needs --output FILE here: stdout is the run itself", hint="ion export --help")
     if to_stdout and terminal.is_terminal(sys.stdout):
         raise UsageError("an exported run is not for a terminal", hint="--output FILE, or > FILE")
-    with place.open() as workspace:
+    with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if to_stdout:
             export_to_stream(workspace, run_id, sys.stdout.buffer)

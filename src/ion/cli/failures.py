@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ion.cli import hiding, terminal
+from ion.cli import masking, terminal
 from ion.errors import FAILED, InvalidWorkflowError, IonError, Problem, UsageError
 
 MAX_SHOWN_PROBLEMS = 50
@@ -43,7 +43,7 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
 
     width = min(WIDTH, screen.width - _GUTTER) if terminal.is_terminal(screen.stream) else WIDTH
     shown = render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width)
-    hiding.hide_urls(shown)
+    masking.hide_urls(shown)
     for line in shown.split("\n"):
         screen.write(line)
 
@@ -132,7 +132,7 @@ def _write_report(error: Exception, arguments: list[str]) -> str | None:
         with tempfile.NamedTemporaryFile(
             "w", prefix="ion-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as file:
-            file.write(hiding.masked("\n".join(lines)))
+            file.write(masking.masked("\n".join(lines)))
             return file.name
     except OSError:
         return None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from ion.cli import hiding
+from ion.cli import masking
 from ion.language.problems import printable
 
 
@@ -74,7 +74,7 @@ def _columns(character: str) -> int:
 
 def cut(text: str, columns: int) -> str:
     """The text, printable, in at most so many columns; `…` stands for the end that has no room."""
-    shown = printable(hiding.masked(text))
+    shown = printable(masking.masked(text))
     if width(shown) <= columns:
         return shown
     kept, used = "", 0
@@ -111,13 +111,13 @@ def pad(text: str, columns: int) -> str:
 
 def one_line(text: str) -> str:
     """A text on one line, its runs of blanks and breaks as one blank each."""
-    return " ".join(hiding.masked(text).split())
+    return " ".join(masking.masked(text).split())
 
 
 def wrapped(text: str, columns: int, *, first: int = 0, shown: Callable[[str], str] = printable) -> Iterator[str]:
     """All lines of a text, printable, each in at most so many columns (the first one in `first` less); what has no room
     is continued below, further to the right than its line began, so that it does not look like a line of its own."""
-    for number, line in enumerate(hiding.masked(text).splitlines()):
+    for number, line in enumerate(masking.masked(text).splitlines()):
         yield from _folded(shown(line).rstrip(), columns, first if number == 0 else 0)
 
 

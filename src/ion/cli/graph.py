@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     help="Show the states of this run; the graph is the one that it froze.",
 )
 @as_json
-@at_place
-def graph(place: Place, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
+@in_context
+def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
     """Draw the graph of WORKFLOW (may be left out with --run).
 
     A node with a condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
     """
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         picture = _picture(workspace, workflow, run)
     if as_json:
         terminal.write_json(picture.to_json())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 
 SCHEMA_NAME = "workflow.schema.json"
 WORKFLOW = """\
@@ -67,8 +67,8 @@ SETTINGS = """\
 
 @click.command()
 @as_json
-@at_place
-def init(place: Place, as_json: bool) -> int:
+@in_context
+def init(cli: CliContext, as_json: bool) -> int:
     """Write a first workflow, a settings file and, for editors, the schema of workflows into .ion/ of the working
     directory (or of --project).
 
@@ -79,7 +79,7 @@ def init(place: Place, as_json: bool) -> int:
     from ion.errors import NotFoundError
     from ion.language.schema.export import workflow_json_schema
 
-    project = Path(place.project or ".").absolute()
+    project = Path(cli.project or ".").absolute()
     if not project.is_dir():
         raise NotFoundError(f"the project {project} is no folder")
     folder = Workspace(project).make_data_folder()
@@ -96,7 +96,7 @@ def init(place: Place, as_json: bool) -> int:
     for path, is_new in written.items():
         screen.line(f"{'wrote' if is_new else 'kept '}  {path}")
     screen.line()
-    screen.line("  ", place.command("run", "hello"))
+    screen.line("  ", cli.command("run", "hello"))
     return 0
 
 

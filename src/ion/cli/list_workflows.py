@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ion.cli.place import Place, as_json, at_place, sop_paths
+from ion.cli.context import CliContext, as_json, in_context, sop_paths
 
 if TYPE_CHECKING:
     from ion.cli.terminal import Screen
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @click.command("list")
 @sop_paths
 @as_json
-@at_place
-def list_workflows(place: Place, sop_paths: tuple[Path, ...], as_json: bool) -> int:
+@in_context
+def list_workflows(cli: CliContext, sop_paths: tuple[Path, ...], as_json: bool) -> int:
     """List the workflows of the project and of the user: what each does, what it needs, and where it is from."""
     from ion.api.workflows import discover, listed
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         found = discover(workspace, sop_paths)
         project = workspace.project
     if as_json:

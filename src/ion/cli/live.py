@@ -1,9 +1,8 @@
 """The live view: the tree of a run, redrawn in place on a terminal.
 
-An observer that only takes notes, and the thread of `Behind` that draws them: a terminal that stands still (Ctrl-S)
-holds up nothing but the drawing, and the newest notes win. It draws when something has changed and when a second is
-over, never more than eight times a second.
-"""
+An observer that only takes notes, and the thread of `BackgroundWriter` that draws them: a terminal that stands still
+(Ctrl-S) holds up nothing but the drawing, and the newest notes win. It draws when something has changed and when a
+second is over, never more than eight times a second."""
 
 from __future__ import annotations
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
-    from ion.cli.behind import Behind
-    from ion.cli.place import Place
+    from ion.cli.background_writer import BackgroundWriter
+    from ion.cli.context import CliContext
     from ion.language.workflow import Workflow
 
 SHORTEST_PAUSE_S = 0.125
@@ -49,10 +48,10 @@ class Live:
 
     wants_lines = False
 
-    def __init__(self, screen: Screen, behind: Behind, place: Place | None = None) -> None:
+    def __init__(self, screen: Screen, behind: BackgroundWriter, cli: CliContext | None = None) -> None:
         self._screen = screen
         self._behind = behind
-        self._place = place
+        self._place = cli
         self._tree = Tree(screen, self._last_line)
         self._workflow: Workflow | None = None
         self._logs: Path | None = None
@@ -95,7 +94,7 @@ class Live:
             answer = answering_command(self._place, self._head.run_id, now)
         return row_of(now, known, state, self._workflow, answer)
 
-    # ------------------------------------------------------------------ drawing, in the thread of `Behind`
+    # ------------------------------------------------------------------ drawing, in the thread of `BackgroundWriter`
 
     def resume(self) -> None:
         """Begin to draw, below whatever stands on the screen."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
 from ion.records import dataclass
 
@@ -48,8 +48,8 @@ class LogFile:
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
 @as_json
-@at_place
-def logs(place: Place, run: str, node: str | None, follow: bool, as_json: bool) -> int:
+@in_context
+def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: bool) -> int:
     """Print what the programs of RUN (or of one NODE) wrote to stdout and stderr, oldest first.
 
     A single file is printed as it is; of several each has a line above it that names it.
@@ -58,7 +58,7 @@ def logs(place: Place, run: str, node: str | None, follow: bool, as_json: bool) 
 
     if follow and as_json:
         raise UsageError("--follow and --json do not go together", hint="ion events RUN --follow prints JSON lines")
-    with place.open() as workspace:
+    with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if as_json:
             terminal.write_json([_object(file) for file in _files(workspace, run_id, node)])

@@ -136,7 +136,7 @@ def ion() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: ends the process with the status that cli.md gives to what happened."""
     if os.getpid() == 1:
-        from ion.process.orphans import leave_to_the_first
+        from ion.process.container_init import leave_to_the_first
 
         leave_to_the_first()
     terminal.open_standard_streams()
@@ -167,9 +167,9 @@ def leave_at_once(status: int) -> NoReturn:
 
 def outcome(arguments: list[str]) -> int:
     """Carry a command line out and give its exit status; errors are shown."""
-    from ion.cli import failures, hiding
+    from ion.cli import failures, masking
 
-    hiding.begin(arguments)
+    masking.begin(arguments)
 
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     command = f"ion {arguments[0]}" if arguments and arguments[0] in COMMANDS else "ion"

@@ -15,8 +15,8 @@ from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
 
 if TYPE_CHECKING:
-    from ion.cli.behind import Behind
-    from ion.cli.place import Place
+    from ion.cli.background_writer import BackgroundWriter
+    from ion.cli.context import CliContext
     from ion.core import events as e
     from ion.core.state import RunState
 
@@ -32,12 +32,12 @@ class Meanwhile:
 
     encoding = "utf-8"
 
-    def __init__(self, screen: Screen, behind: Behind, place: Place | None) -> None:
+    def __init__(self, screen: Screen, behind: BackgroundWriter, cli: CliContext | None) -> None:
         self._screen = screen
         self._behind = behind
         self._lines: deque[str] = deque(maxlen=LINES)
         self._open = False
-        self._plain = Plain(replace(screen, stream=self, colour=False), place)
+        self._plain = Plain(replace(screen, stream=self, colour=False), cli)
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         self._plain.event(run_id, recorded, state)

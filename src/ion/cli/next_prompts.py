@@ -7,19 +7,19 @@ from typing import Any
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 
 
 @click.command("next")
 @click.argument("run", required=False, shell_complete=completing.runs_with_prompts)
 @as_json
-@at_place
-def next_prompts(place: Place, run: str | None, as_json: bool) -> int:
+@in_context
+def next_prompts(cli: CliContext, run: str | None, as_json: bool) -> int:
     """Print the prompts of RUN that wait for an agent, with the commands that answer them."""
     from ion.api import reading, requests
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         row = workspace.find_run(run)
         prompts = requests.next_prompts(workspace, row.run_id)
         status = reading.status_of(workspace.store, row)
@@ -28,16 +28,16 @@ def next_prompts(place: Place, run: str | None, as_json: bool) -> int:
         elif not prompts:
             terminal.talk().line(f"No prompt of {row.run_id} waits for an answer; the run is {status}.")
         for prompt in () if as_json else prompts:
-            _show(terminal.data(), place, row.run_id, prompt)
+            _show(terminal.data(), cli, row.run_id, prompt)
     return 0
 
 
-def _show(screen: Any, place: Place, run_id: str, prompt: dict[str, Any]) -> None:
+def _show(screen: Any, cli: CliContext, run_id: str, prompt: dict[str, Any]) -> None:
     turn = f"  iteration {prompt['iteration']}" if prompt["iteration"] else ""
     session = f"  session {prompt['session']}" if prompt["session"] else ""
     screen.line(("strong", prompt["node"]), f"{turn}{session}")
     screen.line()
     screen.lines(f"    {line}" for line in prompt["prompt"].splitlines())
     screen.line()
-    screen.line("  ", place.command("submit", run_id, prompt["node"], "--file FILE"))
+    screen.line("  ", cli.command("submit", run_id, prompt["node"], "--file FILE"))
     screen.line()

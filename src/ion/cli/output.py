@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @as_json
-@at_place
-def output(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
+@in_context
+def output(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
     """Print the output of RUN, or of its NODE, whole, as it is, and nothing else.
 
     Of a loop that waits or has failed it is that of its last iteration. The exit status is 2 if there is none.
@@ -29,9 +29,9 @@ def output(place: Place, run: str | None, node: str | None, as_json: bool) -> in
     from ion.cli import terminal
     from ion.cli.ending import print_content
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         result = describe(workspace, workspace.find_run(run).run_id)
-        content = _of_node(place, result, node) if node is not None else _of_run(place, result)
+        content = _of_node(cli, result, node) if node is not None else _of_run(cli, result)
         if as_json:
             terminal.write_json(output_object(workspace, result.run_id, node, content))
         else:
@@ -39,24 +39,24 @@ def output(place: Place, run: str | None, node: str | None, as_json: bool) -> in
     return 0
 
 
-def _of_run(place: Place, result: RunResult) -> Content:
+def _of_run(cli: CliContext, result: RunResult) -> Content:
     node = result.state.output_node
     content = result.state.nodes[node].output if node is not None else None
     if content is None:
         raise NotFoundError(
             f"the run {result.run_id} has no output: it is {result.status}",
-            hint=f"of one node: {place.command('output', result.run_id, 'NODE')}",
+            hint=f"of one node: {cli.command('output', result.run_id, 'NODE')}",
         )
     return content
 
 
-def _of_node(place: Place, result: RunResult, name: str) -> Content:
+def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
     from ion.core.requests import node_of
 
     node = node_of(result.state, name)
     content = node.output if node.output is not None else node.iteration_output
     if content is None:
         raise NotFoundError(
-            f"'{name}' has no output: it is {node.status}", hint=f"why: {place.command('show', result.run_id, name)}"
+            f"'{name}' has no output: it is {node.status}", hint=f"why: {cli.command('show', result.run_id, name)}"
         )
     return content

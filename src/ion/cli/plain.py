@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ion.cli.context import CliContext
 from ion.cli.formatting import cut, cut_ids, duration, elapsed, one_line, pad, plural
-from ion.cli.place import Place
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text
 from ion.core import events as e
@@ -35,10 +35,10 @@ class Plain:
 
     wants_lines = False
 
-    def __init__(self, screen: Screen, place: Place | None) -> None:
+    def __init__(self, screen: Screen, cli: CliContext | None) -> None:
         """Without a place no commands are shown: there is no run to use them on."""
         self._screen = screen
-        self._place = place
+        self._place = cli
         self._begun_at = -1
         self._columns = NAME_COLUMNS
         self._names: dict[str, str] = {}
@@ -182,7 +182,7 @@ def _iteration_judged(plain: Plain, _run: str, event: e.IterationJudged, _state:
 
 
 def _approval_requested(plain: Plain, _run: str, event: e.ApprovalRequested, _state: RunState) -> None:
-    ended = event.gate == PERMISSION and not event.held
+    ended = event.kind == PERMISSION and not event.held
     plain.say(event, "gate", event.node, f"{'asks again once answered: ' if ended else ''}{event.message}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
 @click.option("--dry-run", is_flag=True, help="Only say which.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
-@at_place
+@in_context
 def prune(
-    place: Place,
+    cli: CliContext,
     older_than: int,
     keep: int,
     statuses: tuple[str, ...],
@@ -62,7 +62,7 @@ def prune(
     from ion.cli.formatting import plural, size
 
     screen = terminal.talk()
-    with place.open() as workspace:
+    with cli.open() as workspace:
         found = prunable_runs(
             workspace, older_than_ms=older_than, keep=keep, statuses=statuses or OVER, workflow=workflow
         )
@@ -84,7 +84,7 @@ def prune(
                         f"All outputs stay: which of them {plural(len(done.damaged), 'damaged run')} "
                         f"({', '.join(done.damaged[:5])}) needs is not known."
                     )
-                    screen.line(("hint", f"{place.command('doctor')} names the damage; --status damaged forgets them"))
+                    screen.line(("hint", f"{cli.command('doctor')} names the damage; --status damaged forgets them"))
     if as_json:
         listed = [run.run_id for run in runs] if dry_run else list(done.run_ids)
         found_damaged = {"damaged": list(done.damaged)}

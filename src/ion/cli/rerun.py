@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, progress, watched
+from ion.cli.context import CliContext, as_json, in_context, progress, watched
 
 
 @click.command()
@@ -29,9 +29,9 @@ from ion.cli.place import Place, as_json, at_place, progress, watched
 @progress
 @watched
 @as_json
-@at_place
+@in_context
 def rerun(
-    place: Place,
+    cli: CliContext,
     run: str | None,
     from_node: str | None,
     edited: bool,
@@ -56,19 +56,21 @@ def rerun(
     from ion.cli import ending
     from ion.cli.changed import say_changed
     from ion.cli.driving import drive
-    from ion.cli.hiding import hide_run
+    from ion.cli.masking import hide_run
     from ion.cli.run import say
-    from ion.cli.view import Manner, open_view
+    from ion.cli.view import OutputOptions, open_view
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         old = workspace.find_run(run).run_id
-        view = open_view(workspace, place, Manner(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel))
+        view = open_view(
+            workspace, cli, OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
+        )
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
         if not edited and not quiet:
-            say_changed(workspace, place, old, from_node)
+            say_changed(workspace, cli, old, from_node)
         started = start_rerun(
             workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
         )
         hide_run(workspace, started.run_id)
         say(started.warned)
-        return ending.finish(workspace, place, drive(workspace, started, view), as_json=as_json)
+        return ending.finish(workspace, cli, drive(workspace, started, view), as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, progress, watched
+from ion.cli.context import CliContext, as_json, in_context, progress, watched
 
 
 @click.command()
@@ -27,9 +27,9 @@ from ion.cli.place import Place, as_json, at_place, progress, watched
 @progress
 @watched
 @as_json
-@at_place
+@in_context
 def resume(
-    place: Place,
+    cli: CliContext,
     run: str | None,
     agent: str | None,
     jobs: int | None,
@@ -51,27 +51,27 @@ def resume(
     from ion.api.following import live
     from ion.api.reading import describe
     from ion.api.requests import raise_budget
-    from ion.api.runs import RunOptions, take_up_run
+    from ion.api.runs import RunOptions, acquire_run
     from ion.cli import ending
     from ion.cli.attending import follow_and_ask
     from ion.cli.changed import say_changed
+    from ion.cli.continuing import go_on
     from ion.cli.driving import drive
-    from ion.cli.going_on import go_on
-    from ion.cli.view import Manner, open_view
+    from ion.cli.view import OutputOptions, open_view
 
-    manner = Manner(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
-    with place.open() as workspace:
+    output_options = OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
+    with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget, via="cli")
-            return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=as_json)
+            return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=as_json)
         if not quiet:
-            say_changed(workspace, place, run_id)
-        view = open_view(workspace, place, manner)
+            say_changed(workspace, cli, run_id)
+        view = open_view(workspace, cli, output_options)
         options = RunOptions(view.observers, jobs, via="cli", alone=True)
-        taken = take_up_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
+        taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
         if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
-            taken = take_up_run(workspace, run_id, agent=agent, options=options, resume=False)
+            taken = acquire_run(workspace, run_id, agent=agent, options=options, resume=False)
         result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
         view.end()
-        return ending.finish(workspace, place, result, as_json=as_json)
+        return ending.finish(workspace, cli, result, as_json=as_json)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, progress, sop_paths, watched
-from ion.cli.view import Manner, open_view
+from ion.cli.context import CliContext, as_json, in_context, progress, sop_paths, watched
+from ion.cli.view import OutputOptions, open_view
 from ion.errors import UsageError
 from ion.records import dataclass
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """What is to be run, resolved from the command line: all that another process would need to do it too."""
 
     workflow: str
@@ -66,8 +66,8 @@ class Order:
 @sop_paths
 @watched
 @as_json
-@at_place
-def run(place: Place, **options: Any) -> int:
+@in_context
+def run(cli: CliContext, **options: Any) -> int:
     """Run WORKFLOW, by its name or a path, with TEXT as $ARGUMENTS.
 
     The run's output is printed on stdout, progress on stderr. The exit status is 0 completed, 1 failed, 3 waits for an
@@ -75,9 +75,9 @@ def run(place: Place, **options: Any) -> int:
     """
     from ion.cli.values import read_inputs, read_text
 
-    manner = _manner(options)
-    order = Order(
-        _named(place, options["workflow"], options["sop_paths"]),
+    output_options = _manner(options)
+    order = RunSpec(
+        _named(cli, options["workflow"], options["sop_paths"]),
         " ".join(options["text"]),
         read_inputs(options["pairs"], options["inputs_file"]),
         read_text(options["context"]),
@@ -88,28 +88,28 @@ def run(place: Place, **options: Any) -> int:
         options["strict"],
     )
     if options["dry_run"]:
-        return _dry_run(place, order, manner, options["stubs"])
+        return _dry_run(cli, order, output_options, options["stubs"])
     if options["engine"] is not None:
-        return _run_on_engine(place, order, manner, options["engine"], detach=options["detach"])
+        return _run_on_engine(cli, order, output_options, options["engine"], detach=options["detach"])
     if options["detach"]:
         from ion.cli.detach import detach
 
-        detach(place, order, manner)
+        detach(cli, order, output_options)
         return 0
-    return _run(place, order, manner)
+    return _run(cli, order, output_options)
 
 
-def _named(place: Place, workflow: str, sop_paths: tuple[Path, ...]) -> str:
+def _named(cli: CliContext, workflow: str, sop_paths: tuple[Path, ...]) -> str:
     """The workflow as another process finds it too: one of `--sop-paths` by its path."""
     if not sop_paths:
         return workflow
     from ion.api.workflows import find_in_sop_paths
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         return find_in_sop_paths(workspace, workflow, sop_paths)
 
 
-def _manner(options: dict[str, Any]) -> Manner:
+def _manner(options: dict[str, Any]) -> OutputOptions:
     excluded = [
         ("events", "as_json", "--events prints lines, --json one object"),
         ("detach", "dry_run", "a dry run is over at once"),
@@ -122,7 +122,7 @@ def _manner(options: dict[str, Any]) -> Manner:
             raise UsageError(f"{first} and {second} do not go together", hint=hint)
     if options["stubs"] and not options["dry_run"]:
         raise UsageError("--stub is for --dry-run", hint="add --dry-run")
-    return Manner(
+    return OutputOptions(
         options["as_json"],
         options["events"],
         options["quiet"],
@@ -133,26 +133,28 @@ def _manner(options: dict[str, Any]) -> Manner:
     )
 
 
-def _run(place: Place, order: Order, manner: Manner) -> int:
+def _run(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> int:
     from ion.cli import ending
     from ion.cli.driving import drive
 
-    with place.open() as workspace:
-        view = open_view(workspace, place, manner)
+    with cli.open() as workspace:
+        view = open_view(workspace, cli, output_options)
         started = start(workspace, order, view.observers)
-        say(started.warned, () if manner.quiet else started.notes)
+        say(started.warned, () if output_options.quiet else started.notes)
         result = drive(workspace, started, view)
-        return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
+        return ending.finish(
+            workspace, cli, result, as_json=output_options.as_json, silent_output=output_options.events
+        )
 
 
-def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, detach: bool) -> int:
+def _run_on_engine(cli: CliContext, order: RunSpec, output_options: OutputOptions, engine: str, *, detach: bool) -> int:
     from ion.api.engines import start_engine_run
     from ion.api.runs import RunOptions
     from ion.cli import ending, terminal
     from ion.cli.at_engine import follow_engine_run
-    from ion.cli.hiding import hide_run
+    from ion.cli.masking import hide_run
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         started = start_engine_run(
             workspace,
             order.workflow,
@@ -166,13 +168,15 @@ def _run_on_engine(place: Place, order: Order, manner: Manner, engine: str, *, d
             options=RunOptions(max_concurrency=order.jobs, via="cli", strict=order.strict),
         )
         hide_run(workspace, started.run_id)
-        say(started.warned, () if manner.quiet else started.notes)
+        say(started.warned, () if output_options.quiet else started.notes)
         if detach:
             terminal.data().line(started.run_id)
             return 0
-        view = open_view(workspace, place, manner)
+        view = open_view(workspace, cli, output_options)
         result = follow_engine_run(workspace, started, view)
-        return ending.finish(workspace, place, result, as_json=manner.as_json, silent_output=manner.events)
+        return ending.finish(
+            workspace, cli, result, as_json=output_options.as_json, silent_output=output_options.events
+        )
 
 
 def say(warned: str, notes: Iterable[str] = ()) -> None:
@@ -185,10 +189,10 @@ def say(warned: str, notes: Iterable[str] = ()) -> None:
     screen.lines(f"note: {note}" for note in notes)
 
 
-def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
+def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...]) -> Any:
     """Create the run in the store, owned by this process. Raises what `ion.api.runs.start_run` raises."""
     from ion.api.runs import RunOptions, start_run
-    from ion.cli.hiding import hide_run
+    from ion.cli.masking import hide_run
 
     started = start_run(
         workspace,
@@ -205,15 +209,15 @@ def start(workspace: Any, order: Order, watching: tuple[Observer, ...]) -> Any:
     return started
 
 
-def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...]) -> int:
+def _dry_run(cli: CliContext, order: RunSpec, output_options: OutputOptions, stubs: tuple[str, ...]) -> int:
     from ion.api.dry import dry_run
     from ion.api.workflows import open_workflow
     from ion.cli import ending, terminal
     from ion.cli.values import read_stubs
     from ion.errors import FAILED
 
-    with place.open() as workspace:
-        view = open_view(workspace, None, manner)
+    with cli.open() as workspace:
+        view = open_view(workspace, None, output_options)
         opened = open_workflow(workspace, order.workflow, strict=order.strict, without_files=True)
         say(opened.warned)
         done = dry_run(
@@ -227,9 +231,9 @@ def _dry_run(place: Place, order: Order, manner: Manner, stubs: tuple[str, ...])
         )
         view.end()
         notes = (*(problem.message for problem in opened.missing), *done.notes)
-        say("", () if manner.quiet else notes)
-        if manner.as_json:
+        say("", () if output_options.quiet else notes)
+        if output_options.as_json:
             terminal.write_json(done.result.to_json())
-        elif not manner.events:
+        elif not output_options.events:
             ending.print_output(workspace, done.result)
     return FAILED if done.result.status == "failed" else 0

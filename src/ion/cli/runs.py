@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 
 if TYPE_CHECKING:
     from ion.cli.terminal import Screen
@@ -21,13 +21,13 @@ _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled",
 @click.option("--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only those of this workflow.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_json
-@at_place
-def runs(place: Place, status: str | None, workflow: str | None, limit: int | None, as_json: bool) -> int:
+@in_context
+def runs(cli: CliContext, status: str | None, workflow: str | None, limit: int | None, as_json: bool) -> int:
     """List the project's runs, newest first."""
     from ion.api.reading import list_runs
     from ion.cli import terminal
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         found = list_runs(workspace, status=status, workflow=workflow, limit=limit)
     if as_json:
         terminal.write_json([_object(run, state) for run, state in found])

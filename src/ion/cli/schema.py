@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ion.cli.place import Place, always_json, at_place
+from ion.cli.context import CliContext, always_json, in_context
 
 
 @click.command()
 @always_json
-@at_place
-def schema(_place: Place) -> int:
+@in_context
+def schema(_place: CliContext) -> int:
     """Print the JSON Schema of workflow files, for editors.
 
     In a workflow file: # yaml-language-server: $schema=FILE

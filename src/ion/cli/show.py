@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import IonError, NotFoundError
 
 if TYPE_CHECKING:
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @as_json
-@at_place
-def show(place: Place, run: str | None, node: str | None, as_json: bool) -> int:
+@in_context
+def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
     from ion.api.reading import describe, now_of, source_changed
     from ion.cli import terminal
     from ion.cli.screens.run import show_run
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         row = workspace.find_run(run)
         run_id = row.run_id
         result = describe(workspace, run_id)
         if node is not None:
-            _show_node(workspace, place, result, node, as_json=as_json)
+            _show_node(workspace, cli, result, node, as_json=as_json)
         elif as_json:
             terminal.write_json(result.to_json())
         else:
             changed = source_changed(workspace, run_id, result.state)
-            show_run(terminal.data(), place, result, _frozen(workspace, result), now_of(row), changed)
+            show_run(terminal.data(), cli, result, _frozen(workspace, result), now_of(row), changed)
     return 0
 
 
@@ -52,7 +52,7 @@ def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
         return None
 
 
-def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str, *, as_json: bool) -> None:
+def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
     from ion.cli import terminal
     from ion.cli.questions import answers_of
@@ -72,7 +72,7 @@ def _show_node(workspace: Workspace, place: Place, result: RunResult, node: str,
     if as_json:
         terminal.write_json(_object(subject))
     else:
-        show_node(terminal.data(), place, subject)
+        show_node(terminal.data(), cli, subject)
 
 
 def _object(subject: Subject) -> dict[str, Any]:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import click
 
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 
 
 @click.group(no_args_is_help=False)
-@at_place
-def sop(place: Place) -> None:
+@in_context
+def sop(cli: CliContext) -> None:
     """Write Agent SOPs: markdown procedures that Ion runs step by step."""
-    click.get_current_context().obj = place
+    click.get_current_context().obj = cli
 
 
 @sop.command()
 @as_json
-@at_place
-def rule(place: Place, as_json: bool) -> int:  # noqa: ARG001 every command takes --store and --project
+@in_context
+def rule(cli: CliContext, as_json: bool) -> int:  # noqa: ARG001 every command takes --store and --project
     """Print how to write an SOP, for you or for the agent that writes it."""
     from ion.api.sops import authoring_guide
     from ion.cli import terminal
@@ -36,16 +36,16 @@ def rule(place: Place, as_json: bool) -> int:  # noqa: ARG001 every command take
 @click.argument("name")
 @click.option("--dir", "folder", metavar="DIR", help="Where to write it; default: .ion/workflows of the project.")
 @as_json
-@at_place
+@in_context
 @click.pass_obj
-def new(outer: Place, place: Place, name: str, folder: str | None, as_json: bool) -> int:
+def new(outer: CliContext, cli: CliContext, name: str, folder: str | None, as_json: bool) -> int:
     """Write NAME.sop.md, an SOP that runs as it is, to begin with."""
     from ion.api.sops import new_sop
     from ion.cli import terminal
     from ion.cli.convert import write_file
 
     text = new_sop(name)
-    with Place(place.store or outer.store, place.project or outer.project).open() as workspace:
+    with CliContext(cli.store or outer.store, cli.project or outer.project).open() as workspace:
         home = Path(folder) if folder is not None else workspace.make_data_folder() / "workflows"
     path = home / f"{name}.sop.md"
     write_file(path, text, force=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place, progress
+from ion.cli.context import CliContext, as_json, in_context, progress
 from ion.errors import UsageError
 
 
@@ -19,9 +19,9 @@ from ion.errors import UsageError
 @click.option("--no-resume", is_flag=True, help="Only record it.")
 @progress
 @as_json
-@at_place
+@in_context
 def submit(
-    place: Place,
+    cli: CliContext,
     run: str,
     node: str,
     stdin: str | None,
@@ -39,16 +39,16 @@ def submit(
     the node's output_format, 5 if the prompt was answered already, and differently.
     """
     from ion.api import requests
-    from ion.cli.going_on import after_request
+    from ion.cli.continuing import after_request
     from ion.cli.values import read_answer
-    from ion.cli.view import Manner
+    from ion.cli.view import OutputOptions
 
     text = read_answer(_source(stdin, file))
-    manner = Manner(as_json, plain=plain, quiet=quiet)
-    with place.open() as workspace:
+    output_options = OutputOptions(as_json, plain=plain, quiet=quiet)
+    with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         requests.submit(workspace, run_id, node, text, session=session, request=request, via="cli")
-        return after_request(workspace, place, run_id, resume=not no_resume, manner=manner)
+        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)
 
 
 def _source(stdin: str | None, file: str | None) -> str:

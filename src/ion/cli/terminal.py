@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol, TextIO, TypeAlias
 
-from ion.cli import hiding
+from ion.cli import masking
 from ion.errors import IonError
 from ion.language.problems import printable
 from ion.records import dataclass
@@ -86,7 +86,7 @@ class Screen:
     def write(self, line: str) -> None:
         """Write a line that is printable already. On a lenient screen (talk, not data) a stream that is gone is
         nobody's problem; otherwise raises `BrokenPipeError` or `IonError`."""
-        self._put(self.encodable(hiding.masked(line.rstrip())) + "\n")
+        self._put(self.encodable(masking.masked(line.rstrip())) + "\n")
 
     def _put(self, text: str) -> None:
         if self.stream is None:
@@ -115,7 +115,7 @@ class Screen:
 
 def _shown(text: str) -> str:
     """Masked before it is made printable: an escape in the middle of a secret would hide it from the mask."""
-    return printable(hiding.masked(text))
+    return printable(masking.masked(text))
 
 
 def talk() -> Screen:
@@ -163,7 +163,7 @@ def write_bytes(source: BinaryIO) -> bytes:
     last = b""
     if sys.stdout is not None:
         sys.stdout.flush()
-        for chunk in hiding.masked_bytes(source):
+        for chunk in masking.masked_bytes(source):
             with _writing():
                 sys.stdout.buffer.write(chunk)
             last = chunk or last
@@ -176,7 +176,7 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
     """Print JSON in ASCII, so that no string in it can act on a terminal. `indent` None: on one line."""
     from ion.foreign import dumps
 
-    write_text(dumps(hiding.masked_json(value), indent).replace("\x7f", "\\u007f") + "\n")
+    write_text(dumps(masking.masked_json(value), indent).replace("\x7f", "\\u007f") + "\n")
 
 
 def write_text(text: str) -> None:

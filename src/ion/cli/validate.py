@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ion.cli import completing
-from ion.cli.place import Place, as_json, at_place
+from ion.cli.context import CliContext, as_json, in_context
 
 if TYPE_CHECKING:
     from ion.api.workflows import Validation
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, metavar="[PATH|NAME]…", shell_complete=completing.workflows)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @as_json
-@at_place
-def validate(place: Place, targets: tuple[str, ...], strict: bool, as_json: bool) -> int:
+@in_context
+def validate(cli: CliContext, targets: tuple[str, ...], strict: bool, as_json: bool) -> int:
     """Check workflow files, folders of them or names, and show every problem; without any, all that can be found.
 
     The exit status is 1 if a file has an error (with --strict: or a warning).
@@ -27,7 +27,7 @@ def validate(place: Place, targets: tuple[str, ...], strict: bool, as_json: bool
     from ion.cli import terminal
     from ion.errors import FAILED
 
-    with place.open() as workspace:
+    with cli.open() as workspace:
         found = workflows.validate(workspace, targets)
     if as_json:
         terminal.write_json([problem.to_json() for problem in found.problems])

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ion.api.runs import StartedRun
     from ion.api.workspace import Workspace
     from ion.cli.asking import Asker
-    from ion.cli.behind import Behind
+    from ion.cli.background_writer import BackgroundWriter
+    from ion.cli.context import CliContext
     from ion.cli.live import Live
-    from ion.cli.place import Place
     from ion.engine.observe import Observer
     from ion.language.workflow import Workflow
 
 
 @dataclass(frozen=True)
-class Manner:
+class OutputOptions:
     """What the command line says of it."""
 
     as_json: bool = False
@@ -47,7 +47,7 @@ class View:
     observers: tuple[Observer, ...] = ()
     live: Live | None = None
     asker: Asker | None = None
-    behind: Behind | None = None
+    behind: BackgroundWriter | None = None
     closing: list[Any] = field(default_factory=list)
 
     def begin(self, started: StartedRun) -> None:
@@ -72,47 +72,47 @@ class View:
             observer.close()
 
 
-def open_view(workspace: Workspace, place: Place | None, manner: Manner) -> View:
+def open_view(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
     """The view for this command line and these streams. Without a place no commands are shown (a dry run)."""
-    view = _shown(workspace, place, manner)
-    if place is not None:
-        view.closing = list(_watchers(workspace, manner))
+    view = _shown(workspace, cli, output_options)
+    if cli is not None:
+        view.closing = list(_watchers(workspace, output_options))
         view.observers = (*view.observers, *view.closing)
     return view
 
 
-def _shown(workspace: Workspace, place: Place | None, manner: Manner) -> View:
+def _shown(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
     screen = terminal.talk()
-    if manner.events:
+    if output_options.events:
         from ion.cli.event_lines import EventLines
 
         return View(screen, (EventLines(),))
-    if manner.quiet:
+    if output_options.quiet:
         return View(screen)
-    view = _live(screen, place) if place is not None and not manner.plain and draws(screen) else None
+    view = _live(screen, cli) if cli is not None and not output_options.plain and draws(screen) else None
     if view is None:
-        view = _lines(screen, place)
-    if place is not None and not manner.as_json:
-        _ask(view, workspace, place)
+        view = _lines(screen, cli)
+    if cli is not None and not output_options.as_json:
+        _ask(view, workspace, cli)
     return view
 
 
-def _watchers(workspace: Workspace, manner: Manner) -> Iterator[Any]:
+def _watchers(workspace: Workspace, output_options: OutputOptions) -> Iterator[Any]:
     """Those that the command line or the settings want besides. Raises `UsageError` for one that cannot be had."""
-    from ion.cli import hiding
+    from ion.cli import masking
 
     settings = workspace.settings
-    log = manner.log or settings.log
+    log = output_options.log or settings.log
     if log:
         from ion.engine.event_log import EventLog
 
-        yield EventLog(_log_path(workspace, log, given=manner.log is not None), hiding.masked_json)
-    notify = manner.notify or settings.notify
+        yield EventLog(_log_path(workspace, log, given=output_options.log is not None), masking.masked_json)
+    notify = output_options.notify or settings.notify
     if notify:
         from ion.engine.notifying import Notify
 
-        yield Notify(notify, workspace.project, hiding.masked_json)
-    if manner.otel or settings.otel:
+        yield Notify(notify, workspace.project, masking.masked_json)
+    if output_options.otel or settings.otel:
         from ion.engine.tracing import Tracing
 
         yield Tracing()
@@ -135,45 +135,45 @@ def draws(screen: Screen) -> bool:
     )
 
 
-def _lines(screen: Screen, place: Place | None) -> View:
-    from ion.cli.behind import Behind
+def _lines(screen: Screen, cli: CliContext | None) -> View:
+    from ion.cli.background_writer import BackgroundWriter
     from ion.cli.plain import Plain
 
     behind = None
     if screen.stream is not None:
-        behind = Behind(screen.stream)
+        behind = BackgroundWriter(screen.stream)
         screen = replace(screen, stream=behind)
-    return View(screen, (Plain(screen, place),), behind=behind)
+    return View(screen, (Plain(screen, cli),), behind=behind)
 
 
-def _live(screen: Screen, place: Place) -> View:
-    from ion.cli.behind import Behind
+def _live(screen: Screen, cli: CliContext) -> View:
+    from ion.cli.background_writer import BackgroundWriter
     from ion.cli.live import Live
 
     assert screen.stream is not None, "`draws` has looked at it"
-    behind = Behind(screen.stream)
+    behind = BackgroundWriter(screen.stream)
     screen = replace(screen, stream=behind)
-    live = Live(screen, behind, place)
+    live = Live(screen, behind, cli)
     return View(screen, (live,), live, behind=behind)
 
 
-def open_watching(workspace: Workspace, place: Place, run_id: str, *, plain: bool) -> View:
+def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: bool) -> View:
     """The view of somebody who only watches a run that another process drives. Lines go to stdout, since they are what
     was asked for; whoever reads them there is asked as well, if that is a person."""
     from ion.api.reading import logs_folder, read_frozen, read_state
 
     on_terminal = terminal.is_terminal(terminal.data().stream)
     if not plain and draws(terminal.talk()) and on_terminal:
-        view = _live(terminal.talk(), place)
+        view = _live(terminal.talk(), cli)
         view.show(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
     else:
-        view = _lines(terminal.data(), place)
+        view = _lines(terminal.data(), cli)
     if on_terminal:
-        _ask(view, workspace, place)
+        _ask(view, workspace, cli)
     return view
 
 
-def _ask(view: View, workspace: Workspace, place: Place) -> None:
+def _ask(view: View, workspace: Workspace, cli: CliContext) -> None:
     from ion.cli.asking import Asker, person_present
 
     if view.behind is None or not person_present():
@@ -183,7 +183,7 @@ def _ask(view: View, workspace: Workspace, place: Place) -> None:
     else:
         from ion.cli.meanwhile import Meanwhile
 
-        meanwhile = Meanwhile(view.screen, view.behind, place)
+        meanwhile = Meanwhile(view.screen, view.behind, cli)
         view.asker = Asker(workspace, view.screen, view.behind, view.live.pause, view.live.resume, meanwhile)
         view.observers = (*view.observers, meanwhile)
     view.observers = (*view.observers, view.asker)

@@ -12,7 +12,7 @@ from ion.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
     from ion.cli.questions import Labels
     from ion.core.events import Failure
     from ion.core.gates import Gate
@@ -87,64 +87,64 @@ class Waiting:
     commands: tuple[tuple[str, str], ...]
 
 
-def waiting_for(place: Place, run_id: str, state: RunState, labels: Labels) -> list[Waiting]:
+def waiting_for(cli: CliContext, run_id: str, state: RunState, labels: Labels) -> list[Waiting]:
     """Everything that waits for a person or a host, in file order. `labels` are those of the workflow's decisions."""
     several = sum((node.gate is not None) + len(node.permissions) for node in state.nodes.values()) > 1
     found = []
     for node in state.nodes.values():
         if node.gate is not None:
-            commands = _gate_commands(place, run_id, node.id, node.gate, labels.get(node.id, {}), several=several)
+            commands = _gate_commands(cli, run_id, node.id, node.gate, labels.get(node.id, {}), several=several)
             found.append(Waiting(node, node.gate.message, tuple(commands)))
         elif node.prompt is not None:
             commands = [
-                (place.command("next", run_id), ""),
-                (place.command("submit", run_id, node.id, "--file FILE"), ""),
+                (cli.command("next", run_id), ""),
+                (cli.command("submit", run_id, node.id, "--file FILE"), ""),
             ]
             found.append(Waiting(node, "a prompt waits for an agent", tuple(commands)))
         found += [
-            Waiting(node, gate.message, tuple((one, "") for one in _permission_commands(place, run_id, node, gate)))
+            Waiting(node, gate.message, tuple((one, "") for one in _permission_commands(cli, run_id, node, gate)))
             for gate in node.permissions.values()
         ]
     return found
 
 
-def answering_command(place: Place, run_id: str, node: NodeState) -> str:
+def answering_command(cli: CliContext, run_id: str, node: NodeState) -> str:
     """The shortest command that answers what this node asks; nothing if it asks nothing."""
     if node.gate is not None and node.gate.decisions:
-        return place.command("respond", run_id, node.id, node.gate.decisions[0])
+        return cli.command("respond", run_id, node.id, node.gate.decisions[0])
     if node.gate is not None:
-        return place.command("approve", run_id, node.id)
+        return cli.command("approve", run_id, node.id)
     if node.permissions:
-        return place.command("approve", run_id, node.id, f"--request {next(iter(node.permissions.values())).request}")
-    return place.command("next", run_id) if node.prompt is not None else ""
+        return cli.command("approve", run_id, node.id, f"--request {next(iter(node.permissions.values())).request}")
+    return cli.command("next", run_id) if node.prompt is not None else ""
 
 
-def budget_command(place: Place, run_id: str, state: RunState) -> str:
+def budget_command(cli: CliContext, run_id: str, state: RunState) -> str:
     """The command that raises the budget of a run, as a suggestion to twice of what is spent."""
     more = 2 * max(state.spent_usd, state.max_budget_usd or 0)
     amount = f"{math.ceil(more * 100) / 100:.2f}" if more >= 0.01 else f"{more:.1g}"
-    return place.command("resume", run_id, "--max-budget-usd", amount)
+    return cli.command("resume", run_id, "--max-budget-usd", amount)
 
 
-def _permission_commands(place: Place, run_id: str, node: NodeState, gate: Gate) -> list[str]:
+def _permission_commands(cli: CliContext, run_id: str, node: NodeState, gate: Gate) -> list[str]:
     """`--request` always stands there: the agent may ask for something else by the time it is typed."""
     which = f"--request {gate.request}"
     wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
     return [
-        place.command("approve", run_id, node.id, which),
-        place.command("reject", run_id, node.id, which),
-        *(place.command("respond", run_id, node.id, name, which) for name in wider),
+        cli.command("approve", run_id, node.id, which),
+        cli.command("reject", run_id, node.id, which),
+        *(cli.command("respond", run_id, node.id, name, which) for name in wider),
     ]
 
 
 def _gate_commands(
-    place: Place, run_id: str, node: str, gate: Gate, labels: Mapping[str, str], *, several: bool
+    cli: CliContext, run_id: str, node: str, gate: Gate, labels: Mapping[str, str], *, several: bool
 ) -> list[tuple[str, str]]:
     if gate.decisions:
-        return [(place.command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
+        return [(cli.command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
     name = (node,) if several else ()
-    approve, comment = place.command("approve", run_id, *name), place.command("approve", run_id, *name, '--comment "…"')
-    if gate.gate == "iteration":
+    approve, comment = cli.command("approve", run_id, *name), cli.command("approve", run_id, *name, '--comment "…"')
+    if gate.kind == "iteration":
         finish = [(approve, "finishes it")] if gate.signaled else []
-        return [*finish, (comment, "another round"), (place.command("reject", run_id, *name), "ends the run")]
-    return [(comment, ""), (place.command("reject", run_id, *name, '--reason "…"'), "")]
+        return [*finish, (comment, "another round"), (cli.command("reject", run_id, *name), "ends the run")]
+    return [(comment, ""), (cli.command("reject", run_id, *name, '--reason "…"'), "")]

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ion.cli.place import Place, at_place
+from ion.cli.context import CliContext, in_context
 from ion.errors import UsageError
 
 
@@ -18,9 +18,9 @@ from ion.errors import UsageError
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="Take nodes with runs_on: LABEL too.")
 @click.option("--only-labelled", is_flag=True, help="Take no others than these.")
 @click.option("--name", metavar="NAME", help="What pinned runs know it by; default: the machine's name.")
-@at_place
+@in_context
 def worker(
-    place: Place, engine: str, jobs: int | None, labels: tuple[str, ...], only_labelled: bool, name: str | None
+    cli: CliContext, engine: str, jobs: int | None, labels: tuple[str, ...], only_labelled: bool, name: str | None
 ) -> int:
     """Work for runs of a Temporal cluster, in this project and its store, until a signal ends it.
 
@@ -35,7 +35,7 @@ def worker(
         raise UsageError("--only-labelled needs a --label")
     raise_limit()
     screen = terminal.talk()
-    with place.open() as workspace:
+    with cli.open() as workspace:
         work(
             workspace,
             engine,

@@ -9,9 +9,9 @@ import json
 from typing import TypeAlias
 
 from ion.core import events as e
+from ion.core.apply_outcome import loop_completed, loop_exhausted
 from ion.core.budgets import AGENT_TURNS, node_spent
 from ion.core.requests import REJECTED
-from ion.core.settle import loop_completed, loop_exhausted
 from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
 from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
@@ -21,7 +21,7 @@ from ion.records import dataclass, field, nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartTurn:
     """Begin a turn: append `event()` and carry it out. `not_before` (ms since the epoch) holds a retry back."""
 
     node: str
@@ -38,7 +38,7 @@ class Start:
         return e.NodeStarted(at, self.node, self.turn, self.attempt, self.iteration, self.inputs, self.signaled)
 
 
-Decision: TypeAlias = Start | e.Event | None
+Decision: TypeAlias = StartTurn | e.Event | None
 
 
 def decide(
@@ -53,7 +53,7 @@ def decide(
     if now.answer is not None:
         return start("answer", now.iteration)
     decision = _next_turn(workflow, node, now, start, at)
-    if isinstance(decision, Start) and decision.turn in AGENT_TURNS:
+    if isinstance(decision, StartTurn) and decision.turn in AGENT_TURNS:
         return node_spent(node, now, at) or decision
     return decision
 
@@ -72,14 +72,14 @@ class _Starter:
     now: NodeState
     inputs: dict[str, str]
 
-    def __call__(self, turn: str, iteration: int = 0, signaled: bool = False) -> Start:
+    def __call__(self, turn: str, iteration: int = 0, signaled: bool = False) -> StartTurn:
         reason = (
             f"retry {self.now.retries + self.now.reasks}"
             if self.now.retry_at is not None
             else "all it waits for has settled"
         )
         attempt = self.now.attempt + (turn != "answer")  # the answer belongs to the attempt that asked
-        return Start(self.node, turn, iteration, attempt, self.inputs, signaled, self.now.retry_at, reason)
+        return StartTurn(self.node, turn, iteration, attempt, self.inputs, signaled, self.now.retry_at, reason)
 
 
 def _rule(state: RunState, node: Node, at: int) -> e.Event | None:

@@ -53,7 +53,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt or a node failed. `code` decides whether trying again may help (`settle.retry_class`)."""
+    """Why an attempt or a node failed. `code` decides whether trying again may help (`apply_outcome.retry_class`)."""
 
     code: str
     message: str
@@ -294,7 +294,7 @@ class IterationJudged(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequested(NodeEvent):
-    """A gate is open. `request` names it in this run; `gate` is `approval`, `iteration` (of a loop), or `permission`.
+    """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
 
     A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
     while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn goes on meanwhile. The same
@@ -304,7 +304,7 @@ class ApprovalRequested(NodeEvent):
     type: ClassVar[str] = "approval_requested"
     request: str
     message: str
-    gate: str = "approval"
+    kind: str = "approval"
     iteration: int = 0
     signaled: bool = False
     decisions: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 `fold` makes a `RunState`, `apply` takes it one event further (in place, constant time, so that a long run stays
 linear). Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is
-decided in `plan.py` and `settle.py` and stands in the events.
+decided in `plan.py` and `apply_outcome.py` and stands in the events.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core import events as e
+from ion.core.event_facts import asked_by_others, status_after
 from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
-from ion.core.marks import asked_by_others, status_after
 from ion.core.spending import added, cost_of
 from ion.core.state import NodeState, RunState
 from ion.errors import DamagedStoreError
@@ -284,7 +284,7 @@ def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:
 
 def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     node = state.nodes[event.node]
-    if event.gate == PERMISSION:
+    if event.kind == PERMISSION:
         _permission_requested(state, node, event)
         return
     _turn_over(node)

@@ -17,7 +17,7 @@ class Gate:
 
     request: str
     message: str
-    gate: str
+    kind: str
     iteration: int
     signaled: bool
     decisions: tuple[str, ...]
@@ -40,7 +40,7 @@ def gate_of(event: e.ApprovalRequested) -> Gate:
     return Gate(
         event.request,
         event.message,
-        event.gate,
+        event.kind,
         event.iteration,
         event.signaled,
         event.decisions,

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from ion.core import events as e
 from ion.core.budgets import AGENT_TURNS
-from ion.core.decide import Decision, Start, decide
+from ion.core.decide import Decision, StartTurn, decide
 from ion.core.fold import apply
 from ion.core.state import NodeState, RunState, fingerprint
 from ion.errors import InternalError
@@ -53,11 +53,11 @@ class Wait:
     reason: str
 
 
-Command: TypeAlias = Record | Start | Stop | Wait
+Command: TypeAlias = Record | StartTurn | Stop | Wait
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class AgentLimits:
     """Which agent answers which node's prompts (none: the host), and how many turns at once of those agents that are
     bounded. An agent's prompts stand in a line of their own: one that is busy keeps nobody else waiting."""
 
@@ -69,7 +69,7 @@ class Lanes:
         return self.agents.get(node, "") if turn in AGENT_TURNS else ""
 
 
-NO_LANES = Lanes()
+NO_AGENT_LIMITS = AgentLimits()
 
 
 class _Line:
@@ -94,20 +94,22 @@ class _Line:
 
 
 def next_steps(
-    workflow: Workflow, state: RunState, *, at: int, max_concurrency: int, lanes: Lanes = NO_LANES
+    workflow: Workflow, state: RunState, *, at: int, max_concurrency: int, agent_limits: AgentLimits = NO_AGENT_LIMITS
 ) -> list[Command]:
     """What to do now in this state. For a driver that keeps a `Plan` this is `plan.next_steps`."""
-    return Plan(workflow, state, max_concurrency, lanes).next_steps(at)
+    return Plan(workflow, state, max_concurrency, agent_limits).next_steps(at)
 
 
 class Plan:
     """The state of a run and the indexes over it. Deterministic: no clock, no disk, no randomness."""
 
-    def __init__(self, workflow: Workflow, state: RunState, max_concurrency: int, lanes: Lanes = NO_LANES) -> None:
+    def __init__(
+        self, workflow: Workflow, state: RunState, max_concurrency: int, agent_limits: AgentLimits = NO_AGENT_LIMITS
+    ) -> None:
         self.workflow = workflow
         self.state = state
         self.max_concurrency = max_concurrency
-        self.lanes = lanes
+        self.agent_limits = agent_limits
         self._index = {node.id: i for i, node in enumerate(workflow.nodes)}
         self._dependents: dict[str, list[str]] = {node.id: [] for node in workflow.nodes}
         for node in workflow.nodes:
@@ -121,10 +123,10 @@ class Plan:
         self._outdated = False
         self._arrived = _Line()
         self._ready: dict[str, _Line] = {}
-        self._busy: dict[str, set[str]] = {lane: set() for lane in self.lanes.limits}
+        self._busy: dict[str, set[str]] = {lane: set() for lane in self.agent_limits.limits}
         self._free = _Line()
         self._timers: list[tuple[int, int]] = []
-        self._starts: dict[str, Start] = {}
+        self._starts: dict[str, StartTurn] = {}
         self.live: set[str] = set()
         self._slots: set[str] = set()
         self._failed: set[int] = set()
@@ -181,7 +183,7 @@ class Plan:
             self._slots.add(now.id)
         else:
             self._slots.discard(now.id)
-        busy = self._busy.get(self.lanes.agents.get(now.id, ""))
+        busy = self._busy.get(self.agent_limits.agents.get(now.id, ""))
         if busy is not None:
             if works and now.turn in AGENT_TURNS:
                 busy.add(now.id)
@@ -225,7 +227,7 @@ class Plan:
             index = self._arrived.pop()
             node = self.workflow.nodes[index]
             decision = self._judge(node, at)
-            if isinstance(decision, Start):
+            if isinstance(decision, StartTurn):
                 self._starts[node.id] = decision
                 self._queue(node.id, decision)
             elif decision is not None:
@@ -255,18 +257,18 @@ class Plan:
             return None
         return next((other for other, seen in self._inputs(node).items() if now.inputs.get(other) != seen), None)
 
-    def _queue(self, node: str, start: Start) -> None:
+    def _queue(self, node: str, start: StartTurn) -> None:
         index = self._index[node]
         if start.not_before is not None:
             heapq.heappush(self._timers, (start.not_before, index))
         else:
             self._line(start).add(index)
 
-    def _line(self, start: Start) -> _Line:
+    def _line(self, start: StartTurn) -> _Line:
         """Where a start waits: nowhere for long, or in the line of the agent that it needs."""
         if start.turn not in SLOT_TURNS:
             return self._free
-        return self._ready.setdefault(self.lanes.lane(start.node, start.turn), _Line())
+        return self._ready.setdefault(self.agent_limits.lane(start.node, start.turn), _Line())
 
     def _starting(self, at: int) -> list[Command]:
         while (due := self._next_due()) is not None and due[0] <= at:
@@ -274,7 +276,7 @@ class Plan:
             self._starts[start.node] = start
             self._queue(start.node, start)
         room = self.max_concurrency - len(self._slots)
-        first: list[Start] = []
+        first: list[StartTurn] = []
         for lane, line in list(self._ready.items()):
             first += self._first(line, min(room, self._room_of(lane, room)))
         if len(self._ready) > 1:
@@ -298,15 +300,15 @@ class Plan:
             return room
         if self.state.is_spent:
             return 0
-        limit = self.lanes.limits.get(lane)
+        limit = self.agent_limits.limits.get(lane)
         return room if limit is None else limit - len(self._busy[lane])
 
-    def _first(self, line: _Line, count: int) -> list[Start]:
+    def _first(self, line: _Line, count: int) -> list[StartTurn]:
         """The first `count` nodes of a line that are still to start; they stay in it until they have started.
 
         A line also holds what was left in it: nodes that started since, or whose next turn stands in another one.
         """
-        found: list[Start] = []
+        found: list[StartTurn] = []
         kept: list[int] = []
         while line and len(found) < count:
             index = line.pop()
@@ -327,7 +329,7 @@ class Plan:
             return [Record(self._end(at), "every node has settled")]
         if self._next_due() is not None:
             return self._timeouts()
-        held = self.state.is_spent and any(self.lanes.lane(one.node, one.turn) for one in self._starts.values())
+        held = self.state.is_spent and any(self.agent_limits.lane(one.node, one.turn) for one in self._starts.values())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can go on without an answer"

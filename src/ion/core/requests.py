@@ -86,7 +86,7 @@ def _resolve(
 
 
 def _decision(node: str, gate: Gate, wanted: str) -> str:
-    if gate.gate == PERMISSION and wanted in _NARROWEST:
+    if gate.kind == PERMISSION and wanted in _NARROWEST:
         offered = [kind for kind in _NARROWEST[wanted] if kind in gate.kinds]
         if offered:
             return gate.decisions[gate.kinds.index(offered[0])]

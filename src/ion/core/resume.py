@@ -23,7 +23,7 @@ def answered(state: RunState) -> bool:
     return any(node.resolved is not None or node.answer is not None or node.cleared for node in state.nodes.values())
 
 
-def going_on(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
+def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
     """As what this run can be gone on with, `resume` or `answer`; None: it waits for people, and nothing came.
 
     `resume` says that somebody asked for a resume; else only an answer or a cancel is acted on, and of an interrupted

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
+from ion.core.event_facts import TERMINAL_RUN_STATES
 from ion.core.gates import Gate, Verdict
-from ion.core.marks import TERMINAL_RUN_STATES
 from ion.records import dataclass, field, nothing
 
 TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ion.core import events as e
-from ion.core.decide import Start
+from ion.core.apply_outcome import apply_outcome
+from ion.core.decide import StartTurn
 from ion.core.outcomes import Failed, Outcome
 from ion.core.plan import Command, Plan, Record
-from ion.core.settle import settle
 
 # A node, and the number of its start whose turn has ended.
 TurnId = tuple[str, int]
@@ -42,7 +42,7 @@ def step(
         now = plan.state.nodes[node]
         if not now.live or now.starts != number:
             continue  # an append of unknown fate had gone in: this outcome is in the log
-        for event in settle(
+        for event in apply_outcome(
             plan.workflow, plan.state, node, outcome, at, jitter() if isinstance(outcome, Failed) else 0
         ):
             take(event)
@@ -56,7 +56,7 @@ def step(
             if isinstance(command, Record):
                 take(command.event)
         commands = plan.next_steps(at)
-    starts = [command for command in commands if isinstance(command, Start)] if starting else []
+    starts = [command for command in commands if isinstance(command, StartTurn)] if starting else []
     for start in starts:
         take(start.event(at))
     if starts:

@@ -1,6 +1,6 @@
 """The local driver: carries out what the core says, in this process, and appends what came of it.
 
-Its loop is: settle what has ended, ask the plan, append all of that in one commit, start what is to start, wait. A
+Its loop is: apply what has ended, ask the plan, append all of that in one commit, start what is to start, wait. A
 node's outcome is durable before anything that depends on it starts, and the end of one node shares a commit with the
 start of the next. Run and resume are this same function; only the log they begin with differs.
 """
@@ -18,20 +18,20 @@ from ion import clocks
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Outcome, Stopped
-from ion.core.plan import NO_LANES, Lanes, Plan, Stop, Wait
+from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan, Stop, Wait
 from ion.core.state import RunState
 from ion.core.step import TurnId, step
 from ion.core.values import condition_values
-from ion.engine.aside import Aside
-from ion.engine.engaged import Engaged
-from ion.engine.held import HOLD_MS, Held
+from ion.engine.agent_registry import AgentRegistry
 from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
+from ion.engine.pending_permissions import HOLD_MS, PendingPermissions
+from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
 from ion.errors import OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
 from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
-from ion.process.left import end_left_behind
+from ion.process.survivors import end_left_behind
 from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
@@ -66,9 +66,9 @@ class Drive:
     values_of: ValuesOf | None = None
     known: tuple[RunState, int] | None = None
     alone: bool = False
-    engaged: Engaged | None = None
+    engaged: AgentRegistry | None = None
     hold_ms: int = HOLD_MS
-    lanes: Lanes = NO_LANES
+    agent_limits: AgentLimits = NO_AGENT_LIMITS
     _seq: int = 0
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _started: dict[str, int] = field(default_factory=dict)
@@ -88,8 +88,8 @@ class Drive:
         Raises `OwnershipLostError` if another process took the run over, `StoreError` if the store fails; in both
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
-        self._aside = Aside("ion-store")
-        self._held = Held(self._wake_up, self.hold_ms)
+        self._aside = StoreThread("ion-store")
+        self._held = PendingPermissions(self._wake_up, self.hold_ms)
         self.context = replace(self.context, ask=self._held.ask)
         self._renewed = clocks.steady_ms()
         cut_off = False
@@ -223,7 +223,7 @@ class Drive:
             self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
         self._seq = seq
         with no_collection():
-            self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.lanes)
+            self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.agent_limits)
         self.context = replace(self.context, nodes=state.nodes)
 
     # ------------------------------------------------------------------ waiting
@@ -289,7 +289,7 @@ class Drive:
         """Carry out the present turn of a node. What a runner raises is no outcome: it ends this process's drive, and
         the run can be resumed."""
         turn = turn_of(self.context.workflow, self._plan.state, node_id)
-        return await self.runners[turn.turn](turn, self.context)
+        return await self.runners[turn.kind](turn, self.context)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks.values():

@@ -15,7 +15,7 @@ from ion.core.state import RunState
 from ion.engine import git
 from ion.engine.folders import folders_of
 from ion.engine.freeze import digest_of, freeze
-from ion.engine.look import read_workflow
+from ion.engine.run_reader import read_workflow
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Workflow
 from ion.records import dataclass

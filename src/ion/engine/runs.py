@@ -1,6 +1,6 @@
 """Beginning a run and going on with one: the source frozen or thawed, the lease taken, the context of the turns made.
 
-`start` and `take_up` differ only in the log that they begin with; both end in the same `Drive`.
+`start` and `acquire` differ only in the log that they begin with; both end in the same `Drive`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ion import clocks
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.fold import fold
-from ion.core.plan import NO_LANES, Lanes
+from ion.core.plan import NO_AGENT_LIMITS, AgentLimits
 from ion.core.requests import raise_budget
-from ion.core.resume import going_on, resume_events
+from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState
 from ion.engine import freeze, git
-from ion.engine.engaged import Engaged
+from ion.engine.agent_registry import AgentRegistry
 from ion.engine.folders import claim, folders_of
-from ion.engine.held import HOLD_MS
 from ion.engine.local import Drive, Runner, ValuesOf
-from ion.engine.look import Look
 from ion.engine.observe import Observer, Observers
+from ion.engine.pending_permissions import HOLD_MS
+from ion.engine.run_reader import RunReader
 from ion.language.workflow import Node, Workflow
 from ion.masking import secret_values
 from ion.nodes.base import DEFAULT_GRACE_MS, Context
-from ion.process.left import end_left_behind
+from ion.process.survivors import end_left_behind
 from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowStore
 from ion.stores.lease import this_process
@@ -41,10 +41,10 @@ SLOTS_PER_PROCESSOR = 4
 
 
 @dataclass(frozen=True)
-class Setting:
+class EngineConfig:
     """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
     are names of variables, besides those that the workflow names; `alone`: nothing else uses the event loop.
-    `lanes` says which nodes share which agent."""
+    `agent_limits` says which nodes share which agent."""
 
     store: WorkflowStore
     project: Path
@@ -60,7 +60,7 @@ class Setting:
     secrets: tuple[str, ...] = ()
     hold_ms: int = HOLD_MS
     alone: bool = False
-    lanes: Callable[[Workflow], Lanes] = lambda _workflow: NO_LANES
+    agent_limits: Callable[[Workflow], AgentLimits] = lambda _workflow: NO_AGENT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,19 @@ class Request:
     engine: str | None = None
 
 
-def start(setting: Setting, request: Request) -> Drive:
+def start(config: EngineConfig, request: Request) -> Drive:
     """Create the run in the store, owned by this process; driving it is the caller's next step.
 
     Raises `RefusedError` (code `run-exists`) if the id is taken.
     """
-    started, lease = create(setting, request, this_process(setting.lease_ms), setting.lease_ms)
-    return _drive(setting, request.workflow, started, lease, (fold([started]), 1))
+    started, lease = create(config, request, this_process(config.lease_ms), config.lease_ms)
+    return _drive(config, request.workflow, started, lease, (fold([started]), 1))
 
 
-def create(setting: Setting, request: Request, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
+def create(config: EngineConfig, request: Request, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
     """Create the run in the store, whoever is to own it: its first event, and its first lease."""
     workflow = request.workflow
-    source = freeze.freeze(workflow, setting.store)
+    source = freeze.freeze(workflow, config.store)
     started = e.WorkflowStarted(
         _clock_of(owner)(),
         workflow=workflow.name,
@@ -103,16 +103,16 @@ def create(setting: Setting, request: Request, owner: Owner, lease_ms: int) -> t
         context=request.context,
         agent=request.agent,
         cwd=str(request.cwd),
-        max_concurrency=setting.max_concurrency,
+        max_concurrency=config.max_concurrency,
         ion_version=VERSION,
         git_head=git.head(request.cwd),
         by=request.by,
         max_budget_usd=workflow.max_budget_usd,
         engine=request.engine,
     )
-    lease = setting.store.create_workflow_run(
+    lease = config.store.create_workflow_run(
         request.run_id,
-        project=str(setting.project),
+        project=str(config.project),
         source=source,
         event=started,
         owner=owner,
@@ -121,9 +121,9 @@ def create(setting: Setting, request: Request, owner: Owner, lease_ms: int) -> t
     return started, lease
 
 
-def take_up(
-    setting: Setting,
-    found: Look,
+def acquire(
+    config: EngineConfig,
+    found: RunReader,
     *,
     agent: str | None,
     by: dict[str, Any],
@@ -131,24 +131,24 @@ def take_up(
     max_budget_usd: float | None = None,
 ) -> tuple[Drive, list[e.Event]] | None:
     """Become the owner of a run and give what its next stretch begins with; None if it waits for people and nothing
-    came. `resume` as in `core.resume.going_on`; `max_budget_usd` is the run's budget from here on.
+    came. `resume` as in `core.resume.resume_cause`; `max_budget_usd` is the run's budget from here on.
 
     Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
     """
     run_id = found.run_id
-    if going_on(found.state, agent=agent, resume=resume) is None:
+    if resume_cause(found.state, agent=agent, resume=resume) is None:
         return None
     workflow = found.workflow
-    lease = setting.store.acquire_lease(run_id, this_process(setting.lease_ms), lease_ms=setting.lease_ms)
+    lease = config.store.acquire_lease(run_id, this_process(config.lease_ms), lease_ms=config.lease_ms)
     try:
-        state = found.go_on()
-        cause = going_on(state, agent=agent, resume=resume)
+        state = found.read_new()
+        cause = resume_cause(state, agent=agent, resume=resume)
         if cause is None or state.started is None:
-            setting.store.release_lease(lease)
+            config.store.release_lease(lease)
             return None
         set_budget(found, max_budget_usd, by=by, lease=lease)
-        folders = folders_of(setting.data, run_id, setting.project)
-        end_left_behind(folders.register, run_id, folders.artifacts, setting.grace_ms)
+        folders = folders_of(config.data, run_id, config.project)
+        end_left_behind(folders.register, run_id, folders.artifacts, config.grace_ms)
         begin = resume_events(
             workflow,
             state,
@@ -159,9 +159,9 @@ def take_up(
             owner_died=lease.owner_died,
             owned_until=lease.owned_until,
         )
-        return _drive(setting, workflow, state.started, lease, (state, found.seq)), begin
+        return _drive(config, workflow, state.started, lease, (state, found.seq)), begin
     except BaseException:
-        setting.store.release_lease(lease)
+        config.store.release_lease(lease)
         raise
 
 
@@ -170,7 +170,9 @@ def _clock_of(owner: Owner) -> Callable[[], int]:
     return clocks.now_ms if owner.clock_zero is None else clocks.running_from(owner.clock_zero)
 
 
-def set_budget(found: Look, max_budget_usd: float | None, *, by: dict[str, Any], lease: Lease | None = None) -> None:
+def set_budget(
+    found: RunReader, max_budget_usd: float | None, *, by: dict[str, Any], lease: Lease | None = None
+) -> None:
     """Record what the run may spend from here on, as its owner if there is a lease (an ended run takes nothing from
     others). Raises `UsageError` if that is spent already."""
     if max_budget_usd is None or (lease is None and found.state.ended):
@@ -179,40 +181,40 @@ def set_budget(found: Look, max_budget_usd: float | None, *, by: dict[str, Any],
     event = raise_budget(found.state, max_budget_usd, at=at, by=by)
     if max_budget_usd != found.state.max_budget_usd:
         found.store.create_workflow_event(found.run_id, [event], lease=lease)
-        found.go_on()
+        found.read_new()
 
 
 def _drive(
-    setting: Setting, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
+    config: EngineConfig, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
 ) -> Drive:
-    observers = Observers(setting.observers)
-    engaged = Engaged(setting.agent_for)
-    context = context_of(setting, lease.run_id, workflow, started, engaged, observers)
-    slots = setting.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
+    observers = Observers(config.observers)
+    engaged = AgentRegistry(config.agent_for)
+    context = context_of(config, lease.run_id, workflow, started, engaged, observers)
+    slots = config.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
     return Drive(
-        setting.store,
+        config.store,
         lease,
         context,
-        dict(setting.runners),
+        dict(config.runners),
         observers,
         slots,
-        setting.lease_ms,
+        config.lease_ms,
         _clock_of(lease.owner),
-        values_of=setting.values_of,
-        lanes=setting.lanes(workflow),
+        values_of=config.values_of,
+        agent_limits=config.agent_limits(workflow),
         known=known,
         engaged=engaged,
-        hold_ms=setting.hold_ms,
-        alone=setting.alone,
+        hold_ms=config.hold_ms,
+        alone=config.alone,
     )
 
 
 def context_of(
-    setting: Setting,
+    config: EngineConfig,
     run_id: str,
     workflow: Workflow,
     started: e.WorkflowStarted,
-    engaged: Engaged,
+    engaged: AgentRegistry,
     observers: Observers,
     inline_limit: int = e.INLINE_LIMIT_BYTES,
 ) -> Context:
@@ -221,30 +223,30 @@ def context_of(
 
     Raises `RefusedError` (code `changed`) if a frozen script was changed.
     """
-    folders = folders_of(setting.data, run_id, setting.project)
+    folders = folders_of(config.data, run_id, config.project)
     for folder in (folders.artifacts, folders.state, folders.logs, folders.scratch, folders.source):
         folder.mkdir(parents=True, exist_ok=True)
-    claim(folders.run, setting.store.url, setting.project)
-    freeze.lay_out(workflow, setting.store, folders.source)
+    claim(folders.run, config.store.url, config.project)
+    freeze.lay_out(workflow, config.store, folders.source)
     cwd = Path(started.cwd)
     return Context(
         run_id=run_id,
         workflow=workflow,
         folders=folders,
-        project=setting.project,
+        project=config.project,
         cwd=cwd,
         nodes={},
         inputs=started.inputs,
         arguments=started.arguments,
         external_context=started.context,
         agent_for=engaged.agent_for,
-        keep=functools.partial(_keep, setting.store, inline_limit),
-        open=functools.partial(_open, setting.store),
+        keep=functools.partial(_keep, config.store, inline_limit),
+        open=functools.partial(_open, config.store),
         progress=functools.partial(observers.progress, run_id),
         base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
-        environ=dict(setting.environ),
-        grace_ms=setting.grace_ms,
-        secrets=secret_values((*workflow.secrets, *setting.secrets), setting.environ),
+        environ=dict(config.environ),
+        grace_ms=config.grace_ms,
+        secrets=secret_values((*workflow.secrets, *config.secrets), config.environ),
         lines=functools.partial(observers.lines, run_id) if observers.want_lines else None,
     )
 

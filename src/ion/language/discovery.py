@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
-from ion.language.load import SOP_SUFFIX, Loaded, Place, load_from, load_workflow
+from ion.language.load import SOP_SUFFIX, LoadContext, Loaded, load_from, load_workflow
 from ion.language.problems import did_you_mean, sort_problems
 from ion.language.resources import Folder, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
@@ -166,7 +166,7 @@ def _passed_over(link: Path, scope: str, project: Path) -> Discovered:
 def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: Sequence[Path]) -> list[Discovered]:
     """The files of all scopes; with `wanted`, only those that can have that name."""
     project = project.absolute()
-    place = Place.of(project, user_config)
+    place = LoadContext.of(project, user_config)
     result: list[Discovered] = []
     taken: dict[str, Path] = {}
     for scope, paths, links in _files(project, user_config, sop_paths):

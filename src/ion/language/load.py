@@ -132,12 +132,12 @@ def load_workflow(
     between calls that are to see the same files. Raises `NotFoundError` if there is no such file.
     """
     path = Path(os.path.normpath(Path(path).absolute()))
-    place = Place.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
+    place = LoadContext.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
     return load_from(path, place if listings is None else replace(place, listings=listings))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LoadContext:
     """Where workflow files are loaded, looked at once for all that are to see the same. `cache` None: do without."""
 
     project: Path
@@ -146,14 +146,14 @@ class Place:
     listings: Listings
 
     @classmethod
-    def of(cls, project: Path, user_config: Path | None = None, *, use_cache: bool = True) -> Place:
+    def of(cls, project: Path, user_config: Path | None = None, *, use_cache: bool = True) -> LoadContext:
         """The place in this project; `user_config` as in `load_workflow`."""
         project = Path(project).absolute()
         user_config = user_config_folder() if user_config is None else Path(user_config).absolute()
         return cls(project, user_config, cache.folder_of(project) if use_cache else None, {})
 
 
-def load_from(path: Path, place: Place) -> Loaded:
+def load_from(path: Path, place: LoadContext) -> Loaded:
     """`load_workflow` for a file whose path is absolute and normal. Raises `NotFoundError`."""
     if not path.exists():
         raise NotFoundError(f"there is no file {path}", hint="ion list shows the workflows of this project")

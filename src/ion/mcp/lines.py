@@ -33,7 +33,7 @@ def take_stdin() -> BinaryIO:
     return os.fdopen(ours, "rb", closefd=False)
 
 
-class Lines:
+class MessageLines:
     """The client's messages, one JSON text each, for the SDK. `refuse` is given what is to be answered at once."""
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ion.api import reading
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, StartedRun, start_run, take_up_run
+from ion.api.runs import RunOptions, StartedRun, acquire_run, start_run
 from ion.api.workspace import Workspace
 from ion.core.events import Recorded
 from ion.core.resume import answered
@@ -50,10 +50,10 @@ class Runs:
     async def go_on(self, run_id: str, *, resume: bool = False) -> None:
         """Drive a run that was answered, asked to end or cut off, unless a living process does already.
 
-        `resume`: also one that failed, deciding anew what failed. Raises what `api.runs.take_up_run` raises.
+        `resume`: also one that failed, deciding anew what failed. Raises what `api.runs.acquire_run` raises.
         """
         try:
-            taken = await self.aside(take_up_run, self.workspace, run_id, options=self._options(), resume=resume)
+            taken = await self.aside(acquire_run, self.workspace, run_id, options=self._options(), resume=resume)
         except RefusedError as error:
             if error.error_code in _NOT_OURS:
                 return

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ion.errors import IonError, NotFoundError
 from ion.foreign import dumps
 from ion.mcp import prompts
-from ion.mcp.lines import Lines, take_stdin
-from ion.mcp.tools import Host, check, tools_of
+from ion.mcp.lines import MessageLines, take_stdin
+from ion.mcp.tools import ToolContext, check, tools_of
 from ion.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ people."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(host: Host) -> None:
+def serve(host: ToolContext) -> None:
     """Serve until the client closes its end. A signal ends the process as it would have, after all was let go of."""
     asyncio.run(_serve(host))
     host.runs.workspace.close()
 
 
-async def _serve(host: Host) -> None:
+async def _serve(host: ToolContext) -> None:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
@@ -56,12 +56,12 @@ async def _serve(host: Host) -> None:
     await serving
 
 
-async def _protocol(host: Host) -> None:
+async def _protocol(host: ToolContext) -> None:
     import mcp_types as types
     from mcp.server.stdio import stdio_server
     from mcp.shared.message import SessionMessage
 
-    server, lines = _server(host), Lines(take_stdin())
+    server, lines = _server(host), MessageLines(take_stdin())
     # Nothing else of the stream is used than its lines.
     async with stdio_server(cast("Any", lines)) as (reading, writing):
 
@@ -72,7 +72,7 @@ async def _protocol(host: Host) -> None:
         await server.run(reading, writing, server.create_initialization_options())
 
 
-def _server(host: Host) -> Server[dict[str, Any]]:
+def _server(host: ToolContext) -> Server[dict[str, Any]]:
     import mcp_types as types
     from mcp.server.lowlevel import Server
 

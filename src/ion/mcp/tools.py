@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Host:
+class ToolContext:
     """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
     their path, so that any file of the machine can be run that the client can name; `hidden` is what no answer shows.
     """
@@ -38,7 +38,7 @@ class Host:
 
 
 Arguments: TypeAlias = dict[str, Any]
-Function: TypeAlias = Callable[[Host, Arguments, Report], Awaitable[dict[str, Any]]]
+Function: TypeAlias = Callable[[ToolContext, Arguments, Report], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Tool:
         }
 
 
-async def _list(host: Host, _arguments: Arguments, _report: Report) -> dict[str, Any]:
+async def _list(host: ToolContext, _arguments: Arguments, _report: Report) -> dict[str, Any]:
     found = await host.runs.aside(discover, host.runs.workspace, host.sop_paths)
     return {"workflows": [listed(one) for one in found if one.shadowed_by is None]}
 
 
-async def _start(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     workspace = host.runs.workspace
     name = arguments["workflow"]
     if is_path(name) and not host.allow_paths:
@@ -96,7 +96,7 @@ async def _start(host: Host, arguments: Arguments, report: Report) -> dict[str, 
     }
 
 
-async def _next(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _next(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run_id = await _run_id(host, arguments)
     result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
     if result.status == "interrupted" or (result.status == "failed" and arguments.get("resume", False)):
@@ -104,7 +104,7 @@ async def _next(host: Host, arguments: Arguments, report: Report) -> dict[str, A
     return await _step(host, run_id, arguments, report)
 
 
-async def _submit(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _submit(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run_id = await _run_id(host, arguments)
     recorded = await host.runs.aside(
         requests.submit,
@@ -119,15 +119,15 @@ async def _submit(host: Host, arguments: Arguments, report: Report) -> dict[str,
     return {**await _step(host, run_id, arguments, report), "recorded": recorded}
 
 
-async def _approve(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _approve(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     return await _answer(host, arguments, report, requests.approve, comment=arguments.get("comment", ""))
 
 
-async def _reject(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _reject(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     return await _answer(host, arguments, report, requests.reject, reason=arguments.get("reason", ""))
 
 
-async def _respond(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _respond(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     if "node" not in arguments:
         raise UsageError("the node whose gate is answered is missing", hint="ion_status names it in `waiting`")
     run_id = await _run_id(host, arguments)
@@ -138,7 +138,7 @@ async def _respond(host: Host, arguments: Arguments, report: Report) -> dict[str
 
 
 async def _answer(
-    host: Host, arguments: Arguments, report: Report, verb: Callable[..., str], **words: str
+    host: ToolContext, arguments: Arguments, report: Report, verb: Callable[..., str], **words: str
 ) -> dict[str, Any]:
     run_id = await _run_id(host, arguments)
     node, request = arguments.get("node"), arguments.get("request")
@@ -146,20 +146,20 @@ async def _answer(
     return await _step(host, run_id, arguments, report)
 
 
-async def _status(host: Host, arguments: Arguments, _report: Report) -> dict[str, Any]:
+async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> dict[str, Any]:
     run_id = await _run_id(host, arguments)
     result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
     return result.to_json()
 
 
-async def _cancel(host: Host, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run_id = await _run_id(host, arguments)
     reason = arguments.get("reason", "")
     await host.runs.aside(requests.cancel, host.runs.workspace, run_id, reason=reason, via="mcp")
     return await _step(host, run_id, arguments, report)
 
 
-async def _run_id(host: Host, arguments: Arguments) -> str:
+async def _run_id(host: ToolContext, arguments: Arguments) -> str:
     """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
     name = arguments["run_id"]
     if name == "last":
@@ -170,7 +170,7 @@ async def _run_id(host: Host, arguments: Arguments) -> str:
     return row.run_id
 
 
-async def _step(host: Host, run_id: str, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _step(host: ToolContext, run_id: str, arguments: Arguments, report: Report) -> dict[str, Any]:
     """How the run stands once somebody is needed, with what the client is to do."""
     seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
     result = await host.runs.wait(run_id, seconds, report)
@@ -182,7 +182,7 @@ async def _step(host: Host, run_id: str, arguments: Arguments, report: Report) -
     return {**step, "prompts": prompts, "waiting": waiting, "next": _advice(host, result, prompts, waiting)}
 
 
-def _advice(host: Host, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
+def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
     """What the client's agent is to do now, in a sentence."""
     if prompts:
         return (
@@ -320,7 +320,7 @@ TOOLS = (
 )
 
 
-def tools_of(host: Host) -> dict[str, Tool]:
+def tools_of(host: ToolContext) -> dict[str, Tool]:
     """The tools that this server has, by name: those that answer gates only where it was allowed."""
     return {tool.name: tool for tool in TOOLS if host.allow_approve or not tool.gate}
 

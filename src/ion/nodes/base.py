@@ -32,7 +32,7 @@ class Turn:
     """
 
     node: Node
-    turn: str
+    kind: str
     attempt: int = 1
     iteration: int = 0
     signaled: bool = False
@@ -50,7 +50,7 @@ class Turn:
     @property
     def log_name(self) -> str:
         """A path stem inside the run's log folder, another one for each start: `node/2-bash`."""
-        return f"{self.node.id}/{self.start}-{self.turn}"
+        return f"{self.node.id}/{self.start}-{self.kind}"
 
 
 @dataclass(frozen=True, slots=True)

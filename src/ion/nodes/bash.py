@@ -86,7 +86,7 @@ class _Prepared:
     script: str
     head: str
     environment: dict[str, str]
-    handed: tuple[process.Handed, ...]
+    handed: tuple[process.ProgramFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,14 @@ def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitSt
     if variables:
         small = all(value.kept is None for value in variables.values())
         pieces = (piece for value in variables.values() for piece in _checked(value))
-        data = files.enter_context(process.hand(f"{stem}.data", pieces, in_memory=small))
+        data = files.enter_context(process.write_program_file(f"{stem}.data", pieces, in_memory=small))
         head += shell.preamble(variables, data.path)
         if data.descriptor is not None:
             # The values are for this script and not for what it starts.
             head += f"builtin exec {data.descriptor}<&-; "
             handed.append(data)
     whole = (head + rewritten.text).encode("utf-8", "surrogateescape")
-    script = files.enter_context(process.hand(f"{stem}.sh", [whole]))
+    script = files.enter_context(process.write_program_file(f"{stem}.sh", [whole]))
     if script.descriptor is not None:
         handed.append(script)
     return _Prepared(script.path, head, env.variables, tuple(handed))

@@ -27,7 +27,11 @@ _Result = TypeVar("_Result")
 
 
 async def run(
-    argv: Sequence[str], turn: Turn, context: Context, env: Mapping[str, str], handed: Sequence[process.Handed] = ()
+    argv: Sequence[str],
+    turn: Turn,
+    context: Context,
+    env: Mapping[str, str],
+    handed: Sequence[process.ProgramFile] = (),
 ) -> process.Exit:
     """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`, also where the run's folder is
     gone, in which the program would look in vain for what other nodes left."""
@@ -58,7 +62,7 @@ def log_of(turn: Turn, context: Context) -> str:
 def limit(turn: Turn) -> int | None:
     """How long the program may take, in ms. A loop has no limit of its own unless it says so; its check has that of a
     bash node (language.md §3, §7)."""
-    if turn.turn == "until_bash" and turn.node.timeout_ms is None:
+    if turn.kind == "until_bash" and turn.node.timeout_ms is None:
         return DEFAULT_PROCESS_TIMEOUT_MS
     return turn.node.timeout_ms
 
@@ -102,7 +106,7 @@ async def completed(turn: Turn, context: Context) -> Completed:
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
     """Why a program failed, with the last of its stderr; None if it did not. `names` are paths that Ion made up, and
     what to call them in the message."""
-    what = turn.turn
+    what = turn.kind
     if ended.timed_out:
         code, message = "timeout", f"{what} timed out after {limit(turn)} ms"
     elif ended.signal is not None:

@@ -35,7 +35,7 @@ from ion.language.workflow import (
     variable_name,
 )
 from ion.nodes.base import Context, Turn
-from ion.process.left import runs_around
+from ion.process.survivors import runs_around
 
 # Halves of surrogate pairs that stand for no byte.
 _HALF = pattern("[\ud800-\udc7f\udd00-\udfff]")

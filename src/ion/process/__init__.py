@@ -2,9 +2,8 @@
 
 The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
 leaves in its group is ended with it, and every wait here has an end. `starting` is its birth, `child` one such program
-and its group, `relay` the way of its output, `handed` a file made for it, `register` what is written down about it,
-`table` what the system says about processes, `limits` what it gives only so much of.
-"""
+and its group, `relay` the way of its output, `program_file` a file made for it, `journal` what is written down about
+it, `procfs` what the system says about processes, `limits` what it gives only so much of."""
 
 from __future__ import annotations
 
@@ -17,26 +16,26 @@ from pathlib import Path
 
 from ion import masking
 from ion.errors import IonError
-from ion.process.child import LOST, Child, beside, close, end, how_many_live, settle, spawn
-from ion.process.handed import Handed, create, hand
+from ion.process.child import LOST, Child, beside, close, end, how_many_live, resolve, spawn
 from ion.process.limits import ScarceError, Turnstile, is_scarce
-from ion.process.starting import SpawnError, Start
+from ion.process.program_file import ProgramFile, create, write_program_file
+from ion.process.starting import ProcessSpec, SpawnError
 from ion.records import dataclass
 
 __all__ = [
     "Exit",
-    "Handed",
     "OutputError",
+    "ProgramFile",
     "ScarceError",
     "SpawnError",
     "Turnstile",
     "beside",
     "create",
-    "hand",
     "how_many_live",
     "is_scarce",
     "run",
     "tail",
+    "write_program_file",
 ]
 
 
@@ -65,7 +64,7 @@ async def run(
     env: Mapping[str, str],
     log: Path | str,
     stdin: bytes | None = None,
-    handed: Sequence[Handed] = (),
+    handed: Sequence[ProgramFile] = (),
     register: Path | None = None,
     timeout_ms: int | None = None,
     idle_timeout_ms: int | None = None,
@@ -84,7 +83,7 @@ async def run(
     """
     started = time.monotonic()
     descriptors = [file.descriptor for file in handed if file.descriptor is not None]
-    child = spawn(Start(argv, cwd, env, log, stdin, descriptors, register, said=said))
+    child = spawn(ProcessSpec(argv, cwd, env, log, stdin, descriptors, register, said=said))
     try:
         for file in handed:
             file.close()
@@ -119,7 +118,7 @@ def tail(path: Path, limit: int = 2000) -> str:
 
 async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> str:
     """Wait for the leader: `exited`, `timeout`, `idle` or `broken`."""
-    limit = None if timeout_ms is None else child.loop.call_later(timeout_ms / 1000, settle, child.over, "timeout")
+    limit = None if timeout_ms is None else child.loop.call_later(timeout_ms / 1000, resolve, child.over, "timeout")
     if idle_ms is not None:
         _watch_idle(child, idle_ms / 1000, child.written, time.monotonic())
     try:
@@ -137,7 +136,7 @@ def _watch_idle(child: Child, idle_s: float, written: int, active: float) -> Non
     if child.written != written:
         written, active = child.written, now
     elif now >= active + idle_s:
-        settle(child.over, "idle")
+        resolve(child.over, "idle")
         return
     pause = min(active + idle_s - now, max(0.02, min(5.0, idle_s / 10)))
     child.loop.call_later(pause, _watch_idle, child, idle_s, written, active)

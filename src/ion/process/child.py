@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ion.process import limits, relay, table
-from ion.process.register import signal_group, write_down
+from ion.process import limits, procfs, relay
+from ion.process.journal import signal_group, write_down
 from ion.process.relay import Relay
-from ion.process.starting import SpawnError, Start, begin
+from ion.process.starting import ProcessSpec, SpawnError, begin
 from ion.records import dataclass, field
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
@@ -73,7 +73,7 @@ class Child:
         return sum(stream.size for stream in self.relays)
 
 
-def spawn(start: Start) -> Child:
+def spawn(start: ProcessSpec) -> Child:
     """Start a program, watched and written down. Raises `SpawnError`, and `ScarceError` if it may work later."""
     try:
         return _spawn(start)
@@ -83,19 +83,19 @@ def spawn(start: Start) -> Child:
         raise SpawnError(start.argv[0], f"its log cannot be made ({error})") from error
 
 
-def _spawn(start: Start) -> Child:
+def _spawn(start: ProcessSpec) -> Child:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[str] = loop.create_future()
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err") if start.ends is None else (".err",):
-            lines = relay.Lines(start.said) if start.said is not None else None
+            lines = relay.LineSplitter(start.said) if start.said is not None else None
             relays.append(relay.start(f"{start.log}{suffix}", lines))
             undo.callback(relay.finish, relays[-1], loop)
         limits.require_room(max(relays[-1].source, relays[-1].writer), len(_living))
-        before = table.ticks()
+        before = procfs.ticks()
         pid = _begin(start, relays)
-        born = table.born(pid, before, table.ticks())
+        born = procfs.born(pid, before, procfs.ticks())
         child = Child(pid, loop, tuple(relays), loop.create_future(), over)
         _living.add((os.getpid(), pid))
         undo.callback(close, child)
@@ -107,7 +107,7 @@ def _spawn(start: Start) -> Child:
     return child
 
 
-def _begin(start: Start, relays: Sequence[Relay]) -> int:
+def _begin(start: ProcessSpec, relays: Sequence[Relay]) -> int:
     out = start.ends[1] if start.ends is not None else relays[0].writer
     try:
         return begin(start, out, relays[-1].writer)
@@ -119,7 +119,7 @@ def _begin(start: Start, relays: Sequence[Relay]) -> int:
 def _follow(child: Child) -> None:
     """It is no short program: its output is taken while it comes."""
     for stream in child.relays:
-        relay.watch(stream, child.loop, partial(settle, child.over, "broken"))
+        relay.watch(stream, child.loop, partial(resolve, child.over, "broken"))
 
 
 def _watch(child: Child) -> None:
@@ -138,11 +138,11 @@ def _exited(child: Child) -> None:
         child.loop.remove_reader(child.pidfd)
         os.close(child.pidfd)
         child.pidfd = None
-    settle(child.exited, None)
-    settle(child.over, "exited")
+    resolve(child.exited, None)
+    resolve(child.over, "exited")
 
 
-def settle(future: asyncio.Future[_Result], result: _Result) -> None:
+def resolve(future: asyncio.Future[_Result], result: _Result) -> None:
     """Resolve a future that nobody has resolved or given up."""
     if not future.done():
         future.set_result(result)
@@ -163,7 +163,7 @@ def _watch_blocking(child: Child) -> None:
 async def end(child: Child, grace_ms: int) -> None:
     """End the whole group: SIGTERM, the grace, SIGKILL. At once where nothing is left."""
     if not child.exited.done():
-        child.family = table.relatives(child.pid)
+        child.family = procfs.relatives(child.pid)
     _signal(child, signal.SIGTERM)
     deadline = time.monotonic() + grace_ms / 1000
     child.ended = await _gone(child, deadline)
@@ -191,15 +191,15 @@ async def _gone(child: Child, deadline: float) -> bool:
 
 def _left(child: Child) -> bool:
     """Whether anything of the reaped leader's group or family still lives."""
-    family = any(table.identity(pid) == identity for pid, identity in child.family.items())
-    return family or (signal_group(child.pid, 0) and table.group_lives(child.pid))
+    family = any(procfs.identity(pid) == identity for pid, identity in child.family.items())
+    return family or (signal_group(child.pid, 0) and procfs.group_lives(child.pid))
 
 
 def _signal(child: Child, number: int) -> None:
     """Whoever of the family is not in the group, or just left it, is told by its number."""
     signal_group(child.pid, number)
     for pid, identity in child.family.items():
-        if table.identity(pid) == identity:
+        if procfs.identity(pid) == identity:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if os.getpgid(pid) != child.pid:
                     os.kill(pid, number)

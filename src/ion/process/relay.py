@@ -15,8 +15,8 @@ import errno
 import os
 from collections.abc import Callable
 
-from ion.process.handed import create
 from ion.process.limits import aside
+from ion.process.program_file import create
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
@@ -39,10 +39,10 @@ class Relay:
     size: int = 0
     error: OSError | None = None
     watched: bool = False
-    lines: Lines | None = None
+    lines: LineSplitter | None = None
 
 
-class Lines:
+class LineSplitter:
     """Cuts what passes into lines and says each as soon as it is whole; of a long one its beginning."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -61,7 +61,7 @@ class Lines:
             self.take(b"\n")
 
 
-def start(path: str, lines: Lines | None = None) -> Relay:
+def start(path: str, lines: LineSplitter | None = None) -> Relay:
     """Relay into a file at `path`.
 
     A file that is there is removed, not reused: a process that outlived another Ion may still write to it.

@@ -19,7 +19,7 @@ from typing import Any
 
 from ion.errors import IonError
 from ion.process import limits
-from ion.process.handed import hand
+from ion.process.program_file import write_program_file
 from ion.records import dataclass
 
 _OPEN_HERE = "/proc/self/fd"
@@ -39,7 +39,7 @@ class SpawnError(IonError):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProcessSpec:
     """What is to be started: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, in
     place of `stdin` and the file for stdout; they stay the caller's."""
 
@@ -54,7 +54,7 @@ class Start:
     said: Callable[[str], None] | None = None
 
 
-def begin(start: Start, out: int, err: int) -> int:
+def begin(start: ProcessSpec, out: int, err: int) -> int:
     """Start it with these descriptors as its stdout and stderr, and give its number. Raises `SpawnError`, and
     `ScarceError` if it may work later."""
     program = start.argv[0]
@@ -83,7 +83,7 @@ def begin(start: Start, out: int, err: int) -> int:
 
 
 @contextlib.contextmanager
-def _source(start: Start) -> Iterator[int]:
+def _source(start: ProcessSpec) -> Iterator[int]:
     """The descriptor that it is to read from; -1 for nothing."""
     if start.ends is not None:
         yield start.ends[0]
@@ -91,11 +91,11 @@ def _source(start: Start) -> Iterator[int]:
     if not start.stdin:
         yield -1
         return
-    with hand(f"{start.log}.in", [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
+    with write_program_file(f"{start.log}.in", [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
         yield stream.fileno()
 
 
-def _is_simple(start: Start, own: Sequence[int]) -> bool:
+def _is_simple(start: ProcessSpec, own: Sequence[int]) -> bool:
     """Whether `posix_spawn` can do it: it looks for no program, changes no directory, and moves descriptors one by one,
     so that none may stand where another is to go."""
     if sys.platform != "linux" or "/" not in start.argv[0] or any(0 <= descriptor <= 2 for descriptor in own):
@@ -106,7 +106,7 @@ def _is_simple(start: Start, own: Sequence[int]) -> bool:
         return False
 
 
-def _spawned(start: Start, source: int, out: int, err: int, others: set[int]) -> int:
+def _spawned(start: ProcessSpec, source: int, out: int, err: int, others: set[int]) -> int:
     first: Any = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     if source >= 0:
         first = (os.POSIX_SPAWN_DUP2, source, 0)
@@ -136,7 +136,7 @@ def _is_inheritable(descriptor: int) -> bool:
         return False
 
 
-def _opened(start: Start, source: int, out: int, err: int) -> int:
+def _opened(start: ProcessSpec, source: int, out: int, err: int) -> int:
     popen = subprocess.Popen(
         start.argv,
         cwd=start.cwd,

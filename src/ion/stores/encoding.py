@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ion.core import events as e
-from ion.core.marks import TERMINAL_RUN_STATES
+from ion.core.event_facts import TERMINAL_RUN_STATES
 from ion.errors import DamagedStoreError
 from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun

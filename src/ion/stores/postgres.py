@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ion import clocks
-from ion.core import marks
+from ion.core import event_facts
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import DamagedStoreError, StoreError
 from ion.masking import without_password
@@ -24,7 +24,7 @@ from ion.stores import blobs, encoding, rules
 from ion.stores.base import Closing, Lease, Owner, WorkflowRun
 from ion.stores.disk import storage_errors
 from ion.stores.lease import next_lease, require_free, require_lease
-from ion.stores.postgres_link import Connection, Link
+from ion.stores.postgres_connection import Connection, PostgresConnection
 
 # As that of the store in SQLite.
 _SELECT = """
@@ -45,7 +45,7 @@ class PostgresStore(Closing):
     def __init__(self, url: str, *, clock: Callable[[Owner | None], int] | None = None) -> None:
         self._url = url
         self._clock = clock
-        self._link = Link(url)
+        self._link = PostgresConnection(url)
 
     @property
     def url(self) -> str:
@@ -280,7 +280,7 @@ class PostgresStore(Closing):
 class _Chunks:
     """The pieces of a blob as a stream."""
 
-    def __init__(self, link: Link, sha256: str) -> None:
+    def __init__(self, link: PostgresConnection, sha256: str) -> None:
         self._link, self._sha256 = link, sha256
         self._number, self._rest = 0, b""
 
@@ -353,7 +353,9 @@ def _advance_own(
     False, and nothing is done, if the row is not as the owner thinks, or if a request is or may be touched; the long
     way then says why or does it.
     """
-    if not events or any(marks.opens(event) is not None or marks.answers(event) is not None for event in events):
+    if not events or any(
+        event_facts.opens(event) is not None or event_facts.answers(event) is not None for event in events
+    ):
         return False
     status, ended_at = rules.outcome(events)
     seqs = list(range(after + 1, after + 1 + len(events)))
@@ -405,8 +407,10 @@ def _insert_events(
 def _move_requests(connection: Connection, run_id: str, events: Sequence[Event]) -> None:
     """Open and close requests, looking only at those that these events can touch."""
     nodes = {encoding.column(event.node) for event in events if isinstance(event, NodeEvent)}
-    requests = {encoding.column(r) for event in events for r in (marks.opens(event), marks.answers(event)) if r}
-    everything = any(marks.closes_all(event) for event in events)
+    requests = {
+        encoding.column(r) for event in events for r in (event_facts.opens(event), event_facts.answers(event)) if r
+    }
+    everything = any(event_facts.closes_all(event) for event in events)
     if not (nodes or everything):
         return
     query = """

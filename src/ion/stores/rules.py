@@ -9,8 +9,8 @@ import copy
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from ion.core import event_facts
 from ion.core import events as e
-from ion.core import marks
 from ion.core.fold import fold
 from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
 from ion.names import RUN_ID_RULE, is_run_id
@@ -77,7 +77,7 @@ def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
     """Raise unless this write may go into the run's log now (`WorkflowStore.create_workflow_event`)."""
     if lease is not None:
         require_lease(run, lease)
-    elif run.status in marks.TERMINAL_RUN_STATES:
+    elif run.status in event_facts.TERMINAL_RUN_STATES:
         raise RefusedError(
             f"run {run.run_id} has ended: it is {run.status}", hint=f"see it: ion show {run.run_id}", code="ended"
         )
@@ -98,9 +98,9 @@ def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:
     """The status of a run after these events, and when it ended if it did; the status is None if it stays as it is."""
     status, ended_at = None, None
     for event in events:
-        after = marks.status_after(event)
+        after = event_facts.status_after(event)
         if after is not None:
-            status, ended_at = after, event.at if after in marks.TERMINAL_RUN_STATES else None
+            status, ended_at = after, event.at if after in event_facts.TERMINAL_RUN_STATES else None
     return status, ended_at
 
 
@@ -154,10 +154,10 @@ class OpenRequests:
 
     def require_open(self, run_id: str, events: Sequence[e.Event]) -> None:
         """Raise `RefusedError` (code `answered`) if one of these events answers what is not open by then."""
-        if any(marks.answers(event) for event in events):
+        if any(event_facts.answers(event) for event in events):
             trial = copy.deepcopy(self)
             for event in events:
-                request = marks.answers(event)
+                request = event_facts.answers(event)
                 if request is not None and request not in trial.node_of:
                     raise answered(run_id, request)
                 trial.apply([event])
@@ -165,15 +165,15 @@ class OpenRequests:
     def apply(self, events: Iterable[e.Event]) -> None:
         """Take in events that were admitted."""
         for event in events:
-            request = marks.answers(event)
+            request = event_facts.answers(event)
             if request is not None and request in self.node_of:
                 self._of_node[self.node_of.pop(request)].discard(request)
-            if marks.closes_all(event):
+            if event_facts.closes_all(event):
                 self.node_of.clear()
                 self._of_node.clear()
-            for closed in self._of_node.pop(marks.closes_node(event) or "", ()):
+            for closed in self._of_node.pop(event_facts.closes_node(event) or "", ()):
                 del self.node_of[closed]
-            request = marks.opens(event)
+            request = event_facts.opens(event)
             if request is not None and isinstance(event, e.NodeEvent):
                 self._open(request, event.node)
 

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ion.core import marks
+from ion.core import event_facts
 from ion.core.events import Content, Event, Failure, NodeEvent, Recorded, WorkflowFailed, WorkflowStarted, to_json
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores import blobs, encoding, rules
@@ -341,8 +341,8 @@ def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, e
     waiting = connection.execute("SELECT EXISTS (SELECT 1 FROM requests WHERE run_id = ?)", (run_id,)).fetchone()[0]
     rows = []
     for seq, event in enumerate(events, last_seq + 1):
-        waiting = waiting or marks.opens(event) is not None
-        if waiting or marks.answers(event) is not None:
+        waiting = waiting or event_facts.opens(event) is not None
+        if waiting or event_facts.answers(event) is not None:
             _apply_to_requests(connection, run_id, event)
         text = encoding.encode(to_json(event))
         rows.append((run_id, seq, text, encoding.checksum(run_id, seq, text)))
@@ -351,18 +351,18 @@ def _insert_events(connection: sqlite3.Connection, run_id: str, last_seq: int, e
 
 def _apply_to_requests(connection: sqlite3.Connection, run_id: str, event: Event) -> None:
     """Open and close requests as `rules.OpenRequests` does."""
-    answered = marks.answers(event)
+    answered = event_facts.answers(event)
     if answered is not None:
         request = encoding.column(answered)
         deleted = connection.execute("DELETE FROM requests WHERE run_id = ? AND request = ?", (run_id, request))
         if deleted.rowcount == 0:
             raise rules.answered(run_id, answered)
-    if marks.closes_all(event):
+    if event_facts.closes_all(event):
         connection.execute("DELETE FROM requests WHERE run_id = ?", (run_id,))
-    closed = marks.closes_node(event)
+    closed = event_facts.closes_node(event)
     if closed is not None:
         connection.execute("DELETE FROM requests WHERE run_id = ? AND node = ?", (run_id, encoding.column(closed)))
-    opened = marks.opens(event)
+    opened = event_facts.opens(event)
     if opened is not None and isinstance(event, NodeEvent):
         row = (run_id, encoding.column(opened), encoding.column(event.node))
         connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", row)

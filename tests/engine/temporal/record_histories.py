@@ -1,4 +1,5 @@
-"""Record the histories in `histories/` anew: `uv run python -m tests.engine.temporal.record_histories`.
+"""Record the histories in `histories/` anew:
+`PYTHONPATH=.:tests uv run python -m tests.engine.temporal.record_histories`.
 
 They say what workflows that are running rely on. When the replay test fails, the change breaks runs that are under way
 on a cluster: either it has to go through `workflow.patched`, or, before a first release that anybody runs, they are
@@ -17,7 +18,7 @@ from pathlib import Path
 from temporalio.client import Client
 from tests.engine.temporal.kit import GATE, SLOW, WORKFLOWS, Project, Server, chain, until
 
-from ion.engine.temporal.place import cluster_of, queue_of, workflow_id
+from ion.engine.temporal.cluster import cluster_of, queue_of, workflow_id
 
 HISTORIES = Path(__file__).parent / "histories"
 

@@ -10,12 +10,12 @@ import pytest
 from tests.engine.temporal.kit import Project
 
 import ion
-from ion.api.runs import take_up_run
+from ion.api.runs import acquire_run
 from ion.api.workspace import open_workspace
 from ion.core import events as e
 from ion.engine import freeze
 from ion.engine.temporal.client import EngineError
-from ion.engine.temporal.place import owner_of
+from ion.engine.temporal.cluster import owner_of
 
 NOWHERE = "temporal://127.0.0.1:1/default"
 NODES = """
@@ -57,9 +57,9 @@ def test_the_cluster_is_told_of_a_larger_budget(tmp_path: Path) -> None:
     assert paused_over_budget(tmp_path).status == "paused"
     store = f"sqlite:{tmp_path}/ion.db"
     with pytest.raises(ion.errors.UsageError, match="has spent"):
-        take_up_run(open_workspace(tmp_path, store), "r1", max_budget_usd=2)
+        acquire_run(open_workspace(tmp_path, store), "r1", max_budget_usd=2)
     with pytest.raises(EngineError, match="does not answer"):
-        take_up_run(open_workspace(tmp_path, store), "r1", max_budget_usd=10)
+        acquire_run(open_workspace(tmp_path, store), "r1", max_budget_usd=10)
     with pytest.raises(EngineError, match="does not answer"):
         ion.raise_budget("r1", 20, store=store, project=tmp_path)
     raised = [x.event for x in ion.get_events("r1", store=store, project=tmp_path)][-2:]

@@ -24,7 +24,7 @@ from tests.engine.temporal.kit import GATE, WORKFLOWS, Project, until
 
 import ion
 from ion.core import events as e
-from ion.engine.temporal.place import WORKFLOW_NAME, Cluster, cluster_of, queue_of, workflow_id
+from ion.engine.temporal.cluster import WORKFLOW_NAME, Cluster, cluster_of, queue_of, workflow_id
 from ion.engine.temporal.security import Encryption, connection
 from ion.errors import UsageError
 
@@ -101,12 +101,18 @@ async def test_a_stranger_gets_no_command_run(project: Project) -> None:
     project.work()
     assert (await asyncio.to_thread(project.run, "w", "--run-id", "one", "--quiet"))[0] == 3
     before = ion.get_events("one", project=project.folder)
-    lanes: dict[str, Any] = {"agents": {}, "limits": {}}
+    agent_limits: dict[str, Any] = {"agents": {}, "limits": {}}
     async with stranger(project, "one") as someone:
         await someone.updated("take-agent", "touch pwned")
-        await someone.updated("take-agent", "touch pwned", lanes)
+        await someone.updated("take-agent", "touch pwned", agent_limits)
         await someone.updated("take-agent", {"no": "name"})
-        order = {"lease": someone.lease, "slots": 8, "lanes": lanes, "heartbeat_ms": 1000, "longest_history": 1000}
+        order = {
+            "lease": someone.lease,
+            "slots": 8,
+            "lanes": agent_limits,
+            "heartbeat_ms": 1000,
+            "longest_history": 1000,
+        }
         for wrong in ({}, {**order, "slots": "many"}, {**order, "lease": {}}, {**order, "agent": "touch pwned"}):
             with pytest.raises(WorkflowFailureError):
                 await someone.client.execute_workflow(
@@ -148,12 +154,12 @@ async def test_activities_are_for_the_drive_of_their_run_alone(project: Project)
 
 
 def test_a_drive_writes_no_requests() -> None:
-    from ion.engine.temporal.activities import Hands
+    from ion.engine.temporal.activities import Activities
 
-    def setting_for(agent: str | None) -> Any:
+    def engine_config_for(agent: str | None) -> Any:
         raise UsageError(f"{agent} is not configured", code="unknown-agent")
 
-    hands = Hands(setting_for, "queue", "worker", 1)
+    hands = Activities(engine_config_for, "queue", "worker", 1)
     refused = [
         e.WorkflowStarted(1, "w", "digest", (("a", "bash"),)),
         e.ApprovalResolved(1, "g", "r", "approved"),

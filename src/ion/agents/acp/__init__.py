@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ion import process
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
-from ion.process.handed import create
+from ion.process.program_file import create
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.agents.acp.clock import Clock
+    from ion.agents.acp.protocol import AgentRefusedError
     from ion.agents.acp.running import Running, Session
-    from ion.agents.acp.words import RefusedError
 
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
@@ -38,7 +38,7 @@ _STDERR_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
-class _Place:
+class _Surroundings:
     """Where one process runs, if one does."""
 
     lock: asyncio.Lock
@@ -63,7 +63,7 @@ class AcpAgent:
     login: str = ""
     asking_mode: str = ""
     counted: bool = False
-    _places: dict[_Key, _Place] = field(default_factory=dict)
+    _places: dict[_Key, _Surroundings] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _started: int = 0
     _folder: Path | None = None
@@ -71,7 +71,7 @@ class AcpAgent:
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
         from ion.agents.acp.clock import Clock
-        from ion.agents.acp.words import RefusedError
+        from ion.agents.acp.protocol import AgentRefusedError
 
         clock = Clock(request.timeout_ms, request.idle_timeout_ms)
         try:
@@ -85,7 +85,7 @@ class AcpAgent:
                 except TimeoutError:
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
                 return await self._turn(running, session, request, prompt, clock)
-        except RefusedError as error:
+        except AgentRefusedError as error:
             raise self._refused(error) from error
         except process.SpawnError as error:
             code = "not_found" if error.missing else "crashed"
@@ -119,7 +119,7 @@ class AcpAgent:
             env.pop(f"{name}_FILE", None)
         cwd = request.cwd.absolute()
         key = (request.run_id, str(cwd), frozenset(env.items()))
-        place = self._places.setdefault(key, _Place(asyncio.Lock()))
+        place = self._places.setdefault(key, _Surroundings(asyncio.Lock()))
         async with place.lock:
             if place.running is None or not place.running.alive:
                 if place.running is not None:
@@ -206,13 +206,13 @@ class AcpAgent:
     async def _turn(
         self, running: Running, session: Session, request: PromptRequest, prompt: str, clock: Clock
     ) -> PromptResult:
-        from ion.agents.acp.turn import Turn
+        from ion.agents.acp.turn import PromptTurn
 
         with _logged(request, running.stderr) as said:
-            turn = Turn(running, session, request, self.permission, said, counted=self.counted)
+            turn = PromptTurn(running, session, request, self.permission, said, counted=self.counted)
             return await turn.run(prompt, clock)
 
-    def _refused(self, error: RefusedError) -> AgentError:
+    def _refused(self, error: AgentRefusedError) -> AgentError:
         if error.kind == "login":
             return AgentError("not_logged_in", f"agent {self.name} is not logged in: {error.message}", hint=self.login)
         return AgentError(_CODES.get(error.kind, "bad_output"), f"agent {self.name} answered: {error.message}")

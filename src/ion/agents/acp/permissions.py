@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ion.agents.acp.words import READING, Choice, ToolCall
+from ion.agents.acp.protocol import READING, PermissionOption, ToolCall
 from ion.agents.base import Permission
 
 _NARROWEST = {True: ("allow_once", "allow_always"), False: ("reject_once", "reject_always")}
@@ -32,20 +32,20 @@ def by_policy(policy: str, call: ToolCall) -> bool | None:
     return policy == "allow" or (policy == "allow-reads" and call.kind in READING)
 
 
-def choice_for(allowed: bool, choices: tuple[Choice, ...]) -> int | None:
+def choice_for(allowed: bool, choices: tuple[PermissionOption, ...]) -> int | None:
     """The narrowest choice that says so; None if none does."""
     kinds = [choice.kind for choice in choices]
     return next((kinds.index(kind) for kind in _NARROWEST[allowed] if kind in kinds), None)
 
 
-def choice_of(decision: str, choices: tuple[Choice, ...]) -> int | None:
+def choice_of(decision: str, choices: tuple[PermissionOption, ...]) -> int | None:
     """The choice that a decision means, also where the agent offers others than when it asked before: then one that
     says the same as narrowly as possible."""
     names = decisions(choices)
     return names.index(decision) if decision in names else choice_for(decision.startswith("allow"), choices)
 
 
-def decisions(choices: tuple[Choice, ...]) -> tuple[str, ...]:
+def decisions(choices: tuple[PermissionOption, ...]) -> tuple[str, ...]:
     """What the choices are called: `allow_once`, `allow_once_2`, …"""
     seen: dict[str, int] = {}
     names = []
@@ -55,7 +55,7 @@ def decisions(choices: tuple[Choice, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def permission(agent: str, call: ToolCall, choices: tuple[Choice, ...]) -> Permission:
+def permission(agent: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> Permission:
     """The question for a person."""
     names = decisions(choices)
     return Permission(key_of(call), _message(agent, call, names, choices), names, tuple(c.kind for c in choices))
@@ -80,7 +80,7 @@ def merged(before: ToolCall | None, now: ToolCall) -> ToolCall:
     )
 
 
-def _message(agent: str, call: ToolCall, names: tuple[str, ...], choices: tuple[Choice, ...]) -> str:
+def _message(agent: str, call: ToolCall, names: tuple[str, ...], choices: tuple[PermissionOption, ...]) -> str:
     title = _cut(_line(call.title or "") or "(it does not say what)", _TITLE_CHARACTERS)
     lines = [f"{agent} asks for permission to {call.kind or 'do something'}: {title}"]
     lines += _details(call.details)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ion.agents.acp.words import ToolCall, Update
+from ion.agents.acp.protocol import ToolCall, Update
 
 _CHARACTERS = 200
 

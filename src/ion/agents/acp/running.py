@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ion import process
-from ion.agents.acp.words import Abilities, Choice, GoneError, Link, Opened, RefusedError, ToolCall, Update
+from ion.agents.acp.protocol import (
+    Abilities,
+    AcpConnection,
+    AgentRefusedError,
+    GoneError,
+    OpenedSession,
+    PermissionOption,
+    ToolCall,
+    Update,
+)
 from ion.agents.base import AgentError
-from ion.process.starting import Start
-from ion.process.talk import Talk, talk
+from ion.process.starting import ProcessSpec
+from ion.process.stdio import StdioProcess, talk
 from ion.records import dataclass
 
 if TYPE_CHECKING:
-    from ion.agents.acp.turn import Turn
+    from ion.agents.acp.turn import PromptTurn
 
 _Result = TypeVar("_Result")
 # A launcher such as npx may first have to download the agent.
@@ -40,25 +49,25 @@ class Session:
     """A session in a process. `turn` is the one that goes on in it; `cost` what it has cost before, in dollars; None:
     nobody knows."""
 
-    opened: Opened
+    opened: OpenedSession
     busy: asyncio.Lock
-    turn: Turn | None = None
+    turn: PromptTurn | None = None
     cost: float | None = 0.0
 
 
 class Running:
     """A process that speaks ACP. Made by `start`."""
 
-    def __init__(self, name: str, conversation: Talk, grace_ms: int) -> None:
-        from ion.agents.acp.v1 import LinkV1
+    def __init__(self, name: str, conversation: StdioProcess, grace_ms: int) -> None:
+        from ion.agents.acp.v1 import AcpConnectionV1
 
         self.name = name
         self.grace_ms = grace_ms
         self.sessions: dict[str, Session] = {}
         self.abilities = Abilities()
         self._talk = conversation
-        self._v1 = LinkV1(conversation, self)
-        self.link: Link = self._v1
+        self._v1 = AcpConnectionV1(conversation, self)
+        self.link: AcpConnection = self._v1
         self._ending: asyncio.Task[None] | None = None
         self._by_itself = False
         self._reopening = asyncio.Lock()
@@ -69,7 +78,7 @@ class Running:
         """Whether it can be prompted."""
         return self._ending is None and self._v1.alive and not self._talk.child.over.done()
 
-    # ------------------------------------------------------------------ what the agent says (`words.Host`)
+    # ------------------------------------------------------------------ what the agent says (`words.AcpClient`)
 
     def updated(self, session: str, update: Update) -> None:
         """To the turn that goes on in the session. Without one it is a history that is said again, or comes late."""
@@ -77,18 +86,18 @@ class Running:
         if turn is not None:
             turn.updated(update)
 
-    async def permitted(self, session: str, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+    async def permitted(self, session: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
         turn = self._turn_in(session)
         return None if turn is None else await turn.permitted(call, choices)
 
-    def _turn_in(self, session: str) -> Turn | None:
+    def _turn_in(self, session: str) -> PromptTurn | None:
         found = self.sessions.get(session)
         return None if found is None else found.turn
 
     # ------------------------------------------------------------------ what Ion asks
 
     async def call(self, call: Awaitable[_Result], seconds: float, what: str) -> _Result:
-        """Wait for a call, but not for ever. Raises `AgentError` for a silent or dead agent, `RefusedError`."""
+        """Wait for a call, but not for ever. Raises `AgentError` for a silent or dead agent, `AgentRefusedError`."""
         try:
             async with asyncio.timeout(seconds):
                 return await call
@@ -100,10 +109,10 @@ class Running:
             raise await self.died(error.message) from error
 
     async def new_session(self, cwd: str) -> Session:
-        """A session with nothing in it. Raises `AgentError`, `RefusedError`."""
+        """A session with nothing in it. Raises `AgentError`, `AgentRefusedError`."""
         opened = await self.call(self.link.open(cwd), CALL_SECONDS, "session/new")
         if opened.session in self.sessions:
-            raise RefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
+            raise AgentRefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
         return self._keep(opened)
 
     async def old_session(self, session: str, cwd: str) -> Session | None:
@@ -118,13 +127,13 @@ class Running:
             try:
                 call = self.link.reopen(session, cwd, self.abilities)
                 opened = await self.call(call, CALL_SECONDS, "for its session")
-            except RefusedError as error:
+            except AgentRefusedError as error:
                 if error.kind == "login":
                     raise
                 return None
             return self._keep(opened, cost=None)
 
-    def _keep(self, opened: Opened, cost: float | None = 0.0) -> Session:
+    def _keep(self, opened: OpenedSession, cost: float | None = 0.0) -> Session:
         self.sessions[opened.session] = Session(opened, asyncio.Lock(), cost=cost)
         return self.sessions[opened.session]
 
@@ -180,7 +189,7 @@ class Running:
         self._talk.close()
 
 
-def _status(conversation: Talk) -> str:
+def _status(conversation: StdioProcess) -> str:
     code = conversation.child.returncode
     return "no status" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
 
@@ -196,13 +205,14 @@ async def start(
     grace_ms: int,
     seconds: float,
 ) -> Running:
-    """Start an agent and agree with it on the protocol. Raises `AgentError`, `RefusedError`, `process.SpawnError`."""
+    """Start an agent and agree with it on the protocol. Raises `AgentError`, `AgentRefusedError`,
+    `process.SpawnError`."""
     from ion.agents.acp.wire import LONGEST_LINE
 
-    running = Running(name, talk(Start(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
+    running = Running(name, talk(ProcessSpec(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
     try:
         running.abilities = await running.call(running.link.begin(), seconds, "initialize")
-    except RefusedError as error:
+    except AgentRefusedError as error:
         await running.end()
         if error.kind != "unknown":
             raise

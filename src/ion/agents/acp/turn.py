@@ -9,8 +9,8 @@ from typing import Any
 from ion.agents.acp import permissions
 from ion.agents.acp.clock import Clock
 from ion.agents.acp.progress import Progress
+from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, PermissionOption, ToolCall, Update
 from ion.agents.acp.running import Running, Session
-from ion.agents.acp.words import Choice, Ended, GoneError, RefusedError, ToolCall, Update
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.agents.parsers import refused_calls
 from ion.masking import tail
@@ -26,7 +26,7 @@ _TOO_MUCH = {
 }
 
 
-class Turn:
+class PromptTurn:
     """A prompt while it is answered. `said` gets each piece of the reply as it comes. `counted`: a turn that a model
     answered always reports its usage."""
 
@@ -82,7 +82,7 @@ class Turn:
             del self._calls[next(iter(self._calls))]
         return known
 
-    async def permitted(self, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+    async def permitted(self, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
         """What to answer the agent."""
         if self._stopped.done():
             return None
@@ -127,7 +127,7 @@ class Turn:
     # ------------------------------------------------------------------ from its beginning to its end
 
     async def run(self, prompt: str, clock: Clock) -> PromptResult:
-        """Ask, within the limits of the clock. Raises `AgentError`, `UnpermittedError`, `RefusedError`."""
+        """Ask, within the limits of the clock. Raises `AgentError`, `UnpermittedError`, `AgentRefusedError`."""
         self._clock = clock
         clock.alive()
         self._session.turn = self
@@ -179,7 +179,7 @@ class Turn:
             ended = await call
         except GoneError as error:
             raise await self._running.died(error.message) from error
-        except RefusedError as error:
+        except AgentRefusedError as error:
             if error.kind != "broken":
                 raise
             message = f"agent {self._name} answered: {error.message}{self._running.last_words()}"

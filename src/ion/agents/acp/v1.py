@@ -9,21 +9,21 @@ import json
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
-from ion.agents.acp.wire import Wire
-from ion.agents.acp.words import (
+from ion.agents.acp.protocol import (
     Abilities,
-    Choice,
+    AcpClient,
+    AgentRefusedError,
     Ended,
     GoneError,
-    Host,
-    Opened,
-    RefusedError,
-    Setting,
+    OpenedSession,
+    PermissionOption,
+    SessionSetting,
     ToolCall,
     Update,
 )
+from ion.agents.acp.wire import Wire
 from ion.masking import head
-from ion.process.talk import Talk
+from ion.process.stdio import StdioProcess
 from ion.version import VERSION
 
 _Result = TypeVar("_Result")
@@ -35,10 +35,10 @@ _KINDS = {"model": "model", "thought_level": "effort", "mode": "mode"}
 _MESSAGE_CHARACTERS = 2000
 
 
-class LinkV1:
-    """An agent that speaks version 1 (`words.Link`)."""
+class AcpConnectionV1:
+    """An agent that speaks version 1 (`words.AcpConnection`)."""
 
-    def __init__(self, talk: Talk, host: Host) -> None:
+    def __init__(self, talk: StdioProcess, host: AcpClient) -> None:
         from acp import connect_to_agent
 
         self._host = host
@@ -63,7 +63,7 @@ class LinkV1:
             )
         )
         if said.protocol_version != PROTOCOL_VERSION:
-            raise RefusedError(
+            raise AgentRefusedError(
                 "wrong", f"it speaks version {said.protocol_version} of ACP, and this Ion {PROTOCOL_VERSION}"
             )
         can = said.agent_capabilities
@@ -74,19 +74,19 @@ class LinkV1:
             logins=tuple(method.name for method in said.auth_methods or ()),
         )
 
-    async def open(self, cwd: str) -> Opened:
+    async def open(self, cwd: str) -> OpenedSession:
         said = await self._call(self._agent.new_session(cwd=cwd, mcp_servers=[]))
-        return Opened(said.session_id, _settings(said))
+        return OpenedSession(said.session_id, _settings(said))
 
-    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> Opened:
+    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
         call: Awaitable[Any]
         if abilities.resume:
             call = self._agent.resume_session(session_id=session, cwd=cwd, mcp_servers=[])
         else:  # it says the whole history again; nobody listens to a session that is not prompted
             call = self._agent.load_session(session_id=session, cwd=cwd, mcp_servers=[])
-        return Opened(session, _settings(await self._call(call)))
+        return OpenedSession(session, _settings(await self._call(call)))
 
-    async def change(self, session: str, setting: Setting, value: str) -> None:
+    async def change(self, session: str, setting: SessionSetting, value: str) -> None:
         if setting.id:
             await self._call(self._agent.set_config_option(config_id=setting.id, session_id=session, value=value))
         else:
@@ -111,11 +111,11 @@ class LinkV1:
         try:
             return await call
         except RequestError as error:
-            raise RefusedError(_kind(error), _words(error)) from error
+            raise AgentRefusedError(_kind(error), _words(error)) from error
         except ConnectionError as error:
             raise GoneError(self._wire.problem) from error
         except ValueError as error:
-            raise RefusedError("wrong", f"its answer does not fit the protocol: {_unfit(error)}") from error
+            raise AgentRefusedError("wrong", f"its answer does not fit the protocol: {_unfit(error)}") from error
 
     def _notified(self, method: str, params: Any) -> None:
         """An update goes to the host at once; what no update of this version is, is only a sign of life."""
@@ -136,13 +136,13 @@ class LinkV1:
 class _Client:
     """What the SDK calls: the one request that Ion answers."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: AcpClient) -> None:
         self._host = host
 
     async def request_permission(self, session_id: str, tool_call: Any, options: list[Any], **_: Any) -> Any:
         from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
 
-        choices = tuple(Choice(option.kind, option.name) for option in options)
+        choices = tuple(PermissionOption(option.kind, option.name) for option in options)
         chosen = await self._host.permitted(session_id, _tool_call(tool_call), choices)
         if chosen is None:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
@@ -171,16 +171,16 @@ def _words(error: Any) -> str:
     return head(f"{error}: {data}" if data else str(error), _MESSAGE_CHARACTERS)
 
 
-def _settings(said: Any) -> tuple[Setting, ...]:
+def _settings(said: Any) -> tuple[SessionSetting, ...]:
     """What can be set in a session. Modes come in two ways; the newer one counts."""
-    found: dict[str, Setting] = {}
+    found: dict[str, SessionSetting] = {}
     if said.modes is not None:
         modes = {mode.id: mode.name for mode in said.modes.available_modes}
-        found["mode"] = Setting("mode", modes, said.modes.current_mode_id)
+        found["mode"] = SessionSetting("mode", modes, said.modes.current_mode_id)
     for option in said.config_options or ():
         kind = _KINDS.get(option.category) if isinstance(option.category, str) else None
         if kind is not None and option.type == "select":
-            found[kind] = Setting(kind, _values(option.options), option.current_value, option.id)
+            found[kind] = SessionSetting(kind, _values(option.options), option.current_value, option.id)
     return tuple(found.values())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ion.foreign import loads
 from ion.masking import head
-from ion.process.talk import LineError, Talk
+from ion.process.stdio import LineError, StdioProcess
 
 # No message of an agent is longer; it would have to be held in memory several times.
 LONGEST_LINE = 64 * 1024 * 1024
@@ -24,7 +24,7 @@ class Wire:
     """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once; requests
     of the agent go on only if their method is in `answered`."""
 
-    def __init__(self, talk: Talk, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
+    def __init__(self, talk: StdioProcess, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
         self._talk = talk
         self._notify = notify
         self._answered = answered

@@ -7,14 +7,14 @@ from ion.records import dataclass
 
 
 @dataclass(frozen=True)
-class Span:
+class Bar:
     """From `start` to `end`, in ms of the time in which somebody drove the run."""
 
     start: int
     end: int
 
 
-def bar(span: Span | None, whole: Span, columns: int) -> str:
+def bar(span: Bar | None, whole: Bar, columns: int) -> str:
     """The bar of one node in a field of so many columns, filled up with blanks. Something that ran has at least one
     column."""
     if span is None:
@@ -24,12 +24,12 @@ def bar(span: Span | None, whole: Span, columns: int) -> str:
     return (" " * first + "▐" + "█" * (last - first - 1)).ljust(columns)
 
 
-def _column(at: int, whole: Span, columns: int) -> int:
+def _column(at: int, whole: Bar, columns: int) -> int:
     length = max(1, whole.end - whole.start)
     return min(columns, max(0, (at - whole.start) * columns // length))
 
 
-def axis(whole: Span, columns: int) -> str:
+def axis(whole: Bar, columns: int) -> str:
     """`0s`, the middle and the end, below their places."""
     length = whole.end - whole.start
     middle, end = duration(length // 2), duration(length)

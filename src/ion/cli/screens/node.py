@@ -17,7 +17,7 @@ from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
@@ -45,7 +45,7 @@ class Subject:
         return self.result.state.nodes[self.node.id]
 
 
-def show_node(screen: Screen, place: Place, subject: Subject) -> None:
+def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
     """The whole screen."""
     _header(screen, subject)
     rows = [
@@ -54,12 +54,12 @@ def show_node(screen: Screen, place: Place, subject: Subject) -> None:
         *_condition(subject),
         *_ran(subject),
         *_references(subject),
-        *_output(subject, place),
+        *_output(subject, cli),
         *_failure(subject),
     ]
     for label, text in rows:
         screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
-    for label, text in [*_answers(subject), *_waits(subject, place)]:
+    for label, text in [*_answers(subject), *_waits(subject, cli)]:
         for number, line in enumerate(message_lines(screen, text, indent=LABEL_COLUMNS + 2)):
             screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)
 
@@ -194,13 +194,13 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(getattr(value, name))
 
 
-def _output(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
+def _output(subject: Subject, cli: CliContext) -> Iterator[tuple[str, str]]:
     content, logged = subject.now.output, subject.logged
-    logs = place.command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
+    logs = cli.command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
     written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
     if content is not None and subject.now.status == "completed":
         shown = _quoted(content.text)
-        whole = "" if shown == f'"{content.text}"' else place.command("output", subject.result.run_id, subject.node.id)
+        whole = "" if shown == f'"{content.text}"' else cli.command("output", subject.result.run_id, subject.node.id)
         yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
     if written:
         yield "wrote", f"{written}    {logs}"
@@ -242,8 +242,8 @@ def _answers(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "comment", one.comment
 
 
-def _waits(subject: Subject, place: Place) -> Iterator[tuple[str, str]]:
-    for one in waiting_for(place, subject.result.run_id, subject.state, labels_of(subject.workflow)):
+def _waits(subject: Subject, cli: CliContext) -> Iterator[tuple[str, str]]:
+    for one in waiting_for(cli, subject.result.run_id, subject.state, labels_of(subject.workflow)):
         if one.node.id != subject.node.id:
             continue
         yield "asks", one.message

@@ -10,12 +10,12 @@ from ion.api.result import node_duration, owned_ms
 from ion.cli.ending import say_next
 from ion.cli.formatting import cut, cut_ids, duration, moment, one_line, pad, plural, width
 from ion.cli.questions import labels_of
-from ion.cli.screens.gantt import Span, axis, bar
+from ion.cli.screens.gantt import Bar, axis, bar
 from ion.cli.words import failure_text, mark, mark_of_node, role_of
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
@@ -26,7 +26,7 @@ MIN_BAR_COLUMNS = 12
 
 
 def show_run(
-    screen: Screen, place: Place, result: RunResult, workflow: Workflow | None, now: int, changed: str = ""
+    screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, changed: str = ""
 ) -> None:
     """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch;
     `changed` is what became of its file (`reading.source_changed`)."""
@@ -34,7 +34,7 @@ def show_run(
     screen.line()
     _nodes(screen, result, workflow, now)
     _cost(screen, result.state)
-    say_next(screen, place, result, labels_of(workflow), changed)
+    say_next(screen, cli, result, labels_of(workflow), changed)
 
 
 def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
@@ -79,7 +79,7 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
     )
     bars = room - note_columns
     owned = owned_ms(state, result.status, now)
-    whole = Span(0, owned)
+    whole = Bar(0, owned)
     for node in nodes:
         name = pad(names[node.id], ids)
         span = _span(node, owned)
@@ -97,9 +97,9 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
 
 
-def _span(node: NodeState, owned: int) -> Span | None:
+def _span(node: NodeState, owned: int) -> Bar | None:
     took = node_duration(node, owned)
-    return None if node.owned_from is None or took is None else Span(node.owned_from, node.owned_from + took)
+    return None if node.owned_from is None or took is None else Bar(node.owned_from, node.owned_from + took)
 
 
 def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:

@@ -12,7 +12,7 @@ from ion.cli.formatting import cut, cut_ids, duration, one_line, pad, passing, w
 from ion.cli.screens.run import note_of
 from ion.cli.terminal import Part, Screen
 from ion.cli.words import failure_text, mark, mark_of_node, role_of
-from ion.core.settle import DEFAULT_AGENT_RETRY, MAX_REASKS
+from ion.core.apply_outcome import DEFAULT_AGENT_RETRY, MAX_REASKS
 from ion.core.state import NodeState, RunState
 from ion.language.workflow import AGENT_KINDS, Loop, Node, Workflow
 from ion.records import dataclass

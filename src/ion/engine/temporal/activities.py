@@ -35,21 +35,21 @@ from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
 from ion.core.state import NodeState
+from ion.engine.agent_registry import AgentRegistry
 from ion.engine.checkouts import check_out, remove_checkouts
-from ion.engine.engaged import Engaged
-from ion.engine.look import Look, look, secret_names
 from ion.engine.observe import Observers
-from ion.engine.runs import Setting, context_of
+from ion.engine.run_reader import RunReader, read_run, secret_names
+from ion.engine.runs import EngineConfig, context_of
+from ion.engine.temporal.cluster import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.temporal.codec import (
     INLINE_LIMIT_BYTES,
     ShapeError,
+    agent_limits_to_json,
     check_lease,
-    lanes_to_json,
     outcome_to_json,
     pack,
     stripped,
 )
-from ion.engine.temporal.place import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.turns import turn_of
 from ion.errors import (
     DamagedStoreError,
@@ -64,8 +64,8 @@ from ion.language.workflow import Node
 from ion.masking import mask_messages, secret_values
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
-from ion.process.left import end_left_behind, end_of_node
-from ion.process.register import end_recorded_by_the_dead, register_here
+from ion.process.journal import end_recorded_by_the_dead, register_here
+from ion.process.survivors import end_left_behind, end_of_node
 from ion.records import dataclass
 from ion.stores.base import Lease, WorkflowStore
 
@@ -77,7 +77,7 @@ PAGE_BYTES = 1024 * 1024
 _HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
 _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
-SettingFor = Callable[[str | None], Setting]
+SettingFor = Callable[[str | None], EngineConfig]
 
 
 @dataclass
@@ -85,19 +85,20 @@ class _Known:
     """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns are
     under way here."""
 
-    look: Look
+    reader: RunReader
     context: Context
-    engaged: Engaged
+    engaged: AgentRegistry
     turns: int = 0
 
 
-class Hands:
-    """The activities of one worker. `setting_for` gives the surroundings of a run with this agent (`UsageError`: it is
+class Activities:
+    """The activities of one worker. `engine_config_for` gives the surroundings of a run with this agent (`UsageError`:
+    it is
     not configured here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at
     once."""
 
-    def __init__(self, setting_for: SettingFor, queue: str, name: str, slots: int) -> None:
-        self._setting_for = setting_for
+    def __init__(self, engine_config_for: SettingFor, queue: str, name: str, slots: int) -> None:
+        self._engine_config_for = engine_config_for
         self._queue = queue
         self._name = name
         self._slots = asyncio.Semaphore(slots)
@@ -136,8 +137,8 @@ class Hands:
 
     def _remove_checkouts(self) -> None:
         try:
-            setting = self._setting_for(None)
-            remove_checkouts(setting.project, setting.data / "checkouts", self._needs_files)
+            config = self._engine_config_for(None)
+            remove_checkouts(config.project, config.data / "checkouts", self._needs_files)
         except (IonError, OSError) as error:
             _log.warning("checkouts of ended runs stay: %s", error)
 
@@ -159,7 +160,7 @@ class Hands:
 
     @property
     def _store(self) -> WorkflowStore:
-        return self._setting_for(None).store
+        return self._engine_config_for(None).store
 
     @activity.defn(name="ion-read-source")
     async def read_source(self, run_id: str) -> str:
@@ -210,8 +211,8 @@ class Hands:
         """The lanes of a run that is to go on with this agent, by what is configured here."""
         self._require_drive(run_id, near=True)
         with _refusals():
-            workflow = (await in_thread(look, self._store, run_id)).workflow
-            return lanes_to_json(self._setting_for(agent).lanes(workflow))
+            workflow = (await in_thread(read_run, self._store, run_id)).workflow
+            return agent_limits_to_json(self._engine_config_for(agent).agent_limits(workflow))
 
     @activity.defn(name="ion-release")
     async def release(self, lease: dict[str, Any]) -> None:
@@ -271,10 +272,10 @@ class Hands:
                 await beating
 
     async def _carry_out(self, known: _Known, turn: Turn) -> Outcome:
-        state = known.look.state
+        state = known.reader.state
         context = replace(known.context, nodes=state.nodes)
         try:
-            outcome = await self._setting_for(state.agent).runners[turn.turn](turn, context)
+            outcome = await self._engine_config_for(state.agent).runners[turn.kind](turn, context)
             return mask_messages(outcome, context.secrets)
         except (IonError, OSError):
             raise
@@ -292,7 +293,7 @@ class Hands:
         async with self._lock_of(lease.run_id):
             while True:
                 known = await self._up_to_now(lease.run_id)
-                now = known.look.state.nodes.get(node)
+                now = known.reader.state.nodes.get(node)
                 if now is None or not now.live or (now.starts != number and not again):
                     return None
                 if again and not await _counts():
@@ -302,7 +303,7 @@ class Hands:
                         await in_thread(self._begin_again, known, lease, now)
                 except StaleStateError:
                     continue
-                turn = turn_of(known.context.workflow, known.look.state, node)
+                turn = turn_of(known.context.workflow, known.reader.state, node)
                 known.turns += 1
                 return known, turn
 
@@ -328,15 +329,15 @@ class Hands:
                 if isinstance(event, _OF_OTHERS) or (isinstance(event, e.CancelRequested) and event.cause == "person"):
                     raise ShapeError(f"a drive does not write {event.type}")
                 if isinstance(event, e.WorkflowResumed) and event.agent is not None:
-                    self._setting_for(event.agent)
+                    self._engine_config_for(event.agent)
         return found
 
     def _secrets_of(self, run_id: str) -> tuple[str, ...]:
         """What no message may hold, as this worker has it in its environment."""
         if run_id not in self._secrets:
-            setting = self._setting_for(None)
-            names = (*secret_names(setting.store, run_id), *setting.secrets)
-            self._secrets[run_id] = secret_values(names, setting.environ)
+            config = self._engine_config_for(None)
+            names = (*secret_names(config.store, run_id), *config.secrets)
+            self._secrets[run_id] = secret_values(names, config.environ)
         return self._secrets[run_id]
 
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
@@ -344,8 +345,8 @@ class Hands:
         end_recorded_by_the_dead(known.context.folders.register.parent)
         at = clocks.now_ms()
         event = e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
-        self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=known.look.seq)
-        known.look.go_on()
+        self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=known.reader.seq)
+        known.reader.read_new()
 
     async def _up_to_now(self, run_id: str) -> _Known:
         """What is known of a run, read up to now. In a thread: its files may have to be fetched first."""
@@ -353,41 +354,41 @@ class Hands:
         if known is None:
             known = self._known[run_id] = await in_thread(self._get_to_know, run_id)
         else:
-            await in_thread(known.look.go_on)
+            await in_thread(known.reader.read_new)
         return known
 
     def _get_to_know(self, run_id: str) -> _Known:
-        found = look(self._store, run_id)
+        found = read_run(self._store, run_id)
         assert found.state.started is not None
-        setting, started = self._with_files(found, found.state.started)
-        engaged = Engaged(self._chooser(found))
-        context = context_of(setting, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
+        config, started = self._with_files(found, found.state.started)
+        engaged = AgentRegistry(self._chooser(found))
+        context = context_of(config, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
         context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
         return _Known(found, context, engaged)
 
-    def _chooser(self, found: Look) -> Callable[[Node], Agent | None]:
+    def _chooser(self, found: RunReader) -> Callable[[Node], Agent | None]:
         """Who answers, also when the run is given another agent: each is made once for the run."""
-        settings: dict[str | None, Setting] = {}
+        settings: dict[str | None, EngineConfig] = {}
 
         def choose(node: Node) -> Agent | None:
             agent = found.state.agent
             if agent not in settings:
-                settings[agent] = self._setting_for(agent)
+                settings[agent] = self._engine_config_for(agent)
             return settings[agent].agent_for(node)
 
         return choose
 
-    def _with_files(self, found: Look, started: e.WorkflowStarted) -> tuple[Setting, e.WorkflowStarted]:
+    def _with_files(self, found: RunReader, started: e.WorkflowStarted) -> tuple[EngineConfig, e.WorkflowStarted]:
         """The surroundings of a run with its files: a folder of the project where the run was begun is that folder of
         the project here, or of its checkout."""
-        setting = self._setting_for(found.state.agent)
+        config = self._engine_config_for(found.state.agent)
         theirs, cwd = Path(self._store.get_workflow_run(found.run_id).project), Path(started.cwd)
         if not cwd.is_relative_to(theirs):
-            return setting, started
-        project = setting.project
+            return config, started
+        project = config.project
         if found.workflow.workspace == "git" and started.git_head is not None:
-            project = check_out(project, setting.data / "checkouts", found.run_id, started.git_head)
-        return replace(setting, project=project), replace(started, cwd=str(project / cwd.relative_to(theirs)))
+            project = check_out(project, config.data / "checkouts", found.run_id, started.git_head)
+        return replace(config, project=project), replace(started, cwd=str(project / cwd.relative_to(theirs)))
 
 
 async def _counts() -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ion.engine.temporal.place import UNKNOWN_AGENT, WORKFLOW_NAME, Cluster, workflow_id
+from ion.engine.temporal.cluster import UNKNOWN_AGENT, WORKFLOW_NAME, Cluster, workflow_id
 from ion.errors import IonError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]
         raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
 
 
-async def look(cluster: Cluster, queue: str, run_id: str) -> bool:
+async def notify(cluster: Cluster, queue: str, run_id: str) -> bool:
     """Have the workflow look at what is new in the log; False if there is none that drives this run."""
     return await _look(await connect(cluster), queue, run_id)
 
@@ -126,7 +126,7 @@ async def _is_polled(client: Client, cluster: Cluster, queue: str) -> bool:
 
 
 async def _look(client: Client, queue: str, run_id: str) -> bool:
-    return await _update(client, queue, run_id, "look", [])
+    return await _update(client, queue, run_id, "notify", [])
 
 
 async def _update(client: Client, queue: str, run_id: str, name: str, arguments: list[Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from ion.core import outcomes
 from ion.core.events import Content, Failure
 from ion.core.outcomes import Outcome, Question
-from ion.core.plan import Lanes
+from ion.core.plan import AgentLimits
 from ion.errors import IonError
 
 # A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.
@@ -45,14 +45,14 @@ def check_order(data: Any) -> None:
     """Raise `ShapeError` unless this is what `workflow.IonRun` is begun with."""
     _check("order", data, {"lease": dict, "slots": int, "lanes": dict, "heartbeat_ms": int, "longest_history": int})
     check_lease(data["lease"])
-    _check_lanes(data["lanes"])
+    _check_agent_limits(data["lanes"])
     if min(data["slots"], data["heartbeat_ms"], data["longest_history"]) < 1:
         raise ShapeError("a number of the order is below 1")
     if not isinstance(data.get("resume", False), bool) or not isinstance(data.get("agent"), str | None):
         raise ShapeError("the order says wrongly how to continue")
 
 
-def _check_lanes(data: Any) -> None:
+def _check_agent_limits(data: Any) -> None:
     _check("lanes", data, {"agents": dict, "limits": dict})
     names = [*data["agents"], *data["agents"].values(), *data["limits"]]
     if not all(isinstance(name, str) for name in names) or not all(map(_is_number, data["limits"].values())):
@@ -130,9 +130,9 @@ def unpack(packed: str) -> Any:
     return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
-def lanes_to_json(lanes: Lanes) -> dict[str, Any]:
-    return {"agents": dict(lanes.agents), "limits": dict(lanes.limits)}
+def agent_limits_to_json(agent_limits: AgentLimits) -> dict[str, Any]:
+    return {"agents": dict(agent_limits.agents), "limits": dict(agent_limits.limits)}
 
 
-def lanes_from_json(data: dict[str, Any]) -> Lanes:
-    return Lanes(dict(data["agents"]), dict(data["limits"]))
+def agent_limits_from_json(data: dict[str, Any]) -> AgentLimits:
+    return AgentLimits(dict(data["agents"]), dict(data["limits"]))

@@ -27,7 +27,7 @@ from temporalio.converter import (
 )
 from temporalio.service import TLSConfig
 
-from ion.engine.temporal.place import Cluster
+from ion.engine.temporal.cluster import Cluster
 from ion.errors import UsageError
 
 _KEY_BYTES = 32

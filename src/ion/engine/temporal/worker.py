@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ion.engine.temporal.activities import Hands, SettingFor
+from ion.engine.temporal.activities import Activities, SettingFor
 from ion.engine.temporal.client import EngineError, connect
-from ion.engine.temporal.place import Cluster, labelled, pinned
+from ion.engine.temporal.cluster import Cluster, labelled, pinned
 from ion.engine.temporal.workflow import IonRun
 from ion.records import dataclass
 
@@ -24,7 +24,7 @@ _GRACE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
-class Station:
+class WorkerConfig:
     """Who works, and for what. `slots` is how many turns run at once, `labels` which nodes with `runs_on` are carried
     out besides those without (`only_labelled`: instead of them); a pinned run is placed by the `name`."""
 
@@ -35,7 +35,9 @@ class Station:
     only_labelled: bool = False
 
 
-async def work(cluster: Cluster, station: Station, setting_for: SettingFor, say: Callable[[str], None]) -> None:
+async def work(
+    cluster: Cluster, station: WorkerConfig, engine_config_for: SettingFor, say: Callable[[str], None]
+) -> None:
     """Work until SIGTERM or SIGINT; a cluster that does not answer is waited for."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,7 +53,7 @@ async def work(cluster: Cluster, station: Station, setting_for: SettingFor, say:
                     await told.wait()
     if client is None:
         return
-    async with working(client, station, setting_for):
+    async with working(client, station, engine_config_for):
         labels = f", labels {', '.join(station.labels)}" if station.labels else ""
         say(f"works for {cluster.url} as {station.name}{labels}")
         if cluster.is_open:
@@ -64,11 +66,11 @@ async def work(cluster: Cluster, station: Station, setting_for: SettingFor, say:
 
 
 @contextlib.asynccontextmanager
-async def working(client: Client, station: Station, setting_for: SettingFor) -> AsyncIterator[None]:
+async def working(client: Client, station: WorkerConfig, engine_config_for: SettingFor) -> AsyncIterator[None]:
     """Work as long as the block lasts."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    hands = Hands(setting_for, station.queue, station.name, station.slots)
+    hands = Activities(engine_config_for, station.queue, station.name, station.slots)
     shared: dict[str, Any] = {
         "max_concurrent_activities": station.slots,
         "graceful_shutdown_timeout": _GRACE,

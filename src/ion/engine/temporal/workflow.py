@@ -1,7 +1,7 @@
 """The driver inside of Temporal: the same steps of the same core, each of its effects an activity.
 
 Deterministic: time and chance come from Temporal, and nothing here depends on the order of a set. Whoever asks for
-something writes it into the log and then has the workflow `look`. When the history grows long, no new turn is begun
+something writes it into the log and then has the workflow `notify`. When the history grows long, no new turn is begun
 until those under way have ended; then the workflow continues as a new one, which reads the log.
 """
 
@@ -21,11 +21,11 @@ from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.outcomes import Outcome, Stopped
 from ion.core.plan import Command, Plan, Stop, Wait
-from ion.core.resume import going_on, resume_events
+from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState
 from ion.core.step import TurnId, step
-from ion.engine.temporal.codec import ShapeError, check_order, lanes_from_json, outcome_from_json, unpack
-from ion.engine.temporal.place import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
+from ion.engine.temporal.cluster import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
+from ion.engine.temporal.codec import ShapeError, agent_limits_from_json, check_order, outcome_from_json, unpack
 from ion.language.workflow import Workflow
 
 _BY = {"via": "temporal"}
@@ -34,7 +34,8 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=tim
 
 @workflow.defn(name=WORKFLOW_NAME, sandboxed=False)
 class IonRun:
-    """One run. The order: `lease`, `slots`, `lanes`, `heartbeat_ms`, `longest_history` (events), `resume`, `agent` (who
+    """One run. The order: `lease`, `slots`, `agent_limits`, `heartbeat_ms`, `longest_history` (events), `resume`,
+    `agent` (who
     answers from this resume on)."""
 
     def __init__(self) -> None:
@@ -50,8 +51,8 @@ class IonRun:
         self._latest = 0
         self._begun = False
 
-    @workflow.update(name="look")
-    async def look(self) -> None:
+    @workflow.update(name="notify")
+    async def notify(self) -> None:
         """Something was asked of the run: returns when it is taken in, and what follows from it is in the log."""
         await self._looked()
 
@@ -66,11 +67,11 @@ class IonRun:
         Refused if the workers do not know an agent of this name."""
         await workflow.wait_condition(lambda: bool(self._order))
         try:
-            lanes = await self._near("ion-take-agent", self._order["lease"]["run_id"], agent)
+            agent_limits = await self._near("ion-take-agent", self._order["lease"]["run_id"], agent)
         except ActivityError as error:
             cause = error.cause or error
             raise ApplicationError(str(cause), type=UNKNOWN_AGENT, non_retryable=True) from error
-        self._agent, self._order["lanes"] = agent, lanes
+        self._agent, self._order["lanes"] = agent, agent_limits
         await self._looked()
 
     @take_agent.validator
@@ -90,7 +91,7 @@ class IonRun:
         self._workflow = Workflow.from_json(unpack(source))
         await self._reload()
         if order.get("resume") and self._plan.state.status not in ("completed", "cancelled"):
-            cause = going_on(self._plan.state, agent=order.get("agent"))
+            cause = resume_cause(self._plan.state, agent=order.get("agent"))
             if cause is not None:
                 await self._append(self._beginning(cause, order.get("agent")))
         outcomes: dict[TurnId, Outcome] = {}
@@ -129,7 +130,7 @@ class IonRun:
                 apply(state, e.from_json(event))
             seq, more = seq + len(events), page["more"]
         self._seq = seq
-        self._plan = Plan(self._workflow, state, self._order["slots"], lanes_from_json(self._order["lanes"]))
+        self._plan = Plan(self._workflow, state, self._order["slots"], agent_limits_from_json(self._order["lanes"]))
 
     async def _record(self, new: list[e.Event]) -> bool:
         """Whether they are in the log now; False: the log is another one than was thought."""
@@ -267,7 +268,7 @@ class IonRun:
         """Until something came on which the run can continue: it may be there, if the log was read again."""
         while True:
             agent, self._agent = self._agent, None
-            cause = going_on(self._plan.state, agent=agent, resume=False)
+            cause = resume_cause(self._plan.state, agent=agent, resume=False)
             if cause is not None:
                 await self._append(self._beginning(cause, agent))
                 if agent is not None:

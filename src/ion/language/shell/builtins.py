@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from ion.language.shell import parts
 from ion.language.shell.code import examine_code
-from ion.language.shell.parts import Command, Notes, Spot, Word
+from ion.language.shell.parts import ShellCommand, ShellFindings, Spot, Word
 
 DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
 
@@ -30,7 +30,7 @@ _BINARY = re.compile(r"=|==|!=|<|>|-[a-z]{2}|-a|-o|\)")
 _EVALUATED_VARIABLES = frozenset({"PS4", "BASH_ENV", "PROMPT_COMMAND", "ENV"})
 
 
-def examine(command: Command, notes: Notes) -> None:
+def examine(command: ShellCommand, notes: ShellFindings) -> None:
     """Note what a simple command says about its variables and its references."""
     for word in command.assignments:
         _note_value(word, word.name, notes)
@@ -50,7 +50,7 @@ def examine(command: Command, notes: Notes) -> None:
     examine_code(command, words, notes)
 
 
-def _refuse_options(name: str, arguments: list[Word], notes: Notes) -> None:
+def _refuse_options(name: str, arguments: list[Word], notes: ShellFindings) -> None:
     """A value must not become an option, or several words, of a builtin whose options name variables."""
     if name == "printf":
         arguments = arguments[: len(arguments) - len(_options(arguments, "v")[1]) + 1]
@@ -77,7 +77,7 @@ def _without_prefix(words: list[Word]) -> list[Word]:
     return words
 
 
-def _note_value(word: Word, name: str, notes: Notes) -> None:
+def _note_value(word: Word, name: str, notes: ShellFindings) -> None:
     """`name=value`: its references go into the variable; a value that is one reference alone makes it a copy."""
     notes.written.add(name)
     if not word.spots:
@@ -91,12 +91,12 @@ def _note_value(word: Word, name: str, notes: Notes) -> None:
         notes.copies.append((name, spot))
 
 
-def _misplace(spots: list[Spot], what: str, notes: Notes, hint: str = "") -> None:
+def _misplace(spots: list[Spot], what: str, notes: ShellFindings, hint: str = "") -> None:
     for spot in spots:
         notes.misplaced.append((spot, what, hint))
 
 
-def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
+def _declare(name: str, arguments: list[Word], notes: ShellFindings) -> None:
     """`-n` is the nameref of `declare`, but takes the attribute away in `export`."""
     flags = ""
     for word in arguments:
@@ -115,7 +115,7 @@ def _declare(name: str, arguments: list[Word], notes: Notes) -> None:
                 notes.untied.add(plain[0])
 
 
-def _declare_name(flags: str, name: str, notes: Notes) -> None:
+def _declare_name(flags: str, name: str, notes: ShellFindings) -> None:
     if "n" in flags:
         notes.references.add(name)
     if "i" in flags:
@@ -126,7 +126,7 @@ def _declare_name(flags: str, name: str, notes: Notes) -> None:
         notes.arrays.add(name)
 
 
-def _declare_value(builtin: str, flags: str, word: Word, name: str, notes: Notes) -> None:
+def _declare_value(builtin: str, flags: str, word: Word, name: str, notes: ShellFindings) -> None:
     _declare_name(flags, name, notes)
     _note_value(word, name, notes)
     if "A" not in flags:
@@ -170,7 +170,7 @@ def _options(arguments: list[Word], with_value: str) -> tuple[list[tuple[str, Wo
     return options, []
 
 
-def _names(words: list[Word], what: str, notes: Notes) -> list[str]:
+def _names(words: list[Word], what: str, notes: ShellFindings) -> list[str]:
     """Words that are names of variables: no reference may stand there. Gives the names that are plain."""
     for word in words:
         _misplace(word.spots, f"the name of a variable, {what}", notes)
@@ -179,7 +179,7 @@ def _names(words: list[Word], what: str, notes: Notes) -> list[str]:
     return names
 
 
-def _read(arguments: list[Word], command: Command, notes: Notes) -> None:
+def _read(arguments: list[Word], command: ShellCommand, notes: ShellFindings) -> None:
     options, operands = _options(arguments, "adinNptu")
     arrays = _names([word for letter, word in options if letter == "a"], "of read -a", notes)
     notes.arrays.update(arrays)
@@ -187,7 +187,7 @@ def _read(arguments: list[Word], command: Command, notes: Notes) -> None:
         notes.assigned.extend((name, spots) for spots in command.inputs)
 
 
-def _mapfile(arguments: list[Word], command: Command, notes: Notes) -> None:
+def _mapfile(arguments: list[Word], command: ShellCommand, notes: ShellFindings) -> None:
     options, operands = _options(arguments, "dnOsuCc")
     for name in _names(operands, "of mapfile", notes):
         notes.arrays.add(name)
@@ -197,34 +197,34 @@ def _mapfile(arguments: list[Word], command: Command, notes: Notes) -> None:
             notes.code.append((word.spots, "shell", "mapfile -C"))
 
 
-def _printf(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _printf(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     options, operands = _options(arguments, "v")
     for name in _names([word for _, word in options], "of printf -v", notes):
         notes.assigned.extend((name, word.spots) for word in operands if word.spots)
     _end_options(arguments, operands, notes)
 
 
-def _wait(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _wait(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     options, operands = _options(arguments, "p")
     _names([word for _, word in options], "of wait -p", notes)
     _end_options(arguments, operands, notes)
 
 
-def _end_options(arguments: list[Word], operands: list[Word], notes: Notes) -> None:
+def _end_options(arguments: list[Word], operands: list[Word], notes: ShellFindings) -> None:
     """A first operand that is a value, such as `-vx`, would be an option without a `--` before it."""
     if operands and operands[0].spots and not any(word.raw == "--" for word in arguments):
         notes.edits.append((operands[0].origin, operands[0].origin, "-- "))
 
 
-def _unset(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _unset(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     _names([word for word in arguments if not word.raw.startswith("-")], "of unset", notes)
 
 
-def _getopts(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _getopts(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     _names(arguments[1:2], "of getopts", notes)
 
 
-def _test(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _test(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     arguments = [word for word in arguments if word.raw != "]"]
     for before, word in pairwise(arguments):
         if before.raw in ("-v", "-R"):
@@ -238,14 +238,14 @@ def _test(arguments: list[Word], _command: Command, notes: Notes) -> None:
             _misplace(word.spots, "the operator of a test", notes)
 
 
-def _let(arguments: list[Word], _command: Command, notes: Notes) -> None:
+def _let(arguments: list[Word], _command: ShellCommand, notes: ShellFindings) -> None:
     for word in arguments:
         notes.arithmetic.append(word.raw)
         for spot in word.spots:
             spot.need(parts.INTEGER, "let")
 
 
-_HANDLERS: dict[str, Callable[[list[Word], Command, Notes], None]] = {
+_HANDLERS: dict[str, Callable[[list[Word], ShellCommand, ShellFindings], None]] = {
     "read": _read,
     "mapfile": _mapfile,
     "readarray": _mapfile,

@@ -10,7 +10,7 @@ import re
 from itertools import pairwise
 
 from ion.language.references import reference_text
-from ion.language.shell.parts import HERE, HERE_QUOTED, Command, Notes, Spot, Word
+from ion.language.shell.parts import HERE, HERE_QUOTED, ShellCommand, ShellFindings, Spot, Word
 from ion.language.workflow import EngineReference, Reference, variable_name
 from ion.records import dataclass
 
@@ -96,7 +96,7 @@ class _Program:
     from_stdin: bool
 
 
-def examine_code(command: Command, words: list[Word], notes: Notes) -> None:
+def examine_code(command: ShellCommand, words: list[Word], notes: ShellFindings) -> None:
     """Note the references of a simple command that stand in code."""
     name = words[0].literal or ""
     for word in _code_of_builtin(name, words[1:]):
@@ -112,7 +112,7 @@ def examine_code(command: Command, words: list[Word], notes: Notes) -> None:
         notes.code.extend((spots, program.language, name) for spots in command.inputs)
 
 
-def pipes_code(source: Command, command: Command, notes: Notes) -> None:
+def pipes_code(source: ShellCommand, command: ShellCommand, notes: ShellFindings) -> None:
     """Note the references that `source` says as text to an interpreter that reads its code from there."""
     program = _program(command.words)
     if program is None or not program.from_stdin or not source.words or source.words[0].raw not in _SAY_TEXT:
@@ -137,12 +137,12 @@ def hint(language: str, reference: Reference) -> str:
     return f"work on the value with bash itself, or in a script node, as in value={shown}; value=${{value//old/new}}"
 
 
-def _note(spots: list[Spot], language: str, name: str, notes: Notes) -> None:
+def _note(spots: list[Spot], language: str, name: str, notes: ShellFindings) -> None:
     if spots:
         notes.code.append((spots, language, name))
 
 
-def _with_documents(word: Word, notes: Notes) -> list[Spot]:
+def _with_documents(word: Word, notes: ShellFindings) -> list[Spot]:
     """The references of a word and of the here-documents within it, as in `python3 -c "$(cat <<'EOF' … )"`."""
     inside, own = notes.spots[word.first : word.last], set(word.spots)
     return [spot for spot in inside if spot in own or spot.position in (HERE, HERE_QUOTED)]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ion.language.references import Found
 from ion.language.shell import parts
-from ion.language.shell.parts import Heredoc, Notes, Spot, Unplaced
+from ion.language.shell.parts import Heredoc, ShellFindings, Spot, Unplaced
 
 DEEPEST = 40
 
@@ -31,7 +31,11 @@ class Cursor(ABC):
     file, `current` collects the references of the word being read, `duty` is what a value here must be."""
 
     def __init__(
-        self, text: str, starts: dict[int, Found], notes: Notes, place: Callable[[int], int] = lambda offset: offset
+        self,
+        text: str,
+        starts: dict[int, Found],
+        notes: ShellFindings,
+        place: Callable[[int], int] = lambda offset: offset,
     ) -> None:
         self.text = text
         self.pos = 0

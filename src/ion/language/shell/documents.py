@@ -11,7 +11,7 @@ from abc import abstractmethod
 
 from ion.language.shell import parts
 from ion.language.shell.expansions import Expansions
-from ion.language.shell.parts import Command, Heredoc, Word
+from ion.language.shell.parts import Heredoc, ShellCommand, Word
 
 _BLANKS = re.compile(r"(?:[ \t]|\\\n)+")
 _REDIRECT = re.compile(
@@ -49,7 +49,7 @@ class Documents(Expansions):
         for heredoc in pending:
             self.body(heredoc)
 
-    def redirect(self, command: Command) -> bool:
+    def redirect(self, command: ShellCommand) -> bool:
         """Read a redirection and its target, if one begins here."""
         match = _REDIRECT.match(self.text, self.pos, self.end)
         if match is None:
@@ -89,7 +89,7 @@ class Documents(Expansions):
             raise self.fail("Ion cannot rewrite this within backticks", start, "write $( ) instead of backticks")
         self.notes.edits.append((start, end, text))
 
-    def _opening(self, command: Command, *, tabs: bool) -> None:
+    def _opening(self, command: ShellCommand, *, tabs: bool) -> None:
         word = _DELIMITER.match(self.text, self.pos, self.end)
         if word is None:
             raise self.fail("Ion cannot read the delimiter of this here-document")

@@ -14,7 +14,7 @@ from ion.language.shell import parts
 from ion.language.shell.builtins import DECLARES, examine
 from ion.language.shell.code import pipes_code
 from ion.language.shell.documents import Documents
-from ion.language.shell.parts import Command, Spot, Word
+from ion.language.shell.parts import ShellCommand, Spot, Word
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\+?=|(?=\[))")
 _ESAC = re.compile(r"esac(?![^\s;&|()<>])")
@@ -68,8 +68,8 @@ class Grammar(Documents):
 
     def commands(self, closer: str) -> None:
         """Read commands up to `closer`, which stays: `)`, `;;` (or `esac`), or '' for the end of the text."""
-        last: Command | None = None
-        piped: Command | None = None
+        last: ShellCommand | None = None
+        piped: ShellCommand | None = None
         while True:
             self.blanks()
             c = self.peek()
@@ -89,14 +89,14 @@ class Grammar(Documents):
     def _clause_ends(self) -> bool:
         return bool(_CLAUSE_END.match(self.text, self.pos, self.end) or _ESAC.match(self.text, self.pos, self.end))
 
-    def command(self, source: Command | None) -> Command | None:
+    def command(self, source: ShellCommand | None) -> ShellCommand | None:
         """Read one command, or the word that opens a compound one; `source` is the command that pipes into it."""
         if self.at("((") and self.tried_arithmetic(2):
             return None
         if self.peek() == "(" or self.at("!("):
             self._subshell()
             return None
-        command = Command()
+        command = ShellCommand()
         while not self._command_ends():
             if self.redirect(command):
                 continue

@@ -1,8 +1,8 @@
 """What the lexer of shell text finds: references in their positions, words, commands, here-documents.
 
-`Notes` is what one script teaches while it is read. Some of it decides about references that stand before it (an array
-declared associative further down, an engine name that the script assigns itself), so nothing is settled before the end.
-"""
+`ShellFindings` is what one script teaches while it is read. Some of it decides about references that stand before it
+(an array declared associative further down, an engine name that the script assigns itself), so nothing is settled
+before the end."""
 
 from __future__ import annotations
 
@@ -53,10 +53,9 @@ class Spot:
 @dataclass(slots=True, eq=False)
 class Word:
     """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
-    `Notes.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at `value`;
-    `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file; with
-    `braces`, as in `{a,b}`, it makes several words.
-    """
+    `ShellFindings.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at
+    `value`; `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file;
+    with `braces`, as in `{a,b}`, it makes several words."""
 
     text: str
     start: int
@@ -98,7 +97,7 @@ class Heredoc:
 
 
 @dataclass(slots=True, eq=False)
-class Command:
+class ShellCommand:
     """A simple command; `inputs` are the references that its here-documents and here-strings hold (filled later)."""
 
     words: list[Word] = field(default_factory=list)
@@ -107,7 +106,7 @@ class Command:
 
 
 @dataclass(slots=True, eq=False)
-class Notes:
+class ShellFindings:
     """What a script has shown so far. The pairs are a variable's name and the references that go into it; a subscript
     has the offset behind its `[` too.
 
@@ -146,7 +145,7 @@ class Notes:
         return (*lists, self.looped, self.subscripts, self.copies, self.arithmetic)
 
 
-def is_own(spot: Spot, notes: Notes) -> bool:
+def is_own(spot: Spot, notes: ShellFindings) -> bool:
     """Whether the reference is a variable of the script: an engine name that it assigns itself."""
     reference = spot.found.reference
     return isinstance(reference, EngineReference) and reference.name in notes.written

@@ -14,7 +14,7 @@ from ion.language.references import find_references, reference_text
 from ion.language.shell import parts
 from ion.language.shell.code import hint
 from ion.language.shell.grammar import Grammar
-from ion.language.shell.parts import Heredoc, Notes, Spot, Unplaced, is_own
+from ion.language.shell.parts import Heredoc, ShellFindings, Spot, Unplaced, is_own
 from ion.language.shell.result import ShellProblem, ShellResult
 from ion.language.workflow import EngineReference, Placement, Shell
 
@@ -31,7 +31,7 @@ def place(text: str) -> ShellResult:
     found = find_references(text, escapes=False)
     if not found:
         return ShellResult(Shell(text))
-    notes = Notes()
+    notes = ShellFindings()
     try:
         Grammar(text, {reference.start: reference for reference in found}, notes).whole()
     except Unplaced as problem:
@@ -40,7 +40,7 @@ def place(text: str) -> ShellResult:
     return _settled(text, notes)
 
 
-def _settled(text: str, notes: Notes) -> ShellResult:
+def _settled(text: str, notes: ShellFindings) -> ShellResult:
     left = set(_left_as_text(text, notes))
     _settle_checks(text, notes)
     spots = sorted((spot for spot in notes.spots if spot not in left), key=lambda spot: spot.found.start)
@@ -63,7 +63,7 @@ def _placement(spot: Spot) -> Placement:
     return Placement(spot.found.start, spot.found.end, spot.found.reference, spot.position, detail)
 
 
-def _left_as_text(text: str, notes: Notes) -> Iterator[Spot]:
+def _left_as_text(text: str, notes: ShellFindings) -> Iterator[Spot]:
     """Engine names that stay as they are, in text that bash takes as it stands: the script assigns them, or the text is
     a script itself, whose shell reads them from its environment."""
     for spot in notes.spots:
@@ -79,7 +79,7 @@ def _left_as_text(text: str, notes: Notes) -> Iterator[Spot]:
             yield from (s for s in spots if s.position in _RAW and isinstance(s.found.reference, EngineReference))
 
 
-def _region(text: str, spot: Spot, notes: Notes) -> str:
+def _region(text: str, spot: Spot, notes: ShellFindings) -> str:
     """The quoted text around a reference."""
     for heredoc in notes.heredocs:
         if spot in heredoc.spots:
@@ -89,7 +89,7 @@ def _region(text: str, spot: Spot, notes: Notes) -> str:
     return text[start:] if end < 0 else text[start:end]
 
 
-def _settle_checks(text: str, notes: Notes) -> None:
+def _settle_checks(text: str, notes: ShellFindings) -> None:
     for name, spots in notes.assigned + notes.looped:
         if name in notes.integers:
             _need(spots, parts.INTEGER, f"the integer variable {name}")
@@ -138,7 +138,7 @@ def _fresh_names() -> Iterator[str]:
         yield f"ION_END_{number}"
 
 
-def _misplaced(notes: Notes) -> Iterator[ShellProblem]:
+def _misplaced(notes: ShellFindings) -> Iterator[ShellProblem]:
     for name, spots in notes.assigned:
         if name in notes.untied:
             notes.misplaced.extend((spot, f"the target of the nameref {name}", "") for spot in spots)
@@ -158,7 +158,7 @@ def _by_value(shown: str) -> str:
     return f"decide by the value instead, as in case {shown} in one) … ;; two) … ;; esac"
 
 
-def _in_code(notes: Notes, left: set[Spot]) -> Iterator[ShellProblem]:
+def _in_code(notes: ShellFindings, left: set[Spot]) -> Iterator[ShellProblem]:
     seen: set[Spot] = set()
     for spots, language, name in notes.code:
         for spot in spots:
@@ -172,7 +172,7 @@ def _in_code(notes: Notes, left: set[Spot]) -> Iterator[ShellProblem]:
             )
 
 
-def _used_as_arithmetic(text: str, notes: Notes) -> Iterator[ShellProblem]:
+def _used_as_arithmetic(text: str, notes: ShellFindings) -> Iterator[ShellProblem]:
     """Variables that hold one value unchecked and are evaluated further on, as in `n=$plan.output.n; (( n > 3 ))`."""
     if not (notes.copies and notes.arithmetic):
         return

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from ion.language.sop.notes import Notes
+from ion.language.sop.problems import SopProblems
 from ion.records import dataclass
 
 _CHOICES = {"context": ("shared", "fresh"), "split": ("steps", "substeps")}
@@ -29,7 +29,7 @@ class FrontMatter:
     split: bool = False
 
 
-def read_front_matter(lines: list[str], notes: Notes) -> FrontMatter:
+def read_front_matter(lines: list[str], notes: SopProblems) -> FrontMatter:
     """The front matter of a document. YAML is loaded only if there is one."""
     if not lines or not _OPEN.fullmatch(lines[0]):
         return FrontMatter()
@@ -50,7 +50,7 @@ def read_front_matter(lines: list[str], notes: Notes) -> FrontMatter:
     )
 
 
-def _read(lines: list[str], notes: Notes) -> dict[str, Any]:
+def _read(lines: list[str], notes: SopProblems) -> dict[str, Any]:
     from ion.language.yaml import read_yaml
 
     document = read_yaml("\n".join(lines), notes.file)
@@ -63,14 +63,14 @@ def _read(lines: list[str], notes: Notes) -> dict[str, Any]:
     return {}
 
 
-def _text(key: str, value: Any, notes: Notes) -> str:
+def _text(key: str, value: Any, notes: SopProblems) -> str:
     if isinstance(value, str) and value.strip():
         return " ".join(value.split())
     notes.error("front-matter", f"'{key}' in the front matter must be a text", 2, hint="put it in quotes")
     return ""
 
 
-def _is_choice(key: str, values: dict[str, Any], notes: Notes) -> bool:
+def _is_choice(key: str, values: dict[str, Any], notes: SopProblems) -> bool:
     if key not in values or values[key] in _CHOICES[key]:
         return key in values
     message = f"'{key}' in the front matter is one of {', '.join(_CHOICES[key])}"

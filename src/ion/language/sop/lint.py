@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ion.language.placeholders import PLACEHOLDER
 from ion.language.problems import did_you_mean
 from ion.language.sop.model import Sop, Step
-from ion.language.sop.notes import Notes
+from ion.language.sop.problems import SopProblems
 from ion.records import dataclass
 
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)
@@ -47,7 +47,7 @@ class Mark:
     known: bool = True
 
 
-def check_sop(sop: Sop, notes: Notes) -> None:
+def check_sop(sop: Sop, notes: SopProblems) -> None:
     """Every warning about the words of the steps."""
     _check_constraints(sop, notes)
     found = marks_of(sop)
@@ -99,7 +99,7 @@ def _jumps(line: str, number: int, numbers: frozenset[str], names: frozenset[str
             yield Mark("jump", number, found.start() + 1, found[0], known=False)
 
 
-def _note_jump(step: Step, mark: Mark, notes: Notes) -> None:
+def _note_jump(step: Step, mark: Mark, notes: SopProblems) -> None:
     message = f"'{step.name}' says \"{mark.words}\", and steps run only forward"
     if not mark.known:
         message = f"'{step.name}' says \"{mark.words}\", and there is no such step"
@@ -107,7 +107,7 @@ def _note_jump(step: Step, mark: Mark, notes: Notes) -> None:
     notes.warning("sop-jump", message, mark.line, mark.column, length=len(mark.words), hint=hint)
 
 
-def _note_confirmation(step: Step, marks: list[Mark], notes: Notes) -> None:
+def _note_confirmation(step: Step, marks: list[Mark], notes: SopProblems) -> None:
     """One warning a step, at the first place; where the others are is in its words."""
     if not marks:
         return
@@ -118,7 +118,7 @@ def _note_confirmation(step: Step, marks: list[Mark], notes: Notes) -> None:
     notes.warning("sop-confirmation", message, first.line, first.column, length=len(first.words), hint=hint)
 
 
-def _check_constraints(sop: Sop, notes: Notes) -> None:
+def _check_constraints(sop: Sop, notes: SopProblems) -> None:
     for step in sop.steps:
         if not step.constraints:
             hint = "write '**Constraints:**' and bullets such as '- You MUST …'"
@@ -130,7 +130,7 @@ def _check_constraints(sop: Sop, notes: Notes) -> None:
                 notes.warning("reasonless", message, constraint.line, constraint.column, hint=hint)
 
 
-def _check_placeholders(sop: Sop, notes: Notes) -> None:
+def _check_placeholders(sop: Sop, notes: SopProblems) -> None:
     """A placeholder that is nearly the name of a parameter is a typing error, and would stay as it is."""
     declared = [parameter.name for parameter in sop.parameters]
     told: set[str] = set()

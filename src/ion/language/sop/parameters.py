@@ -14,8 +14,8 @@ from typing import Any
 
 from ion.language.placeholders import PLACEHOLDER
 from ion.language.sop.model import Parameter
-from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, item_text, plain
+from ion.language.sop.problems import SopProblems
 from ion.language.workflow import variable_name
 from ion.records import dataclass
 
@@ -50,7 +50,7 @@ class _Entry:
     status: str = ""
 
 
-def read_parameters(page: Page, start: int, end: int, notes: Notes) -> tuple[Parameter, ...]:
+def read_parameters(page: Page, start: int, end: int, notes: SopProblems) -> tuple[Parameter, ...]:
     """The parameters that the lines from `start` to `end` declare, in order, each name once."""
     found: dict[str, Parameter] = {}
     for entry in _entries(page, start, end):
@@ -107,7 +107,7 @@ def _titled(page: Page, block: Block, status: str) -> Iterator[_Entry]:
             yield _Entry(line.strip(), number + 1, indent + 1, status)
 
 
-def _read(entry: _Entry, notes: Notes) -> Parameter | None:
+def _read(entry: _Entry, notes: SopProblems) -> Parameter | None:
     """The parameter of a bullet, or None for a bullet that is only text or is wrong, which is then told."""
     label = _LABEL.match(entry.text)
     if label is None:
@@ -151,7 +151,7 @@ def _named(label: str, description: str) -> tuple[str, str]:
 
 
 def _with_status(
-    entry: _Entry, name: str, inside: str, description: str, opened: int, notes: Notes
+    entry: _Entry, name: str, inside: str, description: str, opened: int, notes: SopProblems
 ) -> Parameter | None:
     value, rest = _default(inside)
     word = _STATUS.search(rest)
@@ -244,7 +244,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def _check_name(parameter: Parameter, notes: Notes) -> bool:
+def _check_name(parameter: Parameter, notes: SopProblems) -> bool:
     name = parameter.name
     wanted = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not IDENTIFIER.fullmatch(name):
@@ -264,7 +264,7 @@ def _referred(parameter: Parameter, known: dict[str, Parameter]) -> tuple[str, .
     return tuple(dict.fromkeys(name for name in PLACEHOLDER.findall(parameter.default) if name in known))
 
 
-def _check_clashes(parameters: tuple[Parameter, ...], notes: Notes) -> None:
+def _check_clashes(parameters: tuple[Parameter, ...], notes: SopProblems) -> None:
     """Two names that arrive in one environment variable are an error, as in every workflow."""
     first: dict[str, str] = {}
     for parameter in parameters:
@@ -275,7 +275,7 @@ def _check_clashes(parameters: tuple[Parameter, ...], notes: Notes) -> None:
         first.setdefault(variable, parameter.name)
 
 
-def _check_cycles(parameters: tuple[Parameter, ...], notes: Notes) -> None:
+def _check_cycles(parameters: tuple[Parameter, ...], notes: SopProblems) -> None:
     from ion.language.graph import find_cycles
 
     by_name = {parameter.name: parameter for parameter in parameters}
@@ -286,7 +286,7 @@ def _check_cycles(parameters: tuple[Parameter, ...], notes: Notes) -> None:
         notes.error("default-cycle", message, place.line, place.column, hint="give one of them a value of its own")
 
 
-def _check_order(parameters: tuple[Parameter, ...], notes: Notes) -> None:
+def _check_order(parameters: tuple[Parameter, ...], notes: SopProblems) -> None:
     optional = ""
     for parameter in parameters:
         if not parameter.required:

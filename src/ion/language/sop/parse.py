@@ -14,10 +14,10 @@ from ion.language.problems import did_you_mean
 from ion.language.sop.front import FrontMatter, read_front_matter
 from ion.language.sop.lint import check_sop
 from ion.language.sop.model import Parameter, Section, Sop, Step
-from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, plain, read_page, unclosed_fence
 from ion.language.sop.parameters import read_parameters
-from ion.language.sop.steps import Span, read_steps, slug
+from ion.language.sop.problems import SopProblems
+from ion.language.sop.steps import SourceSpan, read_steps, slug
 from ion.language.sop.to_workflow import MAX_TEXT, text_size
 from ion.language.source import Source, forbidden_characters
 from ion.records import dataclass
@@ -65,7 +65,7 @@ def sop_name(file: str) -> str:
 def parse_sop(text: str, *, file: str = "") -> ParsedSop:
     """Reads the text of an SOP; never raises on account of it. `file` gives the SOP its name, and is what problems
     name."""
-    notes = Notes(file)
+    notes = SopProblems(file)
     source = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
     for problem in forbidden_characters(Source(source), file):
         notes.add(problem)
@@ -82,7 +82,7 @@ def parse_sop(text: str, *, file: str = "") -> ParsedSop:
     return ParsedSop(None if notes.errors else sop, notes.result())
 
 
-def _read(page: Page, front: FrontMatter, file: str, notes: Notes) -> Sop:
+def _read(page: Page, front: FrontMatter, file: str, notes: SopProblems) -> Sop:
     parts = _parts(page)
     title = _title(parts, notes)
     parameters = _parameters(page, parts, notes)
@@ -119,7 +119,7 @@ def _parts(page: Page) -> list[_Part]:
     return [_Part(heading, end) for heading, end in zip(heads, ends, strict=True)] if heads else []
 
 
-def _named(parts: list[_Part], key: str, notes: Notes) -> _Part | None:
+def _named(parts: list[_Part], key: str, notes: SopProblems) -> _Part | None:
     """The section of that name; a second one is an error, since nobody could tell which holds."""
     found = [part for part in parts if part.key == key]
     for part in found[1:]:
@@ -128,7 +128,7 @@ def _named(parts: list[_Part], key: str, notes: Notes) -> _Part | None:
     return found[0] if found else None
 
 
-def _title(parts: list[_Part], notes: Notes) -> str:
+def _title(parts: list[_Part], notes: SopProblems) -> str:
     titles = [part for part in parts if part.heading.level < _SECTION_LEVEL]
     if not titles:
         notes.error("no-title", "there is no title", 1, hint="begin with a line '# Name of the procedure'")
@@ -139,7 +139,7 @@ def _title(parts: list[_Part], notes: Notes) -> str:
     return titles[0].title
 
 
-def _overview(page: Page, parts: list[_Part], notes: Notes) -> str:
+def _overview(page: Page, parts: list[_Part], notes: SopProblems) -> str:
     part = _named([part for part in parts if part.key == "overview"][:1], "overview", notes)
     if part is None:
         message = "there is no '## Overview'"
@@ -148,7 +148,7 @@ def _overview(page: Page, parts: list[_Part], notes: Notes) -> str:
     return page.text(part.heading.end, part.end).strip("\n")
 
 
-def _parameters(page: Page, parts: list[_Part], notes: Notes) -> tuple[Parameter, ...]:
+def _parameters(page: Page, parts: list[_Part], notes: SopProblems) -> tuple[Parameter, ...]:
     part = _named(parts, "parameters", notes)
     if part is None:
         message = "there is no '## Parameters'"
@@ -157,7 +157,7 @@ def _parameters(page: Page, parts: list[_Part], notes: Notes) -> tuple[Parameter
     return read_parameters(page, part.heading.end, part.end, notes)
 
 
-def _steps(page: Page, parts: list[_Part], notes: Notes) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+def _steps(page: Page, parts: list[_Part], notes: SopProblems) -> tuple[tuple[Step, ...], tuple[SourceSpan, ...]]:
     part = _named(parts, "steps", notes)
     if part is not None:
         return read_steps(page, part.heading.end, part.end, notes)
@@ -178,7 +178,7 @@ def _steps_meant(page: Page, sections: list[_Part]) -> str:
     return "write '## Steps', and below it '### 1. Name' for each step"
 
 
-def _outline(page: Page, spans: tuple[Span, ...]) -> str:
+def _outline(page: Page, spans: tuple[SourceSpan, ...]) -> str:
     """The document with only the headings of its steps left: all that stands around them, to the byte."""
     lines: list[str] = []
     done = 0

@@ -10,8 +10,8 @@ import unicodedata
 
 from ion.language.sop.constraints import read_constraints
 from ion.language.sop.model import Step, Substep
-from ion.language.sop.notes import Notes
 from ion.language.sop.page import Block, Page, item_text, plain
+from ion.language.sop.problems import SopProblems
 from ion.records import dataclass
 
 STEP_LEVEL = 3
@@ -26,7 +26,7 @@ _LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SourceSpan:
     """The lines of a step, from 0, `end` not in; `heading` is what stands for it in the outline."""
 
     start: int
@@ -34,7 +34,7 @@ class Span:
     heading: str
 
 
-def read_steps(page: Page, start: int, end: int, notes: Notes) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+def read_steps(page: Page, start: int, end: int, notes: SopProblems) -> tuple[tuple[Step, ...], tuple[SourceSpan, ...]]:
     """The steps in the lines of the section, and where each one stands."""
     headings = page.headings(start, end)
     if headings:
@@ -50,8 +50,8 @@ def read_steps(page: Page, start: int, end: int, notes: Notes) -> tuple[tuple[St
 
 
 def _by_headings(
-    page: Page, headings: list[Block], end: int, notes: Notes
-) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+    page: Page, headings: list[Block], end: int, notes: SopProblems
+) -> tuple[tuple[Step, ...], tuple[SourceSpan, ...]]:
     level = min(heading.level for heading in headings)
     heads = [heading for heading in headings if heading.level == level]
     if level != STEP_LEVEL:
@@ -67,12 +67,12 @@ def _by_headings(
             message = f"there is no text below the step '{plain(head.text)}'"
             notes.error("empty-step", message, head.start + 1, hint="say below the heading what is to be done")
         steps.append(_step(page, head, parts, stop, ids, position))
-        spans.append(Span(head.start, stop, page.text(head.start, head.end)))
+        spans.append(SourceSpan(head.start, stop, page.text(head.start, head.end)))
     _check_numbers([(step.number, step.line) for step in steps], notes)
     return tuple(steps), tuple(spans)
 
 
-def _with_their_parts(heads: list[Block], notes: Notes) -> list[list[Block]]:
+def _with_their_parts(heads: list[Block], notes: SopProblems) -> list[list[Block]]:
     """Each heading that begins a step, with those at its level that do not: `2.1` after `2`, and one without a number
     among steps that are numbered."""
     numbers = [split_number(plain(head.text))[0] for head in heads]
@@ -92,7 +92,7 @@ def _with_their_parts(heads: list[Block], notes: Notes) -> list[list[Block]]:
     return groups
 
 
-def _note_part(head: Block, step: Block, notes: Notes) -> None:
+def _note_part(head: Block, step: Block, notes: SopProblems) -> None:
     text, number = plain(head.text), split_number(plain(head.text))[0]
     message = f"'{text}' stands at the level of the steps, and is taken as a part of '{plain(step.text)}'"
     hint = f"write '{'#' * (head.level + 1)} {text}'" + ("" if number else "; a step of its own has a number")
@@ -123,7 +123,7 @@ def _step(page: Page, head: Block, parts: list[Block], stop: int, ids: Ids, posi
     )
 
 
-def _by_items(page: Page, items: list[Block], notes: Notes) -> tuple[tuple[Step, ...], tuple[Span, ...]]:
+def _by_items(page: Page, items: list[Block], notes: SopProblems) -> tuple[tuple[Step, ...], tuple[SourceSpan, ...]]:
     ids = Ids()
     steps, spans = [], []
     for position, item in enumerate(items, 1):
@@ -142,7 +142,7 @@ def _by_items(page: Page, items: list[Block], notes: Notes) -> tuple[tuple[Step,
             prose=tuple(page.prose[item.start : item.end]),
         )
         steps.append(step)
-        spans.append(Span(item.start, item.end, f"{step.number}. {step.name}"))
+        spans.append(SourceSpan(item.start, item.end, f"{step.number}. {step.name}"))
     return tuple(steps), tuple(spans)
 
 
@@ -180,7 +180,7 @@ def _levels(number: str) -> list[int]:
     return [int(part) if part.isdigit() else ord(part) - ord("a") + 1 for part in re.findall("[0-9]+|[a-z]", number)]
 
 
-def _check_numbers(numbers: list[tuple[str, int]], notes: Notes) -> None:
+def _check_numbers(numbers: list[tuple[str, int]], notes: SopProblems) -> None:
     """Numbers begin at 0 or 1 and go up by one; the order is that of the document in any case."""
     before = ""
     for position, (number, line) in enumerate(numbers):

@@ -11,15 +11,15 @@ import asyncio
 from collections.abc import Callable
 
 from ion.core import events as e
+from ion.core.apply_outcome import permissions_asked
 from ion.core.outcomes import Question
-from ion.core.settle import permissions_asked
 from ion.core.state import RunState
 
 # How long a turn is held open. After that it is ended, and begun again once there is an answer.
 HOLD_MS = 600_000
 
 
-class Held:
+class PendingPermissions:
     """The questions of one drive that wait for a verdict. `wake` is called when there is a new one."""
 
     def __init__(self, wake: Callable[[], None], hold_ms: int = HOLD_MS) -> None:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ion.process import table
-from ion.process.register import end_recorded
+from ion.process import procfs
+from ion.process.journal import end_recorded
 
 _PROC = Path("/proc")
 _AROUND = "ION_OUTER_RUNS"
@@ -63,9 +63,9 @@ def _tell(pid: int, number: int) -> bool:
 
 
 def _wait_for_the_end(pids: set[int], seconds: float) -> None:
-    living = {pid: table.identity(pid) for pid in pids}
+    living = {pid: procfs.identity(pid) for pid in pids}
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(who and table.identity(pid) == who for pid, who in living.items()):
+    while time.monotonic() < deadline and any(who and procfs.identity(pid) == who for pid, who in living.items()):
         time.sleep(0.02)
 
 

@@ -6,7 +6,7 @@ from ion.errors import Problem
 from ion.language.problems import MAX_ERRORS, MAX_WARNINGS, sort_problems
 
 
-class Notes:
+class SopProblems:
     """Gathers the problems of one SOP. Past a limit more of a kind are only counted."""
 
     def __init__(self, file: str) -> None:

@@ -21,7 +21,7 @@ _FOLDER = Path("/dev/fd")
 
 
 @dataclass(slots=True)
-class Handed:
+class ProgramFile:
     """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). To be closed
     when the program has ended."""
 
@@ -45,7 +45,7 @@ class Handed:
         self.close()
 
 
-def hand(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) -> Handed:
+def write_program_file(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) -> ProgramFile:
     """A file of these pieces: at `place` if it is to have a name, is not to be held `in_memory`, or cannot be.
 
     Raises `OSError` (`ScarceError` if it may work later), and what `pieces` raises; nothing is left then.
@@ -58,15 +58,15 @@ def hand(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) 
         raise
 
 
-def _hand(place: Path | str, pieces: Iterable[bytes], *, nameless: bool) -> Handed:
+def _hand(place: Path | str, pieces: Iterable[bytes], *, nameless: bool) -> ProgramFile:
     if nameless:
         descriptor = os.memfd_create("ion", os.MFD_CLOEXEC)
-        handed = Handed(f"{_FOLDER}/{descriptor}", descriptor)
+        handed = ProgramFile(f"{_FOLDER}/{descriptor}", descriptor)
         os.fchmod(descriptor, 0o600)
         target = descriptor
     else:
         target = create(place)
-        handed = Handed(str(place))
+        handed = ProgramFile(str(place))
     try:
         for piece in pieces:
             _write(target, piece)

@@ -12,13 +12,13 @@ from ion.api.following import POLL_SECONDS, follow_events, live
 from ion.cli import ending, terminal
 from ion.cli.following import follow
 from ion.cli.plain import Plain
-from ion.cli.view import Manner, open_view
+from ion.cli.view import OutputOptions, open_view
 from ion.errors import RefusedError
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
-    from ion.cli.place import Place
+    from ion.cli.context import CliContext
 
 
 def show_question(workspace: Workspace, run_id: str, node: str | None, request: str | None) -> None:
@@ -36,39 +36,41 @@ def show_question(workspace: Workspace, run_id: str, node: str | None, request: 
         say_question(terminal.talk(), asking, gate.message)
 
 
-def after_request(workspace: Workspace, place: Place, run_id: str, *, resume: bool, manner: Manner) -> int:
+def after_request(
+    workspace: Workspace, cli: CliContext, run_id: str, *, resume: bool, output_options: OutputOptions
+) -> int:
     """What `approve`, `reject`, `respond` and `submit` do once their event is in the log; gives the exit status.
 
     `resume` False: nothing more than saying how the run stands.
     """
     if not resume:
         result = reading.describe(workspace, run_id)
-        if manner.as_json:
+        if output_options.as_json:
             terminal.write_json(result.to_json())
         elif live(workspace, run_id):
-            terminal.talk().line(f"Recorded. The run continues where it is running: {place.command('watch', run_id)}")
+            terminal.talk().line(f"Recorded. The run continues where it is running: {cli.command('watch', run_id)}")
         else:
-            terminal.talk().line(f"Recorded. Continue the run: {place.command('resume', run_id)}")
+            terminal.talk().line(f"Recorded. Continue the run: {cli.command('resume', run_id)}")
         return 0
-    return ending.finish(workspace, place, go_on(workspace, place, run_id, manner), as_json=manner.as_json)
+    return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=output_options.as_json)
 
 
-def go_on(workspace: Workspace, place: Place, run_id: str, manner: Manner) -> RunResult:
+def go_on(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult:
     """Go on with a run that was answered or asked to end, wherever that has to happen, and say how it stands then."""
     screen = terminal.talk()
     while True:
         if live(workspace, run_id):
-            if not manner.quiet:
+            if not output_options.quiet:
                 owner = workspace.store.get_workflow_run(run_id).owner
                 where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
                 screen.line(f"The run continues where it is running{where}; what happens there:")
-                follow(workspace, run_id, Plain(screen, place), from_start=False)
+                follow(workspace, run_id, Plain(screen, cli), from_start=False)
             else:
                 deque(follow_events(workspace, run_id), maxlen=0)
         result = reading.describe(workspace, run_id)
         if result.state.ended or not _answered(result):
             return result
-        driven = _drive_here(workspace, place, run_id, manner)
+        driven = _drive_here(workspace, cli, run_id, output_options)
         if driven is not None:
             return driven
         time.sleep(POLL_SECONDS)
@@ -81,15 +83,15 @@ def _answered(result: RunResult) -> bool:
     return answered(result.state)
 
 
-def _drive_here(workspace: Workspace, place: Place, run_id: str, manner: Manner) -> RunResult | None:
+def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult | None:
     """Take the run up and drive it; None if somebody else was faster."""
-    from ion.api.runs import RunOptions, take_up_run
+    from ion.api.runs import RunOptions, acquire_run
     from ion.cli.driving import drive
 
-    view = open_view(workspace, place, manner)
+    view = open_view(workspace, cli, output_options)
     options = RunOptions(observers=view.observers, via="cli", alone=True)
     try:
-        taken = take_up_run(workspace, run_id, options=options, resume=False)
+        taken = acquire_run(workspace, run_id, options=options, resume=False)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None

@@ -11,7 +11,7 @@ from ion.language.workflow import Node
 _log = logging.getLogger("ion")
 
 
-class Engaged:
+class AgentRegistry:
     """Chooses agents as `choose` does, and remembers whom it chose."""
 
     def __init__(self, choose: Callable[[Node], Agent | None]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class CliContext:
     """The `--store` and `--project` that were given."""
 
     store: str | None = None
@@ -28,7 +28,7 @@ class Place:
     def open(self) -> Iterator[Workspace]:
         """The workspace here; its store is closed at the end. The secrets of a run that is looked up are masked."""
         from ion.api.workspace import open_workspace
-        from ion.cli.hiding import hide_run
+        from ion.cli.masking import hide_run
 
         workspace = open_workspace(self.project, self.store, found=hide_run)
         try:
@@ -47,14 +47,14 @@ class Place:
         return " ".join(["ion", *words, *given])
 
 
-def at_place(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--store` and `--project`, and hand it the `Place` as its first argument."""
+def in_context(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--store` and `--project`, and hand it the `CliContext` as its first argument."""
 
     @click.option("--store", metavar="URL", help="Where runs are kept: sqlite:PATH or file:DIR.")
     @click.option("--project", metavar="DIR", help="The project; default: found from the working directory.")
     @functools.wraps(function)
     def command(*, store: str | None, project: str | None, **values: Any) -> Any:
-        return function(Place(store, project), **values)
+        return function(CliContext(store, project), **values)
 
     return command
 

@@ -24,7 +24,7 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SessionSetting:
     """Something of a session that can be set. `kind` is `model`, `effort` or `mode`; `values` are id → name, `current`
     is the id of what it is now."""
 
@@ -35,11 +35,11 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedSession:
     """A session that can be prompted."""
 
     session: str
-    settings: tuple[Setting, ...] = ()
+    settings: tuple[SessionSetting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PermissionOption:
     """One answer that the agent offers. `kind` is `allow_once`, `allow_always`, `reject_once` or `reject_always`."""
 
     kind: str
@@ -84,7 +84,7 @@ class Ended:
     usage: Mapping[str, float] = field(default_factory=dict)
 
 
-class RefusedError(IonError):
+class AgentRefusedError(IonError):
     """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone` (what
     was named is not there), `busy` (it is asked too much), `wrong` (the call, by its account), or `broken`."""
 
@@ -101,29 +101,29 @@ class GoneError(IonError):
     code = "acp-gone"
 
 
-class Host(Protocol):
+class AcpClient(Protocol):
     """Who is told what the agent says, and asked what it asks."""
 
     def updated(self, session: str, update: Update) -> None:
         """Called in the order in which the agent said it, before anything else happens."""
 
-    async def permitted(self, session: str, call: ToolCall, choices: tuple[Choice, ...]) -> int | None:
+    async def permitted(self, session: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
         """The number of the choice; None: none of them, since the turn is being ended."""
 
 
-class Link(Protocol):
-    """An agent at the other end. Every method raises `RefusedError`, `GoneError`; none has a limit of its own."""
+class AcpConnection(Protocol):
+    """An agent at the other end. Every method raises `AgentRefusedError`, `GoneError`; none has a limit of its own."""
 
     async def begin(self) -> Abilities:
-        """Agree on the protocol. Raises `RefusedError` (`wrong`) if there is no version that both speak."""
+        """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if there is no version that both speak."""
 
-    async def open(self, cwd: str) -> Opened:
+    async def open(self, cwd: str) -> OpenedSession:
         """A new session."""
 
-    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> Opened:
+    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
         """A session of an earlier process, without its history being said again to the host."""
 
-    async def change(self, session: str, setting: Setting, value: str) -> None:
+    async def change(self, session: str, setting: SessionSetting, value: str) -> None:
         """Set it to the value with this id."""
 
     async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:

@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 _Call = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
-class Aside:
+class StoreThread:
     """Calls functions one after the other, in the order in which they come. The thread begins with the first."""
 
     def __init__(self, name: str) -> None:

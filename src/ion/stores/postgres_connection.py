@@ -52,7 +52,7 @@ Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 Result = TypeVar("Result")
 
 
-class Link:
+class PostgresConnection:
     """The connection to the database of `url`; one at a time, shared by threads."""
 
     def __init__(self, url: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ion.core import event_facts
 from ion.core import events as e
-from ion.core import marks
 
 TEXT = e.Content.inline("")
 FAILURE = e.Failure("x", "")
@@ -32,10 +32,10 @@ def test_every_type_of_event_is_here() -> None:
 
 @pytest.mark.parametrize("event", ALL, ids=lambda event: event.type)
 def test_what_it_opens_answers_closes_and_brings(event: e.Event) -> None:
-    assert marks.opens(event) == ("a.1" if event in ASKED else None)
-    assert marks.answers(event) == ("a.1" if event in ANSWERED else None)
-    assert marks.closes_node(event) == ("a" if event in CLOSED else None)
-    assert marks.closes_all(event) == (event in ENDED)
+    assert event_facts.opens(event) == ("a.1" if event in ASKED else None)
+    assert event_facts.answers(event) == ("a.1" if event in ANSWERED else None)
+    assert event_facts.closes_node(event) == ("a" if event in CLOSED else None)
+    assert event_facts.closes_all(event) == (event in ENDED)
     statuses = {
         "workflow_completed": "completed",
         "workflow_failed": "failed",
@@ -44,4 +44,4 @@ def test_what_it_opens_answers_closes_and_brings(event: e.Event) -> None:
         "workflow_resumed": "running",
         "workflow_started": "running",
     }
-    assert marks.status_after(event) == statuses.get(event.type)
+    assert event_facts.status_after(event) == statuses.get(event.type)

@@ -42,7 +42,7 @@ def retry_class(code: str) -> str:
     return "fatal" if code in FATAL_CODES else "other"
 
 
-def settle(
+def apply_outcome(
     workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float
 ) -> list[e.Event]:
     """The events that the end of this node's present turn brings. `jitter` is from [0, 1)."""

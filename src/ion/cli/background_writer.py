@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from ion.cli.terminal import Stream
 
 
-class Behind:
+class BackgroundWriter:
     """Text goes to `stream` in order, a little later. Once the stream is gone, writing raises `BrokenPipeError`."""
 
     def __init__(self, stream: Stream) -> None:

@@ -15,7 +15,7 @@ from ion.stores.base import WorkflowStore
 
 
 @dataclass
-class Look:
+class RunReader:
     """A run as its log told it up to event `seq`: read once, and then only what came since."""
 
     store: WorkflowStore
@@ -23,7 +23,7 @@ class Look:
     state: RunState = field(default_factory=RunState)
     seq: int = 0
 
-    def go_on(self) -> RunState:
+    def read_new(self) -> RunState:
         """Read what came since, and give the state."""
         with no_collection():
             for item in self.store.get_workflow_events(self.run_id, after=self.seq):
@@ -37,16 +37,16 @@ class Look:
         return read_workflow(self.store, self.run_id, self.state)
 
 
-def look(store: WorkflowStore, run_id: str) -> Look:
+def read_run(store: WorkflowStore, run_id: str) -> RunReader:
     """Read a run's log."""
-    found = Look(store, run_id)
-    found.go_on()
+    found = RunReader(store, run_id)
+    found.read_new()
     return found
 
 
 def read_state(store: WorkflowStore, run_id: str) -> RunState:
     """The state of a run, from its log."""
-    return look(store, run_id).state
+    return read_run(store, run_id).state
 
 
 def secret_names(store: WorkflowStore, run_id: str) -> tuple[str, ...]:

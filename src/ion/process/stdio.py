@@ -15,7 +15,7 @@ from pathlib import Path
 from ion.errors import IonError
 from ion.process.child import Child, beside, close, end, spawn
 from ion.process.limits import ScarceError
-from ion.process.starting import Start
+from ion.process.starting import ProcessSpec
 from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
@@ -28,7 +28,7 @@ class LineError(IonError):
 
 
 @dataclass(slots=True)
-class Talk:
+class StdioProcess:
     """A program at the other end. Only one task may call `read_line`, any number `write`."""
 
     child: Child
@@ -145,7 +145,7 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def talk(start: Start, longest_line: int) -> Talk:
+def talk(start: ProcessSpec, longest_line: int) -> StdioProcess:
     """Start a program to talk to; `start.ends` is made here. Raises `SpawnError`, and `ScarceError` if it may work
     later."""
     theirs_in, ours_out = _pipe(start)
@@ -166,17 +166,17 @@ def talk(start: Start, longest_line: int) -> Talk:
     finally:
         os.close(theirs_in)
         os.close(theirs_out)
-    made = Talk(child, start.log, ours_out, ours_in, longest_line, bytearray(), 0, asyncio.Lock(), set())
+    made = StdioProcess(child, start.log, ours_out, ours_in, longest_line, bytearray(), 0, asyncio.Lock(), set())
     child.exited.add_done_callback(lambda _: made._wake_all())  # noqa: SLF001
     return made
 
 
-def _pipe(start: Start) -> tuple[int, int]:
+def _pipe(start: ProcessSpec) -> tuple[int, int]:
     try:
         return os.pipe()
     except OSError as error:
         raise ScarceError(start.argv[0], error) from error
 
 
-def _with_ends(start: Start, ends: tuple[int, int]) -> Start:
-    return Start(start.argv, start.cwd, start.env, start.log, register=start.register, ends=ends)
+def _with_ends(start: ProcessSpec, ends: tuple[int, int]) -> ProcessSpec:
+    return ProcessSpec(start.argv, start.cwd, start.env, start.log, register=start.register, ends=ends)

@@ -14,7 +14,7 @@ import os
 import signal
 from pathlib import Path
 
-from ion.process import table
+from ion.process import procfs
 
 
 def write_down(register: Path, pid: int, identity: str | None) -> None:
@@ -43,7 +43,7 @@ def end_recorded(register: Path) -> int:
     ended = 0
     for line in lines:
         number, _, identity = line.partition(" ")
-        if number.isdecimal() and identity and table.identity(int(number)) == identity:
+        if number.isdecimal() and identity and procfs.identity(int(number)) == identity:
             signal_group(int(number), signal.SIGKILL)
             ended += 1
     register.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def end_recorded(register: Path) -> int:
 
 def register_here(run: Path) -> Path:
     """The register of the calling process for the run with this folder."""
-    return run / "workers" / f"{os.getpid()}.{_place()}.{table.identity(os.getpid()) or ''}".replace(":", ".")
+    return run / "workers" / f"{os.getpid()}.{_place()}.{procfs.identity(os.getpid()) or ''}".replace(":", ".")
 
 
 def end_recorded_by_the_dead(registers: Path) -> int:
@@ -63,7 +63,7 @@ def end_recorded_by_the_dead(registers: Path) -> int:
     ended = 0
     for register in registers.glob(f"*.{_place()}.*"):
         number, _, identity = register.name.replace(f".{_place()}.", " ").partition(" ")
-        alive = (table.identity(int(number)) or "").replace(":", ".") if number.isdecimal() else identity
+        alive = (procfs.identity(int(number)) or "").replace(":", ".") if number.isdecimal() else identity
         if identity and identity != alive:
             ended += end_recorded(register)
     return ended
