@@ -54,6 +54,15 @@ def test_a_gate_that_was_opened_and_answered_in_one_page_completes_once() -> Non
     assert [event.type for event in new] == ["node_completed", "workflow_completed"]
 
 
+def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> None:
+    flow = workflow(Node("g", Approval("ok?")), Node("b", Cancel("x")), Node("c", Cancel("x"), depends_on=("g", "b")))
+    done = [e.NodeStarted(1, "g", "gate"), e.NodeCompleted(2, "g", e.Content.inline("")), e.NodeStarted(2, "b", "x")]
+    plan = Plan(flow, fold([started(flow), *done]), 8)
+    assert plan.next_steps(3) == []
+    plan.advance(e.ApprovalResolved(3, "g", "g.1", "approved"))
+    assert plan.next_steps(3) == []
+
+
 def test_a_cancel_node_that_was_invalidated_does_not_end_the_run() -> None:
     flow = workflow(Node("stop", Cancel("x"), always_run=True))
     done = [e.NodeStarted(1, "stop", "cancel"), e.NodeCompleted(2, "stop", e.Content.inline("x"))]

@@ -112,6 +112,13 @@ class TestNode:
             "it has cost $0.50 of at most $0.50 (maxBudgetUsd); its last attempt failed: too slow",
         )
 
+    def test_a_failure_that_a_reply_came_after_is_not_what_ended_it(self) -> None:
+        flow = workflow(self.node(Loop(9, prompt="go", until="DONE")))
+        run = Simulation(flow, {"a": [failing(), paid("more")]}).go()
+        error = run.state.nodes["a"].error
+        assert error is not None
+        assert error.message == "it has cost $0.50 of at most $0.50 (maxBudgetUsd)"
+
     def test_asking_again_counts_too(self) -> None:
         run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).go()
         assert run.types("a").count("node_started") == 1
@@ -253,6 +260,11 @@ class TestRun:
         run = Simulation(chain(None), PAID, agent_limits=ALL_A).go()
         with pytest.raises(RefusedError, match="has ended"):
             requests.raise_budget(run.state, 9, at=9, by={})
+
+    def test_a_run_that_has_failed_may_be_raised_before_it_is_resumed(self) -> None:
+        run = Simulation(chain(count=1), {"p0": failing("refused")}).go()
+        assert run.state.status == "failed"
+        assert requests.raise_budget(run.state, 9, at=9, by={}).max_budget_usd == 9
 
     def test_it_holds_from_every_prefix_of_the_log(self) -> None:
         whole = Simulation(chain(), PAID, agent_limits=ALL_A).go()

@@ -102,6 +102,29 @@ def test_a_field_that_is_not_what_it_should_be_is_refused(field: str, value: Any
         e.from_json(data)
 
 
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (e.WorkflowCompleted(1, "a"), "output_node"),
+        (e.NodeInvalidated(1, "a", "dependency", "b"), "dependency"),
+        (e.WorkflowCancelled(1, "x", "a"), "node"),
+        (e.WorkflowResumed(1, owned_until=5), "owned_until"),
+    ],
+)
+def test_what_may_be_left_out_is_checked_where_it_stands(event: e.Event, field: str) -> None:
+    data = e.to_json(event)
+    assert e.from_json(data) == event
+    assert getattr(e.from_json({**data, field: None}), field) is None
+    with pytest.raises(DamagedStoreError, match=field):
+        e.from_json({**data, field: "../up"})
+
+
+@pytest.mark.parametrize("nodes", [[["a", "bash"], ["a", "bash"]], [["../up", "bash"]], [["a", 1]], [["a"]], "ab"])
+def test_what_names_no_nodes_or_one_twice_is_refused(nodes: Any) -> None:
+    with pytest.raises(DamagedStoreError):
+        e.from_json({"type": "workflow_started", "at": 1, "workflow": "w", "digest": "d", "nodes": nodes})
+
+
 @pytest.mark.parametrize("blob", [{"blob": "../up", "bytes": 1}, {"blob": "ab" * 32, "bytes": -1}, {"text": 1}, "text"])
 def test_what_names_no_output_is_refused(blob: Any) -> None:
     with pytest.raises(DamagedStoreError):

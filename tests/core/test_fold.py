@@ -7,12 +7,14 @@ import dataclasses
 import textwrap
 from typing import Any
 
+import pytest
 from inline_snapshot import snapshot
 
 from ion.core import events as e
 from ion.core.fold import apply, fold
 from ion.core.gates import Gate, Verdict
 from ion.core.state import RunState
+from ion.errors import DamagedStoreError
 
 ALLOW = ("allow_once", "reject_once")
 
@@ -377,6 +379,19 @@ def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
             assert not ended.cleared
             again = fold([started(("a", "prompt")), end, e.NodeStarted(9, "a", "prompt")]).nodes["a"]
             assert (again.status, again.ended_at) == ("running", None)
+
+
+def test_an_event_of_a_node_that_the_run_does_not_have_is_damage() -> None:
+    with pytest.raises(
+        DamagedStoreError, match="a node_started event of 'x', which is not a node of the run"
+    ) as damaged:
+        fold([started(("a", "bash")), e.NodeStarted(2, "x", "bash")])
+    assert damaged.value.hint == "restore the run from a backup"
+
+
+def test_the_first_who_asks_for_the_end_says_why() -> None:
+    state = fold([started(("a", "bash")), e.CancelRequested(2, "first"), e.CancelRequested(3, "second", "timeout")])
+    assert state.cancel == e.CancelRequested(2, "first")
 
 
 def test_the_clock_of_the_log_does_not_run_backwards() -> None:

@@ -336,6 +336,12 @@ node_skipped node=all reason=upstream_failed detail=all_success: n1 failed, n2 f
         (skipped,) = [event for event in run.log if isinstance(event, e.NodeSkipped)]
         assert skipped.detail == "$a.output == 'x' || $a.output == 'y' (was 'ok'; 'ok')"
 
+    def test_a_condition_says_only_what_spoke_against_it(self) -> None:
+        when = parse_condition("$a.output == 'ok' && $b.output == 'x'")
+        nodes = (Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("a", "b"), when=when))
+        run = Simulation(workflow(*nodes), {"b": completed("no")}).go()
+        assert run.state.nodes["c"].detail == "$a.output == 'ok' && $b.output == 'x' (was 'no')"
+
 
 class TestEnds:
     flow = workflow(

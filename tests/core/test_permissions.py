@@ -183,7 +183,7 @@ class TestHeld:
         plan.advance(requests.approve(plan.state, "fix", at=3, comment="", by=BY))
         now = plan.state.nodes["fix"]
         assert now.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
-        assert now.live
+        assert (now.live, now.status, now.cleared) == (True, "running", False)
         for event in apply_outcome(self.flow, plan.state, "fix", completed(), 4, 0.0):
             plan.advance(event)
         assert now.status == "completed"

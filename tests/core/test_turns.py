@@ -11,6 +11,7 @@ from simulate import Simulation, completed, failed, started, workflow
 from ion.core import events as e
 from ion.core import requests
 from ion.core.decide import StartTurn
+from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
 from ion.core.plan import Plan, Record
 from ion.core.resume import resume_events
@@ -204,6 +205,31 @@ class TestLoop:
         run = Simulation(workflow(node), {"loop": answer}).go()
         assert [turn for turn, _, _ in starts(run, "loop")] == ["prompt", "until_bash", "prompt", "until_bash"]
         assert run.state.nodes["loop"].output == e.Content.inline("reply 2")
+
+    @pytest.mark.parametrize(
+        ("ways", "signaled", "then"),
+        [
+            ({}, False, "until_bash"),
+            ({"until": "X"}, False, "until_bash"),
+            ({"until": "X"}, True, "node_completed"),
+            ({"until_field": "f"}, False, "until_bash"),
+            ({"until_field": "f"}, True, "node_completed"),
+            ({"until_all": True}, False, "until_bash"),
+            ({"until_all": True, "until": "X"}, False, "prompt"),
+            ({"until_all": True, "until": "X"}, True, "until_bash"),
+            ({"until_all": True, "until_field": "f"}, False, "prompt"),
+            ({"until_all": True, "until_field": "f"}, True, "until_bash"),
+        ],
+    )
+    def test_until_bash_is_asked_where_its_verdict_decides(
+        self, ways: dict[str, object], signaled: bool, then: str
+    ) -> None:
+        """With `until_all` where nothing else speaks against the end, otherwise where nothing else brings it."""
+        flow = workflow(self.loop(**{"until": None, "until_bash": Shell("check"), **ways}))
+        reply = e.IterationCompleted(2, "loop", 1, e.Content.inline("x"), signaled)
+        log = [started(flow), e.NodeStarted(1, "loop", "prompt", iteration=1), reply]
+        (next_one,) = Plan(flow, fold(log), 8).next_steps(3)
+        assert (next_one.event.type if isinstance(next_one, Record) else next_one.turn) == then  # type: ignore[union-attr]
 
     def test_until_bash_cut_off_is_asked_again_without_asking_the_agent_again(self) -> None:
         node = self.loop(until=None, until_bash=Shell("test -f done"))

@@ -267,7 +267,6 @@ def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node = state.nodes[event.node]
     _turn_over(node)
-    node.status = "running"
     node.iterations = node.iteration = event.iteration
     node.previous_output, node.iteration_output = node.iteration_output, event.output
     node.signaled, node.judged = event.signaled, False

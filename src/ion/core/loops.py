@@ -32,14 +32,11 @@ def read_signal(text: str, until: str | None) -> tuple[bool, str]:
     are taken out. What stands in code is not a tag, and stays.
     """
     word = None if until is None else until.strip()
-    tagged = [] if word is None else [match.span() for match in _tag_pattern(word).finditer(text)]
-    promises = list(_PROMISE.finditer(text))
-    if tagged or promises:
-        code = _code(text)
-        tagged = [span for span in tagged if not _within(span[0], code)]
-        promises = [match for match in promises if not _within(match.start(), code)]
-    signaled = bool(tagged) or (word is not None and (_at_the_end(text, word) or _alone_on_a_line(text, word)))
-    return signaled, _without(text, sorted([*tagged, *_pairs(promises)])).strip()
+    code = _code(text)
+    tags = [] if word is None else [m.span() for m in _tag_pattern(word).finditer(text) if not _within(m.start(), code)]
+    promises = [match for match in _PROMISE.finditer(text) if not _within(match.start(), code)]
+    signaled = bool(tags) or (word is not None and (_at_the_end(text, word) or _alone_on_a_line(text, word)))
+    return signaled, _without(text, sorted([*tags, *_pairs(promises)])).strip()
 
 
 def _tag_pattern(word: str) -> re.Pattern[str]:
@@ -99,8 +96,6 @@ def _says_nothing(character: str) -> bool:
 
 
 def _alone_on_a_line(text: str, word: str) -> bool:
-    if word not in text:
-        return False
     fenced = _fenced(text)
     start = 0
     for line in text.splitlines(keepends=True):

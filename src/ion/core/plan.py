@@ -161,7 +161,7 @@ class Plan:
         if isinstance(event, e.WorkflowResumed):
             self._build()
         elif isinstance(event, e.NodeEvent):
-            self._outdated |= isinstance(event, e.NodeInvalidated) and event.node in self._settled
+            self._outdated |= event.node in self._settled
             self._advance_node(event)
 
     def _advance_node(self, event: e.NodeEvent) -> None:
@@ -238,7 +238,7 @@ class Plan:
 
     def _judge(self, node: Node, at: int) -> Decision:
         now = self.state.nodes[node.id]
-        if node.id in self._settled or now.live or now.gate is not None or now.prompt is not None or now.unpermitted:
+        if now.live or now.gate is not None or now.prompt is not None or now.unpermitted:
             return None
         if now.terminal:
             stale = self._stale(node, now)

@@ -10,7 +10,7 @@ from ion.core import events as e
 from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.errors import NotFoundError
-from ion.language.workflow import Approval, Cancel, Command, Loop, Node, Script, Workflow
+from ion.language.workflow import Approval, Cancel, Command, Node, Script, Workflow
 
 
 def kept_events(
@@ -41,7 +41,7 @@ def kept_events(
             continue
         if before is None or read is None:
             events += _kept(now, now.output, now.values, at)
-        elif node.id in before.by_id and definition(workflow, node) == definition(before, before.by_id[node.id]):
+        elif definition(workflow, node) == definition(before, before.by_id[node.id]):
             events += _kept(now, now.output, condition_values(workflow, node.id, now.output, read), at)
     return events
 
@@ -65,7 +65,7 @@ def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
             runs_on=None,
             trigger_rule="",
         ),
-        workflow.commands[command].text if isinstance(node.body, Command | Loop) and command else None,
+        workflow.commands[command].text if command else None,
         workflow.scripts[script].files if script else None,
         {} if isinstance(node.body, Approval | Cancel) else workflow.env,
     )

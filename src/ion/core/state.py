@@ -148,7 +148,7 @@ class RunState:
 
 
 def fingerprint(node: NodeState) -> str:
-    """What a dependent saw of this node: its state, and of a completed one the output's hash (value equality)."""
-    if node.status == "completed" and node.output is not None:
+    """What a dependent saw of this node: its state, or the hash of its output, which only a completed one has."""
+    if node.output is not None:
         return f"completed:{node.output.sha256[:16]}"
     return UPSTREAM_FAILED if node.reason == UPSTREAM_FAILED else node.status
