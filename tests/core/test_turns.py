@@ -306,6 +306,10 @@ class TestRetry:
         assert run.state.nodes["ask"].output == e.Content.inline("yes")
         assert run.state.nodes["ask"].attempts == 3
 
+    def test_an_agent_that_fails_a_third_time_has_failed(self) -> None:
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": failed("timeout")}).go()
+        assert (run.state.nodes["ask"].status, run.state.nodes["ask"].attempts) == ("failed", 3)
+
     @pytest.mark.parametrize("code", ["not_logged_in", "not_found", "refused", "cancelled"])
     def test_fatal_errors_are_never_tried_again(self, code: str) -> None:
         flow = workflow(Node("ask", Prompt("hi"), retry=Retry(3, on_error="all")))

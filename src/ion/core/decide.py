@@ -17,7 +17,7 @@ from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
-from ion.records import dataclass, field, nothing
+from ion.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class StartTurn:
 
     node: str
     turn: str
-    iteration: int = 0
-    attempt: int = 1
-    inputs: dict[str, str] = field(default_factory=nothing)
-    signaled: bool = False
-    not_before: int | None = None
-    reason: str = ""
+    iteration: int
+    attempt: int
+    inputs: dict[str, str]
+    signaled: bool
+    not_before: int | None
+    reason: str
 
     def event(self, at: int) -> e.NodeStarted:
         """The event that says so."""
