@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ion
 from processes import PATIENCE_S
 
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
@@ -183,12 +184,10 @@ class Project:
         return self.folder / name
 
     def status(self, run: str) -> str:
-        status: str = json.loads(self.ion("show", run, "--json")[1])["status"]
-        return status
+        return ion.get_run(run, project=self.folder).status
 
     def nodes(self, run: str) -> dict[str, str]:
-        shown = json.loads(self.ion("show", run, "--json")[1])
-        return {name: node["status"] for name, node in shown["nodes"].items()}
+        return {name: node.status for name, node in ion.get_run(run, project=self.folder).nodes.items()}
 
     def living(self) -> list[int]:
         """The programs of the node `slow` that still run."""
