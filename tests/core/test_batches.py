@@ -10,6 +10,7 @@ from simulate import started, workflow
 from test_simulation import Universe
 
 from ion.core import events as e
+from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.plan import Plan, Record, next_steps
 from ion.core.step import step
@@ -52,6 +53,18 @@ def test_a_gate_that_was_opened_and_answered_in_one_page_completes_once() -> Non
     plan.advance(e.ApprovalResolved(3, "g", "g.1", "approved", "yes"))
     new, _ = step(plan, (), 4, lambda: 0)
     assert [event.type for event in new] == ["node_completed", "workflow_completed"]
+
+
+def test_a_command_says_why() -> None:
+    flow = workflow(Node("g", Approval("ok?")))
+    asked = [started(flow), e.NodeStarted(1, "g", "gate"), e.ApprovalRequested(2, "g", "g.1", "ok?")]
+    (paused,) = Plan(flow, fold(asked), 8).next_steps(3)
+    assert paused == Record(e.WorkflowPaused(3), "nothing can go on without an answer")
+    again = e.NodeRetrying(2, "g", e.Failure("timeout", ""), 3)
+    for log, why in ((asked[:1], "all it waits for has settled"), ([*asked[:2], again], "retry 1")):
+        (start,) = Plan(flow, fold(log), 8).next_steps(3)
+        assert isinstance(start, StartTurn)
+        assert start.reason == why
 
 
 def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> None:

@@ -119,6 +119,10 @@ class TestNode:
         assert error is not None
         assert error.message == "it has cost $0.50 of at most $0.50 (maxBudgetUsd)"
 
+    def test_what_a_failed_node_has_spent_counts_after_a_resume_too(self) -> None:
+        run = Simulation(workflow(self.node()), {"a": failing("refused")}).go().resume()
+        assert run.state.nodes["a"].spent_usd == 0.5
+
     def test_asking_again_counts_too(self) -> None:
         run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).go()
         assert run.types("a").count("node_started") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -387,6 +388,14 @@ def test_an_event_of_a_node_that_the_run_does_not_have_is_damage() -> None:
     ) as damaged:
         fold([started(("a", "bash")), e.NodeStarted(2, "x", "bash")])
     assert damaged.value.hint == "restore the run from a backup"
+
+
+def test_a_loop_that_completes_without_a_session_keeps_that_of_its_last_iteration() -> None:
+    one, done = e.IterationCompleted(3, "a", 1, text("x"), session="s", agent="p"), e.NodeCompleted(4, "a", text("x"))
+    looped = fold([started(("a", "loop")), e.NodeStarted(2, "a", "prompt", iteration=1), one, done]).nodes["a"]
+    assert (looped.session, looped.agent) == ("s", "p")
+    asked = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), replace(done, agent="p")]).nodes["a"]
+    assert (asked.session, asked.agent) == (None, "p")
 
 
 def test_the_first_who_asks_for_the_end_says_why() -> None:

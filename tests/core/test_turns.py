@@ -104,6 +104,11 @@ class TestApproval:
         rejected(run)
         assert run.state.status == "cancelled"
 
+    def test_the_output_of_a_gate_that_was_reworked_is_the_last_reply(self) -> None:
+        flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Fix it"))))
+        run = approved(rejected(Simulation(flow, {"ask": gate}).go()), comment="fine now")
+        assert run.state.nodes["ask"].output == e.Content.inline("reworked")
+
     def test_a_death_during_rework_does_the_rework_again_and_not_after_it(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
         whole = rejected(Simulation(flow, {"ask": gate}).go())

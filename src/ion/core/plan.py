@@ -387,7 +387,7 @@ class Plan:
     def _has_text(output: e.Content) -> bool:
         return output.text is None or bool(output.text.strip())
 
-    def _end_early(self, at: int) -> e.Event | None:
+    def _end_early(self, at: int) -> e.WorkflowFailed | e.WorkflowCancelled | None:
         """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a
         cancel node, a rejection, or `fail_fast`."""
         request = self.state.cancel
@@ -409,7 +409,7 @@ class Plan:
             return e.WorkflowCancelled(at, (now.output.text if now.output else None) or "", node)
         return e.WorkflowCancelled(at, now.rejection_reason or "rejected", node)
 
-    def _winding_up(self, end: e.Event, at: int) -> list[Command]:
+    def _winding_up(self, end: e.WorkflowFailed | e.WorkflowCancelled, at: int) -> list[Command]:
         """Stop what runs, close what waits, skip what has not begun; then end."""
         reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
         commands: list[Command] = []
@@ -430,7 +430,5 @@ class Plan:
         return commands
 
     @staticmethod
-    def _because(end: e.Event) -> str:
-        if isinstance(end, e.WorkflowFailed):
-            return end.error.message
-        return end.reason if isinstance(end, e.WorkflowCancelled) else ""
+    def _because(end: e.WorkflowFailed | e.WorkflowCancelled) -> str:
+        return end.error.message if isinstance(end, e.WorkflowFailed) else end.reason
