@@ -110,11 +110,11 @@ def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
     [
         ("{}", "1:10", "missing-field", "neither a preset nor a command", "preset: claude"),
         ("[x]", "1:13", "bad-value", "must be a mapping", "such as"),
-        ("{comand: x}", "1:14", "unknown-field", "'comand' is no setting of an agent", "did you mean 'command'?"),
-        ("{preset: cluade}", "1:22", "unknown-preset", "there is no preset 'cluade'", "did you mean 'claude'?"),
+        ("{comand: x}", "1:14", "unknown-field", "unknown agent setting 'comand'", "did you mean 'command'?"),
+        ("{preset: cluade}", "1:22", "unknown-preset", "unknown preset 'cluade'", "did you mean 'claude'?"),
         ("{command: ''}", "1:23", "bad-value", "must be a command line", ""),
         ("{command: []}", "1:23", "bad-value", "must be a command line", ""),
-        ('{command: "a \'b"}', "1:23", "bad-value", "is no command line", "quotes"),
+        ('{command: "a \'b"}', "1:23", "bad-value", "is not a valid command line", "quotes"),
         ("{command: x, type: http}", "1:32", "bad-value", "one of: command, acp", ""),
         ("{command: x, parser: xml}", "1:34", "bad-value", "one of: text, claude-json", ""),
         ("{command: x, pointer: /a}", "1:26", "bad-value", "for the parser json", "parser: json"),
@@ -123,8 +123,8 @@ def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
         ("{command: x, max_parallel: true}", "1:40", "bad-value", "a number above 0", ""),
         ("{command: x, env: {A: 1}}", "1:31", "bad-value", "a mapping of texts", ""),
         ("{command: x, flags: {m: --model}}", "1:33", "bad-value", "a mapping from an option", ""),
-        ("{command: x, permission: allow}", "1:38", "bad-value", "cannot be told", "arguments"),
-        ("{preset: claude, permission: ask}", "1:42", "bad-value", "cannot be told", "allow-reads"),
+        ("{command: x, permission: allow}", "1:38", "bad-value", "has no option for", "arguments"),
+        ("{preset: claude, permission: ask}", "1:42", "bad-value", "has no option for", "allow-reads"),
         ("{preset: claude, type: acp}", "1:36", "bad-value", "is of type command", "preset: claude-acp"),
         ("{preset: goose-acp, type: command}", "1:39", "bad-value", "is of type acp", "preset: goose"),
         ("{preset: pi-acp, parser: json}", "1:30", "bad-value", "means nothing to an agent of type acp", ""),
@@ -147,7 +147,7 @@ def test_what_is_wrong_is_said_with_its_place(
 @pytest.mark.parametrize("name", ["''", "' '", "python:me"])
 def test_a_name_that_names_nobody(tmp_path: Path, name: str) -> None:
     (found,) = problems(tmp_path, f"agents: {{{name}: {{command: x}}}}\n")
-    assert "is no name for an agent" in found.message
+    assert "is not a valid name for an agent" in found.message
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_a_session_that_is_gone_is_begun_anew_with_the_whole_prompt(reques
     request = told(replace(request_, session="s-42", fresh_prompt="all of it", progress=said.append), "gone")
     result = await agent(name).prompt(request)
     assert (result.text, result.session) == ("you said: all of it", "ses_abc123" if name == "opencode" else SESSION)
-    assert said == [f"{name} has the session s-42 no more: asked in a new one"]
+    assert said == [f"{name} no longer has the session s-42: asked in a new one"]
     assert [any("s-42" in word for word in one["argv"]) for one in record(request)] == [True, False]
 
 

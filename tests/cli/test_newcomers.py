@@ -211,7 +211,7 @@ def test_conditions_as_in_other_languages(said: Said) -> None:
     """
     ) == snapshot("""\
 [1]
-error[bad-condition]: there is no operator 'contains'
+error[bad-condition]: unknown operator 'contains'
   --> w.yaml:5:46
   |
 5 |   - {id: b, depends_on: [a], when: $a.output contains 'x', bash: 'true'}
@@ -227,7 +227,7 @@ error[bad-condition]: conditions have no parentheses
   |
   = && binds tighter than ||; for more, compute it in a bash or script node and compare that node's output, as in $check.output == 'true'
 
-error[bad-condition]: a literal stands in single quotes
+error[bad-condition]: a literal is written in single quotes
   --> w.yaml:7:49
   |
 7 |   - {id: d, depends_on: [a], when: $a.output == "x", bash: 'true'}
@@ -344,7 +344,7 @@ def test_no_such_workflow(said: Said, project: Project) -> None:
     project.write("hello", HELLO)
     assert said("run", "helo") == snapshot("""\
 [2]
-error[not-found]: there is no workflow 'helo'
+error[not-found]: unknown workflow 'helo'
    = did you mean 'hello'?
    = looked in PROJECT/.ion/workflows, PROJECT/.archon/workflows, PROJECT/user-config/ion/workflows
 """)
@@ -354,7 +354,7 @@ def test_no_such_file(said: Said, project: Project) -> None:
     project.write("hello", HELLO)
     assert said("run", ".ion/workflows/helo.yaml") == snapshot("""\
 [2]
-error[not-found]: there is no file PROJECT/.ion/workflows/helo.yaml
+error[not-found]: the file PROJECT/.ion/workflows/helo.yaml does not exist
    = did you mean 'PROJECT/.ion/workflows/hello.yaml'?
 """)
 
@@ -363,7 +363,7 @@ def test_a_file_where_a_name_was_meant(said: Said, project: Project) -> None:
     (project.folder / "deploy.yaml").write_text(HELLO.replace("hello", "deploy"))
     assert said("run", "deploy") == snapshot("""\
 [2]
-error[not-found]: there is no workflow 'deploy'
+error[not-found]: unknown workflow 'deploy'
    = to run the file, write ./deploy.yaml
    = looked in PROJECT/.ion/workflows, PROJECT/.archon/workflows, PROJECT/user-config/ion/workflows
 """)
@@ -373,7 +373,7 @@ def test_an_input_that_is_missing_and_one_that_is_none(said: Said, project: Proj
     project.write("hello", HELLO)
     assert said("run", "hello", "--input", "nmae=Ada", "--input", "loud=maybe") == snapshot("""\
 [2]
-error[inputs]: the inputs of 'hello' do not fit: 'nmae' is not one, did you mean 'name'?; 'name' is missing: Whom to greet; 'loud' must be of the type boolean: true or false
+error[inputs]: unknown input 'nmae': did you mean 'name'?; missing input 'name': Whom to greet; input 'loud' must be of the type boolean: true or false
    = --input name=…
 """)
 
@@ -483,7 +483,7 @@ def test_a_script_that_is_not_there(said: Said) -> None:
         str(Path.home()), "HOME"
     ) == snapshot("""\
 [1]
-error[missing-file]: there is no script 'reprot.py'
+error[missing-file]: unknown script 'reprot.py'
   --> w.yaml:4:21
   |
 4 |   - {id: a, script: reprot, runtime: python}

@@ -225,7 +225,7 @@ def test_what_cannot_be_taken_as_it_is_now(ion: Ion, project: Project, broken: s
     project.write("edited", FIXED.replace("n: {default: 1, type: number}", "n: {enum: [a, b]}, m: {required: true}"))
     refused = ion("rerun", broken, "--from", "second", "--edited")
     assert refused.status == 2
-    assert "'m' is missing" in refused.err
+    assert "missing input 'm'" in refused.err
     assert "'n' must be one of a, b" in refused.err
     project.write("edited", FIXED.replace("ran'}", "ran"))
     assert ion("rerun", broken, "--from", "second", "--edited").status == 2
@@ -268,5 +268,5 @@ def test_an_edited_file_from_a_program(tmp_path: Path) -> None:
     )
     assert (run.status, again.status, again.output) == ("failed", "completed", "1")
     unnamed = library.execute_workflow_sync(library.parse_workflow(text), agent=agent, store=store, project=tmp_path)
-    with pytest.raises(library.errors.UsageError, match="begun without a file"):
+    with pytest.raises(library.errors.UsageError, match="started without a file"):
         library.rerun_workflow_sync(unnamed.run_id, edited=True, agent=agent, store=store, project=tmp_path)

@@ -95,7 +95,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "nowhere"], "there is no workflow 'nowhere'"),
+        (["run", "nowhere"], "unknown workflow 'nowhere'"),
         (["run", "helo"], "did you mean 'hello'?"),
         (["run", "hello", "--input", "nam=x"], "did you mean 'name'?"),
         (["run", "hello", "--input", "name"], "--input takes NAME=VALUE"),
@@ -105,11 +105,11 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--stub", "greet=x"], "--stub is for --dry-run"),
         (["run", "hello", "--detach", "--dry-run"], "--detach and --dry-run do not go together"),
         (["run", "hello", "--jobs", "0"], "--jobs"),
-        (["run", "hello", "--cwd", "nowhere"], "nowhere is no folder"),
+        (["run", "hello", "--cwd", "nowhere"], "nowhere is not a directory"),
         (["run", "hello", "--run-id", "../x"], "cannot be a run's id"),
         (["run", "hello", "--run-id", "last"], "'last' cannot be a run's id"),
-        (["run", "hello", "--store", "nonsense"], "names no store"),
-        (["run", "hello", "--project", "nowhere"], "nowhere is no folder"),
+        (["run", "hello", "--store", "nonsense"], "is not a store URL"),
+        (["run", "hello", "--project", "nowhere"], "nowhere is not a directory"),
         (["run", "hello", "--inptu", "x=y"], "did you mean '--input'?"),
         (["run", "hello", "--engine", "x"], "'x' is not an engine"),
         (["run"], "Missing argument 'WORKFLOW'"),

@@ -102,7 +102,7 @@ def test_a_gitignore_appears_whole_or_not_at_all(project: Project, monkeypatch: 
 def test_a_step_that_removes_the_store_ends_the_run_with_a_word(ion: Ion, checkout: Project, store: str) -> None:
     done = ion("run", "cleans", "--store", store)
     assert done.status == 1
-    assert "is not there any more: it was removed or replaced while Ion was using it" in done.err
+    assert "no longer exists: it was removed or replaced while Ion was using it" in done.err
     assert "git clean -x takes .ion too" in done.err
     assert ion("run", "hello", "--quiet").status == 0
     assert git(checkout, "status", "--porcelain", "-uall") == ""
@@ -115,7 +115,7 @@ def test_a_step_that_removes_the_runs_folder_fails_what_would_need_it(
     done = ion("run", "cleans", *store)
     assert done.status == 1
     assert "the run's folder" in done.err
-    assert "is not there any more" in done.err
+    assert "no longer exists" in done.err
     again = ion("resume", "last", *store)
     assert again.status == 0
     assert git(checkout, "status", "--porcelain", "-uall") == ""

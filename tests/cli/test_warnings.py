@@ -84,5 +84,5 @@ def test_files_that_are_missing_are_missing_for_graph_as_for_a_dry_run(ion: Ion,
     project.write("w", "name: w\ndescription: d\nnodes: [{id: a, command: lost}]\n")
     for words in (("graph", "w"), ("run", "w", "--dry-run")):
         result = ion(*words)
-        assert (result.status, result.err.count("there is no command file 'lost.md'")) == (0, 1)
+        assert (result.status, result.err.count("unknown command file 'lost.md'")) == (0, 1)
     assert ion("run", "w").status == 2

@@ -89,7 +89,7 @@ UNREADABLE = [
     pytest.param("$a.output == 'X' || garbage", "begins with a reference", id="14-garbage-behind-or"),
     pytest.param("garbage || $a.output == 'X'", "begins with a reference", id="15-garbage-before-or"),
     pytest.param('$a.output == "X"', "single quotes", id="17-double-quotes"),
-    pytest.param("$a.output = 'X'", "= is no comparison", id="17-single-equals-sign"),
+    pytest.param("$a.output = 'X'", "= is not an operator", id="17-single-equals-sign"),
     pytest.param("!$a.output == 'X'", "no negation", id="17-not"),
     pytest.param("'X' == $a.output", "reference stands on the left", id="17-literal-on-the-left"),
     pytest.param("$a.output", "compared with nothing", id="17-bare-reference"),
@@ -97,7 +97,7 @@ UNREADABLE = [
     pytest.param("$INPUTS.a.b == 1", "not read any deeper", id="22-field-of-an-input"),
     pytest.param("$a.output.b-c == 'x'", "no '-' in its name", id="24-hyphen-in-a-field"),
     pytest.param("", "a comparison is missing", id="17-empty"),
-    pytest.param("$a.output contains 'x'", "no operator 'contains'", id="17-contains"),
+    pytest.param("$a.output contains 'x'", "unknown operator 'contains'", id="17-contains"),
 ]
 
 
@@ -146,7 +146,7 @@ def test_fact_18_a_field_of_plain_text_fails_the_node(world: World) -> None:
     """18: plain text has no field, and the node that asks for one fails; it is not skipped."""
     run = judge(world, "$a.output.f == 'x'", "plain text")
     assert run.status == "failed"
-    assert "the output is no JSON" in error(run, "b")
+    assert "the output is not JSON" in error(run, "b")
 
 
 def test_fact_19_a_field_that_is_not_there_fails_the_node_and_the_fields_are_listed(world: World) -> None:

@@ -274,7 +274,7 @@ def test_fact_36_a_cancel_node_ends_the_run(world: World) -> None:
 
 @pytest.mark.parametrize("depends_on", ["[b]", "[nobody]"])
 def test_fact_37_a_graph_that_is_none_is_found_before_anything_runs(world: World, depends_on: str) -> None:
-    """37: a cycle or a missing dependency is told when the file is loaded; there is no run and nothing was executed."""
+    """37: a cycle or a missing dependency is told when the file is loaded; unknown run and nothing was executed."""
     file = world.write(f"""
         nodes:
           - {{id: first, bash: touch first-ran}}

@@ -177,7 +177,7 @@ def test_fact_47_a_field_is_read_as_far_as_the_value_is_an_object(world: World) 
     assert asked(world, r"see \$a.output.md", "plan") == "see $a.output.md"
     assert asked(world, "see $a.output. Then stop.", "plan") == "see plan. Then stop."
     assert output(hand_over(world, '{"file":"plan"}', 'echo "$a.output.file.md"'), "b") == "plan.md"
-    assert "the output is no JSON" in error(hand_over(world, "plan", 'echo "$a.output.md"'), "b")
+    assert "the output is not JSON" in error(hand_over(world, "plan", 'echo "$a.output.md"'), "b")
 
 
 def test_fact_48_a_name_ends_at_a_word_boundary(world: World) -> None:

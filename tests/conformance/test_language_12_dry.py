@@ -82,7 +82,7 @@ def test_a_stub_says_otherwise(world: World) -> None:
         "completed",
         "skipped",
     )
-    with pytest.raises(UsageError, match="no such node: jugde"):
+    with pytest.raises(UsageError, match="unknown node: jugde"):
         dry(world, EVERYTHING, inputs={"name": "Ana"}, stubs={"jugde": "x"})
 
 

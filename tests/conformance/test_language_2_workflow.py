@@ -121,7 +121,7 @@ def test_inputs_have_defaults_and_types(world: World) -> None:
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({}, "'name' is missing: Whom to greet"),
+        ({}, "missing input 'name': Whom to greet"),
         ({"name": "Ana", "greting": "Hi"}, "did you mean 'greeting'?"),
         ({"name": "Ana", "greeting": "Hi"}, "'greeting'"),
         ({"name": "Ana", "times": "many"}, "'times'"),

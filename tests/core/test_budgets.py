@@ -257,7 +257,7 @@ class TestRun:
     @pytest.mark.parametrize("amount", [0.5, 0.1, -1, float("nan"), float("inf")])
     def test_a_budget_that_is_spent_already_or_is_none_is_refused(self, amount: float) -> None:
         run = Simulation(chain(), PAID, agent_limits=ALL_A).go()
-        with pytest.raises(UsageError, match="is no budget"):
+        with pytest.raises(UsageError, match="is not a valid budget"):
             requests.raise_budget(run.state, amount, at=9, by={})
 
     def test_a_run_that_has_ended_is_not_raised(self) -> None:

@@ -670,11 +670,11 @@ not-open: no prompt of 'a' waits for an answer
 ended: the run has ended (cancelled)
 ended: the run has ended (cancelled)
 ended: the run has ended (cancelled)
-usage: $0.00 is no budget: the run has spent $0.00 already
+usage: $0.00 is not a valid budget: the run has spent $0.00 already
     the budget is for the run from its beginning; give more than what is spent
-usage: $inf is no budget: the run has spent $0.00 already
+usage: $inf is not a valid budget: the run has spent $0.00 already
     the budget is for the run from its beginning; give more than what is spent
-usage: $nan is no budget: the run has spent $0.00 already
+usage: $nan is not a valid budget: the run has spent $0.00 already
     the budget is for the run from its beginning; give more than what is spent\
 """)
 
@@ -735,7 +735,7 @@ class TestValues:
         assert values('{"f": [1, "ü"]}') == {
             "output": {"text": '{"f": [1, "ü"]}'},
             "output.f": {"text": '[1,"ü"]'},
-            "output.g": {"error": "there is no field 'g'; the fields are 'f'"},
+            "output.g": {"error": "unknown field 'g'; the fields are 'f'"},
         }
         edge = values('{"f": "' + "x" * 4096 + '"}')
         assert edge["output.f"] == {"text": "x" * 4096}

@@ -154,7 +154,7 @@ def test_a_command_is_told_of_a_pause_and_of_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("false", "ended with status 1"), ("no-such-program", "cannot be told"), ("sleep 60", "took longer than")],
+    [("false", "ended with status 1"), ("no-such-program", "cannot be run"), ("sleep 60", "took longer than")],
 )
 def test_a_command_that_fails_is_a_warning(
     command: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

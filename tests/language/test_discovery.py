@@ -296,7 +296,7 @@ def test_a_name_that_is_not_there_says_what_was_meant_and_where_it_was_sought(tm
     write(tmp_path, {f"{ION}/a.yaml": workflow("fix-issue")})
     with pytest.raises(NotFoundError) as caught:
         find(tmp_path, "fix-isue")
-    assert caught.value.message == "there is no workflow 'fix-isue'"
+    assert caught.value.message == "unknown workflow 'fix-isue'"
     assert "did you mean 'fix-issue'?" in caught.value.hint
     for place in (ION, ARCHON, USER):
         assert str(tmp_path / place) in caught.value.hint
@@ -323,7 +323,7 @@ def test_a_path_is_relative_to_the_working_directory(tmp_path: Path) -> None:
         ("sub/x.yaml", "did you mean"),
         ("sub/", "is a folder"),
         ("nowhere/q.yaml", "ion list"),
-        ("nowhere.sop.md", "there is no file"),
+        ("nowhere.sop.md", "does not exist"),
     ],
 )
 def test_a_path_that_is_no_file(tmp_path: Path, name: str, said: str) -> None:

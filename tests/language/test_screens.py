@@ -131,7 +131,7 @@ error[prose-compared]: 'ask' answers in prose, which never equals a fixed text
   |
   = give 'ask' an output_format and compare a field of it
 
-error[bad-condition]: there is no operator 'contains'
+error[bad-condition]: unknown operator 'contains'
   --> w.yaml:6:74
   |
 6 |   - {id: build, prompt: Build it., depends_on: [ask], when: '$ask.output contains "feature"'}

@@ -99,7 +99,7 @@ def test_a_refusal_names_the_line_the_reference_and_the_value() -> None:
     with pytest.raises(UnreadableReferenceError) as caught:
         rewrite(placed("echo x\n\n(( $plan.output.count > 3 ))"), lambda _: Text("many\n" * 100, 1))
     assert caught.value.message == (
-        "line 3: $plan.output.count stands in arithmetic, where its value must be a whole number of 64 bits; "
+        "line 3: $plan.output.count is in arithmetic, where its value must be a whole number of 64 bits; "
         r"it is 'many\nmany\nmany\nmany\nmany\nmany\nmany\nmany\n'… (500 characters)"
     )
     assert "as code" in caught.value.hint

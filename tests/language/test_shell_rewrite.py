@@ -125,7 +125,7 @@ def test_an_engine_name_that_the_script_assigns_is_not_asked_for() -> None:
     """A base branch that cannot be found fails only the node that uses it."""
 
     def resolve(reference: Reference) -> Text:
-        raise UnreadableReferenceError("there is no base branch")
+        raise UnreadableReferenceError("the base branch is unknown")
 
     assert rewrite(placed("BASE_BRANCH=main; git diff $BASE_BRANCH"), resolve).text.endswith(
         'git diff "${BASE_BRANCH}"'

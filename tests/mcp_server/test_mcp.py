@@ -352,7 +352,7 @@ async def test_what_a_hostile_caller_may_not(project: Path) -> None:
         assert "no agent is configured" in agent["message"]
         missing = await call.refused("ion_start", workflow="two", inputs={"topik": "x"})
         assert "did you mean 'topic'" in missing["message"]
-        assert "'topic' is missing" in missing["message"]
+        assert "missing input 'topic'" in missing["message"]
         wrong = await call.refused("ion_start", workflow=7, cwd="/", wait_seconds=1e9)
         assert all(word in wrong["message"] for word in ("$.workflow", "cwd", "$.wait_seconds"))
         assert (await call.refused("ion_status", run_id="../../etc"))["code"] == "not-found"
@@ -426,14 +426,14 @@ def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:
     ("line", "number", "said"),
     [
         (CALL % '{"run_id": "a\\ud83d"}', 7, "not-found"),
-        (CALL % '{"\\udc00": 1}', 7, "do not fit"),
+        (CALL % '{"\\udc00": 1}', 7, "invalid arguments for"),
         (CALL.encode() % b'{"run_id": "a\xff"}', 7, "not-found"),
         (CALL % f'{{"run_id": {BRACKETS}}}', 7, "nested too deeply"),
         (CALL.replace("7", '"\\ud83d \\"id\\": 8"') % BRACKETS, '\ufffd "id": 8', "nested too deeply"),
         (f'{{"params": {{"id": 8, "x": {BRACKETS}}}, "method": "tools/call", "id": 7}}', 7, "nested too deeply"),
         (CALL % '["x"]', 7, "Invalid request parameters"),
         (CALL % '{"run_id": "x", "wait_seconds": NaN}', 7, "NaN"),
-        (CALL % ('{"run_id": "x", "n": ' + "9" * 5000 + "}"), 7, "do not fit"),
+        (CALL % ('{"run_id": "x", "n": ' + "9" * 5000 + "}"), 7, "invalid arguments for"),
         ('{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": [1]}', 7, "not a request"),
         ('{"jsonrpc": "2.0", "id": 7.5, "method": "tools/list"}', None, "the id of the message"),
         ('{"jsonrpc": "2.0", "id": 7, "method": ', 7, "not JSON"),
@@ -484,7 +484,7 @@ async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
         assert "'two'" in text
         assert "inputs.topic:\n~~~\n$p.output\n~~~" in text
         for name, given, said in [
-            ("two", {}, "'topic' is missing: What it is about"),
+            ("two", {}, "missing input 'topic': What it is about"),
             ("sort-mail", {"subjekt": "x"}, "did you mean 'subject'"),
             ("sort-mai", {}, "did you mean 'sort-mail'"),
         ]:

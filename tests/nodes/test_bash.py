@@ -329,7 +329,7 @@ async def test_the_whole_output_of_a_skipped_node_is_empty(tmp_path: Path) -> No
 async def test_a_missing_field_names_those_there_are(tmp_path: Path) -> None:
     world = World(tmp_path, A_THEN_B % "echo $a.output.titel").completed("a", '{"title": 1, "n": 2}')
     error = await world.error("b")
-    assert "$a.output.titel: there is no field 'titel'" in error.message
+    assert "$a.output.titel: unknown field 'titel'" in error.message
     assert "'title'" in error.message
 
 

@@ -80,8 +80,8 @@ def test_folders_are_those_of_the_run(tmp_path: Path) -> None:
         ("$INPUTS.whoo", r"\$INPUTS.whoo is not declared: there are missing, my-list, who"),
         ("$INPUTS.missing", r"\$INPUTS.missing was not given"),
         ("$BASE_BRANCH", "default branch was not found"),
-        ("$a.output.x", r"\$a.output.x: there is no field 'x'"),
-        ("$nobody.output", "there is no node 'nobody'"),
+        ("$a.output.x", r"\$a.output.x: unknown field 'x'"),
+        ("$nobody.output", "unknown node 'nobody'"),
         ("$b.output", "'b' has not ended"),
     ],
 )

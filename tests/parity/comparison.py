@@ -89,7 +89,7 @@ def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> Non
     if isinstance(event, e.NodeStarted) or decided:
         assert isinstance(event, e.NodeEvent)
         early = [name for name in workflow.by_id[event.node].waits_for if not state.nodes[name].terminal]
-        assert not early, f"{event.type} of '{event.node}' stands in the log before the end of {early}"
+        assert not early, f"{event.type} of '{event.node}' is in the log before the end of {early}"
 
 
 def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str, Any]:

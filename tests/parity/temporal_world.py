@@ -76,7 +76,7 @@ class Working:
 
     def _engine_config_for(self, name: str | None) -> EngineConfig:
         if self._world is None:
-            raise StoreError("there is no world now")
+            raise StoreError("the world is gone")
         world = self._world
         given = Relay(self) if name is not None and name.startswith(IN_PROCESS) else None
         return engine_config_of(world.workspace, given, name, RunOptions(via="worker"))

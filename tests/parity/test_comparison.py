@@ -88,7 +88,7 @@ def test_what_counts_is_seen(changed: Callable[[], list[e.Event]]) -> None:
 
 
 def test_a_node_that_begins_too_early_is_seen_alone() -> None:
-    with pytest.raises(AssertionError, match=r"node_started of 'c' stands in the log before the end of \['a'\]"):
+    with pytest.raises(AssertionError, match=r"node_started of 'c' is in the log before the end of \['a'\]"):
         tell_events(WORKFLOW, moved(4, 3), MemoryStore())
 
 

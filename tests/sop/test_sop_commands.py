@@ -62,7 +62,7 @@ def test_run_says_what_is_missing(ion: Ion, write: Callable[..., Path]) -> None:
     write()
     done = ion("run", "pay", "--input", "acount=x")
     assert done.status == 2
-    assert "'acount' is not one, did you mean 'account'?; 'bill' is missing: The file of the bill" in done.err
+    assert "unknown input 'acount': did you mean 'account'?; missing input 'bill': The file of the bill" in done.err
     assert "--input bill=…" in done.err
 
 
@@ -184,7 +184,7 @@ def test_convert_to_a_skill_and_a_command(ion: Ion, write: Callable[..., Path], 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere.sop.md"], "there is no file"),
+        (["nowhere.sop.md"], "does not exist"),
         ([".ion/workflows/w.yaml"], "does not end in .sop.md"),
         ([".ion/workflows/broken.sop.md"], "no-steps"),
         ([".ion/workflows/pay.sop.md", "--to", "skill", "--fresh"], "for --to yaml"),

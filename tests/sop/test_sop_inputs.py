@@ -39,14 +39,14 @@ def test_all_that_is_missing_is_named_at_once(project: Path, write: Callable[...
     agent = Recorder()
     with pytest.raises(ion.errors.UsageError) as caught:
         ion.execute_workflow_sync("pay", agent=agent, project=project, store="memory:")
-    assert "'a' is missing: the first; 'b' is missing: the second" in caught.value.message
+    assert "missing input 'a': the first; missing input 'b': the second" in caught.value.message
     assert caught.value.hint == "--input a=… --input b=…"
     assert agent.asked == []
 
 
 def test_an_unknown_one_gets_the_nearest() -> None:
     """Fact 42."""
-    with pytest.raises(ion.errors.UsageError, match="'projct' is not one, did you mean 'project'"):
+    with pytest.raises(ion.errors.UsageError, match="unknown input 'projct': did you mean 'project'"):
         check_inputs(workflow("- **project** (optional): x"), {"projct": "y"})
 
 

@@ -52,7 +52,7 @@ def test_no_value_gets_out_of_its_fence(sop: ion.Sop, value: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "'bill' is missing"),
+        ({}, "missing input 'bill'"),
         ({"bill": "x", "bil": "y"}, "did you mean 'bill'"),
         ({"bill": "x", "limit": "y"}, "integer"),
     ],
@@ -88,7 +88,7 @@ def test_folders_in_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     folders, wrong = sop_folders(f" ~/a : :a:{tmp_path}/f:b")
     assert folders == (tmp_path / "a",)
-    assert [one.rpartition("/")[2] for one in wrong] == ["f is no folder", "b is not there"]
+    assert [one.rpartition("/")[2] for one in wrong] == ["f is not a directory", "b is not there"]
     assert sop_folders("") == ((), ())
 
 

@@ -33,7 +33,7 @@ def test_an_agent_with_sessions_is_told_the_procedure_once(project: Path, write:
 
 
 def test_a_short_prompt_brings_the_whole_one_along(project: Path, write: Callable[..., Path]) -> None:
-    """For an agent that finds that it cannot go on with the session after all."""
+    """For an agent that finds that it cannot continue the session after all."""
     write()
     agent = Recorder(["s", "s", "s"])
     run(project, agent)

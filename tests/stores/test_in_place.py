@@ -53,7 +53,7 @@ def test_nothing_is_acknowledged_that_nobody_will_find(store: WorkflowStore, har
         lambda: store.create_workflow_event("r1", [gate()], lease=lease),
         lambda: store.renew_lease(lease, lease_ms=1),
     ):
-        with pytest.raises(StoreError, match="not there any more") as failure:
+        with pytest.raises(StoreError, match="no longer exists") as failure:
             write()
         assert "git clean" in failure.value.hint
 
@@ -71,7 +71,7 @@ def test_a_log_that_is_replaced_during_a_write_is_noticed(tmp_path: Path, monkey
         replace(log)
 
     monkeypatch.setattr(logfile, "append", append_and_replace)
-    with pytest.raises(StoreError, match="not there any more"):
+    with pytest.raises(StoreError, match="no longer exists"):
         store.create_workflow_event("r1", [gate()], lease=lease)
 
 
@@ -80,7 +80,7 @@ def test_a_write_ahead_log_that_is_gone_is_noticed(tmp_path: Path) -> None:
     store = STORES["sqlite"](tmp_path, HandClock())
     lease = begin(store)
     (tmp_path / "ion.db-wal").unlink()
-    with pytest.raises(StoreError, match="not there any more"):
+    with pytest.raises(StoreError, match="no longer exists"):
         store.create_workflow_event("r1", [gate()], lease=lease)
 
 

@@ -62,7 +62,7 @@ class CommandAgent:
                 return await self._ask(request, prompt, session, log)
             except _SessionGoneError:
                 if request.progress is not None:
-                    request.progress(f"{self.name} has the session {session} no more: asked in a new one")
+                    request.progress(f"{self.name} no longer has the session {session}: asked in a new one")
                 return await self._ask(request, self._as_text(request.fresh_prompt or request.prompt), None, log)
 
     def _as_text(self, prompt: str) -> str:
@@ -192,7 +192,7 @@ def command_words(line: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(line))
     except ValueError as error:
-        raise UsageError(f"the agent {line!r} is no command line: {error}", hint="check its quotes") from error
+        raise UsageError(f"the agent {line!r} is not a valid command line: {error}", hint="check its quotes") from error
     if not words:
         raise UsageError("the agent's command line is empty", hint='name a program, as in --agent "claude -p"')
     return words

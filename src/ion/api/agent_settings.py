@@ -75,7 +75,7 @@ def check_agents(values: Any, report: Report) -> None:
 def _check_agent(name: str, values: Any, report: Report) -> None:
     path = ("agents", name)
     if not name.strip() or name.startswith("python:"):
-        report.error("bad-value", f"{name!r} is no name for an agent", path, key=True)
+        report.error("bad-value", f"{name!r} is not a valid name for an agent", path, key=True)
     if not isinstance(values, dict):
         report.error("bad-value", f"the agent '{name}' must be a mapping", path, hint="such as {preset: claude}")
         return
@@ -84,7 +84,7 @@ def _check_agent(name: str, values: Any, report: Report) -> None:
         wanted = _SHAPES.get(key)
         if wanted is None:
             hint = report.suggest(key, _SHAPES) or f"one of: {', '.join(_SHAPES)}"
-            report.error("unknown-field", f"'{key}' is no setting of an agent", (*path, key), hint=hint, key=True)
+            report.error("unknown-field", f"unknown agent setting '{key}'", (*path, key), hint=hint, key=True)
         elif not wanted[0](value):
             report.error("bad-value", f"'{key}' must be {wanted[1]}", (*path, key))
     if report.errors == before:
@@ -100,7 +100,7 @@ def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
     known = _preset_of(name, values)
     if known is not None and known not in NAMES:
         hint = report.suggest(known, NAMES) or f"one of: {', '.join(NAMES)}"
-        report.error("unknown-preset", f"there is no preset '{known}'", (*path, "preset"), hint=hint)
+        report.error("unknown-preset", f"unknown preset '{known}'", (*path, "preset"), hint=hint)
         return
     if known is None and "command" not in values:
         message = f"the agent '{name}' has neither a preset nor a command"
@@ -129,7 +129,7 @@ def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
         allowed = tuple(found.permission) if found is not None else ()
         if permission not in allowed:
             which = f"one of: {', '.join(allowed)}" if allowed else "give its own options in `arguments`"
-            message = f"the agent '{name}' cannot be told 'permission: {permission}' on its command line"
+            message = f"the agent '{name}' has no option for 'permission: {permission}' on its command line"
             report.error("bad-value", message, (*path, "permission"), hint=which)
 
 

@@ -105,7 +105,7 @@ class Agents:
 
 def _in_process(given: Any) -> Agent:
     if given is None:
-        raise UsageError("the run's agent is a function of the program that began it", code="agent")
+        raise UsageError("the run's agent is a function of the program that started it", code="agent")
     from ion.agents.callable import CallableAgent
 
     agent: Agent = given if hasattr(given, "prompt") else CallableAgent(given)

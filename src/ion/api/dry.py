@@ -51,7 +51,7 @@ def dry_run(
     stubs = stubs or {}
     unknown = [node for node in stubs if node not in workflow.by_id]
     if unknown:
-        raise UsageError(f"no such node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
+        raise UsageError(f"unknown node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
     notes = dict.fromkeys(unused_text(workflow, arguments, strict=strict))
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
@@ -88,6 +88,6 @@ def _approval(node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
     decisions = node.gate.decisions
     decision = stubs.get(node.id, "approve" if "approve" in decisions else decisions[0]) if decisions else "approved"
     if decisions and decision not in decisions:
-        raise UsageError(f"'{decision}' is no decision of '{node.id}'", hint=f"one of: {', '.join(decisions)}")
+        raise UsageError(f"unknown decision '{decision}' of '{node.id}'", hint=f"one of: {', '.join(decisions)}")
     comment = "" if decisions else stubs.get(node.id, "")
     return e.ApprovalResolved(clocks.now_ms(), node.id, node.gate.request, decision, comment, who("dry-run"))

@@ -124,7 +124,7 @@ def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[
         return ()
     if git.head(folder) is None or not folder.is_relative_to(workspace.project):
         raise UsageError(
-            f"workspace: git needs a commit, and {folder} is no folder of the project with one",
+            f"workspace: git needs a commit, and {folder} is not a folder of the project with one",
             hint="commit the project, or write workspace: shared",
         )
     changed = uncommitted(folder)
@@ -260,7 +260,7 @@ def _from_environment(name: str, default: int) -> int:
     if not given:
         return default
     if not (given.isascii() and given.isdecimal() and int(given[:10]) > 0):
-        raise UsageError(f"{name}={given} is no number above 0")
+        raise UsageError(f"{name}={given} is not a number above 0")
     return int(given)
 
 

@@ -39,9 +39,9 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     Raises `UsageError` that names every missing input with its description, and every unknown one with its nearest.
     """
     declared = {item.name: item for item in workflow.inputs}
-    faults = [_unknown(name, declared) for name in given if name not in declared]
+    faults = [_unknown(name, workflow) for name in given if name not in declared]
     missing = [item for item in workflow.inputs if item.required and item.name not in given]
-    faults += [f"'{item.name}' is missing{_described(item)}" for item in missing]
+    faults += [f"missing input '{item.name}'{_described(item)}" for item in missing]
     values: dict[str, Any] = {}
     for item in workflow.inputs:
         if item.name not in given:
@@ -51,10 +51,10 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
         try:
             values[item.name] = _value(item, given[item.name])
         except ValueError as error:
-            faults.append(f"'{item.name}' {error}")
+            faults.append(f"input '{item.name}' {error}")
     if faults:
         hint = " ".join(f"--input {item.name}=…" for item in missing)
-        raise UsageError(f"the inputs of '{workflow.name}' do not fit: {'; '.join(faults)}", hint=hint, code="inputs")
+        raise UsageError("; ".join(faults), hint=hint, code="inputs")
     return _with_references(workflow, given, values)
 
 
@@ -110,11 +110,14 @@ def _described(item: Input) -> str:
     return f": {' '.join(item.description.split())}" if item.description else ""
 
 
-def _unknown(name: str, declared: dict[str, Input]) -> str:
+def _unknown(name: str, workflow: Workflow) -> str:
+    declared = [item.name for item in workflow.inputs]
+    if not declared:
+        return f"unknown input '{name}': '{workflow.name}' declares no inputs"
     near = did_you_mean(name, declared)
-    if near:
-        return f"'{name}' is not one, did you mean '{near}'?"
-    return f"'{name}' is not one{' of ' + ', '.join(declared) if declared else ' (it has none)'}"
+    return f"unknown input '{name}': " + (
+        f"did you mean '{near}'?" if near else f"expected one of {', '.join(declared)}"
+    )
 
 
 def _value(item: Input, value: Any) -> Any:

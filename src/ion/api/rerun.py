@@ -67,7 +67,7 @@ def start_rerun(
         workspace.store.delete_workflow_run(new)  # nothing of it has run
         raise
     if started is None:
-        raise RefusedError(f"the run {new} was taken up by another process", code="owned")
+        raise RefusedError(f"the run {new} was acquired by another process", code="owned")
     return replace(started, warned=opened.warned) if opened is not None else started
 
 
@@ -76,7 +76,7 @@ def _as_it_is_now(workspace: Workspace, state: RunState) -> OpenedWorkflow:
     (it was begun without a file), `MissingRuntimeError`."""
     started = state.started
     if started is None or not started.file:
-        raise UsageError("the run was begun without a file, so there is none to take as it is now")
+        raise UsageError("the run was started without a file, so there is none to take as it is now")
     opened = open_workflow(workspace, Path(started.file).absolute())
     require_runtimes(opened.workflow, os.environ)
     return opened

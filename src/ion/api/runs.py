@@ -302,9 +302,9 @@ def _require_what_is_left(found: RunReader, config: runs.EngineConfig, agents: A
 def _check_agent(state: RunState, agent: AgentLike) -> None:
     if agent is None and state.agent is not None and state.agent.startswith(IN_PROCESS):
         raise RefusedError(
-            f"the run's agent, {state.agent}, is a function of the program that began it",
+            f"the run's agent, {state.agent}, is a function of the program that started it",
             code="agent",
-            hint="go on from that program, or give another agent",
+            hint="continue from that program, or give another agent",
         )
 
 
@@ -344,7 +344,7 @@ def _lease_ms(given: str | None) -> int:
         return DEFAULT_LEASE_MS
     if not (given.isascii() and given.isdecimal() and SHORTEST_LEASE_MS <= int(given[:10]) <= LONGEST_LEASE_MS):
         raise UsageError(
-            f"ION_LEASE_MS={given} is no length of a lease",
+            f"invalid lease length: ION_LEASE_MS={given}",
             hint=f"milliseconds, from {SHORTEST_LEASE_MS} to {LONGEST_LEASE_MS}; without it {DEFAULT_LEASE_MS}",
         )
     return int(given)
@@ -353,7 +353,7 @@ def _lease_ms(given: str | None) -> int:
 def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
     folder = Path(cwd).absolute() if cwd is not None else workspace.project
     if not folder.is_dir():
-        raise NotFoundError(f"the working directory {folder} is no folder")
+        raise NotFoundError(f"the working directory {folder} is not a directory")
     return folder
 
 

@@ -78,7 +78,7 @@ def _check(values: Any, report: Report) -> None:
         wanted = _SHAPES.get(key)
         if wanted is None:
             hint = report.suggest(key, _NAMES) or f"one of: {', '.join(_NAMES)}"
-            report.error("unknown-field", f"'{key}' is no setting", (key,), hint=hint, key=True)
+            report.error("unknown-field", f"unknown setting '{key}'", (key,), hint=hint, key=True)
         elif not wanted[0](value):
             report.error("bad-value", f"'{key}' must be {wanted[1]}", (key,))
 

@@ -60,9 +60,9 @@ def load_sop(path: Path | str) -> Sop:
     """
     path = Path(path)
     if not path.exists():
-        raise NotFoundError(f"there is no file {path}")
+        raise NotFoundError(f"the file {path} does not exist")
     if not path.name.endswith(SUFFIX):
-        raise UsageError(f"{path} is no SOP: its name does not end in {SUFFIX}")
+        raise UsageError(f"{path} is not an SOP: its name does not end in {SUFFIX}")
     data, problem = read_file(path)
     text, undecodable = decode(data, str(path)) if problem is None else ("", None)
     problem = problem or undecodable
@@ -121,7 +121,9 @@ def sop_folders(paths: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     named = [Path(part.strip()).expanduser().absolute() for part in paths.split(os.pathsep) if part.strip()]
     folders = tuple(path for path in dict.fromkeys(named) if path.is_dir())
     wrong = [path for path in dict.fromkeys(named) if path not in folders]
-    return folders, tuple(f"--sop-paths: {path} is {'no folder' if path.exists() else 'not there'}" for path in wrong)
+    return folders, tuple(
+        f"--sop-paths: {path} is {'not a directory' if path.exists() else 'not there'}" for path in wrong
+    )
 
 
 def authoring_guide() -> str:

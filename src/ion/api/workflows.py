@@ -170,5 +170,5 @@ def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
             return [Discovered(loaded.name or Path(name).stem, Path(name), "path", loaded)]
         broken = [found for found in discover(workspace) if found.name == name]
         if not broken:
-            raise NotFoundError(f"there is no workflow '{name}'") from None
+            raise NotFoundError(f"unknown workflow '{name}'") from None
         return broken

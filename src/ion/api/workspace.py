@@ -176,7 +176,7 @@ def open_workspace(
     directory). `store` is an open store or a URL."""
     root = Path(project).absolute() if project is not None else find_project(Path.cwd())
     if not root.is_dir():
-        raise NotFoundError(f"the project {root} is no folder")
+        raise NotFoundError(f"the project {root} is not a directory")
     if store is None or isinstance(store, str):
         return Workspace(root, store, **values)
     return Workspace(root, given_store=store, **values)

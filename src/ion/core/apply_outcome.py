@@ -127,7 +127,7 @@ def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
     """`until_bash` has spoken: the loop ends, asks its gate, or goes on. An iteration that was not done and was the
     last one allowed fails the node."""
     if not isinstance(node.body, Loop):
-        raise TypeError(f"{node.id} is no loop")
+        raise TypeError(f"{node.id} is not a loop")
     loop = node.body
     if loop.interactive and not (done and loop.signal_completes):
         return [e.NodeStarted(at, node.id, "gate", iteration=now.iteration, inputs=now.inputs, signaled=done)]

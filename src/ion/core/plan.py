@@ -332,7 +332,7 @@ class Plan:
         held = self.state.is_spent and any(self.agent_limits.lane(one.node, one.turn) for one in self._starts.values())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
-                why = "the budget is spent" if held else "nothing can go on without an answer"
+                why = "the budget is spent" if held else "nothing can continue without an answer"
                 return [Record(e.WorkflowPaused(at, held), why)]
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")

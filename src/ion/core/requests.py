@@ -198,7 +198,7 @@ def raise_budget(state: RunState, max_budget_usd: float, *, at: int, by: dict[st
         _refuse_ended(state)
     if not max_budget_usd > state.spent_usd or max_budget_usd == float("inf"):
         raise UsageError(
-            f"{dollars(max_budget_usd)} is no budget: the run has spent {dollars(state.spent_usd)} already",
+            f"{dollars(max_budget_usd)} is not a valid budget: the run has spent {dollars(state.spent_usd)} already",
             hint="the budget is for the run from its beginning; give more than what is spent",
         )
     return e.BudgetRaised(at, max_budget_usd, by)

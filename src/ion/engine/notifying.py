@@ -34,9 +34,9 @@ def command_words(line: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(line))
     except ValueError as error:
-        raise UsageError(f"{line!r} is no command line: {error}", hint="check its quotes") from error
+        raise UsageError(f"{line!r} is not a valid command line: {error}", hint="check its quotes") from error
     if not words:
-        raise UsageError("the command that is to be told is empty", hint='as in --notify "notify-send Ion"')
+        raise UsageError("the command of --notify is empty", hint='as in --notify "notify-send Ion"')
     return words
 
 
@@ -96,13 +96,15 @@ class Notify:
                 except subprocess.TimeoutExpired:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
-                    _log.warning("%s took longer than %d s to be told, and was ended", self._words[0], LONGEST_S)
+                    _log.warning(
+                        "the notify command %s took longer than %d s, and was ended", self._words[0], LONGEST_S
+                    )
                     return
         except (OSError, ValueError) as error:
-            _log.warning("%s cannot be told: %s", self._words[0], error)
+            _log.warning("the notify command %s cannot be run: %s", self._words[0], error)
             return
         if process.returncode != 0:
-            _log.warning("%s was told and ended with status %d", self._words[0], process.returncode)
+            _log.warning("the notify command %s ended with status %d", self._words[0], process.returncode)
 
 
 _NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}

@@ -108,7 +108,7 @@ def _find_command(checker: _Checker, name: str, path: DocumentPath, resources: R
     found = resources.command(name)
     if found is None:
         hint = "\n".join([*_shipped_elsewhere(name), *_looked_in(resources, "command", name)])
-        checker.report.error("missing-file", f"there is no command file '{name}.md'", path, hint=hint)
+        checker.report.error("missing-file", f"unknown command file '{name}.md'", path, hint=hint)
         return
     checker.findings.commands[name] = found
     for problem in found.problems:
@@ -137,7 +137,7 @@ def _find_script(checker: _Checker, name: str, runtime: str, path: DocumentPath,
         hint = "\n".join(_looked_in(resources, "script", name))
         if there is not None:
             hint = f"{there.path} is there, but {runtime} does not run it: change 'runtime'"
-        checker.report.error("missing-file", f"there is no script {wanted}", path, hint=hint)
+        checker.report.error("missing-file", f"unknown script {wanted}", path, hint=hint)
         return
     if name in checker.findings.scripts and checker.findings.scripts[name].path != found.path:
         message = f"'{name}' names two scripts: {checker.findings.scripts[name].entry} and {found.entry}"
@@ -208,7 +208,7 @@ def _check_text(checker: _Checker, draft: Draft, text: Text) -> None:
         if text.form == "code" and not spliced:
             spliced = True
             message = f"{reference_text(reference)} is pasted into the code as it is"
-            hint = f"hand it over by name: with: {{value: {reference_text(reference)}}}, and read INPUTS_VALUE"
+            hint = f"pass it by name: with: {{value: {reference_text(reference)}}}, and read INPUTS_VALUE"
             note(checker.report, Problem("reference-in-script", message, "warning", hint=hint), text, offset)
         if reference_text(reference) not in told:
             told.add(reference_text(reference))

@@ -130,7 +130,9 @@ def _comparison(text: str, position: int) -> tuple[Comparison, int]:
     value = literal["bare"] or literal["quoted"] or ""
     if operator[1] not in ("==", "!=") and not _NUMBER.fullmatch(_trim(value)):
         raise ConditionSyntaxError(
-            f"{operator[1]} compares numbers, and {literal[0]} is none", "compare texts with == or !=", literal.start()
+            f"{operator[1]} compares numbers, and {literal[0]} is not one",
+            "compare texts with == or !=",
+            literal.start(),
         )
     return Comparison(_to_reference(reference), operator[1], value), literal.end()
 
@@ -148,7 +150,7 @@ def _no_reference(text: str, position: int) -> ConditionSyntaxError:
     name = re.match(r"\$?\{?([A-Za-z_][\w-]*)", rest, re.ASCII)
     call = re.match(r"(?:\$\{\{\s*)?!?([A-Za-z_]\w*)\(", rest, re.ASCII)
     if call:
-        message = f"there is no function {call[1]}()"
+        message = f"unknown function {call[1]}()"
         hint = _FUNCTIONS.get(call[1], f"a condition only compares; {_COMPUTE}")
     elif not rest:
         message, hint = "a comparison is missing here", "write one, as in $check.output == 'ok'"
@@ -197,11 +199,11 @@ def _no_operator(text: str, reference: re.Match[str]) -> ConditionSyntaxError:
     elif rest[0] == "[":
         message, hint = "conditions read no elements of lists", _COMPUTE
     elif re.match(r"=(?!=)", rest):
-        message, hint = "= is no comparison", "write =="
+        message, hint = "= is not an operator", "write =="
     elif operator := re.match(r"[=!<>~]+", rest):
-        message, hint = f"there is no operator {operator[0]}", "the operators are == != < <= > >="
+        message, hint = f"unknown operator {operator[0]}", "the operators are == != < <= > >="
     elif word:
-        message, hint = f"there is no operator {word[0]!r}", f"the operators are == != < <= > >=; else {_COMPUTE}"
+        message, hint = f"unknown operator {word[0]!r}", f"the operators are == != < <= > >=; else {_COMPUTE}"
     else:
         message, hint = f"an operator is missing before {rest[:12]!r}", "the operators are == != < <= > >="
     return ConditionSyntaxError(message, hint, offset)
@@ -222,13 +224,13 @@ def _no_literal(text: str, position: int) -> ConditionSyntaxError:
     elif rest[0] == "'":
         message, hint = "the quote ' is not closed", f"{_LITERALS}; a text with a ' in it: {_COMPUTE}"
     elif double and "'" in double[1]:
-        message, hint = "a literal stands in single quotes and cannot hold one", _COMPUTE
+        message, hint = "a literal is written in single quotes and cannot hold one", _COMPUTE
     elif double:
-        message, hint = "a literal stands in single quotes", f"write '{double[1]}'"
+        message, hint = "a literal is written in single quotes", f"write '{double[1]}'"
     elif rest[0] == "$":
         message, hint = "a reference can only be compared with a literal", _COMPUTE
     elif word and word[0].lower() in ("null", "none", "undefined", "nil"):
-        message, hint = f"there is no {word[0]}", "compare with '' (left out, or empty) or with 'null' (JSON null)"
+        message, hint = f"unknown word {word[0]}", "compare with '' (left out, or empty) or with 'null' (JSON null)"
     elif word and word[0].lower() in ("true", "false"):
         message, hint = f"write {word[0].lower()} in small letters", _LITERALS
     elif re.match(r"[-+.]?[0-9]", rest):
@@ -236,7 +238,7 @@ def _no_literal(text: str, position: int) -> ConditionSyntaxError:
     elif word:
         message, hint = f"{word[0]} is not quoted", f"write '{word[0]}'; {_LITERALS}"
     else:
-        message, hint = f"{rest[:12]!r} is no literal", _LITERALS
+        message, hint = f"{rest[:12]!r} is not a literal", _LITERALS
     return ConditionSyntaxError(message, hint, position)
 
 

@@ -109,7 +109,7 @@ def find_workflow(
         if (cwd / f"{name}{suffix}").is_file():
             hint += f"to run the file, write ./{name}{suffix}\n"
     links = [f"\n{found.problems[0].message}" for found in others if found.passed_over]
-    raise NotFoundError(f"there is no workflow '{name}'", hint=f"{hint}looked in {places}{''.join(links[:5])}")
+    raise NotFoundError(f"unknown workflow '{name}'", hint=f"{hint}looked in {places}{''.join(links[:5])}")
 
 
 def _valid(found: Discovered) -> Discovered:
@@ -126,7 +126,7 @@ def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -
         siblings = [other.name for other in path.parent.glob("*") if is_workflow_file(other)]
         near = did_you_mean(path.name, siblings)
         hint = f"did you mean '{path.parent / near}'?" if near else "ion list shows the workflows of this project"
-        raise NotFoundError(f"there is no file {path}", hint=hint)
+        raise NotFoundError(f"the file {path} does not exist", hint=hint)
     loaded = load_workflow(path, project=project, user_config=user_config)
     return Discovered(loaded.name or _stem(path), path, "path", loaded)
 

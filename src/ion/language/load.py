@@ -156,7 +156,7 @@ class LoadContext:
 def load_from(path: Path, place: LoadContext) -> Loaded:
     """`load_workflow` for a file whose path is absolute and normal. Raises `NotFoundError`."""
     if not path.exists():
-        raise NotFoundError(f"there is no file {path}", hint="ion list shows the workflows of this project")
+        raise NotFoundError(f"the file {path} does not exist", hint="ion list shows the workflows of this project")
     data, problem = read_file(path)
     if problem is not None:
         return Loaded(None, (problem,))

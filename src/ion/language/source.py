@@ -109,10 +109,10 @@ def forbidden_characters(source: Source, file: str) -> list[Problem]:
     problems = []
     for match in forbidden().finditer(source.text):
         line, column = source.place(match.start())
-        message = f"the character U+{ord(match[0]):04X} may not stand in this file"
+        message = f"the character U+{ord(match[0]):04X} is not allowed in this file"
         hint = 'remove it; in a double-quoted text it can be written as an escape, such as "\\x1b"'
         if match[0] == "\0":
-            message, hint = "a NUL character may not stand in this file", "is it a text file? remove the character"
+            message, hint = "a NUL character is not allowed in this file", "is it a text file? remove the character"
         problems.append(
             Problem("control-character", message, file=file, line=line, column=column, hint=hint),
         )

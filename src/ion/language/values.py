@@ -39,7 +39,7 @@ def select(output: str, path: tuple[str, ...], declared: dict[str, Any] | None =
     """The value at `path` in a node's output, read as far as there are objects; an empty path is the whole text.
 
     `declared` is the producer's `output_format`: a field that it declares, but the output leaves out or has as null,
-    is ''. Raises `UnreadableReferenceError` if the output is no JSON object or lacks the field.
+    is ''. Raises `UnreadableReferenceError` if the output is not a JSON object or lacks the field.
     """
     if not path:
         return Selected(output, 0)
@@ -120,12 +120,10 @@ def _object(output: str, name: str) -> dict[str, Any]:
         value = read_json(output)
     except ValueError:
         shown = repr(output[:40]) + ("…" if len(output) > 40 else "")
-        raise UnreadableReferenceError(
-            f"there is no field {name!r}: the output is no JSON ({shown})", hint=hint
-        ) from None
+        raise UnreadableReferenceError(f"unknown field {name!r}: the output is not JSON ({shown})", hint=hint) from None
     if not isinstance(value, dict):
         raise UnreadableReferenceError(
-            f"there is no field {name!r}: the output is {describe(value)}, no object", hint=hint
+            f"unknown field {name!r}: the output is {describe(value)}, not an object", hint=hint
         )
     return value
 
@@ -169,7 +167,7 @@ def _declared_length(schema: Any, path: tuple[str, ...]) -> int:
 def _no_such_field(path: tuple[str, ...], fields: list[str]) -> NoReturn:
     shown = ", ".join(repr(name)[:60] for name in fields[:20]) + (", …" if len(fields) > 20 else "")
     raise UnreadableReferenceError(
-        f"there is no field '{'.'.join(path)}'; {'the fields are ' + shown if fields else 'the object is empty'}",
+        f"unknown field '{'.'.join(path)}'; {'the fields are ' + shown if fields else 'the object is empty'}",
         hint=did_you_mean(path[-1], fields),
     )
 

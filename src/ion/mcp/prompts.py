@@ -62,7 +62,7 @@ def render(workspace: Workspace, sop_paths: Sequence[Path], name: str, given: Ma
     prompts = all_prompts(workspace, sop_paths)
     if name not in prompts:
         near = did_you_mean(name, prompts)
-        raise NotFoundError(f"there is no prompt {name!r}", hint=f"did you mean {near!r}?" if near else "")
+        raise NotFoundError(f"unknown prompt {name!r}", hint=f"did you mean {near!r}?" if near else "")
     shown, one = prompts[name]
     if one.is_sop:
         return shown.description, render_prompt(load_sop(one.path), given)

@@ -103,7 +103,7 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
         try:
             tool = tools.get(params.name)
             if tool is None:
-                raise NotFoundError(f"there is no tool {params.name!r}", hint=f"one of: {', '.join(tools)}")
+                raise NotFoundError(f"unknown tool {params.name!r}", hint=f"one of: {', '.join(tools)}")
             check(tool, arguments)
             data, failed = await tool.function(host, arguments, report), False
         except IonError as error:

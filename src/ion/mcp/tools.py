@@ -163,7 +163,7 @@ async def _run_id(host: ToolContext, arguments: Arguments) -> str:
     """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
     name = arguments["run_id"]
     if name == "last":
-        raise NotFoundError("'last' is not a run here: another client may have begun it", hint="give the run's id")
+        raise NotFoundError("'last' is not a run here: another client may have started it", hint="give the run's id")
     row = await host.runs.aside(host.runs.workspace.find_run, name)
     if row.project != str(host.runs.workspace.project):
         raise NotFoundError(f"the run {name!r} is of another project")
@@ -210,7 +210,7 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             return "The run was cancelled."
         case "running":
             return "Nothing to do yet: call ion_next, which waits."
-    return "Call ion_next, which goes on with the run."
+    return "Call ion_next, which continues the run."
 
 
 _RUN = {"run_id": {"type": "string", "description": "The run's id, as ion_start gave it."}}
@@ -220,7 +220,7 @@ _WAIT = {
         "minimum": 0,
         "maximum": LONGEST_WAIT_SECONDS,
         "default": DEFAULT_WAIT_SECONDS,
-        "description": "How long to wait until there is something to do. The run goes on in any case.",
+        "description": "How long to wait until there is something to do. The run continues in any case.",
     }
 }
 _GATE = {
@@ -259,9 +259,9 @@ TOOLS = (
     ),
     Tool(
         "ion_next",
-        "The prompts that are ready for you. Waits for them, and goes on with a run that was cut off.",
+        "The prompts that are ready for you. Waits for them, and continues a run that was cut off.",
         _next,
-        {**_RUN, "resume": {"type": "boolean", "description": "Also go on with a run that failed."}, **_WAIT},
+        {**_RUN, "resume": {"type": "boolean", "description": "Also continue a run that failed."}, **_WAIT},
         ("run_id",),
     ),
     Tool(
@@ -332,4 +332,4 @@ def check(tool: Tool, arguments: Arguments) -> None:
     errors = sorted(jsonschema.Draft202012Validator(tool.schema).iter_errors(arguments), key=lambda one: one.json_path)
     if errors:
         said = "; ".join(head(f"{one.json_path}: {one.message}", 300) for one in errors[:10])
-        raise UsageError(f"the arguments of {tool.name} do not fit: {said}", hint="its input schema says what does")
+        raise UsageError(f"invalid arguments for {tool.name}: {said}", hint="its input schema says what does")

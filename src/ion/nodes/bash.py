@@ -162,7 +162,7 @@ def _checked(value: _Value) -> Iterator[bytes]:
         if b"\0" in piece:
             raise UnreadableReferenceError(
                 f"{value.name} holds a NUL character, which no variable of bash can hold",
-                hint="hand it to a script node by with:, which reads it from the file in INPUTS_<NAME>_FILE",
+                hint="pass it to a script node by with:, which reads it from the file in INPUTS_<NAME>_FILE",
             )
         yield piece
     yield b"\0"

@@ -38,7 +38,7 @@ async def run(
     if not os.path.isdir(context.folders.artifacts):  # noqa: PTH112  (for each program)
         raise process.SpawnError(
             argv[0],
-            f"the run's folder {context.folders.artifacts} is not there any more",
+            f"the run's folder {context.folders.artifacts} no longer exists",
             hint="find what removes it (git clean -x takes .ion too: add -e .ion); ion resume makes it again, empty",
         )
     return await process.run(

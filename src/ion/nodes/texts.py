@@ -146,11 +146,11 @@ class Values:
         """The state of a node whose output may be read in this form: completed, or skipped and wanted whole."""
         written, node = reference_text(reference), self._context.nodes.get(reference.node)
         if node is None:
-            raise UnreadableReferenceError(f"{written} cannot be read: there is no node '{reference.node}'")
+            raise UnreadableReferenceError(f"{written} cannot be read: unknown node '{reference.node}'")
         if node.status == "skipped" and reference.path:
             raise UnreadableReferenceError(
                 f"{written} cannot be read: '{node.id}' was skipped, so it has no fields",
-                hint="hand it over by with: {name: {from: …, if_skipped: …}}, or give this node a when: too",
+                hint="pass it by with: {name: {from: …, if_skipped: …}}, or give this node a when: too",
             )
         if node.status not in ("completed", "skipped"):
             how = {"failed": "failed", "cancelled": "was stopped"}.get(node.status, "has not ended")

@@ -27,10 +27,10 @@ def create_store(url: str, *, project: Path) -> WorkflowStore:
     try:
         (str.encode if scheme == "postgresql" else os.fsencode)(url)
     except UnicodeEncodeError:
-        raise UsageError(f"{without_password(url)!r} names no store: it is not Unicode") from None
+        raise UsageError(f"{without_password(url)!r} is not a store URL: it is not Unicode") from None
     if opener is None or not colon:
         raise UsageError(
-            f"{without_password(url)!r} names no store", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:"
+            f"{without_password(url)!r} is not a store URL", hint="use sqlite:PATH, file:DIR, postgresql://… or memory:"
         )
     return opener(url, rest, project)
 
@@ -39,7 +39,7 @@ def _memory(url: str, rest: str, _project: Path) -> WorkflowStore:
     from ion.stores.memory import MemoryStore
 
     if rest:
-        raise UsageError(f"{url!r} names no store", hint="a store in memory has no place: use memory:")
+        raise UsageError(f"{url!r} is not a store URL", hint="a store in memory has no place: use memory:")
     return MemoryStore()
 
 
@@ -71,7 +71,7 @@ def _postgres(url: str, _rest: str, _project: Path) -> WorkflowStore:
 def _path(url: str, rest: str, project: Path) -> Path:
     """The absolute path. Folders that are missing inside the project's `.ion` are made; others must be there."""
     if not rest or "\0" in rest:
-        raise UsageError(f"{url!r} names no place", hint="put a path after the colon")
+        raise UsageError(f"{url!r} has no path", hint="put a path after the colon")
     place, home = (project / Path(rest).expanduser()).absolute(), project.absolute() / ".ion"
     for folder in reversed(place.parents):
         if folder.is_relative_to(home) and not folder.exists():

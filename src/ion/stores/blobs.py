@@ -144,5 +144,5 @@ def _is_intact(place: Path, sha256: str) -> bool:
 
 def _place(folder: Path, sha256: str) -> Path:
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-        raise DamagedStoreError(f"the log names an output by {sha256!r}, which is no hash")
+        raise DamagedStoreError(f"the log names an output by {sha256!r}, which is not a hash")
     return folder / sha256[:2] / sha256

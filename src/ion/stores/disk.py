@@ -75,7 +75,7 @@ def identity(path: Path | str) -> tuple[int, int] | None:
 def not_in_place(what: str) -> StoreError:
     """What was opened is not at its path any more: whatever is written to it nobody will find."""
     return StoreError(
-        f"{what} is not there any more: it was removed or replaced while Ion was using it",
+        f"{what} no longer exists: it was removed or replaced while Ion was using it",
         hint="nothing that was done since is kept; find what removes it (git clean -x takes .ion too: add -e .ion), "
         "restore it from a backup or start again",
     )

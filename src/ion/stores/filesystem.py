@@ -287,7 +287,7 @@ class FileStore(Closing):
         if log.unusable is not None:
             raise log.unusable.with_traceback(None)
         if log.end > size:
-            raise logfile.damaged_at(path, size, f"it ends here and went on to {log.end}")
+            raise logfile.damaged_at(path, size, f"it ends here and had continued to {log.end}")
         return log
 
     def _row_or_damage(self, run_id: str) -> WorkflowRun:

@@ -76,7 +76,7 @@ def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int, ackno
         line = file.readline(end - start)
         if start + len(line) >= end and _is_torn(line, start):
             if start < acknowledged:
-                why = f"a write is cut off here that was acknowledged: the log went on to byte {acknowledged}"
+                why = f"a write is cut off here that was acknowledged: the log had continued to byte {acknowledged}"
                 raise damaged_at(path, start, why)
             return
         try:

@@ -26,7 +26,7 @@ def require_run_id(run_id: str) -> None:
 
 
 def no_such_run(run_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no run {run_id!r} in this store", hint="see which there are: ion runs")
+    return NotFoundError(f"unknown run {run_id!r} in this store", hint="see which there are: ion runs")
 
 
 def run_exists(run_id: str) -> RefusedError:
@@ -82,7 +82,7 @@ def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
             f"run {run.run_id} has ended: it is {run.status}", hint=f"see it: ion show {run.run_id}", code="ended"
         )
     if after is not None and after != run.last_seq:
-        raise StaleStateError(f"run {run.run_id} has gone on from event {after} to event {run.last_seq}")
+        raise StaleStateError(f"run {run.run_id} has continued from event {after} to event {run.last_seq}")
 
 
 def advanced(run: WorkflowRun, events: Sequence[e.Event]) -> WorkflowRun:

@@ -266,7 +266,7 @@ class _Lines:
         try:
             return base64.b64decode(self.text(data, "chunk"), validate=True)
         except binascii.Error as error:
-            raise self.damaged("a chunk is no base64") from error
+            raise self.damaged("a chunk is not base64") from error
 
     def event(self, data: dict[str, Any]) -> e.Event:
         if not isinstance(data.get("event"), dict):

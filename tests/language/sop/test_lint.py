@@ -43,7 +43,7 @@ def test_words_that_go_elsewhere(words: str) -> None:
 def test_a_step_that_is_not_there(words: str) -> None:
     """Fact 45."""
     (found,) = warnings(f"Then {words}.", "sop-jump")
-    assert "there is no such step" in found.message
+    assert "no step has that name" in found.message
 
 
 def test_both_on_one_line_are_both_told() -> None:
@@ -51,7 +51,7 @@ def test_both_on_one_line_are_both_told() -> None:
     text = document(steps="### 1. A\n\nIf it works, proceed with step 6. Otherwise, return to step 5.2 to fix it.\n")
     found = [one for one in parse_sop(text).problems if one.code == "sop-jump"]
     assert [at(text, one)[: one.length] for one in found] == ["step 6", "return to step 5.2"]
-    assert all("there is no such step" in one.message for one in found)
+    assert all("no step has that name" in one.message for one in found)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ class AcpAgent:
             old = await running.old_session(request.session, cwd)
             if old is not None:
                 return old, request.prompt
-            self._say(request, f"{self.name} cannot go on with the session {request.session}: asked in a new one")
+            self._say(request, f"{self.name} cannot continue the session {request.session}: asked in a new one")
         fresh = request.prompt if request.fresh_prompt is None or request.session is None else request.fresh_prompt
         return await running.new_session(cwd), fresh
 
@@ -177,7 +177,7 @@ class AcpAgent:
                 message = f"agent {self.name} has no {name} '{value}'"
                 raise AgentError("refused", message, hint=f"one of: {', '.join(setting.values)}")
             call = running.link.change(session.opened.session, setting, wanted)
-            await running.call(call, CALL_SECONDS, f"when told its {name}")
+            await running.call(call, CALL_SECONDS, f"when it was given its {name}")
         if request.system is not None and "systemPrompt" not in request.options:
             self._warn(request, "systemPrompt")
 

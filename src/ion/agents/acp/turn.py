@@ -193,7 +193,7 @@ class PromptTurn:
                 notes = refused_calls(self._refused)
                 return PromptResult(text, self._session.opened.session, usage=usage, notes=notes)
             case "refused":
-                raise AgentError("refused", self._with_text("refused to go on", text), usage=usage)
+                raise AgentError("refused", self._with_text("refused to continue", text), usage=usage)
             case "cancelled":
                 raise AgentError("cancelled", self._with_text("says that its turn was cancelled", text), usage=usage)
         limit = _LIMITS.get(ended.reason, ended.reason)

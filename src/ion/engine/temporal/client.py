@@ -141,7 +141,9 @@ async def _update(client: Client, queue: str, run_id: str, name: str, arguments:
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
-        raise EngineError(f"the run {run_id} does not look: {error.message}", hint="is a worker running?") from error
+        raise EngineError(
+            f"the run {run_id} cannot be notified: {error.message}", hint="is a worker running?"
+        ) from error
     except WorkflowUpdateFailedError as error:
         if isinstance(error.cause, ApplicationError) and error.cause.type == UNKNOWN_AGENT:
             raise UsageError(error.cause.message, code=UNKNOWN_AGENT) from error

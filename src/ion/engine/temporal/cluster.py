@@ -144,7 +144,9 @@ def worker_labels(given: Iterable[str]) -> tuple[str, ...]:
     """Labels as `runs_on` has them, each once. Raises `UsageError` for an invalid one."""
     for label in given:
         if not re.fullmatch(WORKER_LABEL, label):
-            raise UsageError(f"{label!r} is not a label", hint="use at most 63 lower-case letters, digits, _ and -")
+            raise UsageError(
+                f"{label!r} is not a valid worker label", hint="use at most 63 lower-case letters, digits, _ and -"
+            )
     return tuple(dict.fromkeys(given))
 
 

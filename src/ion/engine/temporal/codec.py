@@ -49,14 +49,14 @@ def check_order(data: Any) -> None:
     if min(data["slots"], data["heartbeat_ms"], data["longest_history"]) < 1:
         raise ShapeError("a number of the order is below 1")
     if not isinstance(data.get("resume", False), bool) or not isinstance(data.get("agent"), str | None):
-        raise ShapeError("the order says wrongly how to continue")
+        raise ShapeError("the order has an invalid cause of continuing")
 
 
 def _check_agent_limits(data: Any) -> None:
     _check("lanes", data, {"agents": dict, "limits": dict})
     names = [*data["agents"], *data["agents"].values(), *data["limits"]]
     if not all(isinstance(name, str) for name in names) or not all(map(_is_number, data["limits"].values())):
-        raise ShapeError("the lanes are malformed")
+        raise ShapeError("the agent limits are malformed")
 
 
 def _check(what: str, data: Any, fields: dict[str, type]) -> None:

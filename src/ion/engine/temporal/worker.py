@@ -62,7 +62,7 @@ async def work(
                 "give all who work for it a key (docs/temporal.md, Security)"
             )
         await told.wait()
-        say("was told to go; what runs here is given back")
+        say("was asked to stop; what runs here goes back to the cluster")
 
 
 @contextlib.asynccontextmanager

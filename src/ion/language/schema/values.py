@@ -77,13 +77,13 @@ def worker_label(name: str) -> str:
     """A label of workers: part of the name of a task queue."""
     if not re.fullmatch(WORKER_LABEL, name):
         hint = "use at most 63 lower-case letters, digits, _ and -"
-        raise fault("bad-name", f"'{name[:40]}' is no label of workers", hint)
+        raise fault("bad-name", f"'{name[:40]}' is not a valid worker label", hint)
     return name
 
 
 def _input_name(name: str) -> str:
     if not INPUT_NAME.fullmatch(name):
-        hint = "begin with a letter or _, go on with letters, digits, _ and -"
+        hint = "begin with a letter or _, then letters, digits, _ and -"
         raise fault("bad-name", f"'{name[:40]}' cannot name an input", hint)
     return name
 

@@ -123,7 +123,7 @@ def pipes_code(source: ShellCommand, command: ShellCommand, notes: ShellFindings
 
 
 def hint(language: str, reference: Reference) -> str:
-    """How to hand the value over as data."""
+    """How to pass the value as data."""
     shown = reference_text(reference)
     if isinstance(reference, EngineReference):
         name, setting = reference.name, ""
@@ -131,7 +131,7 @@ def hint(language: str, reference: Reference) -> str:
         name = variable_name(reference.name) if shown.startswith("$INPUTS.") else "VALUE"  # type: ignore[union-attr]
         setting = "" if shown.startswith("$INPUTS.") else f"VALUE={shown} "
     if language in _DATA_FORM:
-        return f"hand the value over as data: {setting}{_DATA_FORM[language].format(name=name)}"
+        return f"pass the value as data: {setting}{_DATA_FORM[language].format(name=name)}"
     if language == "ssh":
         return f"send the value as data: printf %s {shown} | ssh host 'cat > file'"
     return f"work on the value with bash itself, or in a script node, as in value={shown}; value=${{value//old/new}}"

@@ -119,7 +119,7 @@ class Documents(Expansions):
 
     def _openable(self, start: int, end: int) -> None:
         """A here-document whose own text cannot be escaped where it stands cannot hold a value."""
-        what = "a reference stands in a quoted here-document within "
+        what = "a reference is in a quoted here-document within "
         if self.in_backticks:
             raise self.fail(what + "backticks", start, "write $( ) instead of backticks")
         if self.in_document and "\\\n" in self.text[start:end]:

@@ -166,7 +166,7 @@ def _in_code(notes: ShellFindings, left: set[Spot]) -> Iterator[ShellProblem]:
                 continue
             seen.add(spot)
             shown = reference_text(spot.found.reference)
-            message = f"{shown} stands in code for {name}, which would run what the value says"
+            message = f"{shown} is in code for {name}, which would run what the value says"
             yield ShellProblem(
                 "reference-in-code", message, hint(language, spot.found.reference), spot.found.start, "warning"
             )

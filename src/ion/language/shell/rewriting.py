@@ -155,7 +155,7 @@ def _check(shell: Shell, placement: Placement, value: Value) -> None:
     line = shell.text.count("\n", 0, placement.start) + 1
     shown = repr_text(text) if len(text) <= 60 else f"{repr_text(text[:40])}… ({len(text)} characters)"
     raise UnreadableReferenceError(
-        f"line {line}: {reference_text(placement.reference)} stands in {placement.detail['where']}, "
+        f"line {line}: {reference_text(placement.reference)} is in {placement.detail['where']}, "
         f"where its value must be {demand}; it is {shown}",
         hint=advice,
     )

@@ -59,7 +59,7 @@ def _read(lines: list[str], notes: SopProblems) -> dict[str, Any]:
     if isinstance(document.value, dict):
         return document.value
     if document.value is not None and not document.problems:
-        notes.error("front-matter", "the front matter is no mapping", 2, hint="write 'name: …' or 'description: …'")
+        notes.error("front-matter", "the front matter is not a mapping", 2, hint="write 'name: …' or 'description: …'")
     return {}
 
 

@@ -102,7 +102,7 @@ def _jumps(line: str, number: int, numbers: frozenset[str], names: frozenset[str
 def _note_jump(step: Step, mark: Mark, notes: SopProblems) -> None:
     message = f"'{step.name}' says \"{mark.words}\", and steps run only forward"
     if not mark.known:
-        message = f"'{step.name}' says \"{mark.words}\", and there is no such step"
+        message = f"'{step.name}' says \"{mark.words}\", but no step has that name"
     hint = "it stays in the prompt; ion convert shows where a loop would go"
     notes.warning("sop-jump", message, mark.line, mark.column, length=len(mark.words), hint=hint)
 
@@ -126,7 +126,7 @@ def _check_constraints(sop: Sop, notes: SopProblems) -> None:
         for constraint in step.constraints:
             if constraint.level in _NEGATIVE and not _REASON.search(constraint.text):
                 message = "this rule forbids something and gives no reason"
-                hint = "go on with 'because …': agents keep rules that they understand"
+                hint = "continue with 'because …': agents keep rules that they understand"
                 notes.warning("reasonless", message, constraint.line, constraint.column, hint=hint)
 
 
@@ -142,7 +142,7 @@ def _check_placeholders(sop: Sop, notes: SopProblems) -> None:
             told.add(name)
             near = did_you_mean(name, declared) if len(told) <= 200 else None
             if near:
-                message = f"'{{{name}}}' is no parameter, and stays as it is"
+                message = f"'{{{name}}}' is not a parameter, and stays as it is"
                 hint = f"did you mean '{{{near}}}'?"
                 notes.warning(
                     "unknown-placeholder", message, number, found.start() + 1, length=len(name) + 2, hint=hint

@@ -123,7 +123,7 @@ def _named(parts: list[_Part], key: str, notes: SopProblems) -> _Part | None:
     """The section of that name; a second one is an error, since nobody could tell which holds."""
     found = [part for part in parts if part.key == key]
     for part in found[1:]:
-        message = f"'## {part.title}' stands in line {found[0].heading.start + 1} already"
+        message = f"'## {part.title}' is already in line {found[0].heading.start + 1}"
         notes.error("duplicate-section", message, part.heading.start + 1, hint="make one section of the two")
     return found[0] if found else None
 
@@ -131,7 +131,7 @@ def _named(parts: list[_Part], key: str, notes: SopProblems) -> _Part | None:
 def _title(parts: list[_Part], notes: SopProblems) -> str:
     titles = [part for part in parts if part.heading.level < _SECTION_LEVEL]
     if not titles:
-        notes.error("no-title", "there is no title", 1, hint="begin with a line '# Name of the procedure'")
+        notes.error("no-title", "the title is missing", 1, hint="begin with a line '# Name of the procedure'")
         return ""
     for part in titles[1:]:
         message = f"'# {part.title}' is a second title"
@@ -142,7 +142,7 @@ def _title(parts: list[_Part], notes: SopProblems) -> str:
 def _overview(page: Page, parts: list[_Part], notes: SopProblems) -> str:
     part = _named([part for part in parts if part.key == "overview"][:1], "overview", notes)
     if part is None:
-        message = "there is no '## Overview'"
+        message = "the section '## Overview' is missing"
         notes.warning("no-overview", message, 1, hint="say in it what the procedure is for: tools show it in lists")
         return ""
     return page.text(part.heading.end, part.end).strip("\n")
@@ -151,7 +151,7 @@ def _overview(page: Page, parts: list[_Part], notes: SopProblems) -> str:
 def _parameters(page: Page, parts: list[_Part], notes: SopProblems) -> tuple[Parameter, ...]:
     part = _named(parts, "parameters", notes)
     if part is None:
-        message = "there is no '## Parameters'"
+        message = "the section '## Parameters' is missing"
         notes.warning("no-parameters", message, 1, hint="write one with the text 'None' if there are none")
         return ()
     return read_parameters(page, part.heading.end, part.end, notes)
@@ -163,7 +163,9 @@ def _steps(page: Page, parts: list[_Part], notes: SopProblems) -> tuple[tuple[St
         return read_steps(page, part.heading.end, part.end, notes)
     sections = [part for part in parts if part.heading.level == _SECTION_LEVEL]
     names = ", ".join(f"'## {part.title}'" for part in sections[:20]) or "no '## ' heading at all"
-    notes.error("no-steps", f"there is no '## Steps'; there is {names}", 1, hint=_steps_meant(page, sections))
+    notes.error(
+        "no-steps", f"the section '## Steps' is missing; there is {names}", 1, hint=_steps_meant(page, sections)
+    )
     return (), ()
 
 

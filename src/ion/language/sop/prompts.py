@@ -77,7 +77,7 @@ def whole_text(sop: Sop, all_tasks: Sequence[Task], position: int) -> str:
 def short_text(sop: Sop, all_tasks: Sequence[Task], position: int) -> str:
     """What a step is asked with in a session that has seen the steps before it."""
     parts = [
-        f"Go on with the procedure: {_place(all_tasks, position)}. What was said of it before still holds.",
+        f"Continue with the procedure: {_place(all_tasks, position)}. What was said of it before still holds.",
         *_values(sop),
         *_step_and_answer(all_tasks[position], _declared(sop), all_tasks, position),
     ]

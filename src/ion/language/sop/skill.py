@@ -36,7 +36,7 @@ def to_cursor(sop: Sop) -> Exported:
     name = slug(sop.name) or slug(sop.title) or "sop"
     head = [
         f"Carry out the procedure '{' '.join(sop.title.split())}' below, step by step, in its order.",
-        "The values of its parameters stand in what I say besides this command.",
+        "The values of its parameters are in what I say besides this command.",
     ]
     required = [one.name for one in sop.parameters if one.required]
     if required:

@@ -41,7 +41,7 @@ def read_steps(page: Page, start: int, end: int, notes: SopProblems) -> tuple[tu
         return _by_headings(page, headings, end, notes)
     items = [item for block in page.between(start, end) if block.kind == "ordered_list" for item in block.children]
     if not items:
-        message = "there are no steps below '## Steps'"
+        message = "no steps found below '## Steps'"
         notes.error("no-steps", message, start, hint="write each as '### 1. Name' with its text below")
         return (), ()
     message = f"the steps are a list of {len(items)}: each item is taken as a step"
@@ -64,7 +64,7 @@ def _by_headings(
         zip(groups, [*(group[0].start for group in groups[1:]), end], strict=True), 1
     ):
         if not page.text(head.end, stop).strip():
-            message = f"there is no text below the step '{plain(head.text)}'"
+            message = f"no text found below the step '{plain(head.text)}'"
             notes.error("empty-step", message, head.start + 1, hint="say below the heading what is to be done")
         steps.append(_step(page, head, parts, stop, ids, position))
         spans.append(SourceSpan(head.start, stop, page.text(head.start, head.end)))

@@ -34,7 +34,7 @@ _STRAY = "this does not belong here"
 _STRAY_HINT = "quote the whole value above it, or indent the line like its neighbours"
 _COMPLAINTS = (
     _Complaint(
-        "unknown escape", "'\\' begins an escape in double quotes, and this is none", "double it, or quote singly"
+        "unknown escape", "'\\' begins an escape in double quotes, and this is not one", "double it, or quote singly"
     ),
     _Complaint("escape code", "this escape names no character", "write the character itself"),
     _Complaint("escape sequence of", "this escape is not complete", "double the backslash, or use single quotes"),
@@ -49,7 +49,9 @@ _COMPLAINTS = (
     ),
     _Complaint("mapping keys are not", "a value cannot begin with '? '", QUOTE),
     _Complaint("entries are not allowed", "a list cannot begin here", "begin it on the next line, or quote the value"),
-    _Complaint("expected ':'", "this is no 'key: value'", "add the ':', or indent it like the text above", True),
+    _Complaint(
+        "expected ':'", "this is not a 'key: value' line", "add the ':', or indent it like the text above", True
+    ),
     _Complaint("block scalar", "nothing may follow '|' or '>' on its line", "begin the text on the next line"),
     _Complaint("'-' indicator", "this does not belong to the list above", "indent it, or begin it with '- '"),
     _Complaint("duplicate", "this directive is given twice", "remove the line"),
