@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     from ion.agents.base import PromptRequest as PromptRequest
     from ion.agents.base import PromptResult as PromptResult
     from ion.agents.base import UnpermittedError as UnpermittedError
-    from ion.api.rerun import rerun_workflow as rerun_workflow
-    from ion.api.rerun import rerun_workflow_sync as rerun_workflow_sync
+    from ion.api.project import Project as Project
+    from ion.api.project import Run as Run
+    from ion.api.project import open as open  # noqa: A004
     from ion.api.result import NodeResult as NodeResult
     from ion.api.result import RunResult as RunResult
     from ion.api.result import WaitingFor as WaitingFor
     from ion.api.runs import RunOptions as RunOptions
-    from ion.api.runs import execute_workflow as execute_workflow
-    from ion.api.runs import execute_workflow_sync as execute_workflow_sync
-    from ion.api.runs import resume_workflow as resume_workflow
-    from ion.api.runs import resume_workflow_sync as resume_workflow_sync
     from ion.api.sops import load_sop as load_sop
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
@@ -37,6 +34,8 @@ if TYPE_CHECKING:
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
     from ion.api.verbs import discover_workflows as discover_workflows
+    from ion.api.verbs import execute_workflow as execute_workflow
+    from ion.api.verbs import execute_workflow_sync as execute_workflow_sync
     from ion.api.verbs import follow as follow
     from ion.api.verbs import get_events as get_events
     from ion.api.verbs import get_logs as get_logs
@@ -46,7 +45,11 @@ if TYPE_CHECKING:
     from ion.api.verbs import parse_workflow as parse_workflow
     from ion.api.verbs import raise_budget as raise_budget
     from ion.api.verbs import reject as reject
+    from ion.api.verbs import rerun_workflow as rerun_workflow
+    from ion.api.verbs import rerun_workflow_sync as rerun_workflow_sync
     from ion.api.verbs import respond as respond
+    from ion.api.verbs import resume_workflow as resume_workflow
+    from ion.api.verbs import resume_workflow_sync as resume_workflow_sync
     from ion.api.verbs import submit as submit
     from ion.api.verbs import validate as validate
     from ion.core import events as events
@@ -69,16 +72,19 @@ _HOMES = {
     "PromptRequest": "ion.agents.base",
     "PromptResult": "ion.agents.base",
     "UnpermittedError": "ion.agents.base",
-    "rerun_workflow": "ion.api.rerun",
-    "rerun_workflow_sync": "ion.api.rerun",
+    "rerun_workflow": "ion.api.verbs",
+    "rerun_workflow_sync": "ion.api.verbs",
+    "Project": "ion.api.project",
+    "Run": "ion.api.project",
+    "open": "ion.api.project",
     "NodeResult": "ion.api.result",
     "RunResult": "ion.api.result",
     "WaitingFor": "ion.api.result",
     "RunOptions": "ion.api.runs",
-    "execute_workflow": "ion.api.runs",
-    "execute_workflow_sync": "ion.api.runs",
-    "resume_workflow": "ion.api.runs",
-    "resume_workflow_sync": "ion.api.runs",
+    "execute_workflow": "ion.api.verbs",
+    "execute_workflow_sync": "ion.api.verbs",
+    "resume_workflow": "ion.api.verbs",
+    "resume_workflow_sync": "ion.api.verbs",
     "load_sop": "ion.api.sops",
     "read_sop": "ion.api.sops",
     "sop_to_workflow": "ion.api.sops",

@@ -79,7 +79,7 @@ class Working:
             raise StoreError("the world is gone")
         world = self._world
         given = Relay(self) if name is not None and name.startswith(IN_PROCESS) else None
-        return engine_config_of(world.workspace, given, name, RunOptions(via="worker"))
+        return engine_config_of(world.workspace, given, name, RunOptions())
 
     def carry(self, world: TemporalWorld, answering: Any) -> None:
         """Work for the runs of this world from here on; this function, or agent, answers their prompts."""

@@ -195,7 +195,7 @@ def go_on(
         lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
     else:
         lease = Lease(run_id, row.epoch, owner)
-    runs.set_budget(found, max_budget_usd, by=who(options.via), lease=lease)
+    runs.set_budget(found, max_budget_usd, by=who(workspace.via), lease=lease)
     slots = state.started.max_concurrency if state.started is not None else None
     agent_limits = Agents(None, agent or state.agent, workspace.settings).agent_limits(found.workflow)
     order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits)
@@ -234,7 +234,7 @@ def engine_config_for(workspace: Workspace, cluster: Cluster) -> Callable[[str |
     def made(agent: str | None) -> runs.EngineConfig:
         if agent is not None:
             require_configured(agent, workspace.settings)
-        config = engine_config_of(workspace, None, agent, RunOptions(via="worker"), only_configured=True)
+        config = engine_config_of(workspace, None, agent, RunOptions(), only_configured=True)
         environ = {name: value for name, value in config.environ.items() if name not in cluster.secrets}
         return replace(config, environ=environ)
 

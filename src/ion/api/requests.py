@@ -7,7 +7,6 @@ afterwards is the caller's next step (`runs.acquire_run`), unless a live process
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from ion import clocks
@@ -21,70 +20,40 @@ from ion.core.state import RunState
 from ion.errors import OutputFormatError, RefusedError, UsageError
 
 
-def approve(
+def answer(
     workspace: Workspace,
     run_id: str,
-    node: str | None = None,
-    *,
-    comment: str = "",
-    request: str | None = None,
-    via: str = "library",
-) -> str:
-    """Approve an open gate, or give a permission; gives its node. Raises `RefusedError`, and `UsageError` if several
-    are open and neither node nor `request` says which."""
-
-    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.approve(state, node, at=clocks.now_ms(), comment=comment, by=by, request=request)
-
-    return _answer(workspace, run_id, ask, via)
-
-
-def reject(
-    workspace: Workspace,
-    run_id: str,
-    node: str | None = None,
-    *,
-    reason: str = "",
-    request: str | None = None,
-    via: str = "library",
-) -> str:
-    """Reject an open gate, or refuse a permission; gives its node."""
-
-    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.reject(state, node, at=clocks.now_ms(), reason=reason, by=by, request=request)
-
-    return _answer(workspace, run_id, ask, via)
-
-
-def respond(
-    workspace: Workspace,
-    run_id: str,
-    node: str,
     decision: str,
+    node: str | None = None,
     *,
     text: str = "",
     request: str | None = None,
-    via: str = "library",
 ) -> str:
-    """Answer a gate or a permission with one of its decisions; gives its node."""
+    """Answer a gate or a permission with one of its decisions, or with `approve` or `reject`, which each of them
+    takes; gives its node. Raises `RefusedError`, and `UsageError` if several are open and neither node nor `request`
+    says which."""
+    state = read_state(workspace, run_id)
+    event = requests.respond(
+        state, node, decision, at=clocks.now_ms(), text=text, by=who(workspace.via), request=request
+    )
+    if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
+        raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
+    _record(workspace, run_id, state, event)
+    return event.node
 
-    def ask(state: RunState, by: dict[str, Any]) -> e.ApprovalResolved:
-        return requests.respond(state, node, decision, at=clocks.now_ms(), text=text, by=by, request=request)
 
-    return _answer(workspace, run_id, ask, via)
-
-
-def cancel(workspace: Workspace, run_id: str, *, reason: str = "", via: str = "library") -> None:
+def cancel(workspace: Workspace, run_id: str, *, reason: str = "") -> None:
     """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.acquire_run`)."""
     state = read_state(workspace, run_id)
-    _record(workspace, run_id, state, requests.cancel(state, at=clocks.now_ms(), reason=reason, by=who(via)))
+    _record(workspace, run_id, state, requests.cancel(state, at=clocks.now_ms(), reason=reason, by=who(workspace.via)))
 
 
-def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float, *, via: str = "library") -> None:
+def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float) -> None:
     """Let a run spend this much in all, also while another process drives it. Raises `UsageError` if it has spent that
     already."""
     state = read_state(workspace, run_id)
-    _record(workspace, run_id, state, requests.raise_budget(state, max_budget_usd, at=clocks.now_ms(), by=who(via)))
+    event = requests.raise_budget(state, max_budget_usd, at=clocks.now_ms(), by=who(workspace.via))
+    _record(workspace, run_id, state, event)
 
 
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
@@ -119,7 +88,6 @@ def submit(
     *,
     session: str | None = None,
     request: str | None = None,
-    via: str = "library",
 ) -> bool:
     """Answer a parked prompt; False if this same answer was given before.
 
@@ -138,7 +106,7 @@ def submit(
         node,
         _content(workspace, text),
         at=clocks.now_ms(),
-        by=who(via),
+        by=who(workspace.via),
         session=session,
         request=request,
         last=last,
@@ -168,17 +136,6 @@ def _content(workspace: Workspace, text: str) -> e.Content:
     if content.size <= e.INLINE_LIMIT_BYTES:
         return content
     return workspace.store.put_blob(text.encode("utf-8", "surrogatepass"))
-
-
-def _answer(
-    workspace: Workspace, run_id: str, ask: Callable[[RunState, dict[str, Any]], e.ApprovalResolved], via: str
-) -> str:
-    state = read_state(workspace, run_id)
-    event = ask(state, who(via))
-    if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
-        raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
-    _record(workspace, run_id, state, event)
-    return event.node
 
 
 def require_outside(run_id: str) -> None:

@@ -3,27 +3,24 @@ of its file as it is now."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ion.api.agents import AgentLike, agent_name
 from ion.api.inputs import check_inputs
 from ion.api.reading import status_of
-from ion.api.result import RunResult
 from ion.api.runs import RunOptions, StartedRun, acquire_run
 from ion.api.who import who
 from ion.api.workflows import OpenedWorkflow, open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core.state import RunState
 from ion.engine.rerun import Edited, make_rerun
 from ion.engine.run_reader import read_state
 from ion.errors import IonError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes
-from ion.stores.base import WorkflowStore
 
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
@@ -58,7 +55,7 @@ def start_rerun(
         new=new,
         from_node=from_node,
         agent=name,
-        by=who(options.via),
+        by=who(workspace.via),
         edited=_edited(opened.workflow, state) if opened is not None else None,
     )
     try:
@@ -87,38 +84,3 @@ def _edited(workflow: Workflow, state: RunState) -> Edited:
     inputs = state.started.inputs if state.started is not None else {}
     declared = {item.name for item in workflow.inputs}
     return Edited(workflow, check_inputs(workflow, {name: inputs[name] for name in inputs if name in declared}))
-
-
-async def rerun_workflow(
-    run: str | None = None,
-    *,
-    from_node: str | None = None,
-    edited: bool = False,
-    agent: AgentLike = None,
-    store: WorkflowStore | str | None = None,
-    project: Path | str | None = None,
-    run_id: str | None = None,
-    options: RunOptions | None = None,
-) -> RunResult:
-    """Run the workflow of an earlier run again, as it was frozen, with its inputs, agent and working directory.
-
-    With `from_node` that node runs again and everything that waits for it; what was completed besides is kept, with
-    its outputs and artifacts. With `edited` the file is taken as it is now, and of what was completed besides only
-    nodes are kept whose body, texts and files are as they were. `run_id` is the new run's. Raises `RefusedError`: the
-    run is still running, or its frozen files were changed; with `edited` also what loading a workflow raises.
-    """
-    workspace = open_workspace(project, store)
-    try:
-        old = workspace.find_run(run).run_id
-        started = start_rerun(
-            workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
-        )
-        return await started.drive()
-    finally:
-        workspace.close()
-
-
-def rerun_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
-    """`rerun_workflow` for a program without an event loop; the parameters are the same."""
-    options = replace(values.get("options") or RunOptions(), alone=True)
-    return asyncio.run(rerun_workflow(run, **{**values, "options": options}))

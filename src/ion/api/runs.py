@@ -6,21 +6,19 @@ Ctrl-C does for the command) ends every process of the run and leaves it resumab
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents, require_configured
 from ion.api.inputs import check_inputs, unfilled, unused_text
-from ion.api.reading import describe, describe_state
+from ion.api.reading import describe_state
 from ion.api.requests import require_outside
 from ion.api.result import RunResult
 from ion.api.who import who
 from ion.api.workflows import open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id, open_workspace
+from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
@@ -32,7 +30,7 @@ from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes, require_secrets
 from ion.records import dataclass, field
-from ion.stores.base import DEFAULT_LEASE_MS, WorkflowStore
+from ion.stores.base import DEFAULT_LEASE_MS
 
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
@@ -54,7 +52,6 @@ class RunOptions:
     max_concurrency: int | None = None
     grace_ms: int = 5000
     hold_ms: int = HOLD_MS
-    via: str = "library"
     alone: bool = False
     strict: bool = False
 
@@ -87,46 +84,6 @@ class StartedRun:
         """Drive it until it ends or waits for people."""
         state = await self._drive.run(self._begin)
         return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
-
-
-async def execute_workflow(
-    workflow: Workflow | str | Path,
-    *,
-    arguments: str = "",
-    inputs: dict[str, Any] | None = None,
-    context: str = "",
-    agent: AgentLike = None,
-    store: WorkflowStore | str | None = None,
-    project: Path | str | None = None,
-    cwd: Path | str | None = None,
-    run_id: str | None = None,
-    options: RunOptions | None = None,
-) -> RunResult:
-    """Run a workflow until it ends or waits for people.
-
-    `workflow` is a loaded one, a name, or a path. `agent` is an `Agent`, a sync or async function that takes a
-    `PromptRequest` and gives a `PromptResult` or a text, a configured name, a command line, or None: the settings'
-    agent, and without one prompts wait at the host. `store` is a store or its URL.
-
-    Raises `InvalidWorkflowError`, `UsageError` (inputs), `MissingRuntimeError`, `RefusedError` (the id is taken),
-    `StoreError`. A node that fails is no exception: it is in the result.
-    """
-    workspace = open_workspace(project, store)
-    try:
-        started = start_run(
-            workspace,
-            workflow,
-            arguments=arguments,
-            inputs=inputs or {},
-            context=context,
-            agent=agent,
-            cwd=cwd,
-            run_id=run_id,
-            options=options or RunOptions(),
-        )
-        return await started.drive()
-    finally:
-        workspace.close()
 
 
 def start_run(
@@ -202,37 +159,11 @@ def prepare(
         context=context,
         agent=name,
         cwd=folder,
-        by=who(options.via),
+        by=who(workspace.via),
         engine=engine,
     )
     notes = (*unused, *unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
     return NewRun(config, request, notes, opened.warned)
-
-
-async def resume_workflow(
-    run: str | None = None,
-    *,
-    agent: AgentLike = None,
-    store: WorkflowStore | str | None = None,
-    project: Path | str | None = None,
-    options: RunOptions | None = None,
-    max_budget_usd: float | None = None,
-) -> RunResult:
-    """Go on with a failed, interrupted or answered run; a paused one without an answer is given back as it is.
-
-    `agent` overrides the run's own and answers parked prompts, `max_budget_usd` is what the run may spend in all from
-    here on. Raises `RefusedError`: the run has completed or was
-    cancelled, a live process owns it, or its frozen files were changed.
-    """
-    workspace = open_workspace(project, store)
-    try:
-        run_id = workspace.find_run(run).run_id
-        taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
-        if taken is None:
-            return describe(workspace, run_id)
-        return await taken.drive()
-    finally:
-        workspace.close()
 
 
 def acquire_run(
@@ -257,7 +188,7 @@ def acquire_run(
     state = found.state
     if state.engine is not None:
         named = _engine_agent(workspace, found, agent)
-        runs.set_budget(found, max_budget_usd, by=who(options.via))
+        runs.set_budget(found, max_budget_usd, by=who(workspace.via))
         if resume_cause(state, agent=named, resume=resume) is None:
             return None
         from ion.api import engines
@@ -271,8 +202,8 @@ def acquire_run(
     config = engine_config_of(workspace, agent, name or state.agent, options)
     if (not state.ended or (resume and state.status == "failed")) and state.cancel is None:
         _require_what_is_left(found, config, Agents(agent, name or state.agent, workspace.settings))
-    runs.set_budget(found, max_budget_usd, by=who(options.via))
-    taken = runs.acquire(config, found, agent=name, by=who(options.via), resume=resume, max_budget_usd=max_budget_usd)
+    runs.set_budget(found, max_budget_usd, by=who(workspace.via))
+    taken = runs.acquire(config, found, agent=name, by=who(workspace.via), resume=resume, max_budget_usd=max_budget_usd)
     if taken is None:
         return None
     drive, begin = taken
@@ -355,17 +286,3 @@ def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
     if not folder.is_dir():
         raise NotFoundError(f"the working directory {folder} is not a directory")
     return folder
-
-
-def execute_workflow_sync(workflow: Workflow | str | Path, **values: Any) -> RunResult:
-    """`execute_workflow` for a program without an event loop; the parameters are the same."""
-    return asyncio.run(execute_workflow(workflow, **_alone(values)))
-
-
-def resume_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
-    """`resume_workflow` for a program without an event loop; the parameters are the same."""
-    return asyncio.run(resume_workflow(run, **_alone(values)))
-
-
-def _alone(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "options": replace(values.get("options") or RunOptions(), alone=True)}

@@ -1,37 +1,137 @@
-"""The short verbs for programs: each opens the workspace, does one thing, and lets go of it.
+"""The short functions for programs: each opens the project, does one thing by its handle, and closes it.
 
 `store` is an open store or a URL (None: the project's), `project` a folder (None: found from the working directory).
-`run` is a run id, a unique prefix of one, or `last`. All are synchronous and load no event loop. Every function raises
-`NotFoundError` for a run or node that is not there.
+`run` is a run id, a unique prefix of one, or `last`. Every function raises `NotFoundError` for a run or node that is
+not there. The async functions drive runs, and the `_sync` ones run them on a loop of their own: cancelling the task of
+one (as Ctrl-C does for the command) ends every process of the run and leaves it resumable. No other loads an event
+loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ion.api import following, reading, requests, workflows
+from ion.api import project as projects
+from ion.api import workflows
+from ion.api.project import ProjectLike, StoreLike
 from ion.api.result import RunResult
-from ion.api.workspace import Workspace, open_workspace
 from ion.core.events import Recorded
 from ion.errors import Problem
 from ion.language.workflow import Workflow
 from ion.stores import create_store as _create_store
 from ion.stores.base import WorkflowRun, WorkflowStore
 
-StoreLike = WorkflowStore | str | None
-ProjectLike = Path | str | None
+if TYPE_CHECKING:
+    from ion.api.agents import AgentLike
+    from ion.api.runs import RunOptions
 
 
-@contextmanager
-def _workspace(store: StoreLike, project: ProjectLike) -> Iterator[Workspace]:
-    workspace = open_workspace(project, store)
-    try:
-        yield workspace
-    finally:
-        workspace.close()
+async def execute_workflow(
+    workflow: Workflow | str | Path,
+    *,
+    arguments: str = "",
+    inputs: dict[str, Any] | None = None,
+    context: str = "",
+    agent: AgentLike = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
+    cwd: Path | str | None = None,
+    run_id: str | None = None,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """Run a workflow until it ends or waits for people.
+
+    `workflow` is a loaded one, a name, or a path. `agent` is an `Agent`, a sync or async function that takes a
+    `PromptRequest` and gives a `PromptResult` or a text, a configured name, a command line, or None: the settings'
+    agent, and without one prompts wait at the host. `store` is a store or its URL.
+
+    Raises `InvalidWorkflowError`, `UsageError` (inputs), `MissingRuntimeError`, `RefusedError` (the id is taken),
+    `StoreError`. A node that fails is no exception: it is in the result.
+    """
+    with projects.open(project, store) as opened:
+        started = opened.start(
+            workflow,
+            arguments=arguments,
+            inputs=inputs,
+            context=context,
+            agent=agent,
+            cwd=cwd,
+            run_id=run_id,
+            options=options,
+        )
+        return await started.drive()
+
+
+def execute_workflow_sync(workflow: Workflow | str | Path, **values: Any) -> RunResult:
+    """`execute_workflow` for a program without an event loop; the parameters are the same."""
+    import asyncio
+
+    return asyncio.run(execute_workflow(workflow, **_alone(values)))
+
+
+async def resume_workflow(
+    run: str | None = None,
+    *,
+    agent: AgentLike = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
+    options: RunOptions | None = None,
+    max_budget_usd: float | None = None,
+) -> RunResult:
+    """Go on with a failed, interrupted or answered run; a paused one without an answer is given back as it is.
+
+    `agent` overrides the run's own and answers parked prompts, `max_budget_usd` is what the run may spend in all from
+    here on. Raises `RefusedError`: the run has completed or was
+    cancelled, a live process owns it, or its frozen files were changed.
+    """
+    with projects.open(project, store) as opened:
+        return await opened.run(run).resume(agent=agent, options=options, max_budget_usd=max_budget_usd)
+
+
+def resume_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
+    """`resume_workflow` for a program without an event loop; the parameters are the same."""
+    import asyncio
+
+    return asyncio.run(resume_workflow(run, **_alone(values)))
+
+
+async def rerun_workflow(
+    run: str | None = None,
+    *,
+    from_node: str | None = None,
+    edited: bool = False,
+    agent: AgentLike = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
+    run_id: str | None = None,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """Run the workflow of an earlier run again, as it was frozen, with its inputs, agent and working directory.
+
+    With `from_node` that node runs again and everything that waits for it; what was completed besides is kept, with
+    its outputs and artifacts. With `edited` the file is taken as it is now, and of what was completed besides only
+    nodes are kept whose body, texts and files are as they were. `run_id` is the new run's. Raises `RefusedError`: the
+    run is still running, or its frozen files were changed; with `edited` also what loading a workflow raises.
+    """
+    with projects.open(project, store) as opened:
+        started = opened.run(run).rerun(from_node=from_node, edited=edited, agent=agent, run_id=run_id, options=options)
+        return await started.drive()
+
+
+def rerun_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
+    """`rerun_workflow` for a program without an event loop; the parameters are the same."""
+    import asyncio
+
+    return asyncio.run(rerun_workflow(run, **_alone(values)))
+
+
+def _alone(values: dict[str, Any]) -> dict[str, Any]:
+    from ion.api.runs import RunOptions
+
+    return {**values, "options": replace(values.get("options") or RunOptions(), alone=True)}
 
 
 def create_store(url: str, *, project: ProjectLike = None) -> WorkflowStore:
@@ -46,20 +146,20 @@ def parse_workflow(text: str, *, file: str = "") -> Workflow:
 
 def validate(*targets: str | Path, project: ProjectLike = None) -> list[Problem]:
     """All problems of these files or names (none: of every workflow of the project), in the order of the files."""
-    with _workspace(None, project) as workspace:
-        return workflows.validate(workspace, targets).problems
+    with projects.open(project) as opened:
+        return opened.validate(targets).problems
 
 
 def discover_workflows(*, project: ProjectLike = None) -> list[Any]:
     """Every workflow file that can be found, shadowed and broken ones included (`language.discovery.Discovered`)."""
-    with _workspace(None, project) as workspace:
-        return workflows.discover(workspace)
+    with projects.open(project) as opened:
+        return opened.workflows()
 
 
 def get_run(run: str | None = None, *, store: StoreLike = None, project: ProjectLike = None) -> RunResult:
     """A run as it is now."""
-    with _workspace(store, project) as workspace:
-        return reading.describe(workspace, workspace.find_run(run).run_id)
+    with projects.open(project, store) as opened:
+        return opened.run(run).result()
 
 
 def list_runs(
@@ -71,16 +171,16 @@ def list_runs(
     project: ProjectLike = None,
 ) -> list[tuple[WorkflowRun, str]]:
     """The project's runs with their statuses, newest first."""
-    with _workspace(store, project) as workspace:
-        return reading.list_runs(workspace, status=status, workflow=workflow, limit=limit)
+    with projects.open(project, store) as opened:
+        return opened.runs(status=status, workflow=workflow, limit=limit)
 
 
 def get_events(
     run: str | None = None, *, after: int = 0, store: StoreLike = None, project: ProjectLike = None
 ) -> list[Recorded]:
     """The run's log from the event after number `after` on."""
-    with _workspace(store, project) as workspace:
-        return reading.read_events(workspace, workspace.find_run(run).run_id, after=after)
+    with projects.open(project, store) as opened:
+        return opened.run(run).events(after=after)
 
 
 async def follow(
@@ -88,15 +188,15 @@ async def follow(
 ) -> AsyncIterator[Recorded]:
     """The run's events after number `after`, each as soon as it is there, until nobody alive drives the run any more:
     it has ended, waits for people, or was cut off."""
-    with _workspace(store, project) as workspace:
-        async for recorded in following.follow(workspace, workspace.find_run(run).run_id, after=after):
+    with projects.open(project, store) as opened:
+        async for recorded in opened.run(run).follow(after=after):
             yield recorded
 
 
 def get_logs(run: str, node: str | None = None, *, store: StoreLike = None, project: ProjectLike = None) -> list[Path]:
     """The files that the processes of a run (or of one node) wrote, oldest first: `.out` and `.err`."""
-    with _workspace(store, project) as workspace:
-        return reading.log_files(workspace, workspace.find_run(run).run_id, node)
+    with projects.open(project, store) as opened:
+        return opened.run(run).logs(node)
 
 
 def approve(
@@ -110,8 +210,8 @@ def approve(
 ) -> str:
     """Approve an open gate, or give an agent a permission, and give the node. `request` names one of several
     permissions (`waiting` of the run). `resume_workflow` goes on with the run, if nobody else does."""
-    with _workspace(store, project) as workspace:
-        return requests.approve(workspace, workspace.find_run(run).run_id, node, comment=comment, request=request)
+    with projects.open(project, store) as opened:
+        return opened.run(run).answer("approve", node, text=comment, request=request)
 
 
 def reject(
@@ -124,8 +224,8 @@ def reject(
     project: ProjectLike = None,
 ) -> str:
     """Reject an open gate, or refuse a permission, and give its node."""
-    with _workspace(store, project) as workspace:
-        return requests.reject(workspace, workspace.find_run(run).run_id, node, reason=reason, request=request)
+    with projects.open(project, store) as opened:
+        return opened.run(run).answer("reject", node, text=reason, request=request)
 
 
 def respond(
@@ -139,15 +239,14 @@ def respond(
     project: ProjectLike = None,
 ) -> str:
     """Answer a gate or a permission with one of its decisions."""
-    with _workspace(store, project) as workspace:
-        run_id = workspace.find_run(run).run_id
-        return requests.respond(workspace, run_id, node, decision, text=text, request=request)
+    with projects.open(project, store) as opened:
+        return opened.run(run).answer(decision, node, text=text, request=request)
 
 
 def next_prompts(run: str, *, store: StoreLike = None, project: ProjectLike = None) -> list[dict[str, Any]]:
     """The prompts that wait at the host, as `ion next --json` shows them."""
-    with _workspace(store, project) as workspace:
-        return requests.next_prompts(workspace, workspace.find_run(run).run_id)
+    with projects.open(project, store) as opened:
+        return opened.run(run).prompts()
 
 
 def submit(
@@ -164,18 +263,17 @@ def submit(
 
     Raises `OutputFormatError`, `RefusedError`.
     """
-    with _workspace(store, project) as workspace:
-        run_id = workspace.find_run(run).run_id
-        return requests.submit(workspace, run_id, node, text, session=session, request=request)
+    with projects.open(project, store) as opened:
+        return opened.run(run).submit(node, text, session=session, request=request)
 
 
 def raise_budget(run: str, max_budget_usd: float, *, store: StoreLike = None, project: ProjectLike = None) -> None:
     """Let a run spend this much in all. A live owner goes on; if there is none, `resume_workflow` does."""
-    with _workspace(store, project) as workspace:
-        requests.raise_budget(workspace, workspace.find_run(run).run_id, max_budget_usd)
+    with projects.open(project, store) as opened:
+        opened.run(run).raise_budget(max_budget_usd)
 
 
 def cancel(run: str, *, reason: str = "", store: StoreLike = None, project: ProjectLike = None) -> None:
     """Ask for the end of a run. A live owner ends it; if there is none, `resume_workflow` carries the end out."""
-    with _workspace(store, project) as workspace:
-        requests.cancel(workspace, workspace.find_run(run).run_id, reason=reason)
+    with projects.open(project, store) as opened:
+        opened.run(run).cancel(reason=reason)

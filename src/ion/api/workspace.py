@@ -43,13 +43,14 @@ _TEMPORARY: weakref.WeakKeyDictionary[WorkflowStore, Path] = weakref.WeakKeyDict
 @dataclass
 class Workspace:
     """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default. `found` is
-    told the id of every run that is looked up."""
+    told the id of every run that is looked up; `via` (`library`, `cli`, `mcp`) is recorded with what is asked for."""
 
     project: Path
     store_url: str | None = None
     given_store: WorkflowStore | None = None
     user_config: Path = field(default_factory=user_config_folder)
     found: Callable[[Workspace, str], None] | None = None
+    via: str = "library"
 
     @cached_property
     def settings(self) -> Settings:

@@ -336,10 +336,4 @@ def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
 def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
     """Record the answer. Raises `RefusedError` if another one was first."""
     which = question.request if question.kind == PERMISSION else None
-    node, said = question.node, answer.said
-    if answer.decision == "approve" and "approve" not in question.decisions:
-        requests.approve(workspace, run_id, node, comment=said, request=which, via="cli")
-    elif answer.decision == "reject" and "reject" not in question.decisions:
-        requests.reject(workspace, run_id, node, reason=said, request=which, via="cli")
-    else:
-        requests.respond(workspace, run_id, node, answer.decision, text=said, request=which, via="cli")
+    requests.answer(workspace, run_id, answer.decision, question.node, text=answer.said, request=which)

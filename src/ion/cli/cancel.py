@@ -25,7 +25,7 @@ def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
 
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        requests.cancel(workspace, run_id, reason=reason, via="cli")
+        requests.cancel(workspace, run_id, reason=reason)
         result = go_on(workspace, cli, run_id, OutputOptions(as_json))
         if as_json:
             terminal.write_json(result.to_json())

@@ -30,7 +30,7 @@ class CliContext:
         from ion.api.workspace import open_workspace
         from ion.cli.masking import hide_run
 
-        workspace = open_workspace(self.project, self.store, found=hide_run)
+        workspace = open_workspace(self.project, self.store, found=hide_run, via="cli")
         try:
             yield workspace
         finally:

@@ -89,7 +89,7 @@ def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_optio
     from ion.cli.driving import drive
 
     view = open_view(workspace, cli, output_options)
-    options = RunOptions(observers=view.observers, via="cli", alone=True)
+    options = RunOptions(observers=view.observers, alone=True)
     try:
         taken = acquire_run(workspace, run_id, options=options, resume=False)
     except RefusedError as error:

@@ -31,7 +31,7 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
 
     hidden = Hidden()
     hidden.url(cli.store or os.environ.get("ION_STORE", ""))
-    workspace = open_workspace(cli.project, cli.store, found=hidden.run)
+    workspace = open_workspace(cli.project, cli.store, found=hidden.run, via="mcp")
     hidden.names(workspace.settings.secrets)
     # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
     workspace.settings = replace(workspace.settings, agent=None)

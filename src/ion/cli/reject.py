@@ -41,5 +41,5 @@ def reject(
         run_id = workspace.find_run(run).run_id
         if not quiet:
             show_question(workspace, run_id, node, request)
-        requests.reject(workspace, run_id, node, reason=reason, request=request, via="cli")
+        requests.answer(workspace, run_id, "reject", node, text=reason, request=request)
         return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)

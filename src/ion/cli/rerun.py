@@ -65,7 +65,7 @@ def rerun(
         view = open_view(
             workspace, cli, OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
         )
-        options = RunOptions(view.observers, jobs, via="cli", alone=True)
+        options = RunOptions(view.observers, jobs, alone=True)
         if not edited and not quiet:
             say_changed(workspace, cli, old, from_node)
         started = start_rerun(

@@ -43,5 +43,5 @@ def respond(
         run_id = workspace.find_run(run).run_id
         if not quiet:
             show_question(workspace, run_id, node, request)
-        requests.respond(workspace, run_id, node, decision, text=text, request=request, via="cli")
+        requests.answer(workspace, run_id, decision, node, text=text, request=request)
         return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)

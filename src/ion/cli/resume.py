@@ -63,12 +63,12 @@ def resume(
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):
-            raise_budget(workspace, run_id, budget, via="cli")
+            raise_budget(workspace, run_id, budget)
             return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=as_json)
         if not quiet:
             say_changed(workspace, cli, run_id)
         view = open_view(workspace, cli, output_options)
-        options = RunOptions(view.observers, jobs, via="cli", alone=True)
+        options = RunOptions(view.observers, jobs, alone=True)
         taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
         if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
             taken = acquire_run(workspace, run_id, agent=agent, options=options, resume=False)

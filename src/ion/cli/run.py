@@ -165,7 +165,7 @@ def _run_on_engine(cli: CliContext, order: RunSpec, output_options: OutputOption
             agent=order.agent,
             cwd=order.cwd,
             run_id=order.run_id,
-            options=RunOptions(max_concurrency=order.jobs, via="cli", strict=order.strict),
+            options=RunOptions(max_concurrency=order.jobs, strict=order.strict),
         )
         hide_run(workspace, started.run_id)
         say(started.warned, () if output_options.quiet else started.notes)
@@ -203,7 +203,7 @@ def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...]) -> Any
         agent=order.agent,
         cwd=order.cwd,
         run_id=order.run_id,
-        options=RunOptions(watching, order.jobs, via="cli", alone=True, strict=order.strict),
+        options=RunOptions(watching, order.jobs, alone=True, strict=order.strict),
     )
     hide_run(workspace, started.run_id)
     return started

@@ -47,7 +47,7 @@ def submit(
     output_options = OutputOptions(as_json, plain=plain, quiet=quiet)
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        requests.submit(workspace, run_id, node, text, session=session, request=request, via="cli")
+        requests.submit(workspace, run_id, node, text, session=session, request=request)
         return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)
 
 

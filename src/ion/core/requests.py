@@ -60,7 +60,7 @@ def reject(
 
 def respond(
     state: RunState,
-    node: str,
+    node: str | None,
     decision: str,
     *,
     at: int,

@@ -129,7 +129,7 @@ class Runs:
         self._news.setdefault(run_id, asyncio.Event()).set()
 
     def _options(self) -> RunOptions:
-        return RunOptions(observers=(_Watch(self),), via="mcp")
+        return RunOptions(observers=(_Watch(self),))
 
     def notice(self, run_id: str, line: str) -> None:
         """Something happened in a run that this process drives."""

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ion.api import reading, requests
 from ion.api.hidden import Hidden
+from ion.api.project import Run
 from ion.api.result import RunResult
 from ion.api.workflows import discover, find_in_sop_paths, listed
 from ion.errors import NotFoundError, UsageError
@@ -91,90 +91,75 @@ async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dic
     )
     await host.runs.aside(host.hidden.run, workspace, started.run_id)
     return {
-        **await _step(host, started.run_id, arguments, report),
+        **await _step(host, Run(workspace, started.run_id), arguments, report),
         "notes": [*filter(None, [started.warned]), *started.notes],
     }
 
 
 async def _next(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    run_id = await _run_id(host, arguments)
-    result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
+    run = await _run(host, arguments)
+    result = await host.runs.aside(run.result)
     if result.status == "interrupted" or (result.status == "failed" and arguments.get("resume", False)):
-        await host.runs.go_on(run_id, resume=result.status == "failed")
-    return await _step(host, run_id, arguments, report)
+        await host.runs.go_on(run.run_id, resume=result.status == "failed")
+    return await _step(host, run, arguments, report)
 
 
 async def _submit(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    run_id = await _run_id(host, arguments)
+    run = await _run(host, arguments)
+    session, request = arguments.get("session"), arguments.get("request")
     recorded = await host.runs.aside(
-        requests.submit,
-        host.runs.workspace,
-        run_id,
-        arguments["node"],
-        arguments["output"],
-        session=arguments.get("session"),
-        request=arguments.get("request"),
-        via="mcp",
+        run.submit, arguments["node"], arguments["output"], session=session, request=request
     )
-    return {**await _step(host, run_id, arguments, report), "recorded": recorded}
+    return {**await _step(host, run, arguments, report), "recorded": recorded}
 
 
 async def _approve(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    return await _answer(host, arguments, report, requests.approve, comment=arguments.get("comment", ""))
+    return await _answer(host, arguments, report, "approve", arguments.get("comment", ""))
 
 
 async def _reject(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    return await _answer(host, arguments, report, requests.reject, reason=arguments.get("reason", ""))
+    return await _answer(host, arguments, report, "reject", arguments.get("reason", ""))
 
 
 async def _respond(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    if "node" not in arguments:
-        raise UsageError("the node whose gate is answered is missing", hint="ion_status names it in `waiting`")
-    run_id = await _run_id(host, arguments)
-    decision, text = arguments["decision"], arguments.get("text", "")
-    workspace, node = host.runs.workspace, arguments["node"]
-    await host.runs.aside(requests.respond, workspace, run_id, node, decision, text=text, via="mcp")
-    return await _step(host, run_id, arguments, report)
+    return await _answer(host, arguments, report, arguments["decision"], arguments.get("text", ""))
 
 
-async def _answer(
-    host: ToolContext, arguments: Arguments, report: Report, verb: Callable[..., str], **words: str
-) -> dict[str, Any]:
-    run_id = await _run_id(host, arguments)
+async def _answer(host: ToolContext, arguments: Arguments, report: Report, decision: str, text: str) -> dict[str, Any]:
+    run = await _run(host, arguments)
     node, request = arguments.get("node"), arguments.get("request")
-    await host.runs.aside(verb, host.runs.workspace, run_id, node, request=request, via="mcp", **words)
-    return await _step(host, run_id, arguments, report)
+    await host.runs.aside(run.answer, decision, node, text=text, request=request)
+    return await _step(host, run, arguments, report)
 
 
 async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> dict[str, Any]:
-    run_id = await _run_id(host, arguments)
-    result = await host.runs.aside(reading.describe, host.runs.workspace, run_id)
+    run = await _run(host, arguments)
+    result = await host.runs.aside(run.result)
     return result.to_json()
 
 
 async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    run_id = await _run_id(host, arguments)
-    reason = arguments.get("reason", "")
-    await host.runs.aside(requests.cancel, host.runs.workspace, run_id, reason=reason, via="mcp")
-    return await _step(host, run_id, arguments, report)
+    run = await _run(host, arguments)
+    await host.runs.aside(run.cancel, reason=arguments.get("reason", ""))
+    return await _step(host, run, arguments, report)
 
 
-async def _run_id(host: ToolContext, arguments: Arguments) -> str:
+async def _run(host: ToolContext, arguments: Arguments) -> Run:
     """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
-    name = arguments["run_id"]
+    name, workspace = arguments["run_id"], host.runs.workspace
     if name == "last":
         raise NotFoundError("'last' is not a run here: another client may have started it", hint="give the run's id")
-    row = await host.runs.aside(host.runs.workspace.find_run, name)
-    if row.project != str(host.runs.workspace.project):
+    row = await host.runs.aside(workspace.find_run, name)
+    if row.project != str(workspace.project):
         raise NotFoundError(f"the run {name!r} is of another project")
-    return row.run_id
+    return Run(workspace, row.run_id)
 
 
-async def _step(host: ToolContext, run_id: str, arguments: Arguments, report: Report) -> dict[str, Any]:
+async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Report) -> dict[str, Any]:
     """How the run stands once somebody is needed, with what the client is to do."""
     seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
-    result = await host.runs.wait(run_id, seconds, report)
-    prompts = await host.runs.aside(requests.next_prompts, host.runs.workspace, run_id)
+    result = await host.runs.wait(run.run_id, seconds, report)
+    prompts = await host.runs.aside(run.prompts)
     data = result.to_json()
     step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
     step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}

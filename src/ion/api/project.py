@@ -1,0 +1,246 @@
+"""The handles for programs: a project, and a run of it. All that one can do with a run is a method of its handle.
+
+Opening a project opens no store and loads no event loop; that happens where a method needs it. The short functions of
+`ion` (`execute_workflow`, `approve`, …) open a project, call one of these methods, and close it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ion.api import following, reading, requests
+from ion.api.hidden import Hidden
+from ion.api.result import RunResult
+from ion.api.workspace import Workspace, open_workspace
+from ion.core.events import Recorded
+from ion.core.state import RunState
+from ion.language.workflow import Workflow
+from ion.records import dataclass
+from ion.stores.base import WorkflowRun, WorkflowStore
+
+if TYPE_CHECKING:
+    from ion.api.agents import AgentLike
+    from ion.api.engines import EngineRun
+    from ion.api.runs import RunOptions, StartedRun
+    from ion.api.workflows import Validation
+    from ion.language.discovery import Discovered
+
+StoreLike = WorkflowStore | str | None
+ProjectLike = Path | str | None
+
+
+def open(folder: ProjectLike = None, store: StoreLike = None) -> Project:  # noqa: A001  (it is read as `ion.open`)
+    """The project in `folder` (None: the nearest parent with `.ion`, `.archon` or `.git`, else the working directory).
+
+    `store` is an open store, which its owner closes, or a URL (None: the environment's, the settings', or
+    `sqlite:.ion/ion.db`). Raises `NotFoundError` if the folder does not exist.
+    """
+    return Project(open_workspace(folder, store))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as one program sees it: its workflows, its runs, its store. `close`, or the end of a `with`, closes the
+    store if it was opened here."""
+
+    workspace: Workspace
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store, if it was opened here."""
+        self.workspace.close()
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self.workspace.project
+
+    @property
+    def store(self) -> WorkflowStore:
+        """The store, opened when it is first asked for. Raises `StoreError`."""
+        return self.workspace.store
+
+    # ------------------------------------------------------------------ workflows
+
+    def workflow(self, name: str | Path) -> Workflow:
+        """The workflow of this name or path. Raises `NotFoundError`, `InvalidWorkflowError` with all its problems."""
+        from ion.api.workflows import load
+
+        return load(self.workspace, name)
+
+    def workflows(self) -> list[Discovered]:
+        """Every workflow file that can be found, shadowed and broken ones included."""
+        from ion.api.workflows import discover
+
+        return discover(self.workspace)
+
+    def validate(self, targets: Sequence[str | Path] = ()) -> Validation:
+        """All problems of these files, folders or names (none: of every workflow of the project)."""
+        from ion.api.workflows import validate
+
+        return validate(self.workspace, targets)
+
+    # ------------------------------------------------------------------ runs
+
+    def run(self, run: str | None = None) -> Run:
+        """The run with this id or unique prefix of one; `last` or None is the newest.
+
+        Raises `NotFoundError`, and `UsageError` if the prefix fits several.
+        """
+        return Run(self.workspace, self.workspace.find_run(run).run_id)
+
+    def runs(
+        self, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
+    ) -> list[tuple[WorkflowRun, str]]:
+        """The project's runs with their statuses, newest first. `status` may be `interrupted`."""
+        return reading.list_runs(self.workspace, status=status, workflow=workflow, limit=limit)
+
+    def start(
+        self,
+        workflow: Workflow | str | Path,
+        *,
+        arguments: str = "",
+        inputs: dict[str, Any] | None = None,
+        context: str = "",
+        agent: AgentLike = None,
+        cwd: Path | str | None = None,
+        run_id: str | None = None,
+        options: RunOptions | None = None,
+    ) -> StartedRun:
+        """Create a run that this process owns; `await started.drive()` drives it. The parameters, and what is raised,
+        are those of `execute_workflow`."""
+        from ion.api.runs import start_run
+
+        return start_run(
+            self.workspace,
+            workflow,
+            arguments=arguments,
+            inputs=inputs,
+            context=context,
+            agent=agent,
+            cwd=cwd,
+            run_id=run_id,
+            options=options,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a project, by its id. Nothing is kept here: each method reads what the store holds at that moment."""
+
+    workspace: Workspace
+    run_id: str
+
+    # ------------------------------------------------------------------ reading
+
+    def result(self) -> RunResult:
+        """The run as it is now, with the values as they are kept."""
+        return reading.describe(self.workspace, self.run_id)
+
+    def show(self) -> RunResult:
+        """The run as it is now, as `ion show` prints it: the values of its secrets, as this process has them, are
+        masked in `output`, `nodes`, `waiting` and `to_json()`; `state` is left as it is."""
+        hidden = Hidden()
+        hidden.run(self.workspace, self.run_id)
+        result = self.result()
+        output = None if result.output is None else hidden.text(result.output)
+        return replace(result, output=output, data=hidden.json(result.data))
+
+    def state(self) -> RunState:
+        """The whole state, from the log."""
+        return reading.read_state(self.workspace, self.run_id)
+
+    def workflow(self) -> Workflow:
+        """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+        return reading.read_frozen(self.workspace, self.run_id, self.state())
+
+    def events(self, *, after: int = 0) -> list[Recorded]:
+        """The log from the event after number `after` on."""
+        return reading.read_events(self.workspace, self.run_id, after=after)
+
+    def follow(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+        """The events after number `after`, each as soon as it is there, until nobody alive drives the run any more: it
+        has ended, waits for people, or was cut off."""
+        return following.follow(self.workspace, self.run_id, after=after)
+
+    def logs(self, node: str | None = None) -> list[Path]:
+        """The files that the processes of the run (or of one node) wrote, oldest first: `.out` and `.err`."""
+        return reading.log_files(self.workspace, self.run_id, node)
+
+    def prompts(self) -> list[dict[str, Any]]:
+        """The prompts that wait for the program to answer them, as `ion next --json` prints them."""
+        return requests.next_prompts(self.workspace, self.run_id)
+
+    # ------------------------------------------------------------------ asking
+
+    def answer(self, decision: str, node: str | None = None, *, text: str = "", request: str | None = None) -> str:
+        """Answer an open gate, or a permission that an agent asks for, and give its node. `decision` is `approve`,
+        `reject`, or one of the gate's own decisions; `text` is said with it. `node` may be left out where one is open;
+        `request` names one of several permissions (`waiting` of the run).
+
+        Raises `RefusedError` (it is not open, or was answered), `UsageError` (no such decision, several are open). If
+        no living process drives the run, `resume` continues it.
+        """
+        return requests.answer(self.workspace, self.run_id, decision, node, text=text, request=request)
+
+    def submit(self, node: str, text: str, *, session: str | None = None, request: str | None = None) -> bool:
+        """Answer a prompt that waits; False if this same answer was given before.
+
+        Raises `OutputFormatError` (nothing is recorded), `RefusedError` (it is not open, or was answered differently).
+        """
+        return requests.submit(self.workspace, self.run_id, node, text, session=session, request=request)
+
+    def cancel(self, *, reason: str = "") -> None:
+        """Ask for the end of the run. A live owner ends it; if there is none, `resume` carries the end out."""
+        requests.cancel(self.workspace, self.run_id, reason=reason)
+
+    def raise_budget(self, max_budget_usd: float) -> None:
+        """Let the run spend this much in all. A live owner continues it; if there is none, `resume` does."""
+        requests.raise_budget(self.workspace, self.run_id, max_budget_usd)
+
+    # ------------------------------------------------------------------ driving
+
+    async def resume(
+        self,
+        *,
+        agent: AgentLike = None,
+        options: RunOptions | None = None,
+        max_budget_usd: float | None = None,
+    ) -> RunResult:
+        """Continue a failed, interrupted or answered run until it ends or waits; a paused one without an answer is
+        given as it is. The parameters, and what is raised, are those of `resume_workflow`."""
+        from ion.api.runs import acquire_run
+
+        taken = acquire_run(self.workspace, self.run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
+        return self.result() if taken is None else await taken.drive()
+
+    def rerun(
+        self,
+        *,
+        from_node: str | None = None,
+        edited: bool = False,
+        agent: AgentLike = None,
+        run_id: str | None = None,
+        options: RunOptions | None = None,
+    ) -> StartedRun | EngineRun:
+        """Create a new run from this one, owned by this process or by the cluster that drove this one; `await
+        started.drive()` drives it. The parameters, and what is raised, are those of `rerun_workflow`."""
+        from ion.api.rerun import start_rerun
+
+        return start_rerun(
+            self.workspace,
+            self.run_id,
+            from_node=from_node,
+            edited=edited,
+            agent=agent,
+            new_id=run_id,
+            options=options,
+        )
