@@ -160,7 +160,7 @@ class CommandAgent:
 
 
 class _SessionGoneError(Exception):
-    """The session that was to be gone on with is not there any more."""
+    """The session that was to be continued is not there any more."""
 
 
 def _path(word: str | InFile, place: Path, files: contextlib.ExitStack) -> str:

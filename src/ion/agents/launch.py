@@ -123,7 +123,7 @@ def _list(value: Any) -> str:
 
 
 def _names(value: Any) -> str:
-    """Tools without what stands in parentheses, and without those of MCP servers: `Bash(git *)` is `Bash`."""
+    """Tools without what is in parentheses, and without those of MCP servers: `Bash(git *)` is `Bash`."""
     items = [_plain(item) for item in value] if isinstance(value, list) else _plain(value).split(",")
     names = (item.partition("(")[0].strip() for item in items)
     return ",".join(dict.fromkeys(name for name in names if not name.startswith("mcp__")))

@@ -188,7 +188,7 @@ def gemini_json(printed: Printed) -> Reading:
     return Reading(reply if isinstance(reply, str) else None, session, usage=usage)
 
 
-# Its exit statuses, which stand in `error.code` too: authentication, input, the limit of turns, an untrusted folder.
+# Its exit statuses, which are in `error.code` too: authentication, input, the limit of turns, an untrusted folder.
 _GEMINI_CODES = {41: "not_logged_in", 42: "refused", 53: "refused", 55: "refused"}
 
 
@@ -352,7 +352,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """Those that are amounts: numbers that can be counted up, whatever else stands in an output."""
+    """Those that are amounts: numbers that can be counted up, whatever else is in an output."""
     return {name: value for name, value in values.items() if _is_amount(value)}
 
 

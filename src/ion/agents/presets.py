@@ -1,4 +1,4 @@
-"""How an agent that is a program is driven, as data. The agents that Ion knows by name stand in `presets.yaml`, which
+"""How an agent that is a program is driven, as data. The agents that Ion knows by name are in `presets.yaml`, which
 is read when a name first needs it (`api/presets.py`).
 
 `NAMES` stands here as well, so that a command line that is no preset's name costs no reading; a test holds the two

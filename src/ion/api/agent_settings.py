@@ -24,7 +24,7 @@ _PLACE = re.compile(r"\{(?:value|list|names|json|file|session)\}")
 class AgentSettings:
     """One agent of the settings. `command` are words, the program in place of the preset's if there is a `preset`;
     `arguments` follow it. `options` are defaults for the options of nodes, `flags` what further options become on the
-    command line, `resume` the flags that go on with a session. `pointer` and `session_pointer` are JSON pointers for
+    command line, `resume` the flags that continue a session. `pointer` and `session_pointer` are JSON pointers for
     the parser `json`. `type` None: the preset's, a command."""
 
     preset: str | None = None

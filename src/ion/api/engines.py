@@ -1,4 +1,4 @@
-"""Runs that a Temporal cluster drives: beginning one, going on with one, working for one.
+"""Runs that a Temporal cluster drives: beginning one, continuing one, working for one.
 
 The run's log, in a store that all machines share, says which cluster drives it; so whoever looks at a run or answers it
 needs to know nothing of that.

@@ -23,7 +23,7 @@ from ion.names import is_run_id
 from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
 
-# What is over; `paused` and `interrupted` runs may go on, and are only forgotten when they are asked for.
+# What is over; `paused` and `interrupted` runs may continue, and are only forgotten when they are asked for.
 OVER = ("completed", "failed", "cancelled")
 PRUNABLE = (*OVER, "paused", "interrupted", "damaged")
 # An output that was put so lately may belong to a node that is just ending.

@@ -1,7 +1,7 @@
 """Asking something of a run, from anywhere: answers to gates and prompts, cancel.
 
-Each is one event, guarded by what it answers: of two answers one wins and the other is told. Going on with the run
-afterwards is the caller's next step (`runs.acquire_run`), unless a live process owns it, which then goes on by itself.
+Each is one event, guarded by what it answers: of two answers one wins and the other is refused. Continuing the run
+afterwards is the caller's next step (`runs.acquire_run`), unless a live process owns it; that one continues by itself.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def submit(
     session: str | None = None,
     request: str | None = None,
 ) -> bool:
-    """Answer a parked prompt; False if this same answer was given before.
+    """Answer a pending prompt; False if this same answer was given before.
 
     Raises `OutputFormatError` (nothing is recorded) if it does not fit the node's `output_format`, `RefusedError` if
     the prompt is not open or was answered differently.
@@ -155,7 +155,7 @@ def require_outside(run_id: str) -> None:
 
 def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
     """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
-    what was asked for stands in the log all the same; and what `require_outside` raises."""
+    what was asked for is in the log all the same; and what `require_outside` raises."""
     if not isinstance(event, e.CancelRequested):
         require_outside(run_id)
     workspace.store.create_workflow_event(run_id, [event], lease=None)

@@ -259,7 +259,7 @@ def submit(
     store: StoreLike = None,
     project: ProjectLike = None,
 ) -> bool:
-    """Answer a parked prompt; False if this same answer was given before.
+    """Answer a pending prompt; False if this same answer was given before.
 
     Raises `OutputFormatError`, `RefusedError`.
     """

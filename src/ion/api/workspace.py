@@ -144,7 +144,7 @@ class Workspace:
         raise UsageError(f"{len(found)} runs begin with {name!r}: {', '.join(run.run_id for run in found[:5])}")
 
     def close(self) -> None:
-        """Let go of the store, if it was opened here."""
+        """Release the store, if it was opened here."""
         if self.given_store is None and "store" in self.__dict__:
             self.store.close()
 

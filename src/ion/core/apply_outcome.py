@@ -124,7 +124,7 @@ def _may_help(retry: Retry, error: e.Failure) -> bool:
 
 
 def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
-    """`until_bash` has spoken: the loop ends, asks its gate, or goes on. An iteration that was not done and was the
+    """`until_bash` has spoken: the loop ends, asks its gate, or continues. An iteration that was not done and was the
     last one allowed fails the node."""
     if not isinstance(node.body, Loop):
         raise TypeError(f"{node.id} is not a loop")

@@ -122,8 +122,8 @@ class WorkflowPaused(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowResumed(Event):
-    """A process went on with the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
-    `owner_died` says that the process before did not let go of the run by itself; `owned_until` (ms since the epoch) is
+    """A process continued the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
+    `owner_died` says that the process before did not release the run by itself; `owned_until` (ms since the epoch) is
     when it is last known to have owned it."""
 
     type: ClassVar[str] = "workflow_resumed"
@@ -297,7 +297,7 @@ class ApprovalRequested(NodeEvent):
     """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
 
     A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
-    while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn goes on meanwhile. The same
+    while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn continues meanwhile. The same
     request again, not held: its turn was ended, and the prompt is asked again once all its requests are answered.
     """
 
@@ -327,7 +327,7 @@ class ApprovalResolved(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class PromptRequested(NodeEvent):
-    """A prompt is parked at the host. `key` is the idempotency key."""
+    """A prompt is pending at the host. `key` is the idempotency key."""
 
     type: ClassVar[str] = "prompt_requested"
     request: str

@@ -2,7 +2,7 @@
 
 `fold` makes a `RunState`, `apply` takes it one event further (in place, constant time, so that a long run stays
 linear). Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is
-decided in `plan.py` and `apply_outcome.py` and stands in the events.
+decided in `plan.py` and `apply_outcome.py` and is in the events.
 """
 
 from __future__ import annotations

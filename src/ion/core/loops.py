@@ -29,7 +29,7 @@ def read_signal(text: str, until: str | None) -> tuple[bool, str]:
 
     The signal is `<tag>SIGNAL</tag>` in any letter case, or, case-sensitive, SIGNAL alone on a line, or at the end of
     the reply with nothing before it in its sentence. Without `until` nothing is signalled, and only `<promise>` pairs
-    are taken out. What stands in code is not a tag, and stays.
+    are taken out. What is in code is not a tag, and stays.
     """
     word = None if until is None else until.strip()
     code = _code(text)
@@ -110,7 +110,7 @@ def _alone_on_a_line(text: str, word: str) -> bool:
 
 
 def _code(text: str) -> Ranges:
-    """Where code stands in a markdown text: fenced blocks, and what backticks enclose within a paragraph."""
+    """Where code is in a markdown text: fenced blocks, and what backticks enclose within a paragraph."""
     code: Ranges = []
     done = 0
     for start, end in [*_fenced(text), (len(text), len(text))]:

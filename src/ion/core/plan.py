@@ -59,7 +59,7 @@ Command: TypeAlias = Record | StartTurn | Stop | Wait
 @dataclass(frozen=True, slots=True)
 class AgentLimits:
     """Which agent answers which node's prompts (none: the host), and how many turns at once of those agents that are
-    bounded. An agent's prompts stand in a line of their own: one that is busy keeps nobody else waiting."""
+    bounded. An agent's prompts wait in a queue of their own: one that is busy keeps nobody else waiting."""
 
     agents: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -306,7 +306,7 @@ class Plan:
     def _first(self, line: _Line, count: int) -> list[StartTurn]:
         """The first `count` nodes of a line that are still to start; they stay in it until they have started.
 
-        A line also holds what was left in it: nodes that started since, or whose next turn stands in another one.
+        A line also holds what was left in it: nodes that started since, or whose next turn is in another one.
         """
         found: list[StartTurn] = []
         kept: list[int] = []
@@ -348,7 +348,7 @@ class Plan:
         return waits
 
     def _deadline(self) -> int | None:
-        """When the time that processes own this run is used up, if it goes on like now."""
+        """When the time that processes own this run is used up, if it continues like now."""
         if self.workflow.timeout_ms is None or self.state.owned_since is None or self.state.cancel is not None:
             return None
         left = self.workflow.timeout_ms - (self.state.owned_ms - self.state.timed_from)

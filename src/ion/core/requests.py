@@ -1,4 +1,4 @@
-"""Requests of people and hosts: answers to gates, answers to parked prompts, a larger budget, cancel.
+"""Requests of people and hosts: answers to gates, answers to pending prompts, a larger budget, cancel.
 
 Each function looks at the state and gives the event to append, or raises what the caller is to be told. The store
 appends it only if what it answers is still open, so that of two answers one wins.
@@ -165,7 +165,7 @@ def submit(
     request: str | None = None,
     last: e.PromptAnswered | None = None,
 ) -> e.PromptAnswered | None:
-    """Answer the parked prompt of `node`.
+    """Answer the pending prompt of `node`.
 
     `last` is the newest answer in the log to this node (or to `request`): the same answer again gives None (nothing
     changes), another one is refused.
@@ -193,7 +193,7 @@ def cancel(state: RunState, *, at: int, reason: str, by: dict[str, Any]) -> e.Ca
 
 
 def raise_budget(state: RunState, max_budget_usd: float, *, at: int, by: dict[str, Any]) -> e.BudgetRaised:
-    """Let the run spend this much in all. It must be more than it has spent: else nothing would go on."""
+    """Let the run spend this much in all. It must be more than it has spent: else nothing would continue."""
     if state.status in ("completed", "cancelled"):
         _refuse_ended(state)
     if not max_budget_usd > state.spent_usd or max_budget_usd == float("inf"):

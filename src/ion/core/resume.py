@@ -1,4 +1,4 @@
-"""Going on with a run: which runs may, and the events that begin the new stretch.
+"""Continuing a run: which runs may, and the events that begin the new stretch.
 
 A run is a resume with an empty log; this is the part that a log which is not empty needs besides.
 """
@@ -24,7 +24,7 @@ def answered(state: RunState) -> bool:
 
 
 def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
-    """As what this run can be gone on with, `resume` or `answer`; None: it waits for people, and nothing came.
+    """As what this run can be continued, `resume` or `answer`; None: it waits for people, and nothing came.
 
     `resume` says that somebody asked for a resume; else only an answer or a cancel is acted on, and of an interrupted
     run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or cancelled run.
@@ -53,7 +53,7 @@ def resume_events(
     owner_died: bool = False,
     owned_until: int | None = None,
 ) -> list[e.Event]:
-    """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; going on after
+    """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; continuing after
     an answer does not (language.md §10). A run whose owners died one after the other is ended instead."""
     events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by, owner_died, owned_until)]
     if owner_died and state.deaths + 1 >= MAX_DEATHS:

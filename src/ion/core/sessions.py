@@ -1,4 +1,4 @@
-"""Which session a prompt goes on with (language.md §3.3). The chain itself is laid by the loader (`Node.continues`)."""
+"""Which session a prompt continues (language.md §3.3). The chain itself is laid by the loader (`Node.continues`)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def step(
 ) -> tuple[list[e.Event], list[Command]]:
     """Take `plan` on by these outcomes at `at` (ms since the epoch): the events to append, and the commands to carry
     out once they are. `further` gives events of the driver's own, once the outcomes are taken in; `starting` False: no
-    turn is begun in this step. `recorded` makes an event what stands in the log.
+    turn is begun in this step. `recorded` makes an event what is in the log.
     """
     new: list[e.Event] = []
 

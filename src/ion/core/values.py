@@ -1,6 +1,6 @@
 """The values that conditions will look at, taken from a node's output once, when the node completes.
 
-Conditions look only at what stands in `node_completed.values` (language.md §10), so a resume years later judges the
+Conditions look only at what is in `node_completed.values` (language.md §10), so a resume years later judges the
 same values, and a large output is never read again for a comparison.
 """
 

@@ -52,7 +52,7 @@ class EventLog:
         """Not an event."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Release the files."""
         for file in self._files.values():
             file.close()
         self._files.clear()

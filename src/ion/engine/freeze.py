@@ -1,6 +1,6 @@
 """What a run freezes at its start, and how it is thawed: the workflow with its commands, and the scripts' files.
 
-The frozen source is one JSON text in the store; its sha256 stands in the first event. Script files are blobs; they are
+The frozen source is one JSON text in the store; its sha256 is in the first event. Script files are blobs; they are
 laid out in the run's own folder when a process begins to drive the run, and refused if they are not what was frozen.
 """
 

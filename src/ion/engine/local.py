@@ -128,7 +128,7 @@ class Drive:
             end_left_behind(folders.register, self.run_id, folders.artifacts, self.context.grace_ms)
 
     async def _release(self) -> None:
-        """Let go of the run. A store that cannot be reached any more finds the lease ended by itself."""
+        """Release the run. A store that cannot be reached any more finds the lease ended by itself."""
         try:
             await self._with_store(self.store.release_lease, self.lease)
         except StoreError as error:
@@ -299,7 +299,7 @@ class Drive:
         self._tasks.clear()
 
     async def _with_store(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the store, in its thread unless nothing at all would go on meanwhile. While it cannot be reached, try
+        """Call the store, in its thread unless nothing at all would continue meanwhile. While it cannot be reached, try
         again, but no longer than the lease lasts: by then another process may own the run, and what runs here has to
         end."""
         pause = 0.05

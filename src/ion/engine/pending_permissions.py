@@ -44,7 +44,7 @@ class PendingPermissions:
             self._waiting.remove(entry)
 
     def events(self, state: RunState, at: int) -> list[e.ApprovalRequested]:
-        """What is to be recorded so that all questions stand in the log."""
+        """What is to be recorded so that all questions are in the log."""
         self.fresh = False
         asked: dict[str, list[Question]] = {}
         for node, question, _ in self._waiting:

@@ -1,4 +1,4 @@
-"""Beginning a run and going on with one: the source frozen or thawed, the lease taken, the context of the turns made.
+"""Beginning a run and continuing one: the source frozen or thawed, the lease taken, the context of the turns made.
 
 `start` and `acquire` differ only in the log that they begin with; both end in the same `Drive`.
 """

@@ -1,4 +1,4 @@
-"""One thread beside the event loop, in which a run's store is called: the loop goes on while a disk syncs.
+"""One thread beside the event loop, in which a run's store is called: the loop continues while a disk syncs.
 
 It does what `run_in_executor` does with less on the way: a run calls its store once for each turn of its loop, and the
 way there and back is then most of what a turn costs.

@@ -66,7 +66,7 @@ _EFFECT_HINTS = {
     ("with", "prompt"): "write the references into the prompt itself",
     ("with", "loop"): "write the references into the prompt itself",
 }
-# Fields of the language that are not built yet, by what they stand in; '' is the workflow itself. A model that has one
+# Fields of the language that are not built yet, by what they are in; '' is the workflow itself. A model that has one
 # of them takes it in.
 LATER_FIELDS: dict[str, tuple[str, ...]] = {
     "": ("finally",),

@@ -164,7 +164,7 @@ class SessionWish:
 
 
 def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, str]:
-    """For each agent node that goes on with another's session, that other (language.md §3.3).
+    """For each agent node that continues another's session, that other (language.md §3.3).
 
     The walk over the layers: a node alone in its layer continues the last agent node that was alone in its layer; a
     layer of several resets that, which `shared` overlooks. A loop starts fresh and hands on its last session.

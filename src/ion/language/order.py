@@ -1,4 +1,4 @@
-"""In which order the nodes of a file go: `depends_on`, the edges that references make, and whose session goes on.
+"""In which order the nodes of a file go: `depends_on`, the edges that references make, and whose session continues.
 
 What a node refers to without depending on it becomes an ordering edge, with a warning unless `depends_on` implies the
 order already. A cycle through any edges is an error that names its nodes (language.md §3.1, §3.3).

@@ -239,7 +239,7 @@ def render_problem(
     style: Style = plain_style,
     width: int = WIDTH,
 ) -> str:
-    """One problem as several lines. Errors show the line of `text` they stand in, about `width` characters of it, with
+    """One problem as several lines. Errors show the line of `text` they are in, about `width` characters of it, with
     a caret."""
     severity = problem.severity
     head = style(severity, f"{severity}[{printable(problem.code)}]") + ": "

@@ -105,7 +105,7 @@ def forbidden() -> re.Pattern[str]:
 
 
 def forbidden_characters(source: Source, file: str) -> list[Problem]:
-    """A problem for each character that may not stand in a file, the first few of them."""
+    """A problem for each character that is not allowed in a file, the first few of them."""
     problems = []
     for match in forbidden().finditer(source.text):
         line, column = source.place(match.start())

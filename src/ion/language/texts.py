@@ -25,7 +25,7 @@ _CODE_CHARACTERS = frozenset("\n;(){}&|<>$`\"' ")
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text of a node. `text` is what Ion uses, `whole` what the file says there, `lead` the characters trimmed off
-    in front. `form` is text, shell or code. `bound`: names of the node's own `with` can stand in it. `command` is the
+    in front. `form` is text, shell or code. `bound`: names of the node's own `with` can be in it. `command` is the
     file that it comes from, if it is not the workflow's."""
 
     path: DocumentPath

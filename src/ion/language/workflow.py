@@ -106,7 +106,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A reference in shell text and the position it stands in (`shell.py` names them).
+    """A reference in shell text and the position it is in (`shell.py` names them).
 
     `start` and `end` are character offsets of the longest possible match; how many of the trailing `.x` belong to it
     is decided when the value is known (language.md §5). `detail` is what the position needs for its rewriting.
@@ -164,7 +164,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`continued` is asked instead of `text` where the session of the node before really goes on: what `text` repeats
+    """`continued` is asked instead of `text` where the session of the node before really continues: what `text` repeats
     for an agent that begins anew is known there already."""
 
     text: str
@@ -262,7 +262,7 @@ class Binding:
 class Node:
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
-    `continues` is the agent node whose session this one goes on with, found from the layers of the graph (§3.3);
+    `continues` is the agent node whose session this one continues, found from the layers of the graph (§3.3);
     None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit; `on_timeout` is
     `fail` or `skip`. `runs_on` is the label of the workers that may carry it out, where a cluster drives the run; None:
     any.
@@ -304,7 +304,7 @@ class Input:
     """A declared input. `default` counts only if `has_default`.
 
     `refers_to` are the inputs whose values take the place of `{name}` in the default, which is a text then.
-    `placeholder` stands in texts for an input that was not given; without one the node that uses it fails.
+    `placeholder` is in texts for an input that was not given; without one the node that uses it fails.
     """
 
     name: str

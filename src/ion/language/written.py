@@ -1,7 +1,7 @@
 """Numbers and booleans in places for text: there they keep the text that the file has (language.md §2).
 
 YAML makes `1.10` a number, and a number has no last nought: as a version, a mode or a date it would be another one. So
-before anything judges a document, what stands in `env`, in `with`, and in the `default` and `enum` of an input without
+before anything judges a document, what is in `env`, in `with`, and in the `default` and `enum` of an input without
 a type becomes the text that was written.
 """
 

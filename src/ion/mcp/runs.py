@@ -71,7 +71,7 @@ class Runs:
         still; or after this many seconds, however it is then. One that was answered and that nobody drives is gone on
         with. `report` takes a line whenever something happens.
 
-        Raises what stopped the drive, if this process drove the run and could not go on.
+        Raises what stopped the drive, if this process drove the run and could not continue.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -88,7 +88,7 @@ class Runs:
             await self._wait_for_news(before, left, report)
 
     async def _wait_for_news(self, before: WorkflowRun, seconds: float, report: Report) -> None:
-        """Until the log has grown, the owner has let go of the run, or this many seconds are over."""
+        """Until the log has grown, the owner has released the run, or this many seconds are over."""
         run_id = before.run_id
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
@@ -137,7 +137,7 @@ class Runs:
         self._tell(run_id)
 
     async def aside(self, function: Callable[..., _Result], *arguments: Any, **named: Any) -> _Result:
-        """Call what reads or writes the store in a thread, so that the protocol and the other runs go on."""
+        """Call what reads or writes the store in a thread, so that the protocol and the other runs continue."""
         return await asyncio.to_thread(function, *arguments, **named)
 
     async def end(self) -> None:

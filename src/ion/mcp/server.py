@@ -34,7 +34,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(host: ToolContext) -> None:
-    """Serve until the client closes its end. A signal ends the process as it would have, after all was let go of."""
+    """Serve until the client closes its end. A signal ends the process as it would have, after all was released."""
     asyncio.run(_serve(host))
     host.runs.workspace.close()
 
@@ -108,7 +108,7 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
             data, failed = await tool.function(host, arguments, report), False
         except IonError as error:
             data, failed = {"error": error.to_json()}, True
-        except Exception as error:  # noqa: BLE001 a bug of ours, or a broken disk: said, and the server goes on
+        except Exception as error:  # noqa: BLE001 a bug of ours, or a broken disk: said, and the server continues
             message = f"{type(error).__name__}: {error}"
             sys.stderr.write(host.hidden.text(f"ion mcp: {params.name} failed: {message!r}\n"))
             data, failed = {"error": {"code": "bug", "message": message, "hint": "please report it"}}, True

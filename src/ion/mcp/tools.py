@@ -1,6 +1,6 @@
 """What a client may ask: a table of tools, each a name, a schema of its arguments, and a function.
 
-Results have the shapes of the command's `--json` (cli.md). A tool that goes on with a run answers as soon as somebody
+Results have the shapes of the command's `--json` (cli.md). A tool that continues a run answers as soon as somebody
 is needed, at the latest after `wait_seconds`, with the prompts that wait and a line on what to do next.
 """
 

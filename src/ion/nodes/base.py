@@ -26,8 +26,8 @@ class Turn:
 
     `start` counts the starts of the node in this run, `previous` is the last iteration's output, `judged` the reply of
     a loop that a check or a gate judges (for a check `previous` is that of the iteration before), `session` and
-    `session_agent` what to go on with, `reask` what was wrong with the last reply, `answer` the host's answer to a
-    parked prompt, `signaled` whether the loop's last reply was judged done (for the gate's status line), `rework` the
+    `session_agent` what to continue, `reask` what was wrong with the last reply, `answer` the host's answer to a
+    pending prompt, `signaled` whether the loop's last reply was judged done (for the gate's status line), `rework` the
     last reply to a rejection of the gate.
     """
 

@@ -22,7 +22,7 @@ from ion.nodes.replies import Reply, validate_quickly, validate_reply
 
 PROCESSOR_SECONDS = 5
 _MEMORY_BYTES = 2 << 30
-# -P: no code of the working directory may stand in for ours
+# -P: no code of the working directory may replace ours
 _PROGRAM = (sys.executable, "-P", "-m", "ion.nodes.checking")
 
 

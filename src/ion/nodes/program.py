@@ -55,7 +55,7 @@ async def run(
 
 
 def log_of(turn: Turn, context: Context) -> str:
-    """The path stem of what the turn's program writes (a path object for each would be dear)."""
+    """The path stem of what the turn's program writes (a path object for each would be expensive)."""
     return f"{context.folders.logs}/{turn.log_name}"
 
 

@@ -1,7 +1,7 @@
 """One prompt to whoever answers: of a prompt or command node, of a loop's turn, of a rejected gate.
 
-The text is rendered, the agent asked (or the prompt parked for the host), and the reply read: is it empty, does it fit
-`output_format`, does it end the loop. An answer to a parked prompt is read in the same way.
+The text is rendered, the agent asked (or the prompt left pending for the host), and the reply read: is it empty, does it fit
+`output_format`, does it end the loop. An answer to a pending prompt is read in the same way.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Asked:
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Ask the node's agent, or park the prompt where there is none. Raises `UnreadableReferenceError`."""
+    """Ask the node's agent, or leave the prompt pending where there is none. Raises `UnreadableReferenceError`."""
     began = time.monotonic()
     agent = context.agent_for(turn.node)
     values = Values(turn, context)
@@ -67,7 +67,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
-    """Read the host's answer to a parked prompt."""
+    """Read the host's answer to a pending prompt."""
     assert turn.answer is not None
     said = _Said(context.read(turn.answer.output), session=turn.answer.session)
     return await _read(said, turn, context, time.monotonic())

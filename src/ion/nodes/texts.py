@@ -44,7 +44,7 @@ _NO_TEXT = pattern("[\0\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """`text` with U+FFFD for what cannot stand in a text for people and agents."""
+    """`text` with U+FFFD for what cannot be in a text for people and agents."""
     return _NO_TEXT.sub("\ufffd", text)
 
 
@@ -70,7 +70,7 @@ class Values:
         return render(text, self.resolve)
 
     def resolve(self, reference: Reference) -> Resolved:
-        """What stands in a text for a reference. Bytes that are no text are U+FFFD there."""
+        """What is in a text for a reference. Bytes that are no text are U+FFFD there."""
         value, consumed = self.value(reference)
         return Resolved(printable(canonical(value)), consumed)
 

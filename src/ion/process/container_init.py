@@ -15,7 +15,7 @@ _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, sign
 
 
 def leave_to_the_first() -> None:
-    """If this is the first process of its container, go on in a child of it; nothing else happens otherwise.
+    """If this is the first process of its container, continue in a child of it; nothing else happens otherwise.
 
     To be called before there are threads. The first process passes signals on, and ends with the status of the child
     once that has ended; the system then ends whatever is left.

@@ -29,7 +29,7 @@ class ProgramFile:
     descriptor: int | None = None
 
     def close(self) -> None:
-        """Let go of it. May be called again."""
+        """Release it. May be called again."""
         if self.descriptor is None:
             Path(self.path).unlink(missing_ok=True)
         elif self.descriptor >= 0:

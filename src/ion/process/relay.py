@@ -67,7 +67,7 @@ def start(path: str, lines: LineSplitter | None = None) -> Relay:
     A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
     """
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is dear)
+        os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is expensive)
     source, writer = os.pipe()
     try:
         source = aside(source)

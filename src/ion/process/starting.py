@@ -101,7 +101,7 @@ def _is_simple(start: ProcessSpec, own: Sequence[int]) -> bool:
     if sys.platform != "linux" or "/" not in start.argv[0] or any(0 <= descriptor <= 2 for descriptor in own):
         return False
     try:
-        return os.getcwd() == str(start.cwd)  # noqa: PTH109  (a path object for each program is dear)
+        return os.getcwd() == str(start.cwd)  # noqa: PTH109  (a path object for each program is expensive)
     except FileNotFoundError:
         return False
 
@@ -123,7 +123,7 @@ def _inheritable() -> set[int] | None:
     """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of some
     package opened. None where the system does not tell."""
     try:
-        open_here = os.listdir(_OPEN_HERE)  # noqa: PTH208  (a path object for each descriptor is dear)
+        open_here = os.listdir(_OPEN_HERE)  # noqa: PTH208  (a path object for each descriptor is expensive)
     except OSError:
         return None
     return {descriptor for name in open_here if (descriptor := int(name)) > 2 and _is_inheritable(descriptor)}

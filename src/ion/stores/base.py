@@ -44,7 +44,7 @@ class Lease:
     """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones.
 
     `owned_until` is when the owner before is last known to have owned the run (ms since the epoch), if there was one
-    that anything is known of; `owner_died` says that it did not let go of the run by itself.
+    that anything is known of; `owner_died` says that it did not release the run by itself.
     """
 
     run_id: str
@@ -60,7 +60,7 @@ class WorkflowRun:
 
     `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. A store that can read
     some runs and not others lists these as `damaged`. `owner` is None while nobody owns the run; `lease_expires_at` is
-    then when the last one let go of it. `last_seq` is the number of the newest event.
+    then when the last one released it. `last_seq` is the number of the newest event.
     """
 
     run_id: str
@@ -174,7 +174,7 @@ class WorkflowStore(Protocol):
         """Forget a run and its log. Raises `RefusedError` while a live process owns it."""
 
     def close(self) -> None:
-        """Let go of files and connections; the store is not used afterwards."""
+        """Release files and connections; the store is not used afterwards."""
 
     def __enter__(self) -> Self:
         """The store itself; the end of the `with` closes it."""

@@ -41,7 +41,7 @@ def lease_clock(owner: Owner | None) -> int:
 
 def next_lease(run: WorkflowRun, owner: Owner) -> Lease:
     """The lease of a new owner of a free run, and what is known of the one before: when it renewed its lease for the
-    last time, or let go of the run."""
+    last time, or released the run."""
     before, until = run.owner, run.lease_expires_at
     if before is not None and until is not None:
         until = max(0, until - before.lease_ms) if before.lease_ms else None

@@ -3,7 +3,7 @@
 It can be saved beside the log, so that a short command need not read a long log. Such a `row` file is a cache: not
 synced, checked, and dropped if it does not belong to this very log. The log alone is believed.
 
-How far the log was acknowledged stands in `written`, after each write and not synced either: it may know less than the
+How far the log was acknowledged is in `written`, after each write and not synced either: it may know less than the
 log holds, never more. What is missing there is not a torn write, but damage. (Of a copy that was made during the run
 `written` may be newer than the log: it says of which file it is.)
 """
@@ -134,7 +134,7 @@ class LogState:
     def saved(cls, run_id: str, path: Path, head: bytes, size: int) -> LogState | None:
         """What `save` wrote for this log of `size` bytes, None if there is nothing that can be used.
 
-        It may be ahead of the log in a copy that was made while the run went on.
+        It may be ahead of the log in a copy that was made while the run continued.
         """
         try:
             found, end, source_check, row, node_of = logfile.parse_line(path.with_name("row").read_bytes())

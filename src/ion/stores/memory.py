@@ -165,7 +165,7 @@ class MemoryStore(Closing):
             del self._runs[run_id]
 
     def close(self) -> None:
-        """Nothing to let go of: what is kept goes with the object."""
+        """Nothing to release: what is kept goes with the object."""
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         kept = _Kept(run, source, list(events))

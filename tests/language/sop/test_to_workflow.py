@@ -58,7 +58,7 @@ def test_parameters_are_inputs() -> None:
     )
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=lambda output_options: "-".join(output_options) or "plain")
+@pytest.mark.parametrize("output_options", MANNERS, ids=lambda options: "-".join(options) or "plain")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_yaml_loads_to_the_same_workflow(path: Path, output_options: dict[str, object]) -> None:
     """Fact 47: ids, order, texts, inputs; only the file and the digest are others."""

@@ -1,5 +1,5 @@
 """Agents that speak the Agent Client Protocol: a process that lives as long as the run is driven, with a session for
-each prompt, or the session that a prompt goes on with.
+each prompt, or the session that a prompt continues.
 
 One process serves all nodes of a run with the same working directory and environment, many at a time. What it asks for
 is decided by policy or by a person. `words` is what the router speaks, `v1` the protocol, `running` a process, `turn`

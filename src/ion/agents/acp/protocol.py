@@ -134,4 +134,4 @@ class AcpConnection(Protocol):
         """Ask for the end of the turn, which then ends as `cancelled`."""
 
     async def close(self) -> None:
-        """Let go of the connection; the process is not touched."""
+        """Release the connection; the process is not touched."""

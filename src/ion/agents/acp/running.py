@@ -1,4 +1,4 @@
-"""One agent's process: started, agreed with, its sessions, the turns that go on in them, and its end.
+"""One agent's process: started, agreed with, its sessions, the turns that continue in them, and its end.
 
 It lives as long as the run is driven here. When it dies, every turn in it has crashed; the next prompt starts another.
 """
@@ -46,7 +46,7 @@ class Died(Protocol):
 
 @dataclass(slots=True)
 class Session:
-    """A session in a process. `turn` is the one that goes on in it; `cost` what it has cost before, in dollars; None:
+    """A session in a process. `turn` is the one that continues in it; `cost` what it has cost before, in dollars; None:
     nobody knows."""
 
     opened: OpenedSession
@@ -81,7 +81,7 @@ class Running:
     # ------------------------------------------------------------------ what the agent says (`words.AcpClient`)
 
     def updated(self, session: str, update: Update) -> None:
-        """To the turn that goes on in the session. Without one it is a history that is said again, or comes late."""
+        """To the turn that continues in the session. Without one it is a history that is said again, or comes late."""
         turn = self._turn_in(session)
         if turn is not None:
             turn.updated(update)
@@ -116,12 +116,12 @@ class Running:
         return self._keep(opened)
 
     async def old_session(self, session: str, cwd: str) -> Session | None:
-        """A session of this process, or of an earlier one; None if the agent cannot go on with it."""
+        """A session of this process, or of an earlier one; None if the agent cannot continue it."""
         if session in self.sessions:
             return self.sessions[session]
         if not (self.abilities.resume or self.abilities.load):
             return None
-        async with self._reopening:  # a history that is said again must not get into a turn that goes on by then
+        async with self._reopening:  # a history that is said again must not get into a turn that continues by then
             if session in self.sessions:
                 return self.sessions[session]
             try:

@@ -154,7 +154,7 @@ class PromptTurn:
 
     async def _end(self, call: asyncio.Future[Ended]) -> None:
         """Ask for the turn's end; an agent that does not listen is ended, and every other turn in it with it: this one
-        must not go on by itself."""
+        must not continue by itself."""
         self._stop("ended")
         seconds = min(_CANCEL_SECONDS, max(1.0, self._request.grace_ms / 1000))
         try:

@@ -22,7 +22,7 @@ _UNKNOWN_METHOD = -32601
 
 class Wire:
     """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once; requests
-    of the agent go on only if their method is in `answered`."""
+    of the agent continue only if their method is in `answered`."""
 
     def __init__(self, talk: StdioProcess, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
         self._talk = talk

@@ -73,7 +73,7 @@ _log = logging.getLogger("ion")
 
 # How much of a log is handed over at once, before it is packed; a payload may hold 2 MB.
 PAGE_BYTES = 1024 * 1024
-# So often a worker looks whether the runs that it has worked for still go on.
+# So often a worker looks whether the runs that it has worked for still continue.
 _HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
 _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
@@ -104,7 +104,7 @@ class Activities:
         self._slots = asyncio.Semaphore(slots)
         self._known: dict[str, _Known] = {}
         self._secrets: dict[str, tuple[str, ...]] = {}
-        # A run is read, and begun or let go of, by one task at a time: all of its turns share what is known of it.
+        # A run is read, and begun or released, by one task at a time: all of its turns share what is known of it.
         self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -114,8 +114,8 @@ class Activities:
         return [*log, self.take_agent, self.place, self.turn]
 
     async def keep_house(self) -> None:
-        """Let go of runs that do not go on: what their agents keep open here is closed, and the checkouts of those that
-        have ended are removed. Never returns."""
+        """Release runs that do not continue: close what their agents keep open here, and remove the checkouts of those
+        that have ended. Never returns."""
         while True:
             await asyncio.to_thread(self._remove_checkouts)
             await asyncio.sleep(_HOUSEKEEPING_S)
@@ -125,7 +125,7 @@ class Activities:
                         await self._forget(run_id)
 
     async def close(self) -> None:
-        """Let go of all runs."""
+        """Release all runs."""
         for run_id in list(self._known):
             await self._forget(run_id)
 
@@ -151,7 +151,7 @@ class Activities:
         return self._alone.setdefault(run_id, asyncio.Lock())
 
     async def _forget(self, run_id: str) -> None:
-        """Let go of a run, unless turns of it are under way."""
+        """Release a run, unless turns of it are under way."""
         async with self._lock_of(run_id):
             known = self._known.get(run_id)
             if known is not None and not known.turns:
@@ -208,7 +208,7 @@ class Activities:
 
     @activity.defn(name="ion-take-agent")
     async def take_agent(self, run_id: str, agent: str) -> dict[str, Any]:
-        """The lanes of a run that is to go on with this agent, by what is configured here."""
+        """The lanes of a run that is to continue this agent, by what is configured here."""
         self._require_drive(run_id, near=True)
         with _refusals():
             workflow = (await in_thread(read_run, self._store, run_id)).workflow
@@ -286,7 +286,7 @@ class Activities:
     async def _begin(self, lease: Lease, node: str, number: int) -> tuple[_Known, Turn] | None:
         """The turn, counted as under way here; None if it is not this attempt's any more.
 
-        That an attempt after the first begins stands in the log, under a new number. The order makes sure that it is
+        That an attempt after the first begins is in the log, under a new number. The order makes sure that it is
         the last one that counts: read the log, ask the server, write if nothing was written since.
         """
         again = activity.info().attempt > 1

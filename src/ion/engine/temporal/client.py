@@ -70,7 +70,7 @@ async def notify(cluster: Cluster, queue: str, run_id: str) -> bool:
 
 
 async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
-    """Until the workflow that drove the run to its end is over itself: the last thing that it does is to let go of the
+    """Until the workflow that drove the run to its end is over itself: the last thing that it does is to release the
     run. A drive that began before that would lose the run at once."""
     from temporalio.client import WorkflowFailureError
     from temporalio.service import RPCError, RPCStatusCode

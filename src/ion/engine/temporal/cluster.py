@@ -1,6 +1,6 @@
 """Where a Temporal cluster is, and how it is to be spoken with: `temporal://HOST:PORT[/NAMESPACE][?queue=NAME&…]`.
 
-A URL stands in the log of each of its runs, so it names files and environment variables and never holds a secret. The
+A URL is in the log of each of its runs, so it names files and environment variables and never holds a secret. The
 variables begin with `ION_TEMPORAL_`: no log can have a command send another one to an address of its own choice.
 """
 

@@ -1,6 +1,6 @@
 """The types of single values in the file format: names, durations, texts. Each says in its own words what is wrong.
 
-A validator raises `fault(…)`; `{name}` in its message is filled in with the field that the value stands in.
+A validator raises `fault(…)`; `{name}` in its message is filled in with the field that the value is in.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class _Program:
 
 
 def examine_code(command: ShellCommand, words: list[Word], notes: ShellFindings) -> None:
-    """Note the references of a simple command that stand in code."""
+    """Note the references of a simple command that are in code."""
     name = words[0].literal or ""
     for word in _code_of_builtin(name, words[1:]):
         _note(_with_documents(word, notes), "shell", name, notes)

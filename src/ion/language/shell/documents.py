@@ -1,6 +1,6 @@
 """Redirections and here-documents, with the blanks, comments and newlines between words.
 
-The body of a here-document begins after the next newline of the same level of nesting, whatever stands in between, and
+The body of a here-document begins after the next newline of the same level of nesting, whatever is in between, and
 ends at a line that is its delimiter; only then is its text read.
 """
 

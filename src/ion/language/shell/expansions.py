@@ -41,7 +41,7 @@ class Expansions(Cursor):
         self.depth -= 1
 
     def _unknown(self, start: int, quoted: str) -> None:
-        """Go to the end of an expansion that bash 5.2 does not have; no reference may stand in it."""
+        """Go to the end of an expansion that bash 5.2 does not have; no reference may be in it."""
         before = len(self.notes.spots)
         self._brace_word(parts.BARE, quoted, single_quotes=not quoted)
         if len(self.notes.spots) > before:

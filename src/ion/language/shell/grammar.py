@@ -188,7 +188,7 @@ class Grammar(Documents):
             self._compound(word)
 
     def _element(self, bracket: int, name: str = "", keys: list[Spot] | None = None) -> bool:
-        """Read `[…]=` at `bracket`; without the `=` it is a plain word, and `pos` stays. What stands in it is the
+        """Read `[…]=` at `bracket`; without the `=` it is a plain word, and `pos` stays. What is in it is the
         subscript of the array `name` or, in `name=([…]=…)`, one more of `keys`."""
         start, notes, current = self.pos, self.notes.sizes(), len(self.current)
         self.pos = bracket

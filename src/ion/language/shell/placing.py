@@ -1,7 +1,7 @@
 """Placing the references of shell text: reading it whole, then settling what only the whole text can tell.
 
 What depends on the rest of the script: whether an array is associative, whether a variable is an integer, whether an
-engine name is the script's own, which here-documents must be opened because a value stands in them.
+engine name is the script's own, which here-documents must be opened because a value is in them.
 """
 
 from __future__ import annotations

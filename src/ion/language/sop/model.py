@@ -15,7 +15,7 @@ from ion.records import dataclass
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter. `default` counts only if `has_default`; `prose`: the default is a description such as
-    `current directory`, not a value. `refers_to` are the parameters whose `{name}` stands in the default. `note` is
+    `current directory`, not a value. `refers_to` are the parameters whose `{name}` is in the default. `note` is
     what its parentheses say besides."""
 
     name: str

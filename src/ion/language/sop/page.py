@@ -1,6 +1,6 @@
 """Markdown as blocks with line numbers: headings that are headings, lists that are lists, code that is only text.
 
-A real parser decides, since headings stand in fences of many SOPs. Only the block structure is asked for: what is
+A real parser decides, since headings are in fences of many SOPs. Only the block structure is asked for: what is
 inside of a line is kept as it is written. Lines here count from 0; a block covers `start` to `end`, the latter not in.
 """
 

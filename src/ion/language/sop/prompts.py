@@ -1,7 +1,7 @@
 """The texts that an SOP's steps are asked with.
 
 Every step has a whole text, which an agent that knows nothing can work from: the document around the steps, the values
-of the parameters, what the earlier steps gave, the step to the byte. A step that goes on in the session of the one
+of the parameters, what the earlier steps gave, the step to the byte. A step that continues in the session of the one
 before has a short text too. The SOP's own words are escaped, so that its `$` names stay as they are; a declared
 `{name}` becomes a reference, filled in when the step starts and never looked at again.
 

@@ -1,4 +1,4 @@
-"""An SOP as the YAML of its workflow, for a person to read and to go on from.
+"""An SOP as the YAML of its workflow, for a person to read and to continue from.
 
 Texts stand as literal blocks, Unicode as it is. Comments show where a gate or a loop would go that the SOP asks for in
 words.

@@ -1,7 +1,7 @@
 """The events of a YAML document, one by one, grown into values with their places.
 
 A loop calls `take` with each event, so nothing recurses; the limits of depth, size and expansion are kept here. What is
-wrong becomes a problem, and reading goes on behind it wherever that makes sense.
+wrong becomes a problem, and reading continues behind it wherever that makes sense.
 """
 
 from __future__ import annotations
