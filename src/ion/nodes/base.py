@@ -1,7 +1,7 @@
 """What carrying out a turn needs: the turn itself, and the context of its run.
 
 `async run(turn, context) -> Outcome` is the one signature in this room. A turn renders its texts itself, from the
-values in the context, at the moment it starts. Nodes know no store: `context.keep` takes what is to be kept.
+values in the context, when it starts. Nodes do not know the store: `context.keep` stores what must be kept.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DEFAULT_GRACE_MS = 5000
 class Turn:
     """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
 
-    `start` counts the starts of the node in this run, `previous` is the last iteration's output, `judged` the reply of
-    a loop that a check or a gate judges (for a check `previous` is that of the iteration before), `session` and
-    `session_agent` what to continue, `reask` what was wrong with the last reply, `answer` the host's answer to a
-    pending prompt, `signaled` whether the loop's last reply was judged done (for the gate's status line), `rework` the
-    last reply to a rejection of the gate.
+    `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
+    reply that a check or a gate of a loop judges; for a check, `previous` is the output of the iteration before.
+    `session` and `session_agent` name the session to continue. `reask` lists what was wrong with the last reply.
+    `answer` is the caller's answer to a pending prompt. `signaled` says whether the loop's last reply was judged done
+    (shown by the gate). `rework` is the last reply to a rejection of the gate.
     """
 
     node: Node
@@ -49,15 +49,18 @@ class Turn:
 
     @property
     def log_name(self) -> str:
-        """A path stem inside the run's log folder, another one for each start: `node/2-bash`."""
+        """A path stem inside the run's log folder, unique for each start: `node/2-bash`."""
         return f"{self.node.id}/{self.start}-{self.kind}"
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a run keeps files. `artifacts` is `$ARTIFACTS_DIR`, `state` is `$STATE_DIR` (kept across runs), `logs`
-    holds what processes write, `scratch` what Ion writes for them (scripts, data), `source` the frozen scripts;
-    `register` is the file in which the programs of the run are written down (`process.register`)."""
+    """Where a run keeps files.
+
+    `artifacts` is `$ARTIFACTS_DIR`, `state` is `$STATE_DIR` (kept across runs), `logs` holds what processes write,
+    `scratch` what Ion writes for them (scripts, data), `source` the frozen scripts. `register` is the file that lists
+    the programs of the run (`process.journal`).
+    """
 
     run: Path
     artifacts: Path
@@ -73,13 +76,13 @@ class Folders:
 class Context:
     """A run as its turns see it.
 
-    `inputs` are the run's inputs with defaults applied, `env` the workflow's own environment (not yet rendered),
-    `nodes` the live states by id (read only), `agent_for` who answers a node's prompts (None: the host), `keep` stores
-    a text or a file's bytes and gives its `Content`, `open` reads one back, `progress` shows a line of a node to
-    whoever watches, `lines` one of a program's (None: nobody wants them), `base_branch` looks the default branch up
-    (None: not to be found), `secrets` are the values that no message may hold, `standing` is what turns found out that
-    is so for all others too. `ask` has a person decide on what the agent of a node asks for, while its turn is held
-    open: the decision, or None if nobody did in time. Without it turns cannot be held.
+    `inputs` are the run's inputs with defaults applied, `env` is the workflow's environment before rendering, `nodes`
+    the live states by id (read only). `agent_for` returns the agent that answers a node's prompts, or None if the
+    caller answers them. `keep` stores a text or a file's bytes and returns its `Content`; `open` reads one back.
+    `progress` shows a line of a node to whoever watches, `lines` a line of a program (None: nobody wants them).
+    `base_branch` looks up the default branch (None: not found). `secrets` are the values that no message may contain.
+    `standing` caches the variables that all turns share. `ask` lets a person decide on a permission while the turn is
+    held open; it returns the decision, or None if nobody decided in time. Without `ask`, turns cannot be held.
     """
 
     run_id: str
@@ -104,7 +107,7 @@ class Context:
     lines: Callable[[str, str], None] | None = None
 
     def read(self, content: Content) -> str:
-        """A content's whole text."""
+        """Return a content's whole text."""
         if content.text is not None:
             return content.text
         with self.open(content) as stream:

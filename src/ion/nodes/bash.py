@@ -1,8 +1,8 @@
-"""One bash script, and the same for a loop's `until_bash`.
+"""One bash script, and a loop's `until_bash`.
 
-No value is ever pasted into the script: `language.shell` puts variables where references stand, and they are loaded
-from a data file, copied there piece by piece, so that size and bytes do not matter. The script itself is run from a
-file, since an argument holds no more than 128 KiB. Neither file is seen by anybody else (`process.handed`).
+No value is ever pasted into the script: `language.shell` puts variables where the references are, and their values are
+loaded from a data file, copied there piece by piece, so that size and bytes do not matter. The script itself runs from
+a file, since an argument holds at most 128 KiB. Nobody else can read either file (`process.program_file`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
 
 
 async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
-    """Prepare (in a thread if that may take a while), run, and clean up; why it failed, if it did."""
+    """Prepare (in a thread if that may take a while), run and clean up. Returns the exit and the failure, if any."""
     with contextlib.ExitStack() as files:
         if _may_take_long(text, turn, context):
             prepared = await program.in_thread(_prepare, text, turn, context, files)
@@ -68,20 +68,20 @@ async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
 
 @lru_cache(maxsize=16)
 def _bash(path: str | None) -> str | None:
-    """Where bash is on this PATH: looked for once, not by every program that is started."""
+    """The path of bash on this PATH, looked up once for all programs."""
     return shutil.which("bash", path=path)
 
 
 def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:
-    """Whether large values may be copied, or git be asked for a branch."""
+    """Whether large values may be copied, or git may be asked for a branch."""
     outputs = (turn.previous, turn.judged, *(context.nodes[other].output for other in turn.node.waits_for))
     return any(output is not None and output.text is None for output in outputs) or "BASE_BRANCH" in text.text
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What bash runs, what Ion put before the author's first line, in which environment, and the files in memory that
-    it must inherit."""
+    """What bash runs, the prologue before the author's first line, its environment, and the files in memory that it
+    inherits."""
 
     script: str
     head: str
@@ -112,7 +112,7 @@ class _Value:
 
 
 def _prepare(text: Shell, turn: Turn, context: Context, files: contextlib.ExitStack) -> _Prepared:
-    """Write the script and its values; `files` is to close them."""
+    """Write the script and its values; the caller closes `files`."""
     values = Values(turn, context)
     rewritten = shell.rewrite(text, lambda reference: _value(reference, values, context))
     env = environment(turn, context, values, text=text.text, without=shell.unsafe_in_environment)
@@ -146,8 +146,8 @@ def _value(reference: Reference, values: Values, context: Context) -> _Value:
 
 
 def _too_large(env: Environment, text: Shell, context: Context) -> dict[str, _Value]:
-    """Names that the environment could not carry are variables of the script all the same; one that bash could not hold
-    (a NUL) only matters where the script names it."""
+    """Values that the environment cannot carry are still variables of the script. One that bash cannot hold (it
+    contains a NUL) only matters if the script names it."""
     found = {}
     for name, path in env.files.items():
         value = path.read_bytes().decode("utf-8", "surrogateescape")

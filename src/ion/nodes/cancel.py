@@ -1,4 +1,4 @@
-"""The end of a run from within: the node's output is the reason, and the core ends the run."""
+"""A node that ends the run: its output is the reason, and the core ends the run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Holding a reply against `output_format` so that nothing else can be held up by it.
+"""Validating a reply against `output_format` without blocking anything else.
 
-A pattern can match in so many ways that no program tries them all, and Python tries them in one step that nothing
-interrupts. So a process of its own does it, which the system ends after `PROCESSOR_SECONDS` of work, and Ion whenever
-the turn ends. What cannot take long is done at once.
+A pattern can match in so many ways that no program tries them all, and Python tries them in one step that cannot be
+interrupted. So a separate process does it. The system ends that process after `PROCESSOR_SECONDS` of work, and Ion ends
+it with the turn. What is certain to be quick is done at once.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _PROGRAM = (sys.executable, "-P", "-m", "ion.nodes.checking")
 async def check_reply(
     output_format: dict[str, Any], text: str, *, log: str, register: Path, limit_ms: int | None
 ) -> Reply | tuple[str, ...]:
-    """What `validate_reply` gives, within `limit_ms`; a cancelled task ends it. `log` is a path stem for its files.
+    """Return what `validate_reply` returns, within `limit_ms` milliseconds; cancelling the task ends it. `log` is a
+    path stem for its files.
 
-    Raises `OutputFormatError` if the schema cannot be used, or the reply not be held against it in time; what
+    Raises `OutputFormatError` if the schema cannot be used or the reply cannot be validated in time, and what
     `process.run` raises.
     """
     quick = validate_quickly(output_format, text)
@@ -56,7 +57,7 @@ async def check_reply(
 
 
 def check_reply_now(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...]:
-    """The same for who has no event loop. Raises `OutputFormatError`."""
+    """The same without an event loop. Raises `OutputFormatError`."""
     quick = validate_quickly(output_format, text)
     if quick is not None:
         return quick
@@ -65,7 +66,7 @@ def check_reply_now(output_format: dict[str, Any], text: str) -> Reply | tuple[s
 
 
 def _text_of(file: Path) -> str:
-    """What a program wrote; a file that stayed empty was not made."""
+    """What a program wrote. A file that stayed empty was not made."""
     return file.read_text("utf-8", "replace") if file.exists() else ""
 
 
@@ -74,7 +75,7 @@ def _order(output_format: dict[str, Any], text: str) -> bytes:
 
 
 def _verdict(printed: str, said: str, limit: str = "") -> Reply | tuple[str, ...]:
-    """What the process found. One that was ended printed nothing."""
+    """What the process found. A process that was ended printed nothing."""
     if not printed:
         limit = limit or f"{PROCESSOR_SECONDS} s of work"
         why = f": {head(said.splitlines()[-1], 300)}" if said else ""
@@ -93,7 +94,7 @@ def _verdict(printed: str, said: str, limit: str = "") -> Reply | tuple[str, ...
 
 
 def main() -> None:
-    """The process: an order on stdin, a verdict on stdout."""
+    """The process: reads an order from stdin, writes a verdict to stdout."""
     seconds, output_format, text = json.loads(sys.stdin.buffer.read())
     _bound(seconds)
     try:

@@ -2,8 +2,8 @@
 
 An environment is keyed by the runtime's version and the sorted dependencies, and lives in
 `$XDG_CACHE_HOME/ion/environments/KEY` (`~/.cache` without that variable). One process builds it, under a file lock, in
-a folder of its own; the file `ready` names that folder once it is whole. So a kill in the middle leaves a folder that
-nobody looks at, which the next builder removes, and an installer that outlived its Ion writes where nobody reads.
+a folder of its own; the file `ready` names that folder once it is complete. A kill in the middle leaves a folder that
+nobody reads, and the next builder removes it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _PROOF = {"python": "bin/python", "bun": "node_modules", "node": "node_modules",
 
 
 async def provide(runtime: Runtime, turn: Turn, context: Context, env: Mapping[str, str]) -> Path | None:
-    """The folder with the runtime's dependencies, built if nobody has yet; None where there are none.
+    """Return the folder with the runtime's dependencies, and build it if it does not exist; None if there are no
+    dependencies.
 
-    The installer runs in a process group of its own, as part of the run: it is ended when the turn is, and after ten
-    minutes. What it prints is in the node's log as `venv` and `install`. Raises `DependencyError` (code `timeout` when
-    its time was over), `MissingRuntimeError`, `process.SpawnError`.
+    The installer runs in its own process group as part of the run: it ends with the turn, or after ten minutes. Its
+    output is in the node's log as `venv` and `install`. Raises `DependencyError` (code `timeout` after ten minutes),
+    `MissingRuntimeError` and `process.SpawnError`.
     """
     if not runtime.deps:
         return None
@@ -69,7 +70,7 @@ def _ready(folder: Path, runtime: Runtime) -> Path | None:
 
 @asynccontextmanager
 async def _alone(folder: Path, runtime: Runtime, deadline: float) -> AsyncIterator[None]:
-    """While this lasts, no other process and no other node builds this environment."""
+    """Hold the lock: no other process and no other node builds this environment meanwhile."""
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -118,8 +119,8 @@ async def _build(
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove what builders left that did not come to their end, and an environment that is not usable any more. A
-    survivor of theirs may still write there; then something stays until the next time, and harms nobody."""
+    """Remove what unfinished builders left, and an environment that is no longer usable. A surviving builder may still
+    write there; then something stays until the next time, which harms nobody."""
     (folder / _READY).unlink(missing_ok=True)
     for left in folder.glob("build-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -132,8 +133,8 @@ def _declare_ready(folder: Path, place: Path) -> None:
 
 
 def _steps(runtime: Runtime, place: Path) -> list[tuple[str, list[str]]]:
-    """The command lines that fill `place`, each with the name of its log. uv has a cache of its own, which is filled
-    here, so that the script's own time is not spent on it."""
+    """The command lines that fill `place`, each with the name of its log. uv's own cache is filled here too, so that
+    the script's own time is not spent on it."""
     deps = list(runtime.deps)
     match runtime.name:
         case "uv":

@@ -12,7 +12,7 @@ _EXCERPT_CHARACTERS = 50_000
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Render the gate's message; nobody is asked if it cannot be. Raises `UnreadableReferenceError`."""
+    """Render the gate's message. Raises `UnreadableReferenceError`; then nobody is asked."""
     values = Values(turn, context)
     match turn.node.body:
         case Approval(message):
@@ -33,7 +33,7 @@ def _status(turn: Turn, loop: Loop) -> str:
 
 
 def _excerpt(turn: Turn, context: Context) -> str:
-    """The iteration's output, its middle left out if it is long."""
+    """The iteration's output, shortened in the middle if it is long."""
     text = "" if turn.previous is None else printable(context.read(turn.previous)).strip()
     if len(text) <= _EXCERPT_CHARACTERS:
         return text

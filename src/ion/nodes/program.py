@@ -1,7 +1,7 @@
 """A turn that is a program: run it, take its output, or say why it failed. Shared by bash and scripts.
 
-Output is stdout less one final newline. What is plain text and short goes into the event; everything else is kept by
-its bytes, unread, so that 100 MB cost no memory and bytes that are no text are not lost.
+The output is stdout without one final newline. Plain, short text goes into the event; everything else is kept as bytes
+without being read, so that 100 MB need no memory and bytes that are not text are not lost.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ async def run(
     env: Mapping[str, str],
     handed: Sequence[process.ProgramFile] = (),
 ) -> process.Exit:
-    """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`, also where the run's folder is
-    gone, in which the program would look in vain for what other nodes left."""
+    """Run a program for this turn; its log is the turn's. Raises `process.SpawnError`, also if the run's folder no
+    longer exists, because the program could not find what other nodes left there."""
     if not os.path.isdir(context.folders.artifacts):  # noqa: PTH112  (for each program)
         raise process.SpawnError(
             argv[0],
@@ -60,7 +60,7 @@ def log_of(turn: Turn, context: Context) -> str:
 
 
 def limit(turn: Turn) -> int | None:
-    """How long the program may take, in ms. A loop has no limit of its own unless it says so; its check has that of a
+    """How long the program may take, in ms. A loop has no limit unless it declares one; its check has the limit of a
     bash node (language.md §3, §7)."""
     if turn.kind == "until_bash" and turn.node.timeout_ms is None:
         return DEFAULT_PROCESS_TIMEOUT_MS
@@ -68,9 +68,10 @@ def limit(turn: Turn) -> int | None:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file for what a program is to run or read, for its owner's eyes alone; what was there is replaced.
+    """Create a file, readable by its owner only, for what a program runs or reads; an existing file is replaced.
 
-    Raises `OSError`, and `process.ScarceError` if it may work later."""
+    Raises `OSError`, and `process.ScarceError` if it may work later.
+    """
     try:
         return os.fdopen(process.create(path), "wb")
     except OSError as error:
@@ -91,7 +92,7 @@ async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _
 
 
 async def completed(turn: Turn, context: Context) -> Completed:
-    """The outcome of a program that ended well. A large output is kept in a thread, since its disk may take a while."""
+    """The outcome of a program that succeeded. A large output is kept in a thread, since its disk may take a while."""
     printed = f"{log_of(turn, context)}.out"
     try:
         large = os.stat(printed).st_size > INLINE_LIMIT_BYTES  # noqa: PTH116  (as in `log_of`)
@@ -104,8 +105,8 @@ async def completed(turn: Turn, context: Context) -> Completed:
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
-    """Why a program failed, with the last of its stderr; None if it did not. `names` are paths that Ion made up, and
-    what to call them in the message."""
+    """Why a program failed, with the end of its stderr; None if it did not fail. `names` maps paths that Ion made up to
+    what the message calls them."""
     what = turn.kind
     if ended.timed_out:
         code, message = "timeout", f"{what} timed out after {limit(turn)} ms"
@@ -124,10 +125,10 @@ def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[st
 
 
 def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:
-    """The output in a file: its bytes less one final newline (cut off in the file itself if it is long).
+    """The output in a file: its bytes without one final newline (a long file is truncated in place).
 
-    Up to 256 KiB of text are inline. More than that, and what is no text (invalid UTF-8, or a NUL), is kept by its
-    bytes: bash gets every one of them back, texts for people and agents show U+FFFD in their place.
+    Up to 256 KiB of text are inline. Larger output, and bytes that are not text (invalid UTF-8, or a NUL), are kept as
+    bytes: bash gets every one of them back, and texts for people and agents show U+FFFD instead.
     """
     size = path.stat().st_size
     if size <= INLINE_LIMIT_BYTES + 1:

@@ -1,7 +1,7 @@
-"""One prompt to whoever answers: of a prompt or command node, of a loop's turn, of a rejected gate.
+"""One prompt and its answer: of a prompt or command node, of a loop's turn, of a rejected gate.
 
-The text is rendered, the agent asked (or the prompt left pending for the host), and the reply read: is it empty, does it fit
-`output_format`, does it end the loop. An answer to a pending prompt is read in the same way.
+The text is rendered, the agent is asked (or the prompt is left pending for the caller), and the reply is read: whether
+it is empty, fits `output_format`, and ends the loop. An answer to a pending prompt is read in the same way.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _LEAST_CHECK_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A rendered prompt with what goes along. `fresh` is the text for a new session, if it is another one; `names` are
-    the engine's names that it reads."""
+    """A rendered prompt and its context. `fresh` is the text for a new session, if that differs; `names` are the
+    engine's names that it reads."""
 
     text: str
     system: str | None
@@ -52,7 +52,7 @@ class _Asked:
 
 
 async def run(turn: Turn, context: Context) -> Outcome:
-    """Ask the node's agent, or leave the prompt pending where there is none. Raises `UnreadableReferenceError`."""
+    """Ask the node's agent, or leave the prompt pending if it has no agent. Raises `UnreadableReferenceError`."""
     began = time.monotonic()
     agent = context.agent_for(turn.node)
     values = Values(turn, context)
@@ -67,7 +67,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
-    """Read the host's answer to a pending prompt."""
+    """Read the caller's answer to a pending prompt."""
     assert turn.answer is not None
     said = _Said(context.read(turn.answer.output), session=turn.answer.session)
     return await _read(said, turn, context, time.monotonic())
@@ -98,7 +98,7 @@ def _filled(template: str, context: Context, values: Values) -> str:
 
 
 def _engine_names(template: str) -> frozenset[str]:
-    """The engine's names that a prompt reads; one that is escaped is only text."""
+    """The engine's names that a prompt reads; an escaped one is only text."""
     found = (one.reference for one in find_references(template))
     return frozenset(reference.name for reference in found if isinstance(reference, EngineReference))
 
@@ -117,7 +117,7 @@ def _template(turn: Turn, context: Context) -> str:
 
 
 def _options(options: dict[str, Any], values: Values) -> dict[str, Any]:
-    """The node's options, untouched but for the texts among them (language.md §3.3)."""
+    """The node's options, unchanged except for the texts in them (language.md §3.3)."""
     filled = dict(options)
     if isinstance(options.get("systemPrompt"), str):
         filled["systemPrompt"] = values.render(options["systemPrompt"])
@@ -171,7 +171,7 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _
 async def _ask(
     agent: Agent, asked: _Asked, turn: Turn, context: Context, values: Values
 ) -> PromptResult | Failed | Unpermitted:
-    """Everything that an agent can do: answer, need permissions, fail in its own words, break, never come back."""
+    """Ask, and handle everything an agent can do: answer, need permissions, fail with a typed error, crash, hang."""
     limit = turn.node.timeout_ms
     overdue = asyncio.timeout(None if limit is None else (limit + context.grace_ms + _OVERDUE_MS) / 1000)
     ask = None if context.ask is None else _Asking(partial(context.ask, turn.node.id), overdue)
@@ -198,7 +198,7 @@ async def _ask(
 
 
 class _Asking:
-    """Has a person decide. The time after which the agent is given up stands still meanwhile."""
+    """Lets a person decide. The clock of the agent's time limit stops meanwhile."""
 
     def __init__(self, ask: Callable[[Question], Awaitable[str | None]], overdue: asyncio.Timeout) -> None:
         self._ask = ask
@@ -266,7 +266,7 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
 
 
 async def _checked(said: _Said, text: str, turn: Turn, context: Context, began: float) -> Reply | tuple[str, ...]:
-    """The agent's own JSON counts if it gives one; Ion does not take its word that it fits."""
+    """The agent's own JSON counts if it returns one; Ion still checks that it fits."""
     assert turn.node.output_format is not None
     if said.structured is not None:
         try:

@@ -1,8 +1,8 @@
-"""Who carries out which turn. A new kind of turn is one module and one line here; it is loaded when a turn comes.
+"""Which module carries out which turn. A new kind of turn is one module and one line here, loaded when it is needed.
 
-What keeps a turn from being carried out (a value that cannot be read, a program that is not there, a full disk) is an
-outcome of that turn and ends up in the log; an error of the store, or a bug, is neither and passes through. A turn for
-which the system has no descriptors or processes at this moment waits for them.
+What prevents a turn (a value that cannot be read, a missing program, a full disk) is an outcome of that turn and is
+logged. An error of the store, or a bug, is neither and passes through. A turn waits if the system has no descriptors or
+processes left.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _runner(target: str) -> Run:
 
 
 async def _once_there_is_room(run: Run, turn: Turn, context: Context) -> Outcome:
-    """A turn that has started nothing is begun again as often as it takes."""
+    """Start the turn again, as often as needed, until the system has room. Only for a turn that started nothing."""
     turnstile, said = process.Turnstile(), False
     while True:
         try:

@@ -1,8 +1,8 @@
-"""Replies that must fit a JSON Schema (`output_format`): taking the JSON out of the text, repairing, validating.
+"""Replies that must fit a JSON Schema (`output_format`): extracting the JSON from the text, repairing, validating.
 
 An agent is asked for JSON and answers with text. The JSON is the reply itself, else its first fenced block of JSON,
-else what a strict repair makes of it; then the author's schema decides. A pattern, or a repair, can take for ever on
-some texts: `checking` does this where nothing waits for it, unless `validate_quickly` can do it.
+else what a strict repair makes of it; then the author's schema decides. A pattern, or a repair, can take forever on
+some texts: `checking` does this in a separate process unless `validate_quickly` can do it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Reply:
 
 
 def validate_quickly(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...] | None:
-    """`validate_reply` where it cannot take long: the text is far too long, or the schema is plain, both are short, and
-    the text is JSON. Else None."""
+    """`validate_reply` where it is certain to be quick: the text is far too long, or the schema is plain, both are
+    short, and the text is JSON. Otherwise None."""
     if len(text) > LONGEST_REPLY:
         return (f"the reply is longer than {LONGEST_REPLY >> 20} MiB",)
     steps = len(text) * len(json.dumps(output_format))
@@ -79,7 +79,7 @@ def _is_plain(schema: Any) -> bool:
 
 
 def validate_reply(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...]:
-    """The reply as JSON that fits the schema, or everything that is wrong with it, in words an agent can act on.
+    """The reply as JSON that fits the schema, or everything that is wrong with it, in words that an agent can act on.
 
     Raises `OutputFormatError` if the schema itself cannot be used.
     """
@@ -115,7 +115,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def ask_again(prompt: str, errors: tuple[str, ...]) -> str:
-    """The prompt followed by what was wrong with the last reply to it."""
+    """The prompt, followed by what was wrong with the last reply to it."""
     listed = "\n".join(f"- {error}" for error in errors)
     return (
         f"{prompt}\n\nYour last reply to this did not fit the JSON Schema that it must fit:\n{listed}\n"

@@ -1,4 +1,4 @@
-"""What a workflow needs around it, looked up before a run begins: a run does not begin that cannot end."""
+"""What a workflow needs on this machine, checked before a run starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ion.language.workflow import Bash, Loop, Node, Script, Workflow
 
 
 def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
-    """Raises `MissingRuntimeError`, naming each missing program with the nodes that need it, and what to install."""
+    """Raises `MissingRuntimeError`, which names each missing program, the nodes that need it, and what to install."""
     missing: dict[str, list[str]] = {}
     hints: dict[str, None] = {}
     has_bash = cache(lambda: shutil.which("bash", path=env.get("PATH")) is not None)
@@ -27,8 +27,8 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
 
 
 def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
-    """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that `env` does not have, or
-    has empty. Those of the settings are only masked where there are any: not every workflow needs them."""
+    """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that are missing or empty in
+    `env`. Secrets of the settings are only masked where they are set: not every workflow needs them."""
     missing = [name for name in workflow.secrets if not env.get(name)]
     if missing:
         names = ", ".join(missing)

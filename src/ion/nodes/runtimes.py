@@ -1,8 +1,8 @@
-"""Which program runs a script, and in what form it wants the code: four runtimes, two of them with a fallback.
+"""Which program runs a script, and in what form it takes the code: four runtimes, two of them with a fallback.
 
-`uv` falls back to `python3` and `bun` to `node` where they are not installed; dependencies need an installer as well
-(`environments.py` runs it), and TypeScript on a `node` that cannot read it a published transpiler. Inline Python runs
-as `python -c` would (modules are found in the working directory) but from a file, since an argument holds no more than
+`uv` falls back to `python3` and `bun` to `node` if they are not installed. Dependencies also need an installer
+(`environments.py` runs it), and TypeScript on a `node` that cannot read it needs a published transpiler. Inline Python
+runs as `python -c` would (modules are found in the working directory) but from a file, since an argument holds at most
 128 KiB.
 """
 
@@ -43,7 +43,7 @@ _PROBE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime that is installed: its `name` (that of the fallback, if it is one), its `program`, what installs its
+    """A runtime that is installed: its `name` (or the name of the fallback), its `program`, what installs its
     dependencies, which these are (the script's, and Ion's own for TypeScript), and options for the program."""
 
     name: str
@@ -54,9 +54,9 @@ class Runtime:
 
 
 def find(script: Script, env: Mapping[str, str], entry: str = "") -> Runtime:
-    """The runtime for this script on the PATH of `env`. `entry` is the file of a named one.
+    """The runtime for this script on the PATH of `env`. `entry` is the file of a named script.
 
-    Raises `MissingRuntimeError`: neither it nor its fallback is installed, or they cannot provide its dependencies.
+    Raises `MissingRuntimeError` if neither it nor its fallback is installed, or they cannot provide its dependencies.
     """
     names = (_FALLBACKS_WITH_DEPS if script.deps else _FALLBACKS)[script.runtime]
     hint = _INSTALL[script.runtime]
@@ -79,9 +79,9 @@ def find(script: Script, env: Mapping[str, str], entry: str = "") -> Runtime:
 
 
 def version(name: str, program: str, env: Mapping[str, str]) -> str:
-    """What a program says of its version; for Python also where it lives, since environments refer to that.
+    """The version that a program reports; for Python also its location, since environments refer to that.
 
-    Raises `MissingRuntimeError` if it does not say.
+    Raises `MissingRuntimeError` if it reports none.
     """
     question = ["-c", "import sys; print(sys.version, sys.base_prefix)"] if name == "python" else ["--version"]
     try:
@@ -103,8 +103,8 @@ def _which(program: str, env: Mapping[str, str]) -> str | None:
 
 
 def _typescript(node_version: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The options and the dependencies with which this node runs TypeScript: it strips types itself from 22.6 on,
-    unasked from 22.18 and 23.6 on (nodejs.org/api/typescript.html)."""
+    """The options and the dependencies with which this node runs TypeScript: it strips types itself from 22.6 on, by
+    default from 22.18 and 23.6 on (nodejs.org/api/typescript.html)."""
     numbers = [int(number) for number in re.findall(r"\d+", node_version)[:2]]
     if numbers >= [23, 6] or [22, 18] <= numbers < [23]:
         return (), ()
@@ -112,7 +112,7 @@ def _typescript(node_version: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def inline(runtime: Runtime, code: str) -> tuple[str, str]:
-    """The ending of the file for inline code, and what to write into it."""
+    """The file ending for inline code, and what to write into the file."""
     if runtime.name in ("uv", "python"):
         return ".py", code
     if runtime.name == "bun":
@@ -123,7 +123,7 @@ def inline(runtime: Runtime, code: str) -> tuple[str, str]:
 
 
 def command(runtime: Runtime, script: Script, path: Path, environment: Path | None = None) -> list[str]:
-    """The command line that runs the script in `path`. `environment` holds the dependencies (None: there are none)."""
+    """The command line that runs the script at `path`. `environment` holds the dependencies (None: no dependencies)."""
     run = [str(path)]
     if script.name is None and path.suffix == ".py":
         # Nothing is assigned, so that the script finds its names as empty as `python -c` would leave them.
@@ -143,6 +143,6 @@ def command(runtime: Runtime, script: Script, path: Path, environment: Path | No
 
 
 def uv(runtime: Runtime) -> list[str]:
-    """`uv run` with the dependencies, leaving the user's project alone: it is neither locked nor installed, though a
-    virtual environment that is there is used."""
+    """`uv run` with the dependencies. It neither locks nor installs the user's project, but uses an existing virtual
+    environment."""
     return [runtime.program, "run", "--no-project", "--quiet", *(f"--with={dep}" for dep in runtime.deps)]

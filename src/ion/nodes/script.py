@@ -1,8 +1,9 @@
-"""One script, inline or by name, on whatever runs it here.
+"""One script, inline or by name, on the runtime that is installed here.
 
-A script reads its values from the environment; only node references in inline code are spliced in. A named one runs
-from the run's frozen copy, with the files that lay beside it. JavaScript finds packages by where a script lies, so its
-dependencies are linked to its side; a named one is copied for that, since two nodes may want other ones.
+A script reads its values from the environment; only node references in inline code are replaced in its text. A named
+script runs from the run's frozen copy, with the files beside it. JavaScript finds packages by the location of the
+script, so its dependencies are linked beside it; a named script is copied for that, since two nodes may need different
+ones.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _written(runtime: runtimes.Runtime, code: str, turn: Turn, context: Context)
 
 
 def _beside(packages: Path, script: Script, path: Path, turn: Turn, context: Context) -> Path:
-    """Lay the script and `packages` side by side; where the script is now."""
+    """Put the script and `packages` side by side; returns where the script is now."""
     folder = context.folders.scratch / turn.node.id
     if script.name is not None:
         folder = folder / "named"

@@ -1,7 +1,7 @@
-"""The one place that gives values to the references of a turn, at the moment it starts (language.md §5).
+"""The one place that resolves the references of a turn when it starts (language.md §5).
 
-`Values` knows every name: outputs of nodes, inputs and `with:` bindings, and the engine's own. Prompts, messages and
-`env` values are filled in by `render`; bash and the environment take the same values from here and never another way.
+`Values` knows every name: outputs of nodes, inputs and `with:` bindings, and the engine's own. `render` fills in
+prompts, messages and `env` values; bash and the environment take the same values from here.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _NO_TEXT = pattern("[\0\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """`text` with U+FFFD for what cannot be in a text for people and agents."""
+    """`text` with U+FFFD for what people and agents cannot be given."""
     return _NO_TEXT.sub("\ufffd", text)
 
 
 def exact(text: str) -> str:
-    """`text` as the bytes that `os.fsencode` makes of it: those of an output come back as they were."""
+    """`text` as the bytes that `os.fsencode` makes of it: the bytes of an output come back unchanged."""
     return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
@@ -70,7 +70,7 @@ class Values:
         return render(text, self.resolve)
 
     def resolve(self, reference: Reference) -> Resolved:
-        """What is in a text for a reference. Bytes that are no text are U+FFFD there."""
+        """The text that replaces a reference. Bytes that are not text become U+FFFD."""
         value, consumed = self.value(reference)
         return Resolved(printable(canonical(value)), consumed)
 
@@ -116,7 +116,7 @@ class Values:
         return found | self.own_variables()
 
     def own_variables(self) -> dict[str, str]:
-        """Those among them that are the turn's own, if it binds no names."""
+        """Those of the variables that are the turn's own, if it binds no names."""
         turn, context = self._turn, self._context
         return {name: exact(self._engine[name]()) for name in NAMES_OF_A_TURN} | {
             "ION_NODE_ID": turn.node.id,
@@ -143,7 +143,7 @@ class Values:
         return selected.value, selected.consumed
 
     def _readable(self, reference: NodeReference) -> NodeState:
-        """The state of a node whose output may be read in this form: completed, or skipped and wanted whole."""
+        """The state of a node whose output may be read in this form: completed, or skipped and read as a whole."""
         written, node = reference_text(reference), self._context.nodes.get(reference.node)
         if node is None:
             raise UnreadableReferenceError(f"{written} cannot be read: unknown node '{reference.node}'")
@@ -201,7 +201,7 @@ class Values:
         }
 
     def _docs(self) -> str:
-        """`docs/` as seen from the working directory, whole from elsewhere."""
+        """`docs/` relative to the working directory, or the absolute path if it is elsewhere."""
         return _seen_from(self._context.cwd, self._context.folders.docs)
 
     def _base_branch(self) -> str:
@@ -227,7 +227,7 @@ class Values:
         return any((state := self._context.nodes.get(node)) and state.status == "skipped" for node in nodes)
 
     def _filled(self, value: Any) -> Any:
-        """JSON with its texts filled in; one that is a whole reference gives what it refers to, of any type."""
+        """JSON with its texts filled in; a text that is one whole reference becomes the value itself, of any type."""
         if isinstance(value, dict):
             return {key: self._filled(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -245,7 +245,7 @@ class Values:
         return render(value, self._outer_text)
 
     def _structured(self, node: str, output: Any) -> Any:
-        """A whole output as JSON if the node promised JSON."""
+        """A whole output as JSON, if the node promised JSON."""
         promised = node in self._context.workflow.by_id and self._context.workflow.by_id[node].output_format is not None
         return loads(output) if promised and output else output
 
@@ -254,7 +254,7 @@ class Values:
         return Resolved(canonical(value), consumed)
 
     def _outer(self, reference: Reference) -> tuple[Any, int]:
-        """The value of a reference in `with:`, where `$INPUTS` are the run's and not the bindings themselves."""
+        """The value of a reference in `with:`, where `$INPUTS` are the run's inputs and not the bindings themselves."""
         if isinstance(reference, InputReference):
             return self._run_input(reference.name), 0
         return self.value(reference)

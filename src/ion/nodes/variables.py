@@ -1,10 +1,10 @@
 """The environment of every process of a run: bash, scripts, and agents that are programs.
 
 From weak to strong: Ion's own environment, the workflow's `env`, the node's `env`, inputs and `with:`, the engine's
-names. A value that no environment can carry (over 128 KiB, or with a NUL) is handed over as a file; the largest go
-that way first when the whole would pass 1 MiB.
+names. A value that an environment cannot carry (over 128 KiB, or with a NUL) is passed as a file; the largest values
+become files first when the whole would exceed 1 MiB.
 
-Most turns say nothing of their own about it: what is the same for all of those is worked out by the first.
+Most turns add nothing of their own; what they share is computed once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BASE_BRANCH = re.compile(r"\bBASE_BRANCH\b")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`variables` are complete. `files` are the names that became `NAME_FILE`, each with that file."""
+    """`variables` are complete. `files` maps the names that became `NAME_FILE` to their files."""
 
     variables: dict[str, str]
     files: dict[str, Path] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What the environments of a run's turns have in common. `size` is no fewer bytes than it takes."""
+    """What the environments of a run's turns have in common. `size` is an upper bound of its bytes."""
 
     variables: dict[str, str]
     size: int
@@ -53,11 +53,11 @@ def environment(
     code: str = "",
     without: Callable[[str], bool] | None = None,
 ) -> Environment:
-    """The environment of this turn's process. `text` is the prompt or shell text that it is for, `code` that of a
-    script: `BASE_BRANCH` is looked up only where they name it. `without` says which names are left out.
+    """The environment of this turn's process. `text` is the prompt or shell text that it is for, `code` the code of a
+    script: `BASE_BRANCH` is looked up only if they name it. `without` lists names to leave out.
 
-    Raises `UnreadableReferenceError`: an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is not
-    to be found.
+    Raises `UnreadableReferenceError` if an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is
+    not found.
     """
     own = _plain(turn, context, values, text, code)
     if own is not None:
@@ -68,7 +68,7 @@ def environment(
 
 
 def _plain(turn: Turn, context: Context, values: Values, text: str, code: str) -> dict[str, str] | None:
-    """The variables of this turn alone, if all others are those of any turn, and small enough."""
+    """The variables of this turn alone, if all others are shared by every turn, and small enough."""
     if context.workflow.env or turn.node.env or turn.node.bindings or "BASE_BRANCH" in text or "BASE_BRANCH" in code:
         return None
     own = values.own_variables()
@@ -76,7 +76,7 @@ def _plain(turn: Turn, context: Context, values: Values, text: str, code: str) -
 
 
 def _standing(context: Context, values: Values, without: Callable[[str], bool] | None) -> _Standing | None:
-    """Work it out from any plain turn; None if it is too large for an environment."""
+    """Compute it from any plain turn; None if it is too large for an environment."""
     variables = _inherited(context, values.variables()) | values.variables()
     if not _is_small(variables):
         return None
@@ -86,7 +86,7 @@ def _standing(context: Context, values: Values, without: Callable[[str], bool] |
 
 
 def _inherited(context: Context, ours: dict[str, str]) -> dict[str, str]:
-    """Ion's own environment, without what would speak for a value of ours: a NAME_FILE from a run around this one."""
+    """Ion's own environment, without a NAME_FILE of a run around this one, which would hide a value of this run."""
     variables = dict(context.environ)
     for name in ours:
         variables.pop(f"{name}_FILE", None)
@@ -114,7 +114,7 @@ def _whole(
 
 
 def _is_small(variables: dict[str, str]) -> bool:
-    """Whether an environment can carry all this for certain, by a look at the lengths."""
+    """Whether an environment can certainly carry all this, judged by the lengths."""
     longest = max(map(len, variables.keys()), default=0) + max(map(len, variables.values()), default=0) + 2
     return (
         _bound(variables) <= TOTAL_LIMIT_BYTES
@@ -124,7 +124,7 @@ def _is_small(variables: dict[str, str]) -> bool:
 
 
 def _bound(variables: dict[str, str]) -> int:
-    """No fewer bytes than they take: no character takes more than four."""
+    """An upper bound of their bytes: no character takes more than four."""
     return 4 * (sum(map(len, variables.keys())) + sum(map(len, variables.values())) + 2 * len(variables))
 
 

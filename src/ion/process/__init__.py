@@ -1,9 +1,10 @@
-"""Run one program, whole: its process group from birth to the last survivor.
+"""Run one program and its whole process group, from start to the last survivor.
 
-The program leads a session of its own, reads nothing or a file, and what it writes is streamed to files. Whatever it
-leaves in its group is ended with it, and every wait here has an end. `starting` is its birth, `child` one such program
-and its group, `relay` the way of its output, `program_file` a file made for it, `journal` what is written down about
-it, `procfs` what the system says about processes, `limits` what it gives only so much of."""
+The program leads its own session, reads nothing or a file, and its output is streamed to files. Whatever it leaves in
+its group ends with it, and every wait has a limit. `starting` starts a program, `child` watches one and its group,
+`relay` moves its output, `program_file` makes a file for it, `journal` records it, `procfs` reads what the system says
+about processes, `limits` handles resources that run out.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a program ended: by `status`, or by `signal` (its name). Both None: the status was lost, because the host
-    program ignores SIGCHLD. `timed_out` and `idle` say that Ion ended it, and why."""
+    """How a program ended: by `status`, or by `signal` (its name). Both are None if the status was lost, because the
+    program around Ion ignores SIGCHLD. `timed_out` and `idle` say that Ion ended it, and why."""
 
     status: int | None
     signal: str | None = None
@@ -52,7 +53,7 @@ class Exit:
 
 
 class OutputError(IonError):
-    """What a program printed could not be kept (a full disk); it was ended."""
+    """The output of a program could not be kept (a full disk); the program was ended."""
 
     code = "output"
 
@@ -71,15 +72,15 @@ async def run(
     grace_ms: int = 5000,
     said: Callable[[str], None] | None = None,
 ) -> Exit:
-    """Run `argv` to its end and end whatever it leaves in its group.
+    """Run `argv` to its end, and end whatever it leaves in its group.
 
-    stdout and stderr go to `log` + `.out` and `.err` while it runs; a file that stays empty is not made. The program
-    inherits the files in memory `handed`, which are closed here once it has begun, and is written down in `register`
-    (see `register.py`). After `timeout_ms`, after `idle_timeout_ms` without a new byte in either, or when the awaiting
-    task is cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation cuts the grace short.
-    `said` is called in the event loop with each line of either as it is written (what is not UTF-8 becomes U+FFFD, of a
-    line over 4 KiB its beginning). A process that left both session and family (a double fork with setsid) is out of
-    reach. Raises `SpawnError`, `OutputError`, and `ScarceError` if nothing was started and it may work later.
+    stdout and stderr go to `log` + `.out` and `.err` while it runs; an empty file is not made. The program inherits the
+    files in memory `handed`, which are closed here once it has started, and is recorded in `register` (see
+    `journal.py`). After `timeout_ms`, after `idle_timeout_ms` without new output, or when the awaiting task is
+    cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation skips the rest of the grace
+    period. `said` is called in the event loop with each line as it is written (bytes that are not UTF-8 become U+FFFD;
+    of a line over 4 KiB, its beginning). A process that left both session and family (a double fork with setsid) is out
+    of reach. Raises `SpawnError` and `OutputError`, and `ScarceError` if nothing was started and it may work later.
     """
     started = time.monotonic()
     descriptors = [file.descriptor for file in handed if file.descriptor is not None]
@@ -103,8 +104,8 @@ async def run(
 
 
 def tail(path: Path, limit: int = 2000) -> str:
-    """The last `limit` characters of a file as text, as `masking.tail` cuts it; what is not UTF-8 becomes U+FFFD. A
-    missing file is ''."""
+    """The last `limit` characters of a file as text, cut as `masking.tail` does; bytes that are not UTF-8 become
+    U+FFFD. A missing file is ''."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -129,7 +130,7 @@ async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> st
 
 
 def _watch_idle(child: Child, idle_s: float, written: int, active: float) -> None:
-    """Look now and then whether something was written since; it was `written` bytes at the time `active`."""
+    """Check at intervals whether something was written since; it had written `written` bytes at the time `active`."""
     if child.over.done():
         return
     now = time.monotonic()

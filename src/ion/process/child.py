@@ -1,8 +1,8 @@
-"""One started program and its group: born, watched, told to end, killed, reaped.
+"""One started program and its group: started, watched, signalled, killed, reaped.
 
-Its end is seen through a pidfd without reaping it, so that its number stays taken until the rest of its group has been
-told to go. `end` is the peaceful way and awaits; `close` is the last word and does not, since the loop may be going
-down.
+Its end is observed through a pidfd without reaping it, so that its number stays in use until the rest of its group has
+been signalled. `end` is the orderly way and awaits; `close` is the last resort and does not await, since the loop may
+be shutting down.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 
 
 def how_many_live() -> int:
-    """How many programs of this process have not been closed."""
+    """How many programs of this process are not closed yet."""
     return len(_living)
 
 
@@ -49,9 +49,9 @@ def beside(log: Path | str, suffix: str) -> Path:
 
 @dataclass(slots=True)
 class Child:
-    """A started program. `exited` is resolved when its leader has ended; `over` is resolved once, by what ends the
-    waiting for it: `exited`, `broken` (its output cannot be written any more), or what whoever waits adds. `family`
-    holds its relatives, seen before it was told to end; `ended` says that nothing of it is left; `later` begins the
+    """A started program. `exited` is resolved when its leader has ended. `over` is resolved once, by what ends the
+    waiting for it: `exited`, `broken` (its output cannot be written any more), or what the caller adds. `family` holds
+    its relatives, collected before it was signalled; `ended` says that nothing of it is left; `later` starts the
     watching of its output."""
 
     pid: int
@@ -74,7 +74,7 @@ class Child:
 
 
 def spawn(start: ProcessSpec) -> Child:
-    """Start a program, watched and written down. Raises `SpawnError`, and `ScarceError` if it may work later."""
+    """Start a program, watched and recorded. Raises `SpawnError`, and `ScarceError` if it may work later."""
     try:
         return _spawn(start)
     except OSError as error:
@@ -117,7 +117,7 @@ def _begin(start: ProcessSpec, relays: Sequence[Relay]) -> int:
 
 
 def _follow(child: Child) -> None:
-    """It is no short program: its output is taken while it comes."""
+    """The program runs longer than a moment: take its output as it comes."""
     for stream in child.relays:
         relay.watch(stream, child.loop, partial(resolve, child.over, "broken"))
 
@@ -143,7 +143,7 @@ def _exited(child: Child) -> None:
 
 
 def resolve(future: asyncio.Future[_Result], result: _Result) -> None:
-    """Resolve a future that nobody has resolved or given up."""
+    """Resolve a future that is neither resolved nor cancelled."""
     if not future.done():
         future.set_result(result)
 
@@ -161,7 +161,7 @@ def _watch_blocking(child: Child) -> None:
 
 
 async def end(child: Child, grace_ms: int) -> None:
-    """End the whole group: SIGTERM, the grace, SIGKILL. At once where nothing is left."""
+    """End the whole group: SIGTERM, the grace period, SIGKILL. At once if nothing is left."""
     if not child.exited.done():
         child.family = procfs.relatives(child.pid)
     _signal(child, signal.SIGTERM)
@@ -196,7 +196,7 @@ def _left(child: Child) -> bool:
 
 
 def _signal(child: Child, number: int) -> None:
-    """Whoever of the family is not in the group, or just left it, is told by its number."""
+    """Members of the family that are not in the group, or just left it, are signalled by their number."""
     signal_group(child.pid, number)
     for pid, identity in child.family.items():
         if procfs.identity(pid) == identity:
@@ -223,7 +223,7 @@ def _take_status(child: Child, options: int) -> None:
 
 
 def close(child: Child) -> None:
-    """The last word, without an await: the loop may be going down. Kills what was not ended in peace."""
+    """Kill what was not ended in an orderly way. Does not await, since the loop may be shutting down."""
     if not child.ended:
         _signal(child, signal.SIGKILL)
         deadline = time.monotonic() + _CLOSE_WAIT_S
@@ -246,7 +246,7 @@ def close(child: Child) -> None:
 
 @atexit.register
 def _kill_all() -> None:
-    """An interpreter that ends with programs still running (a loop in a daemon thread) takes them along."""
+    """An interpreter that exits with programs still running (a loop in a daemon thread) kills them."""
     for owner, group in tuple(_living):
         if owner == os.getpid():
             signal_group(group, signal.SIGKILL)

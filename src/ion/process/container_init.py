@@ -1,7 +1,7 @@
 """The first process of a container inherits every process whose parent has ended, and has to reap it.
 
-Ion leaves that to a process of its own: the first one does nothing else, and the program continues in a child. So
-nobody but who started a program ever takes its status.
+Ion leaves that to a separate process: the first one does nothing else, and the program continues in a child. So only
+the process that started a program ever takes its status.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, sign
 
 
 def leave_to_the_first() -> None:
-    """If this is the first process of its container, continue in a child of it; nothing else happens otherwise.
+    """If this is the first process of its container, continue in a child of it; otherwise do nothing.
 
-    To be called before there are threads. The first process passes signals on, and ends with the status of the child
+    Call it before any thread is started. The first process passes signals on, and exits with the status of the child
     once that has ended; the system then ends whatever is left.
     """
     if os.getpid() != 1:

@@ -1,10 +1,10 @@
-"""Which programs a run started: a line for each, so that whoever takes the run over can end what a dead Ion left.
+"""Which programs a run started: one line each, so that the next owner of the run can end what a dead Ion left.
 
-One file for all programs of a run, only ever appended to and never synced: a new file for each program would cost more
-than everything else that Ion does to start it. A line stays when its program has ended. Its start time guards against
-a number that means another process by now.
+There is one file for all programs of a run. It is only appended to and never synced: a new file for each program would
+cost more than everything else that Ion does to start it. A line stays when its program has ended. The start time in it
+tells the program from another process that has the same number by now.
 
-Where several processes work for one run, each has a register of its own, whose name says whose it is.
+If several processes work for one run, each has its own register, named after the process.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def write_down(register: Path, pid: int, identity: str | None) -> None:
 
 
 def end_recorded(register: Path) -> int:
-    """Kill the groups of the programs in `register` that still live, and begin it anew; how many there were.
+    """Kill the groups of the programs in `register` that still live, and empty it. Returns how many there were.
 
-    Lines that mean nothing (the last one may be torn) are passed over.
+    Invalid lines are skipped (the last one may be torn).
     """
     try:
         lines = register.read_bytes().decode("ascii", "replace").splitlines()
@@ -56,7 +56,7 @@ def register_here(run: Path) -> Path:
 
 
 def end_recorded_by_the_dead(registers: Path) -> int:
-    """Kill what processes that are dead by now had started and written down in this folder; how many there were.
+    """Kill what processes that are dead by now had started and recorded in this folder. Returns how many there were.
 
     Those of another machine, boot or container cannot be judged from here, and are left alone.
     """
@@ -70,7 +70,7 @@ def end_recorded_by_the_dead(registers: Path) -> int:
 
 
 def _place() -> str:
-    """Where process numbers mean the same: this machine, and in it the space of numbers that this process sees."""
+    """Where process numbers mean the same: this machine, and its process-number namespace."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -79,7 +79,7 @@ def _place() -> str:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Whether there was somebody in the group that may be signalled."""
+    """Whether the group had a member that may be signalled."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

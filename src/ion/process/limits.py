@@ -1,7 +1,8 @@
-"""What a system gives only so much of: descriptors and processes above all.
+"""Resources that a system limits, above all descriptors and processes.
 
-Ion has as many descriptors as it may, since each program costs it several; programs get the limit that Ion was given,
-for some go through all numbers up to it. What is used up is not a failure of a program: whoever is to start one waits.
+Ion raises its own descriptor limit as far as it may, since each program costs several; programs get the limit that Ion
+was given, because some loop over all numbers up to it. A resource that is used up is not a failure of a program: the
+start of a program waits.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque(
 
 
 class ScarceError(IonError):
-    """Nothing was started, since the system has no more of something at this moment."""
+    """Nothing was started, because the system has run out of something at this moment."""
 
     code = "spawn"
 
@@ -53,7 +54,7 @@ def is_scarce(error: OSError) -> bool:
 
 
 def raise_limit() -> None:
-    """Have as many descriptors as this process may. For a program of its own, not for a guest in another."""
+    """Raise the descriptor limit as far as this process may. For a program of its own, not for a guest in another."""
     global _given  # noqa: PLW0603  (it is the process's)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
@@ -64,8 +65,8 @@ def raise_limit() -> None:
 
 
 def aside(descriptor: int) -> int:
-    """The same file under a number above the limit of programs, which closes the given one: so the numbers that
-    `given_back` needs stay free however many programs run. Raises `OSError`."""
+    """The same file under a number above the limit of programs; closes the given one. The numbers that `given_back`
+    needs stay free, however many programs run. Raises `OSError`."""
     if _given is None:
         return descriptor
     try:
@@ -76,22 +77,23 @@ def aside(descriptor: int) -> int:
 
 
 def most_descriptors() -> int:
-    """How many this process may have at this moment."""
+    """How many descriptors this process may have at this moment."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def require_room(descriptor: int, programs: int) -> None:
-    """Raise the `OSError` of a full table if too little is free, by the number of the newest descriptor: the system
-    gives the lowest that is free. `programs` is how many run."""
+    """Raise the `OSError` of a full table if too little is free, judged by the number of the newest descriptor: the
+    system returns the lowest one that is free. `programs` is how many run."""
     if descriptor + _LEFT_FREE + _LEFT_PER_PROGRAM * programs >= most_descriptors():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 @contextlib.contextmanager
 def given_back(highest: int) -> Iterator[None]:
-    """What is started meanwhile has the limit that this process was given. `highest` is the largest descriptor that it
-    is handed: where that is near the limit, other threads could open nothing meanwhile, and `give_back` must do."""
+    """Whatever starts in this context has the limit that this process was given. `highest` is the largest descriptor
+    that it inherits: if that is near the limit, other threads could open nothing meanwhile, and `give_back` must be
+    used."""
     if _given is None or highest + _LEFT_FREE >= _given:
         yield
         return
@@ -113,15 +115,15 @@ def give_back(pid: int, highest: int) -> None:
 
 
 class Turnstile:
-    """One who waits for what is scarce, as often as it takes."""
+    """Someone who waits for a scarce resource, as often as it takes."""
 
     def __init__(self) -> None:
         self._tries = 0
         self._until: float | None = None
 
     async def wait(self, programs: int) -> bool:
-        """Until something may have been given back; False when that has not helped for too long. `programs` is how many
-        run here."""
+        """Wait until something may have been given back; False if that has not helped for too long. `programs` is how
+        many run here."""
         if programs:
             self._until = None
         elif self._until is None:

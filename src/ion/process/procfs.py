@@ -1,7 +1,7 @@
-"""What the system says about processes: who a number means, who is related, who still lives.
+"""What the system says about processes: what a number stands for, who is related, who still lives.
 
-A process number is used again, so a process is known by its number and an identity (boot and start time). Only Linux
-tells this without help; elsewhere there is no identity and no relatives, and the process group has to be enough.
+The system reuses process numbers, so a process is identified by its number and an identity (boot and start time). Only
+Linux provides this; elsewhere there are no identities and no relatives, and the process group has to be enough.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ class _Row(NamedTuple):
 
 
 def identity(pid: int) -> str | None:
-    """What tells this process from any other that has or had its number; None for none, a zombie, or no /proc."""
+    """What distinguishes this process from any other with its number; None if it does not exist, is a zombie, or
+    without /proc."""
     row = _row(pid)
     return f"{_boot()}:{row.start}" if row is not None and row.state not in _DEAD else None
 
 
 def ticks() -> int | None:
-    """The time since the boot in the unit of start times, None where there is no such clock."""
+    """The time since the boot in the unit of start times, None on a system without that clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return None if clock is None else time.clock_gettime_ns(clock) // _tick_ns()
 
@@ -43,8 +44,8 @@ def ticks() -> int | None:
 def born(pid: int, after: int | None, before: int | None) -> str | None:
     """The identity of a process that was started between two moments (`ticks`).
 
-    If they are the same tick it is known without a look, as long as this clock is the one that /proc shows: of the
-    first process both are asked.
+    If both are the same tick it is known without reading /proc, if this clock is the one that /proc shows: of the first
+    process both are compared.
     """
     if after is None or after != before or _agreed == [False]:
         return identity(pid)
@@ -79,7 +80,7 @@ def relatives(leader: int) -> dict[int, str]:
 
 
 def group_lives(group: int) -> bool:
-    """Whether a process group has a member that is no zombie. Where there is no /proc: True, ask with a signal."""
+    """Whether a process group has a member that is not a zombie. Without /proc: True, ask with a signal."""
     rows = _rows()
     return not rows or any(row.group == group and row.state not in _DEAD for row in rows.values())
 

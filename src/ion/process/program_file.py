@@ -1,8 +1,8 @@
-"""A file that is made for one program: what it is to run, the values it is to read.
+"""A file that is made for one program: the code it runs, or the values it reads.
 
-Where the system can do that it has no name (memfd): the program inherits its descriptor and opens it by that. Nothing
-stays behind when Ion is killed, nobody else can open it, and no file system is asked for an inode, which costs more
-than the file is worth. Elsewhere it is a file for its owner's eyes, and removed afterwards.
+If the system supports it, the file has no name (memfd): the program inherits its descriptor and opens it by that.
+Nothing is left when Ion is killed, nobody else can open it, and no inode is created, which would cost more than the
+file is worth. Elsewhere it is a file that only its owner can read, removed afterwards.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _FOLDER = Path("/dev/fd")
 
 @dataclass(slots=True)
 class ProgramFile:
-    """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). To be closed
-    when the program has ended."""
+    """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). Close it when
+    the program has ended."""
 
     path: str
     descriptor: int | None = None
@@ -46,9 +46,9 @@ class ProgramFile:
 
 
 def write_program_file(place: Path | str, pieces: Iterable[bytes], *, in_memory: bool = True) -> ProgramFile:
-    """A file of these pieces: at `place` if it is to have a name, is not to be held `in_memory`, or cannot be.
+    """Write a file of these pieces: at `place` if it needs a name, must not be `in_memory`, or cannot be.
 
-    Raises `OSError` (`ScarceError` if it may work later), and what `pieces` raises; nothing is left then.
+    Raises `OSError` (`ScarceError` if it may work later), and what `pieces` raises; then nothing is left.
     """
     try:
         return _hand(place, pieces, nameless=in_memory and _can_be_nameless())
@@ -85,7 +85,7 @@ def _can_be_nameless() -> bool:
 
 
 def create(path: Path | str) -> int:
-    """A descriptor of a new file for its owner's eyes alone; what was there is replaced. Raises `OSError`."""
+    """A descriptor of a new file that only its owner can read; an existing file is replaced. Raises `OSError`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)

@@ -1,10 +1,9 @@
 """From a program's pipe into its file.
 
-The program gets a pipe and not the file itself, since `echo … > /dev/stderr` and `tee /dev/stdout` open what is there
-anew and would cut off all that a file held before. Nobody waits for the end of the pipe, which a grandchild may hold
-open for ever: when the program has ended, what the pipe still holds is taken, and then it is closed. That is also all
-that a program of a few milliseconds costs: the loop watches a pipe only after a moment, and the file is made when
-there is something to put into it.
+The program gets a pipe and not the file itself, since `echo … > /dev/stderr` and `tee /dev/stdout` would reopen the
+file and truncate it. Nobody waits for the end of the pipe, which a grandchild may hold open forever: when the program
+has ended, the rest of the pipe is read and it is closed. For a program of a few milliseconds that is all: the loop
+watches a pipe only after a moment, and the file is made when there is something to write.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ _DRAIN_BYTES = 1 << 21
 
 @dataclass(slots=True)
 class Relay:
-    """One stream on its way into the file at `path`. `size` counts the bytes in the file; `error` is why no more could
-    be written. `writer` is the end for the program, to be closed here once it has it. `watched`: the loop is to say
-    when there is more. `lines` is told of what passes."""
+    """One stream and the file at `path` that it goes to. `size` counts the bytes in the file; `error` is why writing
+    failed. `writer` is the program's end, closed here once the program has it. `watched`: the loop reports new data.
+    `lines` receives each line."""
 
     path: str
     source: int
@@ -43,7 +42,7 @@ class Relay:
 
 
 class LineSplitter:
-    """Cuts what passes into lines and says each as soon as it is whole; of a long one its beginning."""
+    """Splits a stream into lines and reports each as soon as it is complete; of a long line, its beginning."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -56,7 +55,7 @@ class LineSplitter:
             self._say(line[:_LINE_BYTES].decode("utf-8", "replace"))
 
     def end(self) -> None:
-        """Say what came without an end of its line."""
+        """Report the last line if it has no newline."""
         if self._rest:
             self.take(b"\n")
 
@@ -64,7 +63,7 @@ class LineSplitter:
 def start(path: str, lines: LineSplitter | None = None) -> Relay:
     """Relay into a file at `path`.
 
-    A file that is there is removed, not reused: a process that outlived another Ion may still write to it.
+    An existing file is removed, not reused: a process that outlived another Ion may still write to it.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108  (a path object for each stream of each program is expensive)
@@ -79,7 +78,7 @@ def start(path: str, lines: LineSplitter | None = None) -> Relay:
 
 
 def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
-    """Take what the pipe still holds and close everything. May be called again."""
+    """Read what the pipe still holds and close everything. May be called again."""
     release(relay)
     if relay.source < 0:
         return
@@ -99,7 +98,7 @@ def finish(relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _require_in_place(relay: Relay) -> None:
-    """What was written is where it will be looked for: else an output would be taken for none."""
+    """The file is still where it will be read: otherwise an output would look empty."""
     written = os.fstat(relay.target)
     try:
         found = os.stat(relay.path)  # noqa: PTH116  (as in `start`)
@@ -117,7 +116,7 @@ def release(relay: Relay) -> None:
 
 
 def watch(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
-    """Take what comes as soon as it comes. `failed` is called once when writing does not work."""
+    """Read data as soon as it comes. `failed` is called once when writing fails."""
     relay.watched = True
     loop.add_reader(relay.source, _pump, relay, loop, failed)
 
@@ -131,7 +130,7 @@ def _pump(relay: Relay, loop: asyncio.AbstractEventLoop, failed: Callable[[], No
 
 
 def _move(relay: Relay) -> bool:
-    """Move one chunk; False when there is none now, none any more, or nowhere to put it."""
+    """Move one chunk; False if there is none now, at the end, or if it cannot be written."""
     try:
         data = os.read(relay.source, _CHUNK_BYTES)
     except BlockingIOError:

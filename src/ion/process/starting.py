@@ -1,8 +1,8 @@
-"""Starting a program in a session of its own, with nothing open but what it is given.
+"""Starting a program in its own session, with nothing open but what it is given.
 
-`posix_spawn` does that at half the price of `subprocess`, where it can: on Linux, by a path, in the directory that this
-process is in, with no descriptor at or above the limit (which may have been lowered since). Everything else is left to
-`subprocess`. Neither runs code of ours in the child.
+`posix_spawn` costs half as much as `subprocess`, and is used where it can do that: on Linux, by a path, in the current
+directory of this process, with no descriptor at or above the limit (which may have been lowered since). Everything else
+uses `subprocess`. Neither runs our code in the child.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BY_DEFAULT = (signal.SIGPIPE, *((signal.SIGXFSZ,) if hasattr(signal, "SIGXFSZ")
 
 
 class SpawnError(IonError):
-    """A program could not be started. `missing`: there is no such program."""
+    """A program could not be started. `missing`: the program was not found."""
 
     code = "spawn"
 
@@ -40,8 +40,8 @@ class SpawnError(IonError):
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What is to be started: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, in
-    place of `stdin` and the file for stdout; they stay the caller's."""
+    """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used instead
+    of `stdin` and the file for stdout; the caller keeps them."""
 
     argv: Sequence[str]
     cwd: Path
@@ -55,7 +55,7 @@ class ProcessSpec:
 
 
 def begin(start: ProcessSpec, out: int, err: int) -> int:
-    """Start it with these descriptors as its stdout and stderr, and give its number. Raises `SpawnError`, and
+    """Start it with these descriptors as its stdout and stderr, and return its number. Raises `SpawnError`, and
     `ScarceError` if it may work later."""
     program = start.argv[0]
     try:
@@ -84,7 +84,7 @@ def begin(start: ProcessSpec, out: int, err: int) -> int:
 
 @contextlib.contextmanager
 def _source(start: ProcessSpec) -> Iterator[int]:
-    """The descriptor that it is to read from; -1 for nothing."""
+    """The descriptor that it reads from; -1 for nothing."""
     if start.ends is not None:
         yield start.ends[0]
         return
@@ -96,8 +96,8 @@ def _source(start: ProcessSpec) -> Iterator[int]:
 
 
 def _is_simple(start: ProcessSpec, own: Sequence[int]) -> bool:
-    """Whether `posix_spawn` can do it: it looks for no program, changes no directory, and moves descriptors one by one,
-    so that none may stand where another is to go."""
+    """Whether `posix_spawn` can do it: it neither searches for a program nor changes the directory, and it moves
+    descriptors one by one, so none may have the number of another's target."""
     if sys.platform != "linux" or "/" not in start.argv[0] or any(0 <= descriptor <= 2 for descriptor in own):
         return False
     try:
@@ -121,7 +121,7 @@ def _spawned(start: ProcessSpec, source: int, out: int, err: int, others: set[in
 
 def _inheritable() -> set[int] | None:
     """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of some
-    package opened. None where the system does not tell."""
+    package opened. None if the system does not say."""
     try:
         open_here = os.listdir(_OPEN_HERE)  # noqa: PTH208  (a path object for each descriptor is expensive)
     except OSError:

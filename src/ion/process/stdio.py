@@ -1,8 +1,8 @@
 """A program that is talked to while it lives: lines to its stdin, lines from its stdout, its stderr into a file.
 
-It is one `child` like any other, in a group of its own, written down, and ended with all that it started. Reading ends
-when the program has ended, although a grandchild may hold the pipe open; writing to one that does not read ends when it
-is told to.
+It is a `child` like any other: it has its own group, is recorded, and ends with all that it started. Reading ends when
+the program has ended, although a grandchild may hold the pipe open. Writing to a program that does not read ends when
+the program is ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 class LineError(IonError):
-    """A program wrote a line that is longer than any line may be."""
+    """A program wrote a line that is longer than the limit."""
 
     code = "line"
 
@@ -42,7 +42,7 @@ class StdioProcess:
     _waiting: set[asyncio.Future[None]]
 
     async def read_line(self) -> bytes | None:
-        """The next line without its end; None when there is none any more. Raises `LineError`."""
+        """The next line without its newline; None at the end. Raises `LineError`."""
         while True:
             at = self._buffer.find(b"\n", self._searched)
             if at >= 0:
@@ -60,7 +60,7 @@ class StdioProcess:
             self._buffer += data
 
     async def _read(self) -> bytes:
-        """What there is to read; b'' at the end."""
+        """The bytes that can be read now; b'' at the end."""
         while self._from >= 0:
             ended = self.child.exited.done()
             try:
@@ -79,7 +79,7 @@ class StdioProcess:
         return b""
 
     def _pending(self) -> asyncio.Future[None]:
-        """What is resolved when a pipe is ready, or nobody is at its other end any more."""
+        """Resolved when a pipe is ready, or its other end is closed."""
         ready: asyncio.Future[None] = self.child.loop.create_future()
         self._waiting.add(ready)
         return ready
@@ -108,7 +108,7 @@ class StdioProcess:
                             self.child.loop.remove_writer(self._to)
 
     async def end(self, grace_ms: int) -> None:
-        """Close its stdin, and end the program and its group: SIGTERM, the grace, SIGKILL."""
+        """Close its stdin, and end the program and its group: SIGTERM, the grace period, SIGKILL."""
         try:
             self._hang_up()
             await end(self.child, grace_ms)
@@ -116,7 +116,7 @@ class StdioProcess:
             self.close()
 
     def close(self) -> None:
-        """The last word, without an await: whatever still lives is killed. May be called again."""
+        """Kill whatever still lives. Does not await. May be called again."""
         self._hang_up()
         close(self.child)
         if self._from >= 0:
@@ -136,7 +136,7 @@ class StdioProcess:
 
     @property
     def stderr(self) -> Path:
-        """The file that its stderr goes to; it is made when there is something to put into it."""
+        """The file of its stderr, made when there is something to write."""
         return beside(self.log, ".err")
 
 
