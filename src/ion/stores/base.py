@@ -181,17 +181,3 @@ class WorkflowStore(Protocol):
 
     def __exit__(self, *_raised: object) -> None:
         """Close it."""
-
-
-class Closing:
-    """A store as a context manager."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """As `WorkflowStore.close`."""
-        raise NotImplementedError

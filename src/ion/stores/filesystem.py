@@ -27,11 +27,11 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
-from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
+from ion.core.events import Content, Event, Recorded
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
 from ion.stores import blobs, encoding, logfile, rules
-from ion.stores.base import Closing, Lease, Owner, WorkflowRun
+from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import (
     identity,
     make_folder,
@@ -48,7 +48,7 @@ _FORMAT = 1
 _FORGOTTEN_AFTER_S = 3600
 
 
-class FileStore(Closing):
+class FileStore(rules.BaseStore):
     """`WorkflowStore` in the folder `folder`. `clock` gives the time for leases (`lease.lease_clock`)."""
 
     def __init__(self, folder: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
@@ -69,16 +69,6 @@ class FileStore(Closing):
         if os.access(self._folder / "runs", os.W_OK):
             return None
         return StoreError(f"the store {self._folder} cannot be written", hint="make it writable for this user")
-
-    def create_workflow_run(
-        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
-    ) -> Lease:
-        lease = Lease(run_id, 1, owner)
-        self._create(run_id, project, source, [event], _lease_line(1, owner, self._clock(owner) + lease_ms))
-        return lease
-
-    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
-        self._create(run_id, project, source, events, _lease_line(1, None, None))
 
     def get_workflow_run(self, run_id: str) -> WorkflowRun:
         with self._reading(run_id) as (log, file, size):
@@ -145,15 +135,6 @@ class FileStore(Closing):
             log.read_on(file, size)
             return dict(log.requests.node_of)
 
-    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
-        return rules.completed_outputs(self.get_workflow_events(run_id))
-
-    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
-        return self.create_workflow_event(run_id, [rules.status_event(status, at, reason)], lease=lease)
-
-    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
-        return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
-
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
         with self._writing(run_id) as (log, _descriptor):
             run = self._owned(run_id, log.row)
@@ -201,8 +182,8 @@ class FileStore(Closing):
             self._closed = True
             self._logs.clear()
 
-    def _create(self, run_id: str, project: str, source: str, events: Sequence[Event], lease_line: bytes) -> None:
-        rules.first_row(run_id, project, events, None, None)  # refuses what cannot be a run
+    def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
+        run_id = run.run_id
         place, made = self._place(run_id), self._new()
         with self._lock, storage_errors(f"cannot create run {run_id}"):
             self._clear_forgotten()
@@ -212,8 +193,8 @@ class FileStore(Closing):
             make_folder(made)
             try:
                 write_file(made / "source.json", data)
-                write_file(made / "log", logfile.unit_line(1, events, project=project, source=check))
-                write_file(made / "lease", lease_line)
+                write_file(made / "log", logfile.unit_line(1, events, project=run.project, source=check))
+                write_file(made / "lease", _lease_line(run.epoch, run.owner, run.lease_expires_at))
                 sync_folder(made)
                 made.rename(place)
             except BaseException as error:

@@ -14,11 +14,10 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
-from ion.core.events import Content, Event, Failure, Recorded, WorkflowFailed, WorkflowStarted
-from ion.errors import StoreError
+from ion.core.events import Content, Event, Recorded
 from ion.records import dataclass, field
 from ion.stores import rules
-from ion.stores.base import Closing, Lease, Owner, WorkflowRun
+from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
 from ion.stores.disk import storage_errors
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
@@ -32,7 +31,7 @@ class _Kept:
     requests: rules.OpenRequests = field(default_factory=rules.OpenRequests)
 
 
-class MemoryStore(Closing):
+class MemoryStore(rules.BaseStore):
     """`WorkflowStore` for the life of this object. `clock` gives the time for leases (`lease.lease_clock`)."""
 
     def __init__(self, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
@@ -45,20 +44,6 @@ class MemoryStore(Closing):
     @property
     def url(self) -> str:
         return "memory:"
-
-    @property
-    def unwritable(self) -> StoreError | None:
-        return None
-
-    def create_workflow_run(
-        self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
-    ) -> Lease:
-        run = rules.first_row(run_id, project, [event], owner, self._clock(owner) + lease_ms)
-        self._create(run, source, [event])
-        return Lease(run_id, run.epoch, owner)
-
-    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
-        self._create(rules.first_row(run_id, project, events, None, None), source, events)
 
     def get_workflow_run(self, run_id: str) -> WorkflowRun:
         with self._lock:
@@ -101,15 +86,6 @@ class MemoryStore(Closing):
     def get_open_requests(self, run_id: str) -> dict[str, str]:
         with self._lock:
             return dict(self._get(run_id).requests.node_of)
-
-    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, Content]:
-        return rules.completed_outputs(self.get_workflow_events(run_id))
-
-    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
-        return self.create_workflow_event(run_id, [rules.status_event(status, at, reason)], lease=lease)
-
-    def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
-        return self.create_workflow_event(run_id, [WorkflowFailed(at, error)], lease=lease)
 
     def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
         with self._lock:

@@ -1,6 +1,7 @@
-"""What all stores must do alike: which ids and writes are admitted, and what a run's row becomes with its events.
+"""What all stores do alike: which ids and writes are admitted, and what a run's row becomes with its events.
 
-Everything here is a pure function of a row and events, so that a store is left with nothing but keeping.
+All of that is a pure function of a row and events, so that a store is left with nothing but keeping; `BaseStore` has
+the verbs that need no more than the store's other ones.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 from ion.core import event_facts
 from ion.core import events as e
 from ion.core.fold import fold
-from ion.errors import NotFoundError, RefusedError, StaleStateError, UsageError
+from ion.errors import NotFoundError, RefusedError, StaleStateError, StoreError, UsageError
 from ion.names import RUN_ID_RULE, is_run_id
-from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.base import Lease, Owner, WorkflowRun, WorkflowStore
 from ion.stores.encoding import damaged
 from ion.stores.lease import require_lease
 
@@ -184,7 +186,45 @@ class OpenRequests:
         self._of_node.setdefault(node, set()).add(request)
 
 
-def status_event(status: str, at: int, reason: str) -> e.Event:
+class BaseStore(WorkflowStore):
+    """What every store does with its own methods: runs that are made, and the verbs that append one event."""
+
+    @property
+    def unwritable(self) -> StoreError | None:
+        return None
+
+    def create_workflow_run(
+        self, run_id: str, *, project: str, source: str, event: e.WorkflowStarted, owner: Owner, lease_ms: int
+    ) -> Lease:
+        run = first_row(run_id, project, [event], owner, self.lease_clock(owner) + lease_ms)
+        self._create(run, source, [event])
+        return Lease(run_id, run.epoch, owner)
+
+    def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[e.Event]) -> None:
+        self._create(first_row(run_id, project, events, None, None), source, events)
+
+    def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, e.Content]:
+        nodes = fold(record.event for record in self.get_workflow_events(run_id)).nodes.values()
+        return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}
+
+    def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
+        return self.create_workflow_event(run_id, [_status_event(status, at, reason)], lease=lease)
+
+    def fail_workflow_run(self, run_id: str, *, error: e.Failure, at: int, lease: Lease) -> int:
+        return self.create_workflow_event(run_id, [e.WorkflowFailed(at, error)], lease=lease)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def _create(self, run: WorkflowRun, source: str, events: Sequence[e.Event]) -> None:
+        """Keep a new run, all or nothing. Raises `RefusedError` (code `run-exists`) if the id is taken."""
+        raise NotImplementedError
+
+
+def _status_event(status: str, at: int, reason: str) -> e.Event:
     """The event that brings a run to `status`. Raises `UsageError` for a status that needs an event with more in it."""
     if status == "cancelled":
         return e.WorkflowCancelled(at, reason)
@@ -196,9 +236,3 @@ def status_event(status: str, at: int, reason: str) -> e.Event:
     if status not in plain:
         raise UsageError(f"a run cannot be brought to {status!r}", hint=f"one of cancelled, {', '.join(plain)}")
     return plain[status](at)
-
-
-def completed_outputs(recorded: Iterable[e.Recorded]) -> dict[str, e.Content]:
-    """The output of each node that is completed after these events."""
-    nodes = fold(record.event for record in recorded).nodes.values()
-    return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}

@@ -1,0 +1,368 @@
+"""What the stores in a database do alike: all queries but those that only one of them needs.
+
+A write is one transaction that checks (lease, open request, newest event) and writes (events, the run's row, its open
+requests), so that what raced with it came wholly before or after. The work of a write does not grow with what is
+stored. Queries are written once, with `:name` for a value; a store says how its database writes them, carries out a
+transaction, and appends events. A database that may lose a connection carries one out again (`again`): what may be
+there already is then looked for, not written twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from ion.core import event_facts
+from ion.core.events import Event, NodeEvent, Recorded, to_json
+from ion.errors import DamagedStoreError
+from ion.records import dataclass
+from ion.stores import encoding, rules
+from ion.stores.base import Lease, Owner, WorkflowRun
+from ion.stores.lease import next_lease, require_free, require_lease
+
+Result = TypeVar("Result")
+# The number of an event, its text and its checksum.
+EventRow = tuple[int, str, int]
+# The columns of `WorkflowRun`, in its order; then the newest event that the row knows, and whether there is a later.
+_SELECT = """
+SELECT runs.run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at,
+    newest.event, newest.checksum,
+    EXISTS (SELECT 1 FROM ion.events WHERE events.run_id = runs.run_id AND events.seq > runs.last_seq)
+FROM ion.runs LEFT JOIN ion.events AS newest ON newest.run_id = runs.run_id AND newest.seq = runs.last_seq
+"""
+_NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
+_COLUMNS = tuple(WorkflowRun.__dataclass_fields__)
+_INSERT_RUN = f"INSERT INTO ion.runs VALUES (:{', :'.join(_COLUMNS)}) ON CONFLICT DO NOTHING"  # noqa: S608
+_NO_LIMIT = 2**62
+# How many events are fetched at once when a log is read backwards.
+_STRETCH = 100
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A connection in a transaction; `written` makes a query one of its database."""
+
+    connection: Any
+    written: Callable[[str], str]
+
+    def execute(self, query: str, **values: Any) -> Any:
+        """A cursor."""
+        return self.connection.execute(self.written(query), values)
+
+
+class SqlStore(rules.BaseStore):
+    """`WorkflowStore` over `_work`, `_append` and `lease_clock`."""
+
+    # The query that locks a run's row, where a transaction that writes does not lock everything.
+    _lock_row: ClassVar[str | None] = None
+
+    def _work(self, do: Callable[[Transaction, bool], Result], *, write: bool = True) -> Result:
+        """`do(transaction, again)`; durable when this returns, undone when it raises."""
+        raise NotImplementedError
+
+    def _append(self, sql: Transaction, run_id: str, rows: Sequence[EventRow]) -> None:
+        """Insert events."""
+        raise NotImplementedError
+
+    def _now(self, sql: Transaction, owner: Owner | None) -> int:
+        """As `lease_clock`, within a transaction."""
+        raise NotImplementedError
+
+    def get_workflow_run(self, run_id: str) -> WorkflowRun:
+        return self._work(lambda sql, _again: self._get(sql, run_id), write=False)
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        wanted = {"project": project, "status": encoding.kept_status(status), "workflow": workflow}
+        values: dict[str, Any] = {n: encoding.column(value) for n, value in wanted.items() if value is not None}
+        tests = [f"{name} = :{name}" for name in values]
+        if prefix:
+            values["prefix"] = encoding.column(prefix)
+            tests.append("substr(runs.run_id, 1, length(:prefix)) = :prefix")
+
+        def read(sql: Transaction, _again: bool) -> list[WorkflowRun]:
+            found: list[WorkflowRun] = []
+            for when in encoding.TIMES_TO_LIST:
+                values["limit"] = _NO_LIMIT if limit is None else limit - len(found)
+                rows = sql.execute(f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}", **values)
+                found += encoding.of_status(status, (_run_or_damage(sql, row) for row in rows.fetchall()))
+            return found[:limit]
+
+        return self._work(read, write=False)
+
+    def get_source(self, run_id: str) -> str:
+        def read(sql: Transaction, _again: bool) -> tuple[Any, ...]:
+            self._get(sql, run_id)
+            query = "SELECT source, checksum FROM ion.sources WHERE run_id = :run_id"
+            return sql.execute(query, run_id=run_id).fetchone() or (None, None)
+
+        return encoding.decode_source(run_id, *self._work(read, write=False))
+
+    def create_workflow_event(
+        self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
+    ) -> int:
+        return self._write(run_id, events, [encoding.encode(to_json(event)) for event in events], lease, after)
+
+    def _write(
+        self,
+        run_id: str,
+        events: Sequence[Event],
+        texts: list[str],
+        lease: Lease | None,
+        after: int | None,
+        tried_after: int | None = None,
+    ) -> int:
+        """`tried_after`: a try before may have appended them after this event."""
+
+        def write(sql: Transaction, _again: bool) -> int:
+            nonlocal tried_after
+            if tried_after is not None and _are_there(sql, run_id, tried_after, texts):
+                return tried_after + len(texts)
+            if lease is not None and after is not None and _advance_own(sql, run_id, events, lease, after):
+                last_seq = after
+            else:
+                run = self._get(sql, run_id, lock=True)
+                rules.admit(run, lease, after)
+                last_seq = run.last_seq
+                _advance(sql, run_id, events, last_seq)
+            tried_after = last_seq
+            _apply_to_requests(sql, run_id, events)
+            self._append(sql, run_id, event_rows(run_id, last_seq, texts))
+            return last_seq + len(events)
+
+        return self._work(write)
+
+    def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        query = """
+        SELECT runs.last_seq, events.seq, events.event, events.checksum
+        FROM ion.runs LEFT JOIN ion.events ON events.run_id = runs.run_id AND events.seq > :after
+        WHERE runs.run_id = :run_id ORDER BY events.seq LIMIT :limit
+        """
+        values = {
+            "after": after,
+            "run_id": encoding.column(run_id),
+            "limit": _NO_LIMIT if limit is None else limit or 1,
+        }
+        rows = self._work(lambda sql, _again: sql.execute(query, **values).fetchall(), write=False)
+        if not rows:
+            raise rules.no_such_run(run_id)
+        last = rows[0][0] if limit is None else min(rows[0][0], after + limit)
+        records = [encoding.decode_event(run_id, *row[1:]) for row in rows[:limit] if row[1] is not None]
+        encoding.require_whole(run_id, records, after, last)
+        return records
+
+    def get_open_requests(self, run_id: str) -> dict[str, str]:
+        def read(sql: Transaction, _again: bool) -> list[tuple[str, str]]:
+            self._get(sql, run_id)
+            rows: list[tuple[str, str]]
+            rows = sql.execute(
+                "SELECT request, node FROM ion.requests WHERE run_id = :run_id", run_id=run_id
+            ).fetchall()
+            return rows
+
+        rows = self._work(read, write=False)
+        return {encoding.from_column(request): encoding.from_column(node) for request, node in rows}
+
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        taken: Lease | None = None
+
+        def acquire(sql: Transaction, again: bool) -> Lease:
+            nonlocal taken
+            run = self._get(sql, run_id, lock=True)
+            if again and taken is not None and run.owner == owner:
+                return taken
+            require_free(run, self._now(sql, run.owner))
+            now = self._now(sql, owner)
+            taken = self._next_lease(run, owner, now)
+            _set_owner(sql, run_id, taken.epoch, owner, now + lease_ms)
+            return taken
+
+        return self._work(acquire)
+
+    def _next_lease(self, run: WorkflowRun, owner: Owner, _now: int) -> Lease:
+        return next_lease(run, owner)
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        def renew(sql: Transaction, _again: bool) -> None:
+            require_lease(self._get(sql, lease.run_id, lock=True), lease)
+            _set_owner(sql, lease.run_id, lease.epoch, lease.owner, self._now(sql, lease.owner) + lease_ms)
+
+        self._work(renew)
+
+    def release_lease(self, lease: Lease) -> None:
+        def release(sql: Transaction, _again: bool) -> None:
+            run = self._find(sql, lease.run_id, lock=True)
+            if run is not None and run.epoch == lease.epoch and run.owner == lease.owner:
+                _set_owner(sql, lease.run_id, lease.epoch, None, self._now(sql, lease.owner))
+
+        self._work(release)
+
+    def delete_workflow_run(self, run_id: str) -> None:
+        def delete(sql: Transaction, again: bool) -> None:
+            row = self._row(sql, run_id, lock=True)
+            if row is None and again:
+                return
+            if row is None:
+                raise rules.no_such_run(run_id)
+            run = encoding.row_or_damage(row[:-3])
+            require_free(run, self._now(sql, run.owner))
+            sql.execute("DELETE FROM ion.runs WHERE run_id = :run_id", run_id=run_id)
+
+        self._work(delete)
+
+    def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
+        texts = [encoding.encode(to_json(event)) for event in events]
+        requests = rules.OpenRequests()
+        requests.apply(events)
+
+        def create(sql: Transaction, again: bool) -> None:
+            if sql.execute(_INSERT_RUN, **dict(zip(_COLUMNS, encoding.columns(run), strict=True))).rowcount == 0:
+                present = self._find(sql, run.run_id) if again else None
+                if present is None or present.owner != run.owner or not _are_there(sql, run.run_id, 0, texts):
+                    raise rules.run_exists(run.run_id)
+                return
+            data, check = encoding.encode_source(source)
+            query = "INSERT INTO ion.sources VALUES (:run_id, :data, :check)"
+            sql.execute(query, run_id=run.run_id, data=data, check=check)
+            for request, node in requests.node_of.items():
+                _open_request(sql, run.run_id, request, node)
+            self._append(sql, run.run_id, event_rows(run.run_id, 0, texts))
+
+        self._work(create)
+
+    def _row(self, sql: Transaction, run_id: str, *, lock: bool = False) -> tuple[Any, ...] | None:
+        name = encoding.column(run_id)
+        if lock and self._lock_row is not None:  # by itself: what is joined to a row that was waited for is older
+            sql.execute(self._lock_row, run_id=name)
+        row: tuple[Any, ...] | None = sql.execute(f"{_SELECT} WHERE runs.run_id = :run_id", run_id=name).fetchone()
+        return row
+
+    def _find(self, sql: Transaction, run_id: str, *, lock: bool = False) -> WorkflowRun | None:
+        row = self._row(sql, run_id, lock=lock)
+        return None if row is None else _run(sql, row)
+
+    def _get(self, sql: Transaction, run_id: str, *, lock: bool = False) -> WorkflowRun:
+        run = self._find(sql, run_id, lock=lock)
+        if run is None:
+            raise rules.no_such_run(run_id)
+        return run
+
+
+def event_rows(run_id: str, last_seq: int, texts: Sequence[str]) -> list[EventRow]:
+    """What is kept of events, which come after number `last_seq`."""
+    return [(seq, text, encoding.checksum(run_id, seq, text)) for seq, text in enumerate(texts, last_seq + 1)]
+
+
+def _run(sql: Transaction, row: tuple[Any, ...]) -> WorkflowRun:
+    """The run of this row. Raises `DamagedStoreError` if the row is damaged or its log says otherwise."""
+    *columns, text, check, more = row
+    run = encoding.row(columns)
+    newest = encoding.decode_newest(run, text, check, more)
+    rules.require_agreement(run, itertools.chain([newest], _backwards(sql, run)))
+    return run
+
+
+def _run_or_damage(sql: Transaction, row: tuple[Any, ...]) -> WorkflowRun:
+    try:
+        return _run(sql, row)
+    except DamagedStoreError:
+        return encoding.damaged_row(row[:-3])
+
+
+def _backwards(sql: Transaction, run: WorkflowRun) -> Iterator[Event]:
+    """The events before the newest, from there on to the first."""
+    query = """
+    SELECT seq, event, checksum FROM ion.events
+    WHERE run_id = :run_id AND seq < :seq ORDER BY seq DESC LIMIT :limit
+    """
+    seq = run.last_seq
+    while rows := sql.execute(query, run_id=run.run_id, seq=seq, limit=_STRETCH).fetchall():
+        for seq, text, check in rows:
+            yield encoding.decode_event(run.run_id, seq, text, check).event
+
+
+def _are_there(sql: Transaction, run_id: str, last_seq: int, texts: list[str]) -> bool:
+    """Whether these very events follow number `last_seq`: a try whose answer was lost has been carried out."""
+    query = "SELECT event FROM ion.events WHERE run_id = :run_id AND seq > :after AND seq <= :last ORDER BY seq"
+    rows = sql.execute(query, run_id=encoding.column(run_id), after=last_seq, last=last_seq + len(texts)).fetchall()
+    return [row[0] for row in rows] == texts
+
+
+def _advance(
+    sql: Transaction, run_id: str, events: Sequence[Event], last_seq: int, and_if: str = "", **is_so: Any
+) -> bool:
+    """Advance the row of a run by events that come after number `last_seq`, as `rules.advanced` does; whether it was
+    there, as `and_if` wants it."""
+    status, ended_at = rules.outcome(events)
+    new_status = "" if status is None else "status = :status, ended_at = :ended_at, "
+    updated = sql.execute(
+        f"UPDATE ion.runs SET {new_status}last_seq = :last WHERE run_id = :run_id {and_if}",  # noqa: S608
+        status=status,
+        ended_at=ended_at,
+        last=last_seq + len(events),
+        run_id=encoding.column(run_id),
+        **is_so,
+    )
+    return bool(updated.rowcount == 1)
+
+
+def _advance_own(sql: Transaction, run_id: str, events: Sequence[Event], lease: Lease, after: int) -> bool:
+    """Advance the row by its owner's events: the usual case, in one statement. False, and nothing is done, if the row
+    is not as the owner thinks; `rules.admit` then says why."""
+    unchanged = "AND last_seq = :after AND epoch = :epoch AND owner = :owner"
+    owner = encoding.owner_to_json(lease.owner)
+    return _advance(sql, run_id, events, after, unchanged, after=after, epoch=lease.epoch, owner=owner)
+
+
+def _apply_to_requests(sql: Transaction, run_id: str, events: Sequence[Event]) -> None:
+    """Open and close requests as `rules.OpenRequests` does; one that may not be answered raises."""
+    query = "SELECT EXISTS (SELECT 1 FROM ion.requests WHERE run_id = :run_id)"
+    waiting = sql.execute(query, run_id=encoding.column(run_id)).fetchone()[0]
+    for event in events:
+        waiting = waiting or event_facts.opens(event) is not None
+        if waiting or event_facts.answers(event) is not None:
+            _apply_to_request(sql, run_id, event)
+
+
+def _apply_to_request(sql: Transaction, run_id: str, event: Event) -> None:
+    delete = "DELETE FROM ion.requests WHERE run_id = :run_id"
+    answered = event_facts.answers(event)
+    if answered is not None:
+        request = encoding.column(answered)
+        deleted = sql.execute(f"{delete} AND request = :request", run_id=run_id, request=request)
+        if deleted.rowcount == 0:
+            raise rules.answered(run_id, answered)
+    if event_facts.closes_all(event):
+        sql.execute(delete, run_id=run_id)
+    closed = event_facts.closes_node(event)
+    if closed is not None:
+        sql.execute(f"{delete} AND node = :node", run_id=run_id, node=encoding.column(closed))
+    opened = event_facts.opens(event)
+    if opened is not None and isinstance(event, NodeEvent):
+        _open_request(sql, run_id, opened, event.node)
+
+
+def _open_request(sql: Transaction, run_id: str, request: str, node: str) -> None:
+    query = """
+    INSERT INTO ion.requests VALUES (:run_id, :request, :node)
+    ON CONFLICT (run_id, request) DO UPDATE SET node = excluded.node
+    """
+    sql.execute(query, run_id=run_id, request=encoding.column(request), node=encoding.column(node))
+
+
+def _set_owner(sql: Transaction, run_id: str, epoch: int, owner: Owner | None, expires_at: int) -> None:
+    sql.execute(
+        "UPDATE ion.runs SET epoch = :epoch, owner = :owner, lease_expires_at = :expires_at WHERE run_id = :run_id",
+        epoch=epoch,
+        owner=encoding.owner_to_json(owner),
+        expires_at=expires_at,
+        run_id=run_id,
+    )
