@@ -58,7 +58,7 @@ def prompts(shape: str, count: str, url: str, folder: str) -> Figures:
 
 def workflow(name: str, folder: str) -> Figures:
     """Run a workflow of a project; `duration` is from the first event of the run to its last, in seconds."""
-    from ion.api.runs import RunOptions, execute_workflow_sync
+    from ion import RunOptions, execute_workflow_sync
 
     figures: Figures = {}
     with timed(figures):

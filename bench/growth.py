@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ion
-from ion.api.runs import RunOptions, execute_workflow_sync, resume_workflow
+from ion import RunOptions, execute_workflow_sync, resume_workflow
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.state import RunState

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ion.api.result import NodeResult as NodeResult
     from ion.api.result import RunResult as RunResult
     from ion.api.result import WaitingFor as WaitingFor
-    from ion.api.runs import RunOptions as RunOptions
     from ion.api.sops import load_sop as load_sop
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from ion.core.state import NodeState as NodeState
     from ion.core.state import RunState as RunState
     from ion.engine.observe import Observer as Observer
+    from ion.engine.options import RunOptions as RunOptions
     from ion.language.sop.model import Sop as Sop
     from ion.language.workflow import Workflow as Workflow
     from ion.stores.base import WorkflowRun as WorkflowRun
@@ -80,7 +80,7 @@ _HOMES = {
     "NodeResult": "ion.api.result",
     "RunResult": "ion.api.result",
     "WaitingFor": "ion.api.result",
-    "RunOptions": "ion.api.runs",
+    "RunOptions": "ion.engine.options",
     "execute_workflow": "ion.api.verbs",
     "execute_workflow_sync": "ion.api.verbs",
     "resume_workflow": "ion.api.verbs",

@@ -16,6 +16,7 @@ import pytest
 import ion
 from ion import PromptRequest, events
 from ion.api import runs
+from ion.api.spec import RunSpec
 from ion.api.workspace import open_workspace
 from ion.core.resume import MAX_DEATHS
 from ion.errors import StoreError, StoreUnavailableError
@@ -78,7 +79,7 @@ def test_an_outage_longer_than_the_lease_stops_the_processes_and_leaves_the_run_
     store = Flaky(0, 0.0)
     workflow = write("nodes:\n  - {id: a, bash: echo hi}\n  - {id: b, depends_on: [a], bash: 'true'}\n")
     workspace = open_workspace(project, store)
-    started = runs.start_run(workspace, workflow, run_id="r")
+    started = runs.start(workspace, RunSpec(workflow, run_id="r"))
     started._drive.lease_ms = 600
     store.chance = 1.0
     begun = time.monotonic()
@@ -94,7 +95,7 @@ def test_a_run_whose_owners_die_one_after_the_other_is_ended_as_poisoned(write: 
     store = MemoryStore()
     workflow = write("nodes:\n  - {id: a, bash: 'true'}\n")
     workspace = open_workspace(project, store)
-    runs.start_run(workspace, workflow, run_id="r")
+    runs.start(workspace, RunSpec(workflow, run_id="r"))
     for _death in range(MAX_DEATHS):
         run = store._runs["r"]
         owner = run.run.owner

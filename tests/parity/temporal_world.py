@@ -20,11 +20,13 @@ from tests.engine.temporal.kit import Server
 from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
-from ion.api.engines import EngineRun, in_thread, start_engine_run
+from ion.api.engines import EngineRun, in_thread
 from ion.api.reading import describe
-from ion.api.runs import RunOptions, acquire_run, engine_config_of
+from ion.api.runs import acquire_run, engine_config_of, start
+from ion.api.spec import RunSpec
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
+from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_state
 from ion.engine.runs import EngineConfig
 from ion.engine.temporal.client import EngineError, connect, wait_for_end
@@ -137,7 +139,7 @@ class TemporalWorld(World):
     def run(self, workflow: str | Path, *, agent: Any = None, **values: Any) -> RunResult:
         loaded = workflow if isinstance(workflow, Path) else self.load(workflow)
         self.working.carry(self, agent)
-        started = start_engine_run(self.workspace, loaded, self.working.url, agent=agent, **values)
+        started = start(self.workspace, RunSpec(loaded, engine=self.working.url, agent=agent, **values))
         self.begun.append(started.run_id)
         return self._settled(started.run_id, 0)
 

@@ -17,6 +17,7 @@ from ion.core.state import NodeState
 from ion.engine import runs
 from ion.engine.dry import lenient_values, stand_ins
 from ion.engine.observe import Observer
+from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_run
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
@@ -56,26 +57,32 @@ def dry_run(
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
     config = runs.EngineConfig(
-        memory.store,
-        workspace.project,
-        memory.data,
-        lambda _node: None,
-        stand_ins(stubs),
-        observers,
-        max_concurrency=1,
+        store=memory.store,
+        project=workspace.project,
+        data=memory.data,
+        agent_for=lambda _node: None,
+        runners=stand_ins(stubs),
+        options=RunOptions(observers=observers, max_concurrency=1),
         values_of=lenient_values(workflow, lambda note: notes.update({note: None})),
     )
-    request = runs.Request(workflow, RUN_ID, values, arguments, cwd=workspace.project, by=who("dry-run"))
-    asyncio.run(_drive(config, request, stubs))
+    new = runs.NewRun(
+        workflow=workflow,
+        run_id=RUN_ID,
+        inputs=values,
+        arguments=arguments,
+        cwd=workspace.project,
+        by=who("dry-run"),
+    )
+    asyncio.run(_drive(config, new, stubs))
     return DryRun(describe(memory, RUN_ID), tuple(notes))
 
 
-async def _drive(config: runs.EngineConfig, request: runs.Request, stubs: dict[str, str]) -> None:
-    state = await runs.start(config, request).run()
+async def _drive(config: runs.EngineConfig, new: runs.NewRun, stubs: dict[str, str]) -> None:
+    state = await runs.start(config, new).run()
     while state.status == "paused":
         for gate in requests.open_gates(state):
             config.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
-        taken = runs.acquire(config, read_run(config.store, RUN_ID), agent=None, by=request.by)
+        taken = runs.acquire(config, read_run(config.store, RUN_ID), agent=None, by=new.by)
         if taken is None:
             return
         drive, begin = taken

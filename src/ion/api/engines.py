@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ion.api.agents import IN_PROCESS, AgentLike, Agents, require_configured
+from ion.api.agents import IN_PROCESS, Agents, require_configured
 from ion.api.following import POLL_SECONDS, follow
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, engine_config_of, prepare
+from ion.api.runs import engine_config_of, prepare
+from ion.api.spec import RunSpec
 from ion.api.who import who
 from ion.api.workspace import Workspace
 from ion.core.fold import apply
@@ -28,6 +29,7 @@ from ion.core.state import RunState
 from ion.engine import git, runs
 from ion.engine.checkouts import uncommitted
 from ion.engine.observe import Observer, Observers
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.run_reader import RunReader, read_run
 from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
 from ion.engine.temporal.codec import agent_limits_to_json
@@ -71,21 +73,9 @@ class EngineRun:
         return await asyncio.to_thread(describe, self._workspace, self.run_id)
 
 
-def start_engine_run(
-    workspace: Workspace,
-    workflow: Workflow | str | Path,
-    engine: str,
-    *,
-    arguments: str = "",
-    inputs: dict[str, Any] | None = None,
-    context: str = "",
-    agent: AgentLike = None,
-    cwd: Path | str | None = None,
-    run_id: str | None = None,
-    options: RunOptions | None = None,
-) -> EngineRun:
-    """Create a run in the store and have the cluster drive it. The parameters are those of `execute_workflow` and of
-    `RunOptions`; `agent` is made on the workers, by its name.
+def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
+    """Create a run in the store and have the cluster at this URL drive it; its agent is made on the workers, by its
+    name.
 
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
     then there is no run.
@@ -95,27 +85,17 @@ def start_engine_run(
 
     if workspace.store.url.startswith("memory:"):
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
-    new = prepare(
-        workspace,
-        workflow,
-        arguments=arguments,
-        inputs=inputs,
-        context=context,
-        agent=agent,
-        cwd=cwd,
-        run_id=run_id,
-        options=options or RunOptions(),
-        engine=cluster.url,
-    )
-    config, request, loaded = new.config, new.request, new.request.workflow
-    if request.agent is not None and not request.agent.startswith(IN_PROCESS):
-        require_configured(request.agent, workspace.settings)
-    notes = (*new.notes, *_check_files(loaded, workspace, request.cwd))
+    new = prepare(workspace, replace(spec, engine=cluster.url))
+    config, run = new.config, new.run
+    if run.agent is not None and not run.agent.startswith(IN_PROCESS):
+        require_configured(run.agent, workspace.settings)
+    notes = (*new.notes, *_check_files(run.workflow, workspace, run.cwd))
     in_thread(client.connect(cluster))
-    _, lease = runs.create(config, request, owner_of(request.run_id, cluster.url), _LEASE_MS)
-    order = _order(lease, cluster, config.max_concurrency or loaded.max_concurrency, config.agent_limits(loaded))
-    in_thread(client.drive(cluster, _queue(workspace, cluster), request.run_id, order))
-    return EngineRun(request.run_id, 0, workspace, config.observers, notes, new.warned)
+    _, lease = runs.create(config, run, owner_of(run.run_id, cluster.url), _LEASE_MS)
+    slots = config.options.max_concurrency or run.workflow.max_concurrency
+    order = _order(lease, cluster, slots, config.agent_limits(run.workflow))
+    in_thread(client.drive(cluster, _queue(workspace, cluster), run.run_id, order))
+    return EngineRun(run.run_id, 0, workspace, config.options.observers, notes, new.warned)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
@@ -234,7 +214,7 @@ def engine_config_for(workspace: Workspace, cluster: Cluster) -> Callable[[str |
     def made(agent: str | None) -> runs.EngineConfig:
         if agent is not None:
             require_configured(agent, workspace.settings)
-        config = engine_config_of(workspace, None, agent, RunOptions(), only_configured=True)
+        config = engine_config_of(workspace, None, agent, DEFAULT_OPTIONS, only_configured=True)
         environ = {name: value for name, value in config.environ.items() if name not in cluster.secrets}
         return replace(config, environ=environ)
 

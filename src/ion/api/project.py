@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 from ion.api import following, reading, requests
 from ion.api.hidden import Hidden
 from ion.api.result import RunResult
+from ion.api.spec import RunSpec
 from ion.api.workspace import Workspace, open_workspace
 from ion.core.events import Recorded
 from ion.core.state import RunState
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.language.workflow import Workflow
 from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
@@ -24,7 +26,7 @@ from ion.stores.base import WorkflowRun, WorkflowStore
 if TYPE_CHECKING:
     from ion.api.agents import AgentLike
     from ion.api.engines import EngineRun
-    from ion.api.runs import RunOptions, StartedRun
+    from ion.api.runs import StartedRun
     from ion.api.workflows import Validation
     from ion.language.discovery import Discovered
 
@@ -113,23 +115,25 @@ class Project:
         agent: AgentLike = None,
         cwd: Path | str | None = None,
         run_id: str | None = None,
+        engine: str | None = None,
         options: RunOptions | None = None,
-    ) -> StartedRun:
-        """Create a run that this process owns; `await started.drive()` drives it. The parameters, and what is raised,
-        are those of `execute_workflow`."""
-        from ion.api.runs import start_run
+    ) -> StartedRun | EngineRun:
+        """Create a run that this process owns, or the cluster at the URL `engine`; `await started.drive()` drives it,
+        or follows it. The other parameters, and what is raised, are those of `execute_workflow`."""
+        from ion.api.runs import start
 
-        return start_run(
-            self.workspace,
+        spec = RunSpec(
             workflow,
             arguments=arguments,
-            inputs=inputs,
+            inputs=inputs or {},
             context=context,
             agent=agent,
             cwd=cwd,
             run_id=run_id,
-            options=options,
+            engine=engine,
+            options=options or DEFAULT_OPTIONS,
         )
+        return start(self.workspace, spec)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from ion.api.agents import AgentLike, agent_name
 from ion.api.inputs import check_inputs
 from ion.api.reading import status_of
-from ion.api.runs import RunOptions, StartedRun, acquire_run
+from ion.api.runs import StartedRun, acquire_run
 from ion.api.who import who
 from ion.api.workflows import OpenedWorkflow, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core.state import RunState
+from ion.engine.options import RunOptions
 from ion.engine.rerun import Edited, make_rerun
 from ion.engine.run_reader import read_state
 from ion.errors import IonError, RefusedError, UsageError

@@ -1,13 +1,12 @@
-"""Running: a workflow from its beginning, a run from where it is.
+"""Becoming the owner of a run: of a new one, or of one that can be continued.
 
-The async functions are the real ones; the `_sync` ones run them on a loop of their own. Cancelling the task of one (as
-Ctrl-C does for the command) ends every process of the run and leaves it resumable.
+Cancelling the task of a drive (as Ctrl-C does for the command) ends every process of the run and leaves it resumable.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,14 @@ from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.reading import describe_state
 from ion.api.requests import require_outside
 from ion.api.result import RunResult
+from ion.api.spec import RunSpec
 from ion.api.who import who
 from ion.api.workflows import open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
-from ion.engine.observe import Observer
-from ion.engine.pending_permissions import HOLD_MS
+from ion.engine.options import RunOptions
 from ion.engine.run_reader import RunReader, read_run
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
@@ -37,23 +36,6 @@ if TYPE_CHECKING:
 
 SHORTEST_LEASE_MS = 1_000
 LONGEST_LEASE_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
-
-    `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.
-    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes. `strict`: warnings
-    of the workflow's file are errors.
-    """
-
-    observers: Iterable[Observer] = ()
-    max_concurrency: int | None = None
-    grace_ms: int = 5000
-    hold_ms: int = HOLD_MS
-    alone: bool = False
-    strict: bool = False
 
 
 @dataclass
@@ -86,84 +68,56 @@ class StartedRun:
         return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
 
 
-def start_run(
-    workspace: Workspace,
-    workflow: Workflow | str | Path,
-    *,
-    arguments: str = "",
-    inputs: dict[str, Any] | None = None,
-    context: str = "",
-    agent: AgentLike = None,
-    cwd: Path | str | None = None,
-    run_id: str | None = None,
-    options: RunOptions | None = None,
-) -> StartedRun:
-    """Create a run, owned by this process. The parameters are those of `execute_workflow`."""
-    new = prepare(
-        workspace,
-        workflow,
-        arguments=arguments,
-        inputs=inputs,
-        context=context,
-        agent=agent,
-        cwd=cwd,
-        run_id=run_id,
-        options=options or RunOptions(),
-    )
-    require_runtimes(new.request.workflow, os.environ)
-    drive = runs.start(new.config, new.request)
-    return StartedRun(new.request.run_id, workspace, drive, notes=new.notes, warned=new.warned)
+def start(workspace: Workspace, spec: RunSpec) -> StartedRun | EngineRun:
+    """Create a run, owned by this process or by the cluster that `spec` names. Raises what `execute_workflow` raises,
+    and for a cluster what `engines.start` does."""
+    if spec.engine is not None:
+        from ion.api import engines
+
+        return engines.start(workspace, spec, spec.engine)
+    new = prepare(workspace, spec)
+    require_runtimes(new.run.workflow, os.environ)
+    drive = runs.start(new.config, new.run)
+    return StartedRun(new.run.run_id, workspace, drive, notes=new.notes, warned=new.warned)
 
 
 @dataclass(frozen=True)
-class NewRun:
-    """What a new run is asked to do and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
+class PreparedRun:
+    """A run that is to begin and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
     `StartedRun`."""
 
     config: runs.EngineConfig
-    request: runs.Request
+    run: runs.NewRun
     notes: tuple[str, ...]
     warned: str
 
 
-def prepare(
-    workspace: Workspace,
-    workflow: Workflow | str | Path,
-    *,
-    arguments: str,
-    inputs: dict[str, Any] | None,
-    context: str,
-    agent: AgentLike,
-    cwd: Path | str | None,
-    run_id: str | None,
-    options: RunOptions,
-    engine: str | None = None,
-) -> NewRun:
-    """Load and check a run that is to begin; the parameters are those of `execute_workflow`. `engine` is the URL of
-    what will drive it, if not this process."""
-    opened = open_workflow(workspace, workflow, strict=options.strict)
+def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
+    """Load and check a run that is to begin."""
+    options = spec.options
+    opened = open_workflow(workspace, spec.workflow, strict=options.strict)
     loaded = opened.workflow
-    unused = unused_text(loaded, arguments, strict=options.strict)
-    values = check_inputs(loaded, inputs or {})
-    folder = _working_directory(workspace, cwd)
+    unused = unused_text(loaded, spec.arguments, strict=options.strict)
+    values = check_inputs(loaded, spec.inputs)
+    folder = _working_directory(workspace, spec.cwd)
     require_secrets(loaded, os.environ)
-    name = agent_name(agent, workspace.settings)
-    config = engine_config_of(workspace, agent, name, options)
-    agents = Agents(agent, name, workspace.settings)
+    name = agent_name(spec.agent, workspace.settings)
+    config = engine_config_of(workspace, spec.agent, name, options)
+    agents = Agents(spec.agent, name, workspace.settings)
     require_agents(agents, loaded.nodes, config.environ, folder)
-    request = runs.Request(
-        loaded,
-        check_run_id(run_id) if run_id is not None else new_run_id(),
+    run = runs.NewRun(
+        workflow=loaded,
+        run_id=check_run_id(spec.run_id) if spec.run_id is not None else new_run_id(),
         inputs=values,
-        arguments=arguments,
-        context=context,
+        arguments=spec.arguments,
+        context=spec.context,
         agent=name,
         cwd=folder,
         by=who(workspace.via),
-        engine=engine,
+        engine=spec.engine,
     )
-    notes = (*unused, *unfilled(loaded, inputs or {}), *left_out(agents, loaded.nodes))
-    return NewRun(config, request, notes, opened.warned)
+    notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, loaded.nodes))
+    return PreparedRun(config, run, notes, opened.warned)
 
 
 def acquire_run(
@@ -210,6 +164,19 @@ def acquire_run(
     return StartedRun(run_id, workspace, drive, begin)
 
 
+def acquire_answered(
+    workspace: Workspace, run_id: str, *, options: RunOptions | None = None, resume: bool = False
+) -> StartedRun | EngineRun | None:
+    """What comes after an answer: become the owner of the run as `acquire_run` does, unless it has ended meanwhile or a
+    living process owns it, which then continues it by itself."""
+    try:
+        return acquire_run(workspace, run_id, options=options, resume=resume)
+    except RefusedError as error:
+        if error.error_code in ("owned", "ended"):
+            return None
+        raise
+
+
 def _engine_agent(workspace: Workspace, found: RunReader, agent: AgentLike) -> str | None:
     """The agent, as workers can be told of it."""
     if agent is None:
@@ -252,19 +219,15 @@ def engine_config_of(
     settings = workspace.settings
     agents = Agents(agent, name, settings, only_configured)
     return runs.EngineConfig(
-        workspace.store,
-        workspace.project,
-        workspace.make_data(),
-        agents,
-        RUNNERS,
-        options.observers,
-        {**os.environ, **settings.env},
-        options.max_concurrency or settings.max_concurrency,
-        options.grace_ms,
-        _lease_ms(os.environ.get("ION_LEASE_MS")),
+        store=workspace.store,
+        project=workspace.project,
+        data=workspace.make_data(),
+        agent_for=agents,
+        runners=RUNNERS,
+        options=replace(options, max_concurrency=options.max_concurrency or settings.max_concurrency),
+        environ={**os.environ, **settings.env},
+        lease_ms=_lease_ms(os.environ.get("ION_LEASE_MS")),
         secrets=settings.secrets,
-        hold_ms=options.hold_ms,
-        alone=options.alone,
         agent_limits=agents.agent_limits,
     )
 

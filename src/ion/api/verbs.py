@@ -19,6 +19,7 @@ from ion.api import workflows
 from ion.api.project import ProjectLike, StoreLike
 from ion.api.result import RunResult
 from ion.core.events import Recorded
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.errors import Problem
 from ion.language.workflow import Workflow
 from ion.stores import create_store as _create_store
@@ -26,7 +27,6 @@ from ion.stores.base import WorkflowRun, WorkflowStore
 
 if TYPE_CHECKING:
     from ion.api.agents import AgentLike
-    from ion.api.runs import RunOptions
 
 
 async def execute_workflow(
@@ -129,9 +129,7 @@ def rerun_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
 
 
 def _alone(values: dict[str, Any]) -> dict[str, Any]:
-    from ion.api.runs import RunOptions
-
-    return {**values, "options": replace(values.get("options") or RunOptions(), alone=True)}
+    return {**values, "options": replace(values.get("options") or DEFAULT_OPTIONS, alone=True)}
 
 
 def create_store(url: str, *, project: ProjectLike = None) -> WorkflowStore:

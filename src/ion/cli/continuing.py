@@ -13,7 +13,6 @@ from ion.cli import ending, terminal
 from ion.cli.following import follow
 from ion.cli.plain import Plain
 from ion.cli.view import OutputOptions, open_view
-from ion.errors import RefusedError
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -85,15 +84,11 @@ def _answered(result: RunResult) -> bool:
 
 def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult | None:
     """Take the run up and drive it; None if somebody else was faster."""
-    from ion.api.runs import RunOptions, acquire_run
+    from ion.api.runs import acquire_answered
     from ion.cli.driving import drive
+    from ion.engine.options import RunOptions
 
     view = open_view(workspace, cli, output_options)
     options = RunOptions(observers=view.observers, alone=True)
-    try:
-        taken = acquire_run(workspace, run_id, options=options, resume=False)
-    except RefusedError as error:
-        if error.error_code in ("owned", "ended"):
-            return None
-        raise
+    taken = acquire_answered(workspace, run_id, options=options)
     return drive(workspace, taken, view) if taken is not None else None

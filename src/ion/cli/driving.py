@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, StartedRun, acquire_run
+from ion.api.runs import StartedRun, acquire_answered
 from ion.api.workspace import Workspace
-from ion.errors import RefusedError
+from ion.engine.options import RunOptions
 from ion.process.limits import raise_limit
 from ion.records import dataclass, field
 
@@ -87,12 +87,7 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
     if view.asker is None or result.status != "paused":
         return None
     options = RunOptions(observers=view.observers, alone=True)
-    try:
-        taken = acquire_run(workspace, result.run_id, options=options, resume=False)
-    except RefusedError as error:
-        if error.error_code in ("owned", "ended"):
-            return None
-        raise
+    taken = acquire_answered(workspace, result.run_id, options=options)
     assert taken is None or isinstance(taken, StartedRun), "this process drove the run"
     return taken
 

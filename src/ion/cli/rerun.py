@@ -52,13 +52,13 @@ def rerun(
     texts and files are as they were. The exit status is that of the new run.
     """
     from ion.api.rerun import start_rerun
-    from ion.api.runs import RunOptions
     from ion.cli import ending
     from ion.cli.changed import say_changed
     from ion.cli.driving import drive
     from ion.cli.masking import hide_run
     from ion.cli.run import say
     from ion.cli.view import OutputOptions, open_view
+    from ion.engine.options import RunOptions
 
     with cli.open() as workspace:
         old = workspace.find_run(run).run_id

@@ -51,13 +51,14 @@ def resume(
     from ion.api.following import live
     from ion.api.reading import describe
     from ion.api.requests import raise_budget
-    from ion.api.runs import RunOptions, acquire_run
+    from ion.api.runs import acquire_run
     from ion.cli import ending
     from ion.cli.attending import follow_and_ask
     from ion.cli.changed import say_changed
     from ion.cli.continuing import go_on
     from ion.cli.driving import drive
     from ion.cli.view import OutputOptions, open_view
+    from ion.engine.options import RunOptions
 
     output_options = OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
     with cli.open() as workspace:

@@ -148,26 +148,11 @@ def _run(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> int:
 
 
 def _run_on_engine(cli: CliContext, order: RunSpec, output_options: OutputOptions, engine: str, *, detach: bool) -> int:
-    from ion.api.engines import start_engine_run
-    from ion.api.runs import RunOptions
     from ion.cli import ending, terminal
     from ion.cli.at_engine import follow_engine_run
-    from ion.cli.masking import hide_run
 
     with cli.open() as workspace:
-        started = start_engine_run(
-            workspace,
-            order.workflow,
-            engine,
-            arguments=order.arguments,
-            inputs=order.inputs,
-            context=order.context,
-            agent=order.agent,
-            cwd=order.cwd,
-            run_id=order.run_id,
-            options=RunOptions(max_concurrency=order.jobs, strict=order.strict),
-        )
-        hide_run(workspace, started.run_id)
+        started = start(workspace, order, (), engine)
         say(started.warned, () if output_options.quiet else started.notes)
         if detach:
             terminal.data().line(started.run_id)
@@ -189,21 +174,26 @@ def say(warned: str, notes: Iterable[str] = ()) -> None:
     screen.lines(f"note: {note}" for note in notes)
 
 
-def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...]) -> Any:
-    """Create the run in the store, owned by this process. Raises what `ion.api.runs.start_run` raises."""
-    from ion.api.runs import RunOptions, start_run
+def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...], engine: str | None = None) -> Any:
+    """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
+    from ion.api import runs, spec
     from ion.cli.masking import hide_run
+    from ion.engine.options import RunOptions
 
-    started = start_run(
+    options = RunOptions(watching, order.jobs, alone=engine is None, strict=order.strict)
+    started = runs.start(
         workspace,
-        order.workflow,
-        arguments=order.arguments,
-        inputs=order.inputs,
-        context=order.context,
-        agent=order.agent,
-        cwd=order.cwd,
-        run_id=order.run_id,
-        options=RunOptions(watching, order.jobs, alone=True, strict=order.strict),
+        spec.RunSpec(
+            order.workflow,
+            arguments=order.arguments,
+            inputs=order.inputs,
+            context=order.context,
+            agent=order.agent,
+            cwd=order.cwd,
+            run_id=order.run_id,
+            engine=engine,
+            options=options,
+        ),
     )
     hide_run(workspace, started.run_id)
     return started

@@ -25,7 +25,8 @@ from ion.core.values import condition_values
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
-from ion.engine.pending_permissions import HOLD_MS, PendingPermissions
+from ion.engine.options import HOLD_MS
+from ion.engine.pending_permissions import PendingPermissions
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
 from ion.errors import OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError

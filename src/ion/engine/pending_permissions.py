@@ -14,9 +14,7 @@ from ion.core import events as e
 from ion.core.apply_outcome import permissions_asked
 from ion.core.outcomes import Question
 from ion.core.state import RunState
-
-# How long a turn is held open. After that it is ended, and begun again once there is an answer.
-HOLD_MS = 600_000
+from ion.engine.options import HOLD_MS
 
 
 class PendingPermissions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,12 +24,12 @@ from ion.engine import freeze, git
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.folders import claim, folders_of
 from ion.engine.local import Drive, Runner, ValuesOf
-from ion.engine.observe import Observer, Observers
-from ion.engine.pending_permissions import HOLD_MS
+from ion.engine.observe import Observers
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.run_reader import RunReader
 from ion.language.workflow import Node, Workflow
 from ion.masking import secret_values
-from ion.nodes.base import DEFAULT_GRACE_MS, Context
+from ion.nodes.base import Context
 from ion.process.survivors import end_left_behind
 from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowStore
@@ -43,30 +43,25 @@ SLOTS_PER_PROCESSOR = 4
 @dataclass(frozen=True)
 class EngineConfig:
     """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
-    are names of variables, besides those that the workflow names; `alone`: nothing else uses the event loop.
-    `agent_limits` says which nodes share which agent."""
+    are names of variables, besides those that the workflow names. `agent_limits` says which nodes share which agent."""
 
     store: WorkflowStore
     project: Path
     data: Path
     agent_for: AgentFor
     runners: Mapping[str, Runner]
-    observers: Iterable[Observer] = ()
+    options: RunOptions = DEFAULT_OPTIONS
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    max_concurrency: int | None = None
-    grace_ms: int = DEFAULT_GRACE_MS
     lease_ms: int = DEFAULT_LEASE_MS
     values_of: ValuesOf | None = None
     secrets: tuple[str, ...] = ()
-    hold_ms: int = HOLD_MS
-    alone: bool = False
     agent_limits: Callable[[Workflow], AgentLimits] = lambda _workflow: NO_AGENT_LIMITS
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a new run is asked to do. `inputs` are checked and have their defaults; `engine` is the URL of what is to
-    drive it (None: this process)."""
+class NewRun:
+    """A run that is to begin: its loaded workflow, its `inputs` checked and with their defaults; `engine` is the URL of
+    what is to drive it (None: this process)."""
 
     workflow: Workflow
     run_id: str
@@ -79,18 +74,18 @@ class Request:
     engine: str | None = None
 
 
-def start(config: EngineConfig, request: Request) -> Drive:
+def start(config: EngineConfig, new: NewRun) -> Drive:
     """Create the run in the store, owned by this process; driving it is the caller's next step.
 
     Raises `RefusedError` (code `run-exists`) if the id is taken.
     """
-    started, lease = create(config, request, this_process(config.lease_ms), config.lease_ms)
-    return _drive(config, request.workflow, started, lease, (fold([started]), 1))
+    started, lease = create(config, new, this_process(config.lease_ms), config.lease_ms)
+    return _drive(config, new.workflow, started, lease, (fold([started]), 1))
 
 
-def create(config: EngineConfig, request: Request, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
+def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
     """Create the run in the store, whoever is to own it: its first event, and its first lease."""
-    workflow = request.workflow
+    workflow = new.workflow
     source = freeze.freeze(workflow, config.store)
     started = e.WorkflowStarted(
         _clock_of(owner)(),
@@ -98,20 +93,20 @@ def create(config: EngineConfig, request: Request, owner: Owner, lease_ms: int) 
         digest=freeze.digest_of(source),
         nodes=tuple((node.id, node.kind) for node in workflow.nodes),
         file=workflow.file,
-        inputs=request.inputs,
-        arguments=request.arguments,
-        context=request.context,
-        agent=request.agent,
-        cwd=str(request.cwd),
-        max_concurrency=config.max_concurrency,
+        inputs=new.inputs,
+        arguments=new.arguments,
+        context=new.context,
+        agent=new.agent,
+        cwd=str(new.cwd),
+        max_concurrency=config.options.max_concurrency,
         ion_version=VERSION,
-        git_head=git.head(request.cwd),
-        by=request.by,
+        git_head=git.head(new.cwd),
+        by=new.by,
         max_budget_usd=workflow.max_budget_usd,
-        engine=request.engine,
+        engine=new.engine,
     )
     lease = config.store.create_workflow_run(
-        request.run_id,
+        new.run_id,
         project=str(config.project),
         source=source,
         event=started,
@@ -148,7 +143,7 @@ def acquire(
             return None
         set_budget(found, max_budget_usd, by=by, lease=lease)
         folders = folders_of(config.data, run_id, config.project)
-        end_left_behind(folders.register, run_id, folders.artifacts, config.grace_ms)
+        end_left_behind(folders.register, run_id, folders.artifacts, config.options.grace_ms)
         begin = resume_events(
             workflow,
             state,
@@ -187,10 +182,11 @@ def set_budget(
 def _drive(
     config: EngineConfig, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
 ) -> Drive:
-    observers = Observers(config.observers)
+    options = config.options
+    observers = Observers(options.observers)
     engaged = AgentRegistry(config.agent_for)
     context = context_of(config, lease.run_id, workflow, started, engaged, observers)
-    slots = config.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
+    slots = options.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
     return Drive(
         config.store,
         lease,
@@ -204,8 +200,8 @@ def _drive(
         agent_limits=config.agent_limits(workflow),
         known=known,
         engaged=engaged,
-        hold_ms=config.hold_ms,
-        alone=config.alone,
+        hold_ms=options.hold_ms,
+        alone=options.alone,
     )
 
 
@@ -245,7 +241,7 @@ def context_of(
         progress=functools.partial(observers.progress, run_id),
         base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
         environ=dict(config.environ),
-        grace_ms=config.grace_ms,
+        grace_ms=config.options.grace_ms,
         secrets=secret_values((*workflow.secrets, *config.secrets), config.environ),
         lines=functools.partial(observers.lines, run_id) if observers.want_lines else None,
     )

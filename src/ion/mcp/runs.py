@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ion.api import reading
 from ion.api.result import RunResult
-from ion.api.runs import RunOptions, StartedRun, acquire_run, start_run
+from ion.api.runs import StartedRun, acquire_answered, start
+from ion.api.spec import RunSpec
 from ion.api.workspace import Workspace
 from ion.core.events import Recorded
 from ion.core.resume import answered
 from ion.core.state import RunState
-from ion.errors import IonError, RefusedError
+from ion.engine.options import RunOptions
+from ion.errors import IonError
 from ion.stores.base import WorkflowRun
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 # How often the log of a run is looked at that another process drives.
 POLL_SECONDS = 0.25
-_NOT_OURS = ("owned", "ended")
 _Result = TypeVar("_Result")
 Report = Callable[[str], Awaitable[None]]
 
@@ -41,9 +42,10 @@ class Runs:
         self._news: dict[str, asyncio.Event] = {}
         self._said: dict[str, str] = {}
 
-    async def start(self, workflow: Any, **how: Any) -> StartedRun:
-        """Create a run and drive it. Raises what `api.runs.start_run` raises."""
-        started = await self.aside(start_run, self.workspace, workflow, options=self._options(), **how)
+    async def start(self, workflow: Any, **how: Any) -> StartedRun | EngineRun:
+        """Create a run and drive it. Raises what `api.runs.start` raises."""
+        spec = RunSpec(workflow, options=self._options(), **how)
+        started = await self.aside(start, self.workspace, spec)
         self._drive(started)
         return started
 
@@ -52,12 +54,7 @@ class Runs:
 
         `resume`: also one that failed, deciding anew what failed. Raises what `api.runs.acquire_run` raises.
         """
-        try:
-            taken = await self.aside(acquire_run, self.workspace, run_id, options=self._options(), resume=resume)
-        except RefusedError as error:
-            if error.error_code in _NOT_OURS:
-                return
-            raise
+        taken = await self.aside(acquire_answered, self.workspace, run_id, options=self._options(), resume=resume)
         if taken is not None:
             self._drive(taken)
 

@@ -1,0 +1,30 @@
+"""What is to be run, and how: one record, whoever asks for it (a program, a command line, a client) and whoever is to
+drive it (this process, a process of its own, a cluster)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
+from ion.records import dataclass, field
+
+if TYPE_CHECKING:
+    from ion.api.agents import AgentLike
+    from ion.language.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The parameters of `ion.execute_workflow`. `engine` is the URL of the cluster that is to drive the run (None: this
+    process)."""
+
+    workflow: Workflow | str | Path
+    arguments: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    context: str = ""
+    agent: AgentLike = None
+    cwd: Path | str | None = None
+    run_id: str | None = None
+    engine: str | None = None
+    options: RunOptions = DEFAULT_OPTIONS

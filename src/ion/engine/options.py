@@ -1,0 +1,34 @@
+"""How a run is to be driven, apart from what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ion.records import dataclass
+
+if TYPE_CHECKING:
+    from ion.engine.observe import Observer
+
+# How long a turn is held open for a permission. After that it is ended, and begun again once there is an answer.
+HOLD_MS = 600_000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
+
+    `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.
+    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes. `strict`: warnings
+    of the workflow's file are errors.
+    """
+
+    observers: Iterable[Observer] = ()
+    max_concurrency: int | None = None
+    grace_ms: int = 5000
+    hold_ms: int = HOLD_MS
+    alone: bool = False
+    strict: bool = False
+
+
+DEFAULT_OPTIONS = RunOptions()
