@@ -1,7 +1,7 @@
 """The contract of agents: one prompt in, one result or one typed error out.
 
 Ion has no provider; an agent is whatever answers. A request carries everything that any agent could need, and the
-node's options untouched: what an agent does not understand it leaves.
+node's options unchanged: an agent ignores what it does not understand.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ NAMES_OF_A_TURN = (
 @dataclass(frozen=True, slots=True)
 class Permission:
     """What an agent asks for in the middle of its work. `key` is the same whenever it asks for the same; `decisions`
-    are what may be answered, `kinds` what each means: `allow_once`, `allow_always`, `reject_once`, `reject_always`.
-    """
+    are the possible answers, `kinds` what each means: `allow_once`, `allow_always`, `reject_once`, `reject_always`."""
 
     key: str
     message: str
@@ -44,13 +43,15 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
-    """One prompt. `key` is the same on every retry and resume of it. `session` is a session of this same agent to go
-    on with, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
-    ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is a
-    path stem for what the agent's process writes (`.out`, `.err` are added), `register` the file in which a program
-    of the run is written down (`process.run`). `verdicts` are the decisions on permissions that this prompt needed when
-    it was asked before, by key (`rejected` where the agent offered no way to refuse). `ask` has a person decide while
-    the turn is held open, None if nobody did in time; without it turns cannot be held.
+    """One prompt.
+
+    `key` is the idempotency key, the same on every retry and resume. `session` is a session of this same agent to
+    continue, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
+    in ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is
+    a path stem for what the agent's process writes (`.out` and `.err` are added), `register` the file that lists the
+    programs of the run (`process.run`). `verdicts` are the decisions on permissions that this prompt needed when it was
+    asked before, by key (`rejected` if the agent offered no way to refuse). `ask` lets a person decide while the turn
+    is held open; it returns None if nobody did in time. Without `ask`, turns cannot be held.
     """
 
     run_id: str
@@ -78,7 +79,7 @@ class PromptRequest:
 
 @dataclass(frozen=True, slots=True)
 class PromptResult:
-    """The reply. `structured` is the agent's own JSON for `output_format`, if it gives one. `usage` holds numbers
+    """The reply. `structured` is the agent's own JSON for `output_format`, if it returns any. `usage` holds numbers
     (`input_tokens`, `output_tokens`, `cost_usd`, …). `notes` are sentences about the turn that a person should read
     beside its reply, such as that a tool call was refused."""
 
@@ -105,7 +106,7 @@ class AgentError(IonError):
 
 
 class UnpermittedError(IonError):
-    """The agent needs permissions that nobody has decided on yet; its turn was ended. It is to be asked again with the
+    """The agent needs permissions that nobody has decided on yet; its turn was ended. Ask it again with the
     `verdicts`."""
 
     code = "unpermitted"
@@ -117,15 +118,15 @@ class UnpermittedError(IonError):
 
 
 class Agent(Protocol):
-    """Who answers prompts."""
+    """What answers prompts."""
 
     @property
     def name(self) -> str:
-        """Sessions belong to the agent of this name."""
+        """The agent's name; sessions belong to the agent of this name."""
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
-        """Answer. Raises `AgentError`, `UnpermittedError`; a cancelled task ends everything that it started before it
-        returns."""
+        """Answer. Raises `AgentError` and `UnpermittedError`. If the task is cancelled, ends everything that it
+        started before it returns."""
 
 
 @runtime_checkable
@@ -133,4 +134,4 @@ class LastingAgent(Agent, Protocol):
     """An agent that keeps something open between the prompts of a run, such as a process."""
 
     async def end_run(self, run_id: str) -> None:
-        """This process lets go of the run: end what is open for it. Prompts may follow, should it be taken up again."""
+        """This process releases the run: end what is open for it. Prompts may follow, if the run is acquired again."""

@@ -1,7 +1,7 @@
-"""A function of the host program as an agent: synchronous or not, from a request to a text or a result.
+"""A Python function as an agent: synchronous or not, from a request to a text or a result.
 
-A synchronous one runs in a daemon thread of its own: it cannot be stopped, but neither can it hold up a cancelled run,
-the end of the program, or the threads that others share.
+A synchronous function runs in a daemon thread of its own: it cannot be stopped, but it cannot block a cancelled run,
+the end of the program, or shared threads either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class CallableAgent:
-    """An agent that is a function. What the function raises passes through; only `AgentError` says what went wrong."""
+    """An agent that is a function. An exception of the function passes through; only `AgentError` is a typed
+    failure."""
 
     function: Function
     name: str = "callable"
@@ -55,7 +56,7 @@ class CallableAgent:
 
 
 class _Pulse:
-    """Passes progress on and remembers when there was any."""
+    """Passes progress on and remembers when it last came."""
 
     def __init__(self, progress: Callable[[str], None] | None) -> None:
         self._progress = progress
@@ -68,7 +69,7 @@ class _Pulse:
 
 
 async def _overdue(call: asyncio.Future[Any], request: PromptRequest, pulse: _Pulse) -> str:
-    """Wait for the call, at most as long as it may take: '' or which limit it passed."""
+    """Wait for the call, at most as long as it may take. Returns '' or the limit that was exceeded."""
     started = pulse.last
     while True:
         now = time.monotonic()
@@ -87,7 +88,7 @@ async def _overdue(call: asyncio.Future[Any], request: PromptRequest, pulse: _Pu
 
 
 async def _stop(call: asyncio.Future[Any], grace_ms: int) -> None:
-    """Cancel the call if it is still under way; one that will not end is left behind after the grace."""
+    """Cancel the call if it is still running; one that does not end is abandoned after the grace period."""
     if not call.done():
         call.cancel()
         await asyncio.wait({call}, timeout=grace_ms / 1000)

@@ -1,7 +1,7 @@
-"""Any program as an agent: a command line made from the request, its answer from what it prints.
+"""Any program as an agent: a command line made from the request, the answer read from its output.
 
-The prompt is on stdin, because an argument holds no more than 128 KiB and a prompt may begin with a dash; only programs
-that read no stdin get it otherwise. `launch` makes the command line, `parsers` read the output.
+The prompt is on stdin, because an argument holds at most 128 KiB and a prompt may begin with a dash; programs that do
+not read stdin get it as an argument or a file. `launch` makes the command line, `parsers` read the output.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _STDERR_BYTES = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class CommandAgent:
     """An agent that is a program. `preset` says how it is driven, whatever its name; `pointer` and `session_pointer`
-    are for the parser `json`; `env` is added to the environment of its process, `options` are defaults for those of the
-    nodes."""
+    are for the parser `json`; `env` is added to the environment of its process, `options` are defaults for the
+    options of the nodes."""
 
     preset: Preset
     name: str
@@ -46,10 +46,10 @@ class CommandAgent:
     _totals: dict[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
-        """Run the program once, in the request's working directory and limits; a second time, in a new session, if it
-        says that it has the session no more.
+        """Run the program once, within the request's working directory and limits; a second time, in a new session, if
+        it reports that the session no longer exists.
 
-        Raises `AgentError`: `not_found` (also by exit status 127, a shell's word for it), `timeout`, `crashed`,
+        Raises `AgentError`: `not_found` (also by exit status 127, a shell's code for it), `timeout`, `crashed`,
         `refused` (a value that cannot be passed on), `bad_output`, and what the output itself names.
         """
         request = replace(request, options=self._options(request))
@@ -66,7 +66,7 @@ class CommandAgent:
                 return await self._ask(request, self._as_text(request.fresh_prompt or request.prompt), None, log)
 
     def _as_text(self, prompt: str) -> str:
-        """The prompt as the program takes for text: one that begins as a command of the program's own does not."""
+        """The prompt as the program takes it for text, even if it begins like one of the program's own commands."""
         begins = prompt.lstrip()[:1]
         return f"The task:\n\n{prompt}" if begins and begins in self.preset.own_commands else prompt
 
@@ -103,8 +103,8 @@ class CommandAgent:
             )
 
     def _of_this_turn(self, reading: Reading, resumed: str | None) -> Reading:
-        """The reading with the usage of its turn alone, where the agent reports that of the whole session. Of a session
-        whose total before is not known (another process had it) nothing is said rather than too much."""
+        """The reading with the usage of its turn alone, if the agent reports that of the whole session. If the
+        session's total before is unknown (another process had it), no usage is reported rather than too much."""
         if self.preset.usage != "total" or not reading.usage:
             return reading
         before = self._totals.get(resumed, {}) if resumed is not None else {}
@@ -115,7 +115,7 @@ class CommandAgent:
         return replace(reading, usage=usage)
 
     def _is_gone(self, ended: process.Exit, reading: Reading, printed: Printed, session: str) -> bool:
-        """Whether it ended without a turn, saying what it says when it has the session no more."""
+        """Whether it ended without a turn, with its message for a session that no longer exists."""
         if not self.preset.gone or not ended.status or reading.text is not None:
             return False
         sign = self.preset.gone.replace("{session}", session).encode()
@@ -160,11 +160,11 @@ class CommandAgent:
 
 
 class _SessionGoneError(Exception):
-    """The session that was to be continued is not there any more."""
+    """The session to continue no longer exists."""
 
 
 def _path(word: str | InFile, place: Path, files: contextlib.ExitStack) -> str:
-    """The argument; one that names a file has it made, with a name, since a launcher hands no descriptor on."""
+    """The argument. The file that an argument names gets a name on disk, since a launcher passes no descriptor on."""
     if isinstance(word, str):
         return word
     try:
@@ -218,7 +218,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _last(path: Path) -> bytes:
-    """The end of a file; an error object of a program stands there."""
+    """The end of a file, where a program writes its error object."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _STDERR_BYTES))

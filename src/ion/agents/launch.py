@@ -1,7 +1,7 @@
 """From a request to a command line: the flags of its options, its session, its schema, and where the prompt goes.
 
-Every value becomes one argument or a file. Nothing is ever joined into text that a shell or an option parser would take
-apart again: a value that begins with a dash stays the value of its flag.
+Every value becomes one argument or a file. Nothing is ever joined into text that a shell or an option parser would
+split again: a value that begins with a dash stays the value of its flag.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
 
 @dataclass(frozen=True, slots=True)
 class InFile:
-    """An argument that names a file holding `text`: the path stands between `before` and `after`."""
+    """An argument that names a file with `text`: the path is between `before` and `after`."""
 
     before: str
     text: str
@@ -34,7 +34,7 @@ Word: TypeAlias = str | InFile
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What is to be started, and what goes to its stdin."""
+    """The command line to start, and what goes to its stdin."""
 
     words: tuple[Word, ...]
     stdin: str
@@ -60,7 +60,7 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
 
 
 def without_effect(preset: Preset, options: Mapping[str, Any]) -> list[str]:
-    """The options that this agent cannot be handed, in words for a person."""
+    """The options that this agent cannot be given, in words for a person."""
     return [_shown(name, value) for name, value in options.items() if not _has_effect(preset, name, value)]
 
 
@@ -88,7 +88,7 @@ def _bound(form: Callable[[Any], str], value: Any) -> Callable[[], str]:
 
 
 def _word(template: str, name: str, places: Mapping[str, Callable[[], str]]) -> Word:
-    """The template with its one place filled in."""
+    """The template with its placeholder filled in."""
     for place, text in places.items():
         before, found, after = template.partition("{" + place + "}")
         if found and place.endswith("file"):

@@ -1,8 +1,9 @@
-"""What an agent's program printed, read: text, session, usage, or the error that its output names.
+"""Reading the output of an agent's program: text, session, usage, or the error that it names.
 
-A parser takes bytes and never fails: whatever is in them, it gives a `Reading`. An error has a code only from structure
-(a field, a status), never from words: words change, and a model can be made to say them. `conclude` then decides: it
-has succeeded only if the program ended with 0, a result was found, and the output does not call it an error.
+A parser takes bytes and never fails: whatever they contain, it returns a `Reading`. An error gets its code only from
+structure (a field, a status), never from words: words change, and a model can be made to say them. `conclude` then
+decides: the agent has succeeded only if the program exited with 0, a result was found, and the output does not call it
+an error.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found. `text` None: no result. `error` is (code, message) where the output itself says that it failed;
-    the code is '' where it does not say how. `notes` as in `PromptResult`."""
+    """What was found. `text` None: no result. `error` is (code, message) if the output itself reports a failure; the
+    code is '' if it does not say which. `notes` as in `PromptResult`."""
 
     text: str | None = None
     session: str | None = None
@@ -47,8 +48,8 @@ Parser: TypeAlias = Callable[[Printed], Reading]
 
 
 def conclude(reading: Reading, status: int | None, said: str, name: str) -> PromptResult:
-    """The result, if it is one. `status` is the exit status (None: none), `said` the last that the program wrote to
-    people. Raises `AgentError`."""
+    """The result, if it is one. `status` is the exit status (None: none), `said` the end of what the program wrote
+    to people. Raises `AgentError`."""
     usage = dict(reading.usage)
     if reading.error is not None:
         code, message = reading.error
@@ -70,7 +71,7 @@ def _told(name: str, status: int | None, what: str, how: str = "failed") -> str:
 
 
 def text(printed: Printed) -> Reading:
-    """All of stdout less one final newline."""
+    """All of stdout without one final newline."""
     return Reading(printed.stdout.decode("utf-8", "replace").removesuffix("\n"))
 
 
@@ -91,9 +92,9 @@ def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
 
 
 def claude_json(printed: Printed) -> Reading:
-    """`claude -p --output-format json`, and the like of it that `cursor-agent` prints: one object (with `--verbose` a
-    list of them) of type `result`. `is_error` is the truth; `subtype` stays "success" in most failures. Tool calls that
-    its permissions refused are listed in `permission_denials`; the turn counts as a success all the same."""
+    """`claude -p --output-format json`, and the similar output of `cursor-agent`: one object (with `--verbose` a
+    list of them) of type `result`. `is_error` is reliable; `subtype` stays "success" in most failures. Tool calls
+    that its permissions refused are listed in `permission_denials`; the turn counts as a success all the same."""
     value = _json(printed.stdout)
     last = value[-1] if isinstance(value, list) and value else value
     if not isinstance(last, dict) or last.get("type") != "result":
@@ -119,7 +120,7 @@ def _refused_calls(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
-    """The note that tool calls were refused, by the names of the tools; none for none."""
+    """The note that tool calls were refused, with the names of the tools; empty if none were."""
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1
@@ -250,8 +251,8 @@ _AIDER_BANNER = re.compile(r"^Aider v.*\n(?:.+\n)*\n?", re.MULTILINE)
 
 
 def aider(printed: Printed) -> Reading:
-    """`aider --no-pretty`: a banner, the reply, a line of tokens and cost, and what became of its edits. Without that
-    line no model has answered, and what was printed says why."""
+    """`aider --no-pretty`: a banner, the reply, a line of tokens and cost, and what became of its edits. Without
+    that line no model has answered, and the output says why."""
     said = printed.stdout.decode("utf-8", "replace")
     banner = _AIDER_BANNER.search(said)
     body = said[banner.end() if banner is not None else 0 :]
@@ -288,7 +289,7 @@ def parser(name: str, pointer: str = "", session_pointer: str = "") -> Parser:
 
 
 def _json(data: bytes) -> Any:
-    """The JSON value that these bytes are, or None."""
+    """The JSON value of these bytes, or None."""
     try:
         return loads(data.strip() or b"null")
     except ValueError:
@@ -296,7 +297,7 @@ def _json(data: bytes) -> Any:
 
 
 def _json_at_end(data: bytes) -> Any:
-    """The JSON object at the end of a text: log lines may stand before it."""
+    """The JSON object at the end of a text: log lines may precede it."""
     said = data.decode("utf-8", "replace").rstrip()
     starts = [0, *(match.end() for match in re.finditer(r"\n(?=\{)", said))] if said.endswith("}") else []
     for start in starts[-20:]:
@@ -307,7 +308,7 @@ def _json_at_end(data: bytes) -> Any:
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of JSON lines; a line that is none is passed over."""
+    """The objects of JSON lines; other lines are skipped."""
     for line in data.splitlines():
         value = _json(line)
         if isinstance(value, dict):
@@ -329,7 +330,7 @@ def _at(value: Any, pointer: str) -> Any:
 
 
 def _session(value: Any) -> str | None:
-    """An id that may go back onto a command line: no dash in front, nothing but the characters of ids."""
+    """An id that may go back onto a command line: no leading dash, and only characters of ids."""
     return value if isinstance(value, str) and _SESSION.fullmatch(value) else None
 
 
@@ -352,7 +353,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """Those that are amounts: numbers that can be counted up, whatever else is in an output."""
+    """Those that are amounts: numbers that can be summed, whatever else is in an output."""
     return {name: value for name, value in values.items() if _is_amount(value)}
 
 

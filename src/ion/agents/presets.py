@@ -1,8 +1,7 @@
-"""How an agent that is a program is driven, as data. The agents that Ion knows by name are in `presets.yaml`, which
-is read when a name first needs it (`api/presets.py`).
+"""How an agent that is a program is driven, as data. The agents that Ion knows by name are in `presets.yaml`, which is
+read when a name first needs it (`api/presets.py`).
 
-`NAMES` stands here as well, so that a command line that is no preset's name costs no reading; a test holds the two
-against each other.
+`NAMES` repeats the names, so that a command line that is not a preset's name needs no reading; a test compares the two.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What an option becomes on the command line: `some` for a value, `none` for an empty list (None: the agent cannot
-    be told so)."""
+    """What an option becomes on the command line: `some` for a value, `none` for an empty list (None: the agent has
+    no flag for that)."""
 
     some: Words
     none: Words | None = None
@@ -60,7 +59,7 @@ class Preset:
 
 
 def made(name: str, values: dict[str, Any]) -> Preset:
-    """A preset from its form in the file."""
+    """A preset, from its form in the file."""
     fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in values.items()}
     fields["options"] = {key: flags(value) for key, value in values.get("options", {}).items()}
     fields["permission"] = {key: tuple(value) for key, value in values.get("permission", {}).items()}

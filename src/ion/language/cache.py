@@ -1,8 +1,8 @@
 """What was loaded once, kept in `<project>/.ion/cache`, so that a second load imports neither pydantic nor yaml.
 
-One entry for each workflow file, so the cache cannot grow without end. An entry holds if Ion's version, the bytes of
-the file and the answer to every look for a command or script file (also those that found nothing) are the same; it
-carries its own checksum, so one that is torn or not ours is a miss. The cache is an aid: where it cannot be written,
+Each workflow file has one entry, so the cache cannot grow without limit. An entry is valid if Ion's version, the bytes
+of the file and the answer to every lookup of a command or script file (also those that found nothing) are the same. It
+carries its own checksum, so a torn or foreign entry is a miss. The cache is optional: where it cannot be written,
 loading is slower and nothing else. It is only kept in projects that have an `.ion` folder already.
 """
 
@@ -29,8 +29,7 @@ Content = TypeVar("Content")
 
 
 def folder_of(project: Path) -> Path | None:
-    """Where a project keeps its cache; None if it keeps none: it has no `.ion`, or a link leads out of the project
-    there."""
+    """Where a project keeps its cache; None if it has no `.ion`, or a link leads out of the project there."""
     folder = project / ".ion" / "cache"
     real = Path(os.path.realpath(project)) / ".ion" / "cache"
     return folder if folder.parent.is_dir() and Path(os.path.realpath(folder)) == real else None
@@ -38,7 +37,7 @@ def folder_of(project: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The place of a workflow file in the cache, and the key under which its content counts."""
+    """A workflow file's place in the cache, and the key under which its content is valid."""
 
     path: Path
     key: str
@@ -51,7 +50,7 @@ class Entry:
         return cls(folder / f"{name}.json", key.hexdigest())
 
     def read(self, resources: Callable[[], Resources], decode: Callable[[dict[str, Any]], Content]) -> Content | None:
-        """What was written under this key, decoded, or None. The files that it depends on are looked at again."""
+        """What was written under this key, decoded, or None. The files that it depends on are checked again."""
         data, problem = read_file(self.path, MAX_BYTES)
         if problem is not None:
             return None
@@ -68,7 +67,7 @@ class Entry:
             return None
 
     def write(self, loaded: dict[str, Any], resources: Resources) -> None:
-        """Keeps what was loaded. The file appears whole or not at all, whoever else writes it."""
+        """Keep what was loaded. The file appears complete or not at all, whoever else writes it."""
         lookups = [[*lookup, fingerprint] for lookup, fingerprint in resources.lookups.items()]
         body = json.dumps({"lookups": lookups, "loaded": loaded}, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):  # a folder that cannot be written: slower, not wrong
@@ -82,7 +81,7 @@ def _checksum(key: str, body: bytes) -> str:
 
 
 def _ignore(folder: Path) -> None:
-    """Keeps git from seeing the folder. Never writes through a link."""
+    """Make git ignore the folder. Never writes through a link."""
     with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as stream:
         stream.write("*\n")
 

@@ -1,7 +1,7 @@
 """What a file's texts and conditions refer to: other nodes, inputs, command and script files.
 
-For each node its condition is parsed, its shell text placed, and each reference looked up; `order.py` then makes the
-graph of what was found. The findings are what lowering needs. Nothing here stops at a first problem.
+For each node its condition is parsed, its shell text is analysed, and each reference is looked up; `order.py` then
+makes the graph. The findings are what lowering needs. Nothing here stops at the first problem.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ESCAPE_HINT = "write \\$ for a literal dollar sign"
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, by the index of the node where it is one node's; `shells` are keyed by path too."""
+    """What was found, by the index of the node if it concerns one node; `shells` are keyed by path too."""
 
     conditions: dict[int, Condition] = field(default_factory=dict)
     shells: dict[DocumentPath, Shell] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def _find_command(checker: _Checker, name: str, path: DocumentPath, resources: R
 
 
 def _shipped_elsewhere(name: str) -> list[str]:
-    """Where a command comes from that workflows of Archon use without having it in their project."""
+    """The origin of a command that workflows of Archon use without having it in their project."""
     if not name.startswith("archon-"):
         return []
     folder = ".archon/commands/defaults"
@@ -227,7 +227,7 @@ def _check_lookalikes(checker: _Checker, text: Text) -> None:
 
 
 def _name_in_code(checker: _Checker, text: Text, reference: Reference, offset: int, told: set[str]) -> None:
-    """Engine names and inputs stay text in a script (language.md §5.2); Archon warns of them too."""
+    """Engine names and inputs stay text in a script (language.md §5.2); Archon warns about them too."""
     name = reference_text(reference)
     if name not in told:
         told.add(name)
@@ -271,7 +271,7 @@ def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Ref
 
 
 def _otherwise(checker: _Checker, text: Text, offset: int, name: str, meant: str) -> str:
-    """The hint at a name that no node has; `meant` says which one is near, if any is."""
+    """The hint for an unknown node name; `meant` is the nearest known name, if any is near."""
     if text.form == "shell":
         joined = text.text[max(0, offset - 1) : offset].isalnum()  # `$file$n.output`
         variable = f"if ${name} is a variable of the script, write ${{{name}}}.output"

@@ -1,8 +1,8 @@
-"""Conditions (`when:`): parsed whole when a file is loaded, judged when a node's dependencies have settled.
+"""Conditions (`when:`): parsed as a whole when a file is loaded, evaluated when a node's dependencies have settled.
 
 The grammar is small on purpose (language.md §4): comparisons of one reference with one literal, joined by `&&` and,
-binding less, `||`. Whoever needs more computes it in a node; so the best that the parser can do for a condition that
-it cannot read is to say what is wrong and what to write instead.
+with lower precedence, `||`. Anything more is computed in a node; so for a condition that it cannot read, the parser
+says what is wrong and what to write instead.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _LITERALS = "a literal is 'text' in single quotes, a number, true or false"
 
 
 class ConditionSyntaxError(ValueError):
-    """A condition that does not parse: `message` says what is wrong, `hint` what to write, `offset` where (characters
-    from the start of the condition)."""
+    """A condition that does not parse: `message` says what is wrong, `hint` what to write, `offset` where
+    (characters from the start of the condition)."""
 
     def __init__(self, message: str, hint: str, offset: int) -> None:
         super().__init__(message)
@@ -83,17 +83,18 @@ def parse_condition(text: str) -> Condition:
 
 
 def evaluate(condition: Condition, lookup: Lookup) -> bool:
-    """Whether the condition holds. What comes after the deciding comparison is not looked up.
+    """Whether the condition is true. What comes after the deciding comparison is not looked up.
 
-    Raises `ConditionError` for a value that is no number where one is needed, and whatever `lookup` raises.
+    Raises `ConditionError` for a value that is not a number where one is needed, and whatever `lookup` raises.
     """
     return any(all(_holds(comparison, lookup) for comparison in group) for group in condition.alternatives)
 
 
 def explain(condition: Condition, lookup: Lookup) -> list[tuple[str, str, bool | None]]:
-    """For each comparison its text, the value seen, in short, and its result; for screens, so it never raises.
+    """For each comparison its text, the value in short, and its result; for screens, so it never raises.
 
-    One that is not reached has ('', None); one that cannot be judged has (the reason, None) and ends the looking.
+    A comparison that is not reached has ('', None); one that cannot be evaluated has (the reason, None) and is the
+    last.
     """
     rows: list[tuple[str, str, bool | None]] = []
     over = False

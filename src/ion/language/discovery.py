@@ -1,8 +1,8 @@
 """Finding workflows: by name in the folders of language.md §1, or by path.
 
-The first folder that has a name wins and shadows the ones after it; two files with one name in one folder are an
-error of that name and of nothing else. Files are read and checked, never run, and one that does not load is listed
-with its problems. To find one workflow, only files that can have its name are parsed.
+The first folder that has a name wins and shadows the later ones. Two files with one name in one folder are an error of
+that name only. Files are read and checked, never run, and one that does not load is listed with its problems. To find
+one workflow, only files that can have its name are parsed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAME_WITH_ESCAPE = re.compile(rb"""^['"]?name['"]?\s*:.*\\""", re.MULTILINE)
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """A workflow file that was found. `scope` is `sop-path`, `project`, `archon`, `user`, or `path` for one that was
-    named by its path; `shadowed_by` is the file whose workflow of the same name is taken instead."""
+    named by its path; `shadowed_by` is the file whose workflow of the same name is used instead."""
 
     name: str
     path: Path
@@ -64,7 +64,7 @@ class Discovered:
 
 
 def is_path(name: str) -> bool:
-    """Whether a workflow is addressed by its path rather than by its name."""
+    """Whether a workflow is addressed by its path, not by its name."""
     return "/" in name or name.endswith((".yaml", ".yml", ".md"))
 
 
@@ -91,8 +91,8 @@ def find_workflow(
 ) -> Discovered:
     """The workflow that `name` addresses. A path is relative to `cwd`; `sop_paths` as in `discover`.
 
-    Raises `NotFoundError`, saying what was meant or where it was looked for, and `InvalidWorkflowError` with the
-    problems of a file that does not load.
+    Raises `NotFoundError`, with a suggestion or the places searched, and `InvalidWorkflowError` with the problems of a
+    file that does not load.
     """
     cwd = (cwd or Path.cwd()).absolute()
     if is_path(name):
@@ -132,7 +132,7 @@ def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -
 
 
 def _stem(path: Path) -> str:
-    """The name of a file that does not say another one: `pay.sop.md` → `pay`."""
+    """The name of a file that declares no other: `pay.sop.md` → `pay`."""
     return path.name.removesuffix(SOP_SUFFIX) if path.name.endswith(SOP_SUFFIX) else path.stem
 
 
@@ -146,8 +146,8 @@ def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Fold
 def _files(
     project: Path, user_config: Path | None, sop_paths: Sequence[Path]
 ) -> Iterator[tuple[str, Iterable[Path], list[Path]]]:
-    """The files of each folder that is searched, in the order in which the first one wins, and the links that lead out
-    of the project, once the files have been gone through."""
+    """The files of each folder that is searched, in order of precedence, and the links that lead out of the project,
+    once all files have been visited."""
     for path in sop_paths:
         yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file()), []
     for scope, folder in _scopes(project, user_config):
@@ -189,7 +189,8 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
 
 
 def _may_be_named(path: Path, wanted: str) -> bool:
-    """Whether a file can hold the workflow `wanted`, by a look at its bytes; its name is the file's if it has none."""
+    """Whether a file can hold the workflow `wanted`, judged by its bytes; its name is the file's if it declares
+    none."""
     data, problem = read_file(path)
     if problem is not None or _stem(path) == wanted:
         return True

@@ -19,10 +19,10 @@ _PROPERTIES = re.compile(r"(?:[&!][^\s]*\s+)*")  # anchor and tag before a value
 class Document:
     """What a YAML text says.
 
-    `keys` and `values` map a path to the (start, end) of its characters in `source`; below an alias nothing is
-    mapped, and `aliases` maps the alias to the path of what it stands for. `complete` is false if reading stopped
-    early; `value` is then what was read so far, not to be judged further. The values under `spoiled` are not what the
-    author meant, and their problem has been told.
+    `keys` and `values` map a path to the (start, end) of its characters in `source`. Below an alias nothing is mapped;
+    `aliases` maps the alias to the path of its value. `complete` is false if reading stopped early; `value` is then
+    what was read so far, and must not be checked further. The values under `spoiled` are not what the author meant, and
+    their problem has been reported.
     """
 
     source: Source
@@ -35,7 +35,7 @@ class Document:
     spoiled: set[DocumentPath] = field(default_factory=set)
 
     def span(self, path: DocumentPath, *, key: bool = False) -> Span:
-        """Where `path` stands, or the nearest thing above it that has a place."""
+        """Where `path` is, or its nearest parent with a place."""
         if key and path in self.keys:
             return self.keys[path]
         while path not in self.values and path:
@@ -43,8 +43,8 @@ class Document:
         return self.values.get(path, (0, 0))
 
     def written(self, path: DocumentPath) -> str | None:
-        """The characters of the plain scalar at `path`, or of what an alias there stands for; None for what has no
-        place, since `<<` brought it in (which is an error)."""
+        """The characters of the plain scalar at `path`, or of the value of an alias there; None if it has no place,
+        since `<<` brought it in (which is an error)."""
         length = 1
         while length <= len(path):
             origin = self.aliases.get(path[:length])
@@ -56,7 +56,7 @@ class Document:
         return self.source.text[properties.end() if properties else start : end].strip()
 
     def index_in(self, path: DocumentPath, text: str, offset: int) -> int | None:
-        """The index in the source of character `offset` of `text`, the value at `path`; None where YAML's escapes or
+        """The index in the source of character `offset` of `text`, the value at `path`; None if YAML's escapes or
         folding leave no exact place."""
         if path not in self.values:
             return None
@@ -84,7 +84,7 @@ class Document:
         return index if source.text[index : index + 1] == text[offset] else None
 
     def _block_indent(self, header: str, line: int, text: str) -> int:
-        """How many columns the lines of a literal block are moved in: those before its first line with text."""
+        """How many columns the lines of a literal block are indented: those before its first line with text."""
         skipped = len(text) - len(text.lstrip("\n"))
         first = self.source.start_of_line(line + 1 + skipped)
         if first is None:

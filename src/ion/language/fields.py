@@ -1,8 +1,8 @@
-"""The keys that the language knows, where each has an effect, and what it means when a key is none of them.
+"""The keys that the language knows, where each has an effect, and what an unknown key means.
 
-An unknown key is a warning, but one that misspells a field that governs control flow is an error, and so is a word by
-which other systems govern what runs: neither may change what runs without a word (language.md §2). Which fields there
-are is derived from the models; `EFFECTS` says where a control field acts, whether or not a model has it yet.
+An unknown key is a warning. It is an error if it misspells a field that governs control flow, or is a word by which
+other systems govern what runs: neither may change silently what runs (language.md §2). The fields are derived from the
+models; `EFFECTS` says where a control field acts, whether or not a model has it yet.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def typo_limit(key: str) -> int:
 
 
 def foreign_field(path: DocumentPath, own: str, report: Report) -> None:
-    """Notes a word by which other systems govern what runs; `own` is Ion's word or way."""
+    """Report a word by which other systems govern what runs; `own` is Ion's word or way."""
     message = f"'{path[-1]}' governs what runs in other systems, and nothing in Ion"
     report.error("foreign-field", message, path, hint=own if " " in own else _called(own), key=True)
 
@@ -188,9 +188,10 @@ def foreign_rule(word: str) -> str:
 
 
 def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report: Report) -> bool:
-    """Notes a control field that does not act on a node of these kinds, or is not built yet; False if it is neither.
+    """Report a control field that does not act on a node of these kinds, or is not built yet; False if it is neither.
 
-    `kinds` is the node's kind, and `on_reject` if it has that."""
+    `kinds` is the node's kind, and `on_reject` if it has that.
+    """
     key = str(path[-1])
     homes = EFFECTS.get(key, ())
     if not kinds.intersection(homes):
@@ -205,7 +206,7 @@ def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report:
 
 
 def not_yet(path: DocumentPath, report: Report) -> None:
-    """Notes a field of the language that this version does not have."""
+    """Report a field of the language that this version does not have."""
     hint = _MEANWHILE.get(str(path[-1]), "remove it")
     report.error("not-supported-yet", f"'{path[-1]}' is not supported yet", path, hint=hint, key=True)
 
@@ -232,13 +233,13 @@ def unknown_field(
 
 
 def _elsewhere(key: str, known: Iterable[str]) -> str:
-    """The field that other systems call `key`, if it can stand here."""
+    """The field that other systems call `key`, if it is allowed here."""
     meant = ELSEWHERE.get(key, "")
     return _called(meant) if meant not in KINDS and (meant in known or meant in EFFECTS) else ""
 
 
 def _called(own: str) -> str:
-    """What Ion calls a thing, what happens without it, and what to write until it is built."""
+    """Ion's name for it, what happens without it, and what to write until it is built."""
     lines = [f"Ion calls it '{own}'"]
     if own in EFFECTS and not any(own in fields for fields in FIELDS.values()):
         lines = [f"Ion will call it '{own}', and does not have it yet", _MEANWHILE.get(own, "")]

@@ -1,5 +1,5 @@
-"""The workflow of a run as the run froze it, read again from where others may write too: a file that was brought here,
-a database that is shared. Whatever the language does not allow is refused, once, here, before anything uses it."""
+"""The workflow of a run as the run froze it, read back from where others may write too: an imported file, a shared
+database. Whatever the language does not allow is refused, once, here, before anything uses it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLASSES = frozenset(one for one in vars(w).values() if dataclasses.is_dataclass
 
 
 def read_frozen(source: str) -> w.Workflow:
-    """The workflow that `Workflow.to_json` wrote. Raises `ValueError`, in words, for anything else."""
+    """The workflow that `Workflow.to_json` wrote. Raises `ValueError`, with a message, for anything else."""
     try:
         workflow = w.Workflow.from_json(json.loads(source))
         _require_types(workflow)
@@ -44,7 +44,7 @@ def read_frozen(source: str) -> w.Workflow:
 
 
 def _checks(cls: type[Any]) -> tuple[tuple[str, Any, typed.Check], ...]:
-    """For each field its name, its default, and what tells whether a value is of its type."""
+    """For each field its name, its default, and the check of its type."""
     found = _CHECKS.get(cls)
     if found is None:
         fields = dataclasses.fields(cls)
@@ -54,7 +54,7 @@ def _checks(cls: type[Any]) -> tuple[tuple[str, Any, typed.Check], ...]:
 
 
 def _require_types(record: Any) -> None:
-    """The record, and those in it."""
+    """Check the record, and those in it."""
     for name, default, check in _checks(type(record)):
         value = getattr(record, name)
         if value is default:
@@ -78,7 +78,7 @@ def _look_inside(value: Any) -> None:
 
 
 def _sense(workflow: w.Workflow) -> _Sense:
-    """What must hold between the fields, each with what is wrong where it does not."""
+    """What must hold between the fields, each with the fault to report."""
     ids = [node.id for node in workflow.nodes]
     known = {*ids}
     yield "it has no nodes", bool(ids)

@@ -1,7 +1,7 @@
-"""The graph of a workflow: cycles, layers, who can be reached, whose session a node continues, where it ends.
+"""The graph of a workflow: cycles, layers, reachability, whose session a node continues, where it ends.
 
-Functions over ids and mappings of ids, all iterative and linear in nodes and edges (but for `reaches`, which says
-so), because a file is allowed tens of thousands of nodes and may be hostile.
+Functions over ids and mappings of ids, all iterative and linear in nodes and edges (except `reaches`, which says so),
+because a file may have tens of thousands of nodes and may be hostile.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _TARGETS_AT_ONCE = 4096
 
 
 def topological(waits: Waits) -> list[str]:
-    """The nodes, each after those that it waits for, else in the order of `waits`. Nodes of a cycle, and what waits
-    for them, are left out."""
+    """The nodes, each after those that it waits for, otherwise in the order of `waits`. Nodes of a cycle, and nodes
+    that wait for them, are left out."""
     missing = {node: sum(other in waits for other in set(others)) for node, others in waits.items()}
     followers = _followers(waits)
     ready = [node for node, number in missing.items() if not number]
@@ -41,15 +41,15 @@ def _followers(waits: Waits) -> dict[str, list[str]]:
 
 
 def find_cycles(waits: Waits) -> list[list[str]]:
-    """One cycle for each knot of nodes that wait for each other: its nodes, each waiting for the next and the last
-    for the first. Linear: strongly connected components (Tarjan 1972), then one walk inside each."""
+    """One cycle for each strongly connected component: its nodes, each waiting for the next and the last for the
+    first. Linear: Tarjan 1972, then one walk inside each."""
     position = {node: number for number, node in enumerate(waits)}
     cycles = [_cycle_from(min(knot, key=position.__getitem__), set(knot), waits) for knot in _knots(waits)]
     return sorted(cycles, key=lambda cycle: position[cycle[0]])
 
 
 def _cycle_from(first: str, members: Collection[str], waits: Waits) -> list[str]:
-    """The cycle that is met when going from `first` always to the first neighbour inside of the knot."""
+    """The cycle that is reached from `first`, always to the first neighbour inside the component."""
     seen: dict[str, int] = {}
     walk: list[str] = []
     node = first
@@ -61,7 +61,7 @@ def _cycle_from(first: str, members: Collection[str], waits: Waits) -> list[str]
 
 
 def _knots(waits: Waits) -> Iterator[list[str]]:
-    """The strongly connected components that hold a cycle."""
+    """The strongly connected components that contain a cycle."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     open_nodes: list[str] = []
@@ -117,7 +117,7 @@ def _leave(node: str, open_nodes: list[str], is_open: set[str]) -> list[str]:
 
 
 def layers(waits: Waits) -> list[list[str]]:
-    """The topological layers: a node stands one below the lowest of those that it waits for (Archon's layers)."""
+    """The topological layers: a node is one below the lowest of those that it waits for (Archon's layers)."""
     depth: dict[str, int] = {}
     rows: list[list[str]] = []
     for node in topological(waits):
@@ -131,10 +131,10 @@ def layers(waits: Waits) -> list[list[str]]:
 
 
 def reaches(pairs: Iterable[tuple[str, str]], waits: Waits) -> set[tuple[str, str]]:
-    """Those of the (node, target) pairs in which `node` waits for `target`, be it through others.
+    """Those of the (node, target) pairs in which `node` waits for `target`, directly or through others.
 
-    Sets are bits of one number for each node, some thousand targets at a time: memory stays small and the time is
-    that of one walk over all edges for each batch.
+    Sets are bits of one number for each node, some thousand targets at a time: memory stays small and the time is that
+    of one walk over all edges for each batch.
     """
     wanted = list(dict.fromkeys(pairs))
     targets = list(dict.fromkeys(target for _, target in wanted))
@@ -154,7 +154,7 @@ def reaches(pairs: Iterable[tuple[str, str]], waits: Waits) -> set[tuple[str, st
 
 @dataclass(frozen=True, slots=True)
 class SessionWish:
-    """What decides whose session a node continues. `identity` is whatever tells one agent from another; `context` is
+    """What decides whose session a node continues. `identity` distinguishes one agent from another; `context` is
     `""`, `fresh`, `shared`, or the id of a node to resume."""
 
     kind: str
@@ -166,8 +166,8 @@ class SessionWish:
 def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, str]:
     """For each agent node that continues another's session, that other (language.md §3.3).
 
-    The walk over the layers: a node alone in its layer continues the last agent node that was alone in its layer; a
-    layer of several resets that, which `shared` overlooks. A loop starts fresh and hands on its last session.
+    A walk over the layers: a node alone in its layer continues the last agent node that was alone in its layer; a layer
+    of several resets that, except for `shared`. A loop starts fresh and passes on its last session.
     """
     continued: dict[str, str] = {}
     last = last_ever = ""
@@ -187,7 +187,7 @@ def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, 
 
 
 def terminal_nodes(workflow: Workflow) -> tuple[str, ...]:
-    """The nodes that no other node depends on, in file order: the first of them that completed with text gives the
-    run's result if `returns` does not say otherwise."""
+    """The nodes that no other node depends on, in file order: the first of them that completed with text is the
+    run's result, unless `returns` names another."""
     needed = {other for node in workflow.nodes for other in node.depends_on}
     return tuple(node.id for node in workflow.nodes if node.id not in needed)

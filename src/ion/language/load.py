@@ -1,8 +1,8 @@
-"""From a text or a file to a `Workflow` and everything there is to say about it.
+"""From a text or a file to a `Workflow` and all of its problems.
 
-The steps stand below in `_parse`: YAML to values, values to drafts, rules, references, lowering. A later step runs
-even if an earlier one complained, as far as what it needs is there, so that one look shows all problems. pydantic,
-PyYAML and jsonschema are imported only when a text is really parsed; `load_workflow` first asks the cache.
+The steps are in `_parse`: YAML to values, values to drafts, rules, references, lowering. A later step runs even if an
+earlier one found errors, as far as its input exists, so that one load shows all problems. pydantic, PyYAML and
+jsonschema are imported only when a text is really parsed; `load_workflow` first asks the cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SOP_SUFFIX = ".sop.md"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A workflow, or None if any problem is an error. `name` is what the file calls it, if it says so at all."""
+    """A workflow, or None if any problem is an error. `name` is the name in the file, if it has one."""
 
     workflow: Workflow | None
     problems: tuple[Problem, ...] = ()
@@ -57,10 +57,10 @@ class Loaded:
 
 
 def parse_workflow(text: str, *, file: str = "", resources: Resources | None = None) -> Loaded:
-    """Reads the text of a workflow file; never raises on account of the text.
+    """Parse the text of a workflow file. Never raises because of the text.
 
-    `file` is what problems name; one that ends in `.sop.md` holds an SOP, every other one YAML. Without `resources`,
-    command and script files are not looked for, and references in them not checked.
+    `file` is the name in problems; one that ends in `.sop.md` holds an SOP, every other one YAML. Without `resources`,
+    command and script files are not looked up, and references in them are not checked.
     """
     if file.endswith(SOP_SUFFIX):
         from ion.language.sop.load import load_sop
@@ -125,11 +125,11 @@ def load_workflow(
     use_cache: bool = True,
     listings: Listings | None = None,
 ) -> Loaded:
-    """Reads a workflow file with the command and script files that it uses.
+    """Load a workflow file with the command and script files that it uses.
 
-    `project` is by default the one that the file lies in, `user_config` the user's (`$XDG_CONFIG_HOME`). What was
-    loaded once is taken from `<project>/.ion/cache` as long as all its files are the same. `listings` may be shared
-    between calls that are to see the same files. Raises `NotFoundError` if there is no such file.
+    `project` is by default the one that contains the file, `user_config` the user's (`$XDG_CONFIG_HOME`). What was
+    loaded once is taken from `<project>/.ion/cache` as long as all its files are unchanged. `listings` may be shared
+    between calls that should see the same files. Raises `NotFoundError` if the file does not exist.
     """
     path = Path(os.path.normpath(Path(path).absolute()))
     place = LoadContext.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
@@ -138,7 +138,8 @@ def load_workflow(
 
 @dataclass(frozen=True, slots=True)
 class LoadContext:
-    """Where workflow files are loaded, looked at once for all that are to see the same. `cache` None: do without."""
+    """Where workflow files are loaded from; folders are listed once for all of them. `cache` None: do not use a
+    cache."""
 
     project: Path
     user_config: Path
@@ -147,7 +148,7 @@ class LoadContext:
 
     @classmethod
     def of(cls, project: Path, user_config: Path | None = None, *, use_cache: bool = True) -> LoadContext:
-        """The place in this project; `user_config` as in `load_workflow`."""
+        """The context of this project; `user_config` as in `load_workflow`."""
         project = Path(project).absolute()
         user_config = user_config_folder() if user_config is None else Path(user_config).absolute()
         return cls(project, user_config, cache.folder_of(project) if use_cache else None, {})

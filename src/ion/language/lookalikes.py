@@ -1,8 +1,8 @@
-"""Spellings that look like references and are none: `${a.output}`, `{{ a.output }}`, `$a.result`, … (language.md §5).
+"""Spellings that look like references but are not: `${a.output}`, `{{ a.output }}`, `$a.result`, … (language.md §5).
 
-They stay as they are: an agent would read them literally, and bash would stumble over them when it is too late. So
-where one names a node or an input of the file, it earns a warning with the right spelling. Nothing is guessed where
-the script itself has a variable of that name.
+They stay as they are: an agent would read them literally, and bash would fail on them at run time. So a spelling that
+names a node or an input of the file gets a warning with the correct one. Nothing is guessed if the script itself has a
+variable of that name.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _hint(match: re.Match[str], nodes: Collection[str], inputs: Collection[str])
 
 
 def _of_names(names: list[str], nodes: Collection[str], inputs: Collection[str], *, bare: bool = False) -> str:
-    """The hint for names joined by dots, as other languages write them; `bare`: an id by itself is one, too."""
+    """The hint for names joined by dots, as other languages write them; `bare`: an id by itself counts, too."""
     if names[0] in ("inputs", "INPUTS"):
         return f"write $INPUTS.{names[1]}" if len(names) > 1 and names[1] in inputs else ""
     if names[0] in _PREFIXES and names[0] not in nodes:

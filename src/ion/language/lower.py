@@ -1,7 +1,7 @@
 """From checked models to the frozen `Workflow` that every other room sees.
 
-Only a file without errors comes here, so nothing is judged any more: defaults are filled in, the agent options of the
-workflow go to its nodes, and texts, conditions and shell placements are put in their places.
+Only a file without errors gets here, so nothing is checked any more: defaults are filled in, the agent options of the
+workflow go to its nodes, and texts, conditions and shell placements are attached.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
 
 
 def _options(draft: Draft, shape: Shape) -> dict[str, Any]:
-    """What the agent is handed: the workflow's options, over them the node's own, and keys that Ion does not know."""
+    """The agent's options: the workflow's, overridden by the node's, and keys that Ion does not know."""
     own = {key: draft.raw[key] for key in AGENT_OPTIONS if key in draft.raw} if draft.kind != "approval" else {}
     return {**agent_defaults(shape.raw), **own, **(draft.extras if draft.kind != "approval" else {})}
 

@@ -1,7 +1,7 @@
-"""In which order the nodes of a file go: `depends_on`, the edges that references make, and whose session continues.
+"""The order of a file's nodes: `depends_on`, the edges that references make, and whose session continues.
 
-What a node refers to without depending on it becomes an ordering edge, with a warning unless `depends_on` implies the
-order already. A cycle through any edges is an error that names its nodes (language.md §3.1, §3.3).
+A reference to a node that is not in `depends_on` becomes an ordering edge, with a warning unless `depends_on` implies
+the order already. A cycle through any edges is an error that names its nodes (language.md §3.1, §3.3).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Use:
 
 @dataclass(slots=True)
 class Nodes:
-    """The nodes that can be referred to, and, by index, whom each node refers to."""
+    """The nodes that can be referred to and, by index, the nodes that each one refers to."""
 
     by_id: dict[str, Draft]
     included: tuple[str, ...]  # how the ids begin that an `include` would bring
@@ -78,7 +78,7 @@ def check_order(shape: Shape, nodes: Nodes, report: Report) -> dict[int, list[st
 
 
 def _dependencies(draft: Draft, nodes: Nodes, report: Report) -> list[str]:
-    """The nodes of `depends_on` that there are; of the others it is said that they are not."""
+    """The nodes of `depends_on` that exist; the others are reported."""
     listed = draft.raw.get("depends_on")
     found: dict[str, None] = {}
     for index, other in enumerate(listed if isinstance(listed, list) else ()):

@@ -1,6 +1,6 @@
 """Regular expressions that are compiled when they are first used.
 
-Python compiles them in Python, up to a millisecond each; of those of the language a run needs few, since it is read
+Python compiles them in Python, up to a millisecond each; a run needs few of those of the language, since it is read
 from the cache.
 """
 
@@ -22,5 +22,5 @@ class _Late:
 
 
 def pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """What `re.compile` gives, for whoever calls its methods."""
+    """What `re.compile` returns, for calling its methods."""
     return cast("re.Pattern[str]", _Late(text, flags))

@@ -1,4 +1,5 @@
-"""`{name}` in a text: how SOPs, and defaults with `refers_to`, name an input. `{{x}}` and a shell's `${x}` are none."""
+"""`{name}` in a text: how SOPs, and defaults with `refers_to`, name an input. `{{x}}` and a shell's `${x}` are not
+placeholders."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class TooManyProblemsError(Exception):
 
 
 class Report:
-    """Gathers the problems of one document."""
+    """Collects the problems of one document."""
 
     def __init__(self, document: Document, file: str) -> None:
         self.document = document
@@ -57,7 +57,7 @@ class Report:
         key: bool = False,
         within: Within | None = None,
     ) -> None:
-        """Notes an error at the value of `path`, at its key, or at some characters `within` its text."""
+        """Add an error at the value of `path`, at its key, or at some characters `within` its text."""
         self._note(Problem(code, message, hint=hint), path, key, within)
 
     def warning(
@@ -70,11 +70,11 @@ class Report:
         key: bool = False,
         within: Within | None = None,
     ) -> None:
-        """As `error`, for what does not keep the file from loading."""
+        """As `error`, for a problem that does not prevent loading."""
         self._note(Problem(code, message, "warning", hint=hint), path, key, within)
 
     def add(self, problem: Problem) -> None:
-        """Takes a problem that has its place already, of another file for instance."""
+        """Add a problem that has its place already, of another file for instance."""
         if problem.severity == "error":
             self.errors += 1
         else:
@@ -200,7 +200,7 @@ def _count(number: int, word: str) -> str:
 
 
 def plain_style(_role: str, text: str) -> str:
-    """The style of a pipe: none."""
+    """The style of a pipe: no colours."""
     return text
 
 
@@ -223,7 +223,7 @@ def render_problems(
 
 
 def _read(file: str) -> str:
-    """The text of a file for showing it; '' if it cannot be read (that is then the problem itself)."""
+    """The text of a file for display; '' if it cannot be read (that is then the problem itself)."""
     try:
         data = Path(file).read_bytes() if file and Path(file).is_file() else b""
     except OSError:

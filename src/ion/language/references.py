@@ -1,8 +1,8 @@
 """References in texts: finding `$plan.output.title`, `$INPUTS.mode` and `$ARGUMENTS`, and filling them in, in one pass.
 
-One pass is the point: a value is never looked at again, whatever it contains, so text that a person or an agent wrote
-cannot name another value. How far a field path reaches is decided when the value is known (`Resolved.consumed`).
-What a field is, and how a value becomes text, is in `values.py`. Shell text has its own rewriting in `shell`.
+One pass is the point: a value is never scanned again, whatever it contains, so text that a person or an agent wrote
+cannot name another value. How far a field path reaches is decided when the value is known (`Resolved.consumed`). What a
+field is, and how a value becomes text, is in `values.py`. Shell text has its own rewriting in `shell`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The text that stands for a reference; `consumed` is how many elements of its path belong to it."""
+    """The text that replaces a reference; `consumed` is how many elements of its path belong to it."""
 
     text: str
     consumed: int = 0
@@ -86,8 +86,8 @@ class Resolved:
 def find_references(text: str, *, escapes: bool = True) -> list[Found]:
     """Every reference in `text`, in order; never raises.
 
-    With `escapes`, one behind an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without,
-    the text is code, in which `$INPUTS.{name}` is none.
+    With `escapes`, one after an odd number of backslashes (`\\$plan.output`) is literal text and left out. Without, the
+    text is code, in which `$INPUTS.{name}` is not a reference.
     """
     if "$" not in text:
         return []
@@ -109,14 +109,14 @@ def escape(text: str) -> str:
 
 
 def input_reference(name: str, text: str = "", at: int = 0) -> str:
-    """`$INPUTS.name`, or `$INPUTS.{name}` where what follows it, `text` from `at`, would lengthen the name."""
+    """`$INPUTS.name`, or `$INPUTS.{name}` if what follows it, `text` from `at`, would lengthen the name."""
     if name.endswith("-") or _NAME_GOES_ON.match(text, at):
         return f"$INPUTS.{{{name}}}"
     return f"$INPUTS.{name}"
 
 
 def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
-    """`text` with each reference replaced by what `resolve` says, in one pass; errors of `resolve` pass through.
+    """`text` with each reference replaced by what `resolve` returns, in one pass; errors of `resolve` pass through.
 
     Backslashes directly before a reference are escapes: of each pair one stays, an odd one makes the reference text.
     """
@@ -137,7 +137,7 @@ def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
 
 
 def end_of(found: Found, consumed: int) -> int:
-    """The offset behind a reference of which `consumed` path elements belong to it; the rest is text."""
+    """The offset after a reference of which `consumed` path elements belong to it; the rest is text."""
     if not isinstance(found.reference, NodeReference):
         return found.end
     return found.end - sum(len(element) + 1 for element in found.reference.path[consumed:])
@@ -172,7 +172,7 @@ def _reference(match: re.Match[str]) -> Reference:
 
 
 def backslashes(text: str, end: int) -> int:
-    """How many backslashes stand before `end`."""
+    """How many backslashes precede `end`."""
     start = end
     while start and text[start - 1] == "\\":
         start -= 1

@@ -1,9 +1,9 @@
 """The files that a workflow uses besides its own: command texts and scripts, found by name in the folders of
 language.md §1, and the project that they belong to.
 
-Nothing here runs anything. A symbolic link that leads out of the project is not followed, since the files of a
-repository are a stranger's; the user's own folder may link anywhere. A lookup can be named by a fingerprint, so that a
-cache can tell whether its answer is still the same.
+Nothing here runs anything. A symbolic link that leads out of the project is not followed, since a repository's files
+may be a stranger's; the user's own folder may link anywhere. A lookup has a fingerprint, so that a cache can tell
+whether its answer is still the same.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CommandSource:
 
 @dataclass(frozen=True, slots=True)
 class ScriptSource:
-    """A script and the folder it lies in: `files` maps a path relative to the folder to the sha256 of its bytes."""
+    """A script and the folder it is in: `files` maps a path relative to the folder to the sha256 of its bytes."""
 
     path: str
     folder: str
@@ -71,7 +71,8 @@ class Folder:
 
 @dataclass(slots=True)
 class Resources:
-    """Where a workflow's files are looked for, first wins. `listings` may be shared by the workflows of a project."""
+    """Where a workflow's files are searched, first match wins. `listings` may be shared by the workflows of a
+    project."""
 
     commands: tuple[Folder, ...]
     scripts: tuple[Folder, ...]
@@ -96,7 +97,7 @@ class Resources:
         return source
 
     def fingerprint(self, lookup: Lookup) -> str:
-        """Looks again, and says whether the answer is the same as that of another time."""
+        """Look again, and return what identifies the answer."""
         kind, name, runtime = lookup
         if kind == "command":
             self.command(name)
@@ -109,7 +110,7 @@ class Resources:
         return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
 
     def passed_over(self, kind: str, name: str) -> list[str]:
-        """The links that lead out of the project and may hold what was looked for, by their name or as a folder."""
+        """The links that lead out of the project and may hold what was searched, by their name or as a folder."""
         found: list[Path] = []
         for folder in self.commands if kind == "command" else self.scripts:
             for _ in walk_files(folder, found):
@@ -172,8 +173,8 @@ def resources_for(file: Path, project: Path, user_config: Path, listings: Listin
 def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files of a folder and those below it, a folder's own files first, each level in the order of names.
 
-    Links out of the boundary are passed over, and added to `passed_over`; so are pipes and devices, unsaid, and no
-    folder is visited twice. A folder that cannot be read holds nothing that could be used.
+    Links out of the boundary are skipped, and added to `passed_over`; so are pipes and devices, silently, and no folder
+    is visited twice. A folder that cannot be read counts as empty.
     """
     boundary = None if folder.boundary is None else os.path.realpath(folder.boundary)
     left = [] if passed_over is None else passed_over
@@ -202,7 +203,7 @@ def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterato
 
 
 def _kind(entry: os.DirEntry[str], boundary: str | None) -> str:
-    """`file`, `folder`, `link` for one that leads out of the boundary, or '' for what nobody looks for."""
+    """`file`, `folder`, `link` for one that leads out of the boundary, or '' for anything else."""
     try:
         if entry.is_symlink() and not _within(entry.path, boundary):
             return "link"
@@ -226,7 +227,7 @@ def _listing(folder: Folder) -> dict[tuple[str, str], Path]:
 
 
 def _hash_folder(folder: Folder) -> tuple[dict[str, str], Problem | None]:
-    """The sha256 of each file in a folder, or the problem that keeps it from being frozen."""
+    """The sha256 of each file in a folder, or the problem that prevents freezing it."""
     files: dict[str, str] = {}
     size = 0
     for path in walk_files(folder):

@@ -1,6 +1,6 @@
 """Rules between the fields of a node and of the workflow, beyond what types can say (language.md §2, §3, §7, §8).
 
-They look at the raw values and are silent about a value of the wrong type, of which the schema has spoken.
+They look at the raw values and ignore values of the wrong type, which the schema has reported.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _check_pinned(shape: Shape, report: Report) -> None:
 
 
 def _check_refers_to(inputs: dict[str, Any], report: Report) -> None:
-    """A default that names other inputs is a text, they are there, and none of them leads back to it."""
+    """A default that names other inputs is a text, the inputs exist, and none of them refers back to it."""
     refers: dict[str, list[str]] = {name: [] for name in inputs}
     for name, declared in inputs.items():
         listed = _mapping(declared).get("refers_to")
@@ -121,7 +121,7 @@ def _is_a(value: Any, wanted: str) -> bool:
 
 
 def _check_folding(names: dict[str, Any], path: DocumentPath, report: Report) -> None:
-    """Two names that arrive in one environment variable are an error."""
+    """Two names that become one environment variable are an error."""
     first: dict[str, str] = {}
     for name in names:
         variable = variable_name(name)
@@ -163,7 +163,8 @@ def _check_bindings(draft: Draft, report: Report) -> None:
 
 
 def _slip_of_from(value: dict[str, Any]) -> str:
-    """The key that was meant to be `from`, or ''. A mapping with other keys too is data; so is one of plain text."""
+    """The key that was meant to be `from`, or ''. A mapping that has other keys too is data; so is one of plain
+    text."""
     slip = next((key for key in value if near(key.lower(), "from", 1)), "")
     others = [key for key in value if key != slip and not near(key.lower(), "if_skipped", 2)]
     reads = isinstance(value.get(slip), str) and bool(find_references(value[slip]))
@@ -273,7 +274,7 @@ _RULES: dict[str, Callable[[Draft, Report], None]] = {
 
 
 def _check_output_format(draft: Draft, report: Report) -> None:
-    """An `output_format` must be a JSON Schema that a reply can be held against, without asking the network."""
+    """An `output_format` must be a JSON Schema that can validate a reply without network access."""
     schema = draft.raw["output_format"]
     path = (*draft.path, "output_format")
     if not isinstance(schema, dict):
@@ -310,8 +311,8 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 def _stray_references(schema: dict[str, Any]) -> Iterator[tuple[DocumentPath, str]]:
-    """Each reference of a schema that leads out of it, to nothing, or in a circle. What `enum`, `const`, `default` and
-    `examples` hold are values, not schemas."""
+    """Each reference of a schema that leads out of it, to nothing, or in a circle. `enum`, `const`, `default` and
+    `examples` contain values, not schemas."""
     from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, specification_with
 
     kind = specification_with(schema.get("$schema", ""), default=DRAFT202012)
@@ -335,8 +336,8 @@ def _stray_references(schema: dict[str, Any]) -> Iterator[tuple[DocumentPath, st
 
 
 def _unresolved(reference: str, resolver: Any, verdicts: dict[int, str]) -> str:
-    """What is wrong with a reference, or ''. One that leads to nothing but a reference is followed, each once, whoever
-    refers to it: `verdicts` remembers what became of it."""
+    """What is wrong with a reference, or ''. A chain of references is followed, each once, whoever refers to it:
+    `verdicts` remembers the result."""
     from referencing.exceptions import Unresolvable
 
     shown, seen, verdict = f"'{reference[:60]}'", set[int](), None

@@ -1,8 +1,8 @@
 """From the plain values of a file to drafts of nodes: which kind each one is, which fields it has and may have.
 
-Here live the rules about keys: exactly one kind for a node, what an unknown or misplaced key means, which fields have
-no effect in Ion. Each node is judged by itself, so one bad node hides nothing about the others, and a draft keeps the
-raw values so that references are checked even where a model complains.
+The rules about keys are here: exactly one kind for a node, what an unknown or misplaced key means, which fields have no
+effect in Ion. Each node is judged by itself, so one bad node hides nothing about the others. A draft keeps the raw
+values, so that references are checked even if a model reports faults.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from ion.records import dataclass, field
 
 @dataclass(slots=True)
 class Draft:
-    """A node on its way. `kind` is '' if it has not exactly one that Ion runs; `id` is '' if nothing can refer to it.
-    `model` is None if the node has faults. `extras` are the unknown keys."""
+    """A node before lowering. `kind` is '' if it does not have exactly one that Ion runs; `id` is '' if nothing can
+    refer to it. `model` is None if the node has faults. `extras` are the unknown keys."""
 
     index: int
     raw: dict[str, Any]
@@ -78,7 +78,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Shape:
-    """The whole file on its way. `root` is None if the fields of the workflow have faults."""
+    """The whole file before lowering. `root` is None if the fields of the workflow have faults."""
 
     raw: dict[str, Any]
     root: schema.WorkflowModel | None
@@ -86,7 +86,7 @@ class Shape:
 
 
 def read_shape(value: Any, report: Report) -> Shape | None:
-    """Checks the keys and types of a document; None if it is no workflow at all."""
+    """Check the keys and types of a document; None if it is not a workflow at all."""
     if not isinstance(value, dict) or not ({"name", "nodes", "steps"} & value.keys()):
         hint = "a workflow is a mapping with name, description and nodes"
         report.error("not-a-workflow", "this is not a workflow: it has neither 'name' nor 'nodes'", hint=hint)
@@ -204,7 +204,7 @@ def _no_single_kind(draft: Draft, present: list[str], report: Report) -> None:
 def _check_keys(
     draft: Draft, known: frozenset[str], report: Report, no_effect: dict[str, list[DocumentPath]]
 ) -> set[str]:
-    """Judges the keys of a node that its kind does not know, and its control fields; gives those that are refused."""
+    """Check the keys of a node that its kind does not know, and its control fields; returns the refused ones."""
     scope = scope_of(draft.kind)
     refused = set()
     for key, value in draft.raw.items():

@@ -105,8 +105,8 @@ async def completed(turn: Turn, context: Context) -> Completed:
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
-    """Why a program failed, with the end of its stderr; None if it did not fail. `names` maps paths that Ion made up to
-    what the message calls them."""
+    """Why a program failed, with the end of its stderr; None if it did not fail. `names` maps paths that Ion made up
+    to what the message calls them."""
     what = turn.kind
     if ended.timed_out:
         code, message = "timeout", f"{what} timed out after {limit(turn)} ms"

@@ -27,8 +27,8 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
 
 
 def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
-    """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that are missing or empty in
-    `env`. Secrets of the settings are only masked where they are set: not every workflow needs them."""
+    """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that are missing or empty
+    in `env`. Secrets of the settings are only masked where they are set: not every workflow needs them."""
     missing = [name for name in workflow.secrets if not env.get(name)]
     if missing:
         names = ", ".join(missing)

@@ -50,9 +50,9 @@ def beside(log: Path | str, suffix: str) -> Path:
 @dataclass(slots=True)
 class Child:
     """A started program. `exited` is resolved when its leader has ended. `over` is resolved once, by what ends the
-    waiting for it: `exited`, `broken` (its output cannot be written any more), or what the caller adds. `family` holds
-    its relatives, collected before it was signalled; `ended` says that nothing of it is left; `later` starts the
-    watching of its output."""
+    waiting for it: `exited`, `broken` (its output cannot be written any more), or what the caller adds. `family`
+    holds its relatives, collected before it was signalled; `ended` says that nothing of it is left; `later` starts
+    the watching of its output."""
 
     pid: int
     loop: asyncio.AbstractEventLoop
@@ -149,8 +149,8 @@ def resolve(future: asyncio.Future[_Result], result: _Result) -> None:
 
 
 def _watch_blocking(child: Child) -> None:
-    """For systems without pidfd. Where `waitid` is missing too, the reaping comes first; a group that still has members
-    keeps its number even so (POSIX, "process group lifetime")."""
+    """For systems without pidfd. Where `waitid` is missing too, the reaping comes first; a group that still has
+    members keeps its number even so (POSIX, "process group lifetime")."""
     if not child.thread_reaps:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -122,8 +122,8 @@ class Turnstile:
         self._until: float | None = None
 
     async def wait(self, programs: int) -> bool:
-        """Wait until something may have been given back; False if that has not helped for too long. `programs` is how
-        many run here."""
+        """Wait until something may have been given back; False if that has not helped for too long. `programs` is
+        how many run here."""
         if programs:
             self._until = None
         elif self._until is None:

@@ -22,8 +22,8 @@ _FOLDER = Path("/dev/fd")
 
 @dataclass(slots=True)
 class ProgramFile:
-    """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). Close it when
-    the program has ended."""
+    """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). Close it
+    when the program has ended."""
 
     path: str
     descriptor: int | None = None

@@ -40,8 +40,8 @@ class SpawnError(IonError):
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used instead
-    of `stdin` and the file for stdout; the caller keeps them."""
+    """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used
+    instead of `stdin` and the file for stdout; the caller keeps them."""
 
     argv: Sequence[str]
     cwd: Path
@@ -120,8 +120,8 @@ def _spawned(start: ProcessSpec, source: int, out: int, err: int, others: set[in
 
 
 def _inheritable() -> set[int] | None:
-    """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of some
-    package opened. None if the system does not say."""
+    """What a program would inherit besides its three streams: whatever Ion itself inherited, or the C library of
+    some package opened. None if the system does not say."""
     try:
         open_here = os.listdir(_OPEN_HERE)  # noqa: PTH208  (a path object for each descriptor is expensive)
     except OSError:

@@ -1,9 +1,9 @@
-"""Agents that speak the Agent Client Protocol: a process that lives as long as the run is driven, with a session for
+"""Agents that speak the Agent Client Protocol: a process that lives as long as the run is driven, with one session for
 each prompt, or the session that a prompt continues.
 
-One process serves all nodes of a run with the same working directory and environment, many at a time. What it asks for
-is decided by policy or by a person. `words` is what the router speaks, `v1` the protocol, `running` a process, `turn`
-one prompt.
+One process serves all nodes of a run with the same working directory and environment, several at a time. What it asks
+for is decided by policy or by a person. `protocol` is what the router speaks, `v1` the wire format, `running` a
+process, `turn` one prompt.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STDERR_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class _Surroundings:
-    """Where one process runs, if one does."""
+    """Where a process runs, and the process, if it is running."""
 
     lock: asyncio.Lock
     running: Running | None = None
@@ -49,9 +49,9 @@ class _Surroundings:
 class AcpAgent:
     """An agent that is a program which speaks ACP on its stdin and stdout.
 
-    `permission` is `allow`, `allow-reads`, `deny` or `ask`; `options` are defaults for those of nodes, `env` is added
-    to the environment; `install` and `login` say what to do when it is missing or not logged in. `asking_mode` is the
-    mode of a session in which it asks for permissions; `counted`: each turn that a model answered reports its usage.
+    `permission` is `allow`, `allow-reads`, `deny` or `ask`. `options` are defaults for the options of nodes, `env` is
+    added to the environment. `install` and `login` are the hints if it is missing or not logged in. `asking_mode` is
+    the session mode in which it asks for permissions. `counted`: each turn that a model answered reports its usage.
     """
 
     argv: tuple[str, ...]
@@ -110,7 +110,7 @@ class AcpAgent:
     # ------------------------------------------------------------------ its process and session
 
     async def _running(self, request: PromptRequest) -> Running:
-        """The process for this prompt; a dead one is replaced. Many may ask at once, and one starts it."""
+        """The process for this prompt; a dead one is replaced. Concurrent prompts share one start."""
         from ion.agents.acp.running import BEGIN_SECONDS, start
 
         env = {**(request.env or os.environ), **self.env, "NO_COLOR": "1"}
@@ -138,7 +138,7 @@ class AcpAgent:
             return place.running
 
     def _log(self, request: PromptRequest) -> Path:
-        """The path stem of the process's own log, beside those of the run's nodes."""
+        """The path stem of the process's own log, beside the logs of the run's nodes."""
         self._started += 1
         name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.name)[:50]}-{os.getpid()}-{self._started}"
         if request.register is not None:
@@ -150,7 +150,7 @@ class AcpAgent:
         return self._folder / name
 
     async def _session(self, running: Running, request: PromptRequest) -> tuple[Session, str]:
-        """The session, and what is to be said in it."""
+        """The session, and the text to send in it."""
         cwd = str(request.cwd.absolute())
         if request.session is not None:
             old = await running.old_session(request.session, cwd)
@@ -161,7 +161,7 @@ class AcpAgent:
         return await running.new_session(cwd), fresh
 
     async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
-        """Set what the node's options say, as far as the agent lets itself be told so."""
+        """Apply the node's options, as far as the agent offers them."""
         from ion.agents.acp.running import CALL_SECONDS
 
         for name, value in self._options(session, request).items():
@@ -182,9 +182,12 @@ class AcpAgent:
             self._warn(request, "systemPrompt")
 
     def _options(self, session: Session, request: PromptRequest) -> dict[str, Any]:
-        """The node's options over the agent's. Where neither names a mode it is the one in which the agent asks: in
-        another one it would decide for itself what `permission` is to decide. A session without modes has nothing to
-        set; one with other modes is refused with the modes that it has."""
+        """The node's options over the agent's.
+
+        If neither names a mode, the mode is the one in which the agent asks: in another one it would decide for itself
+        what `permission` should decide. A session without modes has nothing to set; a session with other modes is
+        refused, and the error lists its modes.
+        """
         options = {**self.options, **request.options}
         if self.asking_mode and any(one.kind == "mode" for one in session.opened.settings):
             options.setdefault("mode", self.asking_mode)
@@ -219,7 +222,7 @@ class AcpAgent:
 
 
 def _named(wanted: str, values: Mapping[str, str]) -> str | None:
-    """The id of a value that is given by its id or name."""
+    """The id of a value, given by its id or name."""
     if wanted in values:
         return wanted
     return next((key for key, name in values.items() if wanted.lower() in (key.lower(), name.lower())), None)
@@ -227,8 +230,8 @@ def _named(wanted: str, values: Mapping[str, str]) -> str | None:
 
 @contextlib.contextmanager
 def _logged(request: PromptRequest, stderr: Path) -> Iterator[Callable[[str], None]]:
-    """The reply goes into the prompt's log as it comes; at the end also what the process said on stderr meanwhile,
-    which may be about other prompts too."""
+    """The reply goes into the prompt's log as it comes; at the end also the stderr of the process meanwhile, which
+    may be about other prompts too."""
     if request.log is None:
         yield lambda _: None
         return
@@ -255,7 +258,7 @@ def _size(path: Path) -> int:
 
 
 def _copy(source: Path, begin: int, target: Path) -> None:
-    """What was added since, but no more than the last of it."""
+    """Copy what was added since, but at most the end of it."""
     size = _size(source)
     if size <= begin:
         return

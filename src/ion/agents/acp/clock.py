@@ -1,5 +1,4 @@
-"""The limits of one turn: wall clock, and time since the agent last said anything. Both stand still while a person
-decides."""
+"""The limits of one turn: wall clock, and time since the agent last sent anything. Both stop while a person decides."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from typing import Any
 
 
 class Clock:
-    """Runs from when it is made. Times are ms; None: no limit."""
+    """Starts when it is made. Times are in ms; None: no limit."""
 
     def __init__(self, timeout_ms: int | None, idle_timeout_ms: int | None) -> None:
         self._timeout_ms = timeout_ms
@@ -21,16 +20,16 @@ class Clock:
         self._stopped_at = 0.0
 
     def seconds_left(self) -> float | None:
-        """Until the wall clock is over."""
+        """Seconds until the wall-clock limit."""
         return None if self._timeout_ms is None else self._started + self._timeout_ms / 1000 - time.monotonic()
 
     def alive(self) -> None:
-        """The agent said something."""
+        """The agent sent something."""
         self._last = time.monotonic()
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """While a person decides; several may at once."""
+        """Stop the clock while a person decides; several may at once."""
         if not self._asking:
             self._stopped_at = time.monotonic()
         self._asking += 1
@@ -43,7 +42,7 @@ class Clock:
                 self._last = time.monotonic()
 
     async def overdue(self, *events: asyncio.Future[Any]) -> str:
-        """Wait for one of the events: '' or, in words, the limit that was passed before."""
+        """Wait for one of the events. Returns '', or the limit that was exceeded first, in words."""
         while True:
             passed, wait = self._look()
             if passed:
@@ -53,7 +52,7 @@ class Clock:
                 return ""
 
     def _look(self) -> tuple[str, float | None]:
-        """The limit that is passed, or how long there is until one may be."""
+        """The limit that is exceeded, or how long until one may be."""
         now = time.monotonic()
         if self._asking:
             return "", 1.0

@@ -1,8 +1,7 @@
-"""What to answer when an agent asks whether it may: by policy, or by a person who sees exactly what is asked for.
+"""How to answer when an agent asks for a permission: by policy, or by a person who sees exactly what is asked for.
 
-A decision is named by its kind, numbered where the agent offers several of one kind: no text of an agent becomes part
-of a command that somebody types. What is decided is remembered by the whole of the tool call, so that an answer holds
-for that call and for no other.
+A decision is named by its kind, numbered if the agent offers several of one kind: no text of an agent becomes part of a
+command that somebody types. A decision is stored under the whole tool call, so it holds for that call only.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206
 
 
 def by_policy(policy: str, call: ToolCall) -> bool | None:
-    """Whether the policy allows it; None: a person is to say."""
+    """Whether the policy allows it; None: a person decides."""
     if policy == "ask":
         return None
     return policy == "allow" or (policy == "allow-reads" and call.kind in READING)
 
 
 def choice_for(allowed: bool, choices: tuple[PermissionOption, ...]) -> int | None:
-    """The narrowest choice that says so; None if none does."""
+    """The narrowest choice with this meaning, or None."""
     kinds = [choice.kind for choice in choices]
     return next((kinds.index(kind) for kind in _NARROWEST[allowed] if kind in kinds), None)
 
 
 def choice_of(decision: str, choices: tuple[PermissionOption, ...]) -> int | None:
-    """The choice that a decision means, also where the agent offers others than when it asked before: then one that
-    says the same as narrowly as possible."""
+    """The choice that a decision means. If the agent now offers other choices, the narrowest one with the same
+    meaning."""
     names = decisions(choices)
     return names.index(decision) if decision in names else choice_for(decision.startswith("allow"), choices)
 
 
 def decisions(choices: tuple[PermissionOption, ...]) -> tuple[str, ...]:
-    """What the choices are called: `allow_once`, `allow_once_2`, …"""
+    """The names of the choices: `allow_once`, `allow_once_2`, …"""
     seen: dict[str, int] = {}
     names = []
     for choice in choices:
@@ -62,13 +61,13 @@ def permission(agent: str, call: ToolCall, choices: tuple[PermissionOption, ...]
 
 
 def key_of(call: ToolCall) -> str:
-    """The same for the same call, whatever number the agent gives it."""
+    """The same key for the same call, whatever number the agent gives it."""
     whole = json.dumps([call.kind, call.title, call.details], sort_keys=True, ensure_ascii=True, default=str)
     return f"{call.kind or 'other'}:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 def merged(before: ToolCall | None, now: ToolCall) -> ToolCall:
-    """A call with what an update says of it."""
+    """A call with what an update adds to it."""
     if before is None:
         return now
     return ToolCall(
@@ -89,7 +88,7 @@ def _message(agent: str, call: ToolCall, names: tuple[str, ...], choices: tuple[
 
 
 def _details(details: Mapping[str, Any]) -> list[str]:
-    """Input, places and changes, each in a line; what is too long says how much of it is missing."""
+    """Input, places and changes, one line each; a shortened one says how much is missing."""
     found = []
     if "rawInput" in details:
         found.append(f"  input: {_cut(_json(details['rawInput']), _DETAIL_CHARACTERS)}")
@@ -113,7 +112,8 @@ def _places(details: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _line(text: str) -> str:
-    """On one line: what an agent says must not look like another line of the question, or read otherwise than it is."""
+    """On one line: text of an agent must not look like another line of the question, or display differently from
+    what it is."""
     return _UNSEEN.sub(_escaped, " ".join(text.split()))
 
 

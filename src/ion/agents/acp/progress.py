@@ -1,5 +1,5 @@
-"""What an agent does, as short lines for whoever watches: tool calls as they begin and fail, where its plan stands, and
-what it thinks, line by line."""
+"""What an agent does, as short lines for whoever watches: tool calls as they start and fail, the state of its plan,
+and its thoughts, line by line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Progress:
         self._last = ""
 
     def show(self, update: Update, call: ToolCall | None) -> None:
-        """Say what is new; `call` is the update's tool call with all that is known of it."""
+        """Report what is new; `call` is the update's tool call with all that is known of it."""
         if update.thought:
             self._think(update.thought)
         elif call is not None and update.tool is not None:

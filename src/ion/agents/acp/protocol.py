@@ -1,6 +1,5 @@
-"""What the router and the protocol's adapter say to each other, in Ion's words: no shape of any version of the protocol
-goes past the adapter, so that another version is another adapter and nothing else.
-"""
+"""What the router and the adapter of the protocol exchange, in Ion's own types: no shape of any version of the
+protocol leaves the adapter, so a new version is a new adapter and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ READING = frozenset({"read", "search", "think"})
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an agent can do beyond the least. `logins` are ways to log in, as it names them."""
+    """What an agent can do beyond the minimum. `logins` are ways to log in, as it names them."""
 
     resume: bool = False
     load: bool = False
@@ -25,8 +24,8 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class SessionSetting:
-    """Something of a session that can be set. `kind` is `model`, `effort` or `mode`; `values` are id → name, `current`
-    is the id of what it is now."""
+    """A setting of a session. `kind` is `model`, `effort` or `mode`; `values` maps ids to names, `current` is the
+    current id."""
 
     kind: str
     values: Mapping[str, str]
@@ -44,8 +43,8 @@ class OpenedSession:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What an agent does or wants to do with a tool, as far as it says. `details` are whatever else belongs to it and
-    decides what it does: input, places, changes."""
+    """What an agent does or wants to do with a tool, as far as it says. `details` is everything else that belongs to
+    the call and decides what it does: input, places, changes."""
 
     id: str
     kind: str | None = None
@@ -64,9 +63,9 @@ class PermissionOption:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Something that an agent said in a session: `text` of its reply (`message` names the message that it is a part
-    of, where the agent does), or of a thought; a `tool` call, a `plan` of (status, text); `cost`, what the session has
-    cost so far in dollars."""
+    """Something that an agent sent in a session: `text` of its reply (`message` names the message that it is part
+    of, if the agent does), or of a thought; a `tool` call; a `plan` of (status, text); `cost`, the session's cost so
+    far in dollars."""
 
     text: str = ""
     message: str | None = None
@@ -78,15 +77,16 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A turn is over: `reason` is `done`, `refused`, `cancelled`, or in the agent's word the limit that it ran into."""
+    """A turn is over: `reason` is `done`, `refused`, `cancelled`, or the agent's name for the limit that it reached."""
 
     reason: str
     usage: Mapping[str, float] = field(default_factory=dict)
 
 
 class AgentRefusedError(IonError):
-    """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone` (what
-    was named is not there), `busy` (it is asked too much), `wrong` (the call, by its account), or `broken`."""
+    """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone`
+    (what was named does not exist), `busy` (it is asked too much), `wrong` (an invalid call, as it says), or
+    `broken`."""
 
     code = "acp-refused"
 
@@ -96,39 +96,40 @@ class AgentRefusedError(IonError):
 
 
 class GoneError(IonError):
-    """The agent is not at the other end any more, or what it sends cannot be read."""
+    """The agent is no longer at the other end, or what it sends cannot be read."""
 
     code = "acp-gone"
 
 
 class AcpClient(Protocol):
-    """Who is told what the agent says, and asked what it asks."""
+    """Receives what the agent sends, and answers what it asks."""
 
     def updated(self, session: str, update: Update) -> None:
-        """Called in the order in which the agent said it, before anything else happens."""
+        """Called in the order in which the agent sent it, before anything else happens."""
 
     async def permitted(self, session: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
-        """The number of the choice; None: none of them, since the turn is being ended."""
+        """The number of the choice; None: no choice, since the turn is being ended."""
 
 
 class AcpConnection(Protocol):
-    """An agent at the other end. Every method raises `AgentRefusedError`, `GoneError`; none has a limit of its own."""
+    """An agent at the other end. Every method raises `AgentRefusedError` and `GoneError`; none has a time limit of
+    its own."""
 
     async def begin(self) -> Abilities:
-        """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if there is no version that both speak."""
+        """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if both speak no common version."""
 
     async def open(self, cwd: str) -> OpenedSession:
         """A new session."""
 
     async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
-        """A session of an earlier process, without its history being said again to the host."""
+        """A session of an earlier process, without replaying its history to the client."""
 
     async def change(self, session: str, setting: SessionSetting, value: str) -> None:
         """Set it to the value with this id."""
 
     async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
-        """One turn; all that the agent said in it has reached the host by then. `about` goes along for agents that
-        care."""
+        """One turn; everything that the agent sent in it has reached the client by then. `about` is passed along for
+        agents that use it."""
 
     async def cancel(self, session: str) -> None:
         """Ask for the end of the turn, which then ends as `cancelled`."""

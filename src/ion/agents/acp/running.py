@@ -1,4 +1,4 @@
-"""One agent's process: started, agreed with, its sessions, the turns that continue in them, and its end.
+"""One agent's process: its start, its sessions, the turns that run in them, and its end.
 
 It lives as long as the run is driven here. When it dies, every turn in it has crashed; the next prompt starts another.
 """
@@ -41,13 +41,13 @@ class Died(Protocol):
     """Makes the error of an agent that is gone."""
 
     def __call__(self, what: str, said: str) -> AgentError:
-        """`what` happened, and the last that it `said` on stderr."""
+        """`what` happened, and the end of what it `said` on stderr."""
 
 
 @dataclass(slots=True)
 class Session:
-    """A session in a process. `turn` is the one that continues in it; `cost` what it has cost before, in dollars; None:
-    nobody knows."""
+    """A session in a process. `turn` is the one that runs in it; `cost` what it has cost before, in dollars; None:
+    unknown."""
 
     opened: OpenedSession
     busy: asyncio.Lock
@@ -56,7 +56,7 @@ class Session:
 
 
 class Running:
-    """A process that speaks ACP. Made by `start`."""
+    """A process that speaks ACP, made by `start`."""
 
     def __init__(self, name: str, conversation: StdioProcess, grace_ms: int) -> None:
         from ion.agents.acp.v1 import AcpConnectionV1
@@ -81,7 +81,8 @@ class Running:
     # ------------------------------------------------------------------ what the agent says (`words.AcpClient`)
 
     def updated(self, session: str, update: Update) -> None:
-        """To the turn that continues in the session. Without one it is a history that is said again, or comes late."""
+        """Pass it to the turn that runs in the session. Without a turn it is replayed history, or late, and is
+        dropped."""
         turn = self._turn_in(session)
         if turn is not None:
             turn.updated(update)
@@ -97,7 +98,8 @@ class Running:
     # ------------------------------------------------------------------ what Ion asks
 
     async def call(self, call: Awaitable[_Result], seconds: float, what: str) -> _Result:
-        """Wait for a call, but not for ever. Raises `AgentError` for a silent or dead agent, `AgentRefusedError`."""
+        """Wait for a call, with a time limit. Raises `AgentError` for a silent or dead agent, and
+        `AgentRefusedError`."""
         try:
             async with asyncio.timeout(seconds):
                 return await call
@@ -109,7 +111,7 @@ class Running:
             raise await self.died(error.message) from error
 
     async def new_session(self, cwd: str) -> Session:
-        """A session with nothing in it. Raises `AgentError`, `AgentRefusedError`."""
+        """A new, empty session. Raises `AgentError`, `AgentRefusedError`."""
         opened = await self.call(self.link.open(cwd), CALL_SECONDS, "session/new")
         if opened.session in self.sessions:
             raise AgentRefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
@@ -140,7 +142,7 @@ class Running:
     # ------------------------------------------------------------------ its end
 
     async def died(self, problem: str = "") -> AgentError:
-        """The error of an agent that is gone; what is left of it is ended."""
+        """The error of an agent that is gone; the rest of it is ended."""
         await asyncio.wait({self._talk.child.exited}, timeout=_DEATH_SECONDS)
         await self.end()
         if problem:
@@ -152,24 +154,24 @@ class Running:
         return AgentError("crashed", f"agent {self.name} {what}{self.last_words()}")
 
     def _over(self, over: asyncio.Future[str]) -> None:
-        """It has ended, or nobody can take its stderr any more (a full disk) and it would stand still."""
+        """It has ended, or its stderr can no longer be read (a full disk) and it would hang."""
         if over.cancelled() or self._ending is not None:
             return
         self._by_itself = over.result() == "exited"
         self._ending = asyncio.create_task(self._end())
 
     def last_words(self) -> str:
-        """The last of its stderr, for an error's message; '' if there is none."""
+        """The end of its stderr, for an error's message; '' if it is empty."""
         said = process.tail(self._talk.stderr, STDERR_CHARACTERS).strip()
         return f": {said}" if said else ""
 
     @property
     def stderr(self) -> Path:
-        """The file with what it says on stderr."""
+        """The file of its stderr."""
         return self._talk.stderr
 
     async def end(self) -> None:
-        """End it and all that it started, however often this is called at once."""
+        """End it and all that it started. May be called several times at once."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
         try:
@@ -185,7 +187,7 @@ class Running:
             await self.link.close()
 
     def close(self) -> None:
-        """The last word, without an await."""
+        """Kill it. Does not await."""
         self._talk.close()
 
 

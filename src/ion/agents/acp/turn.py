@@ -1,4 +1,4 @@
-"""One prompt in one session: what is said is gathered, what is asked is answered, and it ends within its limits."""
+"""One prompt in one session: collects the reply, answers questions, and ends within its limits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PromptTurn:
     # ------------------------------------------------------------------ what the agent says
 
     def updated(self, update: Update) -> None:
-        """Take in what the agent said; called in the order in which it said it."""
+        """Handle what the agent sent; called in the order in which it was sent."""
         if self._clock is not None:
             self._clock.alive()
         if update.text:
@@ -97,7 +97,7 @@ class PromptTurn:
         return None if decision is None else permissions.choice_of(decision, choices)
 
     async def _decided(self, asks: Permission) -> str | None:
-        """What a person says; None once the turn is ended for want of an answer, or for another reason."""
+        """A person's decision; None once the turn is ended without an answer, or for another reason."""
         self._asked[asks.key] = asks
         if len(self._asked) > _MAX_QUESTIONS:
             self._stop("many")
@@ -153,8 +153,8 @@ class PromptTurn:
         return await self._result(call)
 
     async def _end(self, call: asyncio.Future[Ended]) -> None:
-        """Ask for the turn's end; an agent that does not listen is ended, and every other turn in it with it: this one
-        must not continue by itself."""
+        """Ask for the end of the turn. An agent that does not react is ended, and with it every other turn in it:
+        this turn must not continue."""
         self._stop("ended")
         seconds = min(_CANCEL_SECONDS, max(1.0, self._request.grace_ms / 1000))
         try:
@@ -200,13 +200,14 @@ class PromptTurn:
         raise AgentError("bad_output", self._with_text(f"stopped before it was done: {limit}", text), usage=usage)
 
     def _reply(self) -> str:
-        """The last message. Pieces that name none are the whole reply where none does, else notices of the program."""
+        """The last message. Pieces without a message name are the whole reply if none has one, else notices of the
+        program."""
         last = next((message for message, _ in reversed(self._pieces) if message is not None), None)
         return "".join(piece for message, piece in self._pieces if message == last)
 
     def _was_not_answered(self, ended: Ended) -> bool:
-        """Whether the turn ended on the program's own words, since no model gave an answer: it reports no usage, and
-        the last that it said is not part of a named message."""
+        """Whether the turn ended with the program's own words, because no model answered: it reports no usage, and
+        the last text is not part of a named message."""
         return self._counted and not ended.usage and (not self._pieces or self._pieces[-1][0] is None)
 
     @property
@@ -218,7 +219,7 @@ class PromptTurn:
         return f"agent {self._name} {what}" + (f": {said}" if said else "")
 
     def _usage(self, call: asyncio.Future[Ended]) -> dict[str, float]:
-        """What the turn has cost, as far as the agent says; what it says of a session counts from its beginning."""
+        """What the turn has cost, as far as the agent says; totals of a session are counted from its beginning."""
         spent: dict[str, float] = {}
         if call.done() and not call.cancelled() and call.exception() is None:
             spent.update(call.result().usage)

@@ -1,6 +1,6 @@
 """Version 1 of the Agent Client Protocol, by its official SDK (the extra `acp`): the only file that knows either.
 
-Ion declares no files and no terminals: agents have their own. Shapes were observed with schema 1.19 (SDK 0.12).
+Ion declares neither files nor terminals: agents have their own. Shapes were observed with schema 1.19 (SDK 0.12).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MESSAGE_CHARACTERS = 2000
 
 
 class AcpConnectionV1:
-    """An agent that speaks version 1 (`words.AcpConnection`)."""
+    """An agent that speaks version 1 (`protocol.AcpConnection`)."""
 
     def __init__(self, talk: StdioProcess, host: AcpClient) -> None:
         from acp import connect_to_agent
@@ -48,7 +48,7 @@ class AcpConnectionV1:
 
     @property
     def alive(self) -> bool:
-        """Whether there may be somebody at the other end."""
+        """Whether the other end may still be there."""
         return not self._wire.ended
 
     async def begin(self) -> Abilities:
@@ -118,7 +118,7 @@ class AcpConnectionV1:
             raise AgentRefusedError("wrong", f"its answer does not fit the protocol: {_unfit(error)}") from error
 
     def _notified(self, method: str, params: Any) -> None:
-        """An update goes to the host at once; what no update of this version is, is only a sign of life."""
+        """Pass an update to the client at once; one that this version does not define is only a sign of life."""
         from acp.schema import SessionNotification
 
         if method != "session/update":
@@ -151,7 +151,7 @@ class _Client:
 
 
 def _unfit(error: Any) -> str:
-    """The first that the SDK's models find wrong. They are pydantic's, whose errors are `ValueError`s."""
+    """The first fault that the SDK's models find. They are pydantic's, whose errors are `ValueError`s."""
     found = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else ()
     return f"{'.'.join(map(str, found[0]['loc'])) or 'it'}: {found[0]['msg']}" if found else str(error)
 
@@ -164,7 +164,7 @@ def _kind(error: Any) -> str:
 
 
 def _words(error: Any) -> str:
-    """The agent's message, with what it adds."""
+    """The agent's message, with its details."""
     data = error.data
     if isinstance(data, dict):
         data = data.get("details") or data.get("message") or json.dumps(data, ensure_ascii=False, default=str)
@@ -172,7 +172,7 @@ def _words(error: Any) -> str:
 
 
 def _settings(said: Any) -> tuple[SessionSetting, ...]:
-    """What can be set in a session. Modes come in two ways; the newer one counts."""
+    """The settings of a session. Modes come in two ways; the newer one counts."""
     found: dict[str, SessionSetting] = {}
     if said.modes is not None:
         modes = {mode.id: mode.name for mode in said.modes.available_modes}

@@ -1,8 +1,8 @@
-"""Between a program's lines and the SDK: whatever the program writes, only what the SDK can take reaches it.
+"""Between a program's lines and the SDK: whatever the program writes, only what the SDK can handle reaches it.
 
-The SDK runs every notification as a task of its own, logs tracebacks for what it does not know, and gives the
-connection up for a line that is JSON but no object. So updates are taken out here, in the order in which they come;
-requests other than the known ones are refused here; and lines that mean nothing are passed over.
+The SDK runs every notification as a task of its own, logs tracebacks for what it does not know, and closes the
+connection for a line that is JSON but not an object. So updates are taken out here, in the order in which they come;
+requests other than the known ones are refused here; and meaningless lines are skipped.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _UNKNOWN_METHOD = -32601
 
 
 class Wire:
-    """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once; requests
-    of the agent continue only if their method is in `answered`."""
+    """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once;
+    requests of the agent are passed on only if their method is in `answered`."""
 
     def __init__(self, talk: StdioProcess, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
         self._talk = talk
@@ -32,7 +32,7 @@ class Wire:
         self.ended = False
 
     async def receive(self) -> dict[str, Any] | None:
-        """The next message for the SDK; None at the end. It never raises, since the SDK would log that."""
+        """The next message for the SDK; None at the end. Never raises, since the SDK would log that."""
         try:
             while (line := await self._talk.read_line()) is not None:
                 message = _message(line)
@@ -59,7 +59,8 @@ class Wire:
         return False
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Write a message. Raises `ConnectionError` for a request that reaches nobody; an answer is simply lost."""
+        """Write a message. Raises `ConnectionError` for a request that cannot be delivered; an answer is silently
+        lost."""
         # Halves of surrogate pairs and what is no JSON become something that is: the SDK would log a traceback.
         line = json.dumps(message, separators=(",", ":"), default=str) + "\n"
         try:
@@ -69,11 +70,11 @@ class Wire:
                 raise ConnectionError("nobody reads any more") from error
 
     async def close(self) -> None:
-        """Nothing is open here that the program's end does not close."""
+        """Nothing to close: the end of the program closes everything."""
 
 
 def _message(line: bytes) -> dict[str, Any] | None:
-    """A JSON-RPC message, or None for what is none."""
+    """A JSON-RPC message; None for a line that is not one."""
     if not line.lstrip().startswith(b"{"):
         return None
     try:

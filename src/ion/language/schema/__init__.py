@@ -1,7 +1,7 @@
 """The file format as pydantic models: the one importer of pydantic.
 
-`shape.py` decides which node model applies and what an unknown field means; `check` holds a value against a model and
-tells everything that is wrong with it at once; `workflow_json_schema` gives editors the same rules.
+`shape.py` decides which node model applies and what an unknown field means; `check` validates a value against a model
+and reports everything that is wrong with it at once; `workflow_json_schema` gives editors the same rules.
 """
 
 from __future__ import annotations

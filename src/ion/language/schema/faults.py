@@ -1,4 +1,4 @@
-"""Holding a value against a model, and pydantic's errors in the words of workflow files."""
+"""Validating a value against a model, with pydantic's errors in the words of workflow files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """What a model has against a value: where (below the value that was given), what, and what to do.
+    """What a model finds wrong with a value: where (below the given value), what, and what to do.
 
     `field` is the field that is missing or unknown; `choices` are the words of which one was expected.
     """
@@ -33,8 +33,8 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Fault]]:
-    """The value as the model sees it, or None, and everything it has against it. Faults with the code
-    `unknown-field` do not make it None: such fields are left out."""
+    """The value as the model sees it, or None, and all of its faults. Faults with the code `unknown-field` do not
+    make it None: such fields are left out."""
     try:
         return model.model_validate(value), []
     except ValidationError as error:
@@ -87,7 +87,7 @@ def _fault(error: dict[str, Any]) -> Fault:
 
 
 def _remedy(kind: str, path: Path, value: Any) -> str:
-    """The value that was given as it should be written, where that can be told."""
+    """The given value as it should be written, if that is clear."""
     if kind == "list_type" and path == ("nodes",) and isinstance(value, dict) and value:
         name, node = next(iter(value.items()))
         fields = f", {next(iter(node))}: …" if isinstance(node, dict) and node else ""
@@ -108,7 +108,7 @@ def _remedy(kind: str, path: Path, value: Any) -> str:
 
 
 def boolean_meant(value: str) -> str:
-    """How a boolean that was written as in YAML 1.1, or as text, is to be written; '' if it is none."""
+    """How to write a boolean that was written as in YAML 1.1, or as text; '' if it is not a boolean."""
     return next((f"write {right}" for right, words in _BOOLEANS.items() if value.strip().lower() in words), "")
 
 

@@ -1,7 +1,7 @@
 """The file format of a workflow: one model for the file, one for each kind of node, one for each part of them.
 
-Models are strict (no number passes for a text) and know exactly their fields. A field that may be left out has the
-default None without allowing `null`: an empty `when:` must not read as no condition.
+Models are strict (a number is not accepted as a text) and know exactly their fields. A field that may be left out has
+the default None without allowing `null`: an empty `when:` must not read as no condition.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class Bound(Model):
 
 
 class AgentOptions(Model):
-    """Data for the agent (language.md §3.3): Ion has no provider and checks none of it, but for the budget, which it
-    keeps itself."""
+    """Data for the agent (language.md §3.3): Ion has no provider and checks none of it except the budget, which it
+    enforces itself."""
 
     provider: Any = None
     model: Any = None

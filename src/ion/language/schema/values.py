@@ -1,6 +1,6 @@
 """The types of single values in the file format: names, durations, texts. Each says in its own words what is wrong.
 
-A validator raises `fault(…)`; `{name}` in its message is filled in with the field that the value is in.
+A validator raises `fault(…)`; `{name}` in its message becomes the name of the field.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000
 
 
 def fault(code: str, message: str, hint: str = "") -> PydanticCustomError:
-    """An error of a validator that keeps its words. Braces in them are no placeholders."""
+    """An error of a validator with its message. Braces in it are not placeholders."""
     return PydanticCustomError("ion", "", {"code": code, "message": message, "hint": hint})
 
 

@@ -32,6 +32,6 @@ def place(text: str) -> ShellResult:
 
 
 def unsafe_in_environment(name: str) -> bool:
-    """Whether an inherited variable must not reach a script: an exported function of a name that the preamble uses, or
-    a variable of the preamble's own."""
+    """Whether an inherited variable must not reach a script: an exported function of a name that the preamble uses,
+    or a variable of the preamble's own."""
     return name.startswith("__ion_") or name in _UNSAFE

@@ -1,7 +1,7 @@
 """What bash's builtins do with their arguments beyond taking them as text: names, arithmetic, declarations.
 
-A value in one of these places is evaluated by bash, however well it is quoted, so the reference there is an error of
-the file, or its value is checked before bash starts (facts tried on bash 5.2).
+bash evaluates a value in one of these places, however well it is quoted, so the reference there is an error of the
+file, or its value is checked before bash starts (facts tried on bash 5.2).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EVALUATED_VARIABLES = frozenset({"PS4", "BASH_ENV", "PROMPT_COMMAND", "ENV"})
 
 
 def examine(command: ShellCommand, notes: ShellFindings) -> None:
-    """Note what a simple command says about its variables and its references."""
+    """Record what a simple command says about its variables and its references."""
     for word in command.assignments:
         _note_value(word, word.name, notes)
         _need_numbers(word)
@@ -65,13 +65,13 @@ def _refuse_options(name: str, arguments: list[Word], notes: ShellFindings) -> N
 
 
 def _need_numbers(word: Word) -> None:
-    """`name=([…]=…)`: only after `declare -A` in the same command is it certain that a subscript is no arithmetic."""
+    """`name=([…]=…)`: only after `declare -A` in the same command is a subscript certainly not arithmetic."""
     for spot in word.keys:
         spot.need(parts.INTEGER, f"a subscript of {word.name}=(…)")
 
 
 def _without_prefix(words: list[Word]) -> list[Word]:
-    """The words behind `builtin` and `command`, which change nothing about arguments."""
+    """The words after `builtin` and `command`, which change nothing about arguments."""
     while words and words[0].raw in ("builtin", "command") and len(words) > 1 and not words[1].raw.startswith("-"):
         words = words[1:]
     return words
@@ -171,7 +171,7 @@ def _options(arguments: list[Word], with_value: str) -> tuple[list[tuple[str, Wo
 
 
 def _names(words: list[Word], what: str, notes: ShellFindings) -> list[str]:
-    """Words that are names of variables: no reference may stand there. Gives the names that are plain."""
+    """Words that are names of variables: references are not allowed there. Returns the names that are plain."""
     for word in words:
         _misplace(word.spots, f"the name of a variable, {what}", notes)
     names = [word.raw.partition("[")[0] for word in words if not word.spots]

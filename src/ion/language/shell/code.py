@@ -1,7 +1,7 @@
 """References in text that is code for another interpreter: the warning `reference-in-code`.
 
-The value reaches that text whole, but what the interpreter makes of it is out of Ion's hands, so the author is told and
-shown the form that hands the value over as data. The tables say which argument of which program is code.
+The value reaches that text unchanged, but Ion cannot control what the interpreter makes of it, so the author is warned
+and shown how to pass the value as data. The tables say which argument of which program is code.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _Program:
 
 
 def examine_code(command: ShellCommand, words: list[Word], notes: ShellFindings) -> None:
-    """Note the references of a simple command that are in code."""
+    """Record the references of a simple command that are in code."""
     name = words[0].literal or ""
     for word in _code_of_builtin(name, words[1:]):
         _note(_with_documents(word, notes), "shell", name, notes)
@@ -113,7 +113,7 @@ def examine_code(command: ShellCommand, words: list[Word], notes: ShellFindings)
 
 
 def pipes_code(source: ShellCommand, command: ShellCommand, notes: ShellFindings) -> None:
-    """Note the references that `source` says as text to an interpreter that reads its code from there."""
+    """Record the references that `source` writes as text to an interpreter that reads its code from there."""
     program = _program(command.words)
     if program is None or not program.from_stdin or not source.words or source.words[0].raw not in _SAY_TEXT:
         return
