@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ion import process
-from ion.process import journal, procfs, program_file, relay
+from ion import process, procfs
+from ion.process import journal, program_file, relay
 from ion.process.child import ProcessSpec
 from ion.process.stdio import LineError, talk
 from processes import PATIENCE_S, alive
@@ -117,7 +117,7 @@ def descriptors() -> int:
 
 def zombies() -> list[int]:
     """Children of this process that nobody has waited for."""
-    return [pid for pid, row in procfs._rows().items() if row.parent == os.getpid() and row.state == "Z"]
+    return [pid for pid, row in procfs.stats().items() if row.parent == os.getpid() and row.state == "Z"]
 
 
 def quick(started: float) -> bool:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from ion import procfs
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent, command_agent
 from ion.agents.presets import Preset
 from ion.errors import UsageError
-from ion.process import procfs
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from turn_kit import World
 
+from ion import procfs
 from ion.agents.base import PromptResult
 from ion.agents.callable import CallableAgent
 from ion.core.outcomes import Completed, Failed
@@ -17,7 +18,6 @@ from ion.errors import OutputFormatError
 from ion.nodes import checking
 from ion.nodes.checking import check_reply_now
 from ion.nodes.replies import Reply
-from ion.process import procfs
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ion import procfs
 from ion.agents.base import Agent
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
 from ion.core.outcomes import Completed, Failed, Outcome
@@ -19,7 +20,6 @@ from ion.language.load import parse_workflow
 from ion.language.resources import Resources
 from ion.nodes.base import Context, Folders, Turn
 from ion.nodes.registry import RUNNERS
-from ion.process import procfs
 from ion.stores import blobs
 
 

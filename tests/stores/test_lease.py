@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from store_kit import LEASE_MS, HandClock, begin, dead, elsewhere, living
 
-from ion import clocks
+from ion import clocks, procfs
 from ion.errors import RefusedError
 from ion.stores import lease as lease_module
 from ion.stores.lease import effective_status, is_alive, lease_clock, owner_is_live, this_process
@@ -71,10 +70,7 @@ def test_a_process_of_another_user_is_known_by_its_start_time(monkeypatch: pytes
 
 
 def test_without_proc_the_start_time_comes_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_proc(_self: Path) -> bytes:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_bytes", no_proc)
+    monkeypatch.setattr(procfs, "stat", lambda _pid: None)
     owner = this_process()
     assert owner.process_started[:3] in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     assert is_alive(owner) is True

@@ -2,8 +2,8 @@
 
 The program leads its own session, reads nothing or a file, and its output is streamed to files. Whatever it leaves in
 its group ends with it, and every wait has a limit. `starting` starts a program, `child` watches one and its group,
-`relay` moves its output, `program_file` makes a file for it, `journal` records it, `procfs` reads what the system says
-about processes, `limits` handles resources that run out.
+`relay` moves its output, `program_file` makes a file for it, `journal` records it, `limits` handles resources that run
+out.
 """
 
 from __future__ import annotations

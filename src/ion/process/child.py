@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ion.process import limits, procfs, relay
+from ion import procfs
+from ion.process import limits, relay
 from ion.process.journal import signal_group, write_down
 from ion.process.relay import Relay
 from ion.process.starting import ProcessSpec, SpawnError, begin

@@ -14,7 +14,7 @@ import os
 import signal
 from pathlib import Path
 
-from ion.process import procfs
+from ion import procfs
 
 
 def write_down(register: Path, pid: int, identity: str | None) -> None:
@@ -71,11 +71,7 @@ def end_recorded_by_the_dead(registers: Path) -> int:
 
 def _place() -> str:
     """Where process numbers mean the same: this machine, and its process-number namespace."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return hashlib.sha256(f"{os.uname().nodename}\n{space}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{os.uname().nodename}\n{procfs.namespace('pid')}".encode()).hexdigest()[:12]
 
 
 def signal_group(group: int, number: int) -> bool:

@@ -13,10 +13,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ion.process import procfs
+from ion import procfs
 from ion.process.journal import end_recorded
 
-_PROC = Path("/proc")
 _AROUND = "ION_OUTER_RUNS"
 
 
@@ -28,7 +27,7 @@ def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int)
     them began have that folder among `runs_around`; so that such a run is left as by Ctrl-C, its Ion has `grace_ms` to
     end them itself.
     """
-    spared = _ancestors(os.getpid())
+    spared = procfs.ancestors(os.getpid())
     own, nested = _of_run(run_id, artifacts, spared)
     if nested:
         for pid in own:
@@ -42,16 +41,8 @@ def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int)
 def end_of_node(run_id: str, artifacts: Path, node: str) -> int:
     """Kill what the programs of one node have left; gives how many processes there were."""
     entry = f"ION_NODE_ID={node}".encode()
-    own, _ = _of_run(run_id, artifacts, _ancestors(os.getpid()))
-    return sum(_tell(pid, signal.SIGKILL) for pid in own if entry in _environment_of(pid))
-
-
-def _environment_of(pid: int) -> list[bytes]:
-    """Its entries as it was started with; none for a process that is not there, or not ours to see."""
-    try:
-        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+    own, _ = _of_run(run_id, artifacts, procfs.ancestors(os.getpid()))
+    return sum(_tell(pid, signal.SIGKILL) for pid in own if entry in procfs.environment(pid))
 
 
 def _tell(pid: int, number: int) -> bool:
@@ -89,13 +80,12 @@ def _of_run(run_id: str, artifacts: Path, spared: set[int]) -> tuple[set[int], s
     own: set[int] = set()
     nested: set[int] = set()
     entry = os.fsencode(f"ION_RUN_ID={run_id}")
-    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
-        if folder.name.isdigit() and int(folder.name) not in spared:
-            entries = _environment_of(int(folder.name))
-            if entry in entries and _has_folder(entries, "ARTIFACTS_DIR", artifacts):
-                own.add(int(folder.name))
-            elif _has_folder(entries, _AROUND, artifacts):
-                nested.add(int(folder.name))
+    for pid in procfs.pids() - spared:
+        entries = procfs.environment(pid)
+        if entry in entries and _has_folder(entries, "ARTIFACTS_DIR", artifacts):
+            own.add(pid)
+        elif _has_folder(entries, _AROUND, artifacts):
+            nested.add(pid)
     return own, nested
 
 
@@ -111,15 +101,3 @@ def _is_same(folder: Path, path: str) -> bool:
         return folder.samefile(path)
     except OSError:  # one of them is gone
         return False
-
-
-def _ancestors(pid: int) -> set[int]:
-    found: set[int] = set()
-    while pid > 0 and pid not in found:
-        found.add(pid)
-        try:
-            text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
-        except OSError:
-            break
-        pid = int(text[text.rindex(")") + 2 :].split()[1])
-    return found

@@ -63,7 +63,7 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def identity(path: Path | str) -> tuple[int, int] | None:
+def inode_of(path: Path | str) -> tuple[int, int] | None:
     """What tells the file at this path from any other that takes its place; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116  (for each commit)

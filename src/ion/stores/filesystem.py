@@ -33,7 +33,7 @@ from ion.names import is_run_id
 from ion.stores import blobs, encoding, logfile, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import (
-    identity,
+    inode_of,
     make_folder,
     not_in_place,
     replace_file,
@@ -247,7 +247,7 @@ class FileStore(rules.BaseStore):
                 log.read_on(file, size)
             yield log, descriptor
             written = os.fstat(descriptor)
-            if identity(path) != (written.st_dev, written.st_ino):
+            if inode_of(path) != (written.st_dev, written.st_ino):
                 raise not_in_place(f"the log {path}")
 
     @contextlib.contextmanager

@@ -12,14 +12,10 @@ import functools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from ion import clocks
+from ion import clocks, procfs
 from ion.errors import OwnershipLostError, RefusedError
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowRun
-
-_START_TIME_FIELD = 19  # field 22 of /proc/PID/stat, counted from the field after the command's name
-_DEAD_STATES = (b"Z", b"X", b"x")
 
 
 def this_process(lease_ms: int = DEFAULT_LEASE_MS) -> Owner:
@@ -113,30 +109,17 @@ def _boot_id() -> str:
     own)."""
     if sys.platform == "darwin":
         return _output_of("sysctl", "-n", "kern.bootsessionuuid") or _output_of("sysctl", "-n", "kern.boottime") or ""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}{_time_space()}"
-    except OSError:
-        return ""
-
-
-def _time_space() -> str:
-    """Where clocks may be set apart: nowhere, on an old kernel."""
-    try:
-        return f" {Path('/proc/self/ns/time').readlink()}"
-    except OSError:
-        return ""
+    boot, pids = procfs.boot(), procfs.namespace("pid")
+    return f"{boot} {pids} {procfs.namespace('time')}".rstrip() if boot and pids else ""
 
 
 def _process_started(pid: int) -> str | None:
     """The start time as the system gives it, None if it does not say; `dead` for a process that only waits to be
     reaped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    stat = procfs.stat(pid)
+    if stat is None:
         return _output_of("ps", "-o", "lstart=", "-p", str(pid))
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return "dead" if fields[0] in _DEAD_STATES else fields[_START_TIME_FIELD].decode("ascii")
+    return stat.start if stat.lives else "dead"
 
 
 def _output_of(*command: str) -> str | None:

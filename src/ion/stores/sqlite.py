@@ -19,7 +19,7 @@ from ion.core.events import Content
 from ion.errors import StoreError
 from ion.stores import blobs
 from ion.stores.base import Owner
-from ion.stores.disk import identity, not_in_place
+from ion.stores.disk import inode_of, not_in_place
 from ion.stores.lease import lease_clock
 from ion.stores.sql_store import EventRow, Result, SqlStore, Transaction
 from ion.stores.sqlite_file import (
@@ -48,7 +48,7 @@ class SqliteStore(SqlStore):
             with looking(path):
                 self._unwritable = error
         self._files = (str(path), f"{path}-wal")
-        self._identities = [identity(file) for file in self._files]
+        self._inodes = [inode_of(file) for file in self._files]
 
     @property
     def url(self) -> str:
@@ -131,7 +131,7 @@ class SqliteStore(SqlStore):
 
     def _require_in_place(self) -> None:
         """What is read or acknowledged is in the files that others find."""
-        if [identity(file) for file in self._files] != self._identities:
+        if [inode_of(file) for file in self._files] != self._inodes:
             failure = not_in_place(f"the store {self._path}")
             self._give_up(failure)
             raise failure

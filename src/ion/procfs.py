@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PROC = Path("/proc")
-_DEAD = frozenset("ZX")
+_DEAD = frozenset("ZXx")
 # Whether the clock and /proc said the same of the first process that both were asked about; empty before.
 _agreed: list[bool] = []
 
 
-class _Row(NamedTuple):
+class Stat(NamedTuple):
     """The fields of `/proc/PID/stat` (proc(5)) that matter here. `start` is in clock ticks since the boot."""
 
     state: str
@@ -27,12 +27,17 @@ class _Row(NamedTuple):
     session: int
     start: str
 
+    @property
+    def lives(self) -> bool:
+        """It is no zombie."""
+        return self.state not in _DEAD
+
 
 def identity(pid: int) -> str | None:
     """What distinguishes this process from any other with its number; None if it does not exist, is a zombie, or
     without /proc."""
-    row = _row(pid)
-    return f"{_boot()}:{row.start}" if row is not None and row.state not in _DEAD else None
+    row = stat(pid)
+    return f"{boot()}:{row.start}" if row is not None and row.lives else None
 
 
 def ticks() -> int | None:
@@ -49,7 +54,7 @@ def born(pid: int, after: int | None, before: int | None) -> str | None:
     """
     if after is None or after != before or _agreed == [False]:
         return identity(pid)
-    told = f"{_boot()}:{after}"
+    told = f"{boot()}:{after}"
     if _agreed:
         return told
     seen = identity(pid)
@@ -65,7 +70,7 @@ def _tick_ns() -> int:
 
 def relatives(leader: int) -> dict[int, str]:
     """The living members of the leader's session and its descendants, each with its identity."""
-    rows = _rows()
+    rows = stats()
     children: dict[int, list[int]] = {}
     for pid, row in rows.items():
         children.setdefault(row.parent, []).append(pid)
@@ -75,35 +80,66 @@ def relatives(leader: int) -> dict[int, str]:
         fresh = [child for child in children.get(open_ends.pop(), ()) if child not in found]
         found.update(fresh)
         open_ends.extend(fresh)
-    living = (pid for pid in found - {leader} if rows[pid].state not in _DEAD)
-    return {pid: f"{_boot()}:{rows[pid].start}" for pid in living}
+    living = (pid for pid in found - {leader} if rows[pid].lives)
+    return {pid: f"{boot()}:{rows[pid].start}" for pid in living}
 
 
 def group_lives(group: int) -> bool:
     """Whether a process group has a member that is not a zombie. Without /proc: True, ask with a signal."""
-    rows = _rows()
-    return not rows or any(row.group == group and row.state not in _DEAD for row in rows.values())
+    rows = stats()
+    return not rows or any(row.group == group and row.lives for row in rows.values())
 
 
-def _rows() -> dict[int, _Row]:
-    if not _PROC.is_dir():
-        return {}
-    pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
-    return {pid: row for pid in pids if (row := _row(pid)) is not None}
+def stats() -> dict[int, Stat]:
+    """What there is about all processes."""
+    return {pid: row for pid in pids() if (row := stat(pid)) is not None}
 
 
-def _row(pid: int) -> _Row | None:
+def pids() -> set[int]:
+    """The numbers of all processes; none where there is no /proc."""
+    return {int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()} if _PROC.is_dir() else set()
+
+
+def stat(pid: int) -> Stat | None:
+    """What there is about a process; None if it is not there, or where there is no /proc."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  (read for each of many)
             text = file.read()
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()
-    return _Row(fields[0], int(fields[1]), int(fields[2]), int(fields[3]), fields[19])
+    return Stat(fields[0], int(fields[1]), int(fields[2]), int(fields[3]), fields[19])
+
+
+def environment(pid: int) -> list[bytes]:
+    """The entries of the environment that it was started with; none if it is not there, or not ours to see."""
+    try:
+        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def ancestors(pid: int) -> set[int]:
+    """This process and all that it descends from."""
+    found: set[int] = set()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        row = stat(pid)
+        pid = 0 if row is None else row.parent
+    return found
+
+
+def namespace(kind: str) -> str:
+    """In which space of numbers or of time (`pid`, `time`) this process is: a container has its own. '' if unknown."""
+    try:
+        return os.readlink(f"/proc/self/ns/{kind}")  # noqa: PTH115  (a link that is no path)
+    except OSError:
+        return ""
 
 
 @cache
-def _boot() -> str:
+def boot() -> str:
+    """The id of this boot of this kernel; '' if unknown."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
