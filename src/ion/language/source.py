@@ -1,7 +1,7 @@
 """The text of a file and the places in it, counted as an editor counts.
 
-Every other module of this room speaks of characters into a text; only here do they become lines and columns, so that
-a problem stands where the author's editor shows it, whatever a parser thinks a line is.
+Every other module of this room uses character offsets into a text; only here do they become lines and columns, so that
+a problem is where the author's editor shows it, whatever a parser counts as a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 
 
 class Source:
-    """A text whose places can be asked for."""
+    """A text, and the places in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -48,13 +48,13 @@ class Source:
 
 
 def trim(text: str) -> str:
-    """As Archon trims the texts of prompt, bash, script and cancel."""
+    """Trims as Archon trims the texts of prompt, bash, script and cancel."""
     return text.strip(BLANKS)
 
 
 def read_file(path: Path, limit: int = MAX_BYTES) -> tuple[bytes, Problem | None]:
-    """The bytes of a regular file of at most `limit` bytes, or b'' and the problem that says why not. A pipe or a
-    device is not waited for."""
+    """The bytes of a regular file of at most `limit` bytes, or b'' and the problem that says why not. Does not wait
+    for a pipe or a device."""
     file = str(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,7 +82,7 @@ def too_large(size: int, file: str) -> Problem:
 
 
 def decode(data: bytes, file: str) -> tuple[str, Problem | None]:
-    """The text of `data`, without a byte order mark, or '' and the problem that says where it is no UTF-8."""
+    """The text of `data`, without a byte order mark, or '' and the problem that says where it is not UTF-8."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -105,7 +105,7 @@ def forbidden() -> re.Pattern[str]:
 
 
 def forbidden_characters(source: Source, file: str) -> list[Problem]:
-    """A problem for each character that is not allowed in a file, the first few of them."""
+    """A problem for each character that is not allowed in a file; only the first few."""
     problems = []
     for match in forbidden().finditer(source.text):
         line, column = source.place(match.start())

@@ -1,7 +1,7 @@
-"""All texts of a node: where references may stand, in which form, and where each text is in its file.
+"""All texts of a node: where references are allowed, in which form, and where each text is in its file.
 
-Which texts there are is language.md §5; each of the seven kinds adds its own. Values of other types are passed over:
-that they are wrong was said by the schema.
+Language.md §5 lists the texts; each of the seven kinds adds its own. Values of other types are skipped: the schema has
+reported them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CODE_CHARACTERS = frozenset("\n;(){}&|<>$`\"' ")
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text of a node. `text` is what Ion uses, `whole` what the file says there, `lead` the characters trimmed off
-    in front. `form` is text, shell or code. `bound`: names of the node's own `with` can be in it. `command` is the
+    in front. `form` is text, shell or code. `bound`: it may use the names of the node's own `with`. `command` is the
     file that it comes from, if it is not the workflow's."""
 
     path: DocumentPath
@@ -123,7 +123,7 @@ def _strings(value: Any, path: DocumentPath) -> Iterator[Text]:
 
 
 def note(report: Report, problem: Problem, text: Text, offset: int) -> None:
-    """Notes a problem at a character of a text, and as many as it is long, in whichever file the text stands."""
+    """Add a problem at a character of a text, as long as that text, in whichever file the text is."""
     if text.command is not None:
         line, column = text.command.source.place(text.command.start + offset)
         path = path_text(text.path)

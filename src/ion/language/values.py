@@ -1,8 +1,8 @@
-"""Values of references: a field out of a node's JSON output, and the one text that each JSON value has.
+"""Values of references: a field of a node's JSON output, and the one text form of each JSON value.
 
 Fields are read as the Archon dialect reads them (JSON in the text itself, else in a fenced block; a declared field that
-was left out is ''), and a value's text is what JavaScript's `JSON.stringify` gives, so that conditions written for that
-dialect compare equal here. Whole numbers keep all their digits, which JavaScript would round beyond 2^53.
+was left out is ''), and the text of a value is what JavaScript's `JSON.stringify` returns, so that conditions written
+for that dialect compare equal here. Whole numbers keep all their digits, which JavaScript would round beyond 2^53.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a path leads to (JSON), and how many of its elements it took to get there."""
+    """What a path leads to (JSON), and how many of its elements were used to get there."""
 
     value: Any
     consumed: int
@@ -129,8 +129,8 @@ def _object(output: str, name: str) -> dict[str, Any]:
 
 
 def _fenced(text: str) -> Iterator[Any]:
-    """The contents of fenced blocks that are JSON. Where reading one failed, the next is sought, a bounded number of
-    times, since each failure costs the length of the text before it."""
+    """The contents of fenced blocks that are JSON. After one that cannot be read, the next is tried, a bounded
+    number of times, since each failure costs the length of the text before it."""
     position = 0
     for _ in range(_FENCES_TRIED):
         fence = _FENCE.search(text, position)

@@ -46,7 +46,7 @@ class InputReference:
 
 @dataclass(frozen=True, slots=True)
 class EngineReference:
-    """`$ARGUMENTS`, `$ARTIFACTS_DIR`, … : a name that the engine gives."""
+    """`$ARGUMENTS`, `$ARTIFACTS_DIR`, … : a name that the engine provides."""
 
     name: str
 
@@ -82,7 +82,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A `when`: it holds if, in any of `alternatives`, every comparison holds."""
+    """A `when`: it is true if, in any of `alternatives`, every comparison is true."""
 
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
@@ -164,8 +164,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`continued` is asked instead of `text` where the session of the node before really continues: what `text` repeats
-    for an agent that begins anew is known there already."""
+    """`continued` is used instead of `text` if the session of the node before really continues: that session knows
+    already what `text` repeats for an agent that starts anew."""
 
     text: str
     continued: str | None = None
@@ -262,10 +262,9 @@ class Binding:
 class Node:
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
-    `continues` is the agent node whose session this one continues, found from the layers of the graph (§3.3);
-    None starts fresh. `options` are handed to the agent as they are. `timeout_ms` None: no limit; `on_timeout` is
-    `fail` or `skip`. `runs_on` is the label of the workers that may carry it out, where a cluster drives the run; None:
-    any.
+    `continues` is the agent node whose session this one continues, found from the layers of the graph (§3.3); None
+    starts fresh. `options` are passed to the agent unchanged. `timeout_ms` None: no limit; `on_timeout` is `fail` or
+    `skip`. `runs_on` is the label of the workers that may carry it out, if a cluster drives the run; None: any.
     """
 
     id: str
@@ -303,8 +302,8 @@ class Node:
 class Input:
     """A declared input. `default` counts only if `has_default`.
 
-    `refers_to` are the inputs whose values take the place of `{name}` in the default, which is a text then.
-    `placeholder` is in texts for an input that was not given; without one the node that uses it fails.
+    `refers_to` are the inputs whose values replace `{name}` in the default, which is then a text. `placeholder` is the
+    text for an input that was not given; without one the node that uses it fails.
     """
 
     name: str
@@ -349,7 +348,7 @@ class ScriptFile:
 class Workflow:
     """A whole workflow. `digest` is the sha256 of all that it was made from, with Ion's language version.
 
-    `workspace` says which files its nodes see where a cluster drives the run: `shared` (all workers see the same),
+    `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
     `pinned` (one worker carries out all nodes), `git` (each worker has a checkout of the run's commit).
     """
 
@@ -388,7 +387,7 @@ class Workflow:
         return {node: tuple(references) for node, references in found.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; `from_json` gives an equal workflow back."""
+        """Plain JSON; `from_json` returns an equal workflow."""
         data = _plain(self)
         data["nodes"] = [_node_to_json(node) for node in self.nodes]
         return data

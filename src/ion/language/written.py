@@ -1,8 +1,8 @@
-"""Numbers and booleans in places for text: there they keep the text that the file has (language.md §2).
+"""Numbers and booleans where a text is expected: they keep the text that the file has (language.md §2).
 
-YAML makes `1.10` a number, and a number has no last nought: as a version, a mode or a date it would be another one. So
-before anything judges a document, what is in `env`, in `with`, and in the `default` and `enum` of an input without
-a type becomes the text that was written.
+YAML makes `1.10` a number, which loses the last zero: as a version, a mode or a date it would be another one. So before
+anything checks a document, the values in `env`, in `with`, and in the `default` and `enum` of an input without a type
+become the text that was written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ion.language.document import Document, DocumentPath
 
 
 def with_texts(raw: dict[str, Any], document: Document) -> dict[str, Any]:
-    """The document's value with those texts. The parts of `raw` that change are copied: an alias may share them."""
+    """The document's value with those texts. Changed parts of `raw` are copied: an alias may share them."""
     result = _each(raw, (), {"env": _entries}, document)
     if isinstance(result.get("inputs"), dict):
         result["inputs"] = {

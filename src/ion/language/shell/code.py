@@ -162,7 +162,7 @@ def _code_of_builtin(name: str, arguments: list[Word]) -> list[Word]:
 
 
 def _program(words: list[Word]) -> _Program | None:
-    """The interpreter that a command starts, itself or through a wrapper such as `sudo` or `xargs`."""
+    """The interpreter that a command starts, directly or through a wrapper such as `sudo` or `xargs`."""
     first = words[0].literal if words else None
     if first is None:
         return None
@@ -221,7 +221,7 @@ def _operands(language: str, words: list[Word]) -> list[Word]:
 
 
 def _filter(language: str, words: list[Word]) -> _Program:
-    """awk, sed and jq: the first operand is the program, unless options give it."""
+    """awk, sed and jq: the first operand is the program, unless an option provides it."""
     for before, word in pairwise(words):
         if before.raw in _FROM_FILE[language]:
             return _Program(language, [], from_stdin=word.raw in ("-", "/dev/stdin"))

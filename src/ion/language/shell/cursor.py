@@ -27,8 +27,8 @@ _ENDS_WORD = frozenset(" \t\n;&|()<>")
 
 
 class Cursor(ABC):
-    """A cursor over `text[pos:end]`. `starts` are the references by offset, `place` maps an offset to the text of the
-    file, `current` collects the references of the word being read, `duty` is what a value here must be."""
+    """A cursor over `text[pos:end]`. `starts` are the references by offset, `place` maps an offset to the text of
+    the file, `current` collects the references of the word being read, `duty` is the requirement on a value here."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Cursor(ABC):
 
     @abstractmethod
     def substitution(self) -> None:
-        """Read `$(…)`, `<(…)` or `>(…)`; `pos` is at its first character, then behind its `)`."""
+        """Read `$(…)`, `<(…)` or `>(…)`; `pos` is at its first character, and afterwards past its `)`."""
 
     @abstractmethod
     def parameter(self, quoted: str) -> None:
@@ -63,7 +63,8 @@ class Cursor(ABC):
 
     @abstractmethod
     def tried_arithmetic(self, opening: int) -> bool:
-        """Read `((…))` or `$((…))` as arithmetic if it closes so; else `pos` stays: it is a subshell in a subshell."""
+        """Read `((…))` or `$((…))` as arithmetic if it closes as such; else `pos` stays: it is a subshell in a
+        subshell."""
 
     @abstractmethod
     def bracket_arithmetic(self) -> None:
@@ -91,7 +92,7 @@ class Cursor(ABC):
             raise self.fail(f"shell text is nested more than {DEEPEST} levels deep", hint="use a script file")
 
     def take(self, found: Found, position: str) -> None:
-        """Note the reference at `pos` and go behind it."""
+        """Record the reference at `pos` and move past it."""
         spot = Spot(found, position, self.pos)
         if self.duty:
             spot.need(self.duty, "arithmetic")
@@ -100,7 +101,7 @@ class Cursor(ABC):
         self.pos += found.end - found.start
 
     def raw(self, start: int, end: int, position: str) -> list[Spot]:
-        """Note every reference in text that bash does not read; `pos` goes to `end`."""
+        """Record every reference in text that bash does not read; `pos` moves to `end`."""
         before = len(self.current)
         for offset in self.order[bisect_left(self.order, start) : bisect_left(self.order, end)]:
             if position != parts.ANSI or not self.is_escaped(offset):
@@ -110,7 +111,7 @@ class Cursor(ABC):
         return self.current[before:]
 
     def is_escaped(self, offset: int) -> bool:
-        """Behind an odd number of backslashes."""
+        """After an odd number of backslashes."""
         slashes = offset
         while slashes and self.text[slashes - 1] == "\\":
             slashes -= 1
@@ -152,7 +153,7 @@ class Cursor(ABC):
             self.pos += 1
 
     def group(self, position: str) -> None:
-        """Read `(…)` of an extended pattern or of a regular expression, in which blanks may stand."""
+        """Read `(…)` of an extended pattern or of a regular expression, which may contain blanks."""
         start = self.pos
         self.enter()
         self.pos += 1
@@ -250,5 +251,5 @@ class Cursor(ABC):
         self.pos = quote.end()
 
     def misplaced(self, spot: Spot, what: str, hint: str = "") -> None:
-        """An error of the file: the reference stands where a value would be taken as code."""
+        """An error of the file: a value at this reference would be taken as code."""
         self.notes.misplaced.append((spot, what, hint))

@@ -68,8 +68,8 @@ class Documents(Expansions):
         return True
 
     def _descriptor(self, match: re.Match[str], target: Word) -> None:
-        """bash expands the target of `>&` twice, so a value there must be the number of a descriptor; with other text
-        than digits it can only be a file, and `&>` says the same and expands once."""
+        """bash expands the target of `>&` twice, so a value there must be a descriptor number. With text other than
+        digits it can only be a file, and `&>` says the same and expands once."""
         if not target.spots:
             return
         rest = _without(target)
@@ -102,7 +102,7 @@ class Documents(Expansions):
         command.inputs.append(heredoc.spots)
 
     def body(self, heredoc: Heredoc) -> None:
-        """Read the body that begins at `pos`, and go behind the line that closes it."""
+        """Read the body that begins at `pos`, and move past the line that closes it."""
         start = self.pos
         heredoc.body, heredoc.closing = self._extent(heredoc)
         duty, self.duty = self.duty, ""
@@ -118,7 +118,7 @@ class Documents(Expansions):
         self.pos = min(heredoc.closing[1] + 1, self.end)
 
     def _openable(self, start: int, end: int) -> None:
-        """A here-document whose own text cannot be escaped where it stands cannot hold a value."""
+        """A here-document whose own text cannot be escaped in its place cannot contain a value."""
         what = "a reference is in a quoted here-document within "
         if self.in_backticks:
             raise self.fail(what + "backticks", start, "write $( ) instead of backticks")
@@ -126,8 +126,8 @@ class Documents(Expansions):
             raise self.fail(what + "another one, which joins its lines", start, "put its text into a variable before")
 
     def _extent(self, heredoc: Heredoc) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The ranges of the body and of the closing line. Unquoted, a `\\` before a newline joins lines first, and so
-        it does in all that such a body holds."""
+        """The ranges of the body and of the closing line. Unquoted, a `\\` before a newline joins lines first, also
+        in everything that such a body contains."""
         joins = not heredoc.quoted or self.in_document
         line = self.pos
         while line < self.end:

@@ -1,7 +1,7 @@
 """The middle of the lexer: `${…}`, arithmetic and the subscripts of arrays.
 
-Here bash's rules differ most from how they look: single quotes within `${…}` quote or not by the operator, a subscript
-is arithmetic or text by the kind of its array, and `((` may be arithmetic or two subshells.
+Here bash's rules differ most from their appearance: whether single quotes within `${…}` quote depends on the operator,
+a subscript is arithmetic or text by the kind of its array, and `((` may be arithmetic or two subshells.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Expansions(Cursor):
         self.depth -= 1
 
     def _unknown(self, start: int, quoted: str) -> None:
-        """Go to the end of an expansion that bash 5.2 does not have; no reference may be in it."""
+        """Move to the end of an expansion that bash 5.2 does not have; no reference may be in it."""
         before = len(self.notes.spots)
         self._brace_word(parts.BARE, quoted, single_quotes=not quoted)
         if len(self.notes.spots) > before:
@@ -87,8 +87,8 @@ class Expansions(Cursor):
             spot.need(parts.SHORT, "a pattern of ${…}")
 
     def _brace_word(self, position: str, quoted: str, *, stop: str = "}", single_quotes: bool) -> None:
-        """Read up to an unquoted character of `stop`. Where single quotes do not quote, they are text that must pair,
-        and what is in them is expanded."""
+        """Read up to an unquoted character of `stop`. Where single quotes do not quote, they are text that must
+        pair, and what is between them is expanded."""
         start = self.pos
         while (c := self.peek()) not in stop or not c:
             if not c:
@@ -121,14 +121,14 @@ class Expansions(Cursor):
             raise self.unclosed("${", start)
 
     def subscript(self, name: str, quoted: str) -> None:
-        """Read `[…]` behind the name of a variable. Whether it is arithmetic is known when the array is."""
+        """Read `[…]` after the name of a variable. Whether it is arithmetic is known when the array is."""
         offset = self.place(self.pos) + 1
         spots = self.brackets(quoted)
         if spots:
             self.notes.subscripts.append((name, spots, offset))
 
     def brackets(self, quoted: str) -> list[Spot]:
-        """Read `[…]` and give the references in it."""
+        """Read `[…]` and return the references in it."""
         start = self.pos
         self.enter()
         self.pos += 1
@@ -160,7 +160,8 @@ class Expansions(Cursor):
         self.pos += 1
 
     def tried_arithmetic(self, opening: int) -> bool:
-        """Read `((…))` or `$((…))` as arithmetic if it closes so; else `pos` stays: it is a subshell in a subshell."""
+        """Read `((…))` or `$((…))` as arithmetic if it closes as such; else `pos` stays: it is a subshell in a
+        subshell."""
         start = self.pos
         if start in self.no_arithmetic:
             return False

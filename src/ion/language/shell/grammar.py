@@ -1,7 +1,7 @@
 """The upper part of the lexer: words of commands, assignments, simple and compound commands.
 
 It follows bash's grammar only as far as quoting depends on it (comments, `case` patterns within `$( )`, where the body
-of a here-document begins) and hands each simple command to `builtins`, which knows whose arguments are code or names.
+of a here-document begins) and passes each simple command to `builtins`, which knows whose arguments are code or names.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Grammar(Documents):
         self.depth -= 1
 
     def commands(self, closer: str) -> None:
-        """Read commands up to `closer`, which stays: `)`, `;;` (or `esac`), or '' for the end of the text."""
+        """Read commands up to `closer`, which is not consumed: `)`, `;;` (or `esac`), or '' for the end of the text."""
         last: ShellCommand | None = None
         piped: ShellCommand | None = None
         while True:
@@ -113,7 +113,7 @@ class Grammar(Documents):
         return command
 
     def _command_ends(self) -> bool:
-        """At the end of a simple command, or behind `name()`, which begins a function."""
+        """At the end of a simple command, or after `name()`, which begins a function."""
         self.blanks()
         c = self.peek()
         if c != "(":
@@ -134,7 +134,7 @@ class Grammar(Documents):
         self.depth -= 1
 
     def _keyword(self, word: Word) -> bool:
-        """Read what belongs to a reserved word; True if the next word is again at the place of a command."""
+        """Read what belongs to a reserved word; True if the next word is again in the position of a command."""
         raw = word.raw
         if raw in _OPENS:
             return True
@@ -188,7 +188,7 @@ class Grammar(Documents):
             self._compound(word)
 
     def _element(self, bracket: int, name: str = "", keys: list[Spot] | None = None) -> bool:
-        """Read `[…]=` at `bracket`; without the `=` it is a plain word, and `pos` stays. What is in it is the
+        """Read `[…]=` at `bracket`; without the `=` it is a plain word, and `pos` stays. Its content is the
         subscript of the array `name` or, in `name=([…]=…)`, one more of `keys`."""
         start, notes, current = self.pos, self.notes.sizes(), len(self.current)
         self.pos = bracket
@@ -336,7 +336,7 @@ class Grammar(Documents):
         return word
 
     def _test(self, operator: str, words: list[Word], word: Word) -> None:
-        """What the operator before `word` demands of its sides."""
+        """What the operator before `word` requires of its sides."""
         if operator in _INTEGER_TESTS and len(words) > 1:
             for side in (words[-2], word):
                 self.notes.arithmetic.append(side.raw)

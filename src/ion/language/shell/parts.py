@@ -1,8 +1,9 @@
 """What the lexer of shell text finds: references in their positions, words, commands, here-documents.
 
-`ShellFindings` is what one script teaches while it is read. Some of it decides about references that stand before it
-(an array declared associative further down, an engine name that the script assigns itself), so nothing is settled
-before the end."""
+`ShellFindings` collects what one script shows while it is read. Some of it decides about references that precede it (an
+array declared associative further down, an engine name that the script assigns itself), so nothing is final before the
+end.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ class Unplaced(Exception):  # noqa: N818  (it says what happened, as StopIterati
 
 @dataclass(slots=True, eq=False)
 class Spot:
-    """One reference in its position. `at` is its offset in the text that is being read, which within backticks is not
-    that of the file. `check` is what its value must be, `where` says why, for messages."""
+    """One reference in its position. `at` is its offset in the text that is being read, which within backticks is
+    not that of the file. `check` is what its value must be, `where` says why, for messages."""
 
     found: Found
     position: str
@@ -45,7 +46,7 @@ class Spot:
     own: bool = False
 
     def need(self, check: str, where: str) -> None:
-        """A value that must be an integer already meets every other demand."""
+        """A value that must be an integer already meets every other requirement."""
         if self.check != INTEGER:
             self.check, self.where = check, where
 
@@ -53,9 +54,9 @@ class Spot:
 @dataclass(slots=True, eq=False)
 class Word:
     """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
-    `ShellFindings.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins at
-    `value`; `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the file;
-    with `braces`, as in `{a,b}`, it makes several words."""
+    `ShellFindings.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins
+    at `value`; `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the
+    file; with `braces`, as in `{a,b}`, it makes several words."""
 
     text: str
     start: int
@@ -98,7 +99,7 @@ class Heredoc:
 
 @dataclass(slots=True, eq=False)
 class ShellCommand:
-    """A simple command; `inputs` are the references that its here-documents and here-strings hold (filled later)."""
+    """A simple command; `inputs` are the references in its here-documents and here-strings (filled in later)."""
 
     words: list[Word] = field(default_factory=list)
     assignments: list[Word] = field(default_factory=list)
@@ -108,7 +109,7 @@ class ShellCommand:
 @dataclass(slots=True, eq=False)
 class ShellFindings:
     """What a script has shown so far. The pairs are a variable's name and the references that go into it; a subscript
-    has the offset behind its `[` too.
+    also has the offset after its `[`.
 
     `maps` are associative arrays; `references` are namerefs, `untied` those that are declared without a target, so that
     an assignment gives them one.
@@ -133,7 +134,7 @@ class ShellFindings:
     arithmetic: list[str] = field(default_factory=list)
 
     def sizes(self) -> tuple[int, ...]:
-        """A mark to come back to with `forget`, when text was read in a way that turns out not to be bash's."""
+        """A mark to return to with `forget`, when text was read in a way that turns out not to be bash's."""
         return tuple(len(items) for items in self._lists())
 
     def forget(self, sizes: tuple[int, ...]) -> None:

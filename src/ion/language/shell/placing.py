@@ -1,7 +1,7 @@
-"""Placing the references of shell text: reading it whole, then settling what only the whole text can tell.
+"""Placing the references of shell text: reading it as a whole, then deciding what only the whole text can tell.
 
 What depends on the rest of the script: whether an array is associative, whether a variable is an integer, whether an
-engine name is the script's own, which here-documents must be opened because a value is in them.
+engine name is the script's own, and which here-documents must be opened because they contain a value.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _placement(spot: Spot) -> Placement:
 
 
 def _left_as_text(text: str, notes: ShellFindings) -> Iterator[Spot]:
-    """Engine names that stay as they are, in text that bash takes as it stands: the script assigns them, or the text is
+    """Engine names that stay as they are, in text that bash takes literally: the script assigns them, or the text is
     a script itself, whose shell reads them from its environment."""
     for spot in notes.spots:
         spot.own = is_own(spot, notes)
@@ -115,7 +115,7 @@ def _need(spots: list[Spot], check: str, where: str) -> None:
 
 
 def _opened(text: str, heredoc: Heredoc, spots: list[Spot]) -> Iterator[tuple[int, int, str]]:
-    """The edits that make an unquoted here-document of a quoted one, with the same text but for its references."""
+    """The edits that turn a quoted here-document into an unquoted one, with the same text except for its references."""
     body = text[heredoc.body[0] : heredoc.body[1]]
     delimiter = heredoc.delimiter
     if not _WORD.fullmatch(delimiter):
@@ -173,7 +173,7 @@ def _in_code(notes: ShellFindings, left: set[Spot]) -> Iterator[ShellProblem]:
 
 
 def _used_as_arithmetic(text: str, notes: ShellFindings) -> Iterator[ShellProblem]:
-    """Variables that hold one value unchecked and are evaluated further on, as in `n=$plan.output.n; (( n > 3 ))`."""
+    """Variables that hold one value unchecked and are evaluated later, as in `n=$plan.output.n; (( n > 3 ))`."""
     if not (notes.copies and notes.arithmetic):
         return
     evaluated = {name for part in notes.arithmetic for name in re.findall(r"[A-Za-z_]\w*", part, re.ASCII)}

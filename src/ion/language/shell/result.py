@@ -1,4 +1,4 @@
-"""What placing the references of shell text gives, for those that only look at it."""
+"""The result of placing the references of shell text, for code that only reads it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ShellProblem:
 
 @dataclass(frozen=True, slots=True)
 class ShellResult:
-    """Shell text with its references placed. With a problem that is an error it cannot be run."""
+    """Shell text with its references placed. It cannot be run if one of its problems is an error."""
 
     shell: Shell
     problems: tuple[ShellProblem, ...] = ()

@@ -1,7 +1,7 @@
-"""Rewriting placed shell text for bash: each reference becomes a variable, quoted as its position demands.
+"""Rewriting placed shell text for bash: each reference becomes a variable, quoted as its position requires.
 
 The script keeps its lines. Values travel in a data file that `preamble` reads into unexported variables, so their size
-and their bytes do not matter; only in the few positions where bash would evaluate a value is it read here, and refused
+and their bytes do not matter. Only in the few positions where bash would evaluate a value is it read here, and refused
 before bash starts (reference: the language, §5.1).
 """
 
@@ -39,14 +39,14 @@ _FORMS = {
 
 
 class Value(Protocol):
-    """A value that a reference stands for."""
+    """The value of a reference."""
 
     @property
     def consumed(self) -> int:
         """How many elements of the reference's path belong to it; the rest is text."""
 
     def read(self) -> str:
-        """The whole text; asked for only where the position demands a check."""
+        """The whole text; used only if the position requires a check."""
 
 
 V = TypeVar("V", bound=Value)
@@ -61,9 +61,9 @@ class Rewritten(Generic[V]):
 
 
 def rewrite(shell: Shell, resolve: Callable[[Reference], V]) -> Rewritten[V]:
-    """Put variables in place of the references of `shell`, which has no error.
+    """Replace the references of `shell`, which has no error, with variables.
 
-    `resolve` is asked once for each reference as written (also for engine names, which stay `${NAME}`, but for those
+    `resolve` is called once for each reference as written (also for engine names, which stay `${NAME}`, except those
     that the script assigns itself); what it raises passes through. Raises `UnreadableReferenceError` for a value that
     its position does not allow.
     """
@@ -97,10 +97,10 @@ def can_rewrite(shell: Shell) -> bool:
 
 
 def preamble(variables: Iterable[str], data_path: str) -> str:
-    """What stands before the first line of a rewritten script, on the same line, to load its variables.
+    """The code before the first line of a rewritten script, on the same line, that loads its variables.
 
     The file at `data_path` holds the values in this order, each ended by a NUL. Nothing is exported, no line is added;
-    if the file cannot be read the script ends with status 125 instead of running without its values.
+    if the file cannot be read the script exits with status 125 instead of running without its values.
     """
     names = list(variables)
     if not names:

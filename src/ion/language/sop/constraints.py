@@ -1,6 +1,6 @@
 """The constraints of a step: the bullets below `**Constraints:**`, and how binding each of them is (RFC 2119).
 
-They stay in the prompt to the byte; here they become data as well, for lint, for showing, for whoever counts.
+The prompt keeps them unchanged; here they become data as well, for lint and for display.
 """
 
 from __future__ import annotations

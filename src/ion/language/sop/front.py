@@ -1,7 +1,7 @@
 """The front matter of an SOP, if it has one: a YAML mapping between two lines of `---` at the very top.
 
-`name` and `description` say what the file name and the Overview say otherwise; `context: fresh` and `split: substeps`
-choose how the steps run. What else stands there is kept with the document and is not Ion's business.
+`name` and `description` override the file name and the Overview; `context: fresh` and `split: substeps` choose how the
+steps run. Other keys are kept with the document; Ion ignores them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CLOSE = re.compile(r"(?:---|\.\.\.)[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class FrontMatter:
-    """What it says, and how many lines of the file it takes."""
+    """Its content, and how many lines of the file it takes."""
 
     lines: int = 0
     name: str = ""

@@ -1,7 +1,7 @@
 """What a reader of an SOP should look at: words that a chain of prompts cannot carry out, rules without a reason.
 
 A step that goes back, or waits for a person, stays prose: the agent reads it. But the chain goes forward, and nobody
-may be there to ask. All of these are warnings.
+may be there to answer. All of these are warnings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NEGATIVE = frozenset({"must_not", "should_not"})
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a step: `kind` is `jump` or `confirmation`, `words` what stands there. Line and column from 1."""
+    """A place in a step: `kind` is `jump` or `confirmation`, `words` is the text. Line and column from 1."""
 
     kind: str
     line: int
@@ -108,7 +108,7 @@ def _note_jump(step: Step, mark: Mark, notes: SopProblems) -> None:
 
 
 def _note_confirmation(step: Step, marks: list[Mark], notes: SopProblems) -> None:
-    """One warning a step, at the first place; where the others are is in its words."""
+    """One warning for each step, at the first place; its message lists the other places."""
     if not marks:
         return
     first, others = marks[0], list(dict.fromkeys(mark.line for mark in marks[1:]))

@@ -1,4 +1,4 @@
-"""A `.sop.md` file as the loader of workflows wants it: the workflow and everything there is to say about the file."""
+"""A `.sop.md` file for the loader of workflows: its workflow and all of its problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ion.language.sop.to_workflow import to_workflow
 
 
 def load_sop(text: str, *, file: str, digest: str) -> Loaded:
-    """Reads the text of an SOP file; never raises on account of the text."""
+    """Parse the text of an SOP file. Never raises because of the text."""
     parsed: ParsedSop = parse_sop(text, file=file)
     if parsed.sop is None:
         return Loaded(None, parsed.problems, sop_name(file))

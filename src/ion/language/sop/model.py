@@ -1,8 +1,7 @@
 """An Agent SOP as data: what a `.sop.md` file says, before it becomes a workflow.
 
-The spec of SOPs has no grammar, so the parts are few and the text of everything is kept: `Sop.outline` is the whole
-document with only the bodies of the steps taken out, and each step has its body to the byte. Together they are the
-source. Lines count from 1.
+The spec of SOPs has no grammar, so the parts are few and all text is kept: `Sop.outline` is the whole document without
+the bodies of the steps, and each step has its body, byte for byte. Together they are the source. Lines count from 1.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from ion.records import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. `default` counts only if `has_default`; `prose`: the default is a description such as
-    `current directory`, not a value. `refers_to` are the parameters whose `{name}` is in the default. `note` is
-    what its parentheses say besides."""
+    """One parameter. `default` counts only if `has_default`; `prose`: the default is a description such as `current
+    directory`, not a value. `refers_to` are the parameters whose `{name}` is in the default. `note` is what else its
+    parentheses say."""
 
     name: str
     line: int
@@ -31,7 +30,7 @@ class Parameter:
 
     @property
     def type(self) -> str | None:
-        """The JSON type that a value must have, as far as the default tells: `boolean`, `integer`, `number`."""
+        """The JSON type that a value must have, as far as the default shows it: `boolean`, `integer`, `number`."""
         if isinstance(self.default, bool):
             return "boolean"
         if isinstance(self.default, int):
@@ -41,7 +40,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A bullet below `**Constraints:**` with all that is nested in it. `level` is `must`, `must_not`, `should`,
+    """A bullet below `**Constraints:**` with everything nested in it. `level` is `must`, `must_not`, `should`,
     `should_not`, `may`, or '' if it has no keyword."""
 
     level: str
@@ -63,8 +62,8 @@ class Substep:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `text` is its source to the byte, from its heading (or list marker) to the next step; `lead` the part
-    of it before the first sub-step. `prose` are the lines of `text` without code, for looking at its words."""
+    """One step. `text` is its source, byte for byte, from its heading (or list marker) to the next step; `lead` the
+    part of it before the first sub-step. `prose` are the lines of `text` without code, for checks of its words."""
 
     name: str
     line: int
@@ -79,7 +78,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section outside of Steps, heading included, to the byte."""
+    """A section outside of Steps, heading included, byte for byte."""
 
     title: str
     line: int
@@ -90,8 +89,8 @@ class Section:
 class Sop:
     """A whole SOP. `name` addresses it (the file's, or the front matter's), `title` is for people.
 
-    `overview` and `description` are '' if there is none; the description is one line. `sections` are those outside of
-    Steps, in order. `context` `fresh` gives each step a session of its own, `split` makes a node of each numbered
+    `overview` and `description` are '' if they are missing; the description is one line. `sections` are those outside
+    of Steps, in order. `context` `fresh` gives each step a session of its own, `split` makes a node of each numbered
     sub-step. `source` is the whole text, of which the first `front` lines are front matter.
     """
 

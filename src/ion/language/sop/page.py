@@ -1,7 +1,7 @@
-"""Markdown as blocks with line numbers: headings that are headings, lists that are lists, code that is only text.
+"""Markdown as blocks with line numbers: only real headings and lists; code is only text.
 
-A real parser decides, since headings are in fences of many SOPs. Only the block structure is asked for: what is
-inside of a line is kept as it is written. Lines here count from 0; a block covers `start` to `end`, the latter not in.
+A real parser decides, since many SOPs have headings inside of fences. Only the block structure is used: the content of
+a line is kept as it is written. Lines here count from 0; a block covers `start` up to, but not including, `end`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Page:
 
 
 def read_page(text: str, *, skip: int = 0) -> Page:
-    """The blocks of a text whose line breaks are `\\n`. The first `skip` lines (front matter) are no Markdown."""
+    """The blocks of a text whose line breaks are `\\n`. The first `skip` lines (front matter) are not Markdown."""
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -89,7 +89,7 @@ def read_page(text: str, *, skip: int = 0) -> Page:
 
 
 def unclosed_fence(page: Page) -> int | None:
-    """The line of a fence that nothing closes, so that it swallows the rest of the document."""
+    """The line of a fence that is never closed, so that it swallows the rest of the document."""
     last = len(page.lines)
     while last and not page.lines[last - 1].strip():
         last -= 1
@@ -115,7 +115,7 @@ def item_text(page: Page, item: Block) -> tuple[str, int]:
 
 
 def without_code(line: str) -> str:
-    """A line with its code spans blanked, as long as before. Linear: each run of backticks is looked at once."""
+    """A line with its code spans blanked, of the same length. Linear: each run of backticks is visited once."""
     if "`" not in line:
         return line
     runs = [(match.start(), match.end()) for match in re.finditer("`+", line)]
@@ -168,7 +168,7 @@ def _tree(tokens: list[Token]) -> list[Block]:
 
 
 def _is_heading(block: Block, lines: list[str]) -> bool:
-    """Whether a block of this kind was meant so: not a paragraph with `---` right below it, which is far more often a
-    line across the page, and would cut a step in two."""
+    """Whether a block of this kind was meant as a heading: not a paragraph directly followed by `---`, which is far
+    more often a line across the page, and would cut a step in two."""
     underlined = block.markup == "-" and block.kind == "heading"
     return not underlined or len(lines[block.end - 1].strip()) >= _UNDERLINE

@@ -1,8 +1,8 @@
 """The parameters of an SOP: the bullets of `## Parameters` in all the ways that authors write them.
 
-`- **name** (required|optional[, default: x]): text` is the rule; bullets of any mark, names in backticks or bare,
-status by a heading or a label, notes in the parentheses, defaults in quotes, in backticks or as prose are all read.
-What is not read as a parameter stays text of the section and reaches the prompts with it.
+`- **name** (required|optional[, default: x]): text` is the rule; bullets with any marker, names in backticks or bare,
+status by a heading or a label, notes in the parentheses, defaults in quotes, in backticks or as prose are all read. A
+bullet that is not a parameter stays text of the section and reaches the prompts with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SNAKE = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A bullet that may be a parameter: its text without marker, its place, the status that its heading gives."""
+    """A bullet that may be a parameter: its text without marker, its place, and the status from its heading."""
 
     text: str
     line: int
@@ -71,7 +71,7 @@ def read_parameters(page: Page, start: int, end: int, notes: SopProblems) -> tup
 
 
 def _entries(page: Page, start: int, end: int) -> Iterator[_Entry]:
-    """The bullets up to the constraints, which may look like parameters and are none."""
+    """The bullets up to the constraints, which may look like parameters but are not."""
     status = ""
     for block in page.between(start, end):
         if block.kind in ("heading", "paragraph"):
@@ -99,7 +99,7 @@ def _entries(page: Page, start: int, end: int) -> Iterator[_Entry]:
 
 
 def _titled(page: Page, block: Block, status: str) -> Iterator[_Entry]:
-    """Lines such as `**Task Name**: {task_name}` that are no bullets."""
+    """Lines such as `**Task Name**: {task_name}` that are not bullets."""
     for number in range(block.start, block.end):
         line = page.lines[number]
         if _TITLED.match(line):
@@ -108,7 +108,7 @@ def _titled(page: Page, block: Block, status: str) -> Iterator[_Entry]:
 
 
 def _read(entry: _Entry, notes: SopProblems) -> Parameter | None:
-    """The parameter of a bullet, or None for a bullet that is only text or is wrong, which is then told."""
+    """The parameter of a bullet, or None for a bullet that is only text, or that is wrong and has been reported."""
     label = _LABEL.match(entry.text)
     if label is None:
         return None
@@ -178,7 +178,7 @@ def _with_status(
 
 
 def _default(inside: str) -> tuple[tuple[Any, bool] | None, str]:
-    """The default that parentheses give, as (value, whether it is prose), and what else they say."""
+    """The default in parentheses, as (value, whether it is prose), and what else they say."""
     found = _DEFAULT.search(inside)
     if found is None:
         return None, inside
@@ -265,7 +265,7 @@ def _referred(parameter: Parameter, known: dict[str, Parameter]) -> tuple[str, .
 
 
 def _check_clashes(parameters: tuple[Parameter, ...], notes: SopProblems) -> None:
-    """Two names that arrive in one environment variable are an error, as in every workflow."""
+    """Two names that become one environment variable are an error, as in every workflow."""
     first: dict[str, str] = {}
     for parameter in parameters:
         variable = variable_name(parameter.name)

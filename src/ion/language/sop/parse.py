@@ -1,7 +1,7 @@
-"""The text of a `.sop.md` file to an `Sop` and everything there is to say about it.
+"""The text of a `.sop.md` file to an `Sop` and all of its problems.
 
-Only what makes a run impossible is an error; SOPs in the wild differ in everything else, and that is a warning at
-most. Whatever the text is, this gives an SOP or placed problems, never an exception.
+Only what makes a run impossible is an error; SOPs differ in everything else, and that is a warning at most. Whatever
+the text is, this returns an SOP or placed problems, never an exception.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class _Part:
 
 
 def sop_name(file: str) -> str:
-    """`sops/pay.sop.md` → `pay`; '' for no file."""
+    """`sops/pay.sop.md` → `pay`; '' without a file."""
     return PurePath(file).name.removesuffix(".md").removesuffix(".sop")
 
 
 def parse_sop(text: str, *, file: str = "") -> ParsedSop:
-    """Reads the text of an SOP; never raises on account of it. `file` gives the SOP its name, and is what problems
-    name."""
+    """Parse the text of an SOP. Never raises because of it. `file` gives the SOP its name, and is the name in
+    problems."""
     notes = SopProblems(file)
     source = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
     for problem in forbidden_characters(Source(source), file):
@@ -120,7 +120,7 @@ def _parts(page: Page) -> list[_Part]:
 
 
 def _named(parts: list[_Part], key: str, notes: SopProblems) -> _Part | None:
-    """The section of that name; a second one is an error, since nobody could tell which holds."""
+    """The section of that name; a second one is an error, since it would be ambiguous."""
     found = [part for part in parts if part.key == key]
     for part in found[1:]:
         message = f"'## {part.title}' is already in line {found[0].heading.start + 1}"
@@ -181,7 +181,7 @@ def _steps_meant(page: Page, sections: list[_Part]) -> str:
 
 
 def _outline(page: Page, spans: tuple[SourceSpan, ...]) -> str:
-    """The document with only the headings of its steps left: all that stands around them, to the byte."""
+    """The document with only the headings of its steps left, and everything around them, byte for byte."""
     lines: list[str] = []
     done = 0
     for span in spans:

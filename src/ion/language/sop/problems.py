@@ -1,4 +1,4 @@
-"""The problems of an SOP on their way: places come as line and column, both from 1."""
+"""Collecting the problems of an SOP: places are line and column, both from 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ion.language.problems import MAX_ERRORS, MAX_WARNINGS, sort_problems
 
 
 class SopProblems:
-    """Gathers the problems of one SOP. Past a limit more of a kind are only counted."""
+    """Collects the problems of one SOP. Past a limit, more of a kind are only counted."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -16,15 +16,15 @@ class SopProblems:
         self.warnings = 0
 
     def error(self, code: str, message: str, line: int, column: int = 1, *, length: int = 1, hint: str = "") -> None:
-        """Notes what makes a run impossible."""
+        """Add a problem that makes a run impossible."""
         self.add(Problem(code, message, "error", self.file, line, column, hint=hint, length=length))
 
     def warning(self, code: str, message: str, line: int, column: int = 1, *, length: int = 1, hint: str = "") -> None:
-        """Notes what is worth a look."""
+        """Add a problem that is worth a look."""
         self.add(Problem(code, message, "warning", self.file, line, column, hint=hint, length=length))
 
     def add(self, problem: Problem) -> None:
-        """Takes a problem that has its place."""
+        """Add a problem that has its place."""
         if problem.severity == "error":
             self.errors += 1
             limit, count = MAX_ERRORS, self.errors

@@ -1,11 +1,11 @@
-"""The texts that an SOP's steps are asked with.
+"""The prompts of an SOP's steps.
 
 Every step has a whole text, which an agent that knows nothing can work from: the document around the steps, the values
-of the parameters, what the earlier steps gave, the step to the byte. A step that continues in the session of the one
-before has a short text too. The SOP's own words are escaped, so that its `$` names stay as they are; a declared
-`{name}` becomes a reference, filled in when the step starts and never looked at again.
+of the parameters, the results of the earlier steps, and the step, byte for byte. A step that continues the session of
+the one before also has a short text. The SOP's own words are escaped, so that its `$` names stay as they are; a
+declared `{name}` becomes a reference, filled in when the step starts and never scanned again.
 
-The lines that divide a text hold the id of the run: nobody can write one into a value before the run has begun.
+The lines that divide a text contain the id of the run: nobody can write one into a value before the run has started.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ANSWER = (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one node asks for: a step, or a sub-step with the beginning of its step before it."""
+    """The prompt of one node: a step, or a sub-step with the beginning of its step before it."""
 
     id: str
     label: str
@@ -60,7 +60,7 @@ def tasks(sop: Sop) -> tuple[Task, ...]:
 
 
 def whole_text(sop: Sop, all_tasks: Sequence[Task], position: int) -> str:
-    """What a step is asked with when nothing is known to the agent. `position` counts from 0."""
+    """The prompt of a step for an agent that knows nothing. `position` counts from 0."""
     task = all_tasks[position]
     declared = _declared(sop)
     parts = [
@@ -75,7 +75,7 @@ def whole_text(sop: Sop, all_tasks: Sequence[Task], position: int) -> str:
 
 
 def short_text(sop: Sop, all_tasks: Sequence[Task], position: int) -> str:
-    """What a step is asked with in a session that has seen the steps before it."""
+    """The prompt of a step in a session that has seen the steps before it."""
     parts = [
         f"Continue with the procedure: {_place(all_tasks, position)}. What was said of it before still holds.",
         *_values(sop),

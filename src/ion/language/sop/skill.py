@@ -1,6 +1,6 @@
 """An SOP for other tools: as an agent skill (agentskills.io), as a command of the Cursor editor.
 
-Both hold the SOP's text as it is; what differs is what stands before it and where the file goes.
+Both contain the SOP's text as it is; the text before it and the path of the file differ.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_SKILL_DESCRIPTION = 1024
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file to write: `path` is relative to the folder that the tool looks in."""
+    """A file to write: `path` is relative to the folder that the tool reads."""
 
     path: str
     text: str
 
 
 def to_skill(sop: Sop) -> Exported:
-    """`<name>/SKILL.md`; the name has only what skills may have, and so may differ from the SOP's."""
+    """`<name>/SKILL.md`; the name has only characters that skills may have, and so may differ from the SOP's."""
     name = (slug(sop.name) or slug(sop.title) or "sop")[:MAX_SKILL_NAME].strip("-")
     description = _cut(sop.description or sop.title, MAX_SKILL_DESCRIPTION)
     front = ["---", *field("name", name), f"description: {_one_line(description)}", "---"]
@@ -32,7 +32,7 @@ def to_skill(sop: Sop) -> Exported:
 
 
 def to_cursor(sop: Sop) -> Exported:
-    """`<name>.md`: what to do with the words that follow the command, then the SOP."""
+    """`<name>.md`: what to do with the words after the command, then the SOP."""
     name = slug(sop.name) or slug(sop.title) or "sop"
     head = [
         f"Carry out the procedure '{' '.join(sop.title.split())}' below, step by step, in its order.",
@@ -58,6 +58,6 @@ def _cut(text: str, length: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    """In quotes always, since readers of front matter differ in what they take for plain."""
+    """Always in quotes, since readers of front matter differ in what they take for plain."""
     written = quoted(text)
     return written if written.startswith('"') else f'"{written}"'

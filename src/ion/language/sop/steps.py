@@ -1,6 +1,6 @@
-"""The steps of an SOP: headings below `## Steps`, or the items of a list, cut out of the source to the byte.
+"""The steps of an SOP: headings below `## Steps`, or the items of a list, cut out of the source byte for byte.
 
-What in that section belongs to no step (an introduction) stays in the document around the steps, so nothing is lost.
+Text of that section outside of any step (an introduction) stays in the document around the steps, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """The lines of a step, from 0, `end` not in; `heading` is what stands for it in the outline."""
+    """The lines of a step, from 0, without `end`; `heading` represents it in the outline."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class SourceSpan:
 
 
 def read_steps(page: Page, start: int, end: int, notes: SopProblems) -> tuple[tuple[Step, ...], tuple[SourceSpan, ...]]:
-    """The steps in the lines of the section, and where each one stands."""
+    """The steps in the lines of the section, and the place of each."""
     headings = page.headings(start, end)
     if headings:
         return _by_headings(page, headings, end, notes)
@@ -100,8 +100,8 @@ def _note_part(head: Block, step: Block, notes: SopProblems) -> None:
 
 
 def _step(page: Page, head: Block, parts: list[Block], stop: int, ids: Ids, position: int) -> Step:
-    """A step up to the line `stop`. Its sub-steps are the headings one level below its own, and those of its own level
-    that belong to it; what stands below one of the latter is in its text."""
+    """A step up to the line `stop`. Its sub-steps are the headings one level below its own, and those of its own
+    level that belong to it; the text of the latter includes everything below them."""
     number, name = split_number(plain(head.text))
     own = page.headings(head.end, parts[0].start if parts else stop)
     below = [*(heading for heading in own if heading.level == head.level + 1), *parts]
@@ -147,7 +147,7 @@ def _by_items(page: Page, items: list[Block], notes: SopProblems) -> tuple[tuple
 
 
 def _item_name(text: str) -> str:
-    """What an item begins with: its bold words, else its first sentence, not too much of it."""
+    """The beginning of an item: its bold words, else its first sentence, shortened."""
     first = text.split("\n", 1)[0].strip()
     bold = _BOLD_START.match(first)
     name = plain(bold[1] if bold else re.split(r"(?<=[.:!?。])\s", first, maxsplit=1)[0]).rstrip(".:。 ")
@@ -157,7 +157,7 @@ def _item_name(text: str) -> str:
 
 
 def _cut(page: Page, start: int, end: int) -> str:
-    """Some lines to the byte, without the empty ones at their end."""
+    """Some lines, byte for byte, without the empty ones at their end."""
     while end > start + 1 and not page.lines[end - 1].strip():
         end -= 1
     return page.text(start, end)
@@ -181,7 +181,7 @@ def _levels(number: str) -> list[int]:
 
 
 def _check_numbers(numbers: list[tuple[str, int]], notes: SopProblems) -> None:
-    """Numbers begin at 0 or 1 and go up by one; the order is that of the document in any case."""
+    """Numbers begin at 0 or 1 and increase by one; the order is that of the document in any case."""
     before = ""
     for position, (number, line) in enumerate(numbers):
         if not number:
@@ -211,7 +211,7 @@ class Ids:
         self._last: dict[str, int] = {}
 
     def take(self, name: str, position: int) -> str:
-        """The slug of a name; with a number behind it if it is taken, `step-<position>` if it has no letter."""
+        """The slug of a name; with a number after it if it is taken, `step-<position>` if it has no letter."""
         base = slug(name) or f"step-{position}"
         wanted, number = base, self._last.get(base, 1)
         while wanted in self._taken:

@@ -1,6 +1,6 @@
 """An `Sop` to a `Workflow`: a chain of prompts, one for each step, and inputs for the parameters.
 
-The result is what the converted YAML loads to (`to_yaml`), with the same ids, order and texts.
+The converted YAML (`to_yaml`) loads to the same workflow, with the same ids, order and texts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_TEXT = 32_000_000
 
 
 def to_workflow(sop: Sop, *, digest: str = "") -> Workflow:
-    """The workflow of an SOP; the same SOP always gives the same one."""
+    """The workflow of an SOP; the same SOP always makes the same one."""
     all_tasks = tasks(sop)
     return Workflow(
         name=sop.name,

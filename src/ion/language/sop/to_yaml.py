@@ -1,7 +1,6 @@
 """An SOP as the YAML of its workflow, for a person to read and to continue from.
 
-Texts stand as literal blocks, Unicode as it is. Comments show where a gate or a loop would go that the SOP asks for in
-words.
+Texts are literal blocks, Unicode is kept. Comments show where a gate or a loop would be that the SOP asks for in words.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def _node(node: Node, context: str) -> list[str]:
 
 
 def _suggestions(node: str, marks: list[Mark]) -> list[str]:
-    """Comments behind a step that asks for a person or goes back: its words, and the node that would do so."""
+    """Comments after a step that asks for a person or goes back: its words, and the node that would do so."""
     lines = [f"  # Line {mark.line} says: {printable(mark.words)}" for mark in marks]
     if any(mark.kind == "confirmation" for mark in marks):
         lines += [

@@ -1,4 +1,4 @@
-"""Fields of YAML as text: our own writer, since every text must come back to the byte.
+"""Fields of YAML as text: our own writer, since every text must come back byte for byte.
 
 PyYAML's own refuses block scalars for lines that end in blanks. Only what SOPs need is written: a key with a text, a
 list or a number.
@@ -20,7 +20,7 @@ _LONG = 100
 
 
 def field(key: str, value: Any, indent: int = 0) -> list[str]:
-    """The lines of `key: value`: texts of several lines as literal blocks, Unicode as it is."""
+    """The lines of `key: value`: texts of several lines as literal blocks, Unicode is kept."""
     head = f"{' ' * indent}{key}:"
     if not isinstance(value, str):
         return [f"{head} {json.dumps(value, ensure_ascii=False)}"]
@@ -40,7 +40,7 @@ def quoted(value: str) -> str:
 
 
 def _fits_block(value: str) -> bool:
-    """Whether a text is written as a block: one that is long or has lines, and that YAML gives back as it is."""
+    """Whether a text is written as a block: it is long or has several lines, and YAML reads it back unchanged."""
     if not value.strip() or value.endswith("\n") or ("\n" not in value and len(value) <= _LONG):
         return False
     return not (_NOT_IN_BLOCKS.search(value) or forbidden().search(value))

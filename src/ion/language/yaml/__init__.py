@@ -1,8 +1,8 @@
 """YAML to plain values with the place of every key and value, over PyYAML's event stream.
 
 The stream is walked by a loop, never by `load` or `compose`: deep nesting crashes the C loader, and only the events
-know where things stand. Scalars follow the YAML 1.2 core schema. Everything that is wrong becomes a `Problem`; this
-module never raises on account of a text.
+have places. Scalars follow the YAML 1.2 core schema. Everything that is wrong becomes a `Problem`; this module never
+raises because of a text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(text: str, file: str = "") -> Document:
-    """Reads one YAML document of at most `MAX_BYTES`. A byte order mark at the start is passed over."""
+    """Read one YAML document of at most `MAX_BYTES`. A byte order mark at the start is skipped."""
     source = Source(text.removeprefix("\ufeff"))
     document = Document(source)
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

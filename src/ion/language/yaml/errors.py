@@ -1,6 +1,6 @@
-"""PyYAML's complaints in words that say what to change.
+"""PyYAML's errors as messages that say what to change.
 
-The C parser and the pure one say the same things differently; the table below knows the words of both.
+The C parser and the pure one word the same errors differently; the table below knows both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEXT_FIELD = re.compile(
 
 
 class _Complaint(NamedTuple):
-    """`needle` is looked for in what was said and in its context; `at_context`: the place is where the thing began."""
+    """`needle` is searched in the message and in its context; `at_context`: the place is where the construct began."""
 
     needle: str
     message: str
@@ -64,7 +64,7 @@ _COMPLAINTS = (
 
 
 def explain(error: yaml.MarkedYAMLError, source: Source) -> tuple[int, str, str]:
-    """Where, what and the hint: (index, message, hint)."""
+    """Place, message and hint: (index, message, hint)."""
     said, context = str(error.problem or ""), str(error.context or "")
     index = _index(error.problem_mark or error.context_mark, source)
     character = source.text[index : index + 1]
@@ -84,8 +84,8 @@ def explain(error: yaml.MarkedYAMLError, source: Source) -> tuple[int, str, str]
 
 
 def _block_hint(index: int, source: Source) -> str:
-    """Where the line is a text that YAML reads as something else (`bash: echo "a: b"`, `bash: [ -f x ] && y`), how such
-    a text is written."""
+    """How to write the text, if the line is a text that YAML reads as something else (`bash: echo "a: b"`, `bash: [
+    -f x ] && y`)."""
     line = source.start_of_line(source.place(index)[0]) or 0
     field = _TEXT_FIELD.match(source.text, line)
     return f"write '{field[1]}: |', and the text on the next line, indented" if field else ""

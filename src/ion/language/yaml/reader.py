@@ -1,7 +1,7 @@
-"""The events of a YAML document, one by one, grown into values with their places.
+"""Builds values with their places from the events of a YAML document, one by one.
 
-A loop calls `take` with each event, so nothing recurses; the limits of depth, size and expansion are kept here. What is
-wrong becomes a problem, and reading continues behind it wherever that makes sense.
+A loop calls `take` with each event, so nothing recurses; the limits of depth, size and expansion are enforced here. An
+error becomes a problem, and reading continues after it where that makes sense.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class _Anchored:
 
 
 class StopReadingError(Exception):
-    """Nothing after this point can be judged; the problem has been noted."""
+    """Nothing after this point can be checked; the problem has been reported."""
 
 
 class Reader:
-    """Takes the events one by one and grows the document."""
+    """Takes the events one by one and builds the document."""
 
     def __init__(self, document: Document, file: str) -> None:
         self.document = document

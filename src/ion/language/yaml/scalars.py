@@ -16,7 +16,7 @@ _NOT_TEXT = frozenset("0123456789-+.~nNtTfF")  # how a plain scalar begins that 
 
 
 def plain_value(text: str) -> str | int | float | bool | None:
-    """The value of an unquoted scalar. What is a number to YAML but none that JSON can hold is not finite."""
+    """The value of an unquoted scalar. A YAML number that JSON cannot hold is not finite."""
     if text[:1] not in _NOT_TEXT and text:
         return text
     if text in _NULLS:
