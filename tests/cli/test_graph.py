@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ion.cli.drawing.dot import dot
-from ion.cli.drawing.mermaid import mermaid
-from ion.cli.drawing.picture import Edge, Picture, PictureNode
-from ion.cli.drawing.text import draw
-from ion.cli.formatting import width
 from ion.cli.terminal import Screen
+from ion.views.graph.dot import dot
+from ion.views.graph.mermaid import mermaid
+from ion.views.graph.picture import Edge, Picture, PictureNode
+from ion.views.graph.text import draw
+from ion.views.text import width
 
 from .conftest import Ion, Project
 
@@ -45,7 +45,9 @@ def picture(edges: Iterable[tuple[str, str]], names: Iterable[str]) -> Picture:
 
 def drawn(what: Picture, columns: int = 10_000, *, unicode: bool = True) -> list[str]:
     stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
-    draw(Screen(stream, unicode, width=columns), what)
+    screen = Screen(stream, unicode, width=columns)
+    for row in draw(screen, what):
+        screen.line(*row)
     stream.seek(0)
     return stream.read().splitlines()
 
@@ -239,7 +241,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
         text = "\n".join(drawn(picture(edges, ["start", *ids]), columns))
         found = set(re.findall(r"check-\S+", text))
         assert len(found) == 3, text
-    from ion.cli.drawing.svg import svg
+    from ion.views.graph.svg import svg
 
     boxes = re.findall(r"<text [^>]*>(check-[^<]*)</text>", svg(picture(edges, ["start", *ids])))
     assert len(set(boxes)) == 3
@@ -248,7 +250,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
 def test_an_svg_has_arrows_and_says_states_without_colour() -> None:
     from xml.etree import ElementTree
 
-    from ion.cli.drawing.svg import svg
+    from ion.views.graph.svg import svg
 
     nodes = tuple(
         PictureNode(name, "bash", "$a.output == 'not a short one'" if name == "c" else None, "all_success", state)

@@ -11,15 +11,15 @@ from inline_snapshot import snapshot
 from ion.api.result import run_result
 from ion.api.workflows import parse
 from ion.cli import ending
+from ion.cli import screens as run_screen
 from ion.cli.context import CliContext
-from ion.cli.drawing.picture import picture_of
-from ion.cli.drawing.text import draw
-from ion.cli.screens import run as run_screen
-from ion.cli.screens.node import Subject, show_node
 from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.testing import MemoryStore
+from ion.views.explain import Subject
+from ion.views.graph.picture import picture_of
+from ion.views.graph.text import draw
 
 WORKFLOW = parse("""
 name: fix-issue
@@ -72,6 +72,11 @@ def drawn(show: Any, columns: int) -> str:
     screen.encodable = lambda text: text  # type: ignore[method-assign]
     show(screen)
     return stream.getvalue()
+
+
+def graph(screen: Screen, state: Any = None) -> None:
+    for row in draw(screen, picture_of(WORKFLOW, state)):
+        screen.line(*row)
 
 
 def result(*events: e.Event) -> Any:
@@ -138,7 +143,7 @@ Paused: 1 gate is open.
 
 def node_at(columns: int) -> str:
     subject = Subject(result(FAILED), WORKFLOW, WORKFLOW.by_id["tests"], {"stdout": 0, "stderr": 1434})
-    return drawn(lambda screen: show_node(screen, PLACE, subject), columns)
+    return drawn(lambda screen: run_screen.show_node(screen, PLACE, subject), columns)
 
 
 def test_show_node_at_80() -> None:
@@ -191,7 +196,7 @@ Paused: 1 gate is open.
 
 
 def test_graph_at_80() -> None:
-    assert drawn(lambda screen: draw(screen, picture_of(WORKFLOW)), 80) == snapshot("""\
+    assert drawn(graph, 80) == snapshot("""\
 fetch ─ classify ┬─ plan ?
                  └─ investigate ┬─ implement ↻ ─ tests ? ─ publish
                                 └─ review ⏸
@@ -199,14 +204,12 @@ fetch ─ classify ┬─ plan ?
 
 
 def test_graph_at_160_is_the_same() -> None:
-    assert drawn(lambda screen: draw(screen, picture_of(WORKFLOW)), 160) == drawn(
-        lambda screen: draw(screen, picture_of(WORKFLOW)), 80
-    )
+    assert drawn(graph, 160) == drawn(graph, 80)
 
 
 def test_graph_of_a_run_at_160() -> None:
     state = result(PAUSED).state
-    assert drawn(lambda screen: draw(screen, picture_of(WORKFLOW, state)), 160) == snapshot("""\
+    assert drawn(lambda screen: graph(screen, state), 160) == snapshot("""\
 ✓ fetch ─ ✓ classify ┬─ – plan ?
                      └─ ✓ investigate ┬─ ✓ implement ↻ ─ ✗ tests ? ─ – publish
                                       └─ ⏸ review ⏸

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ion.cli import formatting, terminal
-from ion.cli.screens.gantt import Bar, axis, bar
+from ion.cli import terminal
 from ion.cli.terminal import Screen
 from ion.errors import IonError
+from ion.views import text as formatting
+from ion.views.timeline import Bar, axis, bar
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=60)
 

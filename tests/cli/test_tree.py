@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from ion.api.workflows import parse
 from ion.cli.context import CliContext
-from ion.cli.formatting import width
-from ion.cli.screens.tree import Head, Row, Tree, row_of
 from ion.cli.terminal import Screen
-from ion.cli.words import answering_command
+from ion.cli.tree import Head, Tree
 from ion.core import events as e
 from ion.core.fold import fold
+from ion.views.rows import Row, row_of
+from ion.views.text import width
+from ion.views.waiting import shortest_answer
 
 WORKFLOW = parse("""
 name: fix-issue
@@ -60,7 +61,7 @@ SAID = {"implement": "editing src/auth.py", "tests": "tests/test_auth.py::test_e
 def rows() -> dict[str, Row]:
     state = fold(EVENTS)
     place = CliContext()
-    answers = {node.id: answering_command(place, "k7m2q9", state.nodes[node.id]) for node in WORKFLOW.nodes}
+    answers = {node.id: shortest_answer(place.command, "k7m2q9", state.nodes[node.id]) for node in WORKFLOW.nodes}
     return {node.id: row_of(state.nodes[node.id], node, state, WORKFLOW, answers[node.id]) for node in WORKFLOW.nodes}
 
 

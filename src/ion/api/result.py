@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ion.core.budgets import budget_message
 from ion.core.events import Content, Failure
+from ion.core.gates import PERMISSION
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
+from ion.core.waiting import Waiting, waiting_in
 from ion.engine.loading import no_collection
 from ion.errors import RUN_STATUS_EXIT
 from ion.records import dataclass
@@ -130,7 +131,7 @@ def run_result(
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
         "nodes": nodes,
-        "waiting": waiting(state, outputs.text),
+        "waiting": [_waiting(one, outputs.text) for one in waiting_in(state)],
         "usage": total_usage(state),
         "max_budget_usd": state.max_budget_usd,
     }
@@ -214,30 +215,16 @@ def total_usage(state: RunState) -> dict[str, float]:
     return {name: round(amount, 6) for name, amount in total.items()}
 
 
-def waiting(state: RunState, text: Any) -> list[dict[str, Any]]:
-    """What the run waits for people or the host to answer, in file order; at last a budget that is spent."""
-    found: list[dict[str, Any]] = []
-    for node in state.nodes.values():
-        if node.gate is not None:
-            item: dict[str, Any] = {"node": node.id, "kind": node.gate.kind, "message": node.gate.message}
-            if node.gate.decisions:
-                item["decisions"] = list(node.gate.decisions)
-            found.append(item)
-        elif node.prompt is not None:
-            found.append({"node": node.id, "kind": "prompt", "prompt": text(node.prompt.prompt)})
-        found += [
-            {
-                "node": node.id,
-                "kind": gate.kind,
-                "message": gate.message,
-                "decisions": list(gate.decisions),
-                "request": gate.request,
-            }
-            for gate in node.permissions.values()
-        ]
-    if state.over_budget:
-        found.append({"node": None, "kind": "budget", "message": budget_message(state)})
-    return found
+def _waiting(one: Waiting, text: Any) -> dict[str, Any]:
+    item: dict[str, Any] = {"node": one.node or None, "kind": one.kind}
+    if one.prompt is not None:
+        return {**item, "prompt": text(one.prompt)}
+    item["message"] = one.message
+    if one.gate is not None and one.gate.decisions:
+        item["decisions"] = list(one.gate.decisions)
+    if one.kind == PERMISSION:
+        item["request"] = one.request
+    return item
 
 
 def content_fields(

@@ -61,7 +61,7 @@ def _table(screen: Screen, found: list[KnownAgent]) -> None:
 
 
 def _rows(screen: Screen, found: list[KnownAgent]) -> None:
-    from ion.cli.formatting import cut, cut_middle, one_line, pad, width
+    from ion.views.text import cut, cut_middle, one_line, pad, width
 
     names = min(max(4, *(width(one_line(one.name)) for one in found)), 30)
     screen.line(("faint", f"  {pad('NAME', names)}  {pad('FROM', 12)}  {pad('AT ONCE', 7)}  PROGRAM"))
@@ -77,9 +77,9 @@ def _rows(screen: Screen, found: list[KnownAgent]) -> None:
 
 
 def _show(screen: Screen, checked: Checked) -> None:
-    from ion.cli.formatting import cut, duration, one_line
     from ion.core.budgets import dollars
     from ion.core.spending import COST
+    from ion.views.text import cut, duration, one_line
 
     mark = "good" if checked.error is None else "bad"
     word = "answers" if checked.error is None else "does not answer"

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from ion.api import requests
 from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
-from ion.cli.formatting import one_line
 from ion.cli.meanwhile import LINES
-from ion.cli.questions import Labels, message_lines
 from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.event_facts import closes_all
-from ion.core.gates import PERMISSION, Gate
 from ion.core.state import RunState
 from ion.errors import IonError, RefusedError
 from ion.records import dataclass, field
+from ion.views.text import one_line
+from ion.views.waiting import PERMISSION, Labels, question_of, waiting_in
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
@@ -77,11 +76,7 @@ class Asker:
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:  # noqa: ARG002
         event = recorded.event
         if isinstance(event, e.WorkflowResumed):
-            self._open.clear()
-            for node in state.nodes.values():
-                self._note_open(node.id, node.gate)
-                for gate in node.permissions.values():
-                    self._note_open(node.id, gate)
+            self._open = {one.request: question_of(one) for one in waiting_in(state) if one.gate is not None}
         elif isinstance(event, e.ApprovalRequested):
             self._open[event.request] = event
         elif isinstance(event, e.ApprovalResolved):
@@ -98,19 +93,6 @@ class Asker:
 
     def progress(self, run_id: str, node: str, line: str) -> None:
         pass
-
-    def _note_open(self, node: str, gate: Gate | None) -> None:
-        if gate is not None:
-            self._open[gate.request] = e.ApprovalRequested(
-                gate.opened_at,
-                node,
-                gate.request,
-                gate.message,
-                gate.kind,
-                gate.iteration,
-                gate.signaled,
-                gate.decisions,
-            )
 
     def _close(self, request: str, how: str) -> None:
         self._open.pop(request, None)
@@ -204,7 +186,7 @@ class Asker:
         return Answer(choice.decision, said)
 
     def _say(self, text: str) -> None:
-        self.screen.lines(f"  {line}" for line in message_lines(self.screen, text, indent=2))
+        self.screen.lines(f"  {line}" for line in self.screen.wrap(text, indent=2))
 
     def _show(self, question: e.ApprovalRequested) -> int:
         """The question, with as much of its message as the screen has room for; gives how many lines are left."""
@@ -235,7 +217,7 @@ class Asker:
         head = len(question.node) + (5 if self.screen.unicode else 8)
         first, *rest = question.message.splitlines() or [""]
         apart = [""] if rest and rest[0].strip() else []
-        return message_lines(self.screen, "\n".join([f"{first}{turn}", *apart, *rest]), indent=4, first=head - 4)
+        return self.screen.wrap("\n".join([f"{first}{turn}", *apart, *rest]), indent=4, first=head - 4)
 
     def _height(self) -> int:
         return shutil.get_terminal_size().lines

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.cli.following import follow
+from ion.views.following import follow
 
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
@@ -35,7 +35,7 @@ def follow_engine_run(workspace: Workspace, started: EngineRun, view: View) -> R
             view.live.resume()
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_POLL_S)
-        follow(workspace, run_id, _All(view), from_start=started.after == 0)
+        follow(workspace, run_id, view.observers, from_start=started.after == 0)
     finally:
         done.set()
         watcher.join()
@@ -66,19 +66,3 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
                     view.screen.line(f"No worker is free for the node {node}. One is started by: {command}")
         if done.wait(_LOOK_AGAIN_S):
             return
-
-
-class _All:
-    """The observers of a view as one."""
-
-    wants_lines = False
-
-    def __init__(self, view: View) -> None:
-        self._observers = view.observers
-
-    def event(self, run_id: str, recorded: object, state: object) -> None:
-        for observer in self._observers:
-            observer.event(run_id, recorded, state)  # type: ignore[arg-type]
-
-    def progress(self, run_id: str, node: str, line: str) -> None:
-        """Lines stay on the worker."""

@@ -6,11 +6,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from ion.api import reading
-from ion.api.following import POLL_SECONDS, read_new_events
-from ion.cli.following import follow
-from ion.cli.questions import labels_in
-from ion.core.fold import apply
-from ion.core.state import RunState
+from ion.api.following import POLL_SECONDS
+from ion.views.following import Follower, follow
+from ion.views.waiting import labels_in
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
@@ -26,7 +24,7 @@ def follow_and_ask(workspace: Workspace, run_id: str, view: View, *, from_start:
     """
     if view.asker is None:
         if from_start:
-            follow(workspace, run_id, view.observers[0], from_start=True)
+            follow(workspace, run_id, view.observers, from_start=True)
         return False
     import asyncio
 
@@ -57,23 +55,14 @@ async def _attend(workspace: Workspace, run_id: str, view: View, asker: Asker, *
 
 
 async def _follow(workspace: Workspace, run_id: str, view: View, asker: Asker, *, from_start: bool) -> None:
-    """As `follow`, without holding up the questions."""
+    """As `views.following.follow`, without holding up the questions."""
     import asyncio
 
-    state = RunState()
-    after = 0
-    for recorded in reading.read_events(workspace, run_id):
-        apply(state, recorded.event)
-        after = recorded.seq
-        for observer in view.observers if from_start else (asker,):
-            observer.event(run_id, recorded, state)
-    while True:
-        alive, events = await asyncio.to_thread(read_new_events, workspace, run_id, after)
-        for recorded in events:
-            apply(state, recorded.event)
-            after = recorded.seq
-            for observer in view.observers:
-                observer.event(run_id, recorded, state)
-        if not alive:
-            return
-        await asyncio.sleep(POLL_SECONDS)
+    follower = Follower(workspace, run_id)
+    follower.catch_up(view.observers if from_start else (asker,))
+    alive = True
+    while alive:
+        alive, events = await asyncio.to_thread(follower.look)
+        follower.show(events, view.observers)
+        if alive:
+            await asyncio.sleep(POLL_SECONDS)

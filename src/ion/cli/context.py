@@ -28,7 +28,7 @@ class CliContext:
     def open(self) -> Iterator[Workspace]:
         """The workspace here; its store is closed at the end. The secrets of a run that is looked up are masked."""
         from ion.api.workspace import open_workspace
-        from ion.cli.masking import hide_run
+        from ion.views.masking import hide_run
 
         workspace = open_workspace(self.project, self.store, found=hide_run, via="cli")
         try:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from ion.api import reading
 from ion.api.following import POLL_SECONDS, follow_events, live
 from ion.cli import ending, terminal
-from ion.cli.following import follow
 from ion.cli.plain import Plain
 from ion.cli.view import OutputOptions, open_view
+from ion.views.following import follow
+from ion.views.waiting import answered, waiting_in
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -22,17 +23,13 @@ if TYPE_CHECKING:
 
 def show_question(workspace: Workspace, run_id: str, node: str | None, request: str | None) -> None:
     """What is about to be answered, whole; nothing where it is not clear what that is, which the answer itself says."""
-    from ion.cli.ending import say_question
-    from ion.core.requests import open_questions
-
     found = [
-        (asking.id, gate)
-        for asking, gate in open_questions(reading.read_state(workspace, run_id))
-        if node in (None, asking.id) and request in (None, gate.request)
+        one
+        for one in waiting_in(reading.read_state(workspace, run_id))
+        if one.gate is not None and node in (None, one.node) and request in (None, one.request)
     ]
     if len(found) == 1:
-        asking, gate = found[0]
-        say_question(terminal.talk(), asking, gate.message)
+        ending.say_question(terminal.talk(), found[0].node, found[0].message)
 
 
 def after_request(
@@ -63,23 +60,16 @@ def go_on(workspace: Workspace, cli: CliContext, run_id: str, output_options: Ou
                 owner = workspace.store.get_workflow_run(run_id).owner
                 where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
                 screen.line(f"The run continues where it is running{where}; what happens there:")
-                follow(workspace, run_id, Plain(screen, cli), from_start=False)
+                follow(workspace, run_id, [Plain(screen, cli)], from_start=False)
             else:
                 deque(follow_events(workspace, run_id), maxlen=0)
         result = reading.describe(workspace, run_id)
-        if result.state.ended or not _answered(result):
+        if result.state.ended or not answered(result.state):
             return result
         driven = _drive_here(workspace, cli, run_id, output_options)
         if driven is not None:
             return driven
         time.sleep(POLL_SECONDS)
-
-
-def _answered(result: RunResult) -> bool:
-    """Whether something came that nobody acted on yet; an interrupted run with nothing new is left as it is."""
-    from ion.core.resume import answered
-
-    return answered(result.state)
 
 
 def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult | None:

@@ -36,7 +36,7 @@ def doctor(cli: CliContext, as_json: bool) -> int:
 
 
 def _show(screen: Screen, found: Diagnosis) -> None:
-    from ion.cli.formatting import plural
+    from ion.views.text import plural
 
     for name, what in found.installed.items():
         screen.line(f"{name:<14} ", what or ("faint", "not installed"))

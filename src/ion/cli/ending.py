@@ -4,15 +4,15 @@ next, as commands that can be pasted."""
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from ion.api.reading import source_changed
+from ion.api import reading
 from ion.cli import terminal
-from ion.cli.changed import edited_command
-from ion.cli.formatting import cut, duration, plural, width
-from ion.cli.questions import NO_LABELS, Labels, frozen_labels, message_lines
-from ion.cli.words import FailureText, budget_command, failure_text, waiting_for
+from ion.views.text import cut, duration, plural, width
+from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, open_labels, summary
+from ion.views.words import FailureText, failure_text
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -27,8 +27,8 @@ def finish(
     workspace: Workspace, cli: CliContext, result: RunResult, *, as_json: bool, silent_output: bool = False
 ) -> int:
     """Say how the run stands, print its output, and give the exit status."""
-    changed = source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
-    say_next(terminal.talk(), cli, result, frozen_labels(workspace, result), changed)
+    changed = reading.source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
+    say_next(terminal.talk(), cli, result, open_labels(workspace, result), changed)
     try:
         if as_json:
             terminal.write_json(result.to_json())
@@ -50,9 +50,7 @@ def print_output(workspace: Workspace, result: RunResult) -> None:
 def print_content(workspace: Workspace, content: Content) -> None:
     """An output on stdout: on a terminal printable, into a pipe or file exactly as it is, with the end of line that Ion
     took off when the node ended (none after bytes that are not text). Raises `BrokenPipeError`."""
-    from ion.api.reading import open_content
-
-    with open_content(workspace, content) as stream:
+    with reading.open_content(workspace, content) as stream:
         if terminal.is_terminal(sys.stdout):
             terminal.data().lines(stream.read().decode("utf-8", "replace").splitlines())
             return
@@ -77,30 +75,20 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
 
 def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labels = NO_LABELS) -> None:
     """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
-    from ion.core.budgets import budget_message
-
-    waiting = waiting_for(cli, result.run_id, result.state, labels)
-    gates = sum(one.node.gate is not None for one in waiting)
-    parts = [f"{plural(gates, 'gate')} {'is' if gates == 1 else 'are'} open"] if gates else []
-    asked = sum(len(node.permissions) for node in result.state.nodes.values())
-    parts += [f"{plural(asked, 'permission')} {'is' if asked == 1 else 'are'} asked for"] if asked else []
-    prompts = sum(one.node.prompt is not None for one in waiting)
-    parts += [f"{plural(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'} for an agent"] if prompts else []
-    parts += ["the budget is spent"] if result.state.over_budget else []
+    asked = all_asked(cli.command, result.run_id, result.state, labels)
     screen.line()
-    screen.line(("attention", "Paused"), f": {', '.join(parts) or 'nothing can continue'}.")
-    for one in waiting:
-        if len(waiting) > 1 or one.node.prompt is None:
-            say_question(screen, one.node.id, one.message)
+    screen.line(("attention", "Paused"), f": {summary(result.state) or 'nothing can continue'}.")
+    for one in asked:
+        if not one.waiting.node:
+            screen.line("  ", one.waiting.message)
+        elif len(asked) > 1 or one.waiting.gate is not None:
+            say_question(screen, one.waiting.node, one.waiting.message)
         _say_commands(screen, one.commands)
-    if result.state.over_budget:
-        screen.line("  ", budget_message(result.state))
-        screen.line("  ", budget_command(cli, result.run_id, result.state))
 
 
 def say_question(screen: Screen, node: str, message: str) -> None:
     """What a node asks, whole."""
-    first, *rest = message_lines(screen, message, indent=4, first=width(node))
+    first, *rest = screen.wrap(message, indent=4, first=width(node))
     screen.line("  ", ("strong", node), f"  {first}")
     screen.lines(f"    {line}" if line else "" for line in rest)
 
@@ -136,7 +124,7 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
     screen.line("  continue ", cli.command("resume", result.run_id), note)
     if result.state.started is not None and result.state.started.file and not changed.startswith("gone"):
         when = "the file has changed since" if changed else "once the file is corrected"
-        screen.line("  fix      ", edited_command(cli, result.run_id, result.state), f"      ({when})")
+        screen.line("  fix      ", edited_command(cli.command, result.run_id, result.state), f"      ({when})")
 
 
 def _worst(state: RunState) -> tuple[str | None, FailureText]:
@@ -167,3 +155,21 @@ def say_interrupted(screen: Screen, cli: CliContext, result: RunResult) -> None:
         ("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Continue with"
     )
     screen.line("  ", cli.command("resume", result.run_id))
+
+
+def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:
+    """Say it, if the file has changed. `from_node` None: the node from which it makes sense."""
+    state = reading.read_state(workspace, run_id)
+    changed = reading.source_changed(workspace, run_id, state)
+    if not changed or state.started is None:
+        return
+    file = os.path.relpath(state.started.file)
+    screen = terminal.talk()
+    if changed.startswith("gone"):
+        screen.line(f"note: {file} is gone since this run began; the run keeps what it froze")
+    else:
+        used = reading.only_used_files_changed(state)
+        what = f"a file that {file} uses" if used else file
+        now = "the files\n      as they are" if used else "the file\n      as it is"
+        said = f"note: {what} has changed since this run began; the run keeps what it froze. With {now} now"
+        screen.lines(f"{said}: {edited_command(cli.command, run_id, state, from_node)}".split("\n"))

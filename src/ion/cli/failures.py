@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from ion.cli import masking, terminal
+from ion.cli import terminal
 from ion.errors import FAILED, InvalidWorkflowError, IonError, Problem, UsageError
+from ion.views import masking
 
 MAX_SHOWN_PROBLEMS = 50
 _GUTTER = 8  # beside a source line: its number, ` | `, and what says that it was cut
@@ -44,7 +45,7 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
     width = min(WIDTH, screen.width - _GUTTER) if terminal.is_terminal(screen.stream) else WIDTH
     shown = render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width)
     masking.hide_urls(shown)
-    for line in shown.split("\n"):
+    for line in masking.masked(shown).split("\n"):
         screen.write(line)
 
 

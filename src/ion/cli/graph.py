@@ -12,7 +12,7 @@ from ion.errors import UsageError
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-    from ion.cli.drawing.picture import Picture
+    from ion.views.graph.picture import Picture
 
 
 @click.command()
@@ -40,20 +40,22 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
     if as_json:
         terminal.write_json(picture.to_json())
     elif style == "text":
-        from ion.cli.drawing.text import draw
+        from ion.views.graph.text import draw
 
-        draw(terminal.data(), picture)
+        screen = terminal.data()
+        for row in draw(screen, picture):
+            screen.line(*row)
     else:
-        from ion.cli.drawing.dot import dot
-        from ion.cli.drawing.mermaid import mermaid
-        from ion.cli.drawing.svg import svg
+        from ion.views.graph.dot import dot
+        from ion.views.graph.mermaid import mermaid
+        from ion.views.graph.svg import svg
 
         terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
     return 0
 
 
 def _picture(workspace: Workspace, workflow: str | None, run: str | None) -> Picture:
-    from ion.cli.drawing.picture import picture_of
+    from ion.views.graph.picture import picture_of
 
     if run is None:
         from ion.api.workflows import open_workflow

@@ -37,8 +37,8 @@ def list_workflows(cli: CliContext, sop_paths: tuple[Path, ...], as_json: bool) 
 
 
 def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
-    from ion.cli.formatting import cut, cut_middle, one_line, pad
-    from ion.cli.formatting import width as columns_of
+    from ion.views.text import cut, cut_middle, one_line, pad
+    from ion.views.text import width as columns_of
 
     rows = [(_name(one), one_line(_what(one)), _needs(one), _source(one, project), one) for one in found]
     names = min(max(4, *(columns_of(row[0]) for row in rows)), 26)
@@ -61,7 +61,7 @@ def _name(one: Discovered) -> str:
 
 
 def _what(one: Discovered) -> str:
-    from ion.cli.formatting import plural
+    from ion.views.text import plural
 
     if one.shadowed_by is not None:
         return f"shadowed by {one.shadowed_by}"

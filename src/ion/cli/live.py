@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ion import clocks
-from ion.cli.screens.tree import Head, Line, Row, Tree, row_of
 from ion.cli.terminal import Screen
-from ion.cli.words import answering_command
+from ion.cli.tree import Head, Line, Tree
 from ion.core import events as e
 from ion.core.state import RunState
+from ion.views.rows import Row, row_of
+from ion.views.waiting import shortest_answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +92,7 @@ class Live:
         now = state.nodes[node]
         answer = ""
         if self._place is not None and self._head is not None:
-            answer = answering_command(self._place, self._head.run_id, now)
+            answer = shortest_answer(self._place.command, self._head.run_id, now)
         return row_of(now, known, state, self._workflow, answer)
 
     # ------------------------------------------------------------------ drawing, in the thread of `BackgroundWriter`

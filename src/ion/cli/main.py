@@ -167,7 +167,8 @@ def leave_at_once(status: int) -> NoReturn:
 
 def outcome(arguments: list[str]) -> int:
     """Carry a command line out and give its exit status; errors are shown."""
-    from ion.cli import failures, masking
+    from ion.cli import failures
+    from ion.views import masking
 
     masking.begin(arguments)
 

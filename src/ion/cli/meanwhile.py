@@ -10,9 +10,9 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ion.cli.formatting import cut
 from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
+from ion.views.text import cut
 
 if TYPE_CHECKING:
     from ion.cli.background_writer import BackgroundWriter

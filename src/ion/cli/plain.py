@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ion.cli.context import CliContext
-from ion.cli.formatting import cut, cut_ids, duration, elapsed, one_line, pad, plural
-from ion.cli.terminal import Part, Screen
-from ion.cli.words import failure_text
+from ion.cli.terminal import Screen
 from ion.core import events as e
-from ion.core.budgets import dollars
-from ion.core.gates import PERMISSION
 from ion.core.state import UPSTREAM_FAILED, RunState
+from ion.views.text import Part, cut, cut_ids, duration, elapsed, one_line, pad, plural
+from ion.views.waiting import PERMISSION, waiting_in
+from ion.views.words import dollars, failure_text
 
 NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
@@ -107,10 +106,8 @@ def _workflow_cancelled(plain: Plain, _run: str, event: e.WorkflowCancelled, _st
 
 
 def _workflow_paused(plain: Plain, _run: str, event: e.WorkflowPaused, state: RunState) -> None:
-    nodes = state.nodes.values()
-    waiting = [n.id for n in nodes if n.gate is not None or n.prompt is not None or n.unpermitted]
-    waiting += ["a larger budget"] if event.over_budget else []
-    plain.say(event, "run", "paused", f"waits for {', '.join(waiting)}")
+    nodes = dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))
+    plain.say(event, "run", "paused", f"waits for {', '.join(nodes)}")
 
 
 def _budget_raised(plain: Plain, _run: str, event: e.BudgetRaised, _state: RunState) -> None:

@@ -59,7 +59,7 @@ def prune(
     """
     from ion.api.prune import OVER, Pruned, prunable_runs, prune_runs
     from ion.cli import terminal
-    from ion.cli.formatting import plural, size
+    from ion.views.text import plural, size
 
     screen = terminal.talk()
     with cli.open() as workspace:
@@ -96,7 +96,7 @@ def prune(
 
 def _list(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
     from ion import clocks
-    from ion.cli.formatting import moment, plural
+    from ion.views.text import moment, plural
 
     if not found:
         screen.line("No run is old enough.")

@@ -53,12 +53,11 @@ def rerun(
     """
     from ion.api.rerun import start_rerun
     from ion.cli import ending
-    from ion.cli.changed import say_changed
     from ion.cli.driving import drive
-    from ion.cli.masking import hide_run
     from ion.cli.run import say
     from ion.cli.view import OutputOptions, open_view
     from ion.engine.options import RunOptions
+    from ion.views.masking import hide_run
 
     with cli.open() as workspace:
         old = workspace.find_run(run).run_id
@@ -67,7 +66,7 @@ def rerun(
         )
         options = RunOptions(view.observers, jobs, alone=True)
         if not edited and not quiet:
-            say_changed(workspace, cli, old, from_node)
+            ending.say_changed(workspace, cli, old, from_node)
         started = start_rerun(
             workspace, old, from_node=from_node, edited=edited, agent=agent, new_id=run_id, options=options
         )

@@ -54,7 +54,6 @@ def resume(
     from ion.api.runs import acquire_run
     from ion.cli import ending
     from ion.cli.attending import follow_and_ask
-    from ion.cli.changed import say_changed
     from ion.cli.continuing import go_on
     from ion.cli.driving import drive
     from ion.cli.view import OutputOptions, open_view
@@ -67,7 +66,7 @@ def resume(
             raise_budget(workspace, run_id, budget)
             return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=as_json)
         if not quiet:
-            say_changed(workspace, cli, run_id)
+            ending.say_changed(workspace, cli, run_id)
         view = open_view(workspace, cli, output_options)
         options = RunOptions(view.observers, jobs, alone=True)
         taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)

@@ -177,8 +177,8 @@ def say(warned: str, notes: Iterable[str] = ()) -> None:
 def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...], engine: str | None = None) -> Any:
     """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
     from ion.api import runs, spec
-    from ion.cli.masking import hide_run
     from ion.engine.options import RunOptions
+    from ion.views.masking import hide_run
 
     options = RunOptions(watching, order.jobs, alone=engine is None, strict=order.strict)
     started = runs.start(

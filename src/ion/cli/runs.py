@@ -61,14 +61,14 @@ def _object(run: WorkflowRun, status: str) -> dict[str, object]:
 
 def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
     from ion import clocks
-    from ion.cli.formatting import cut_middle, duration, moment, pad
-    from ion.cli.words import mark, role_of
+    from ion.views.text import cut_middle, duration, moment, pad
+    from ion.views.words import mark, role_of
 
     ids = min(max(len(run.run_id) for run, _ in found), 24)
     names = min(max(len(run.workflow) for run, _ in found), max(8, screen.width - ids - 46))
     for run, status in found:
         screen.line(
-            mark(screen, status),
+            mark(status, unicode=screen.unicode),
             f" {pad(cut_middle(run.run_id, ids), ids)}  {pad(cut_middle(run.workflow, names), names)}  ",
             (role_of(status), f"{status:<11}"),
             f"  {moment(run.started_at or None, clocks.now_ms()):<19}  {duration(_duration(run, status))}",

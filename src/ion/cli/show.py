@@ -13,8 +13,8 @@ from ion.errors import IonError, NotFoundError
 if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
-    from ion.cli.screens.node import Subject
     from ion.language.workflow import Workflow
+    from ion.views.explain import Subject
 
 
 @click.command()
@@ -26,7 +26,7 @@ def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> i
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
     from ion.api.reading import describe, now_of, source_changed
     from ion.cli import terminal
-    from ion.cli.screens.run import show_run
+    from ion.cli.screens import show_run
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
@@ -55,9 +55,10 @@ def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
 def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
     from ion.cli import terminal
-    from ion.cli.questions import answers_of
-    from ion.cli.screens.node import Subject, show_node
+    from ion.cli.screens import show_node
     from ion.language.problems import did_you_mean
+    from ion.views.explain import Subject
+    from ion.views.waiting import answers_of
 
     if node not in result.state.nodes:
         near = did_you_mean(node, result.state.nodes)

@@ -1,7 +1,7 @@
 """The only way to a person's screen: lines made of plain or styled parts, made printable, in an encoding that it has.
 
 Outputs, messages and reasons come from strangers. `Screen.line` makes everything printable that it is given, so no
-caller can forget to, and masks secrets; colours are added afterwards and only on a terminal. What
+caller can forget to, and masks secrets (`views.masking`); colours are added afterwards and only on a terminal. What
 cannot be encoded is written as an ASCII stand-in or an escape, never as an exception.
 """
 
@@ -12,15 +12,13 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Protocol, TextIO, TypeAlias
+from typing import BinaryIO, Protocol, TextIO
 
-from ion.cli import masking
 from ion.errors import IonError
-from ion.language.problems import printable
 from ion.records import dataclass
+from ion.views import masking
+from ion.views.text import Part, wrapped
 
-# Text as it is, or (role, text); the roles are the keys of `_COLOURS`.
-Part: TypeAlias = str | tuple[str, str]
 DEFAULT_WIDTH = 80
 
 _COLOURS = {
@@ -71,7 +69,7 @@ class Screen:
 
     def line(self, *parts: Part) -> None:
         """Write one line. Whatever is in the parts, it stays one line and acts on no terminal."""
-        self.write("".join(self.paint(*part) if isinstance(part, tuple) else _shown(part) for part in parts))
+        self.write("".join(self.paint(*part) if isinstance(part, tuple) else masking.shown(part) for part in parts))
 
     def lines(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -79,14 +77,14 @@ class Screen:
 
     def paint(self, role: str, text: str) -> str:
         """A printable text in the colour of its role."""
-        shown = _shown(text)
+        shown = masking.shown(text)
         colour = _COLOURS.get(role) if self.colour else None
         return f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown
 
     def write(self, line: str) -> None:
-        """Write a line that is printable already. On a lenient screen (talk, not data) a stream that is gone is
+        """Write a line that is fit to be shown already. On a lenient screen (talk, not data) a stream that is gone is
         nobody's problem; otherwise raises `BrokenPipeError` or `IonError`."""
-        self._put(self.encodable(masking.masked(line.rstrip())) + "\n")
+        self._put(self.encodable(line.rstrip()) + "\n")
 
     def _put(self, text: str) -> None:
         if self.stream is None:
@@ -103,7 +101,12 @@ class Screen:
     def plain(self, text: str) -> str:
         """A text that acts on no terminal, without secrets, as far as this screen can show it; for whoever writes by
         other means than `line`."""
-        return self.encodable(_shown(text))
+        return self.encodable(masking.shown(text))
+
+    def wrap(self, message: str, *, indent: int, first: int = 0) -> list[str]:
+        """The lines of a message for a place that is indented so far; its first line has `first` columns less."""
+        columns = max(self.width - indent - 1, 20)
+        return [*wrapped(message, columns, first=first, encoded=self.encodable)] or [""]
 
     def encodable(self, text: str) -> str:
         """The text with stand-ins and escapes for what the stream cannot show."""
@@ -111,11 +114,6 @@ class Screen:
             text = text.translate(_STAND_INS)
         encoding = (self.stream.encoding if self.stream is not None and self.unicode else None) or "ascii"
         return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _shown(text: str) -> str:
-    """Masked before it is made printable: an escape in the middle of a secret would hide it from the mask."""
-    return printable(masking.masked(text))
 
 
 def talk() -> Screen:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ion.cli import terminal
-from ion.cli.questions import labels_of
 from ion.cli.terminal import Screen
 from ion.records import dataclass, field
+from ion.views.waiting import labels_of
 
 if TYPE_CHECKING:
     from ion.api.runs import StartedRun
@@ -99,7 +99,7 @@ def _shown(workspace: Workspace, cli: CliContext | None, output_options: OutputO
 
 def _watchers(workspace: Workspace, output_options: OutputOptions) -> Iterator[Any]:
     """Those that the command line or the settings want besides. Raises `UsageError` for one that cannot be had."""
-    from ion.cli import masking
+    from ion.views import masking
 
     settings = workspace.settings
     log = output_options.log or settings.log

@@ -21,8 +21,8 @@ def watch(cli: CliContext, run: str | None, plain: bool) -> int:
     from ion.cli import ending, terminal
     from ion.cli.attending import follow_and_ask
     from ion.cli.continuing import go_on
-    from ion.cli.questions import frozen_labels
     from ion.cli.view import OutputOptions, open_watching
+    from ion.views.waiting import open_labels
 
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
@@ -36,5 +36,5 @@ def watch(cli: CliContext, run: str | None, plain: bool) -> int:
         else:
             result = describe(workspace, run_id)
             changed = source_changed(workspace, run_id, result.state)
-            ending.say_next(terminal.talk(), cli, result, frozen_labels(workspace, result), changed)
+            ending.say_next(terminal.talk(), cli, result, open_labels(workspace, result), changed)
     return 0

@@ -118,6 +118,15 @@ def _policy(node: Node, turn: str | None) -> Retry | None:
     return DEFAULT_AGENT_RETRY if turn in AGENT_TURNS else None
 
 
+def next_try(node: Node | None, now: NodeState) -> tuple[int, int]:
+    """Of a node that waits to be tried again: which retry comes, or which reply if it is asked again, and of how many.
+    `node` None: its workflow cannot be read."""
+    if now.reask:
+        return now.reasks + 1, MAX_REASKS + 1
+    retry = node.retry if node is not None and node.retry is not None else DEFAULT_AGENT_RETRY
+    return now.retries, retry.max_attempts
+
+
 def _may_help(retry: Retry, error: e.Failure) -> bool:
     kind = retry_class(error.code)
     return kind == "transient" or (kind == "other" and retry.on_error == "all")

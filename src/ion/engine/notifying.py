@@ -20,6 +20,7 @@ from typing import Any
 
 from ion.core import events as e
 from ion.core.state import RunState
+from ion.core.waiting import waiting_in
 from ion.errors import UsageError
 from ion.foreign import dumps
 from ion.process import limits
@@ -111,17 +112,11 @@ _NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}
 
 
 def _told(run_id: str, state: RunState) -> dict[str, Any]:
-    waiting = [
-        {"node": node.id, "message": gate.message}
-        for node in state.nodes.values()
-        for gate in ([node.gate] if node.gate is not None else [*node.permissions.values()])
-    ]
-    prompts = [{"node": node.id, "message": "a prompt waits"} for node in state.nodes.values() if node.prompt]
     return {
         "run_id": run_id,
         "workflow": state.started.workflow if state.started is not None else "",
         "status": state.status,
         "error": state.error.to_json() if state.error is not None else None,
         "failed": [node.id for node in state.nodes.values() if node.status == "failed"],
-        "waiting": waiting + prompts,
+        "waiting": [{"node": one.node, "message": one.message} for one in waiting_in(state) if one.node],
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ion.cli.formatting import duration
 from ion.records import dataclass
+from ion.views.text import duration
 
 
 @dataclass(frozen=True)

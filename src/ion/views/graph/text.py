@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ion.cli.drawing.canvas import Canvas
-from ion.cli.drawing.channel import Net, route
-from ion.cli.drawing.layout import Layout, Slot, implied, lay_out
-from ion.cli.drawing.picture import Picture, label
-from ion.cli.formatting import cut, cut_ids, width, wrapped
-from ion.cli.terminal import Part, Screen
-from ion.cli.words import role_of
 from ion.language.graph import layers
+from ion.views.graph.canvas import Canvas
+from ion.views.graph.channel import Net, route
+from ion.views.graph.layout import Layout, Slot, implied, lay_out
+from ion.views.graph.picture import Picture, label
+from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
+from ion.views.words import role_of
 
 MAX_ID_COLUMNS = 28
 MAX_DRAWN_NODES = 250
@@ -19,46 +18,45 @@ MAX_INDENT = 12
 _SUFFIXES = {"approval": " ⏸", "loop": " ↻", "cancel": " ✗"}
 
 
-def draw(screen: Screen, picture: Picture) -> None:
-    """Draw the graph as wide as the screen allows."""
-    rows = _drawing(screen, picture)
-    for row in rows if rows is not None else _list(screen, picture):
-        screen.line(*row)
+def draw(sheet: Sheet, picture: Picture) -> list[list[Part]]:
+    """The lines of the graph, as wide as the sheet allows."""
+    rows = _drawing(sheet, picture)
+    return rows if rows is not None else _list(sheet, picture)
 
 
-def labels_of(screen: Screen, picture: Picture) -> dict[str, str]:
+def labels_of(sheet: Sheet, picture: Picture) -> dict[str, str]:
     """`✓ review ? ⏸`: the state if there is one, the id, `?` for a condition, the kind where it matters."""
     ids = cut_ids((node.id for node in picture.nodes), MAX_ID_COLUMNS)
-    labels = {node.id: label(node, ids[node.id], _SUFFIXES, unicode=screen.unicode) for node in picture.nodes}
-    return {node: screen.encodable(text) for node, text in labels.items()}
+    labels = {node.id: label(node, ids[node.id], _SUFFIXES, unicode=sheet.unicode) for node in picture.nodes}
+    return {node: sheet.encodable(text) for node, text in labels.items()}
 
 
-def _drawing(screen: Screen, picture: Picture) -> list[list[Part]] | None:
+def _drawing(sheet: Sheet, picture: Picture) -> list[list[Part]] | None:
     """The rows of the drawing; None if it does not fit."""
-    whole = _canvas(screen, picture)
+    whole = _canvas(sheet, picture)
     if whole is not None and not whole.tangles():
         return list(whole.rows())
     edges = implied(picture)
-    plainer = _canvas(screen, replace(picture, edges=tuple(edge for edge in picture.edges if edge not in edges)))
+    plainer = _canvas(sheet, replace(picture, edges=tuple(edge for edge in picture.edges if edge not in edges)))
     if plainer is None or (whole is not None and plainer.tangles() >= whole.tangles()):
         return list(whole.rows()) if whole is not None else None
     names = ", ".join(f"{edge.source}→{edge.target}" for edge in edges)
-    note = wrapped(f"not drawn, since it follows: {names}", screen.width - 1)
+    note = wrapped(f"not drawn, since it follows: {names}", sheet.width - 1)
     rows: list[list[Part]] = [[("faint", line)] for line in note]
     return [*plainer.rows(), *rows]
 
 
-def _canvas(screen: Screen, picture: Picture) -> Canvas | None:
+def _canvas(sheet: Sheet, picture: Picture) -> Canvas | None:
     """The picture drawn; None if it does not fit."""
-    labels = labels_of(screen, picture)
+    labels = labels_of(sheet, picture)
     depths = layers(picture.waits())
     least = sum(max(width(labels[node]) for node in row) + 3 for row in depths) - 3
-    if least > screen.width or len(picture.nodes) > MAX_DRAWN_NODES:
+    if least > sheet.width or len(picture.nodes) > MAX_DRAWN_NODES:
         return None
     layout = lay_out(picture)
     roles = {node.id: role_of(node.status) if node.status is not None else "" for node in picture.nodes}
     canvas = Canvas()
-    return canvas if _paint(canvas, layout, labels, roles) <= screen.width else None
+    return canvas if _paint(canvas, layout, labels, roles) <= sheet.width else None
 
 
 def _paint(canvas: Canvas, layout: Layout, labels: dict[str, str], roles: dict[str, str]) -> int:
@@ -111,17 +109,17 @@ def _draw_net(canvas: Canvas, net: Net, begins: dict[int, int], edge: int, last:
     canvas.down(column, top, bottom, net.sources, net.targets)
 
 
-def _list(screen: Screen, picture: Picture) -> list[list[Part]]:
+def _list(sheet: Sheet, picture: Picture) -> list[list[Part]]:
     """Each node on a line below those that it waits for, deeper by a step for each layer."""
     waits = picture.waits()
     nodes = {node.id: node for node in picture.nodes}
-    labels = labels_of(screen, picture)
+    labels = labels_of(sheet, picture)
     rows: list[list[Part]] = []
     for depth, row in enumerate(layers(waits)):
         indent = "  " * min(depth, MAX_INDENT)
         for name in row:
             node = nodes[name]
-            room = max(20, screen.width - len(indent) - width(labels[name]) - 5)
+            room = max(20, sheet.width - len(indent) - width(labels[name]) - 5)
             after = f"  ← {', '.join(waits[name])}" if waits[name] else ""
             role = role_of(node.status) if node.status is not None else ""
             rows.append([indent, (role, labels[name]), ("faint", cut(after, room + 3))])

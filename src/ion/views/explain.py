@@ -1,28 +1,24 @@
-"""`ion show RUN NODE`: why a node is as it is, and with which values."""
+"""Why a node is as it is, and with which values: what `ion show RUN NODE` says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ion.cli.formatting import cut, duration, elapsed, moment, one_line, plural, size
-from ion.cli.questions import Answered, labels_of, message_lines
-from ion.cli.words import failure_text, role_of, waiting_for
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
 from ion.language.conditions import explain
 from ion.language.references import find_references, reference_text
 from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
 from ion.records import dataclass
+from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
+from ion.views.waiting import Answered, Command, all_asked, labels_of
+from ion.views.words import failure_text
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
-    from ion.cli.context import CliContext
-    from ion.cli.terminal import Screen
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
-
-LABEL_COLUMNS = 13
 
 
 @dataclass(frozen=True)
@@ -45,26 +41,26 @@ class Subject:
         return self.result.state.nodes[self.node.id]
 
 
-def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
-    """The whole screen."""
-    _header(screen, subject)
-    rows = [
+def rows_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
+    """What there is to say about the node, each with its label: facts of one line."""
+    return [
         *_waited_for(subject),
         *_rule(subject),
         *_condition(subject),
         *_ran(subject),
         *_references(subject),
-        *_output(subject, cli),
+        *_output(subject, command),
         *_failure(subject),
     ]
-    for label, text in rows:
-        screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
-    for label, text in [*_answers(subject), *_waits(subject, cli)]:
-        for number, line in enumerate(message_lines(screen, text, indent=LABEL_COLUMNS + 2)):
-            screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)
 
 
-def _header(screen: Screen, subject: Subject) -> None:
+def talk_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
+    """What was and is asked and answered, each with its label: texts of people and agents, whole."""
+    return [*_answers(subject), *_waits(subject, command)]
+
+
+def head_of(subject: Subject) -> list[str]:
+    """`attempt 2 of 3`, `exit 1 after 3.2s`: what stands beside the node's state."""
     now, node = subject.now, subject.node
     parts = []
     if now.attempts and node.kind != "loop":
@@ -75,9 +71,7 @@ def _header(screen: Screen, subject: Subject) -> None:
         parts.append(f"{failure_text(now.error).headline} after {took}")
     elif took:
         parts.append(f"after {took}" if now.terminal else f"for {took}")
-    screen.line(
-        ("strong", node.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in parts if part)
-    )
+    return [part for part in parts if part]
 
 
 def _waited_for(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -194,13 +188,13 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(getattr(value, name))
 
 
-def _output(subject: Subject, cli: CliContext) -> Iterator[tuple[str, str]]:
+def _output(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
     content, logged = subject.now.output, subject.logged
-    logs = cli.command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
+    logs = command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
     written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
     if content is not None and subject.now.status == "completed":
         shown = _quoted(content.text)
-        whole = "" if shown == f'"{content.text}"' else cli.command("output", subject.result.run_id, subject.node.id)
+        whole = "" if shown == f'"{content.text}"' else command("output", subject.result.run_id, subject.node.id)
         yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
     if written:
         yield "wrote", f"{written}    {logs}"
@@ -242,10 +236,10 @@ def _answers(subject: Subject) -> Iterator[tuple[str, str]]:
             yield "comment", one.comment
 
 
-def _waits(subject: Subject, cli: CliContext) -> Iterator[tuple[str, str]]:
-    for one in waiting_for(cli, subject.result.run_id, subject.state, labels_of(subject.workflow)):
-        if one.node.id != subject.node.id:
+def _waits(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
+    for one in all_asked(command, subject.result.run_id, subject.state, labels_of(subject.workflow)):
+        if one.waiting.node != subject.node.id:
             continue
-        yield "asks", one.message
-        for command, note in one.commands:
-            yield "answer", f"{command}      {note}" if note else command
+        yield "asks", one.waiting.message
+        for text, note in one.commands:
+            yield "answer", f"{text}      {note}" if note else text

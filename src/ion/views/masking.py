@@ -1,5 +1,8 @@
-"""What this command may not show (`api.hidden`): `terminal` masks every line, JSON value and byte that it writes; what
-shortens a text masks it before, so that the stars too fit.
+"""What this process may not show (`api.hidden`), and the one place where a text becomes fit to be shown.
+
+`shown` masks a text and makes it printable; what it gives is marked as such (`Shown`), so that it happens once however
+often a text is cut, padded or handed on. Whatever shortens or folds a text calls it before, so that no half of a secret
+is left.
 """
 
 from __future__ import annotations
@@ -10,12 +13,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ion.api.hidden import Hidden
+from ion.language.problems import printable
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
 
 _URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _hidden = Hidden()
+
+
+class Shown(str):
+    """A text without secrets that acts on no terminal."""
+
+    __slots__ = ()
 
 
 def begin(arguments: Iterable[str]) -> None:
@@ -37,8 +47,18 @@ def hide_urls(text: str) -> None:
         _hidden.url(found[0])
 
 
+def shown(text: str) -> Shown:
+    """The text masked and printable, on one line."""
+    return text if isinstance(text, Shown) else Shown(printable(masked(text)))
+
+
+def shown_lines(text: str) -> list[Shown]:
+    """The lines of a text, each fit to be shown."""
+    return [Shown(printable(line)) for line in masked(text).splitlines()]
+
+
 def masked(text: str) -> str:
-    return _hidden.text(text)
+    return text if isinstance(text, Shown) else _hidden.text(text)
 
 
 def masked_json(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`ion show RUN`: the states of the nodes, when each ran, and what to do next."""
+"""`ion show`: a run with the states of its nodes, when each ran, and what to do next; one node with all about it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ion.api.result import node_duration, owned_ms
 from ion.cli.ending import say_next
-from ion.cli.formatting import cut, cut_ids, duration, moment, one_line, pad, plural, width
-from ion.cli.questions import labels_of
-from ion.cli.screens.gantt import Bar, axis, bar
-from ion.cli.words import failure_text, mark, mark_of_node, role_of
+from ion.views.explain import head_of, rows_of, talk_of
+from ion.views.rows import note_of
+from ion.views.text import cut, cut_ids, duration, moment, pad, width
+from ion.views.timeline import Bar, axis, bar
+from ion.views.waiting import labels_of
+from ion.views.words import COST, dollars, mark, mark_of_node, role_of
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from ion.cli.terminal import Screen
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
+    from ion.views.explain import Subject
 
 MAX_ID_COLUMNS = 24
+LABEL_COLUMNS = 13
 MAX_NOTE_COLUMNS = 34
 MIN_BAR_COLUMNS = 12
 
@@ -88,7 +92,7 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         shown = bar(span, whole, bars)
         screen.line(
             f"{name}  ",
-            mark(screen, mark_of_node(node, result.status)),
+            mark(mark_of_node(node, result.status), unicode=screen.unicode),
             " ",
             (role_of(node.status), shown),
             f" {took:<6}  {cut(notes[node.id], note_columns)}",
@@ -102,53 +106,9 @@ def _span(node: NodeState, owned: int) -> Bar | None:
     return None if node.owned_from is None or took is None else Bar(node.owned_from, node.owned_from + took)
 
 
-def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:
-    """What there is to say about a node beside its state: who, how often, why."""
-    parts = [node.agent] if node.agent else []
-    if node.kind == "loop" and node.status == "failed":
-        pass  # the failure says how far it came
-    elif node.iterations and node.kind == "loop":
-        parts.append(plural(node.iterations, "iteration"))
-    elif node.attempts > 1:
-        parts.append(plural(node.attempts, "attempt"))
-    parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
-    return between.join(part for part in parts if part)
-
-
-def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
-    if node.status == "failed" and node.error is not None:
-        return failure_text(node.error).headline
-    if node.status in ("skipped", "cancelled"):
-        return _why_skipped(node)
-    if node.status == "completed" and node.notes:
-        return "; ".join(map(one_line, node.notes))
-    if node.gate is not None:
-        return f"gate: {one_line(node.gate.message)}"
-    if node.permissions:
-        return f"asks: {one_line(next(iter(node.permissions.values())).message)}"
-    if node.prompt is not None:
-        return "its prompt waits for an agent"
-    if node.status == "waiting" and node.error is not None:
-        return f"tries again after: {failure_text(node.error).headline}"
-    if node.status == "pending" and workflow is not None:
-        missing = [other for other in workflow.by_id[node.id].waits_for if not state.nodes[other].terminal]
-        return f"waits for {', '.join(missing)}" if missing else ""
-    return ""
-
-
-def _why_skipped(node: NodeState) -> str:
-    if node.reason == "when":
-        return "when was false"
-    if node.reason in ("trigger_rule", "upstream_failed"):
-        return one_line(node.detail).partition(": ")[2]
-    return (node.reason or "").replace("_", " ")
-
-
 def _cost(screen: Screen, state: RunState) -> None:
     """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it."""
     from ion.api.result import total_usage
-    from ion.core.budgets import dollars
-    from ion.core.spending import COST
 
     total = total_usage(state)
     tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
@@ -164,3 +124,16 @@ _TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
 
 def _short(number: float) -> str:
     return f"{number:.0f}" if number < 1000 else f"{number / 1000:.0f}k"
+
+
+def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
+    """The whole screen of `ion show RUN NODE`."""
+    now = subject.now
+    screen.line(
+        ("strong", now.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in head_of(subject))
+    )
+    for label, text in rows_of(subject, cli.command):
+        screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
+    for label, text in talk_of(subject, cli.command):
+        for number, line in enumerate(screen.wrap(text, indent=LABEL_COLUMNS + 2)):
+            screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)

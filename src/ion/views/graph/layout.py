@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ion.cli.drawing.picture import Edge, Picture
 from ion.language.graph import layers, topological
 from ion.records import dataclass
+from ion.views.graph.picture import Edge, Picture
 
 SWEEPS = 4
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ion.cli.words import symbol
 from ion.records import dataclass
+from ion.views.words import symbol
 
 if TYPE_CHECKING:
     from ion.core.state import RunState

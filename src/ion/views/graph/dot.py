@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ion.cli.drawing.picture import Picture, PictureNode, label
 from ion.language.problems import printable
+from ion.views.graph.picture import Picture, PictureNode, label
 
 _SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
 _COLOURS = {

@@ -6,8 +6,8 @@ the quote or be taken for markup.
 
 from __future__ import annotations
 
-from ion.cli.drawing.picture import Picture, PictureNode, label
 from ion.language.problems import printable
+from ion.views.graph.picture import Picture, PictureNode, label
 
 _SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("([", "])")}
 _COLOURS = {

@@ -6,9 +6,23 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import Protocol, TypeAlias
 
-from ion.cli import masking
 from ion.language.problems import printable
+from ion.views.masking import Shown, masked, shown, shown_lines
+
+# Text as it is, or (role, text); what a role looks like is for the face to say.
+Part: TypeAlias = str | tuple[str, str]
+
+
+class Sheet(Protocol):
+    """What a text is laid out for. `unicode`: it can show more than ASCII; `width` is in columns."""
+
+    unicode: bool
+    width: int
+
+    def encodable(self, text: str) -> str:
+        """The text with stand-ins for what cannot be shown there."""
 
 
 def duration(milliseconds: int | None) -> str:
@@ -72,18 +86,18 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def cut(text: str, columns: int) -> str:
-    """The text, printable, in at most so many columns; `…` stands for the end that has no room."""
-    shown = printable(masking.masked(text))
-    if width(shown) <= columns:
-        return shown
+def cut(text: str, columns: int) -> Shown:
+    """The text in at most so many columns; `…` stands for the end that has no room."""
+    whole = shown(text)
+    if width(whole) <= columns:
+        return whole
     kept, used = "", 0
-    for character in shown:
+    for character in whole:
         used += _columns(character)
         if used > columns - 1:
             break
         kept += character
-    return f"{kept}…" if columns > 0 else ""
+    return Shown(f"{kept}…" if columns > 0 else "")
 
 
 def cut_middle(name: str, columns: int) -> str:
@@ -103,22 +117,23 @@ def cut_ids(names: Iterable[str], columns: int) -> dict[str, str]:
     return shown
 
 
-def pad(text: str, columns: int) -> str:
+def pad(text: str, columns: int) -> Shown:
     """The text, cut or filled up to exactly so many columns."""
-    shown = cut(text, columns)
-    return shown + " " * (columns - width(shown))
+    kept = cut(text, columns)
+    return Shown(kept + " " * (columns - width(kept)))
 
 
-def one_line(text: str) -> str:
+def one_line(text: str) -> Shown:
     """A text on one line, its runs of blanks and breaks as one blank each."""
-    return " ".join(masking.masked(text).split())
+    return Shown(printable(" ".join(masked(text).split())))
 
 
-def wrapped(text: str, columns: int, *, first: int = 0, shown: Callable[[str], str] = printable) -> Iterator[str]:
-    """All lines of a text, printable, each in at most so many columns (the first one in `first` less); what has no room
-    is continued below, further to the right than its line began, so that it does not look like a line of its own."""
-    for number, line in enumerate(masking.masked(text).splitlines()):
-        yield from _folded(shown(line).rstrip(), columns, first if number == 0 else 0)
+def wrapped(text: str, columns: int, *, first: int = 0, encoded: Callable[[str], str] = str) -> Iterator[Shown]:
+    """All lines of a text, each in at most so many columns (the first one in `first` less); what has no room is
+    continued below, further to the right than its line began, so that it does not look like a line of its own.
+    `encoded` is what the terminal makes of a line."""
+    for number, line in enumerate(shown_lines(text)):
+        yield from map(Shown, _folded(encoded(line).rstrip(), columns, first if number == 0 else 0))
 
 
 def _folded(line: str, columns: int, taken: int) -> Iterator[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from ion.cli.formatting import width
-from ion.cli.terminal import Part
+from ion.views.text import Part, width
 
 LEFT, RIGHT, UP, DOWN = 1, 2, 4, 8
 _SHAPES = {

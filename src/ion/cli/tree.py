@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ion.cli.formatting import cut, cut_ids, duration, one_line, pad, passing, width
-from ion.cli.screens.run import note_of
-from ion.cli.terminal import Part, Screen
-from ion.cli.words import failure_text, mark, mark_of_node, role_of
-from ion.core.apply_outcome import DEFAULT_AGENT_RETRY, MAX_REASKS
-from ion.core.state import NodeState, RunState
-from ion.language.workflow import AGENT_KINDS, Loop, Node, Workflow
+from ion.cli.terminal import Screen
 from ion.records import dataclass
+from ion.views.rows import Row
+from ion.views.text import Part, cut, cut_ids, duration, one_line, pad, passing, width
+from ion.views.words import mark, role_of
 
 MAX_ID_COLUMNS = 24
 MAX_AGENT_COLUMNS = 12
@@ -23,29 +20,6 @@ _DURATION_COLUMNS = 6
 # How many nodes of those that have not begun are always shown, so that one sees what comes.
 _COMING = 3
 Line = list[Part]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
-    would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
-    stands in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
-
-    node: str
-    state: str
-    waits_for: tuple[str, ...] = ()
-    started_at: int | None = None
-    ended_at: int | None = None
-    took_ms: int | None = None
-    due_at: int | None = None
-    left: str = ""
-    agent: str = ""
-    note: str = ""
-    log: str | None = None
-
-    @property
-    def over(self) -> bool:
-        return self.state in ("completed", "failed", "skipped", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,81 +38,6 @@ class Columns:
     names: Mapping[str, str]
     ids: int
     agents: int
-
-
-def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
-    """A node's row. `node` and `workflow` are None where the workflow cannot be read: then less is known. `answer` is
-    the command that answers what the node asks."""
-    shown = mark_of_node(now, state.status)
-    retrying = shown == "retry"
-    started_at, took_ms = _time_of(now, state)
-    return Row(
-        now.id,
-        shown,
-        node.waits_for if node is not None else (),
-        started_at,
-        now.ended_at,
-        took_ms,
-        now.retry_at,
-        _tries(now, node) if retrying else "",
-        (now.agent or "") if not retrying else "",
-        " · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
-        f"{now.id}/{now.starts}-{now.turn}" if now.turn in ("bash", "script", "until_bash") else None,
-    )
-
-
-def _time_of(now: NodeState, state: RunState) -> tuple[int | None, int | None]:
-    """`started_at` and `took_ms` of a row."""
-    if now.owned_from is None or now.took_ms is not None:
-        return None, now.took_ms
-    if state.owned_since is None:
-        return None, state.owned_ms - now.owned_from
-    return state.owned_since - (state.owned_ms - now.owned_from), None
-
-
-def _tries(now: NodeState, node: Node | None) -> str:
-    """`retry 2/3`: which try comes, of how many there may be."""
-    if now.reask:
-        return f"reply {now.reasks + 1}/{MAX_REASKS + 1}"
-    retry = node.retry if node is not None and node.retry is not None else DEFAULT_AGENT_RETRY
-    return f"retry {now.retries}/{retry.max_attempts}"
-
-
-def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None) -> str:
-    if now.status == "running":
-        return _doing(now, node)
-    if now.status == "waiting" and now.retry_at is not None and now.error is not None:
-        text = failure_text(now.error)
-        return ": ".join([text.headline, *text.said[-1:]])
-    if now.status == "completed" and now.notes:
-        return _short("; ".join(now.notes))
-    if now.status == "completed" and now.kind in AGENT_KINDS and now.output is not None and now.output.text is not None:
-        return _short(now.output.text)
-    if now.status == "skipped":
-        return one_line(now.detail) if now.reason != "when" else f"when: {one_line(now.detail)}"
-    if now.status in ("completed", "pending"):
-        return ""
-    note = note_of(now, state, workflow, state.status, " · ")
-    return note.removeprefix(f"{now.agent} · ") if now.agent else note
-
-
-def _short(text: str) -> str:
-    """An answer of one line is shown; `ion output` prints a longer one."""
-    stripped = text.strip()
-    return stripped if "\n" not in stripped else ""
-
-
-def _doing(now: NodeState, node: Node | None) -> str:
-    parts = []
-    if now.permissions:
-        parts.append(f"asks: {one_line(next(iter(now.permissions.values())).message)}")
-    if node is not None and isinstance(node.body, Loop):
-        parts.append(f"iteration {now.iteration or now.iterations + 1}/{node.body.max_iterations}")
-    if now.turn in ("until_bash", "rejection"):
-        parts.append({"until_bash": "checking", "rejection": "rework"}[now.turn])
-    if now.attempt > 1:
-        parts.append(f"attempt {now.attempt}")
-    return " · ".join(parts)
 
 
 class Tree:
@@ -172,7 +71,7 @@ class Tree:
             left += f"  {pad(row.agent, agents)}"
         if row.left and row.due_at is not None:
             left = f"{row.left} in {passing(max(0, row.due_at - now + 999))}"
-        line: Line = [mark(screen, row.state), f" {pad(columns.names[row.node], ids)}  "]
+        line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(columns.names[row.node], ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
         # Measured as it will stand there: an escape is wider than what it stands for.

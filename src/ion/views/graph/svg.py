@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-from ion.cli.drawing.layout import Layout, Slot, lay_out
-from ion.cli.drawing.picture import Picture, PictureNode, label
-from ion.cli.formatting import cut, cut_ids, width
 from ion.language.problems import printable
+from ion.views.graph.layout import Layout, Slot, lay_out
+from ion.views.graph.picture import Picture, PictureNode, label
+from ion.views.text import cut, cut_ids, width
 
 MAX_ID_COLUMNS = 32
 MAX_CONDITION_COLUMNS = 48

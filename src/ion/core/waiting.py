@@ -1,0 +1,46 @@
+"""What a run waits for: every question to a person, every prompt for a host, a budget that is spent.
+
+The one place that looks through a state for it; whoever shows, counts or answers what waits starts here.
+"""
+
+from __future__ import annotations
+
+from ion.core.budgets import budget_message
+from ion.core.events import Content
+from ion.core.gates import Gate
+from ion.core.requests import questions_of
+from ion.core.state import NodeState, RunState
+from ion.records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (its `node` and
+    `request` are ''); `message` is what is asked. A question has its `gate`, a prompt its text (`prompt`)."""
+
+    kind: str
+    node: str
+    request: str
+    message: str
+    gate: Gate | None = None
+    prompt: Content | None = None
+
+
+def waiting_in(state: RunState) -> tuple[Waiting, ...]:
+    """Everything that the run waits for, nodes in file order, at last a budget that is spent."""
+    found = [one for node in state.nodes.values() for one in waiting_at(node)]
+    if state.over_budget:
+        found.append(Waiting(kind="budget", node="", request="", message=budget_message(state)))
+    return tuple(found)
+
+
+def waiting_at(node: NodeState) -> list[Waiting]:
+    """What one node waits for: its gate, the permissions that its agent asks for, oldest first, or its prompt."""
+    found = [
+        Waiting(kind=gate.kind, node=node.id, request=gate.request, message=gate.message, gate=gate)
+        for gate in questions_of(node)
+    ]
+    if node.gate is None and node.prompt is not None:
+        said, asked = "a prompt waits for an agent", node.prompt
+        found.append(Waiting(kind="prompt", node=node.id, request=asked.request, message=said, prompt=asked.prompt))
+    return found

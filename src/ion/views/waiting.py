@@ -1,0 +1,242 @@
+"""What a run waits for, as people are shown it: what is asked, and the commands that answer it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ion.core.events import ApprovalRequested, ApprovalResolved
+from ion.core.gates import PERMISSION
+from ion.core.resume import answered
+from ion.core.waiting import Waiting, waiting_at, waiting_in
+from ion.errors import IonError
+from ion.records import dataclass
+from ion.views.text import plural
+
+if TYPE_CHECKING:
+    from ion.api.result import RunResult
+    from ion.api.workspace import Workspace
+    from ion.core.events import Recorded
+    from ion.core.gates import Gate
+    from ion.core.state import NodeState, RunState
+    from ion.language.workflow import Workflow
+
+__all__ = [
+    "NO_LABELS",
+    "PERMISSION",
+    "Answered",
+    "Asked",
+    "Command",
+    "Labels",
+    "Waiting",
+    "all_asked",
+    "answered",
+    "answers_of",
+    "budget_command",
+    "edited_command",
+    "labels_in",
+    "labels_of",
+    "open_labels",
+    "question_of",
+    "shortest_answer",
+    "summary",
+    "waiting_at",
+    "waiting_in",
+]
+
+# Node → decision → its label.
+Labels: TypeAlias = Mapping[str, Mapping[str, str]]
+NO_LABELS: Labels = {}
+# Makes a command that a person can paste out of its words (`cli.context.CliContext.command`).
+Command: TypeAlias = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something that waits, and the commands that answer it, each with a word on it or ''."""
+
+    waiting: Waiting
+    commands: tuple[tuple[str, str], ...]
+
+
+def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) -> list[Asked]:
+    """Everything that waits, in file order, at last a budget that is spent. `labels` are those of the workflow's
+    decisions."""
+    found = waiting_in(state)
+    several = sum(one.gate is not None for one in found) > 1
+    return [Asked(one, tuple(_commands(command, run_id, state, one, labels, several=several))) for one in found]
+
+
+def _commands(
+    command: Command, run_id: str, state: RunState, one: Waiting, labels: Labels, *, several: bool
+) -> list[tuple[str, str]]:
+    if one.kind == "budget":
+        return [(budget_command(command, run_id, state), "")]
+    if one.gate is None:
+        return [(command("next", run_id), ""), (command("submit", run_id, one.node, "--file FILE"), "")]
+    if one.kind == PERMISSION:
+        return [(each, "") for each in _permission_commands(command, run_id, one.node, one.gate)]
+    return _gate_commands(command, run_id, one.node, one.gate, labels.get(one.node, {}), several=several)
+
+
+def _permission_commands(command: Command, run_id: str, node: str, gate: Gate) -> list[str]:
+    """`--request` always stands there: the agent may ask for something else by the time it is typed."""
+    which = f"--request {gate.request}"
+    wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
+    return [
+        command("approve", run_id, node, which),
+        command("reject", run_id, node, which),
+        *(command("respond", run_id, node, name, which) for name in wider),
+    ]
+
+
+def _gate_commands(
+    command: Command, run_id: str, node: str, gate: Gate, labels: Mapping[str, str], *, several: bool
+) -> list[tuple[str, str]]:
+    if gate.decisions:
+        return [(command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
+    name = (node,) if several else ()
+    approve, comment = command("approve", run_id, *name), command("approve", run_id, *name, '--comment "…"')
+    if gate.kind == "iteration":
+        finish = [(approve, "finishes it")] if gate.signaled else []
+        return [*finish, (comment, "another round"), (command("reject", run_id, *name), "ends the run")]
+    return [(comment, ""), (command("reject", run_id, *name, '--reason "…"'), "")]
+
+
+def shortest_answer(command: Command, run_id: str, node: NodeState) -> str:
+    """The shortest command that answers what this node asks first; '' if it asks nothing."""
+    one = next(iter(waiting_at(node)), None)
+    if one is None:
+        return ""
+    if one.gate is None:
+        return command("next", run_id)
+    if one.kind == PERMISSION:
+        return command("approve", run_id, node.id, f"--request {one.request}")
+    if one.gate.decisions:
+        return command("respond", run_id, node.id, one.gate.decisions[0])
+    return command("approve", run_id, node.id)
+
+
+def summary(state: RunState) -> str:
+    """`1 gate is open, 2 prompts wait for an agent`: everything that waits, counted."""
+    kinds = [one.kind for one in waiting_in(state)]
+    gates = kinds.count("approval") + kinds.count("iteration")
+    parts = [
+        _counted(gates, "gate", "is open", "are open"),
+        _counted(kinds.count(PERMISSION), "permission", "is asked for", "are asked for"),
+        _counted(kinds.count("prompt"), "prompt", "waits for an agent", "wait for an agent"),
+        "the budget is spent" if "budget" in kinds else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _counted(number: int, thing: str, one: str, several: str) -> str:
+    return f"{plural(number, thing)} {one if number == 1 else several}" if number else ""
+
+
+# ------------------------------------------------------------------ what continues a run
+
+
+def budget_command(command: Command, run_id: str, state: RunState) -> str:
+    """The command that raises the budget of a run, as a suggestion to twice of what is spent."""
+    more = 2 * max(state.spent_usd, state.max_budget_usd or 0)
+    amount = f"{math.ceil(more * 100) / 100:.2f}" if more >= 0.01 else f"{more:.1g}"
+    return command("resume", run_id, "--max-budget-usd", amount)
+
+
+def edited_command(command: Command, run_id: str, state: RunState, from_node: str | None = None) -> str:
+    """The command that continues in a new run with the file as it is now. `from_node` None: the node from which it
+    makes sense."""
+    node = from_node or _first_unfinished(state)
+    return command("rerun", run_id, *(("--from", node) if node else ()), "--edited")
+
+
+def _first_unfinished(state: RunState) -> str | None:
+    """The first node that failed, else the first that has not completed; None: all have."""
+    failed = [node for node in state.nodes.values() if node.status == "failed"]
+    if failed:
+        return min(failed, key=lambda node: node.ended_at or 0).id
+    return next((node.id for node in state.nodes.values() if node.status != "completed"), None)
+
+
+# ------------------------------------------------------------------ questions and answers
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of a node with the answer that a person gave to it (`at` in ms since the epoch)."""
+
+    request: str
+    message: str
+    decision: str
+    comment: str
+    by: dict[str, Any]
+    at: int
+
+
+def answers_of(events: Iterable[Recorded], node: str) -> tuple[Answered, ...]:
+    """What was answered to the questions of a node, in the order of the answers."""
+    asked: dict[str, str] = {}
+    found = []
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, ApprovalRequested) and event.node == node:
+            asked[event.request] = event.message
+        elif isinstance(event, ApprovalResolved) and event.node == node:
+            found.append(
+                Answered(
+                    request=event.request,
+                    message=asked.get(event.request, ""),
+                    decision=event.decision,
+                    comment=event.comment,
+                    by=event.by,
+                    at=event.at,
+                )
+            )
+    return tuple(found)
+
+
+def question_of(one: Waiting) -> ApprovalRequested:
+    """The event that asked what waits here (of a gate or a permission)."""
+    gate = one.gate
+    assert gate is not None, "a prompt and a budget are no questions to people"
+    return ApprovalRequested(
+        at=gate.opened_at,
+        node=one.node,
+        request=gate.request,
+        message=gate.message,
+        kind=gate.kind,
+        iteration=gate.iteration,
+        signaled=gate.signaled,
+        decisions=gate.decisions,
+    )
+
+
+def labels_in(workspace: Workspace, run_id: str, state: RunState) -> Labels:
+    """The labels of all gates of a run; none if its workflow cannot be read any more."""
+    from ion.api.reading import read_frozen
+
+    try:
+        return labels_of(read_frozen(workspace, run_id, state))
+    except IonError:
+        return NO_LABELS
+
+
+def open_labels(workspace: Workspace, result: RunResult) -> Labels:
+    """The labels of the gates that are open in a run: its workflow is read only if there may be some."""
+    if not any(one.gate is not None and one.gate.decisions for one in waiting_in(result.state)):
+        return NO_LABELS
+    return labels_in(workspace, result.run_id, result.state)
+
+
+def labels_of(workflow: Workflow | None) -> Labels:
+    """The labels that a workflow gives to the decisions of its gates."""
+    from ion.language.workflow import Approval
+
+    nodes = workflow.nodes if workflow is not None else ()
+    return {
+        node.id: {decision.id: decision.label or "" for decision in node.body.decisions}
+        for node in nodes
+        if isinstance(node.body, Approval)
+    }

@@ -1,0 +1,84 @@
+"""What the states of runs and nodes, and failures, are called wherever they are shown, and their symbols."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ion.core.budgets import dollars
+from ion.core.spending import COST
+from ion.records import dataclass
+from ion.views.text import Part, one_line
+
+if TYPE_CHECKING:
+    from ion.core.events import Failure
+    from ion.core.state import NodeState
+
+__all__ = [
+    "COST",
+    "FailureText",
+    "dollars",
+    "failure_text",
+    "mark",
+    "mark_of_node",
+    "role_of",
+    "symbol",
+]
+
+# state → (symbol, ASCII stand-in, role)
+_MARKS = {
+    "completed": ("✓", "ok", "good"),
+    "failed": ("✗", "FAIL", "bad"),
+    "running": ("●", "run", "active"),
+    "pending": ("○", "wait", "faint"),
+    "waiting": ("⏸", "gate", "attention"),
+    "paused": ("⏸", "gate", "attention"),
+    "retry": ("↻", "retry", "attention"),
+    "skipped": ("–", "skip", "faint"),
+    "cancelled": ("–", "stop", "faint"),
+    "interrupted": ("✗", "cut", "attention"),
+    "damaged": ("✗", "BAD", "bad"),
+}
+# Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
+_WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
+
+
+def mark(state: str, *, unicode: bool) -> Part:
+    """The symbol of a state, as wide as every other one."""
+    return (role_of(state), symbol(state) if unicode else f"{symbol(state, unicode=False):<5}")
+
+
+def symbol(state: str, *, unicode: bool = True) -> str:
+    """The symbol of a state alone."""
+    return _MARKS[state][0 if unicode else 1]
+
+
+def role_of(state: str) -> str:
+    """The colour role of a state."""
+    return _MARKS[state][2]
+
+
+def mark_of_node(node: NodeState, run_status: str) -> str:
+    """The key of the node's symbol: its state, `retry` while it waits for its next attempt, `interrupted` if it ran
+    when the run's process died."""
+    if node.status == "running" and run_status == "interrupted":
+        return "interrupted"
+    return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
+
+
+@dataclass(frozen=True)
+class FailureText:
+    """A failure in one line, and the last lines that the program or agent had to say."""
+
+    headline: str
+    said: tuple[str, ...]
+
+
+def failure_text(error: Failure, lines: int = 10) -> FailureText:
+    """`exit 1` with the last of stderr, or the message with its further lines."""
+    first, _, rest = error.message.partition("\n")
+    if error.code in _WITH_OUTPUT:
+        first, _, rest = error.message.partition(": ")
+    if error.exit_status is not None:
+        first = f"exit {error.exit_status}"
+    said = [line.rstrip() for line in rest.splitlines() if line.strip()]
+    return FailureText(one_line(first), tuple(said[-lines:]))
