@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ion.api.workspace import Workspace
     from ion.core.events import Recorded
-    from ion.engine.observe import Observer
+    from ion import Observer
 
 
 class Follower:
