@@ -12,9 +12,9 @@ from ion.core.state import RunState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ion import Observer
     from ion.api.workspace import Workspace
     from ion.core.events import Recorded
-    from ion import Observer
 
 
 class Follower:
