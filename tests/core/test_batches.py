@@ -69,7 +69,11 @@ def test_a_command_says_why() -> None:
 
 def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> None:
     flow = workflow(Node("g", Approval("ok?")), Node("b", Cancel("x")), Node("c", Cancel("x"), depends_on=("g", "b")))
-    done = [e.NodeStarted(1, "g", "gate"), e.NodeCompleted(2, "g", e.Content.inline("")), e.NodeStarted(2, "b", "x")]
+    done = [
+        e.NodeStarted(1, "g", "gate"),
+        e.NodeCompleted(2, "g", e.Content.inline("")),
+        e.NodeStarted(2, "b", "cancel"),
+    ]
     plan = Plan(flow, fold([started(flow), *done]), 8)
     assert plan.next_steps(3) == []
     plan.advance(e.ApprovalResolved(3, "g", "g.1", "approved"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ion import names
 from ion.core import events as e
 from ion.errors import DamagedStoreError
+from ion.kinds import KINDS, TURNS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 CONTENT = TEXT.map(e.Content.inline) | st.builds(e.Content, st.just("ab" * 32), st.integers(300_000, 10**9))
@@ -34,7 +35,8 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
         | st.fixed_dictionaries({"error": TEXT})
         | st.fixed_dictionaries({"sha256": TEXT, "length": st.integers(0, 9)}),
     ),
-    "nodes": st.lists(st.tuples(NODE_IDS, TEXT), unique_by=lambda node: node[0]).map(tuple),
+    "nodes": st.lists(st.tuples(NODE_IDS, st.sampled_from(list(KINDS))), unique_by=lambda node: node[0]).map(tuple),
+    "turn": st.sampled_from(list(TURNS)),
 }
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     e.Content: CONTENT,

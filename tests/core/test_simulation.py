@@ -23,7 +23,6 @@ import pytest
 from ion.core import events as e
 from ion.core import requests
 from ion.core.apply_outcome import permissions_asked
-from ion.core.budgets import AGENT_TURNS
 from ion.core.fold import apply, fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
 from ion.core.plan import AgentLimits, Plan, Stop, Wait
@@ -32,6 +31,7 @@ from ion.core.state import NodeState, RunState
 from ion.core.step import TurnId, step
 from ion.core.values import condition_values
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
+from ion.kinds import AGENT_TURNS
 from ion.language.conditions import parse_condition
 from ion.language.workflow import (
     TRIGGER_RULES,

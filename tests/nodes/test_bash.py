@@ -9,12 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged
+from ion.kinds import TURNS
 from ion.language.references import ENGINE_NAMES
 from processes import PATIENCE_S
 
@@ -431,7 +433,7 @@ async def test_until_bash_that_is_cut_off_fails(tmp_path: Path, script: str, cod
 async def test_until_bash_of_a_loop_without_a_limit_has_that_of_a_bash_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ion.nodes.program.DEFAULT_PROCESS_TIMEOUT_MS", 200)
+    monkeypatch.setitem(TURNS, "until_bash", replace(TURNS["until_bash"], timeout_ms=200))
     error = await World(tmp_path, (LOOP % "sleep 60").replace("timeout: 500", "")).error("l", "until_bash")
     assert (error.code, error.message) == ("timeout", "until_bash timed out after 200 ms")
 

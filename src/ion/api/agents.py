@@ -20,7 +20,8 @@ from ion.api.agent_settings import DEFAULT_MAX_PARALLEL, AgentSettings
 from ion.api.settings import Settings
 from ion.core.plan import AgentLimits
 from ion.errors import MissingRuntimeError, UsageError
-from ion.language.workflow import AGENT_KINDS, Approval, Node, Workflow
+from ion.kinds import AGENT_KINDS
+from ion.language.workflow import Approval, Node, Workflow
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:

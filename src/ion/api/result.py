@@ -14,6 +14,7 @@ from ion.core.state import NodeState, RunState
 from ion.core.waiting import Waiting, waiting_in
 from ion.engine.loading import no_collection
 from ion.errors import RUN_STATUS_EXIT
+from ion.kinds import KINDS
 from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 
@@ -198,7 +199,7 @@ def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
         "error": _error(node.error) if node.status in ("failed", "waiting") else None,
         "reason": "cancelled" if node.reason == REJECTED else node.reason,  # cli.md has no other word for it
         "attempts": node.attempts,
-        "iterations": node.iterations if node.kind == "loop" else None,
+        "iterations": node.iterations if KINDS[node.kind].iterates else None,
         "duration_ms": node_duration(node, owned),
         "agent": node.agent,
         "usage": dict(node.usage),

@@ -76,7 +76,7 @@ def _what(one: Discovered) -> str:
 
 
 def _needs(one: Discovered) -> str:
-    from ion.language.workflow import AGENT_KINDS
+    from ion.kinds import AGENT_KINDS
 
     workflow = one.loaded.workflow
     if workflow is None:

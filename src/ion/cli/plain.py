@@ -10,6 +10,7 @@ from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.state import UPSTREAM_FAILED, RunState
+from ion.kinds import FIRST_TURNS, TURNS
 from ion.views.text import Part, cut, cut_ids, duration, elapsed, one_line, pad, plural
 from ion.views.waiting import PERMISSION, waiting_in
 from ion.views.words import dollars, failure_text
@@ -124,9 +125,9 @@ def _cancel_requested(plain: Plain, _run: str, event: e.CancelRequested, _state:
 
 
 def _node_started(plain: Plain, _run: str, event: e.NodeStarted, _state: RunState) -> None:
-    if event.turn == "gate":
+    if TURNS[event.turn].brings == "question":
         return
-    parts = [] if event.turn in ("prompt", "bash", "script", "cancel") else [event.turn]
+    parts = [] if event.turn in FIRST_TURNS else [event.turn]
     parts += [f"iteration {event.iteration}"] if event.iteration else []
     parts += [f"attempt {event.attempt}"] if event.attempt > 1 else []
     plain.say(event, "start", event.node, " · ".join(parts))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ion.core import events as e
-from ion.core.budgets import AGENT_TURNS
 from ion.core.gates import PERMISSION
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
 from ion.core.state import NodeState, RunState
+from ion.kinds import AGENT_TURNS
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.

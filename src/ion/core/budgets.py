@@ -10,9 +10,6 @@ from ion.core import events as e
 from ion.core.state import NodeState, RunState
 from ion.language.workflow import Node
 
-# The turns in which an agent answers.
-AGENT_TURNS = frozenset({"prompt", "rejection"})
-
 
 def node_budget(node: Node) -> float | None:
     """The most that a node may cost in US dollars, or None."""

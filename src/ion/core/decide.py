@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 from ion.core import events as e
 from ion.core.apply_outcome import loop_completed, loop_exhausted
-from ion.core.budgets import AGENT_TURNS, node_spent
+from ion.core.budgets import node_spent
 from ion.core.requests import REJECTED
 from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
 from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
+from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
 from ion.records import dataclass
@@ -63,7 +64,7 @@ def _next_turn(workflow: Workflow, node: Node, now: NodeState, start: _Starter, 
         return _loop(node.body, now, start, at)
     if isinstance(node.body, Approval):
         return _approval(workflow, node, node.body, now, start, at)
-    return start("prompt" if node.kind == "command" else node.kind)
+    return start(KINDS[node.kind].turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class _Starter:
             if self.now.retry_at is not None
             else "all it waits for has settled"
         )
-        attempt = self.now.attempt + (turn != "answer")  # the answer belongs to the attempt that asked
+        attempt = self.now.attempt + (not TURNS[turn].continues)
         return StartTurn(self.node, turn, iteration, attempt, self.inputs, signaled, self.now.retry_at, reason)
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from ion import names, typed
 from ion.errors import DamagedStoreError
+from ion.kinds import KINDS, TURNS
 from ion.records import dataclass, field, nothing
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
@@ -195,7 +196,7 @@ class NodeStarted(NodeEvent):
     """
 
     type: ClassVar[str] = "node_started"
-    turn: str = ""
+    turn: str
     attempt: int = 1
     iteration: int = 0
     inputs: dict[str, str] = field(default_factory=nothing)
@@ -405,8 +406,12 @@ def _is_node_id_or_none(value: Any) -> bool:
 
 def _are_nodes(value: Any) -> bool:
     """Whether these are the ids of nodes, each once, and their kinds."""
-    ids = [node for node, _ in value]
-    return all(map(names.is_node_id, ids)) and len({*ids}) == len(ids) and all(type(kind) is str for _, kind in value)
+    ids, kinds = [node for node, _ in value], {kind for _, kind in value}
+    return all(map(names.is_node_id, ids)) and len({*ids}) == len(ids) and kinds <= KINDS.keys()
+
+
+def _is_turn(value: Any) -> bool:
+    return type(value) is str and value in TURNS
 
 
 def _are_values(value: Any) -> bool:
@@ -431,6 +436,7 @@ _CHECKS_BY_NAME: dict[str, typed.Check] = {
     "output_node": _is_node_id_or_none,
     "dependency": _is_node_id_or_none,
     "nodes": _are_nodes,
+    "turn": _is_turn,
     "values": _are_values,
 }
 

@@ -16,6 +16,7 @@ from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
 from ion.core.spending import added, cost_of
 from ion.core.state import NodeState, RunState
 from ion.errors import DamagedStoreError
+from ion.kinds import KINDS, TURNS
 from ion.records import nothing
 
 _PROGRESS = (
@@ -182,17 +183,17 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node.retry_at = node.prompt = node.gate = None
     node.permissions, node.cleared = nothing(), False
     node.ended_at = node.took_ms = None
-    if event.turn != "answer":
+    turn = TURNS[event.turn]
+    if not turn.continues:
         node.answer = None
     if node.owned_from is None:
         node.started_at, node.owned_from = event.at, state.owned(event.at)
-    if event.turn == "gate":
+    if turn.brings == "question":
         node.reworked = node.rejections
     if event.output is not None:
         node.rework, node.values = event.output, event.values
-    if event.turn not in ("gate", "answer", "until_bash"):
-        node.attempts += 1
-    if event.turn not in ("gate", "until_bash"):
+    if turn.is_work:
+        node.attempts += not turn.continues
         node.resolved = None
         node.judged = True
     _spend(state, node, event.usage)
@@ -219,7 +220,7 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     node.error = None
     node.output, node.values, node.repaired = event.output, event.values, event.repaired
     node.notes = event.notes
-    if event.session is not None or node.kind != "loop":
+    if event.session is not None or not KINDS[node.kind].iterates:
         node.session, node.agent = event.session, event.agent
     _spend(state, node, event.usage)
 
@@ -321,7 +322,7 @@ def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
     if event.decision == "rejected":
         node.rejections += 1
         node.rejection_reason = event.comment
-    elif node.kind == "loop":
+    elif KINDS[node.kind].iterates:
         node.user_input = event.comment
 
 

@@ -17,16 +17,13 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ion.core import events as e
-from ion.core.budgets import AGENT_TURNS
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.fold import apply
 from ion.core.state import NodeState, RunState, fingerprint
 from ion.errors import InternalError
+from ion.kinds import AGENT_TURNS, KINDS, SLOT_TURNS
 from ion.language.workflow import Node, Workflow
 from ion.records import dataclass, field
-
-# Only turns that work hold a slot of `max_concurrency`.
-SLOT_TURNS = frozenset({"prompt", "rejection", "bash", "script", "until_bash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +146,7 @@ class Plan:
     @staticmethod
     def _halting(node: Node, now: NodeState) -> bool:
         """A cancel node that ran, or a gate whose rejection ends the run."""
-        if node.kind == "cancel":
+        if KINDS[node.kind].ends_run:
             return now.status == "completed"
         return now.reason == "rejected"
 
@@ -405,7 +402,7 @@ class Plan:
 
     def _halted(self, at: int, node: str) -> e.WorkflowCancelled:
         now = self.state.nodes[node]
-        if now.kind == "cancel":
+        if KINDS[now.kind].ends_run:
             return e.WorkflowCancelled(at, (now.output.text if now.output else None) or "", node)
         return e.WorkflowCancelled(at, now.rejection_reason or "rejected", node)
 

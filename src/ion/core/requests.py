@@ -13,6 +13,7 @@ from ion.core.budgets import dollars
 from ion.core.gates import PERMISSION, Gate
 from ion.core.state import NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
+from ion.kinds import KINDS
 
 APPROVED = "approved"
 REJECTED = "rejected"
@@ -140,7 +141,7 @@ def node_of(state: RunState, node: str) -> NodeState:
 
 def _not_open(state: RunState, node: NodeState) -> RefusedError:
     _refuse_ended(state)
-    if node.kind not in ("approval", "loop") and not node.verdicts:
+    if not KINDS[node.kind].has_gate and not node.verdicts:
         return RefusedError(f"'{node.id}' is a {node.kind} node and has no gate", code="no-gate")
     if node.requests:
         return RefusedError(f"the gate '{node.id}' has been answered already", code="answered")

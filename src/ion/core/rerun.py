@@ -10,7 +10,8 @@ from ion.core import events as e
 from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.errors import NotFoundError
-from ion.language.workflow import Approval, Cancel, Command, Node, Script, Workflow
+from ion.kinds import KINDS
+from ion.language.workflow import Command, Node, Script, Workflow
 
 
 def kept_events(
@@ -49,6 +50,7 @@ def kept_events(
 def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
     """What a node's outcome comes of, apart from other nodes: its body, texts and files. How long it may take, how
     often it is tried and for what it waits make no other outcome."""
+    kind = KINDS[node.kind]
     command = getattr(node.body, "name" if isinstance(node.body, Command) else "command", None)
     script = node.body.name if isinstance(node.body, Script) else None
     return (
@@ -67,7 +69,7 @@ def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
         ),
         workflow.commands[command].text if command else None,
         workflow.scripts[script].files if script else None,
-        {} if isinstance(node.body, Approval | Cancel) else workflow.env,
+        workflow.env if kind.asks_agent or kind.runs_program else {},
     )
 
 
@@ -86,8 +88,7 @@ def _after(workflow: Workflow, node: str) -> set[str]:
 
 
 def _kept(now: NodeState, output: e.Content, values: dict[str, dict[str, Any]], at: int) -> list[e.Event]:
-    turn = {"approval": "gate", "command": "prompt", "loop": "prompt"}.get(now.kind, now.kind)
     return [
-        e.NodeStarted(at, now.id, turn, inputs=now.inputs),
+        e.NodeStarted(at, now.id, KINDS[now.kind].turn, inputs=now.inputs),
         e.NodeCompleted(at, now.id, output, values, now.session, now.agent, repaired=now.repaired, notes=now.notes),
     ]

@@ -10,6 +10,7 @@ from ion.core.events import Content
 from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
 from ion.engine.local import Runner, ValuesOf
+from ion.kinds import TURNS
 from ion.language.workflow import Approval, Cancel, Loop, Workflow
 from ion.nodes.base import Context, Turn
 
@@ -34,8 +35,8 @@ def stand_ins(stubs: Mapping[str, str]) -> dict[str, Runner]:
     async def check(_turn: Turn, _context: Context) -> Outcome:
         return Judged(done=True)
 
-    turns = ("prompt", "rejection", "answer", "bash", "script", "cancel")
-    return {**dict.fromkeys(turns, produce), "until_bash": check, "gate": gate}
+    by_outcome: dict[str, Runner] = {"output": produce, "verdict": check, "question": gate}
+    return {name: by_outcome[turn.brings] for name, turn in TURNS.items()}
 
 
 def _default(turn: Turn) -> str:

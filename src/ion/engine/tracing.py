@@ -10,9 +10,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from ion.core import events as e
-from ion.core.plan import SLOT_TURNS
 from ion.core.state import RunState
 from ion.errors import UsageError
+from ion.kinds import SLOT_TURNS
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ion.errors import Problem
+from ion.kinds import AGENT_KINDS, BOUND_KINDS
 from ion.language.conditions import ConditionSyntaxError, parse_condition
 from ion.language.document import DocumentPath
 from ion.language.lookalikes import find_lookalikes
@@ -25,7 +26,6 @@ from ion.language.shell import place
 from ion.language.source import trim
 from ion.language.texts import Text, is_code, node_texts, note
 from ion.language.workflow import (
-    AGENT_KINDS,
     Condition,
     EngineReference,
     InputReference,
@@ -254,7 +254,7 @@ def _check_from(checker: _Checker, text: Text) -> None:
 def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Reference, offset: int) -> None:
     length = len(reference_text(reference))
     if isinstance(reference, InputReference):
-        bindings = draft.raw.get("with") if text.bound and draft.kind in ("bash", "script", "command") else None
+        bindings = draft.raw.get("with") if text.bound and draft.kind in BOUND_KINDS else None
         _check_input(checker, bindings if isinstance(bindings, dict) else {}, text, reference, offset)
     elif isinstance(reference, NodeReference):
         if reference.node == draft.id:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from ion import kinds
 from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.problems import Report, damerau, near
 
-KINDS = tuple(schema.NODE_MODELS)
+KINDS = tuple(kinds.KINDS)
 LATER_KINDS = ("wait", "include", "workflow", "group", "loop_group")
 FIELDS = {kind: frozenset(schema.field_names(model)) for kind, model in schema.NODE_MODELS.items()}
 SHARED_FIELDS = frozenset(schema.field_names(schema.NodeModel))
@@ -44,19 +45,20 @@ NO_EFFECT = frozenset(
     )
 )
 # Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval.
-_PROMPTED = ("command", "prompt", "loop", "on_reject")
-_PROGRAMS = ("bash", "script")
+_AGENT_KINDS = tuple(kind for kind in KINDS if kind in kinds.AGENT_KINDS)
+_PROMPTED = (*_AGENT_KINDS, "on_reject")
+_PROGRAMS = tuple(kind for kind in KINDS if kind in kinds.PROGRAM_KINDS)
 EFFECTS: dict[str, tuple[str, ...]] = {
-    "timeout": ("command", "prompt", "loop", *_PROGRAMS),
+    "timeout": (*_AGENT_KINDS, *_PROGRAMS),
     "retry": ("command", "prompt", "on_reject", *_PROGRAMS),
     "env": (*_PROMPTED, *_PROGRAMS),
     "cwd": (*_PROMPTED, *_PROGRAMS),
     "grace": (*_PROMPTED, *_PROGRAMS),
-    "with": ("command", *_PROGRAMS),
+    "with": tuple(kind for kind in KINDS if kinds.KINDS[kind].bound),
     "on_timeout": _PROGRAMS,
     "strict": ("bash",),
-    "fan_out": ("command", "prompt", "loop", *_PROGRAMS),
-    "allow_failure": ("command", "prompt", "loop", "approval", *_PROGRAMS),
+    "fan_out": (*_AGENT_KINDS, *_PROGRAMS),
+    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS),
     "catches": KINDS,
 }
 _EFFECT_HINTS = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from ion.language.workflow import AGENT_KINDS, Workflow
+from ion.kinds import AGENT_KINDS, KINDS
+from ion.language.workflow import Workflow
 from ion.records import dataclass
 
 # For each node, the nodes that it waits for. Names that are no key count as settled.
@@ -175,7 +176,7 @@ def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, 
         for node in row:
             wish = wishes[node]
             source = wish.resume
-            if not source and len(row) == 1 and wish.kind != "loop" and wish.context != "fresh":
+            if not source and len(row) == 1 and not KINDS[wish.kind].iterates and wish.context != "fresh":
                 source = last_ever if wish.context == "shared" else last
             if source and wish.kind in AGENT_KINDS and wishes[source].identity == wish.identity:
                 continued[node] = source

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ion.kinds import KINDS
 from ion.language import schema, workflow
 from ion.language.check import Findings
 from ion.language.fields import AGENT_OPTIONS
@@ -75,8 +76,7 @@ def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
         when=findings.conditions.get(draft.index),
         trigger_rule=model.trigger_rule,
         retry=_retry(getattr(model, "retry", None)),
-        timeout_ms=getattr(model, "timeout", None)
-        or (workflow.DEFAULT_PROCESS_TIMEOUT_MS if draft.kind in ("bash", "script") else None),
+        timeout_ms=getattr(model, "timeout", None) or KINDS[draft.kind].timeout_ms,
         idle_timeout_ms=(idle or workflow.DEFAULT_IDLE_TIMEOUT_MS) if agent else None,
         always_run=model.always_run,
         env=dict(getattr(model, "env", None) or {}),
@@ -92,8 +92,10 @@ def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
 
 def _options(draft: Draft, shape: Shape) -> dict[str, Any]:
     """The agent's options: the workflow's, overridden by the node's, and keys that Ion does not know."""
-    own = {key: draft.raw[key] for key in AGENT_OPTIONS if key in draft.raw} if draft.kind != "approval" else {}
-    return {**agent_defaults(shape.raw), **own, **(draft.extras if draft.kind != "approval" else {})}
+    if not KINDS[draft.kind].asks_agent:  # an approval's rework
+        return agent_defaults(shape.raw)
+    own = {key: draft.raw[key] for key in AGENT_OPTIONS if key in draft.raw}
+    return {**agent_defaults(shape.raw), **own, **draft.extras}
 
 
 def _retry(model: schema.RetryModel | None) -> workflow.Retry | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ion.errors import Problem
+from ion.kinds import AGENT_KINDS
 from ion.language import graph
 from ion.language.document import DocumentPath
 from ion.language.problems import Report
 from ion.language.references import reference_text
 from ion.language.shape import Draft, Shape
 from ion.language.texts import Text, note
-from ion.language.workflow import AGENT_KINDS, NodeReference
+from ion.language.workflow import NodeReference
 from ion.records import dataclass, field
 
 _CYCLE_SHOWN = 20

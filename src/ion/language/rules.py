@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from ion.kinds import BOUND_KINDS
 from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.graph import find_cycles
@@ -145,7 +146,7 @@ _BOUND = {"from", "if_skipped"}
 
 
 def _check_bindings(draft: Draft, report: Report) -> None:
-    if draft.kind not in ("bash", "script", "command"):
+    if draft.kind not in BOUND_KINDS:
         return
     bindings = _mapping(draft.raw.get("with"))
     _check_folding(bindings, (*draft.path, "with"), report)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ion.kinds import AGENT_KINDS
 from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.fields import (
@@ -37,7 +38,6 @@ from ion.language.fields import (
     unknown_field,
 )
 from ion.language.problems import Report, near
-from ion.language.workflow import AGENT_KINDS
 from ion.language.written import with_texts
 from ion.records import dataclass, field
 

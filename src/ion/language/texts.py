@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ion.errors import Problem
+from ion.kinds import BOUND_KINDS
 from ion.language.document import DocumentPath
 from ion.language.problems import Report, path_text
 from ion.language.resources import CommandSource
@@ -63,7 +64,7 @@ def node_texts(draft: Draft, defaults: Mapping[str, Any], commands: Mapping[str,
     if draft.uses_agent:
         yield from _option_texts(draft, defaults)
     yield from _strings(raw.get("env"), (*draft.path, "env"))
-    if draft.kind in ("bash", "script", "command"):
+    if draft.kind in BOUND_KINDS:
         yield from _binding_texts(raw.get("with"), (*draft.path, "with"))
 
 

@@ -19,8 +19,6 @@ TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "a
 WORKSPACES = ("shared", "pinned", "git")
 OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
 RUNTIMES = ("bun", "node", "uv", "python")
-AGENT_KINDS = frozenset({"command", "prompt", "loop"})
-DEFAULT_PROCESS_TIMEOUT_MS = 120_000
 DEFAULT_IDLE_TIMEOUT_MS = 1_800_000
 
 

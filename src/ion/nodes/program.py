@@ -17,7 +17,7 @@ from ion import process
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
 from ion.core.outcomes import Completed, Failed
 from ion.core.values import condition_values
-from ion.language.workflow import DEFAULT_PROCESS_TIMEOUT_MS
+from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
@@ -62,9 +62,7 @@ def log_of(turn: Turn, context: Context) -> str:
 def limit(turn: Turn) -> int | None:
     """How long the program may take, in ms. A loop has no limit unless it declares one; its check has the limit of a
     bash node (language.md §3, §7)."""
-    if turn.kind == "until_bash" and turn.node.timeout_ms is None:
-        return DEFAULT_PROCESS_TIMEOUT_MS
-    return turn.node.timeout_ms
+    return TURNS[turn.kind].timeout_ms if turn.node.timeout_ms is None else turn.node.timeout_ms
 
 
 def create(path: Path) -> BinaryIO:

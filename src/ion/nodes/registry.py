@@ -1,4 +1,4 @@
-"""Which module carries out which turn. A new kind of turn is one module and one line here, loaded when it is needed.
+"""Which module carries out which turn. `kinds.TURNS` names one for each kind of turn, loaded when it is needed.
 
 What prevents a turn (a value that cannot be read, a missing program, a full disk) is an outcome of that turn and is
 logged. An error of the store, or a bug, is neither and passes through. A turn waits if the system has no descriptors or
@@ -16,6 +16,7 @@ from ion import process
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
 from ion.errors import DependencyError, MissingRuntimeError, OutputFormatError, UnreadableReferenceError
+from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn
 
 Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
@@ -58,14 +59,5 @@ def _load(target: str) -> Run:
     return run
 
 
-# kind of turn → module:function in this room
-RUNNERS: dict[str, Run] = {
-    "prompt": _runner("prompt:run"),
-    "rejection": _runner("prompt:run"),
-    "answer": _runner("prompt:run_answer"),
-    "bash": _runner("bash:run"),
-    "until_bash": _runner("bash:run_until"),
-    "script": _runner("script:run"),
-    "gate": _runner("gate:run"),
-    "cancel": _runner("cancel:run"),
-}
+# kind of turn → what carries it out
+RUNNERS: dict[str, Run] = {name: _runner(turn.runner) for name, turn in TURNS.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
+from ion.kinds import KINDS
 from ion.language.conditions import explain
 from ion.language.references import find_references, reference_text
 from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
@@ -18,7 +19,8 @@ from ion.views.words import failure_text
 if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.core.state import NodeState, RunState
-    from ion.language.workflow import Workflow
+    from ion.kinds import KINDS
+from ion.language.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def head_of(subject: Subject) -> list[str]:
     """`attempt 2 of 3`, `exit 1 after 3.2s`: what stands beside the node's state."""
     now, node = subject.now, subject.node
     parts = []
-    if now.attempts and node.kind != "loop":
+    if now.attempts and not KINDS[node.kind].iterates:
         allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None else ""
         parts.append(f"attempt {now.attempts}{allowed}" if allowed or now.attempts > 1 else "")
     took = duration(subject.result.data["nodes"][node.id]["duration_ms"])
@@ -137,7 +139,7 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
 
 def _kind(subject: Subject) -> str:
     body = subject.node.body
-    if subject.node.kind == "loop":
+    if KINDS[subject.node.kind].iterates:
         return f"loop, iteration {subject.now.iterations} of {getattr(body, 'max_iterations', '?')}"
     text = next(_texts(body), "")
     return f"{subject.node.kind}, {plural(text.count(chr(10)) + 1, 'line')}" if text else subject.node.kind

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ion.core.apply_outcome import next_try
-from ion.language.workflow import AGENT_KINDS, Loop
+from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
+from ion.language.workflow import Loop
 from ion.records import dataclass
 from ion.views.text import one_line, plural
 from ion.views.waiting import PERMISSION, Waiting, waiting_at
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:
     """What there is to say about a node beside its state: who, how often, why."""
     parts = [node.agent] if node.agent else []
-    if node.kind == "loop" and node.status == "failed":
+    if KINDS[node.kind].iterates and node.status == "failed":
         pass  # the failure says how far it came
-    elif node.iterations and node.kind == "loop":
+    elif node.iterations and KINDS[node.kind].iterates:
         parts.append(plural(node.iterations, "iteration"))
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
@@ -104,7 +105,7 @@ def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflo
         _tries(now, node) if retrying else "",
         (now.agent or "") if not retrying else "",
         " · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
-        f"{now.id}/{now.starts}-{now.turn}" if now.turn in ("bash", "script", "until_bash") else None,
+        f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
     )
 
 
@@ -151,8 +152,8 @@ def _doing(now: NodeState, node: Node | None) -> str:
     parts = [_asks(one) for one in waiting_at(now)[:1]]
     if node is not None and isinstance(node.body, Loop):
         parts.append(f"iteration {now.iteration or now.iterations + 1}/{node.body.max_iterations}")
-    if now.turn in ("until_bash", "rejection"):
-        parts.append({"until_bash": "checking", "rejection": "rework"}[now.turn])
+    if now.turn is not None and TURNS[now.turn].doing:
+        parts.append(TURNS[now.turn].doing)
     if now.attempt > 1:
         parts.append(f"attempt {now.attempt}")
     return " · ".join(parts)
