@@ -1,6 +1,6 @@
 """Ion: a portable workflow engine for agent and shell work.
 
-This is the face for programs. Names are loaded when they are first used, so that `import ion` costs nothing.
+This is the public API. Names are loaded when they are first used, so that `import ion` costs nothing.
 """
 
 from __future__ import annotations

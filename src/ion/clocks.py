@@ -1,7 +1,7 @@
-"""What time it is: the one place where Ion asks the system, and where a test can put its own hand to the clock.
+"""The one place where Ion asks the system for the time, and where a test can replace the clock.
 
-What is written down are milliseconds since the epoch. A wall clock may be put forward or back while a run lasts, so
-whoever measures takes `running_from`: the wall clock as it was once, moved on by a clock of this boot that never jumps.
+Recorded times are milliseconds since the epoch. A wall clock may be set forward or back during a run, so measurements
+use `running_from`: the wall clock as it was once, advanced by a clock of this boot that never jumps.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ def steady_ms() -> int:
 
 
 def zero_ms() -> int:
-    """Where the steady clock stood at 0, in milliseconds since the epoch, if the wall clock is right at this moment."""
+    """When the steady clock was 0, in milliseconds since the epoch, if the wall clock is right at this moment."""
     return now_ms() - steady_ms()
 
 
 def running_from(zero: int) -> Callable[[], int]:
-    """A clock in milliseconds since the epoch that runs as the steady one does. `zero` is what `zero_ms` gave once."""
+    """A clock in milliseconds since the epoch that advances like the steady one. `zero` is an earlier result of
+    `zero_ms`."""
     return partial(_since, zero)
 
 

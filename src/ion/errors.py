@@ -1,6 +1,6 @@
 """Every error Ion raises, as data, and the exit status each one means.
 
-An error has a stable `code`, a `message` for a person, a `hint` (what to type or change next) and, where it concerns a
+An error has a stable `code`, a `message` for a person, a `hint` (what to type or change next) and, if it concerns a
 file, `problems` with their places. Nothing here prints; the faces render. This module imports nothing of Ion.
 """
 
@@ -36,7 +36,7 @@ RUN_STATUS_EXIT: dict[str, int] = {
 class Problem:
     """One thing that is wrong in a file.
 
-    `line` and `column` count from 1 (0: no place is known). `path` is the place in the document, as in
+    `line` and `column` count from 1 (0: unknown). `path` is the place in the document, as in
     `nodes[2].loop.max_iterations`. `severity` is `error` or `warning`. `length` is how many characters the caret line
     underlines.
     """
@@ -70,7 +70,7 @@ class Problem:
 
 
 class IonError(Exception):
-    """The base of every error that Ion raises on purpose. Anything else that escapes is a bug."""
+    """The base of every error that Ion raises on purpose. Any other exception that escapes is a bug."""
 
     code: ClassVar[str] = "error"
     exit_status: ClassVar[int] = FAILED
@@ -86,14 +86,14 @@ class IonError(Exception):
 
 
 class UsageError(IonError):
-    """The caller asked for something that cannot be asked: a wrong option, an input that is missing or unknown."""
+    """The caller asked for something invalid: a wrong option, an input that is missing or unknown."""
 
     code = "usage"
     exit_status = USAGE
 
 
 class NotFoundError(IonError):
-    """No such workflow, run, node, store or file."""
+    """A workflow, run, node, store or file that does not exist."""
 
     code = "not-found"
     exit_status = USAGE
@@ -122,27 +122,27 @@ class InvalidWorkflowError(IonError):
 
 
 class MissingRuntimeError(IonError):
-    """A program that the workflow needs is not installed. The run has not begun."""
+    """A program that the workflow needs is not installed. The run has not started."""
 
     code = "missing-runtime"
     exit_status = USAGE
 
 
 class RefusedError(IonError):
-    """The request came too late or to the wrong place: owned by a live process, answered already, ended, changed."""
+    """The request cannot be met now: the run is owned by a live process, answered already, ended, or changed."""
 
     code = "refused"
     exit_status = REFUSED
 
 
 class OwnershipLostError(RefusedError):
-    """This process no longer owns the run; nothing that it still wanted to write was written."""
+    """This process no longer owns the run; its last write was refused."""
 
     code = "ownership-lost"
 
 
 class StaleStateError(IonError):
-    """Somebody else's event was appended since the caller last read the log; read on, plan again, append again."""
+    """Another event was appended since the caller last read the log; read it, plan again, append again."""
 
     code = "stale-state"
 
@@ -155,7 +155,7 @@ class OutputFormatError(IonError):
 
 
 class ConditionError(IonError):
-    """A condition met a value that it cannot judge (a field that is not there, a number that is none)."""
+    """A condition met a value that it cannot evaluate (a missing field, a text where a number is needed)."""
 
     code = "condition"
 
@@ -186,7 +186,7 @@ class StoreUnavailableError(StoreError):
 
 
 class DamagedStoreError(StoreError):
-    """What the store holds is not what Ion wrote. `file` and `offset` (in bytes) are the place, where there is one."""
+    """What the store holds is not what Ion wrote. `file` and `offset` (in bytes) are the place, if it is known."""
 
     code = "damaged-store"
 
@@ -197,6 +197,6 @@ class DamagedStoreError(StoreError):
 
 
 class InternalError(IonError):
-    """Something that cannot happen did: a bug in Ion, said by name instead of hanging."""
+    """Something impossible happened: a bug in Ion, reported by name instead of hanging."""
 
     code = "bug"

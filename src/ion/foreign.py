@@ -1,7 +1,7 @@
-"""Text from outside (replies, JSON, arguments, files): one rule for what is not Unicode, one for what is not JSON.
+"""Text from outside (replies, JSON, arguments, files): one rule for invalid Unicode, one for invalid JSON.
 
-Half of a surrogate pair becomes U+FFFD, as it does on its way into UTF-8. JSON is what RFC 8259 says that it is, with
-numbers that every reader can hold: a longer integer is its own text, a number beyond them is not JSON.
+Half of a surrogate pair becomes U+FFFD, as it does on its way into UTF-8. JSON is what RFC 8259 defines, with numbers
+that every reader can hold: a longer integer keeps its own text, a larger number is not JSON.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ LONGEST_INTEGER = 308
 
 
 def unicode(text: str) -> str:
-    """Text that UTF-8 can carry: halves of surrogate pairs joined, lone ones U+FFFD."""
+    """Text that UTF-8 can encode: halves of surrogate pairs joined, lone ones U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def loads(text: str | bytes) -> Any:
-    """The JSON that the whole of `text` is. Bytes are UTF-8; bytes that a text has kept (PEP 383) stay in it. Raises
-    ValueError."""
+    """Parse `text` as JSON. Bytes are UTF-8; bytes that a text has kept (PEP 383) stay in it. Raises ValueError."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     try:
@@ -35,7 +34,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON for whoever reads it elsewhere, in ASCII: what is not Unicode (a byte in a path, PEP 383) is U+FFFD."""
+    """JSON in ASCII for other readers: what is not Unicode (a byte in a path, PEP 383) becomes U+FFFD."""
     return _without_halves(json.dumps(value, indent=indent))
 
 
@@ -45,7 +44,7 @@ def _without_halves(text: str) -> str:
 
 @cache
 def decoder() -> json.JSONDecoder:
-    """What reads JSON by this rule, for whoever looks for it in other text."""
+    """The decoder of this rule, for finding JSON inside other text."""
     return json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_no_number)
 
 

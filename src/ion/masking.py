@@ -1,11 +1,11 @@
-"""The values of secrets, written as `***` wherever text is shown or exported; what is stored stays exact.
+"""The values of secrets, written as `***` wherever text is shown or exported; stored data stays exact.
 
-`mask` is the one rule: every occurrence of a value, of one of its lines, or of what JSON, Python or a URL makes of it,
-also where a text that was cut (`head`, `tail`) ends in the middle of one. A value (or line) of fewer than four
-characters is not masked, since half of all texts would be stars. What a program made of a secret (base64, a part of it)
-is not recognised.
+`mask` is the one rule: it replaces every occurrence of a value, of one of its lines, or of its form in JSON, Python or
+a URL, also where a text that was cut (`head`, `tail`) ends in the middle of one. A value (or line) of fewer than four
+characters is not masked, since it would match too much. What a program made of a secret (base64, a part of it) is not
+recognised.
 
-`mask_messages` is for all that is recorded as a message, and `api.hidden` for all that is shown.
+`mask_messages` is for everything recorded as a message, and `api.hidden` for everything shown.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _Record = TypeVar("_Record")
 
 
 def head(text: str, limit: int) -> str:
-    """The text, or so many characters of its beginning and the sign that more followed."""
+    """The text, or its first characters and a mark that more followed."""
     return text if len(text) <= limit else f"{text[: limit - 1]}{CUT}"
 
 
 def tail(text: str, limit: int) -> str:
-    """The text, or so many characters of its end and the sign that more came before."""
+    """The text, or its last characters and a mark that more came before."""
     return text if len(text) <= limit else f"{CUT}{text[len(text) - limit + 1 :].lstrip()}"
 
 
 def without_password(url: str) -> str:
-    """A URL as it can be shown."""
+    """A URL without its password."""
     address, mark, query = _LOGIN.sub(r"\1@", url).partition("?")
     kept = "&".join(part for part in query.split("&") if not _is_password(part))
     return f"{address}{mark}{kept}" if kept else address
@@ -68,7 +68,7 @@ def _is_password(part: str) -> bool:
 
 
 def secret_values(names: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values that these variables have, each once; one that is not set has none."""
+    """The values of these variables, each once; an unset variable has none."""
     return tuple(dict.fromkeys(environ[name] for name in names if environ.get(name)))
 
 
@@ -82,8 +82,8 @@ def mask(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def _mask_cuts(text: str, forms: tuple[str, ...]) -> str:
-    """The text without the beginning of a secret before a cut, and without the end of one after it. Blanks and quotes
-    may stand between."""
+    """The text without the beginning of a secret before a cut, and without the end of one after it. Blanks and
+    quotes may be between."""
     first, *others = text.split(CUT)
     parts = [first]
     for part in others:
@@ -126,7 +126,7 @@ def mask_json(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def mask_messages(record: _Record, secrets: tuple[str, ...]) -> _Record:
-    """An event, or what a turn brought, with all masked that is a message in it; outputs stay exact."""
+    """An event, or the outcome of a turn, with every message in it masked; outputs stay exact."""
     return record if not secrets else _masked_record(record, secrets)
 
 
@@ -168,7 +168,8 @@ def mask_stream(stream: BinaryIO, secrets: tuple[str, ...]) -> Iterator[bytes]:
 
 
 def _replaced(data: bytes, pattern: re.Pattern[bytes], limit: int) -> tuple[bytes, int]:
-    """What is known of `data` whatever follows: all before `limit`, and a value that begins there. With its end."""
+    """The masked part of `data` that is final whatever follows: all before `limit`, and a value that begins there.
+    Also its end."""
     parts, done = [], 0
     for match in pattern.finditer(data):
         if match.start() >= limit:
@@ -188,7 +189,7 @@ def longest_form(secrets: tuple[str, ...]) -> int:
 
 @lru_cache(maxsize=16)
 def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """What is looked for, longest first, so that a value goes before one that is a part of it."""
+    """The texts to look for, longest first, so that a value is replaced before one that is part of it."""
     import json
     from urllib.parse import quote
 

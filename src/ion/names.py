@@ -1,7 +1,7 @@
-"""What may be a name, wherever it comes from: a workflow file, the command line, an imported file, a database that
+"""What is a valid name, wherever it comes from: a workflow file, the command line, an imported file, a database that
 others can write to, a cluster. One rule for each kind of name.
 
-A name ends up as a file's, so these rules are also what keeps a run's files in its own folder.
+A name can become a file name, so these rules also keep a run's files in its own folder.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _LONGEST_FILE_NAME = 255
 
 
 def is_node_id(name: object) -> bool:
-    """Whether a node can be called so (language.md §3)."""
+    """Whether this is a valid node id (language.md §3)."""
     return isinstance(name, str) and _NODE_ID.fullmatch(name) is not None and name not in RESERVED_NODE_IDS
 
 
 def is_run_id(name: object) -> bool:
-    """Whether a run can be called so: every command can then name it, and `last` stays the newest."""
+    """Whether this is a valid run id: every command can then name it, and `last` stays the newest."""
     return isinstance(name, str) and _RUN_ID.fullmatch(name) is not None and name != "last"
 
 
 def is_file_name(name: object) -> bool:
-    """Whether this is the name of a file in a folder, and no way to another one."""
+    """Whether this is the name of a file in a folder, not a path to another one."""
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         return False
     return len(name.encode("utf-8", "surrogatepass")) <= _LONGEST_FILE_NAME

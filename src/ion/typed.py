@@ -1,5 +1,5 @@
-"""Whether a value has the type that a record's field says, for data that comes from outside and is checked where it
-enters. The types are the texts of the fields' annotations: what a type checker reads is what is checked."""
+"""Whether a value has the type that a record's field declares, for data that comes from outside and is checked on
+entry. The types are the texts of the fields' annotations: what a type checker reads is what is checked."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NUMBERS: dict[str, Check] = {
 
 
 def check_of(annotation: str, records: Records) -> Check:
-    """What tells whether a value, as JSON gives it, is of the type `annotation`; `records` are the classes that it may
-    name, which were made of their own values already.
+    """A check whether a value, as JSON, is of the type `annotation`; `records` are the classes that it may name, which
+    were made from their own values already.
 
-    Raises `ValueError` for a type that is not known here.
+    Raises `ValueError` for an unknown type.
     """
     choices = _parts(annotation, "|")
     simple = {_SIMPLE[choice] for choice in choices if choice in _SIMPLE}
@@ -72,7 +72,7 @@ def _tuple_check(arguments: list[str], records: Records) -> Check:
 
 
 def _parts(text: str, separator: str) -> list[str]:
-    """The text cut at separators that stand in no brackets."""
+    """The text split at separators outside of brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "[") - (character == "]")

@@ -1,4 +1,4 @@
-"""The agents that answered in one drive: those that keep something open are told when it lets go of the run."""
+"""The agents that answered in one drive: those that keep something open are ended when it releases the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("ion")
 
 
 class AgentRegistry:
-    """Chooses agents as `choose` does, and remembers whom it chose."""
+    """Chooses agents as `choose` does, and remembers which it chose."""
 
     def __init__(self, choose: Callable[[Node], Agent | None]) -> None:
         self._choose = choose
@@ -20,7 +20,7 @@ class AgentRegistry:
         self._lasting: list[LastingAgent] = []
 
     def agent_for(self, node: Node) -> Agent | None:
-        """Who answers this node's prompts; None: the host."""
+        """The agent that answers this node's prompts; None: the caller answers them."""
         agent = self._choose(node)
         if agent is not None and id(agent) not in self._seen:
             self._seen[id(agent)] = agent
@@ -29,7 +29,7 @@ class AgentRegistry:
         return agent
 
     async def end(self, run_id: str) -> None:
-        """Tell them all. One that fails is not worth the run's outcome, which is recorded by now."""
+        """End them all. A failure does not change the run's outcome, which is already recorded."""
         for agent in self._lasting:
             try:
                 await agent.end_run(run_id)

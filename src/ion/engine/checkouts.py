@@ -1,7 +1,7 @@
-"""Checkouts of the commits of runs: the files that nodes see where workers share none (`workspace: git`).
+"""Checkouts of the commits of runs: the files that nodes see if workers share none (`workspace: git`).
 
-A checkout is a worktree of the worker's own repository, made when the worker has its first turn of a run and removed
-when the run has completed or was cancelled. A file beside it says that it is whole: one that was cut off is made anew.
+A checkout is a worktree of the worker's own repository, made for the worker's first turn of a run and removed when the
+run has completed or was cancelled. A file beside it says that it is complete; an incomplete one is made again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ class CheckoutError(IonError):
 
 
 def check_out(project: Path, checkouts: Path, run_id: str, commit: str) -> Path:
-    """The project's folder in a checkout of this commit for this run, under the folder `checkouts`; made if it is not
-    there. A commit that the repository does not have is fetched from its remotes. Raises `CheckoutError`."""
+    """Return the project's folder in a checkout of this commit for this run, under the folder `checkouts`; make it
+    if it does not exist. A commit that the repository does not have is fetched from its remotes. Raises
+    `CheckoutError`."""
     if not _COMMIT.fullmatch(commit):
         raise CheckoutError(f"the run's log names no commit: {commit[:64]!r}")
     root = Path(_git(project, "rev-parse", "--show-toplevel"))
@@ -52,7 +53,7 @@ def check_out(project: Path, checkouts: Path, run_id: str, commit: str) -> Path:
 
 
 def remove_checkouts(project: Path, checkouts: Path, still_needed: Callable[[str], bool]) -> None:
-    """Remove the checkouts of runs that need none any more. Raises `CheckoutError`."""
+    """Remove the checkouts of runs that no longer need one. Raises `CheckoutError`."""
     ended = [path.name for path in checkouts.glob("*") if path.is_dir() and not still_needed(path.name)]
     if not ended:
         return

@@ -18,8 +18,8 @@ _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 
 def stand_ins(stubs: Mapping[str, str]) -> dict[str, Runner]:
-    """A runner for each turn. An agent with `output_format` gives the smallest valid value, a cancel node its reason,
-    every other node `[dry run: id]`; `stubs` (node → output) say otherwise. A loop takes one turn."""
+    """A runner for each turn. An agent with `output_format` returns the smallest valid value, a cancel node its
+    reason, every other node `[dry run: id]`; `stubs` (node → output) override these. A loop takes one turn."""
 
     async def produce(turn: Turn, _context: Context) -> Outcome:
         node = turn.node
@@ -47,7 +47,7 @@ def _default(turn: Turn) -> str:
 
 
 def lenient_values(workflow: Workflow, note: Callable[[str], None]) -> ValuesOf:
-    """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is asked for)."""
+    """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is expected)."""
     numeric = {
         comparison.reference
         for node in workflow.nodes
@@ -79,7 +79,7 @@ def _is_number(text: str) -> bool:
 
 
 def smallest(schema: Any) -> Any:
-    """A small value that fits a JSON Schema, for the keywords that authors use; others are left out of account."""
+    """A small value that fits a JSON Schema, for the keywords that authors use; others are ignored."""
     if not isinstance(schema, dict):
         return {}
     if "const" in schema:

@@ -1,7 +1,7 @@
-"""An observer that writes each event as a JSON line into a file, for whoever collects logs.
+"""An observer that writes each event as a JSON line into a file, for log collectors.
 
-It is a copy for others: the store's log is the truth. Lines are appended as they come and not synced. A new file is for
-its owner only, as all that Ion keeps of runs: what others may read is for its owner to say.
+It is a copy: the store's log is the authority. Lines are appended as they come and not synced. A new file is readable
+by its owner only, like everything that Ion keeps of runs; the owner decides who else may read it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
 
 
 class EventLog:
-    """Appends to the file that `path_of` gives for a run. `shown` is what makes an event fit to be shown (masked)."""
+    """Appends to the file that `path_of` returns for a run. `shown` masks an event."""
 
     wants_lines = False
 
@@ -49,7 +49,7 @@ class EventLog:
         file.write(dumps(self._shown(event_object(run_id, recorded))) + "\n")
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """Not an event."""
+        """Progress is not an event."""
 
     def close(self) -> None:
         """Release the files."""

@@ -29,7 +29,7 @@ def folders_of(data: Path, run_id: str, project: Path) -> Folders:
 
 
 def claim(run: Path, store: str, project: Path) -> None:
-    """Note that the run with this folder, which is there, is (also) of the store with this URL."""
+    """Record that the run with this existing folder is (also) of the store with this URL."""
     name = _name_of(store, project)
     mark = mark_of(run, store, project)
     if not mark.exists():
@@ -44,7 +44,7 @@ def mark_of(run: Path, store: str, project: Path) -> Path:
 
 
 def _name_of(store: str, project: Path) -> str:
-    """What a store is called wherever the project lies, and whoever logs in to it."""
+    """A name for a store that depends neither on the project's location nor on who logs in to it."""
     scheme, _, place = store.partition(":")
     if scheme == "postgresql":
         parts = urlsplit(store)

@@ -1,7 +1,7 @@
 """What a run freezes at its start, and how it is thawed: the workflow with its commands, and the scripts' files.
 
-The frozen source is one JSON text in the store; its sha256 is in the first event. Script files are blobs; they are
-laid out in the run's own folder when a process begins to drive the run, and refused if they are not what was frozen.
+The frozen source is one JSON text in the store; its sha256 is in the first event. Script files are blobs. They are laid
+out in the run's own folder when a process starts to drive the run, and refused if they differ from what was frozen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def source_of(workflow: Workflow) -> str:
 
 
 def freeze(workflow: Workflow, store: WorkflowStore) -> str:
-    """The frozen source of a workflow; its script files are in the store as blobs afterwards.
+    """Return the frozen source of a workflow, and put its script files into the store as blobs.
 
     Raises `InvalidWorkflowError` if a script changed since the workflow was loaded.
     """
@@ -44,8 +44,8 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
 
 
 def thaw(source: str, digest: str) -> Workflow:
-    """The workflow as it was frozen. Raises `RefusedError` (code `changed`) if the source is not what was frozen,
-    `DamagedStoreError` if no workflow can be frozen so."""
+    """The workflow as it was frozen. Raises `RefusedError` (code `changed`) if the source differs from what was
+    frozen, `DamagedStoreError` if it is not a valid frozen workflow."""
     if digest_of(source) != digest:
         raise RefusedError("the run's frozen workflow was changed", code="changed", hint="ion run starts a new run")
     try:
@@ -57,7 +57,7 @@ def thaw(source: str, digest: str) -> Workflow:
 
 
 def require_frozen(source: str, started: WorkflowStarted) -> None:
-    """Raise `DamagedStoreError` unless a run that began so froze this source."""
+    """Raise `DamagedStoreError` unless a run with this first event froze this source."""
     try:
         workflow = thaw(source, started.digest)
     except RefusedError as error:
@@ -69,9 +69,9 @@ def require_frozen(source: str, started: WorkflowStarted) -> None:
 
 
 def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:
-    """Put the frozen script files under `folder`, as `<script>/<relative path>`.
+    """Write the frozen script files under `folder`, as `<script>/<relative path>`.
 
-    Raises `RefusedError` (code `changed`) if a file is there already and is not what was frozen.
+    Raises `RefusedError` (code `changed`) if an existing file differs from what was frozen.
     """
     for name, script in workflow.scripts.items():
         for relative, sha256 in script.files.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def head(folder: Path) -> str | None:
-    """The commit checked out in `folder`'s repository (hex), read from its files; None if there is none."""
+    """The commit checked out in `folder`'s repository (hex), read from its files; None without one."""
     repository = _repository(folder)
     if repository is None:
         return None
@@ -19,7 +19,7 @@ def head(folder: Path) -> str | None:
 
 
 def default_branch(folder: Path) -> str | None:
-    """The default branch: what `origin/HEAD` points to, else `main` or `master` if there is one, else None."""
+    """The default branch: what `origin/HEAD` points to, else `main` or `master` if it exists, else None."""
     pointed = _git(folder, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
     if pointed:
         return pointed.removeprefix("origin/")

@@ -1,4 +1,4 @@
-"""Building what is large and kept whole (a log, a plan, a result) without looking for garbage in it."""
+"""Building large, long-lived objects (a log, a plan, a result) without garbage collection."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """Python's search for garbage stands still meanwhile. It would find nothing, and it looks through all that lives
-    each time a quarter has been added: a third of a resume of 50,000 nodes."""
+    """Disable Python's garbage collection meanwhile. It would find nothing, and it traverses all live objects each
+    time a quarter has been added: a third of a resume of 50,000 nodes."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,8 @@
 """An observer that runs a command when a run pauses or ends: a message to a person, a hook of a build server.
 
-The command's words are split as a shell splits them and run without one. What happened is in its environment
-(`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its words. It has
-half a minute; that it fails is a warning and nothing more.
+The command's words are split as a shell splits them, and run without a shell. What happened is in its environment
+(`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its arguments. It
+has half a minute; its failure is only a warning.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def command_words(line: str) -> tuple[str, ...]:
 
 
 class Notify:
-    """Tells `command`. `cwd` is where it runs; `shown` makes what it is told fit to be shown (masked)."""
+    """Runs `command`. `cwd` is where it runs; `shown` masks what it receives."""
 
     wants_lines = False
 
@@ -68,10 +68,10 @@ class Notify:
         thread.start()
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """Nobody is told of lines."""
+        """Lines of progress do not notify."""
 
     def close(self) -> None:
-        """Wait for the commands; each has its limit."""
+        """Wait for the commands; each has its time limit."""
         for thread in self._threads:
             thread.join()
         self._threads.clear()

@@ -1,4 +1,4 @@
-"""Observers: told of every event once it is durable, and of lines of progress. They look; they cannot fail a run."""
+"""Observers receive every event once it is durable, and lines of progress. They cannot fail a run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _log = logging.getLogger("ion")
 
 
 class Observer(Protocol):
-    """Whoever watches a run. Both methods are called in the thread of the engine and must be quick.
+    """Someone who watches a run. Both methods are called in the thread of the engine and must be quick.
 
-    One with `wants_lines = False` is told of the steps of agents, and not of each line that a program writes.
+    With `wants_lines = False` an observer receives the steps of agents, but not each line that a program writes.
     """
 
     def event(self, run_id: str, recorded: Recorded, state: RunState) -> None:
-        """An event is in the log. `state` is the state after the whole append it came with; look, do not keep it."""
+        """An event is in the log. `state` is the state after the whole append it came with; do not keep it."""
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """A running node said something: a line that its bash or script wrote, a step of its agent. Untrusted text, at
-        most 4 KiB of it."""
+        """A running node reported something: a line that its bash or script wrote, a step of its agent. Untrusted
+        text, at most 4 KiB."""
 
 
 class Observers:
-    """Several observers as one. One that raises is left out from then on, with a warning in the log."""
+    """Several observers as one. An observer that raises is removed, with a warning in the log."""
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = list(observers)
@@ -44,15 +44,15 @@ class Observers:
 
     @property
     def want_lines(self) -> bool:
-        """Whether any of them is to be told of the lines of programs."""
+        """Whether any of them wants the lines of programs."""
         return any(map(_wants_lines, self._observers))
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """Tell all of them."""
+        """Pass it to all of them."""
         self._say(self._observers, run_id, node, line)
 
     def lines(self, run_id: str, node: str, line: str) -> None:
-        """Tell those that want the lines of programs."""
+        """Pass it to those that want the lines of programs."""
         self._say(filter(_wants_lines, self._observers), run_id, node, line)
 
     def _say(self, observers: Iterable[Observer], run_id: str, node: str, line: str) -> None:

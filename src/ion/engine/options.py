@@ -1,4 +1,4 @@
-"""How a run is to be driven, apart from what it is."""
+"""How a run is driven, as opposed to what it is."""
 
 from __future__ import annotations
 

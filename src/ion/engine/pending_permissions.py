@@ -1,8 +1,8 @@
 """Turns that are held open while a person is asked for a permission.
 
 An agent asks in the middle of its turn. The question is recorded by the drive's own loop, like everything else, and the
-turn waits for the verdict to appear in the run's state; who answers may be another process. Nothing here is durable:
-if this process dies, the question is in the log, and the turn is begun again with the answer.
+turn waits for the verdict to appear in the run's state; another process may answer. Nothing here is durable: if this
+process dies, the question is in the log, and the turn starts again with the answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PendingPermissions:
         self.fresh = False
 
     async def ask(self, node: str, question: Question) -> str | None:
-        """The decision, or None if there is none in time."""
+        """The decision, or None if nobody decided in time."""
         verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         entry = (node, question, verdict)
         self._waiting.append(entry)
@@ -42,7 +42,7 @@ class PendingPermissions:
             self._waiting.remove(entry)
 
     def events(self, state: RunState, at: int) -> list[e.ApprovalRequested]:
-        """What is to be recorded so that all questions are in the log."""
+        """What must be recorded so that all questions are in the log."""
         self.fresh = False
         asked: dict[str, list[Question]] = {}
         for node, question, _ in self._waiting:
@@ -55,7 +55,7 @@ class PendingPermissions:
         ]
 
     def answer(self, state: RunState) -> None:
-        """Hand on the verdicts that have come."""
+        """Pass on the verdicts that have come."""
         for node, question, verdict in self._waiting:
             found = state.nodes[node].verdicts.get(question.key)
             if found is not None and not verdict.done():

@@ -25,7 +25,7 @@ from ion.version import VERSION
 
 @dataclass(frozen=True)
 class Edited:
-    """The workflow as its file is now, with the old run's inputs held against what it declares."""
+    """The workflow as its file is now, and the old run's inputs checked against what it declares."""
 
     workflow: Workflow
     inputs: dict[str, Any]
@@ -112,7 +112,7 @@ def _copy_artifacts(data: Path, project: Path, old: str, new: str) -> None:
 
 
 def _require_outputs(store: WorkflowStore, kept: list[e.Event]) -> None:
-    """The old run may have been pruned at this very moment, and its outputs with it."""
+    """The old run may have been pruned at this very moment, together with its outputs."""
     for event in kept:
         if isinstance(event, e.NodeCompleted) and event.output.text is None:
             store.open_blob(event.output.sha256).close()

@@ -1,7 +1,8 @@
 """An observer that makes OpenTelemetry spans: one for the run, while this process drives it, and one for each attempt.
 
-Only the API is used; where spans go is the host's affair (`opentelemetry-instrument ion run …`, or a program's own
-provider). All spans of a run have the trace id that its run id gives, so that a resume, wherever, is of the same trace.
+Only the API is used; the program around Ion decides where spans go (`opentelemetry-instrument ion run …`, or its own
+provider). All spans of a run have the trace id derived from its run id, so that a resume, wherever, is in the same
+trace.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Tracing:
         """Lines are in the logs."""
 
     def close(self) -> None:
-        """End what this process began and did not see the end of: it was interrupted."""
+        """End the spans that this process started and whose end it did not see: it was interrupted."""
         for span in (*self._attempts.values(), *self._runs.values()):
             span.set_attribute("ion.status", "interrupted")
             span.end()
@@ -126,7 +127,7 @@ class Tracing:
 
 
 def _trace_of(run_id: str) -> Context:
-    """The trace that this run id names: a parent that was never sent, for all processes the same."""
+    """The trace of this run id: a parent that was never sent, the same for all processes."""
     from opentelemetry import trace
 
     digest = hashlib.sha256(f"ion run {run_id}".encode()).digest()

@@ -9,7 +9,7 @@ from ion.nodes.base import Turn
 
 
 def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
-    """The present turn of a node that is live."""
+    """The present turn of a live node."""
     node, now = workflow.by_id[node_id], state.nodes[node_id]
     session, agent = session_for(workflow, state, node, now)
     return Turn(

@@ -1,8 +1,8 @@
-"""Between the client's lines and the SDK: whatever comes is answered.
+"""Between the client's lines and the SDK: every request gets an answer.
 
-The SDK drops a line that it cannot read, and the client waits for its answer for ever. So each line is read here first,
-by the one rule for text from outside (`ion.foreign`), and handed on in a form that the SDK takes; what cannot be handed
-on is answered with an error of JSON-RPC, with the number of the call if one can be found in it.
+The SDK drops a line that it cannot read, and the client waits forever. So each line is read here first, by the one rule
+for text from outside (`ion.foreign`), and passed on in a form that the SDK accepts. A line that cannot be passed on is
+answered with a JSON-RPC error, with the id of the call if it can be found.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\s*:\s*(-?[0-9]{1,18})\s*,?\s*")
 
 
 def take_stdin() -> BinaryIO:
-    """The client's end of stdin; descriptor 0, which programs could inherit, is empty from here on."""
+    """Take over the client's end of stdin; descriptor 0, which programs could inherit, is empty from here on."""
     ours = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -34,7 +34,7 @@ def take_stdin() -> BinaryIO:
 
 
 class MessageLines:
-    """The client's messages, one JSON text each, for the SDK. `refuse` is given what is to be answered at once."""
+    """The client's messages, one JSON text each, for the SDK. `refuse` receives what must be answered at once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ class MessageLines:
                 await self.refuse(refused)
 
     def _pass_over(self) -> None:
-        """Read to the end of this line."""
+        """Skip the rest of this line."""
         while _is_cut(self._stream.readline(LONGEST_LINE)):
             pass
 
@@ -63,7 +63,7 @@ def _is_cut(line: bytes) -> bool:
 
 
 def read_message(line: bytes) -> tuple[str | None, dict[str, Any] | None]:
-    """The message as the SDK takes it, or else the answer to what is none; neither for what needs no answer."""
+    """The message for the SDK, or the answer to an invalid one; neither if it needs no answer."""
     import mcp_types as types
 
     if not line.strip():

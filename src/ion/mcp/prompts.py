@@ -1,7 +1,8 @@
 """Workflows and SOPs as MCP prompts, each with its real inputs as arguments.
 
-An SOP gives the whole procedure with its values, for an agent that carries it out itself. A workflow gives the order to
-run it through the tools. Values stand between fences that are longer than any in them, so that none can end its own.
+An SOP becomes the whole procedure with its values, for an agent that carries it out itself. A workflow becomes the
+order to run it through the tools. Values are between fences that are longer than any fence in them, so that none can
+end its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TEXT_ARGUMENT = "arguments"
 
 
 def all_prompts(workspace: Workspace, sop_paths: Sequence[Path]) -> dict[str, tuple[SopPrompt, Discovered]]:
-    """What can be offered, by the prompt's name: a workflow's name in letters that clients can make a command of."""
+    """The offered prompts by name: a workflow's name in letters that clients can make a command of."""
     found: dict[str, tuple[SopPrompt, Discovered]] = {}
     for one in discover(workspace, sop_paths):
         if one.shadowed_by is not None or one.errors or one.loaded.workflow is None:
@@ -57,7 +58,7 @@ def _shown(one: Discovered, workflow: Workflow) -> SopPrompt:
 def render(workspace: Workspace, sop_paths: Sequence[Path], name: str, given: Mapping[str, str]) -> tuple[str, str]:
     """The description and the text of a prompt with these arguments.
 
-    Raises `NotFoundError` for a name that is none, `UsageError` for arguments that are missing, unknown or wrong.
+    Raises `NotFoundError` for an unknown name, `UsageError` for arguments that are missing, unknown or invalid.
     """
     prompts = all_prompts(workspace, sop_paths)
     if name not in prompts:

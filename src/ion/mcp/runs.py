@@ -1,7 +1,7 @@
 """The runs that this server drives, and waiting until one of them needs somebody.
 
-A run is driven by a task beside the protocol, so that no call has to last as long as a run. A call waits until there
-is something to answer, the run has ended, or its time is over.
+A run is driven by a task beside the protocol, so that no call has to last as long as a run. A call waits until there is
+something to answer, the run has ended, or its time is over.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Report = Callable[[str], Awaitable[None]]
 
 
 class Runs:
-    """What this process drives. Its methods are called in the event loop; the store is called in threads."""
+    """The runs that this process drives. Its methods are called in the event loop; the store is called in threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -64,9 +64,9 @@ class Runs:
         return task is not None and not task.done()
 
     async def wait(self, run_id: str, seconds: float, report: Report) -> RunResult:
-        """The run as soon as somebody has to do something about it (a prompt, a gate), or it has ended or stands
-        still; or after this many seconds, however it is then. One that was answered and that nobody drives is gone on
-        with. `report` takes a line whenever something happens.
+        """The run as soon as somebody must act (a prompt, a gate), it has ended, or it cannot continue; or after this
+        many seconds, in whatever state. A run that was answered and that nobody drives is continued. `report` takes a
+        line whenever something happens.
 
         Raises what stopped the drive, if this process drove the run and could not continue.
         """
@@ -85,7 +85,7 @@ class Runs:
             await self._wait_for_news(before, left, report)
 
     async def _wait_for_news(self, before: WorkflowRun, seconds: float, report: Report) -> None:
-        """Until the log has grown, the owner has released the run, or this many seconds are over."""
+        """Wait until the log has grown, the owner has released the run, or this many seconds are over."""
         run_id = before.run_id
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
@@ -98,7 +98,7 @@ class Runs:
                 return
 
     def _raise_what_stopped(self, run_id: str) -> None:
-        """A run that completed, failed or waits is no error; a store that is gone, or a lease that was lost, is."""
+        """A run that completed, failed or waits is not an error; a store that is gone, or a lease that was lost, is."""
         task = self._drives.get(run_id)
         if task is None or not task.done() or task.cancelled():
             return
@@ -134,11 +134,11 @@ class Runs:
         self._tell(run_id)
 
     async def aside(self, function: Callable[..., _Result], *arguments: Any, **named: Any) -> _Result:
-        """Call what reads or writes the store in a thread, so that the protocol and the other runs continue."""
+        """Read or write the store in a thread, so that the protocol and the other runs continue."""
         return await asyncio.to_thread(function, *arguments, **named)
 
     async def end(self) -> None:
-        """Stop driving: every process of the runs is ended, the leases are given back, the runs can be resumed."""
+        """Stop driving: every process of the runs is ended, the leases are released, the runs can be resumed."""
         tasks = [task for task in self._drives.values() if not task.done()]
         for task in tasks:
             task.cancel()
@@ -153,7 +153,7 @@ def _needs_somebody(result: RunResult) -> bool:
 
 
 class _Watch:
-    """Tells `Runs` of what happens in a run that is driven here."""
+    """Tells `Runs` what happens in a run that is driven here."""
 
     wants_lines = False
 

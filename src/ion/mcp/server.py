@@ -1,7 +1,8 @@
-"""The server: tools and prompts over stdio, in whichever era of the protocol the client speaks.
+"""The server: tools and prompts over stdio, in whichever version of the protocol the client speaks.
 
-stdout belongs to the protocol; the SDK points it, and stdin, elsewhere while it serves, so that nothing else can write
-there. When the client goes, or a signal comes, every process of the runs is ended and the runs can be resumed.
+stdout belongs to the protocol; while it serves, the SDK points stdout and stdin elsewhere, so that nothing else can
+write there. When the client disconnects, or a signal comes, every process of the runs is ended and the runs can be
+resumed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(host: ToolContext) -> None:
-    """Serve until the client closes its end. A signal ends the process as it would have, after all was released."""
+    """Serve until the client closes its end. A signal ends the process as usual, after everything was released."""
     asyncio.run(_serve(host))
     host.runs.workspace.close()
 

@@ -1,7 +1,7 @@
 """What a client may ask: a table of tools, each a name, a schema of its arguments, and a function.
 
-Results have the shapes of the command's `--json` (cli.md). A tool that continues a run answers as soon as somebody
-is needed, at the latest after `wait_seconds`, with the prompts that wait and a line on what to do next.
+Results have the shapes of the command's `--json` (cli.md). A tool that continues a run answers as soon as somebody is
+needed, at the latest after `wait_seconds`, with the pending prompts and a line on what to do next.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LONGEST_WAIT_SECONDS = 600
 @dataclass(frozen=True)
 class ToolContext:
     """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
-    their path, so that any file of the machine can be run that the client can name; `hidden` is what no answer shows.
-    """
+    their path, so that any file of the machine that the client can name can be run; `hidden` is what no answer
+    shows."""
 
     runs: Runs
     hidden: Hidden
@@ -145,7 +145,7 @@ async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> di
 
 
 async def _run(host: ToolContext, arguments: Arguments) -> Run:
-    """A run of this project, by its id or a unique prefix of one; not `last`: another client may have begun that."""
+    """A run of this project, by its id or a unique prefix of one; not `last`: another client may have started that."""
     name, workspace = arguments["run_id"], host.runs.workspace
     if name == "last":
         raise NotFoundError("'last' is not a run here: another client may have started it", hint="give the run's id")
@@ -156,7 +156,7 @@ async def _run(host: ToolContext, arguments: Arguments) -> Run:
 
 
 async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Report) -> dict[str, Any]:
-    """How the run stands once somebody is needed, with what the client is to do."""
+    """The state of the run once somebody is needed, with what the client should do."""
     seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
     result = await host.runs.wait(run.run_id, seconds, report)
     prompts = await host.runs.aside(run.prompts)
@@ -168,7 +168,7 @@ async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Repor
 
 
 def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
-    """What the client's agent is to do now, in a sentence."""
+    """What the client's agent should do now, in a sentence."""
     if prompts:
         return (
             "Carry out each of `prompts` as it stands, one after the other, then hand in its answer: ion_submit with "
@@ -306,7 +306,7 @@ TOOLS = (
 
 
 def tools_of(host: ToolContext) -> dict[str, Tool]:
-    """The tools that this server has, by name: those that answer gates only where it was allowed."""
+    """The tools of this server, by name: those that answer gates only if that was allowed."""
     return {tool.name: tool for tool in TOOLS if host.allow_approve or not tool.gate}
 
 

@@ -1,15 +1,15 @@
 """What workers do for a workflow: read and write the log, and carry out a turn.
 
-A turn reads what it needs from the log, in which its start stands; so little passes through Temporal. One that another
-worker had begun and lost is begun once more, and the log says so.
+A turn reads what it needs from the log, which holds its start; so little passes through Temporal. A turn that another
+worker had started and lost is started once more, and the log says so.
 
-The server may hand a turn to a worker that stands still, and once more to another when nothing is heard of it. A worker
+The server may give a turn to a worker that hangs, and again to another when it hears nothing of the first. A worker
 that comes too late therefore asks the server whether its attempt still counts, and writes only if nothing was written
-since it read the log: of all attempts, the last to write is the one that counts.
+since it read the log: of all attempts, the last to write counts.
 
-Whoever reaches the cluster can ask for an activity. So each looks at who asks: only the workflow that drives the run
-may, what reads and writes the log only from within this worker (as a local activity), and no more is written than a
-drive has to write. `security` says who may be such a workflow.
+Whoever reaches the cluster can ask for an activity. So each one checks who asks: only the workflow that drives the run
+may; reading and writing the log is allowed only from within this worker (as a local activity), and only events of a
+drive are written. `security` says who may be such a workflow.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ SettingFor = Callable[[str | None], EngineConfig]
 
 @dataclass
 class _Known:
-    """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns are
-    under way here."""
+    """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns
+    run here."""
 
     reader: RunReader
     context: Context
@@ -92,10 +92,11 @@ class _Known:
 
 
 class Activities:
-    """The activities of one worker. `engine_config_for` gives the surroundings of a run with this agent (`UsageError`:
-    it is
-    not configured here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at
-    once."""
+    """The activities of one worker.
+
+    `engine_config_for` returns the configuration of a run with this agent (`UsageError`: the agent is not configured
+    here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at once.
+    """
 
     def __init__(self, engine_config_for: SettingFor, queue: str, name: str, slots: int) -> None:
         self._engine_config_for = engine_config_for
@@ -109,7 +110,7 @@ class Activities:
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        """For the worker to offer."""
+        """The activities that the worker offers."""
         log = (self.read_source, self.read_events, self.record, self.release)
         return [*log, self.take_agent, self.place, self.turn]
 
@@ -143,7 +144,7 @@ class Activities:
             _log.warning("checkouts of ended runs stay: %s", error)
 
     def _needs_files(self, run_id: str) -> bool:
-        """Also if this store does not know the run: it may be another's."""
+        """Also if this store does not know the run: it may be in another store."""
         known = self._known.get(run_id)
         return (known is not None and known.turns > 0) or self._status(run_id) not in ("completed", "cancelled")
 
@@ -187,9 +188,9 @@ class Activities:
 
     @activity.defn(name="ion-record")
     async def record(self, lease: dict[str, Any], after: int, events: list[dict[str, Any]]) -> dict[str, Any]:
-        """Append events: `seq` is the number of the last. `stale`: somebody else's event came first, read the log.
+        """Append events: `seq` is the number of the last. `stale`: another event came first, read the log.
 
-        What was appended by an earlier try of this very call is found, and not appended again.
+        Events that an earlier try of this very call appended are found, and not appended again.
         """
         store = self._store
         held = self._drive(lease, near=True)
@@ -208,7 +209,7 @@ class Activities:
 
     @activity.defn(name="ion-take-agent")
     async def take_agent(self, run_id: str, agent: str) -> dict[str, Any]:
-        """The lanes of a run that is to continue this agent, by what is configured here."""
+        """The agent limits of a run that this agent is to continue, as configured here."""
         self._require_drive(run_id, near=True)
         with _refusals():
             workflow = (await in_thread(read_run, self._store, run_id)).workflow
@@ -216,7 +217,7 @@ class Activities:
 
     @activity.defn(name="ion-release")
     async def release(self, lease: dict[str, Any]) -> None:
-        """The drive is over: the run belongs to nobody."""
+        """The drive is over: the run has no owner."""
         held = self._drive(lease, near=True)
         self._secrets.pop(held.run_id, None)
         known = self._known.get(held.run_id)
@@ -237,8 +238,8 @@ class Activities:
 
     @activity.defn(name="ion-turn")
     async def turn(self, lease: dict[str, Any], node: str, number: int) -> dict[str, Any]:
-        """Carry out the present turn of a node, its start of this number; gives its outcome, and the number under which
-        it is in the log now. `gone`: the turn is another's by now."""
+        """Carry out the present turn of a node, its start of this number; returns its outcome, and the number under
+        which it is in the log now. `gone`: the turn belongs to another worker by now."""
         held = self._drive(lease)
         beating = asyncio.create_task(_beat())
         try:
@@ -284,10 +285,10 @@ class Activities:
             return Failed(Failure("bug", f"{type(error).__name__}: {error}"))
 
     async def _begin(self, lease: Lease, node: str, number: int) -> tuple[_Known, Turn] | None:
-        """The turn, counted as under way here; None if it is not this attempt's any more.
+        """The turn, counted as running here; None if this attempt no longer counts.
 
-        That an attempt after the first begins is in the log, under a new number. The order makes sure that it is
-        the last one that counts: read the log, ask the server, write if nothing was written since.
+        The start of an attempt after the first is in the log, under a new number. The order makes sure that the last
+        one counts: read the log, ask the server, write if nothing was written since.
         """
         again = activity.info().attempt > 1
         async with self._lock_of(lease.run_id):
@@ -315,14 +316,14 @@ class Activities:
         return Lease(data["run_id"], data["epoch"], owner_of(data["run_id"], data["engine"]))
 
     def _require_drive(self, run_id: str, *, near: bool) -> None:
-        """Refuse whoever is not the workflow that drives this run; `near`: in this very worker."""
+        """Refuse any caller but the workflow that drives this run; `near`: in this very worker."""
         info = activity.info()
         asks = info.workflow_type, info.workflow_id
         if asks != (WORKFLOW_NAME, workflow_id(self._queue, run_id)) or (near and not info.is_local):
             raise _not_the_drive()
 
     def _written_by_a_drive(self, events: list[dict[str, Any]]) -> list[e.Event]:
-        """The events, if they are such as the drive of a run writes."""
+        """The events, if the drive of a run writes such events."""
         with _refusals():
             found = [e.from_json(event) for event in events]
             for event in found:
@@ -333,7 +334,7 @@ class Activities:
         return found
 
     def _secrets_of(self, run_id: str) -> tuple[str, ...]:
-        """What no message may hold, as this worker has it in its environment."""
+        """The values that no message may hold, as this worker has them in its environment."""
         if run_id not in self._secrets:
             config = self._engine_config_for(None)
             names = (*secret_names(config.store, run_id), *config.secrets)
@@ -379,8 +380,8 @@ class Activities:
         return choose
 
     def _with_files(self, found: RunReader, started: e.WorkflowStarted) -> tuple[EngineConfig, e.WorkflowStarted]:
-        """The surroundings of a run with its files: a folder of the project where the run was begun is that folder of
-        the project here, or of its checkout."""
+        """The configuration of a run with its files: the project folder in which the run was started is the same
+        folder of the project here, or of its checkout."""
         config = self._engine_config_for(found.state.agent)
         theirs, cwd = Path(self._store.get_workflow_run(found.run_id).project), Path(started.cwd)
         if not cwd.is_relative_to(theirs):
@@ -424,7 +425,7 @@ def _final(error: IonError) -> ApplicationError:
 
 
 async def _beat() -> None:
-    """Say that this worker lives, three times in the time after which it would be given up."""
+    """Report that this worker lives, three times within the time after which it would be given up."""
     timeout = activity.info().heartbeat_timeout
     pause = timeout.total_seconds() / 3 if timeout is not None else 1.0
     while True:

@@ -1,4 +1,4 @@
-"""Asking a cluster: start the drive of a run, have it look at its log. Nothing of the run is decided here."""
+"""Requests to a cluster: start the drive of a run, notify it of new events. Decides nothing about the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class EngineError(IonError):
 
 
 async def connect(cluster: Cluster) -> Client:
-    """A client. Raises `EngineError` if nobody answers there, `UsageError` if what the URL names is not there."""
+    """A client. Raises `EngineError` if nobody answers there, `UsageError` if a file or variable that the URL names
+    is missing."""
     from temporalio.client import Client
 
     from ion.engine.temporal.security import connection
@@ -44,7 +45,7 @@ async def connect(cluster: Cluster) -> Client:
 
 
 async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]) -> None:
-    """Start the workflow that drives the run, unless it is there already."""
+    """Start the workflow that drives the run, unless it exists already."""
     from temporalio.common import WorkflowIDReusePolicy
     from temporalio.exceptions import WorkflowAlreadyStartedError
     from temporalio.service import RPCError
@@ -65,13 +66,13 @@ async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]
 
 
 async def notify(cluster: Cluster, queue: str, run_id: str) -> bool:
-    """Have the workflow look at what is new in the log; False if there is none that drives this run."""
+    """Have the workflow read what is new in the log; False if no workflow drives this run."""
     return await _look(await connect(cluster), queue, run_id)
 
 
 async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
-    """Until the workflow that drove the run to its end is over itself: the last thing that it does is to release the
-    run. A drive that began before that would lose the run at once."""
+    """Wait until the workflow that drove the run to its end is over itself: its last step is to release the run. A
+    drive that started before that would lose the run at once."""
     from temporalio.client import WorkflowFailureError
     from temporalio.service import RPCError, RPCStatusCode
 
@@ -89,13 +90,13 @@ async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
 
 
 async def take_agent(cluster: Cluster, queue: str, run_id: str, agent: str) -> bool:
-    """Have the workflow give its prompts to this agent; False if there is none that drives this run. Raises
-    `UsageError` if the workers do not know the agent."""
+    """Have the workflow give its prompts to this agent; False if no workflow drives this run. Raises `UsageError` if
+    the workers do not know the agent."""
     return await _update(await connect(cluster), queue, run_id, "take-agent", [agent])
 
 
 async def unpolled(cluster: Cluster, queue: str, run_id: str, queues: Iterable[str]) -> set[str]:
-    """Those of the task queues that no worker asks for turns, if some turn of the run waits for a worker."""
+    """Those of the task queues that no worker polls for turns, if a turn of the run waits for a worker."""
     from temporalio.api.enums.v1 import PendingActivityState
     from temporalio.service import RPCError
 

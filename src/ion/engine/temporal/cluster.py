@@ -1,7 +1,7 @@
-"""Where a Temporal cluster is, and how it is to be spoken with: `temporal://HOST:PORT[/NAMESPACE][?queue=NAME&…]`.
+"""Where a Temporal cluster is, and how to connect: `temporal://HOST:PORT[/NAMESPACE][?queue=NAME&…]`.
 
 A URL is in the log of each of its runs, so it names files and environment variables and never holds a secret. The
-variables begin with `ION_TEMPORAL_`: no log can have a command send another one to an address of its own choice.
+variables begin with `ION_TEMPORAL_`: no log can make a command send another variable to an address of its choice.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster's frontend, a namespace in it, and how the task queue is called, if somebody said so.
+    """A cluster's frontend, a namespace in it, and the name of the task queue, if one was given.
 
     `tls`, or any of `ca`, `cert` with `cert_key` (PEM files), `server_name` and `api_key_env`: the connection is TLS.
     `api_key_env` and `key_env` are names of environment variables: the key for the server, and the key that clients and
-    workers share (`security.Encryption`)."""
+    workers share (`security.Encryption`).
+    """
 
     address: str
     namespace: str
@@ -73,12 +74,12 @@ class Cluster:
 
     @property
     def is_open(self) -> bool:
-        """Whether whoever reaches the address over the network may speak to the workers as Ion does."""
+        """Whether anyone who reaches the address over the network may speak to the workers as Ion does."""
         return _LOOPBACK.fullmatch(self.address) is None and not (self.cert or self.api_key_env or self.key_env)
 
 
 def cluster_of(url: str) -> Cluster:
-    """Raises `UsageError` for what is not such a URL, and (code `missing-extra`) where the SDK is not installed."""
+    """Raises `UsageError` for an invalid URL, and (code `missing-extra`) if the SDK is not installed."""
     found = _URL.fullmatch(url)
     if found is None:
         raise UsageError(f"{url!r} is not an engine", hint="write temporal://HOST:PORT[/NAMESPACE][?queue=NAME]")
@@ -106,10 +107,11 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def queue_of(cluster: Cluster, project: Path, store_url: str) -> str:
-    """The task queue of the runs that one project keeps in one store: all workers for them name both alike, and none
-    of another project is given a turn that it cannot carry out. Who logs in to the store does not count.
+    """The task queue of the runs that one project keeps in one store: all workers for them name both in the same way,
+    and a worker of another project is not given a turn that it cannot carry out. Who logs in to the store does not
+    count.
 
-    Where workers have the project under other paths, the queue is called by its name in the cluster's URL.
+    If workers have the project under other paths, the queue is named in the cluster's URL.
     """
     if cluster.queue is not None:
         return cluster.queue
@@ -133,7 +135,7 @@ def queue_for(queue: str, runs_on: str | None, worker: str | None) -> str:
 
 
 def worker_name(given: str | None) -> str:
-    """How a worker is called: as was said, else like its machine. Raises `UsageError` for an invalid name."""
+    """The name of a worker: the given one, or its machine's. Raises `UsageError` for an invalid name."""
     name = given if given is not None else re.sub("[^A-Za-z0-9._-]", "-", os.uname().nodename)[:100] or "worker"
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a worker", hint="use at most 100 letters, digits, ., _ and -")
@@ -141,7 +143,7 @@ def worker_name(given: str | None) -> str:
 
 
 def worker_labels(given: Iterable[str]) -> tuple[str, ...]:
-    """Labels as `runs_on` has them, each once. Raises `UsageError` for an invalid one."""
+    """Labels as in `runs_on`, each once. Raises `UsageError` for an invalid one."""
     for label in given:
         if not re.fullmatch(WORKER_LABEL, label):
             raise UsageError(
@@ -156,5 +158,5 @@ def workflow_id(queue: str, run_id: str) -> str:
 
 
 def owner_of(run_id: str, engine: str) -> Owner:
-    """Who owns a run that a cluster drives: no process, so that none is ever found dead."""
+    """The owner of a run that a cluster drives: not a process, so that none is ever found dead."""
     return Owner(engine, "temporal", 0, "", run_id)

@@ -1,4 +1,4 @@
-"""Events, outcomes and lanes as JSON, as they pass between a Temporal workflow and its workers."""
+"""Events, outcomes and agent limits as JSON, as they pass between a Temporal workflow and its workers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_lease(data: Any) -> None:
 
 
 def check_order(data: Any) -> None:
-    """Raise `ShapeError` unless this is what `workflow.IonRun` is begun with."""
+    """Raise `ShapeError` unless this is a valid order of `workflow.IonRun`."""
     _check("order", data, {"lease": dict, "slots": int, "lanes": dict, "heartbeat_ms": int, "longest_history": int})
     check_lease(data["lease"])
     _check_agent_limits(data["lanes"])
@@ -73,7 +73,7 @@ def _is_number(value: Any) -> bool:
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """What a worker gives back of a turn."""
+    """What a worker returns for a turn."""
     values = {one.name: getattr(outcome, one.name) for one in dataclasses.fields(outcome)}
     return {"kind": type(outcome).__name__} | {name: _plain(value) for name, value in values.items()}
 
@@ -121,7 +121,7 @@ def stripped(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def pack(value: Any) -> str:
-    """What JSON can say, small: what is handed over stays in the workflow's history."""
+    """JSON, compressed: what is passed stays in the workflow's history."""
     return base64.b64encode(zlib.compress(json.dumps(value).encode())).decode("ascii")
 
 

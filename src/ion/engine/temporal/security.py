@@ -1,8 +1,8 @@
 """Who may speak with a cluster's workers: the connection's own security, and a key that clients and workers share.
 
 With a key every payload is encrypted and authenticated, and bound to the workflow that it belongs to. Whoever reaches
-the cluster without the key can neither read what passes through it nor tell a worker anything: it can stop, delay or
-repeat a run's drive, and not change what comes of it.
+the cluster without the key can neither read what passes through it nor give a worker orders: it can stop, delay or
+repeat a run's drive, but not change its result.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _REFUSED = Payload(metadata={"encoding": b"ion/not-made-with-the-key"})
 
 
 class Encryption(PayloadCodec, WithSerializationContext):
-    """AES-256-GCM over whole payloads. The first key encrypts, each of them decrypts; `place` is what the payloads are
-    bound to. What was not made with one of the keys for this place cannot be read."""
+    """AES-256-GCM over whole payloads. The first key encrypts, each of them decrypts; `place` is what the payloads
+    are bound to. A payload that was not made with one of the keys for this place cannot be read."""
 
     def __init__(self, keys: Sequence[bytes], place: bytes = b"") -> None:
         self._keys, self._place = keys, place
@@ -72,8 +72,8 @@ class Encryption(PayloadCodec, WithSerializationContext):
 
 
 def connection(cluster: Cluster, environ: Mapping[str, str]) -> dict[str, Any]:
-    """How `Client.connect` is to connect. Raises `UsageError` for a variable that is not set, or a file that cannot be
-    read."""
+    """The arguments of `Client.connect`. Raises `UsageError` for a variable that is not set, or a file that cannot
+    be read."""
     made: dict[str, Any] = {"namespace": cluster.namespace}
     if cluster.key_env is not None:
         made["data_converter"] = replace(

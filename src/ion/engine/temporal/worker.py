@@ -1,4 +1,4 @@
-"""A worker: carries workflows and their turns until it is told to go."""
+"""A worker: carries out workflows and their turns until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _GRACE = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Who works, and for what. `slots` is how many turns run at once, `labels` which nodes with `runs_on` are carried
-    out besides those without (`only_labelled`: instead of them); a pinned run is placed by the `name`."""
+    """A worker's identity and tasks. `slots` is how many turns run at once, `labels` which nodes with `runs_on` are
+    carried out besides those without (`only_labelled`: instead of them); a pinned run is placed by the `name`."""
 
     queue: str
     slots: int
@@ -38,7 +38,7 @@ class WorkerConfig:
 async def work(
     cluster: Cluster, station: WorkerConfig, engine_config_for: SettingFor, say: Callable[[str], None]
 ) -> None:
-    """Work until SIGTERM or SIGINT; a cluster that does not answer is waited for."""
+    """Work until SIGTERM or SIGINT; wait for a cluster that does not answer."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
