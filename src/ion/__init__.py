@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ion.agents.base import PromptRequest as PromptRequest
     from ion.agents.base import PromptResult as PromptResult
     from ion.agents.base import UnpermittedError as UnpermittedError
+    from ion.api.engine import Engine as Engine
     from ion.api.project import Project as Project
     from ion.api.project import Run as Run
     from ion.api.project import open as open  # noqa: A004
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
     from ion.api.sops import sop_to_yaml as sop_to_yaml
+    from ion.api.spec import RunSpec as RunSpec
     from ion.api.verbs import approve as approve
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
@@ -74,12 +76,14 @@ _HOMES = {
     "UnpermittedError": "ion.agents.base",
     "rerun_workflow": "ion.api.verbs",
     "rerun_workflow_sync": "ion.api.verbs",
+    "Engine": "ion.api.engine",
     "Project": "ion.api.project",
     "Run": "ion.api.project",
     "open": "ion.api.project",
     "NodeResult": "ion.api.result",
     "RunResult": "ion.api.result",
     "WaitingFor": "ion.api.result",
+    "RunSpec": "ion.api.spec",
     "RunOptions": "ion.engine.options",
     "execute_workflow": "ion.api.verbs",
     "execute_workflow_sync": "ion.api.verbs",

@@ -22,9 +22,10 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
     """Serve workflows to an agent over MCP, on stdin and stdout: it answers their prompts, Ion holds the order."""
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("ion mcp needs the MCP SDK", hint="pip install 'ion-workflows[mcp]'", code="missing-extra")
+    from ion.api.engine import Engine
     from ion.api.hidden import Hidden
+    from ion.api.project import Project
     from ion.api.workspace import open_workspace
-    from ion.mcp.runs import Runs
     from ion.mcp.server import serve
     from ion.mcp.tools import ToolContext
     from ion.process.limits import raise_limit
@@ -36,5 +37,5 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
     # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
     workspace.settings = replace(workspace.settings, agent=None)
     raise_limit()
-    serve(ToolContext(Runs(workspace), hidden, sop_paths, allow_approve, allow_paths))
+    serve(ToolContext(Engine(Project(workspace)), hidden, sop_paths, allow_approve, allow_paths))
     return 0

@@ -37,7 +37,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def serve(host: ToolContext) -> None:
     """Serve until the client closes its end. A signal ends the process as usual, after everything was released."""
     asyncio.run(_serve(host))
-    host.runs.workspace.close()
+    host.engine.project.close()
 
 
 async def _serve(host: ToolContext) -> None:
@@ -47,10 +47,10 @@ async def _serve(host: ToolContext) -> None:
     serving = asyncio.create_task(_protocol(host), name="protocol")
     signalled = asyncio.create_task(signals.get(), name="signal")
     await asyncio.wait((serving, signalled), return_when=asyncio.FIRST_COMPLETED)
-    await host.runs.end()
+    await host.engine.close()
     if signalled.done():
         # The thread that reads stdin cannot be told to stop: the process ends under it.
-        host.runs.workspace.close()
+        host.engine.project.close()
         signal.signal(signalled.result(), signal.SIG_DFL)
         os.kill(os.getpid(), signalled.result())
     signalled.cancel()
@@ -121,7 +121,7 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
         )
 
     async def list_prompts(_context: Any, _params: Any) -> ListPromptsResult:
-        found = await host.runs.aside(prompts.all_prompts, host.runs.workspace, host.sop_paths)
+        found = await asyncio.to_thread(prompts.all_prompts, host.workspace, host.sop_paths)
         return types.ListPromptsResult(
             prompts=[
                 types.Prompt(
@@ -142,8 +142,8 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
 
         given: Mapping[str, str] = params.arguments or {}
         try:
-            description, text = await host.runs.aside(
-                prompts.render, host.runs.workspace, host.sop_paths, params.name, given
+            description, text = await asyncio.to_thread(
+                prompts.render, host.workspace, host.sop_paths, params.name, given
             )
         except IonError as error:
             said = f"{error.message} ({error.hint})" if error.hint else error.message

@@ -6,18 +6,24 @@ needed, at the latest after `wait_seconds`, with the pending prompts and a line 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ion.api.engine import Engine
 from ion.api.hidden import Hidden
 from ion.api.project import Run
 from ion.api.result import RunResult
+from ion.api.spec import RunSpec
 from ion.api.workflows import discover, find_in_sop_paths, listed
+from ion.api.workspace import Workspace
+from ion.core.events import Recorded
+from ion.core.state import RunState
 from ion.errors import NotFoundError, UsageError
 from ion.language.discovery import is_path
 from ion.masking import head
-from ion.mcp.runs import Report, Runs
 from ion.records import dataclass
 
 DEFAULT_WAIT_SECONDS = 25
@@ -30,13 +36,20 @@ class ToolContext:
     their path, so that any file of the machine that the client can name can be run; `hidden` is what no answer
     shows."""
 
-    runs: Runs
+    engine: Engine
     hidden: Hidden
     sop_paths: tuple[Path, ...] = ()
     allow_approve: bool = False
     allow_paths: bool = False
 
+    @property
+    def workspace(self) -> Workspace:
+        """The project whose workflows are served."""
+        return self.engine.project.workspace
 
+
+# Takes a line whenever something has happened in a run.
+Report: TypeAlias = Callable[[str], Awaitable[None]]
 Arguments: TypeAlias = dict[str, Any]
 Function: TypeAlias = Callable[[ToolContext, Arguments, Report], Awaitable[dict[str, Any]]]
 
@@ -65,12 +78,12 @@ class Tool:
 
 
 async def _list(host: ToolContext, _arguments: Arguments, _report: Report) -> dict[str, Any]:
-    found = await host.runs.aside(discover, host.runs.workspace, host.sop_paths)
+    found = await asyncio.to_thread(discover, host.workspace, host.sop_paths)
     return {"workflows": [listed(one) for one in found if one.shadowed_by is None]}
 
 
 async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    workspace = host.runs.workspace
+    workspace = host.workspace
     name = arguments["workflow"]
     if is_path(name) and not host.allow_paths:
         raise UsageError(
@@ -81,15 +94,16 @@ async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dic
     if agent is not None and agent not in workspace.settings.agents:
         known = ", ".join(workspace.settings.agents) or "there is none"
         raise UsageError(f"no agent is configured as {agent!r}", hint=f"configured in .ion/config.yaml: {known}")
-    started = await host.runs.start(
-        await host.runs.aside(find_in_sop_paths, workspace, name, host.sop_paths),
+    spec = RunSpec(
+        await asyncio.to_thread(find_in_sop_paths, workspace, name, host.sop_paths),
         inputs=arguments.get("inputs", {}),
         arguments=arguments.get("arguments", ""),
         context=arguments.get("context", ""),
         run_id=arguments.get("run_id"),
         agent=agent,
     )
-    await host.runs.aside(host.hidden.run, workspace, started.run_id)
+    started = await host.engine.start(spec)
+    await asyncio.to_thread(host.hidden.run, workspace, started.run_id)
     return {
         **await _step(host, Run(workspace, started.run_id), arguments, report),
         "notes": [*filter(None, [started.warned]), *started.notes],
@@ -98,16 +112,16 @@ async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dic
 
 async def _next(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run = await _run(host, arguments)
-    result = await host.runs.aside(run.result)
+    result = await asyncio.to_thread(run.result)
     if result.status == "interrupted" or (result.status == "failed" and arguments.get("resume", False)):
-        await host.runs.go_on(run.run_id, resume=result.status == "failed")
+        await host.engine.proceed(run, resume=result.status == "failed")
     return await _step(host, run, arguments, report)
 
 
 async def _submit(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run = await _run(host, arguments)
     session, request = arguments.get("session"), arguments.get("request")
-    recorded = await host.runs.aside(
+    recorded = await asyncio.to_thread(
         run.submit, arguments["node"], arguments["output"], session=session, request=request
     )
     return {**await _step(host, run, arguments, report), "recorded": recorded}
@@ -128,28 +142,28 @@ async def _respond(host: ToolContext, arguments: Arguments, report: Report) -> d
 async def _answer(host: ToolContext, arguments: Arguments, report: Report, decision: str, text: str) -> dict[str, Any]:
     run = await _run(host, arguments)
     node, request = arguments.get("node"), arguments.get("request")
-    await host.runs.aside(run.answer, decision, node, text=text, request=request)
+    await asyncio.to_thread(run.answer, decision, node, text=text, request=request)
     return await _step(host, run, arguments, report)
 
 
 async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> dict[str, Any]:
     run = await _run(host, arguments)
-    result = await host.runs.aside(run.result)
+    result = await asyncio.to_thread(run.result)
     return result.to_json()
 
 
 async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
     run = await _run(host, arguments)
-    await host.runs.aside(run.cancel, reason=arguments.get("reason", ""))
+    await asyncio.to_thread(run.cancel, reason=arguments.get("reason", ""))
     return await _step(host, run, arguments, report)
 
 
 async def _run(host: ToolContext, arguments: Arguments) -> Run:
     """A run of this project, by its id or a unique prefix of one; not `last`: another client may have started that."""
-    name, workspace = arguments["run_id"], host.runs.workspace
+    name, workspace = arguments["run_id"], host.workspace
     if name == "last":
         raise NotFoundError("'last' is not a run here: another client may have started it", hint="give the run's id")
-    row = await host.runs.aside(workspace.find_run, name)
+    row = await asyncio.to_thread(workspace.find_run, name)
     if row.project != str(workspace.project):
         raise NotFoundError(f"the run {name!r} is of another project")
     return Run(workspace, row.run_id)
@@ -158,13 +172,20 @@ async def _run(host: ToolContext, arguments: Arguments) -> Run:
 async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Report) -> dict[str, Any]:
     """The state of the run once somebody is needed, with what the client should do."""
     seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
-    result = await host.runs.wait(run.run_id, seconds, report)
-    prompts = await host.runs.aside(run.prompts)
+    result = await host.engine.wait(run, seconds, partial(_happened, report))
+    prompts = await asyncio.to_thread(run.prompts)
     data = result.to_json()
     step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
     step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}
     waiting = [item for item in data["waiting"] if item["kind"] != "prompt"]
     return {**step, "prompts": prompts, "waiting": waiting, "next": _advice(host, result, prompts, waiting)}
+
+
+async def _happened(report: Report, recorded: Recorded, state: RunState) -> None:
+    node = getattr(recorded.event, "node", None)
+    settled = sum(one.terminal for one in state.nodes.values())
+    what = recorded.event.type.replace("_", " ") + (f": {node}" if node else "")
+    await report(f"{settled} of {len(state.nodes)} settled, {what}")
 
 
 def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
