@@ -29,7 +29,7 @@ class Stat(NamedTuple):
 
     @property
     def lives(self) -> bool:
-        """It is no zombie."""
+        """It is not a zombie."""
         return self.state not in _DEAD
 
 
@@ -96,12 +96,12 @@ def stats() -> dict[int, Stat]:
 
 
 def pids() -> set[int]:
-    """The numbers of all processes; none where there is no /proc."""
+    """The numbers of all processes; none without /proc."""
     return {int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()} if _PROC.is_dir() else set()
 
 
 def stat(pid: int) -> Stat | None:
-    """What there is about a process; None if it is not there, or where there is no /proc."""
+    """The entry of a process; None if it does not exist, or without /proc."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  (read for each of many)
             text = file.read()

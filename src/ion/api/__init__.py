@@ -1,1 +1,2 @@
-"""The verbs of Ion for other programs; the command and the MCP server use nothing else. `import ion` shows them."""
+"""Everything Ion can do, for other programs; the command and the MCP server use nothing else. `import ion` exports
+it."""

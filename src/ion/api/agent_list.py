@@ -1,4 +1,4 @@
-"""Which agents there are, what of them is installed, and whether one answers."""
+"""Which agents exist, what of them is installed, and whether one answers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHECK_TIMEOUT_MS = 180_000
 
 @dataclass(frozen=True)
 class KnownAgent:
-    """An agent that can be named. `source` is `settings`, `preset`, or `command line` (the settings' default, if it is
-    no name); `path` is where its program is, None if it is not installed."""
+    """An agent with a name. `source` is `settings`, `preset`, or `command line` (the settings' default, if it is not
+    a name); `path` is where its program is, None if it is not installed."""
 
     name: str
     source: str
@@ -51,7 +51,7 @@ class KnownAgent:
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of asking an agent something. `error` is None if it answered."""
+    """The result of a test question to an agent. `error` is None if it answered."""
 
     name: str
     reply: str
@@ -105,7 +105,7 @@ def _known(workspace: Workspace, name: str) -> KnownAgent:
 
 
 def check_agent(workspace: Workspace, name: str | None = None) -> Checked:
-    """Ask an agent (None: the default one) for one word. Raises `UsageError` if there is nobody to ask."""
+    """Ask an agent (None: the default one) for one word. Raises `UsageError` if no agent is configured."""
     settings = workspace.settings
     wanted = name or settings.agent
     if wanted is None:

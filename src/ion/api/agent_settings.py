@@ -1,6 +1,6 @@
-"""The `agents` of the settings: what may stand there, with a problem at its place for what may not.
+"""The `agents` of the settings: their checks, each problem with its place.
 
-An agent is a preset, possibly with another program, or a command of one's own that says itself how it is driven.
+An agent is a preset, possibly with another program, or a command that is configured in full.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def agent_settings(name: str, values: dict[str, Any]) -> AgentSettings:
 
 
 def _preset_of(name: str, values: dict[str, Any]) -> Any:
-    """The preset that an agent is; that of its own name, if it says nothing else."""
+    """The preset of an agent; the one of its own name, if it names no other."""
     from ion.agents.presets import NAMES
 
     if "preset" not in values and "command" not in values and name in NAMES:
@@ -92,7 +92,7 @@ def _check_agent(name: str, values: Any, report: Report) -> None:
 
 
 def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
-    """What only several keys say together."""
+    """Rules between several keys."""
     from ion.agents.presets import NAMES
     from ion.api.presets import preset
 
@@ -144,7 +144,7 @@ def _check_line(line: str, path: tuple[str, ...], report: Report) -> None:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a setting is a text that says something."""
+    """Whether a setting is a text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -159,7 +159,7 @@ def is_texts(value: Any) -> bool:
 
 
 def _is_templates(value: Any) -> bool:
-    """Words with at most one place each that is filled in."""
+    """Words with at most one placeholder each."""
     return _is_words(value) and all(len(_PLACE.findall(word)) <= 1 for word in value)
 
 

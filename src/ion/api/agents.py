@@ -1,8 +1,8 @@
 """Which agent answers a node's prompts: its own, the caller's, a configured one, a preset, a command line, or nobody.
 
-The order (language.md, issue of agents): `agent:` of the node or its workflow; else `provider:` where an agent of that
-name is configured (a workflow of another engine says `provider: claude` of every node, and must not start programs that
-nobody here asked for); else the run's (`--agent`, else the settings' `agent`); else the prompt waits at the host.
+The order (language.md §3.3): `agent:` of the node or its workflow; else `provider:` if an agent of that name is
+configured (a workflow of another engine says `provider: claude` for every node, and must not start programs that nobody
+here asked for); else the run's (`--agent`, else the settings' `agent`); else the prompt waits for the caller.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IN_PROCESS = "python:"
 
 
 def agent_name(agent: AgentLike, settings: Settings) -> str | None:
-    """What the run's first event holds, so that a resume finds the same agent; None: the host answers."""
+    """The agent's name for the run's first event, so that a resume finds the same agent; None: the caller answers."""
     if agent is None:
         return settings.agent
     if isinstance(agent, str):
@@ -49,8 +49,8 @@ def asks(node: Node) -> bool:
 
 @dataclass(frozen=True)
 class Agents:
-    """Who answers each node of a run. `given` is what the caller gave; `recorded`, the name in the log, counts when the
-    caller gave nothing. `only_configured`: no command line is an agent."""
+    """The agents of a run's nodes. `given` is the caller's; `recorded`, the name in the log, counts if the caller
+    gave none. `only_configured`: a command line is not accepted."""
 
     given: AgentLike
     recorded: str | None
@@ -59,7 +59,7 @@ class Agents:
     _made: dict[str, Agent] = field(default_factory=dict)
 
     def __call__(self, node: Node) -> Agent | None:
-        """The agent that answers this node's prompts; None: the host."""
+        """The agent that answers this node's prompts; None: the caller answers them."""
         name = self.name_for(node)
         if name is None:
             return None
@@ -79,8 +79,8 @@ class Agents:
         return self._default_name
 
     def agent_limits(self, workflow: Workflow) -> AgentLimits:
-        """Which agent answers which node, and how many of its prompts run at once. An agent of the program around Ion
-        is bounded if it says so (`max_parallel`)."""
+        """Which agent answers which node, and how many of its prompts run at once. A caller's agent is bounded if it
+        says so (`max_parallel`)."""
         names = {node.id: name for node in workflow.nodes if asks(node) and (name := self.name_for(node)) is not None}
         limits = {name: limit for name in set(names.values()) if (limit := self._limit(name)) is not None}
         return AgentLimits(names, limits)
@@ -96,7 +96,7 @@ class Agents:
 
     @cached_property
     def _own_name(self) -> str | None:
-        """The name of an agent of the program around Ion: a workflow may ask for it too."""
+        """The name of the caller's agent: a workflow may ask for it too."""
         return None if isinstance(self.given, str) else getattr(self.given, "name", None)
 
     def _is_named(self, name: str) -> bool:
@@ -116,7 +116,7 @@ def _in_process(given: Any) -> Agent:
 def make_agent(name: str, settings: Settings) -> Agent:
     """The agent of this name: a configured one, else a preset, else a command line.
 
-    Raises `UsageError` for what is none of them.
+    Raises `UsageError` for any other name.
     """
     from ion.agents.command import CommandAgent, command_agent
 
@@ -130,7 +130,7 @@ def make_agent(name: str, settings: Settings) -> Agent:
 
 
 def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
-    """Raises `MissingRuntimeError` where the SDK is not installed."""
+    """Raises `MissingRuntimeError` if the SDK is not installed."""
     import importlib.util
 
     from ion.agents.acp import DEFAULT_POLICY, AcpAgent
@@ -164,7 +164,7 @@ def settings_of(name: str, settings: Settings) -> AgentSettings | None:
 
 
 def driven_by(name: str, chosen: AgentSettings) -> Preset:
-    """How this agent is driven: its preset with what the settings say otherwise."""
+    """How this agent is driven: its preset, overridden by the settings."""
     from ion.agents.presets import Preset, flags
     from ion.api.presets import preset
 
@@ -185,7 +185,7 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
 
 
 def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
-    """The options that an agent has no way to be handed, one sentence for each agent and option."""
+    """The options that an agent cannot be given, one sentence for each agent and option."""
     asking = [(node, agents(node)) for node in nodes if asks(node)]
     if not asking:
         return ()
@@ -204,10 +204,10 @@ def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
 
 
 def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str], cwd: Path) -> None:
-    """Look at who is to answer these nodes: a run does not begin that cannot end.
+    """Check the agents of these nodes before a run starts.
 
-    Raises `UsageError` (code `unknown-agent`) for an `agent:` that names nothing, `MissingRuntimeError` for programs
-    that are not installed.
+    Raises `UsageError` (code `unknown-agent`) for an unknown `agent:`, `MissingRuntimeError` for programs that are not
+    installed.
     """
     asking: dict[str, list[Node]] = {}
     for node in nodes:
@@ -252,7 +252,7 @@ def _require_known(name: str, nodes: list[str], settings: Settings) -> None:
 def _missing(
     name: str, nodes: list[str], settings: Settings, env: Mapping[str, str], cwd: Path
 ) -> tuple[str, str] | None:
-    """What is not installed, and what to do; None where everything is there."""
+    """What is not installed, and what to do; None if everything is there."""
     agent = make_agent(name, settings)
     found = _program(agent)
     if found is None:
@@ -265,7 +265,7 @@ def _missing(
 
 
 def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
-    """The program that an agent is, its environment, and how it is installed; None for one that is no program."""
+    """An agent's program, its environment, and how it is installed; None for an agent that is not a program."""
     from ion.agents.command import CommandAgent
 
     if isinstance(agent, CommandAgent):
@@ -278,7 +278,7 @@ def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
 
 
 def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:
-    """Where a program is, looked for as the system will; a path is relative to `cwd`."""
+    """Where a program is, searched as the system does; a path is relative to `cwd`."""
     if os.sep in program:
         return shutil.which(str(cwd / program))
     return shutil.which(program, path=env.get("PATH"))

@@ -1,4 +1,4 @@
-"""What is installed, where runs are kept, and what of it is damaged. It only looks: nothing is made or repaired."""
+"""What is installed, where runs are kept, and what of it is damaged. Read only: nothing is made or repaired."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _EXTRAS = {"postgres": "psycopg"}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found. `installed` maps a name to a version or path, None where it is missing; `runs` is None where
-    there is no store yet or it cannot be opened; `notes` is what is worth knowing and not damage."""
+    """The findings. `installed` maps a name to a version or path, None if it is missing; `runs` is None if the store
+    does not exist yet or cannot be opened; `notes` are remarks that are not damage."""
 
     installed: dict[str, str | None]
     project: Path
@@ -48,8 +48,8 @@ class Diagnosis:
 
 
 def diagnose(workspace: Workspace) -> Diagnosis:
-    """Look at everything. What is wrong with the store is in the result; raises `UsageError` for a URL that names
-    none, `InvalidWorkflowError` for settings that cannot be read."""
+    """Check everything. Faults of the store are in the result; raises `UsageError` for an invalid store URL,
+    `InvalidWorkflowError` for settings that cannot be read."""
     url = workspace.url
     runs, damage = None, list[Damage]()
     opened, notes = url, list[str]()

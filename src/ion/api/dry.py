@@ -47,7 +47,7 @@ def dry_run(
 ) -> DryRun:
     """Go through the whole plan. `stubs` maps a node to its output, a gate with decisions to its decision.
 
-    Raises `UsageError` for a stub of a node that is not there, and for inputs that do not fit.
+    Raises `UsageError` for a stub of an unknown node, and for invalid inputs.
     """
     stubs = stubs or {}
     unknown = [node for node in stubs if node not in workflow.by_id]

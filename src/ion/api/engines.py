@@ -1,7 +1,7 @@
-"""Runs that a Temporal cluster drives: beginning one, continuing one, working for one.
+"""Runs that a Temporal cluster drives: starting, continuing and working for them.
 
-The run's log, in a store that all machines share, says which cluster drives it; so whoever looks at a run or answers it
-needs to know nothing of that.
+The run's log, in a store that all machines share, says which cluster drives it; whoever reads or answers a run needs to
+know nothing about that.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ LONGEST_HISTORY = 5_000
 
 @dataclass(frozen=True)
 class EngineRun:
-    """A run that a cluster drives from here on, begun or continued after its event number `after` (0: just begun).
-    `notes` and `warned` as in `api.runs.StartedRun`."""
+    """A run that a cluster drives from here on, started or continued after its event number `after` (0: just
+    started). `notes` and `warned` as in `api.runs.StartedRun`."""
 
     run_id: str
     after: int
@@ -61,7 +61,8 @@ class EngineRun:
     warned: str = ""
 
     async def drive(self) -> RunResult:
-        """Wait, as long as the cluster drives it, until it ends or waits for people. Giving up waiting ends nothing."""
+        """Wait, as long as the cluster drives it, until it ends or waits for people. Cancelling the wait ends
+        nothing."""
         observers, state = Observers(self._observers), RunState()
         store, begun = self._workspace.store, max(self.after, 1)
         while (await asyncio.to_thread(store.get_workflow_run, self.run_id)).last_seq <= begun:  # noqa: ASYNC110
@@ -99,7 +100,7 @@ def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
-    """Whether workers can check out what the run needs; gives notes."""
+    """Check that workers can check out what the run needs; returns notes."""
     if loaded.workspace != "git":
         return ()
     if git.head(folder) is None or not folder.is_relative_to(workspace.project):
@@ -112,7 +113,7 @@ def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[
 
 
 def notify(workspace: Workspace, run_id: str, engine: str) -> None:
-    """Have the cluster look at what was asked of its run."""
+    """Have the cluster read what was asked of its run."""
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
 
@@ -120,8 +121,8 @@ def notify(workspace: Workspace, run_id: str, engine: str) -> None:
 
 
 def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str, str]]:
-    """What to ask again and again: with which further options `ion worker` is to be started, since no worker of this
-    kind is free; for each, a node that waits for it. Raises `EngineError` if the cluster does not answer."""
+    """The further options with which `ion worker` must be started, since no worker of that kind is free; for each, a
+    node that waits for it. Made to be called repeatedly. Raises `EngineError` if the cluster does not answer."""
     found = read_run(workspace.store, run_id)
     cluster = cluster_of(found.state.engine or "")
     from ion.engine.temporal import client
@@ -151,9 +152,10 @@ def go_on(
     max_budget_usd: float | None = None,
     options: RunOptions,
 ) -> EngineRun:
-    """Have the cluster continue its run: look at what was asked for, begin anew after a failure (`resume`), or drive
-    what nobody drives (its server had lost its data, or whoever began the run died before it told the cluster). `agent`
-    answers prompts from here on, those that wait too; `max_budget_usd` is what a run that had ended may spend."""
+    """Have the cluster continue its run: read what was asked for, start anew after a failure (`resume`), or drive a
+    run that nobody drives (its server had lost its data, or the process that started the run died before it told the
+    cluster). `agent` answers prompts from here on, pending ones too; `max_budget_usd` is what a run that had ended
+    may spend."""
     run_id, state, engine = found.run_id, found.state, found.state.engine
     assert engine is not None
     cluster = cluster_of(engine)
@@ -208,7 +210,7 @@ def work(
 
 
 def engine_config_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.EngineConfig]:
-    """The surroundings of turns on a worker, for an agent's name: a configured one. The secrets of the connection are
+    """The configuration of turns on a worker, for the name of a configured agent. The secrets of the connection are
     not in the environment of the nodes."""
 
     def made(agent: str | None) -> runs.EngineConfig:

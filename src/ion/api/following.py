@@ -1,4 +1,4 @@
-"""Following a run that another process, or a cluster, drives: its log is read again and again."""
+"""Following a run that another process, or a cluster, drives: its log is read repeatedly."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def read_new_events(workspace: Workspace, run_id: str, after: int) -> tuple[bool
 
 
 def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
-    """The events after number `after`, each as soon as it is there, until nobody alive drives the run. No event loop is
-    loaded for this."""
+    """The events after number `after`, each as soon as it is there, until nobody alive drives the run. Loads no
+    event loop."""
     alive = True
     while alive:
         alive, found = read_new_events(workspace, run_id, after)
@@ -40,7 +40,7 @@ def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Itera
 
 
 async def follow(workspace: Workspace, run_id: str, *, after: int = 0) -> AsyncIterator[Recorded]:
-    """As `follow_events`, beside whatever else the event loop does."""
+    """As `follow_events`, in an event loop."""
     import asyncio
 
     alive = True

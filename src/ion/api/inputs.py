@@ -1,4 +1,4 @@
-"""The inputs of a run, held against what the workflow declares."""
+"""The inputs of a run, checked against what the workflow declares."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
 def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     """The inputs of a run, with defaults. A text for a number, boolean, array or object is read as JSON.
 
-    Raises `UsageError` that names every missing input with its description, and every unknown one with its nearest.
+    Raises `UsageError` that names every missing input with its description, and every unknown one with the nearest
+    name.
     """
     declared = {item.name: item for item in workflow.inputs}
     faults = [_unknown(name, workflow) for name in given if name not in declared]
@@ -59,7 +60,7 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:
-    """What is worth saying of defaults that name an input which was not given, so that its `{name}` stays in them."""
+    """Notes on defaults that refer to an input that was not given, so that its `{name}` stays in them."""
     values = {item.name for item in workflow.inputs if item.name in given or item.has_default}
     return tuple(
         f"'{item.name}' holds {{{other}}}, since '{other}' was not given"
@@ -71,9 +72,9 @@ def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def unused_text(workflow: Workflow, text: str, *, strict: bool = False) -> tuple[str, ...]:
-    """What is worth saying of the text given to a run that nothing in the workflow reads (language.md §5).
+    """Notes on a text that was given to a run although nothing in the workflow reads it (language.md §5).
 
-    Raises `UsageError` where the text looks like an option or an input, or the workflow has inputs instead; `strict`:
+    Raises `UsageError` if the text looks like an option or an input, or the workflow has inputs instead; with `strict`
     always.
     """
     if not text.strip() or _reads_text(workflow):
@@ -90,7 +91,7 @@ def unused_text(workflow: Workflow, text: str, *, strict: bool = False) -> tuple
 
 
 def _reads_text(workflow: Workflow) -> bool:
-    """Whether any text, command file or script of the workflow names what holds the text given to the run."""
+    """Whether a text, command file or script of the workflow names the text given to the run."""
     if _TEXT_NAMES.search(json.dumps(workflow.to_json())):
         return True
     files = [Path(script.path).parent / name for script in workflow.scripts.values() for name in script.files]
@@ -98,7 +99,7 @@ def _reads_text(workflow: Workflow) -> bool:
 
 
 def _with_references(workflow: Workflow, given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """The values with `{name}` filled in where a default refers to other inputs, those first that others need."""
+    """The values with `{name}` filled in where a default refers to other inputs, in order of dependency."""
     refers = {item.name: item.refers_to for item in workflow.inputs if item.refers_to and item.name not in given}
     for name in topological(refers):
         known = {other: canonical(values[other]) for other in refers[name] if other in values}

@@ -1,6 +1,6 @@
-"""Taking a run out of its store as one file, and into another store: nobody is locked in, and a run can be kept.
+"""Exporting a run from its store to one file, and importing it into another store.
 
-What goes along is the run's log, its frozen source and its outputs; not the artifacts and logs in `.ion/runs`. The
+The file holds the run's log, its frozen source and its outputs, but not the artifacts and logs in `.ion/runs`. The
 values of its secrets, as this process has them, are masked.
 """
 
@@ -21,13 +21,13 @@ from ion.stores.transfer import export_run, import_run
 
 
 def export_to_stream(workspace: Workspace, run_id: str, stream: BinaryIO) -> None:
-    """Write the run to an open stream. Raises `DamagedStoreError` if something of it is gone or damaged."""
+    """Write the run to an open stream. Raises `DamagedStoreError` if a part of it is missing or damaged."""
     secrets = secret_values(secret_names(workspace, run_id), os.environ)
     export_run(workspace.store, run_id, stream, secrets=secrets)
 
 
 def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
-    """Write the run to `file`, which appears whole (or replaces an older one whole), for its owner only.
+    """Write the run to `file`, which appears complete (or replaces an older one), readable by its owner only.
 
     Raises `DamagedStoreError` as above, `StoreError` if the file cannot be written.
     """
@@ -48,11 +48,11 @@ def export_to_file(workspace: Workspace, run_id: str, file: Path) -> None:
 
 
 def import_from_stream(workspace: Workspace, stream: BinaryIO, name: str = "this") -> str:
-    """Create the exported run in this store, as a run of this project, and give its id. `name` is the stream's, for
+    """Create the exported run in this store, as a run of this project, and return its id. `name` is the stream's, for
     messages.
 
-    Raises `UsageError` if the stream does not hold an exported run, `DamagedStoreError` if it holds a damaged one or
-    one that cannot be, `RefusedError` (code `run-exists`) if the id is taken.
+    Raises `UsageError` if the stream does not hold an exported run, `DamagedStoreError` if it holds a damaged or
+    impossible one, `RefusedError` (code `run-exists`) if the id is taken.
     """
     project = workspace.project
     run_id = import_run(workspace.store, stream, check=require_frozen, project=str(project), name=name)

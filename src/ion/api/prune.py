@@ -1,9 +1,9 @@
 """Forgetting old runs: their logs, their folders, and the outputs that no other run refers to.
 
-A run that a living process owns is never touched, and neither is one that may still continue, or is damaged, unless it
-is asked for by its status. A folder is marked before its run leaves the store and removed afterwards, so that what a
-killed prune leaves behind is found by the next one; it stays as long as another store of the project has a run of its
-id. Others may prune, and runs may end, at the same time.
+A run that a living process owns is never touched. A run that may still continue, or is damaged, is only touched if its
+status was asked for. A folder is marked before its run leaves the store and removed afterwards, so that the next prune
+finds what a killed one left; it stays as long as another store of the project has a run of its id. Others may prune,
+and runs may end, at the same time.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _NO_RUN = ".no-run"
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was forgotten: the runs, how many outputs, and bytes of outputs and folders. While there are `damaged` runs
-    it is not known which outputs are needed, and all of them stay."""
+    """What was forgotten: the runs, how many outputs, and bytes of outputs and folders. While there are `damaged`
+    runs it is not known which outputs are needed, and all of them stay."""
 
     run_ids: tuple[str, ...]
     outputs: int
@@ -66,7 +66,7 @@ def prunable_runs(
 def prune_runs(workspace: Workspace, runs: Sequence[WorkflowRun]) -> Pruned:
     """Forget these runs, and every output that no run of the store needs any more.
 
-    A run that a process took up in the meantime stays.
+    A run that a process acquired in the meantime stays.
     """
     gone: list[str] = []
     size = 0
@@ -93,8 +93,8 @@ def prune_runs(workspace: Workspace, runs: Sequence[WorkflowRun]) -> Pruned:
 
 
 def used_blobs(store: WorkflowStore) -> tuple[set[str], tuple[str, ...]]:
-    """The outputs and script files that the runs of this store refer to, those of other projects too; and the runs of
-    which that cannot be told, since they are damaged."""
+    """The outputs and script files that the runs of this store refer to, including those of other projects; and the
+    damaged runs, whose references are unknown."""
     used: set[str] = set()
     damaged: list[str] = []
     for run in store.list_workflow_runs():
@@ -149,8 +149,8 @@ def _finish_what_was_begun(workspace: Workspace) -> None:
 
 
 def _release(mark: Path) -> int:
-    """Remove the folder of a run that left this store, unless it is of another one, too; gives the bytes that its files
-    had."""
+    """Remove the folder of a run that left this store, unless it is also of another one; returns the bytes of its
+    files."""
     folder = mark.parents[1]
     with contextlib.suppress(FileNotFoundError):  # another prune is at it
         mark.with_suffix("").unlink(missing_ok=True)
@@ -164,8 +164,8 @@ def _release(mark: Path) -> int:
 
 
 def _remove(place: Path) -> int:
-    """Remove a file, or a folder with all that is in it; gives the bytes that its files had. What somebody else removes
-    meanwhile is passed over."""
+    """Remove a file, or a folder with everything in it; returns the bytes of its files. Files that are removed
+    meanwhile are skipped."""
     with contextlib.suppress(FileNotFoundError):
         if not place.is_dir() or place.is_symlink():
             size = place.lstat().st_size

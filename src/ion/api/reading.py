@@ -1,4 +1,4 @@
-"""Looking at runs: their state, events, outputs and logs. Nothing here loads asyncio or changes anything."""
+"""Reading runs: their state, events, outputs and logs. Nothing here loads asyncio or changes anything."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ _CLOCK_SLACK_MS = 2000
 
 
 def status_of(store: WorkflowStore, run: WorkflowRun) -> str:
-    """The run's status, `interrupted` where the log says `running` and nobody alive owns it."""
+    """The run's status, `interrupted` if the log says `running` and nobody alive owns it."""
     return effective_status(run, store.lease_clock(run.owner)) if run.status == "running" else run.status
 
 
 def describe(workspace: Workspace, run_id: str) -> RunResult:
     """A run as it is now.
 
-    The row and the log are two reads; they are repeated until they agree, so that what is shown was true at one
-    moment.
+    The row and the log are two reads; they are repeated until they agree, so that the result was true at one moment.
     """
     while True:
         run = workspace.store.get_workflow_run(run_id)
@@ -81,8 +80,8 @@ def read_state(workspace: Workspace, run_id: str) -> RunState:
 
 
 def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
-    """What became of the workflow's file, its commands and scripts since the run began: '' (nothing), `changed since`,
-    or `gone since`.
+    """What became of the workflow's file, its commands and scripts since the run started: '' (nothing), `changed
+    since`, or `gone since`.
 
     Files that are all older than the run are not read.
     """
@@ -104,7 +103,7 @@ def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
 
 
 def only_used_files_changed(state: RunState) -> bool:
-    """Whether it is a command or a script that changed, since the workflow's own file is older than the run."""
+    """Whether a command or a script changed, given that the workflow's own file is older than the run."""
     started = state.started
     return started is not None and not _newer(Path(started.file), started.at - _CLOCK_SLACK_MS)
 
@@ -124,7 +123,7 @@ def _files(workspace: Workspace, run_id: str, state: RunState) -> list[Path]:
 
 
 def _newer(path: Path, at: int) -> bool:
-    """Whether a file was written after this moment, or is gone."""
+    """Whether a file was written after this moment, or no longer exists."""
     try:
         return path.stat().st_mtime_ns // 1_000_000 >= at
     except OSError:
@@ -132,14 +131,14 @@ def _newer(path: Path, at: int) -> bool:
 
 
 def logs_folder(workspace: Workspace, run_id: str) -> Path:
-    """Where the programs of a run leave what they write."""
+    """The folder of the output of a run's programs."""
     return folders_of(workspace.data, run_id, workspace.project).logs
 
 
 def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[Path]:
-    """What the processes of a run (or of one node) wrote, stdout `.out` and stderr `.err`, oldest first.
+    """The output files of the processes of a run (or of one node), stdout `.out` and stderr `.err`, oldest first.
 
-    Raises `NotFoundError` for a node that the run does not have.
+    Raises `NotFoundError` for an unknown node.
     """
     nodes = read_state(workspace, run_id).nodes
     if node is not None and node not in nodes:
@@ -152,7 +151,8 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> lis
 
 
 def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
-    """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+    """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if the source differs from what was
+    frozen."""
     return run_reader.read_workflow(workspace.store, run_id, state)
 
 
@@ -164,7 +164,7 @@ def output_object(workspace: Workspace, run_id: str, node: str | None, content: 
 
 
 def open_content(workspace: Workspace, content: Content) -> BinaryIO:
-    """The bytes of an output, wherever it is kept."""
+    """The bytes of an output, wherever it is stored."""
     if content.text is not None:
         return io.BytesIO(content.text.encode("utf-8", "surrogatepass"))
     return workspace.store.open_blob(content.sha256)

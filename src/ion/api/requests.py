@@ -1,4 +1,4 @@
-"""Asking something of a run, from anywhere: answers to gates and prompts, cancel.
+"""Requests to a run, from anywhere: answers to gates and prompts, cancel.
 
 Each is one event, guarded by what it answers: of two answers one wins and the other is refused. Continuing the run
 afterwards is the caller's next step (`runs.acquire_run`), unless a live process owns it; that one continues by itself.
@@ -43,7 +43,7 @@ def answer(
 
 
 def cancel(workspace: Workspace, run_id: str, *, reason: str = "") -> None:
-    """Ask for the run's end; whoever owns it ends it, and if nobody does the caller may (`runs.acquire_run`)."""
+    """Ask for the run's end; its owner ends it, and if it has none the caller may (`runs.acquire_run`)."""
     state = read_state(workspace, run_id)
     _record(workspace, run_id, state, requests.cancel(state, at=clocks.now_ms(), reason=reason, by=who(workspace.via)))
 
@@ -57,7 +57,7 @@ def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float) -> No
 
 
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
-    """The prompts that wait at the host, in the shape of `ion next --json` (cli.md)."""
+    """The prompts that wait for the caller, in the shape of `ion next --json` (cli.md)."""
     return [
         _prompt(workspace, node.prompt)
         for node in requests.parked_prompts(read_state(workspace, run_id))
@@ -140,7 +140,7 @@ def _content(workspace: Workspace, text: str) -> e.Content:
 
 def require_outside(run_id: str) -> None:
     """Raise `RefusedError` (code `own-gate`) if this process is one of the run's, or of a run within it: the run may
-    end itself, and ask for nothing else of people or agents."""
+    end itself, but may not answer for people or agents."""
     if "ION_RUN_ID" not in os.environ:  # every process of a run has it
         return
     from ion.process.survivors import runs_of
@@ -154,8 +154,8 @@ def require_outside(run_id: str) -> None:
 
 
 def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) -> None:
-    """Append a request; a cluster that drives the run is told to look. Raises `EngineError` if that cannot be told:
-    what was asked for is in the log all the same; and what `require_outside` raises."""
+    """Append a request, and notify a cluster that drives the run. Raises `EngineError` if the cluster cannot be
+    notified: the request is in the log all the same; and what `require_outside` raises."""
     if not isinstance(event, e.CancelRequested):
         require_outside(run_id)
     workspace.store.create_workflow_event(run_id, [event], lease=None)

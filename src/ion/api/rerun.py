@@ -1,5 +1,5 @@
-"""Running a run again: a new run with the same inputs, wholly or from a node, of the workflow that the old one froze or
-of its file as it is now."""
+"""Running a run again: a new run with the same inputs, as a whole or from a node, of the workflow that the old one
+froze or of its file as it is now."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def start_rerun(
 
 
 def _as_it_is_now(workspace: Workspace, state: RunState) -> OpenedWorkflow:
-    """The file that the run was begun with, loaded anew. Raises `InvalidWorkflowError`, `NotFoundError`, `UsageError`
-    (it was begun without a file), `MissingRuntimeError`."""
+    """The file that the run was started with, loaded anew. Raises `InvalidWorkflowError`, `NotFoundError`,
+    `UsageError` (it was started without a file), `MissingRuntimeError`."""
     started = state.started
     if started is None or not started.file:
         raise UsageError("the run was started without a file, so there is none to take as it is now")

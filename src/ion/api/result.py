@@ -82,7 +82,7 @@ class RunResult:
 
     @cached_property
     def waiting(self) -> tuple[WaitingFor, ...]:
-        """What the run waits for people or the host to answer, in file order."""
+        """What the run waits for people or the caller to answer, in file order."""
         return tuple(
             WaitingFor(
                 item["kind"],
@@ -114,8 +114,7 @@ def timestamp(at: int | None) -> str | None:
 def run_result(
     run_id: str, state: RunState, *, status: str, now: int, store: WorkflowStore, files: Path | None = None
 ) -> RunResult:
-    """Describe a run. `files` is the folder where outputs over 256 KiB are written for the reader (None: a new
-    temporary one)."""
+    """Describe a run. `files` is the folder for outputs over 256 KiB (None: a new temporary one)."""
     started = state.started
     outputs = _Outputs(run_id, store, files)
     result = state.nodes[state.output_node].output if state.output_node is not None else None
@@ -149,14 +148,14 @@ def run_duration(state: RunState, status: str, now: int) -> int | None:
 
 
 def owned_ms(state: RunState, status: str, now: int) -> int:
-    """For how many milliseconds some process has owned the run: by now if it runs, else up to what its owner wrote
-    last."""
+    """For how many milliseconds some process has owned the run: until now if it runs, else until its owner's last
+    write."""
     return state.owned(now if status == "running" else state.owner_at)
 
 
 def node_duration(node: NodeState, owned: int) -> int | None:
-    """Milliseconds from a node's start to its end, or to now if it has not ended; None if it never started. The time in
-    which nobody drove the run is not in it. `owned` is `owned_ms` of the run."""
+    """Milliseconds from a node's start to its end, or to now if it has not ended; None if it never started. The time
+    in which nobody drove the run does not count. `owned` is `owned_ms` of the run."""
     if node.owned_from is None:
         return None
     return node.took_ms if node.took_ms is not None else owned - node.owned_from
@@ -231,7 +230,7 @@ def _waiting(one: Waiting, text: Any) -> dict[str, Any]:
 def content_fields(
     run_id: str, store: WorkflowStore, files: Path | None, content: Content, name: str
 ) -> dict[str, Any]:
-    """`output`, and for one that is too long to print `output_file` and `output_bytes`."""
+    """`output`, and for a text that is too long to print `output_file` and `output_bytes`."""
     return _Outputs(run_id, store, files).fields(content, name)
 
 

@@ -58,7 +58,7 @@ class StartedRun:
 
     @property
     def logs(self) -> Path:
-        """The folder in which the run's programs leave what they write."""
+        """The folder of the output of the run's programs."""
         folder: Path = self._drive.context.folders.logs
         return folder
 
@@ -190,7 +190,7 @@ def _engine_agent(workspace: Workspace, found: RunReader, agent: AgentLike) -> s
 
 
 def _require_what_is_left(found: RunReader, config: runs.EngineConfig, agents: Agents) -> None:
-    """What the rest of a run needs around it."""
+    """Check what the rest of a run needs on this machine."""
     workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)
     left = [node for node in workflow.nodes if node.always_run or state.nodes[node.id].status != "completed"]

@@ -1,6 +1,6 @@
 """The settings files: `.ion/config.yaml` of the project over `ion/config.yaml` of the user.
 
-Nothing is loaded where no file is. Every problem of a file is reported at once, with its place.
+Without a file nothing is loaded. Every problem of a file is reported at once, with its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files say. `log`, `notify` and `otel` are of whoever watches runs (docs/observing.md)."""
+    """The content of the files. `log`, `notify` and `otel` configure observers (docs/observing.md)."""
 
     agent: str | None = None
     agents: dict[str, AgentSettings] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""SOPs for programs: reading them, giving them other forms, and offering them as prompts (MCP).
+"""SOPs for programs: reading them, converting them, and offering them as prompts (MCP).
 
-A prompt has the SOP's own parameters as arguments. It asks for the whole procedure at once, for hosts that carry it
+A prompt has the SOP's own parameters as arguments. It asks for the whole procedure at once, for clients that carry it
 out themselves; a run asks step by step.
 """
 
@@ -37,7 +37,7 @@ class PromptArgument:
 
 @dataclass(frozen=True, slots=True)
 class SopPrompt:
-    """What a list of prompts shows of an SOP."""
+    """An SOP in a list of prompts."""
 
     name: str
     title: str
@@ -72,12 +72,12 @@ def load_sop(path: Path | str) -> Sop:
 
 
 def sop_to_workflow(sop: Sop) -> Workflow:
-    """The workflow that runs it: a prompt for each step. `execute_workflow` takes it as it is."""
+    """The workflow that runs it: a prompt for each step. `execute_workflow` accepts it."""
     return to_workflow(sop)
 
 
 def sop_to_yaml(sop: Sop) -> str:
-    """That workflow as YAML, with comments where a gate or a loop would go; it loads to the same one."""
+    """That workflow as YAML, with comments where a gate or a loop would be; it loads to the same one."""
     return to_yaml(sop)
 
 
@@ -90,10 +90,10 @@ def sop_prompt(sop: Sop) -> SopPrompt:
 
 
 def render_prompt(sop: Sop, given: Mapping[str, str], said: str = "") -> str:
-    """The text that asks for the whole procedure with these arguments. `said` is what the person says besides.
+    """The text that asks for the whole procedure with these arguments. `said` is what else the person says.
 
-    The SOP stands there as it is, the values behind it, each between fences that are longer than any in the value.
-    Raises `UsageError` for arguments that are missing, unknown or of the wrong type.
+    The SOP is included as it is, the values after it, each between fences that are longer than any in the value. Raises
+    `UsageError` for arguments that are missing, unknown or of the wrong type.
     """
     values = check_inputs(to_workflow(sop), dict(given))
     parts = ["Carry out the procedure that follows, step by step, in its order.", sop.body]
@@ -132,7 +132,7 @@ def authoring_guide() -> str:
 
 
 def new_sop(name: str) -> str:
-    """The text of an SOP to begin with. Raises `UsageError` unless the name is in small words with hyphens."""
+    """The text of a new SOP. Raises `UsageError` unless the name is in lower-case words with hyphens."""
     if name != slug(name):
         near = slug(name)
         raise UsageError(

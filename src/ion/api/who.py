@@ -1,4 +1,4 @@
-"""Who asks, from where: it is in the events of starts, answers and requests."""
+"""Who asks, and from where: part of the events of starts, answers and requests."""
 
 from __future__ import annotations
 

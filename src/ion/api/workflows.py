@@ -18,7 +18,7 @@ from ion.records import dataclass
 
 @dataclass(frozen=True)
 class Validation:
-    """All problems, in the order of the files, and how many files were looked at."""
+    """All problems, in the order of the files, and how many files were checked."""
 
     problems: list[Problem]
     files: int
@@ -26,8 +26,8 @@ class Validation:
 
 @dataclass(frozen=True)
 class OpenedWorkflow:
-    """A workflow that is to be run or shown. `warned` says that its file has warnings, '' if it has none; `missing`
-    are command and script files that are not there."""
+    """A workflow to run or show. `warned` says that its file has warnings, '' if it has none; `missing` are command
+    and script files that do not exist."""
 
     workflow: Workflow
     warned: str = ""
@@ -56,10 +56,10 @@ def find(workspace: Workspace, workflow: str | Path) -> Discovered:
 def open_workflow(
     workspace: Workspace, workflow: Workflow | str | Path, *, strict: bool = False, without_files: bool = False
 ) -> OpenedWorkflow:
-    """The workflow of this name or path, and what is worth saying of its file.
+    """The workflow of this name or path, with notes on its file.
 
-    `strict`: warnings are errors. `without_files`: command and script files that are missing are none, for whoever
-    reads none of them. Raises as `load` does.
+    `strict`: warnings are errors. `without_files`: missing command and script files are not problems, for callers that
+    read none of them. Raises as `load` does.
     """
     if isinstance(workflow, Workflow):
         return OpenedWorkflow(workflow)
@@ -142,7 +142,7 @@ def find_in_sop_paths(workspace: Workspace, name: str, sop_paths: Sequence[Path]
 def validate(workspace: Workspace, targets: Sequence[str | Path] = ()) -> Validation:
     """Check files, folders and names; without any, every workflow that can be found.
 
-    Raises `NotFoundError` for a target that is not there.
+    Raises `NotFoundError` for an unknown target.
     """
     loaded = [found for target in targets for found in _targets(workspace, target)]
     if not targets:

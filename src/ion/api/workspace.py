@@ -1,7 +1,7 @@
-"""Where a command or a program stands: the project, its settings, its store, its agents.
+"""Where a command or a program works: the project, its settings, its store, its agents.
 
-Settings come from `<project>/.ion/config.yaml` and the user's `ion/config.yaml`; what the caller says wins over the
-environment, that over the project, that over the user (cli.md).
+Settings come from `<project>/.ion/config.yaml` and the user's `ion/config.yaml`; the caller overrides the environment,
+which overrides the project, which overrides the user (cli.md).
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Workspace:
 
     @property
     def url(self) -> str:
-        """The URL of the store, as it was given; looking at it opens nothing."""
+        """The URL of the store, as it was given; reading it opens nothing."""
         if self.given_store is not None:
             return self.given_store.url
         return self.store_url or os.environ.get("ION_STORE") or self.settings.store or DEFAULT_STORE
 
     @cached_property
     def store(self) -> WorkflowStore:
-        """The store, opened at the first look."""
+        """The store, opened on first use."""
         if self.given_store is not None:
             return self.given_store
         url = self.url
@@ -76,7 +76,7 @@ class Workspace:
 
     @property
     def is_new(self) -> bool:
-        """Whether no run was ever kept here, so that looking need not create a store."""
+        """Whether no run was ever kept here, so that reading need not create a store."""
         scheme, _, place = self.url.partition(":")
         if self.given_store is not None or scheme not in ("sqlite", "file"):
             return False
@@ -84,12 +84,12 @@ class Workspace:
 
     @cached_property
     def data(self) -> Path:
-        """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory. Nothing is
-        made."""
+        """The folder for files of runs: `.ion` in the project, or a temporary one for a store in memory. Creates
+        nothing."""
         return _temporary_folder(self.store) if self._is_in_memory else self.project / ".ion"
 
     def make_data(self) -> Path:
-        """As `data`, and it is there afterwards. Raises `StoreError`."""
+        """As `data`, and creates it. Raises `StoreError`."""
         return self.data if self._is_in_memory else self.make_data_folder()
 
     @property
@@ -97,8 +97,9 @@ class Workspace:
         return self.store.url.startswith("memory:")
 
     def make_data_folder(self) -> Path:
-        """`.ion` in the project, with a `.gitignore` that keeps run data out of git and the workflows in; one that is
-        gone, or that a full disk or a killed process left unfinished, is written again. Raises `StoreError`."""
+        """`.ion` in the project, with a `.gitignore` that keeps run data out of git and the workflows in. A missing
+        `.gitignore`, or one that a full disk or a killed process left unfinished, is written again. Raises
+        `StoreError`."""
         folder = self.project / ".ion"
         ignore = folder / ".gitignore"
         with storage_errors(f"cannot make {ignore}"):
@@ -150,7 +151,7 @@ class Workspace:
 
 
 def _is_unfinished(ignore: Path) -> bool:
-    """Whether this is no `.gitignore` yet: not there, empty, or the beginning of one that Ion wrote."""
+    """Whether the `.gitignore` is missing, empty, or the beginning of one that Ion wrote."""
     try:
         text = ignore.read_text("utf-8", "replace")
     except FileNotFoundError:
@@ -160,7 +161,7 @@ def _is_unfinished(ignore: Path) -> bool:
 
 
 def _temporary_folder(store: WorkflowStore) -> Path:
-    """The folder of a store in memory: every call that is given this store finds the files of its runs there."""
+    """The folder of a store in memory: every call with this store finds the files of its runs there."""
     if store not in _TEMPORARY:
         import tempfile
 
@@ -184,7 +185,7 @@ def open_workspace(
 
 
 def check_run_id(run_id: str) -> str:
-    """The id itself. Raises `UsageError` if it is none: it names a folder, so its characters are few."""
+    """The id itself. Raises `UsageError` if it is invalid: it names a folder, so its characters are restricted."""
     if not is_run_id(run_id):
         raise UsageError(f"{run_id!r} cannot be a run's id", hint=RUN_ID_RULE)
     return run_id

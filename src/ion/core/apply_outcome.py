@@ -1,7 +1,7 @@
 """What the outcome of one turn means: the events that record it.
 
-Retries, re-asks, the turns of a loop and the questions of a gate are decided here, from the workflow, the state and
-the outcome. Times and the random part of a delay come in as values.
+Retries, re-asks, the turns of a loop and the questions of a gate are decided here, from the workflow, the state and the
+outcome. Times and the random part of a delay are parameters.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def retry_class(code: str) -> str:
 def apply_outcome(
     workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float
 ) -> list[e.Event]:
-    """The events that the end of this node's present turn brings. `jitter` is from [0, 1)."""
+    """The events for the end of this node's present turn. `jitter` is from [0, 1)."""
     node, now = workflow.by_id[node_id], state.nodes[node_id]
     match outcome:
         case Completed():
@@ -119,8 +119,8 @@ def _policy(node: Node, turn: str | None) -> Retry | None:
 
 
 def next_try(node: Node | None, now: NodeState) -> tuple[int, int]:
-    """Of a node that waits to be tried again: which retry comes, or which reply if it is asked again, and of how many.
-    `node` None: its workflow cannot be read."""
+    """For a node that waits for its next try: which retry comes, or which reply if it is asked again, and of how
+    many. `node` None: its workflow cannot be read."""
     if now.reask:
         return now.reasks + 1, MAX_REASKS + 1
     retry = node.retry if node is not None and node.retry is not None else DEFAULT_AGENT_RETRY
@@ -203,7 +203,8 @@ def _parked(now: NodeState, outcome: Parked, at: int) -> e.Event:
 def permissions_asked(
     now: NodeState, questions: Iterable[Question], at: int, *, held: bool
 ) -> list[e.ApprovalRequested]:
-    """The events that open these questions of an agent; none for what is open in this way, or answered, already."""
+    """The events that open these questions of an agent; none for questions that are open in this way, or answered,
+    already."""
     events: list[e.ApprovalRequested] = []
     fresh = now.requests
     for question in dict.fromkeys(questions):
@@ -231,7 +232,7 @@ def permissions_asked(
 
 
 def _unpermitted(now: NodeState, outcome: Unpermitted, at: int) -> list[e.Event]:
-    """The node waits; if all has been answered by now, the turn begins again as soon as the plan lets it."""
+    """The node waits; if everything has been answered by now, the turn starts again as soon as the plan allows."""
     asked = permissions_asked(now, outcome.questions, at, held=False)
     if asked:
         return [replace(asked[0], usage=outcome.usage), *asked[1:]]

@@ -1,7 +1,7 @@
 """What may be spent: by a node (`maxBudgetUsd`, over all its attempts, re-asks and iterations), and by the run.
 
-Only what agents report counts, and only between turns: a turn that has begun is not stopped, and a reply that was paid
-for is kept. Prompts that wait at the host cost nothing.
+Only what agents report counts, and only between turns: a running turn is not stopped, and a reply that was paid for is
+kept. Prompts that wait for the caller cost nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def node_budget(node: Node) -> float | None:
 
 
 def node_spent(node: Node, now: NodeState, at: int) -> e.NodeFailed | None:
-    """The failure of a node that needs another turn and has spent what it may."""
+    """The failure of a node that needs another turn but has spent its budget."""
     budget = node_budget(node)
     if budget is None or now.spent_usd < budget:
         return None
@@ -34,5 +34,5 @@ def budget_message(state: RunState) -> str:
 
 
 def dollars(amount: float) -> str:
-    """`$0.25`; small amounts have the digits that they need."""
+    """`$0.25`; small amounts have as many digits as they need."""
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.2g}"

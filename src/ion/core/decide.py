@@ -151,8 +151,8 @@ def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompl
 
 
 def _is_checked(loop: Loop, signaled: bool) -> bool:
-    """Whether `until_bash` has a say on a reply. With `until_all` it has where nothing else speaks against the end,
-    otherwise where nothing else brings it."""
+    """Whether `until_bash` judges a reply. With `until_all` it does if nothing else is against the end, otherwise if
+    nothing else ends the loop."""
     if loop.until_bash is None:
         return False
     if loop.until_all:

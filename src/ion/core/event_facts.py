@@ -1,4 +1,4 @@
-"""What one event says by itself about its run, whatever stands before it: all that a store has to know of events."""
+"""What one event says by itself about its run, whatever precedes it: all that a store has to know about events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.N
 
 
 def status_after(event: e.Event) -> str | None:
-    """The run's status that this event brings, or None if it changes nothing. Stores keep it beside the log."""
+    """The run's status after this event, or None if it does not change. Stores keep it beside the log."""
     return _STATUS_AFTER.get(type(event))
 
 

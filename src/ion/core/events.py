@@ -1,8 +1,8 @@
-"""The event types: all that ever happened in a run, in the run's own words (language.md §10).
+"""The event types: everything that can happen in a run, as data (language.md §10).
 
-Each event is a frozen record with `at` (milliseconds since the epoch, given by whoever writes it: nothing here reads a
-clock). The store numbers events; `Recorded` pairs an event with its number. `to_json`/`from_json` are exact inverses,
-fields at their defaults are left out, and an unknown type is refused rather than skipped.
+Each event is a frozen record with `at` (milliseconds since the epoch, given by the writer: nothing here reads a clock).
+The store numbers events; `Recorded` pairs an event with its number. `to_json`/`from_json` are exact inverses, fields at
+their defaults are left out, and an unknown type is refused rather than skipped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Content:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Content:
-        """Raises `ValueError` if no output can be called so."""
+        """Raises `ValueError` for an invalid hash or size."""
         if "text" in data:
             return cls.inline(data["text"])
         sha256, size = data["blob"], data["bytes"]
@@ -124,8 +124,8 @@ class WorkflowPaused(Event):
 @dataclass(frozen=True, slots=True)
 class WorkflowResumed(Event):
     """A process continued the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
-    `owner_died` says that the process before did not release the run by itself; `owned_until` (ms since the epoch) is
-    when it is last known to have owned it."""
+    `owner_died` says that the process before did not release the run by itself; `owned_until` (ms since the epoch)
+    is when it is last known to have owned it."""
 
     type: ClassVar[str] = "workflow_resumed"
     cause: str = "resume"
@@ -261,7 +261,7 @@ class NodeRetrying(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class NodeInvalidated(NodeEvent):
-    """A completed node is to run again: `reason` is `always_run` or `dependency`, then `dependency` names it."""
+    """A completed node will run again: `reason` is `always_run`, or `dependency`, and then `dependency` names it."""
 
     type: ClassVar[str] = "node_invalidated"
     reason: str
@@ -287,7 +287,7 @@ class IterationCompleted(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class IterationJudged(NodeEvent):
-    """`until_bash` said of a loop's last iteration that it is not the last one."""
+    """`until_bash` judged that a loop's last iteration is not the final one."""
 
     type: ClassVar[str] = "iteration_judged"
     iteration: int
@@ -328,7 +328,7 @@ class ApprovalResolved(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class PromptRequested(NodeEvent):
-    """A prompt is pending at the host. `key` is the idempotency key."""
+    """A prompt waits for the caller. `key` is the idempotency key."""
 
     type: ClassVar[str] = "prompt_requested"
     request: str
@@ -476,9 +476,8 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> Event:
     """The event that `to_json` wrote.
 
-    Every event that comes from a file, a database or a cluster comes in here, and is checked here, once: its types, and
-    what may be the name of a node or of an output. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote
-    it) or fields that do not fit.
+    Every event from a file, a database or a cluster is parsed and checked here, once: its types, and the names of nodes
+    and outputs. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or invalid fields.
     """
     values = dict(data)
     name = values.pop("type", None)

@@ -1,8 +1,8 @@
 """The state of a run as its events make it.
 
-`fold` makes a `RunState`, `apply` takes it one event further (in place, constant time, so that a long run stays
-linear). Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is
-decided in `plan.py` and `apply_outcome.py` and is in the events.
+`fold` makes a `RunState`, `apply` advances it by one event (in place, constant time, so that a long run stays linear).
+Nothing here knows the workflow; what an event cannot say by itself (which rule, which edge, which loop) is decided in
+`plan.py` and `apply_outcome.py` and is in the events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def fold(events: Iterable[e.Event]) -> RunState:
 
 
 def apply(state: RunState, event: e.Event) -> None:
-    """Take `state` one event further, in place. Raises `DamagedStoreError` for an event that this run cannot have."""
+    """Advance `state` by one event, in place. Raises `DamagedStoreError` for an event that this run cannot have."""
     try:
         _APPLY[type(event)](state, event)
     except KeyError as error:
@@ -84,8 +84,9 @@ def _placed(state: RunState, event: e.WorkflowPlaced) -> None:
 
 
 def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
-    """What the dead or absent owner left: turns that ran are cut off; on a real resume all but completed and waiting
-    nodes are decided anew, loops keeping their finished iterations. A run whose time was over has it all again."""
+    """What the dead or absent owner left: running turns are cut off; on a real resume all nodes but the completed
+    and waiting ones are decided anew, loops keeping their finished iterations. A run whose time was over has all of
+    it again."""
     _disowned(state, max(state.owner_at, event.owned_until or 0))
     if state.status == "failed":
         if state.error is not None and state.error.code == "timeout":
@@ -122,7 +123,7 @@ def _cut_off(node: NodeState) -> None:
 
 
 def _await_permission(node: NodeState) -> None:
-    """The turn is over, and is begun again when its permissions are answered."""
+    """The turn is over, and starts again when its permissions are answered."""
     node.status, node.turn = "waiting", None
 
 

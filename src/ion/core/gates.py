@@ -1,5 +1,5 @@
-"""Gates: the open questions of a run to people, among them the permissions that agents ask for in the middle of a turn,
-which a verdict answers."""
+"""Gates: the open questions of a run to people. Among them are the permissions that agents ask for in the middle of
+a turn, which a verdict answers."""
 
 from __future__ import annotations
 

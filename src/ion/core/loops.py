@@ -1,8 +1,8 @@
-"""When a loop's reply says that the work is done, and what of the reply is the output (language.md §7).
+"""When a loop's reply says that the work is done, and which part of the reply is the output (language.md §7).
 
-A model that refuses, explains or asks often quotes the signal; a loop that ends there has lost work without a word,
-while one that continues costs a turn. So a tag counts outside of code only, and the bare word only where it says
-nothing but itself. All scans are linear: the text comes from a model.
+A model that refuses, explains or asks often quotes the signal. A loop that ends there has silently lost work, while one
+that continues costs a turn. So a tag counts outside of code only, and the bare word only if it is alone. All scans are
+linear: the text comes from a model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_signal(text: str, until: str | None) -> tuple[bool, str]:
 
     The signal is `<tag>SIGNAL</tag>` in any letter case, or, case-sensitive, SIGNAL alone on a line, or at the end of
     the reply with nothing before it in its sentence. Without `until` nothing is signalled, and only `<promise>` pairs
-    are taken out. What is in code is not a tag, and stays.
+    are removed. A tag in code is not a tag, and stays.
     """
     word = None if until is None else until.strip()
     code = _code(text)
@@ -44,7 +44,7 @@ def _tag_pattern(word: str) -> re.Pattern[str]:
 
 
 def _pairs(promises: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
-    """Every `<promise>…</promise>`, whatever it holds; an opening without an end is none."""
+    """Every `<promise>…</promise>`, whatever it contains; an unclosed one does not count."""
     opened: int | None = None
     for match in promises:
         if not match[1]:
@@ -67,7 +67,7 @@ def _without(text: str, spans: Ranges) -> str:
 
 
 def _at_the_end(text: str, word: str) -> bool:
-    """Whether the reply ends with `word`, and its last sentence or line holds nothing else."""
+    """Whether the reply ends with `word`, and its last sentence or line contains nothing else."""
     start = text.rfind(word)
     if start < 0 or not all(map(_says_nothing, text[start + len(word) :])):
         return False
@@ -78,8 +78,8 @@ def _at_the_end(text: str, word: str) -> bool:
 
 
 def _says_nothing(character: str) -> bool:
-    """Whether it is a blank, emphasis, the mark of a list or punctuation. `>` is not, since it quotes, and neither are
-    braces, which are JSON's."""
+    """Whether it is a blank, emphasis, a list marker or punctuation. `>` is not, since it quotes, and neither are
+    braces, which belong to JSON."""
     if character.isspace() or character in _EMPHASIS or character in _LIST_MARKS:
         return True
     return character not in "{}" and unicodedata.category(character) in (

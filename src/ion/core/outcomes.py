@@ -1,4 +1,4 @@
-"""What carrying out one turn can bring: the only words in which `nodes/` speaks to the core."""
+"""What carrying out one turn can result in: all that `nodes/` can tell the core."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ion.records import dataclass, field, nothing
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The turn gave an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
-    taken out of `output`); `values` are what conditions will need (`values.condition_values`); `notes` are what an
+    """The turn has an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
+    removed from `output`); `values` are what conditions will need (`values.condition_values`); `notes` are what an
     agent's turn left undone, in words."""
 
     output: Content
@@ -42,7 +42,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class GateOpened:
-    """The gate's message is rendered; a person is to answer."""
+    """The gate's message is rendered; a person must answer."""
 
     message: str
 
@@ -72,8 +72,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Unpermitted:
-    """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is asked
-    again then, and finds the answers in `NodeState.verdicts`."""
+    """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is
+    then asked again, and finds the answers in `NodeState.verdicts`."""
 
     questions: tuple[Question, ...]
     usage: dict[str, Any] = field(default_factory=nothing)

@@ -218,7 +218,7 @@ class Plan:
         return self._starting(at) or self._idle(at)
 
     def _decide_arrived(self, at: int) -> list[Record]:
-        """Judge every node whose waiting is over; those that are to run wait for a slot from then on."""
+        """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
         undone: dict[int, Record] = {}
         while self._arrived:
             index = self._arrived.pop()
@@ -249,7 +249,7 @@ class Plan:
         return {other: fingerprint(self.state.nodes[other]) for other in node.waits_for}
 
     def _stale(self, node: Node, now: NodeState) -> str | None:
-        """The dependency of a completed node that has another value now than when the node ran."""
+        """The dependency of a completed node whose value has changed since the node ran."""
         if now.status != "completed":
             return None
         return next((other for other, seen in self._inputs(node).items() if now.inputs.get(other) != seen), None)
@@ -345,7 +345,7 @@ class Plan:
         return waits
 
     def _deadline(self) -> int | None:
-        """When the time that processes own this run is used up, if it continues like now."""
+        """When the run's time is used up, if a process keeps owning it."""
         if self.workflow.timeout_ms is None or self.state.owned_since is None or self.state.cancel is not None:
             return None
         left = self.workflow.timeout_ms - (self.state.owned_ms - self.state.timed_from)
@@ -407,7 +407,7 @@ class Plan:
         return e.WorkflowCancelled(at, now.rejection_reason or "rejected", node)
 
     def _winding_up(self, end: e.WorkflowFailed | e.WorkflowCancelled, at: int) -> list[Command]:
-        """Stop what runs, close what waits, skip what has not begun; then end."""
+        """Stop what runs, close what waits, skip what has not started; then end."""
         reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
         commands: list[Command] = []
         live = False

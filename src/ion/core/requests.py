@@ -1,7 +1,7 @@
-"""Requests of people and hosts: answers to gates, answers to pending prompts, a larger budget, cancel.
+"""Requests of people and callers: answers to gates, answers to pending prompts, a larger budget, cancel.
 
-Each function looks at the state and gives the event to append, or raises what the caller is to be told. The store
-appends it only if what it answers is still open, so that of two answers one wins.
+Each function reads the state and returns the event to append, or raises the error for the caller. The store appends it
+only if what it answers is still open, so that of two answers one wins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def open_gates(state: RunState) -> list[NodeState]:
 
 
 def parked_prompts(state: RunState) -> list[NodeState]:
-    """The nodes whose prompt waits at the host, in file order."""
+    """The nodes whose prompt waits for the caller, in file order."""
     return [node for node in state.nodes.values() if node.prompt is not None]
 
 
@@ -133,7 +133,7 @@ def _several(found: list[tuple[NodeState, Gate]], *, one_node: bool) -> UsageErr
 
 
 def node_of(state: RunState, node: str) -> NodeState:
-    """The node of this id. Raises `NotFoundError`, naming those that there are."""
+    """The node of this id. Raises `NotFoundError`, naming the existing ones."""
     if node not in state.nodes:
         raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(state.nodes)[:20])}")
     return state.nodes[node]
@@ -168,7 +168,7 @@ def submit(
 ) -> e.PromptAnswered | None:
     """Answer the pending prompt of `node`.
 
-    `last` is the newest answer in the log to this node (or to `request`): the same answer again gives None (nothing
+    `last` is the newest answer in the log to this node (or to `request`): the same answer again returns None (nothing
     changes), another one is refused.
     """
     found = node_of(state, node)
@@ -188,13 +188,13 @@ def submit(
 
 
 def cancel(state: RunState, *, at: int, reason: str, by: dict[str, Any]) -> e.CancelRequested:
-    """End the run. Refused once it has completed or was cancelled; a failed run may be cancelled no more either."""
+    """End the run. Refused once it has completed, failed or was cancelled."""
     _refuse_ended(state)
     return e.CancelRequested(at, reason, "person", by)
 
 
 def raise_budget(state: RunState, max_budget_usd: float, *, at: int, by: dict[str, Any]) -> e.BudgetRaised:
-    """Let the run spend this much in all. It must be more than it has spent: else nothing would continue."""
+    """Let the run spend this much in all. It must be more than it has spent: otherwise nothing would continue."""
     if state.status in ("completed", "cancelled"):
         _refuse_ended(state)
     if not max_budget_usd > state.spent_usd or max_budget_usd == float("inf"):

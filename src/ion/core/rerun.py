@@ -24,11 +24,11 @@ def kept_events(
     read: Callable[[e.Content], str] | None = None,
 ) -> list[e.Event]:
     """The outcomes of all completed nodes that neither are `from_node` nor wait for it, directly or through others,
-    each with the values that it saw, so that one whose dependencies then come out differently runs again all the same.
+    each with the values that it saw, so that a node whose dependencies then differ runs again all the same.
 
-    `before` is what the old run was of, if `workflow` is another: then only nodes keep their outcomes that are defined
-    as they were, and `read` gives the texts of outputs, since other conditions may look at them now. Raises
-    `NotFoundError` for a node that is not there.
+    `before` is the workflow of the old run, if `workflow` is another: then only nodes with an unchanged definition keep
+    their outcomes, and `read` returns the texts of outputs, since other conditions may read them now. Raises
+    `NotFoundError` for an unknown node.
     """
     if from_node not in workflow.by_id:
         names = ", ".join(node.id for node in workflow.nodes[:20])
@@ -48,8 +48,8 @@ def kept_events(
 
 
 def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
-    """What a node's outcome comes of, apart from other nodes: its body, texts and files. How long it may take, how
-    often it is tried and for what it waits make no other outcome."""
+    """What a node's outcome depends on, apart from other nodes: its body, texts and files. Its timeout, its retries
+    and what it waits for do not change the outcome."""
     kind = KINDS[node.kind]
     command = getattr(node.body, "name" if isinstance(node.body, Command) else "command", None)
     script = node.body.name if isinstance(node.body, Script) else None

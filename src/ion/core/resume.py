@@ -1,6 +1,6 @@
 """Continuing a run: which runs may, and the events that begin the new stretch.
 
-A run is a resume with an empty log; this is the part that a log which is not empty needs besides.
+A run is a resume with an empty log; this module has what a log that is not empty needs besides.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ def answered(state: RunState) -> bool:
 
 
 def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
-    """As what this run can be continued, `resume` or `answer`; None: it waits for people, and nothing came.
+    """Why this run can be continued: `resume` or `answer`. None: it waits for people, and no answer has come.
 
-    `resume` says that somebody asked for a resume; else only an answer or a cancel is acted on, and of an interrupted
-    run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or cancelled run.
+    `resume` says that somebody asked for a resume. Otherwise only an answer or a cancel is acted on, and of an
+    interrupted run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or
+    cancelled run.
     """
     if state.status in ("completed", "cancelled"):
         hint = "ion rerun runs it again, as a new run"

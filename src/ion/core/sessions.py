@@ -1,4 +1,4 @@
-"""Which session a prompt continues (language.md §3.3). The chain itself is laid by the loader (`Node.continues`)."""
+"""Which session a prompt continues (language.md §3.3). The loader computes the chain (`Node.continues`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FRESH: Session = (None, None)
 def session_for(workflow: Workflow, state: RunState, node: Node, now: NodeState) -> Session:
     """The session and the agent that it belongs to, or `FRESH`.
 
-    A re-asked prompt is asked in a session of its own, and so is a gate's rework, which continues nobody.
+    A re-asked prompt gets a session of its own, and so does a gate's rework, which continues no other.
     """
     if now.reask:
         return FRESH

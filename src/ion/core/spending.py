@@ -1,4 +1,4 @@
-"""What agents report of their turns, added up; failed attempts count like others."""
+"""What agents report of their turns, summed up; failed attempts count like others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def added(usage: dict[str, float], more: dict[str, Any]) -> dict[str, float]:
 
 
 def cost_of(usage: dict[str, Any]) -> float:
-    """What one turn cost; 0 if nothing was said of it."""
+    """What one turn cost; 0 if the agent reported nothing."""
     amount = usage.get(COST, 0)
     return amount if _is_number(amount) else 0
 

@@ -134,7 +134,7 @@ class RunState:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the run's budget is used up: no agent's turn starts any more."""
+        """Whether the run's budget is used up: no further turn of an agent starts."""
         return self.max_budget_usd is not None and self.spent_usd >= self.max_budget_usd
 
     @property

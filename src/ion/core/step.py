@@ -1,6 +1,6 @@
-"""One step of a driver, whichever it is: what has ended is settled, the plan is asked, and what it decides is recorded.
+"""One step of a driver, whichever it is: outcomes are applied, the plan is asked, and its decisions are recorded.
 
-The driver writes the events, then carries the commands out. Pure, as all of the core.
+The driver writes the events, then carries out the commands. Pure, as all of the core.
 """
 
 from __future__ import annotations

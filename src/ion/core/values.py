@@ -1,7 +1,7 @@
-"""The values that conditions will look at, taken from a node's output once, when the node completes.
+"""The values that conditions will read, taken from a node's output once, when the node completes.
 
-Conditions look only at what is in `node_completed.values` (language.md §10), so a resume years later judges the
-same values, and a large output is never read again for a comparison.
+Conditions read only what is in `node_completed.values` (language.md §10), so a resume years later evaluates the same
+values, and a large output is never read again for a comparison.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _bounded(text: str) -> dict[str, Any]:
 def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[NodeReference | InputReference], str | Fingerprint]:
     """How a condition reads its references in this state.
 
-    The function it gives raises `ConditionError` for what cannot be read: the output of a failed node, a field of a
-    skipped one, a field that is not there, an input that was not given.
+    The returned function raises `ConditionError` for what cannot be read: the output of a failed node, a field of a
+    skipped one, a missing field, an input that was not given.
     """
 
     def read(reference: NodeReference | InputReference) -> str | Fingerprint:

@@ -1,6 +1,6 @@
-"""What a run waits for: every question to a person, every prompt for a host, a budget that is spent.
+"""What a run waits for: every question to a person, every prompt for the caller, a budget that is spent.
 
-The one place that looks through a state for it; whoever shows, counts or answers what waits starts here.
+The one place that searches a state for it; whoever shows, counts or answers what waits starts here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Waiting:
 
 
 def waiting_in(state: RunState) -> tuple[Waiting, ...]:
-    """Everything that the run waits for, nodes in file order, at last a budget that is spent."""
+    """Everything that the run waits for, nodes in file order, last a budget that is spent."""
     found = [one for node in state.nodes.values() for one in waiting_at(node)]
     if state.over_budget:
         found.append(Waiting(kind="budget", node="", request="", message=budget_message(state)))

@@ -1,4 +1,4 @@
-"""Looking at a run: its state and its workflow, from what the store keeps of it."""
+"""Reading a run: its state and its workflow, from what the store keeps of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ion.stores.base import WorkflowStore
 
 @dataclass
 class RunReader:
-    """A run as its log told it up to event `seq`: read once, and then only what came since."""
+    """A run as its log described it up to event `seq`: read once, and then only what is new."""
 
     store: WorkflowStore
     run_id: str
@@ -24,7 +24,7 @@ class RunReader:
     seq: int = 0
 
     def read_new(self) -> RunState:
-        """Read what came since, and give the state."""
+        """Read what is new, and return the state."""
         with no_collection():
             for item in self.store.get_workflow_events(self.run_id, after=self.seq):
                 apply(self.state, item.event)
@@ -33,7 +33,7 @@ class RunReader:
 
     @functools.cached_property
     def workflow(self) -> Workflow:
-        """As `read_workflow` gives it."""
+        """The result of `read_workflow`."""
         return read_workflow(self.store, self.run_id, self.state)
 
 
@@ -50,8 +50,8 @@ def read_state(store: WorkflowStore, run_id: str) -> RunState:
 
 
 def secret_names(store: WorkflowStore, run_id: str) -> tuple[str, ...]:
-    """The secrets that the run's frozen workflow names. One that is damaged names none: the run can be looked at all
-    the same."""
+    """The secrets that the run's frozen workflow names. A damaged workflow names none: the run can be read all the
+    same."""
     import json
 
     try:
@@ -61,7 +61,7 @@ def secret_names(store: WorkflowStore, run_id: str) -> tuple[str, ...]:
 
 
 def read_workflow(store: WorkflowStore, run_id: str, state: RunState) -> Workflow:
-    """The run's frozen workflow. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+    """The run's frozen workflow. Raises `RefusedError` (code `changed`) if the source differs from what was frozen."""
     if state.started is None:
         raise DamagedStoreError(f"the log of the run {run_id} does not begin with its start")
     with no_collection():

@@ -1,4 +1,4 @@
-"""Beginning a run and continuing one: the source frozen or thawed, the lease taken, the context of the turns made.
+"""Starting a run and continuing one: the source frozen or thawed, the lease acquired, the context of the turns made.
 
 `start` and `acquire` differ only in the log that they begin with; both end in the same `Drive`.
 """
@@ -84,7 +84,7 @@ def start(config: EngineConfig, new: NewRun) -> Drive:
 
 
 def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
-    """Create the run in the store, whoever is to own it: its first event, and its first lease."""
+    """Create the run in the store, whoever will own it: its first event, and its first lease."""
     workflow = new.workflow
     source = freeze.freeze(workflow, config.store)
     started = e.WorkflowStarted(
@@ -161,15 +161,15 @@ def acquire(
 
 
 def _clock_of(owner: Owner) -> Callable[[], int]:
-    """The clock of a drive: the one that its lease goes by, so that the log and the lease tell of one time."""
+    """The clock of a drive: the one that its lease uses, so that the log and the lease agree."""
     return clocks.now_ms if owner.clock_zero is None else clocks.running_from(owner.clock_zero)
 
 
 def set_budget(
     found: RunReader, max_budget_usd: float | None, *, by: dict[str, Any], lease: Lease | None = None
 ) -> None:
-    """Record what the run may spend from here on, as its owner if there is a lease (an ended run takes nothing from
-    others). Raises `UsageError` if that is spent already."""
+    """Record what the run may spend from here on, as its owner if there is a lease (an ended run accepts nothing
+    from others). Raises `UsageError` if that is spent already."""
     if max_budget_usd is None or (lease is None and found.state.ended):
         return
     at = clocks.now_ms() if lease is None else _clock_of(lease.owner)()
@@ -214,7 +214,7 @@ def context_of(
     observers: Observers,
     inline_limit: int = e.INLINE_LIMIT_BYTES,
 ) -> Context:
-    """The run as its turns see it on this machine, its folders made and its frozen scripts laid out. Texts over
+    """The run as its turns see it on this machine, with its folders made and its frozen scripts laid out. Texts over
     `inline_limit` bytes are kept beside the log.
 
     Raises `RefusedError` (code `changed`) if a frozen script was changed.

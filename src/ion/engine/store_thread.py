@@ -1,7 +1,7 @@
 """One thread beside the event loop, in which a run's store is called: the loop continues while a disk syncs.
 
-It does what `run_in_executor` does with less on the way: a run calls its store once for each turn of its loop, and the
-way there and back is then most of what a turn costs.
+It does what `run_in_executor` does with less overhead: a run calls its store once for each turn of its loop, and the
+handover is then most of what a turn costs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Call = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class StoreThread:
-    """Calls functions one after the other, in the order in which they come. The thread begins with the first."""
+    """Calls functions one after the other, in the order in which they come. The first call starts the thread."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,9 +27,9 @@ class StoreThread:
         self._thread: threading.Thread | None = None
 
     async def call(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """What `function` gives or raises. Whoever is cancelled while it waits leaves the call to take its course.
+        """What `function` returns or raises. If the waiting task is cancelled, the call still finishes.
 
-        Where the system has no more threads at this moment it is called here, and the loop waits for it.
+        If the system has no threads left at this moment it is called here, and the loop waits for it.
         """
         if self._thread is None and not self._begin():
             return function(*arguments)
@@ -47,7 +47,7 @@ class StoreThread:
         return True
 
     def close(self) -> None:
-        """Wait for the calls that are under way, and end the thread."""
+        """Wait for running calls, and end the thread."""
         if self._thread is not None:
             self._calls.put(None)
             self._thread.join()

@@ -20,7 +20,7 @@ def create_store(url: str, *, project: Path) -> WorkflowStore:
     """The store at `url`: `memory:`, `sqlite:PATH`, `file:DIR` (a relative path counts from `project`) or
     `postgresql://user@host/database`.
 
-    Raises `UsageError` for a URL that means nothing, `StoreError` if the store cannot be opened.
+    Raises `UsageError` for an invalid URL, `StoreError` if the store cannot be opened.
     """
     scheme, colon, rest = url.partition(":")
     opener = _SCHEMES.get(scheme)
@@ -69,7 +69,7 @@ def _postgres(url: str, _rest: str, _project: Path) -> WorkflowStore:
 
 
 def _path(url: str, rest: str, project: Path) -> Path:
-    """The absolute path. Folders that are missing inside the project's `.ion` are made; others must be there."""
+    """The absolute path. Missing folders inside the project's `.ion` are made; others must exist."""
     if not rest or "\0" in rest:
         raise UsageError(f"{url!r} has no path", hint="put a path after the colon")
     place, home = (project / Path(rest).expanduser()).absolute(), project.absolute() / ".ion"

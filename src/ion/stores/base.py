@@ -1,8 +1,8 @@
-"""What a store must give: the `WorkflowStore` protocol and the records that pass through it.
+"""What a store must provide: the `WorkflowStore` protocol and the records that pass through it.
 
-A store keeps and never decides. `create_workflow_event` is the only write to a run's log: the events and all that is
-derived from them (the run's row, its open requests) go in together or not at all. There are two kinds of write: the
-owner's, fenced by the epoch of its lease; and requests (answers, submissions, cancel) by anybody, guarded by
+A store keeps and never decides. `create_workflow_event` is the only write to a run's log: the events and everything
+derived from them (the run's row, its open requests) are written together or not at all. There are two kinds of write:
+the owner's, fenced by the epoch of its lease; and requests (answers, submissions, cancel) by anybody, guarded by
 compare-and-set on the open request that they answer, none after the run's end. All methods are synchronous and may be
 called from any thread.
 """
@@ -23,11 +23,11 @@ DEFAULT_LEASE_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process, named so that nobody mistakes another for it.
+    """A process, identified so that no other can be mistaken for it.
 
-    `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system gives it
-    (on Linux field 22 of /proc/PID/stat), so that a reused pid is told apart. `token` is random. `clock_zero` sets the
-    clock of its leases (`clocks.running_from`), None where they go by the wall clock; `lease_ms` is how long one lasts.
+    `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system reports it
+    (on Linux field 22 of /proc/PID/stat), which distinguishes a reused pid. `token` is random. `clock_zero` sets the
+    clock of its leases (`clocks.running_from`), None if they use the wall clock; `lease_ms` is how long one lasts.
     """
 
     host: str
@@ -43,8 +43,8 @@ class Owner:
 class Lease:
     """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones.
 
-    `owned_until` is when the owner before is last known to have owned the run (ms since the epoch), if there was one
-    that anything is known of; `owner_died` says that it did not release the run by itself.
+    `owned_until` is when the previous owner is last known to have owned the run (ms since the epoch), if there was one;
+    `owner_died` says that it did not release the run by itself.
     """
 
     run_id: str
@@ -78,15 +78,15 @@ class WorkflowRun:
 
 class WorkflowStore(Protocol):
     """A keeper of runs. Every method raises `StoreError` if the medium fails, `DamagedStoreError` if it was damaged,
-    and `NotFoundError` for a run that is not there."""
+    and `NotFoundError` for an unknown run."""
 
     @property
     def url(self) -> str:
-        """What `create_store` was given, made absolute."""
+        """The URL given to `create_store`, made absolute."""
 
     @property
     def unwritable(self) -> StoreError | None:
-        """Why runs can only be looked at here (a mounted backup, a full disk), as far as it is known."""
+        """Why runs can only be read here (a mounted backup, a full disk), as far as it is known."""
 
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: WorkflowStarted, owner: Owner, lease_ms: int
@@ -97,7 +97,7 @@ class WorkflowStore(Protocol):
         """
 
     def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[Event]) -> None:
-        """Create a run that nobody owns with its whole log, as another store gave it, all or nothing.
+        """Create a run without an owner with its whole log, as another store returned it, all or nothing.
 
         Raises `RefusedError` (code `run-exists`) if the id is taken.
         """
@@ -124,10 +124,10 @@ class WorkflowStore(Protocol):
     ) -> int:
         """Append events in one durable transaction and return the number of the last.
 
-        With a lease: the owner's write. Raises `OwnershipLostError` if the epoch is no longer the run's, and
-        `StaleStateError` if `after` is given and is not the number of the newest event (somebody asked for something
-        meanwhile: read it, plan again). Without: a request; `RefusedError` with code `answered` if what it answers is
-        not open any more, `ended` if the run has ended. Nothing is written when it raises.
+        With a lease: the owner's write. Raises `OwnershipLostError` if the run has another epoch by now, and
+        `StaleStateError` if `after` is given and is not the number of the newest event (somebody wrote a request
+        meanwhile: read it, plan again). Without a lease: a request. Raises `RefusedError` with code `answered` if what
+        it answers is not open any more, `ended` if the run has ended. Nothing is written when it raises.
         """
 
     def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
@@ -140,7 +140,7 @@ class WorkflowStore(Protocol):
         """The output of each node that is completed now."""
 
     def update_workflow_run(self, run_id: str, *, status: str, at: int, lease: Lease, reason: str = "") -> int:
-        """Bring the run to `paused`, `running`, `completed` or `cancelled` by appending the event that says so."""
+        """Bring the run to `paused`, `running`, `completed` or `cancelled` by appending the event for it."""
 
     def fail_workflow_run(self, run_id: str, *, error: Failure, at: int, lease: Lease) -> int:
         """Append `workflow_failed`."""
@@ -152,23 +152,23 @@ class WorkflowStore(Protocol):
         """
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
-        """Stay the owner for `lease_ms` more. Raises `OwnershipLostError` if somebody else is."""
+        """Stay the owner for `lease_ms` more. Raises `OwnershipLostError` if the run has another owner."""
 
     def lease_clock(self, owner: Owner | None) -> int:
-        """The time, in ms since the epoch, by the clock that the leases of this owner go by in this store."""
+        """The time, in ms since the epoch, by the clock that the leases of this owner use in this store."""
 
     def release_lease(self, lease: Lease) -> None:
-        """Stop being the owner; nothing happens if this lease is not the run's any more."""
+        """Stop being the owner; does nothing if this lease is not the run's any more."""
 
     def put_blob(self, data: bytes | Path) -> Content:
         """Keep bytes, or a file's bytes (streamed), durably under their sha256; the same bytes are kept once."""
 
     def open_blob(self, sha256: str) -> BinaryIO:
-        """The bytes of a blob. Raises `DamagedStoreError` if it is gone."""
+        """The bytes of a blob. Raises `DamagedStoreError` if it is missing."""
 
     def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
         """Forget the blobs that are not among `used` (sha256) and that nobody has put since `before` (ms since the
-        epoch); gives how many and their bytes. One that is being put at this moment stays."""
+        epoch); returns how many and their bytes. One that is being put at this moment stays."""
 
     def delete_workflow_run(self, run_id: str) -> None:
         """Forget a run and its log. Raises `RefusedError` while a live process owns it."""

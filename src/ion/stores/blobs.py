@@ -1,7 +1,7 @@
 """Bytes too big for the log, kept once under their hash beside it: `blobs/<2 digits>/<sha256>`.
 
-Written to a temporary file, synced, renamed, folder synced: a name that exists holds the whole content. Whoever reads
-one through to the end is told if it is not what was kept, so no damaged output ever passes for a real one.
+Written to a temporary file, synced, renamed, folder synced: an existing name has the whole content. Reading one to the
+end raises if it is not what was kept, so a damaged output never passes for a real one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def keep(folder: Path, data: bytes | Path) -> Content:
-    """Keep `data` durably under `folder` and say where. Raises `StoreError` if the disk does not take it."""
+    """Keep `data` durably under `folder` and return its hash and size. Raises `StoreError` if the disk does not take
+    it."""
     with storage_errors(f"cannot keep an output in {folder}"):
         make_folder(folder)
         temporary = folder / f".{os.urandom(8).hex()}.tmp"
@@ -46,8 +47,8 @@ def keep(folder: Path, data: bytes | Path) -> Content:
 
 
 def forget(folder: Path, used: AbstractSet[str], before: int) -> tuple[int, int]:
-    """Remove what is kept under `folder`, is not among `used`, and was put before `before` (ms since the epoch); gives
-    how many and their bytes. Raises `StoreError`."""
+    """Remove what is kept under `folder`, is not among `used`, and was put before `before` (ms since the epoch);
+    returns how many and their bytes. Raises `StoreError`."""
     count = size = 0
     with storage_errors(f"cannot remove outputs from {folder}"):
         for place in folder.glob("??/*"):
@@ -62,14 +63,14 @@ def forget(folder: Path, used: AbstractSet[str], before: int) -> tuple[int, int]
 
 
 def _locked(folder: Path) -> AbstractContextManager[object]:
-    """Between whoever finds that some content is there already and whoever removes what nobody needs."""
+    """Excludes the removal of unused content while another process relies on content that exists already."""
     from filelock import FileLock
 
     return FileLock(folder / ".lock", mode=0o600)
 
 
 def open_kept(folder: Path, sha256: str) -> BinaryIO:
-    """The bytes kept under `sha256`; reading to the end raises `DamagedStoreError` if they are not those."""
+    """The bytes kept under `sha256`; reading to the end raises `DamagedStoreError` if they differ."""
     try:
         file = _place(folder, sha256).open("rb")
     except FileNotFoundError as error:
@@ -80,7 +81,7 @@ def open_kept(folder: Path, sha256: str) -> BinaryIO:
 
 
 def verified(sha256: str, read: Callable[[int], bytes], close: Callable[[], None]) -> BinaryIO:
-    """A stream over `read(at most n bytes)` that checks the hash of all when it ends."""
+    """A stream over `read(at most n bytes)` that checks the hash of everything when it ends."""
     return cast("BinaryIO", io.BufferedReader(_Verified(sha256, read, close), CHUNK_BYTES))
 
 

@@ -1,7 +1,6 @@
-"""Looking for damage in a store: every run's source, log and outputs are read through, and nothing is changed.
+"""Searching a store for damage: every run's source, log and outputs are read, and nothing is changed.
 
-What is found is named, with its file and the offset in it where there is one. Nothing is repaired: Ion cannot know what
-was there.
+Damage is named, with its file and the offset in it if known. Nothing is repaired: Ion cannot know what was there.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _TEMPORARY_OF_FILE_STORE = ("new/*", "runs/*/.*.tmp", ".format.*.tmp")
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is not what Ion wrote. `run_id` is empty if it is of no one run, `file` if it lies in no file,
-    `offset` (bytes) is None if it is of the whole file."""
+    """One thing that is not what Ion wrote. `run_id` is empty if it concerns no single run, `file` if it is not in a
+    file, `offset` (bytes) is None if it concerns the whole file."""
 
     message: str
     hint: str
@@ -40,10 +39,10 @@ class Damage:
 
 
 def check_runs(store: WorkflowStore, check: Callable[[str, e.WorkflowStarted], None]) -> tuple[int, list[Damage]]:
-    """How many runs the store has, and all the damage that is found when they are read through. `check` is asked
-    whether a run that began so can have this frozen source; it raises `DamagedStoreError`.
+    """How many runs the store has, and all damage found by reading them. `check` raises `DamagedStoreError` if a run
+    with this first event cannot have this frozen source.
 
-    An output that several runs have is read once, and named for the first of them.
+    An output that several runs have is read once, and reported for the first of them.
     """
     seen: set[str] = set()
     found = [*_check_database(store.url), *_check_names(store.url)]
@@ -58,7 +57,7 @@ def check_runs(store: WorkflowStore, check: Callable[[str, e.WorkflowStarted], N
 
 
 def damage_of(error: StoreError, run_id: str = "") -> Damage:
-    """What an error says was found."""
+    """The damage that an error reports."""
     if isinstance(error, DamagedStoreError):
         return Damage(error.message, error.hint, run_id, error.file, error.offset)
     return Damage(error.message, error.hint, run_id)
@@ -89,7 +88,7 @@ def _check_database(url: str) -> list[Damage]:
 
 
 def _check_names(url: str) -> Iterator[Damage]:
-    """What lies among the runs of a store in files, and is none."""
+    """Entries among the runs of a file store that are not runs."""
     if url.startswith("file:"):
         for path in sorted((Path(url.removeprefix("file:")) / "runs").iterdir()):
             if not is_run_id(path.name):
@@ -129,7 +128,7 @@ def _check_run(
 
 
 def _check_derived(run: WorkflowRun, events: list[e.Event], open_now: dict[str, str]) -> Iterator[Damage]:
-    """What the store keeps beside the log says the same as the log."""
+    """What the store keeps beside the log must agree with the log."""
     hint = "what the log says counts: bring the run into a new store (ion export, ion import), or restore a backup"
     said = rules.first_row(run.run_id, run.project, events, None, None)
     for name in ("workflow", "digest", "status", "started_at", "ended_at", "last_seq"):
@@ -165,7 +164,7 @@ def _check_output(store: WorkflowStore, run_id: str, content: e.Content) -> Iter
 
 
 def stale_files(data: Path, url: str, now: float | None = None) -> list[Path]:
-    """Temporary files, and runs half made, that processes left which died; `now` in seconds.
+    """Temporary files, and unfinished runs, that dead processes left; `now` in seconds.
 
     Only names that Ion gives, where Ion gives them: in the project's `.ion` folder `data` and in the store.
     """

@@ -1,4 +1,4 @@
-"""What the stores ask of a disk, each in its durable form, and its errors in words.
+"""Durable operations on a disk, and its errors as messages.
 
 On macOS `fsync` leaves the data in the drive's own cache; `F_FULLFSYNC` does not.
 """
@@ -25,7 +25,7 @@ def sync(descriptor: int) -> None:
 
 
 def write_all(descriptor: int, data: bytes, offset: int = 0) -> None:
-    """Write at an offset until nothing is left over."""
+    """Write at an offset until everything is written."""
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)
@@ -33,7 +33,7 @@ def write_all(descriptor: int, data: bytes, offset: int = 0) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file, for its owner only, and make its content durable; its name is not yet (`sync_folder`)."""
+    """Write a file, for its owner only, and make its content durable; its name is not durable yet (`sync_folder`)."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         write_all(descriptor, data)
@@ -43,7 +43,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, durably: who reads it sees all of the old or all of the new.
+    """Replace a file with `data`, durably: a reader sees all of the old or all of the new.
 
     The caller holds a lock: the temporary file beside it has a fixed name, and so cannot pile up.
     """
@@ -64,7 +64,7 @@ def make_folder(folder: Path) -> None:
 
 
 def inode_of(path: Path | str) -> tuple[int, int] | None:
-    """What tells the file at this path from any other that takes its place; None if there is none."""
+    """What distinguishes the file at this path from any other that replaces it; None if it does not exist."""
     try:
         found = os.stat(path)  # noqa: PTH116  (for each commit)
     except (FileNotFoundError, NotADirectoryError):
@@ -73,7 +73,7 @@ def inode_of(path: Path | str) -> tuple[int, int] | None:
 
 
 def not_in_place(what: str) -> StoreError:
-    """What was opened is not at its path any more: whatever is written to it nobody will find."""
+    """What was opened is not at its path any more: nobody will find what is written to it."""
     return StoreError(
         f"{what} no longer exists: it was removed or replaced while Ion was using it",
         hint="nothing that was done since is kept; find what removes it (git clean -x takes .ion too: add -e .ion), "
@@ -92,8 +92,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(what: str) -> Iterator[None]:
-    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do. That a reader of a pipe
-    is gone is none of the disk."""
+    """Turn an `OSError` of the disk into a `StoreError` that says what failed and what to do. A closed pipe is not
+    an error of the disk."""
     try:
         yield
     except BrokenPipeError:

@@ -1,6 +1,6 @@
 """Events, rows and names as every store writes them, and back: the same texts in each, so that a run can move.
 
-Events and sources carry a checksum: no medium is trusted to notice its own decay. Whatever was not written so is a
+Events and sources carry a checksum: no medium is trusted to notice its own decay. Anything that was not written so is a
 `DamagedStoreError`, never a wrong value.
 """
 
@@ -42,7 +42,7 @@ _OWNER_CHECKS = {field.name: check_of(str(field.type), {}) for field in dataclas
 
 
 def damaged(message: str) -> DamagedStoreError:
-    """What one run lost; the others are not touched by it."""
+    """The error for one damaged run; the others are not affected."""
     return DamagedStoreError(message, hint="restore the store from a backup; other runs in it can still be read")
 
 
@@ -101,7 +101,7 @@ def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: 
 
 
 def row(values: Sequence[Any]) -> WorkflowRun:
-    """A database's row, its columns in the order of `WorkflowRun`. Raises `DamagedStoreError` if they do not fit."""
+    """A database's row, its columns in the order of `WorkflowRun`. Raises `DamagedStoreError` if they are invalid."""
     try:
         by_name = dict(zip(_ROW_NAMES, values, strict=True))
         for name, check in _ROW_CHECKS.items():
@@ -142,7 +142,7 @@ def unreadable_run(run_id: str, *, workflow: str = "", project: str = "", starte
 
 
 def kept_status(status: str | None) -> str | None:
-    """What a database is asked for when runs of this status are wanted: it does not know which are damaged."""
+    """The status to ask a database for when runs of this status are wanted: it does not know which are damaged."""
     return None if status == "damaged" else status
 
 

@@ -49,7 +49,7 @@ _FORGOTTEN_AFTER_S = 3600
 
 
 class FileStore(rules.BaseStore):
-    """`WorkflowStore` in the folder `folder`. `clock` gives the time for leases (`lease.lease_clock`)."""
+    """`WorkflowStore` in the folder `folder`. `clock` is the clock of leases (`lease.lease_clock`)."""
 
     def __init__(self, folder: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._folder = folder
@@ -311,7 +311,7 @@ def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> byte
 
 
 def _prepare(folder: Path) -> None:
-    """Make the store's folder, or see that it is one."""
+    """Make the store's folder, or check that it is one."""
     if not folder.exists():
         make_folder(folder)
     mark = folder / "format"

@@ -1,9 +1,9 @@
 """Who owns a run, and whether that process is still alive.
 
-A process is named by host, boot id, pid and start time, so that neither a reboot nor a reused pid is mistaken for it.
-Death is certain only on this very boot of this very host; everywhere else the end of the lease decides. On that boot
-leases go by its own clock, which nobody can put forward: a wall clock that jumps takes no run from a healthy owner.
-Nothing here writes: the stores do, in the transaction that also checks.
+A process is identified by host, boot id, pid and start time, so that neither a reboot nor a reused pid is mistaken for
+it. Death is certain only on this very boot of this very host; everywhere else the end of the lease decides. On that
+boot leases use its own clock, which nobody can set: a wall clock that jumps takes no run from a healthy owner. Nothing
+here writes: the stores do, in the transaction that also checks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowRun
 
 
 def this_process(lease_ms: int = DEFAULT_LEASE_MS) -> Owner:
-    """The calling process, with a new random token each time: two runs in one process are two owners. Its leases last
-    `lease_ms`, by a clock that is set now."""
+    """The calling process, with a new random token each time: two runs in one process have two owners. Its leases
+    last `lease_ms`, by a clock that is set now."""
     pid, boot = os.getpid(), _boot_id()
     started = _process_started(pid) or "unknown"
     zero = clocks.zero_ms() if boot else None
@@ -28,16 +28,16 @@ def this_process(lease_ms: int = DEFAULT_LEASE_MS) -> Owner:
 
 
 def lease_clock(owner: Owner | None) -> int:
-    """The time by which the leases of this owner go, in ms since the epoch: on its boot that of its own clock,
-    elsewhere (and for nobody) the wall clock's."""
+    """The time by which the leases of this owner count, in ms since the epoch: on its boot by its own clock,
+    elsewhere (and without an owner) by the wall clock."""
     if owner is None or owner.clock_zero is None or not _is_of_this_boot(owner):
         return clocks.now_ms()
     return owner.clock_zero + clocks.steady_ms()
 
 
 def next_lease(run: WorkflowRun, owner: Owner) -> Lease:
-    """The lease of a new owner of a free run, and what is known of the one before: when it renewed its lease for the
-    last time, or released the run."""
+    """The lease of a new owner of a free run, and what is known of the previous owner: when it renewed its lease for
+    the last time, or released the run."""
     before, until = run.owner, run.lease_expires_at
     if before is not None and until is not None:
         until = max(0, until - before.lease_ms) if before.lease_ms else None
@@ -114,7 +114,7 @@ def _boot_id() -> str:
 
 
 def _process_started(pid: int) -> str | None:
-    """The start time as the system gives it, None if it does not say; `dead` for a process that only waits to be
+    """The start time as the system reports it, None if it does not; `dead` for a process that only waits to be
     reaped."""
     stat = procfs.stat(pid)
     if stat is None:

@@ -1,9 +1,10 @@
-"""The append-only log of the file store: one checked line for each write, so that a write is there wholly or not.
+"""The append-only log of the file store: one checked line for each write, so that a write is there as a whole or not at
+all.
 
-A line is `CRC-32 (8 hex digits) LENGTH JSON`. What a crash can leave is a last line without its end, or one with zeros
-for whole blocks that never reached the disk: a torn write which nobody was told of, and the next writer cuts it off,
-unless it is known that somebody was told (`logstate.py`).
-Any other line that does not check out was once whole: it is damage, named by file and offset, and nothing is cut.
+A line is `CRC-32 (8 hex digits) LENGTH JSON`. A crash can leave a last line without its end, or with zeros for whole
+blocks that never reached the disk: a torn write that was never acknowledged. The next writer cuts it off, unless it is
+known to have been acknowledged (`logstate.py`). Any other line that does not check out was once whole: it is damage,
+named by file and offset, and nothing is cut.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Unit:
 
 
 def checked_line(data: Any) -> bytes:
-    """JSON as a line that can be told from a damaged one."""
+    """JSON as a line with length and checksum."""
     text = encode(data).encode()
     return b"%08x %d %s\n" % (zlib.crc32(text), len(text), text)
 
@@ -66,7 +67,7 @@ def unit_line(seq: int, events: Sequence[e.Event], **extra: Any) -> bytes:
 
 
 def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int, acknowledged: int = 0) -> Iterator[Unit]:
-    """The writes between two offsets, the first of them beginning with event `seq`; ends before a torn one. What began
+    """The writes between two offsets, the first of them beginning with event `seq`; ends before a torn one. Everything
     before the offset `acknowledged` was whole once.
 
     Raises `DamagedStoreError` naming file and offset.
@@ -112,15 +113,15 @@ def _is_torn(line: bytes, start: int) -> bool:
 
 
 def read_head(file: BinaryIO) -> bytes:
-    """The beginning of a log, which holds a checksum of its first write and so tells it from others."""
+    """The beginning of a log, which contains a checksum of its first write and so distinguishes it from others."""
     file.seek(0)
     return file.read(16)
 
 
 def append(descriptor: int, end: int, data: bytes) -> None:
-    """Make `data` durable at offset `end`, which is cut to first.
+    """Make `data` durable at offset `end`, to which the file is cut first.
 
-    Raises `OSError` with the log as it was; `StoreError` if that could not be brought about, then this file must not be
+    Raises `OSError` with the log unchanged; `StoreError` if it could not be restored, then this file must not be
     written any more.
     """
     try:
@@ -149,9 +150,10 @@ def _undo(descriptor: int, end: int) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """The descriptor of the log at `path`, for this thread of this process alone; the kernel frees it if we die.
+    """The descriptor of the log at `path`, for this thread of this process alone; the kernel frees it if the process
+    dies.
 
-    Held for one write only, and never handed on to children. Raises `FileNotFoundError` if there is no such log,
+    Held for one write only, and never inherited by children. Raises `FileNotFoundError` if the log does not exist,
     `StoreError` if another process keeps it locked.
     """
     descriptor = _open_locked(path, os.O_RDWR, fcntl.LOCK_EX)
@@ -162,7 +164,7 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def open_at_rest(path: Path) -> tuple[BinaryIO, int]:
-    """The log, to be read up to the size that comes with it, at which no write was under way.
+    """The log, to be read up to the returned size, at which no write was in progress.
 
     Raises as `locked` does.
     """

@@ -74,7 +74,7 @@ class LogState:
         return logfile.read_units(file, self.path, start, size, seq, self.acknowledged)
 
     def absorb(self, unit: logfile.Unit) -> None:
-        """Go on by the write that begins at `end`."""
+        """Advance by the write that begins at `end`."""
         if self.run is None:
             self.run = self._first_row(unit)
         else:
@@ -92,7 +92,7 @@ class LogState:
             raise logfile.damaged_at(self.path, unit.start, str(error)) from error
 
     def note_written(self, descriptor: int) -> None:
-        """Note that all up to `end` is in the log, which this is a descriptor of."""
+        """Record that everything up to `end` is in the log of this descriptor."""
         self.acknowledged = self.end
         line = logfile.checked_line([self.head.hex(), os.fstat(descriptor).st_ino, f"{self.end:015}"])
         with contextlib.suppress(OSError):  # as in `save`
@@ -103,14 +103,14 @@ class LogState:
                 os.close(written)
 
     def require_acknowledged(self, file: BinaryIO, size: int) -> None:
-        """Take in how far the log was acknowledged. Raises `DamagedStoreError` if it is shorter now."""
+        """Read how far the log was acknowledged. Raises `DamagedStoreError` if it is shorter now."""
         inode, end = self._written()
         self.acknowledged = max(end, self.acknowledged)
         if size < end and inode == os.fstat(file.fileno()).st_ino:
             raise logfile.damaged_at(self.path, size, f"it ends here, and was acknowledged up to byte {end}")
 
     def _written(self) -> tuple[int, int]:
-        """The log's inode and its end, as far as they were noted; (0, 0) if nothing is known."""
+        """The log's inode and its end, as far as they were recorded; (0, 0) if nothing is known."""
         try:
             head, inode, end = logfile.parse_line(self.path.with_name("written").read_bytes())
             return (inode, int(end)) if head == self.head.hex() else (0, 0)
@@ -132,7 +132,7 @@ class LogState:
 
     @classmethod
     def saved(cls, run_id: str, path: Path, head: bytes, size: int) -> LogState | None:
-        """What `save` wrote for this log of `size` bytes, None if there is nothing that can be used.
+        """What `save` wrote for this log of `size` bytes, None if nothing usable exists.
 
         It may be ahead of the log in a copy that was made while the run continued.
         """

@@ -1,4 +1,4 @@
-"""The store in memory: for tests, for embedding without a trace, and as the model that the other stores are held to.
+"""The store in memory: for tests, for embedding without files, and as the model for the other stores.
 
 One lock around everything is its transaction: each method checks first and changes after, so nothing half done is seen.
 """
@@ -32,7 +32,7 @@ class _Kept:
 
 
 class MemoryStore(rules.BaseStore):
-    """`WorkflowStore` for the life of this object. `clock` gives the time for leases (`lease.lease_clock`)."""
+    """`WorkflowStore` for the life of this object. `clock` is the clock of leases (`lease.lease_clock`)."""
 
     def __init__(self, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._clock = clock

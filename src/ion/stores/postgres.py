@@ -2,7 +2,7 @@
 
 Leases end by the database's clock, so that the machines' own need not agree. Outputs too big for the log are in the
 database too, in pieces. A lost connection is made anew (`postgres_connection.py`), and what may have been written just
-before is looked for, not written twice.
+before is searched for, not written twice.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ion.stores.sql_store import EventRow, Result, SqlStore, Transaction, event_
 
 
 class PostgresStore(SqlStore):
-    """`WorkflowStore` in the database of `url`. `clock` (`lease.lease_clock`) takes the place of the database's
-    own for leases."""
+    """`WorkflowStore` in the database of `url`. `clock` (`lease.lease_clock`) replaces the database's own for
+    leases."""
 
     _lock_row = "SELECT FROM ion.runs WHERE run_id = :run_id FOR UPDATE"
 

@@ -1,11 +1,11 @@
-"""A connection to PostgreSQL that comes back: opening, migrating, retrying, and what its errors mean in words.
+"""A connection to PostgreSQL that reconnects: opening, migrating, retrying, and its errors as messages.
 
-What is asked for runs in one transaction. If the connection is lost, nobody knows whether a COMMIT under way was
-carried out; so the work is given another try on a new connection and is told so (`again`): it looks whether its first
-try is there before it does anything. After `RETRY_S`, less than a lease lasts, the caller is told.
+All work runs in transactions. If the connection is lost, nobody knows whether a COMMIT in progress was carried out; so
+the work is tried again on a new connection and told so (`again`): it checks whether its first try is there before it
+does anything. After `RETRY_S`, less than a lease lasts, the caller gets the error.
 
-What is asked for again and again is prepared: planning it anew would be a third of a write's time. Behind a pooler that
-gives each transaction another session a prepared statement may be gone; from then on nothing is prepared.
+Frequent statements are prepared: planning them anew would be a third of a write's time. Behind a pooler that gives each
+transaction another session a prepared statement may be gone; from then on nothing is prepared.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ def _migrate(connection: Connection, place: str) -> None:
 
 
 def _present(connection: Connection, newest: int, place: str) -> int:
-    """The number of the last migration, 0 if there was none. Raises `StoreError` for one that is yet to be written."""
+    """The number of the last migration, 0 if there was none. Raises `StoreError` for a newer one than this Ion
+    knows."""
     if connection.execute(_MIGRATIONS_TABLE).fetchone() is None:
         return 0
     (present,) = connection.execute("SELECT coalesce(max(number), 0) FROM ion.migrations").fetchone() or (0,)

@@ -22,7 +22,7 @@ from ion.stores.lease import require_lease
 
 
 def require_run_id(run_id: str) -> None:
-    """Raise `UsageError` for what cannot be a run's id."""
+    """Raise `UsageError` for an invalid run id."""
     if not is_run_id(run_id):
         raise UsageError(f"{run_id!r:.80} cannot be a run's id", hint=RUN_ID_RULE)
 
@@ -128,8 +128,8 @@ def selected(
     prefix: str,
     limit: int | None,
 ) -> list[WorkflowRun]:
-    """What `list_workflow_runs` gives, for stores without a query language. A damaged run whose project cannot be read
-    any more is in every project's list: it must not vanish."""
+    """The result of `list_workflow_runs`, for stores without a query language. A damaged run whose project cannot be
+    read any more is in every project's list, so that it does not vanish."""
     wanted = {"project": project, "status": status, "workflow": workflow}
     tests = [(name, value) for name, value in wanted.items() if value is not None]
     fitting = [
@@ -155,7 +155,7 @@ class OpenRequests:
             self._open(request, node)
 
     def require_open(self, run_id: str, events: Sequence[e.Event]) -> None:
-        """Raise `RefusedError` (code `answered`) if one of these events answers what is not open by then."""
+        """Raise `RefusedError` (code `answered`) if one of these events answers a request that is not open by then."""
         if any(event_facts.answers(event) for event in events):
             trial = copy.deepcopy(self)
             for event in events:
@@ -165,7 +165,7 @@ class OpenRequests:
                 trial.apply([event])
 
     def apply(self, events: Iterable[e.Event]) -> None:
-        """Take in events that were admitted."""
+        """Apply events that were admitted."""
         for event in events:
             request = event_facts.answers(event)
             if request is not None and request in self.node_of:

@@ -33,7 +33,7 @@ from ion.stores.sqlite_file import (
 
 
 class SqliteStore(SqlStore):
-    """`WorkflowStore` on the file `path`. `clock` gives the time for leases (`lease.lease_clock`)."""
+    """`WorkflowStore` on the file `path`. `clock` is the clock of leases (`lease.lease_clock`)."""
 
     def __init__(self, path: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._path = path
@@ -92,7 +92,7 @@ class SqliteStore(SqlStore):
 
     @contextlib.contextmanager
     def _look(self, begin: str) -> Iterator[sqlite3.Connection]:
-        """What the medium has at this moment."""
+        """What is on the medium at this moment."""
         if self._unwritable is not None and begin != "BEGIN":
             raise self._unwritable.with_traceback(None)
         with self._lock, looking(self._path) as connection:
@@ -124,7 +124,7 @@ class SqliteStore(SqlStore):
                 raise
 
     def _give_up(self, failure: StoreError) -> None:
-        """This connection is used no more: what it says could be untrue."""
+        """Stop using this connection: what it returns could be untrue."""
         self._unusable = failure
         if self._connection is not None:
             self._connection.close()

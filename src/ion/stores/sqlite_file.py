@@ -1,12 +1,12 @@
-"""Opening an SQLite database for the store, and saying in words what SQLite's error codes mean.
+"""Opening an SQLite database for the store, and SQLite's error codes as messages.
 
-A new database is made under another name and appears whole, so that an empty one is never taken for new. Many processes
-may open it at the same moment: switching it to WAL is tried until the others let go, and the numbered migrations run
-inside one transaction that begins with the write lock. `PRAGMA user_version` is the number of the last one;
-`application_id` tells Ion's databases from other people's.
+A new database is made under another name and appears complete, so that an empty one is never taken for new. Many
+processes may open it at the same moment: switching it to WAL is retried until the others release it, and the numbered
+migrations run inside one transaction that begins with the write lock. `PRAGMA user_version` is the number of the last
+one; `application_id` distinguishes Ion's databases from other programs'.
 
-Where the medium takes no writes (a mounted backup, a full disk) SQLite cannot even read a database in WAL mode as it
-usually does, since it would have to make files beside it; `looking` does without them.
+If the medium is not writable (a mounted backup, a full disk) SQLite cannot even read a database in WAL mode as usual,
+since it would have to make files beside it; `looking` does without them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _DEADLY = (*_CORRUPT, sqlite3.SQLITE_IOERR)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A connection to Ion's database at `path`, made if it is not there, with the newest schema.
+    """A connection to Ion's database at `path`, made if it does not exist, with the newest schema.
 
-    Raises `UnwritableError` if it is there and its medium takes no writes, `StoreError` if it cannot be had at all,
-    `DamagedStoreError` if the file is none of SQLite's, or is empty.
+    Raises `UnwritableError` if it exists on a medium that is not writable, `StoreError` if it cannot be opened at all,
+    `DamagedStoreError` if the file is not an SQLite database, or is empty.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(
@@ -55,7 +55,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 class UnwritableError(StoreError):
-    """The database is there, and its medium takes no writes: it can be looked at."""
+    """The database exists, on a medium that is not writable: it can only be read."""
 
 
 def _opened(path: Path, *, is_new: bool) -> sqlite3.Connection:
@@ -81,10 +81,10 @@ def _opened(path: Path, *, is_new: bool) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, for a medium that takes no writes. Raises `StoreError`.
+    """A connection that only reads, for a medium that is not writable. Raises `StoreError`.
 
-    What other processes write meanwhile is seen if they left SQLite what it needs for that; else the file is taken for
-    one that does not change, and what its write-ahead log holds is read from a copy of both.
+    What other processes write meanwhile is seen if they left SQLite the files for that; else the file is assumed not to
+    change, and its write-ahead log is read from a copy of both.
     """
     with contextlib.ExitStack() as held:
         for open_one in (_shared, _unchanging):
@@ -170,7 +170,7 @@ def is_deadly(error: Exception) -> bool:
 
 
 def _is_full(error: Exception, path: Path) -> bool:
-    """Whether there is no room: SQLite calls that an I/O error, too, where it cannot make a file that it needs."""
+    """Whether the disk is full: SQLite also reports an I/O error where it cannot make a file that it needs."""
     code = _primary_code(error)
     if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         return code == sqlite3.SQLITE_FULL
@@ -203,7 +203,7 @@ def _make(path: Path) -> None:
 
 
 def _give_name(temporary: Path, path: Path) -> None:
-    """Let the file be found as `path`, unless there is one already."""
+    """Publish the file as `path`, unless one exists already."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
@@ -224,8 +224,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, is_new: bool) -> Non
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    """The number of the schema. Raises `StoreError` for the database of another program, `DamagedStoreError` for one
-    that holds nothing at all."""
+    """The number of the schema. Raises `StoreError` for the database of another program, `DamagedStoreError` for an
+    empty one."""
     if _number(connection, "application_id") == _APPLICATION_ID:
         return _require_known(connection, newest, path)
     if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:

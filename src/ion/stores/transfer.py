@@ -130,7 +130,7 @@ def _require_absent(store: WorkflowStore, run_id: str) -> None:
 
 
 def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
-    """The hashes of what lives beside the log, and whether it must be there: of what looks like a hash in the source,
+    """The hashes of what is kept beside the log, and whether it must exist: of what looks like a hash in the source,
     only the files of scripts are kept."""
     found = dict.fromkeys(_HASH_TEXT.findall(source), False)
     found.update((content.sha256, True) for content in _kept_beside(record.event for record in records))
@@ -138,7 +138,7 @@ def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
 
 
 def _kept_beside(events: Iterable[e.Event]) -> Iterator[e.Content]:
-    """What these events name of the texts that live beside the log."""
+    """The texts beside the log that these events name."""
     for event in events:
         for name in ("output", "prompt"):
             content = getattr(event, name, None)
@@ -147,7 +147,7 @@ def _kept_beside(events: Iterable[e.Event]) -> Iterator[e.Content]:
 
 
 def _masked_blob(store: WorkflowStore, sha256: str, secrets: tuple[str, ...]) -> dict[str, Any] | None:
-    """What a kept output is called once it is masked; None if there is nothing to mask in it."""
+    """The new hash of a kept output once it is masked; None if nothing in it needs masking."""
     digest, size = hashlib.sha256(), 0
     with store.open_blob(sha256) as stream:
         for chunk in mask_stream(stream, secrets):
@@ -284,7 +284,7 @@ class _Lines:
 
 
 def _is_shallow(data: Any) -> bool:
-    """Whether nothing lies deeper than whoever walks through it later can go."""
+    """Whether nothing is nested deeper than later code can handle."""
     level = [data]
     for _ in range(_DEEPEST):
         level = [item for value in level for item in _items(value)]
