@@ -1,6 +1,6 @@
 """`ion run --detach`: the run owned by a background process of its own.
 
-The hand-over: this process chooses the run's id and starts the other one in a new session, with the order on a pipe.
+The hand-over: this process chooses the run's id and starts the other one in a new session, with the spec on a pipe.
 The other creates the run, so that it is the owner from the first event on, and then answers on a second pipe. Only
 after that answer is the id printed; an error, or a death before the answer, is shown here as if the run had been
 started here.
@@ -22,8 +22,8 @@ from ion.cli.run import say
 from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from ion import RunSpec
     from ion.cli.context import CliContext
-    from ion.cli.run import RunSpec
     from ion.cli.view import OutputOptions
 
 LOG_NAME = "ion.log"
@@ -38,7 +38,7 @@ def _error(said: dict[str, Any], status: int) -> IonError:
     return kind(said["message"], hint=said["hint"], code=said["code"])
 
 
-def detach(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> None:
+def detach(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> None:
     """Start the run in a process of its own and print its id. Raises whatever kept it from starting."""
     from ion.api.reading import describe
     from ion.api.workspace import check_run_id, new_run_id
@@ -46,9 +46,9 @@ def detach(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> No
     with cli.open() as workspace:
         if workspace.store.url.startswith("memory:"):
             raise UsageError("a store in memory ends with this process", hint="leave out --detach, or --store")
-        run_id = check_run_id(order.run_id) if order.run_id is not None else new_run_id()
+        run_id = check_run_id(spec.run_id) if spec.run_id is not None else new_run_id()
         folder = workspace.data / "runs" / run_id
-        _start(cli, replace(order, run_id=run_id), output_options, folder)
+        _start(cli, replace(spec, run_id=run_id), output_options, folder)
         if output_options.as_json:
             terminal.write_json(describe(workspace, run_id).to_json())
         else:
@@ -57,7 +57,7 @@ def detach(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> No
             screen.line(f"It runs in the background: {cli.command('watch', run_id)}, {cli.command('show', run_id)}")
 
 
-def _start(cli: CliContext, order: RunSpec, output_options: OutputOptions, folder: Path) -> None:
+def _start(cli: CliContext, spec: RunSpec, output_options: OutputOptions, folder: Path) -> None:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
@@ -66,8 +66,8 @@ def _start(cli: CliContext, order: RunSpec, output_options: OutputOptions, folde
         "notify": output_options.notify,
         "otel": output_options.otel,
     }
-    spec = json.dumps({"store": cli.store, "project": cli.project, "order": asdict(order), "watchers": watchers})
-    said = _hand_over(spec, log)
+    place = {"store": cli.store, "project": cli.project}
+    said = _hand_over(json.dumps({**place, "spec": asdict(spec), "watchers": watchers}), log)
     if said["error"] is not None:
         if is_new:
             with suppress(OSError):  # the folder is somebody's by now
@@ -77,7 +77,7 @@ def _start(cli: CliContext, order: RunSpec, output_options: OutputOptions, folde
     say(said["warned"], () if output_options.quiet else said["notes"])
 
 
-def _hand_over(spec: str, log: Path) -> dict[str, Any]:
+def _hand_over(message: str, log: Path) -> dict[str, Any]:
     """Start the other process and wait for its answer. Raises `IonError` if it dies without one."""
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answer:
@@ -88,7 +88,7 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
         try:
             if child.stdin is not None:
                 with suppress(BrokenPipeError), child.stdin:
-                    child.stdin.write(spec.encode())
+                    child.stdin.write(message.encode())
             text = answer.read()
         except KeyboardInterrupt:
             child.terminate()
@@ -107,7 +107,7 @@ def _hand_over(spec: str, log: Path) -> dict[str, Any]:
 
 
 def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
-    """The other process, in a session of its own: it takes the order from stdin and answers on `writer`."""
+    """The other process, in a session of its own: it takes the spec from stdin and answers on `writer`."""
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as output:
         return subprocess.Popen(
             # -P: no code of the working directory may stand in for ours

@@ -1,4 +1,4 @@
-"""The process behind `ion run --detach`: takes the order from stdin, creates the run, says so on the pipe whose number
+"""The process behind `ion run --detach`: takes the spec from stdin, creates the run, says so on the pipe whose number
 it was given, and drives the run until it ends or waits."""
 
 from __future__ import annotations
@@ -7,9 +7,10 @@ import json
 import os
 import sys
 
+from ion import RunOptions, RunSpec
 from ion.cli.context import CliContext
 from ion.cli.failures import from_system
-from ion.cli.run import RunSpec, start
+from ion.cli.run import start
 from ion.cli.view import OutputOptions, open_view
 from ion.errors import IonError
 
@@ -20,13 +21,15 @@ def main() -> int:
 
     answer = int(sys.argv[1])
     os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
-    spec = json.loads(sys.stdin.buffer.read())
+    message = json.loads(sys.stdin.buffer.read())
+    options = RunOptions(**message["spec"].pop("options"))
+    spec = RunSpec(**message["spec"], options=options)
     _close_stdin()
-    cli = CliContext(spec["store"], spec["project"])
+    cli = CliContext(message["store"], message["project"])
     with cli.open() as workspace:
         try:
-            view = open_view(workspace, cli, OutputOptions(**spec["watchers"]))
-            started = start(workspace, RunSpec(**spec["order"]), view.observers)
+            view = open_view(workspace, cli, OutputOptions(**message["watchers"]))
+            started = start(workspace, spec, view.observers)
         except (IonError, OSError) as problem:
             error = from_system(problem) if isinstance(problem, OSError) else problem
             _answer(answer, {"error": error.to_json(), "status": error.exit_status})

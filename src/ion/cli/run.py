@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ion import RunOptions, RunSpec
 from ion.cli import completing
 from ion.cli.context import CliContext, as_json, in_context, progress, sop_paths, watched
 from ion.cli.view import OutputOptions, open_view
 from ion.errors import UsageError
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from ion.engine.observe import Observer
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """What is to be run, resolved from the command line: all that another process would need to do it too."""
-
-    workflow: str
-    arguments: str
-    inputs: dict[str, Any]
-    context: str
-    agent: str | None
-    jobs: int | None
-    cwd: str | None
-    run_id: str | None
-    strict: bool = False
 
 
 @click.command()
@@ -76,27 +62,27 @@ def run(cli: CliContext, **options: Any) -> int:
     from ion.cli.values import read_inputs, read_text
 
     output_options = _manner(options)
-    order = RunSpec(
+    spec = RunSpec(
         _named(cli, options["workflow"], options["sop_paths"]),
-        " ".join(options["text"]),
-        read_inputs(options["pairs"], options["inputs_file"]),
-        read_text(options["context"]),
-        options["agent"],
-        options["jobs"],
-        options["cwd"],
-        options["run_id"],
-        options["strict"],
+        arguments=" ".join(options["text"]),
+        inputs=read_inputs(options["pairs"], options["inputs_file"]),
+        context=read_text(options["context"]),
+        agent=options["agent"],
+        cwd=options["cwd"],
+        run_id=options["run_id"],
+        engine=options["engine"],
+        options=RunOptions(max_concurrency=options["jobs"], strict=options["strict"]),
     )
     if options["dry_run"]:
-        return _dry_run(cli, order, output_options, options["stubs"])
-    if options["engine"] is not None:
-        return _run_on_engine(cli, order, output_options, options["engine"], detach=options["detach"])
+        return _dry_run(cli, spec, output_options, options["stubs"])
+    if spec.engine is not None:
+        return _run_on_engine(cli, spec, output_options, detach=options["detach"])
     if options["detach"]:
         from ion.cli.detach import detach
 
-        detach(cli, order, output_options)
+        detach(cli, spec, output_options)
         return 0
-    return _run(cli, order, output_options)
+    return _run(cli, spec, output_options)
 
 
 def _named(cli: CliContext, workflow: str, sop_paths: tuple[Path, ...]) -> str:
@@ -133,13 +119,13 @@ def _manner(options: dict[str, Any]) -> OutputOptions:
     )
 
 
-def _run(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> int:
+def _run(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
     from ion.cli import ending
     from ion.cli.driving import drive
 
     with cli.open() as workspace:
         view = open_view(workspace, cli, output_options)
-        started = start(workspace, order, view.observers)
+        started = start(workspace, spec, view.observers)
         say(started.warned, () if output_options.quiet else started.notes)
         result = drive(workspace, started, view)
         return ending.finish(
@@ -147,12 +133,12 @@ def _run(cli: CliContext, order: RunSpec, output_options: OutputOptions) -> int:
         )
 
 
-def _run_on_engine(cli: CliContext, order: RunSpec, output_options: OutputOptions, engine: str, *, detach: bool) -> int:
+def _run_on_engine(cli: CliContext, spec: RunSpec, output_options: OutputOptions, *, detach: bool) -> int:
     from ion.cli import ending, terminal
     from ion.cli.at_engine import follow_engine_run
 
     with cli.open() as workspace:
-        started = start(workspace, order, (), engine)
+        started = start(workspace, spec, ())
         say(started.warned, () if output_options.quiet else started.notes)
         if detach:
             terminal.data().line(started.run_id)
@@ -174,32 +160,18 @@ def say(warned: str, notes: Iterable[str] = ()) -> None:
     screen.lines(f"note: {note}" for note in notes)
 
 
-def start(workspace: Any, order: RunSpec, watching: tuple[Observer, ...], engine: str | None = None) -> Any:
+def start(workspace: Any, spec: RunSpec, watching: tuple[Observer, ...]) -> Any:
     """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
-    from ion.api import runs, spec
-    from ion.engine.options import RunOptions
+    from ion.api import runs
     from ion.views.masking import hide_run
 
-    options = RunOptions(watching, order.jobs, alone=engine is None, strict=order.strict)
-    started = runs.start(
-        workspace,
-        spec.RunSpec(
-            order.workflow,
-            arguments=order.arguments,
-            inputs=order.inputs,
-            context=order.context,
-            agent=order.agent,
-            cwd=order.cwd,
-            run_id=order.run_id,
-            engine=engine,
-            options=options,
-        ),
-    )
+    options = replace(spec.options, observers=watching, alone=spec.engine is None)
+    started = runs.start(workspace, replace(spec, options=options))
     hide_run(workspace, started.run_id)
     return started
 
 
-def _dry_run(cli: CliContext, order: RunSpec, output_options: OutputOptions, stubs: tuple[str, ...]) -> int:
+def _dry_run(cli: CliContext, spec: RunSpec, output_options: OutputOptions, stubs: tuple[str, ...]) -> int:
     from ion.api.dry import dry_run
     from ion.api.workflows import open_workflow
     from ion.cli import ending, terminal
@@ -208,16 +180,16 @@ def _dry_run(cli: CliContext, order: RunSpec, output_options: OutputOptions, stu
 
     with cli.open() as workspace:
         view = open_view(workspace, None, output_options)
-        opened = open_workflow(workspace, order.workflow, strict=order.strict, without_files=True)
+        opened = open_workflow(workspace, spec.workflow, strict=spec.options.strict, without_files=True)
         say(opened.warned)
         done = dry_run(
             workspace,
             opened.workflow,
-            arguments=order.arguments,
-            inputs=order.inputs,
+            arguments=spec.arguments,
+            inputs=spec.inputs,
             stubs=read_stubs(stubs),
             observers=view.observers,
-            strict=order.strict,
+            strict=spec.options.strict,
         )
         view.end()
         notes = (*(problem.message for problem in opened.missing), *done.notes)
