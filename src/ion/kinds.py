@@ -14,10 +14,10 @@ PROCESS_TIMEOUT_MS = 120_000
 
 @dataclass(frozen=True, slots=True)
 class NodeKind:
-    """`turn` is its first turn. `asks_agent`: an agent answers its prompts. `runs_program`: it is a process. `bound`:
-    it may have `with`. `has_gate`: people may be asked about it. `iterates`: each turn is an iteration, and what ends
-    the node is decided between them. `ends_run`: the run ends with it. `timeout_ms`: of a turn, where the author names
-    none."""
+    """`turn` is its first turn. `asks_agent`: an agent answers its prompts. `runs_program`: it is a process.
+    `bound`: it may have `with`. `has_gate`: people may be asked about it. `iterates`: each turn is an iteration, and
+    what ends the node is decided between them. `ends_run`: the run ends with it. `timeout_ms`: the limit of a turn,
+    if the author names none."""
 
     turn: str
     asks_agent: bool = False

@@ -1,7 +1,7 @@
 """What the system says about processes: what a number stands for, who is related, who still lives.
 
 The system reuses process numbers, so a process is identified by its number and an identity (boot and start time). Only
-Linux provides this; elsewhere there are no identities and no relatives, and the process group has to be enough.
+Linux provides this; elsewhere identities and relatives are unknown, and the process group has to be enough.
 """
 
 from __future__ import annotations

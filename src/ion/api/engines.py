@@ -75,11 +75,10 @@ class EngineRun:
 
 
 def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
-    """Create a run in the store and have the cluster at this URL drive it; its agent is made on the workers, by its
-    name.
+    """Create a run in the store and have the cluster at this URL drive it; the workers make its agent, by its name.
 
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
-    then there is no run.
+    then the run does not exist.
     """
     cluster = cluster_of(engine)
     from ion.engine.temporal import client

@@ -163,7 +163,8 @@ class Run:
         return reading.read_state(self.workspace, self.run_id)
 
     def workflow(self) -> Workflow:
-        """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if it is not what was frozen."""
+        """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if the source differs from what
+        was frozen."""
         return reading.read_frozen(self.workspace, self.run_id, self.state())
 
     def events(self, *, after: int = 0) -> list[Recorded]:
@@ -186,11 +187,11 @@ class Run:
     # ------------------------------------------------------------------ asking
 
     def answer(self, decision: str, node: str | None = None, *, text: str = "", request: str | None = None) -> str:
-        """Answer an open gate, or a permission that an agent asks for, and give its node. `decision` is `approve`,
-        `reject`, or one of the gate's own decisions; `text` is said with it. `node` may be left out where one is open;
-        `request` names one of several permissions (`waiting` of the run).
+        """Answer an open gate, or a permission that an agent asks for, and return its node. `decision` is `approve`,
+        `reject`, or one of the gate's own decisions; `text` is said with it. `node` may be left out if only one is
+        open; `request` names one of several permissions (`waiting` of the run).
 
-        Raises `RefusedError` (it is not open, or was answered), `UsageError` (no such decision, several are open). If
+        Raises `RefusedError` (it is not open, or was answered), `UsageError` (unknown decision, several are open). If
         no living process drives the run, `resume` continues it.
         """
         return requests.answer(self.workspace, self.run_id, decision, node, text=text, request=request)
@@ -220,7 +221,7 @@ class Run:
         max_budget_usd: float | None = None,
     ) -> RunResult:
         """Continue a failed, interrupted or answered run until it ends or waits; a paused one without an answer is
-        given as it is. The parameters, and what is raised, are those of `resume_workflow`."""
+        returned as it is. The parameters, and what is raised, are those of `resume_workflow`."""
         from ion.api.runs import acquire_run
 
         taken = acquire_run(self.workspace, self.run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)

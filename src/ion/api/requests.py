@@ -30,8 +30,8 @@ def answer(
     request: str | None = None,
 ) -> str:
     """Answer a gate or a permission with one of its decisions, or with `approve` or `reject`, which each of them
-    takes; gives its node. Raises `RefusedError`, and `UsageError` if several are open and neither node nor `request`
-    says which."""
+    accepts; returns its node. Raises `RefusedError`, and `UsageError` if several are open and neither node nor
+    `request` says which."""
     state = read_state(workspace, run_id)
     event = requests.respond(
         state, node, decision, at=clocks.now_ms(), text=text, by=who(workspace.via), request=request

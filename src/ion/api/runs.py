@@ -129,8 +129,8 @@ def acquire_run(
     resume: bool = True,
     max_budget_usd: float | None = None,
 ) -> StartedRun | EngineRun | None:
-    """Become the owner of a run that can be continued, or have the cluster continue that drives it; None if it waits
-    for people and nothing came.
+    """Become the owner of a run that can be continued, or have the cluster that drives it continue; None if it waits
+    for people and no answer came.
 
     `resume` False only acts on answers and cancel requests: no node that failed or was skipped is decided anew.
     `max_budget_usd` is what the run may spend in all from here on; it is recorded even if the run then still waits.

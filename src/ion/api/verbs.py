@@ -45,11 +45,11 @@ async def execute_workflow(
     """Run a workflow until it ends or waits for people.
 
     `workflow` is a loaded one, a name, or a path. `agent` is an `Agent`, a sync or async function that takes a
-    `PromptRequest` and gives a `PromptResult` or a text, a configured name, a command line, or None: the settings'
-    agent, and without one prompts wait at the host. `store` is a store or its URL.
+    `PromptRequest` and returns a `PromptResult` or a text, a configured name, a command line, or None: the settings'
+    agent, and without one prompts wait for the caller. `store` is a store or its URL.
 
     Raises `InvalidWorkflowError`, `UsageError` (inputs), `MissingRuntimeError`, `RefusedError` (the id is taken),
-    `StoreError`. A node that fails is no exception: it is in the result.
+    `StoreError`. A node that fails raises nothing: the failure is in the result.
     """
     with projects.open(project, store) as opened:
         started = opened.start(
@@ -81,11 +81,11 @@ async def resume_workflow(
     options: RunOptions | None = None,
     max_budget_usd: float | None = None,
 ) -> RunResult:
-    """Go on with a failed, interrupted or answered run; a paused one without an answer is given back as it is.
+    """Continue a failed, interrupted or answered run; a paused one without an answer is returned as it is.
 
-    `agent` overrides the run's own and answers parked prompts, `max_budget_usd` is what the run may spend in all from
-    here on. Raises `RefusedError`: the run has completed or was
-    cancelled, a live process owns it, or its frozen files were changed.
+    `agent` overrides the run's own and answers pending prompts, `max_budget_usd` is what the run may spend in all from
+    here on. Raises `RefusedError`: the run has completed or was cancelled, a live process owns it, or its frozen files
+    were changed.
     """
     with projects.open(project, store) as opened:
         return await opened.run(run).resume(agent=agent, options=options, max_budget_usd=max_budget_usd)
@@ -111,10 +111,10 @@ async def rerun_workflow(
 ) -> RunResult:
     """Run the workflow of an earlier run again, as it was frozen, with its inputs, agent and working directory.
 
-    With `from_node` that node runs again and everything that waits for it; what was completed besides is kept, with
-    its outputs and artifacts. With `edited` the file is taken as it is now, and of what was completed besides only
-    nodes are kept whose body, texts and files are as they were. `run_id` is the new run's. Raises `RefusedError`: the
-    run is still running, or its frozen files were changed; with `edited` also what loading a workflow raises.
+    With `from_node` that node runs again and everything that waits for it; the other completed nodes are kept, with
+    their outputs and artifacts. With `edited` the file is taken as it is now, and of the other completed nodes only
+    those are kept whose body, texts and files are unchanged. `run_id` is the new run's. Raises `RefusedError`: the run
+    is still running, or its frozen files were changed; with `edited` also what loading a workflow raises.
     """
     with projects.open(project, store) as opened:
         started = opened.run(run).rerun(from_node=from_node, edited=edited, agent=agent, run_id=run_id, options=options)
@@ -138,7 +138,7 @@ def create_store(url: str, *, project: ProjectLike = None) -> WorkflowStore:
 
 
 def parse_workflow(text: str, *, file: str = "") -> Workflow:
-    """A workflow from YAML text; command and script files are not looked for. Raises `InvalidWorkflowError`."""
+    """A workflow from YAML text; command and script files are not looked up. Raises `InvalidWorkflowError`."""
     return workflows.parse(text, file=file)
 
 
@@ -206,8 +206,8 @@ def approve(
     store: StoreLike = None,
     project: ProjectLike = None,
 ) -> str:
-    """Approve an open gate, or give an agent a permission, and give the node. `request` names one of several
-    permissions (`waiting` of the run). `resume_workflow` goes on with the run, if nobody else does."""
+    """Approve an open gate, or give an agent a permission, and return the node. `request` names one of several
+    permissions (`waiting` of the run). `resume_workflow` continues the run, if nobody else does."""
     with projects.open(project, store) as opened:
         return opened.run(run).answer("approve", node, text=comment, request=request)
 
@@ -221,7 +221,7 @@ def reject(
     store: StoreLike = None,
     project: ProjectLike = None,
 ) -> str:
-    """Reject an open gate, or refuse a permission, and give its node."""
+    """Reject an open gate, or refuse a permission, and return its node."""
     with projects.open(project, store) as opened:
         return opened.run(run).answer("reject", node, text=reason, request=request)
 
@@ -242,7 +242,7 @@ def respond(
 
 
 def next_prompts(run: str, *, store: StoreLike = None, project: ProjectLike = None) -> list[dict[str, Any]]:
-    """The prompts that wait at the host, as `ion next --json` shows them."""
+    """The prompts that wait for the caller, as `ion next --json` shows them."""
     with projects.open(project, store) as opened:
         return opened.run(run).prompts()
 
@@ -266,7 +266,7 @@ def submit(
 
 
 def raise_budget(run: str, max_budget_usd: float, *, store: StoreLike = None, project: ProjectLike = None) -> None:
-    """Let a run spend this much in all. A live owner goes on; if there is none, `resume_workflow` does."""
+    """Let a run spend this much in all. A live owner continues; if there is none, `resume_workflow` does."""
     with projects.open(project, store) as opened:
         opened.run(run).raise_budget(max_budget_usd)
 

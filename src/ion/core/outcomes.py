@@ -49,7 +49,7 @@ class GateOpened:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """No agent is configured: the prompt waits for the host."""
+    """No agent is configured: the prompt waits for the caller."""
 
     prompt: Content
     system: str | None = None

@@ -1,4 +1,4 @@
-"""The local driver: carries out what the core says, in this process, and appends what came of it.
+"""The local driver: carries out what the core decides, in this process, and appends the resulting events.
 
 Its loop is: apply what has ended, ask the plan, append all of that in one commit, start what is to start, wait. A
 node's outcome is durable before anything that depends on it starts, and the end of one node shares a commit with the
@@ -45,7 +45,7 @@ POLL_SECONDS = 0.25
 
 
 def _jitter() -> float:
-    """From [0, 1), for the delay of a retry."""
+    """A number from [0, 1), for the delay of a retry."""
     import random
 
     return random.random()  # noqa: S311
@@ -118,8 +118,8 @@ class Drive:
                 self._aside.close()
 
     def _end_what_left_its_group(self) -> None:
-        """Programs that went out of their groups (a double fork with setsid) are found as those of a dead owner are,
-        unless the run is another's by now, and so are they."""
+        """Programs that left their groups (a double fork with setsid) are found like those of a dead owner, unless
+        the run has another owner by now: then so have they."""
         try:
             self._renew()
         except (StoreError, OwnershipLostError) as error:
@@ -129,7 +129,7 @@ class Drive:
             end_left_behind(folders.register, self.run_id, folders.artifacts, self.context.grace_ms)
 
     async def _release(self) -> None:
-        """Release the run. A store that cannot be reached any more finds the lease ended by itself."""
+        """Release the run. If the store cannot be reached any more, the lease ends by itself."""
         try:
             await self._with_store(self.store.release_lease, self.lease)
         except StoreError as error:
@@ -153,7 +153,7 @@ class Drive:
     # ------------------------------------------------------------------ one turn of the loop
 
     async def _advance(self, outcomes: dict[TurnId, Outcome]) -> int | None:
-        """Settle, plan, append, start. Gives the time (ms) at which something is due, if anything is."""
+        """Apply, plan, append, start. Returns the time (ms) at which something is due, if anything is."""
         at = self.clock()
         new, commands = step(
             self._plan,
@@ -181,7 +181,7 @@ class Drive:
             self._started[node] = number
 
     def _note(self, node: str, _task: asyncio.Task[Outcome]) -> None:
-        """The turn of a node has ended: whoever waits takes up all that did by then."""
+        """The turn of a node has ended: wake the loop, which handles all that ended by then."""
         self._ended.append(node)
         self._wake_up()
 
@@ -219,7 +219,7 @@ class Drive:
         self._take_in(state, recorded[-1].seq if recorded else 0)
 
     def _take_in(self, state: RunState, seq: int) -> None:
-        """Go on from this state, which is that of the log up to event `seq`."""
+        """Continue from this state, which is that of the log up to event `seq`."""
         if not self._seq and seq == 1 and state.started is not None:
             self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
         self._seq = seq
@@ -230,7 +230,7 @@ class Drive:
     # ------------------------------------------------------------------ waiting
 
     async def _wait(self, until: int | None) -> dict[TurnId, Outcome]:
-        """Wait for a turn to end, a due time, or a request of somebody else; gives the outcomes of ended turns."""
+        """Wait for a turn to end, a due time, or a request of somebody else; returns the outcomes of ended turns."""
         while True:
             timeout = POLL_SECONDS
             if until is not None:
@@ -245,7 +245,7 @@ class Drive:
                 return {}
 
     async def _sleep(self, seconds: float) -> None:
-        """Until a turn ends, but no longer than this."""
+        """Sleep until a turn ends, but no longer than this."""
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         timer = loop.call_later(seconds, self._wake_up)
@@ -287,8 +287,8 @@ class Drive:
     # ------------------------------------------------------------------ one turn of a node
 
     async def _perform(self, node_id: str) -> Outcome:
-        """Carry out the present turn of a node. What a runner raises is no outcome: it ends this process's drive, and
-        the run can be resumed."""
+        """Carry out the present turn of a node. An exception of a runner is not an outcome: it ends this process's
+        drive, and the run can be resumed."""
         turn = turn_of(self.context.workflow, self._plan.state, node_id)
         return await self.runners[turn.kind](turn, self.context)
 
@@ -300,9 +300,9 @@ class Drive:
         self._tasks.clear()
 
     async def _with_store(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the store, in its thread unless nothing at all would continue meanwhile. While it cannot be reached, try
-        again, but no longer than the lease lasts: by then another process may own the run, and what runs here has to
-        end."""
+        """Call the store, in its thread unless nothing at all would continue meanwhile. While it cannot be reached,
+        try again, but no longer than the lease lasts: by then another process may own the run, and what runs here
+        has to end."""
         pause = 0.05
         while True:
             try:

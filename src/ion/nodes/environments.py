@@ -33,8 +33,7 @@ _PROOF = {"python": "bin/python", "bun": "node_modules", "node": "node_modules",
 
 
 async def provide(runtime: Runtime, turn: Turn, context: Context, env: Mapping[str, str]) -> Path | None:
-    """Return the folder with the runtime's dependencies, and build it if it does not exist; None if there are no
-    dependencies.
+    """Return the folder with the runtime's dependencies, and build it if it does not exist; None without dependencies.
 
     The installer runs in its own process group as part of the run: it ends with the turn, or after ten minutes. Its
     output is in the node's log as `venv` and `install`. Raises `DependencyError` (code `timeout` after ten minutes),

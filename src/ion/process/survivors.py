@@ -1,8 +1,8 @@
-"""What an owner of a run left running: found again by what it wrote down, and by the run's name in environments.
+"""What an owner of a run left running, found by its journal and by the run's name in environments.
 
-A process's number and start time go unsynced into the run's register right after it was started, so this costs no
+A process's number and start time are written unsynced into the run's register right after its start, so this costs no
 commit; on Linux the environment closes the gap between the start and that file. A number that means another process by
-now is never touched, nor is the caller or anything that it descends from.
+now is never touched, nor is the caller or any of its ancestors.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _AROUND = "ION_OUTER_RUNS"
 
 
 def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int) -> int:
-    """Kill what a dead owner left of a run; gives how many groups and processes there were.
+    """Kill what a dead owner left of a run; returns how many groups and processes there were.
 
-    `register` is the run's (`register.py`). Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
-    folder `artifacts` in its environment: a run of another project may have the same id. Those of a run that one of
-    them began have that folder among `runs_around`; so that such a run is left as by Ctrl-C, its Ion has `grace_ms` to
+    `register` is the run's (`journal.py`). Every process of the run has `ION_RUN_ID` and, as `ARTIFACTS_DIR`, the
+    folder `artifacts` in its environment: a run of another project may have the same id. The processes of a run that
+    one of them started have that folder among `runs_around`. Such a run ends as by Ctrl-C: its Ion has `grace_ms` to
     end them itself.
     """
     spared = procfs.ancestors(os.getpid())
@@ -39,7 +39,7 @@ def end_left_behind(register: Path, run_id: str, artifacts: Path, grace_ms: int)
 
 
 def end_of_node(run_id: str, artifacts: Path, node: str) -> int:
-    """Kill what the programs of one node have left; gives how many processes there were."""
+    """Kill what the programs of one node have left; returns how many processes there were."""
     entry = f"ION_NODE_ID={node}".encode()
     own, _ = _of_run(run_id, artifacts, procfs.ancestors(os.getpid()))
     return sum(_tell(pid, signal.SIGKILL) for pid in own if entry in procfs.environment(pid))
@@ -62,7 +62,7 @@ def _wait_for_the_end(pids: set[int], seconds: float) -> None:
 
 def runs_around(environment: Mapping[str, str]) -> dict[str, str]:
     """For the processes of a run that an Ion with this environment drives: the runs in which that Ion itself is a
-    process, by their folders, one in a line."""
+    process, by their folders, one per line."""
     if "ION_RUN_ID" not in environment or "ARTIFACTS_DIR" not in environment:
         return {}
     outermost = environment.get(_AROUND, "")

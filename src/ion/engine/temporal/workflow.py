@@ -81,7 +81,7 @@ class IonRun:
 
     @workflow.run
     async def run(self, order: dict[str, Any]) -> str:
-        """Drive the run to its end; gives its status."""
+        """Drive the run to its end; returns its status."""
         try:
             check_order(order)
         except ShapeError as error:
@@ -133,7 +133,7 @@ class IonRun:
         self._plan = Plan(self._workflow, state, self._order["slots"], agent_limits_from_json(self._order["lanes"]))
 
     async def _record(self, new: list[e.Event]) -> bool:
-        """Whether they are in the log now; False: the log is another one than was thought."""
+        """Whether they are in the log now; False: the log has changed meanwhile."""
         if not new:
             return True
         said = await self._near("ion-record", self._order["lease"], self._seq, [e.to_json(event) for event in new])
@@ -150,7 +150,7 @@ class IonRun:
             await self._append(events)
 
     async def _take_in(self) -> None:
-        """What others have asked for since."""
+        """Apply what others have asked for since."""
         self._taken = self._asked
         more = True
         while more:
@@ -165,7 +165,7 @@ class IonRun:
 
     @staticmethod
     async def _near(name: str, *arguments: Any) -> Any:
-        """What is short, and leaves one line in the history: on the worker that carries the workflow."""
+        """Short calls that leave one line in the history: on the worker that carries the workflow."""
         return await workflow.execute_local_activity(
             name, args=list(arguments), start_to_close_timeout=timedelta(seconds=60), retry_policy=_RETRY
         )
@@ -197,7 +197,7 @@ class IonRun:
         self._ended.append(node)
 
     async def _place(self) -> Any:
-        """Some worker that may carry out the nodes, which then carries them out all; its name."""
+        """Choose a worker, which then carries out all nodes; returns its name."""
         return await workflow.execute_activity(
             "ion-place",
             task_queue=labelled(workflow.info().task_queue, self._workflow.nodes[0].runs_on),
@@ -242,7 +242,7 @@ class IonRun:
     # ------------------------------------------------------------------ waiting
 
     async def _wait(self, commands: list[Command]) -> dict[TurnId, Outcome]:
-        """Until a turn has ended, something is asked for, or something is due."""
+        """Wait until a turn has ended, something is asked for, or something is due."""
         due = [command.until for command in commands if isinstance(command, Wait)]
         left = timedelta(milliseconds=max(0, min(due) - self._clock())) if due else None
         try:
@@ -265,7 +265,7 @@ class IonRun:
         return placed or bool(self._ended or self._never_begun) or self._asked > self._taken
 
     async def _wait_for_answer(self) -> None:
-        """Until something came on which the run can continue: it may be there, if the log was read again."""
+        """Wait until something came with which the run can continue: it may be there, if the log was read again."""
         while True:
             agent, self._agent = self._agent, None
             cause = resume_cause(self._plan.state, agent=agent, resume=False)
@@ -284,7 +284,7 @@ class IonRun:
         return info.is_continue_as_new_suggested() or info.get_current_history_length() > longest
 
     def _clock(self) -> int:
-        """The time, which never goes back: a server whose clock does would have a retry wait for it."""
+        """The time, which never goes back: otherwise a retry would wait for a server whose clock does."""
         self._latest = max(self._latest, self._now())
         return self._latest
 
