@@ -202,7 +202,7 @@ def test_an_answer_comes_from_stdin(project: Project) -> None:
     assert (done.status, done.out) == (0, "line one\nline two\n")
 
 
-def test_prompts_can_be_parked_and_then_given_to_an_agent(ion: Ion, project: Project) -> None:
+def test_prompts_can_be_pending_and_then_given_to_an_agent(ion: Ion, project: Project) -> None:
     start(ion, project, "name: it\ndescription: d\nnodes:\n  - id: ask\n    prompt: hi\n")
     waiting = ion("resume", "mine")
     assert waiting.status == 3

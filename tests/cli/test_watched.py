@@ -106,7 +106,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert project.run("run", "gate", "--run-id", "ended", "--quiet").status == 3
     assert project.run("respond", "ended", "g", "hold", "--quiet").status == 0
     assert project.run("run", "gate", "--run-id", "mine", "--quiet").status == 3
-    assert project.run("run", "asks", "--run-id", "parked", "--quiet").status == 3
+    assert project.run("run", "asks", "--run-id", "pending", "--quiet").status == 3
     return project
 
 
@@ -117,7 +117,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (["run", ""], ["asks", "gate", "hello"]),
         (["run", "h"], ["hello"]),
         (["show", "m"], ["mine"]),
-        (["show", ""], ["last", "parked", "mine", "ended"]),
+        (["show", ""], ["last", "pending", "mine", "ended"]),
         (["show", "mine", ""], ["g", "after"]),
         (["respond", "mine", ""], ["g"]),
         (["respond", "mine", "g", ""], ["approve", "hold"]),
@@ -125,7 +125,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (["run", "asks", "--input", ""], ["who=", "level=", "level=low", "level=high"]),
         (["run", "asks", "--input", "who=x", "--input", "l"], ["level=", "level=low", "level=high"]),
         (["approve", ""], ["mine"]),
-        (["submit", ""], ["last", "parked"]),
+        (["submit", ""], ["last", "pending"]),
         (["graph", "--format", ""], ["text", "mermaid", "dot", "svg"]),
         (["show", "nobody", ""], []),
         (["completion", ""], ["bash", "zsh", "fish"]),

@@ -1,4 +1,4 @@
-"""language.md §10: who owns a run, and what others may ask of it: cancel, answers to parked prompts."""
+"""language.md §10: who owns a run, and what others may ask of it: cancel, answers to pending prompts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_cancel_of_an_interrupted_run_runs_nothing_again(lasting: World) -> No
     assert lasting.log(done, e.NodeInvalidated) == []
 
 
-# ---------------------------------------------------------------------- parked prompts
+# ---------------------------------------------------------------------- pending prompts
 
 
 STRUCTURED = """
@@ -99,7 +99,7 @@ STRUCTURED = """
 """
 
 
-def test_a_parked_prompt_is_answered_once_and_must_fit(world: World) -> None:
+def test_a_pending_prompt_is_answered_once_and_must_fit(world: World) -> None:
     """An answer that does not fit is refused with the errors, and nothing is recorded; the same one again changes
     nothing; another one is refused."""
     run = world.run(STRUCTURED, arguments="Ana")
@@ -139,7 +139,7 @@ def test_sessions_of_a_host_go_on_like_those_of_an_agent(world: World) -> None:
     assert world.submit(run, "work", "second. DONE").status == "completed"
 
 
-def test_an_agent_takes_parked_prompts_over(world: World) -> None:
+def test_an_agent_takes_pending_prompts_over(world: World) -> None:
     """Going on with an agent answers them; the prompt is asked anew and the old request is closed."""
     run = world.run("nodes: [{id: a, prompt: hi}]\n")
     taken: Agent = agent(a="mine")
@@ -150,7 +150,7 @@ def test_an_agent_takes_parked_prompts_over(world: World) -> None:
 
 
 def test_an_empty_answer_fails_the_node_as_an_agents_would(world: World) -> None:
-    """And the run can be resumed: the prompt is parked again."""
+    """And the run can be resumed: the prompt is pending again."""
     run = world.submit(world.run("nodes: [{id: a, prompt: hi}]\n"), "a", "  ")
     assert error(run, "a").startswith("bad_output: ")
     run = world.resume(run)

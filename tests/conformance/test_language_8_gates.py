@@ -50,7 +50,7 @@ def test_rejections_are_counted_for_each_gate(world: World) -> None:
 
 
 def test_rework_waits_at_the_host_when_there_is_no_agent(world: World) -> None:
-    """The prompt is parked; its answer opens the gate again."""
+    """The prompt is pending; its answer opens the gate again."""
     run = world.reject(world.run(TWO_GATES), "one", "too long")
     (prompt,) = world.prompts(run)
     assert (prompt["node"], prompt["prompt"]) == ("one", "Mend one: too long")

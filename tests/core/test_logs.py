@@ -18,7 +18,7 @@ from ion.core import requests
 from ion.core.apply_outcome import apply_outcome, loop_completed, retry_class
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptPending
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, resume_cause
@@ -251,8 +251,8 @@ workflow_completed output_node=g\
 """)
 
     def test_a_prompt_of_the_host_has_all_that_it_needs(self) -> None:
-        parked = Parked(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
-        run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(parked, completed("yes"))}).go()
+        pending = PromptPending(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
+        run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(pending, completed("yes"))}).go()
         answer = requests.submit(run.state, "a", e.Content.inline("yes"), at=3, by=BY, session="s2")
         assert answer is not None
         run.request(answer).resume()
@@ -515,7 +515,7 @@ class TestGoingOn:
 
     flow = workflow(Node("a", Prompt("x")), Node("g", Approval("?")))
     begun = (started(flow), e.NodeStarted(1, "a", "prompt"))
-    parked = (*begun, e.PromptRequested(2, "a", "a.1", e.Content.inline("x")), e.WorkflowPaused(2))
+    pending = (*begun, e.PromptRequested(2, "a", "a.1", e.Content.inline("x")), e.WorkflowPaused(2))
     unpermitted = (
         started(flow, agent="claude"),
         e.NodeStarted(1, "a", "prompt"),
@@ -529,10 +529,10 @@ class TestGoingOn:
             (begun, None, "resume", "answer"),
             ((*begun, e.CancelRequested(2, "x")), None, "answer", "answer"),
             ((*begun, e.WorkflowFailed(2, e.Failure("x", ""))), None, "resume", None),
-            (parked, None, None, None),
-            (parked, "claude", "answer", "answer"),
-            ((*parked, e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))), None, "answer", "answer"),
-            ((*parked, e.CancelRequested(3, "x")), None, "answer", "answer"),
+            (pending, None, None, None),
+            (pending, "claude", "answer", "answer"),
+            ((*pending, e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))), None, "answer", "answer"),
+            ((*pending, e.CancelRequested(3, "x")), None, "answer", "answer"),
             ((*begun, e.WorkflowPaused(2, over_budget=True), e.BudgetRaised(3, 5)), None, "answer", "answer"),
             (unpermitted, "claude", None, None),
             (unpermitted, "other", "answer", "answer"),

@@ -24,7 +24,17 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.apply_outcome import permissions_asked
 from ion.core.fold import apply, fold
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
+from ion.core.outcomes import (
+    Completed,
+    Failed,
+    GateOpened,
+    Judged,
+    Outcome,
+    PromptPending,
+    Question,
+    Stopped,
+    Unpermitted,
+)
 from ion.core.plan import AgentLimits, Plan, Stop, Wait
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
@@ -197,7 +207,7 @@ class Universe:
 
     def fitting(self, state: RunState) -> e.Event | None:
         by = {"user": "ana"}
-        gates, parked = requests.open_gates(state), requests.parked_prompts(state)
+        gates, pending = requests.open_gates(state), requests.pending_prompts(state)
         permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.kind == "permission"]
         if permissions and self.rng.random() < 0.6:
             node, gate = self.rng.choice(permissions)
@@ -206,7 +216,7 @@ class Universe:
         if state.is_spent and self.rng.random() < 0.5:
             more = state.spent_usd + self.rng.randint(1, 4)
             return requests.raise_budget(state, more, at=self.clock, by=by)
-        if gates and (not parked or self.rng.random() < 0.5):
+        if gates and (not pending or self.rng.random() < 0.5):
             node = self.rng.choice(gates)
             decisions = node.gate.decisions if node.gate else ()
             if decisions:
@@ -214,8 +224,8 @@ class Universe:
             if self.rng.random() < 0.3:
                 return requests.reject(state, node.id, at=self.clock, reason="no", by=by)
             return requests.approve(state, node.id, at=self.clock, comment=self.rng.choice(("", "do x")), by=by)
-        if parked:
-            node = self.rng.choice(parked)
+        if pending:
+            node = self.rng.choice(pending)
             request = node.prompt.request if node.prompt and self.answerers[node.id] == "mcp" else None
             return requests.submit(state, node.id, self.text(), at=self.clock, by=by, request=request)
         return None
@@ -232,7 +242,7 @@ class Universe:
         if now.turn == "until_bash":
             return Judged(self.rng.random() < 0.4)
         if now.turn in AGENT_TURNS and self.answerers[now.id] != "agent":
-            return Parked(e.Content.inline("go"))
+            return PromptPending(e.Content.inline("go"))
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
             return Unpermitted(questions, self.usage())

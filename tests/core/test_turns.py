@@ -12,7 +12,7 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptPending
 from ion.core.plan import Plan, Record
 from ion.core.resume import resume_events
 from ion.core.sessions import FRESH, session_for
@@ -372,11 +372,11 @@ class TestRetry:
         assert len(starts(run, "ask")) == 2
 
 
-class TestParkedPrompts:
-    parked = Parked(e.Content.inline("hi"), key="run/ask")
+class TestPendingPrompts:
+    pending = PromptPending(e.Content.inline("hi"), key="run/ask")
 
     def outcome(self, now: NodeState, turn: str) -> Outcome:
-        return completed(now.answer.output.text or "") if now.answer else self.parked
+        return completed(now.answer.output.text or "") if now.answer else self.pending
 
     def test_waits_for_the_host_and_completes_with_the_answer(self) -> None:
         run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": self.outcome}).go()
@@ -400,7 +400,7 @@ class TestParkedPrompts:
 
     def test_a_resume_with_an_agent_takes_the_prompt_over(self) -> None:
         def answer(now: NodeState, turn: str) -> Outcome:
-            return completed("from the agent") if now.attempts > 1 else self.parked
+            return completed("from the agent") if now.attempts > 1 else self.pending
 
         run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": answer}).go()
         request = run.state.nodes["ask"].prompt
@@ -415,13 +415,13 @@ class TestParkedPrompts:
         replies = {"no": Failed(e.Failure("bad_output", "no"), reask=("x is missing",))}
 
         def outcome(now: NodeState, turn: str) -> Outcome:
-            return replies.get(now.answer.output.text or "", completed()) if now.answer else self.parked
+            return replies.get(now.answer.output.text or "", completed()) if now.answer else self.pending
 
         run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": outcome}).go()
         for text, attempt in (("no", 1), ("yes", 2)):
-            parked = run.state.nodes["ask"].prompt
-            assert parked is not None
-            assert parked.attempt == attempt
+            pending = run.state.nodes["ask"].prompt
+            assert pending is not None
+            assert pending.attempt == attempt
             answer = requests.submit(run.state, "ask", e.Content.inline(text), at=9, by=BY)
             assert answer is not None
             run.request(answer).resume()

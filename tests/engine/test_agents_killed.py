@@ -86,31 +86,31 @@ def test_the_agent_is_killed_in_mid_prompt_and_is_asked_again_with_the_same_key(
     assert ion.get_run("killed-2", project=asking).output == "answer to question"
 
 
-def test_a_parked_prompt_survives_the_death_of_its_run_and_is_answered_once(
+def test_a_pending_prompt_survives_the_death_of_its_run_and_is_answered_once(
     project: Path, write: Callable[..., Path]
 ) -> None:
     write("nodes:\n  - {id: ask, prompt: question}\n  - {id: busy, bash: 'touch up; sleep 60'}\n")
-    owner = start(project, "run", "w", "--run-id", "parked")
-    until(lambda: ion_has_parked(project) and (project / "up").exists())
-    before = ion.next_prompts("parked", project=project)
+    owner = start(project, "run", "w", "--run-id", "pending")
+    until(lambda: ion_has_pending(project) and (project / "up").exists())
+    before = ion.next_prompts("pending", project=project)
     owner.kill()
     owner.wait()
-    assert ion.next_prompts("parked", project=project) == before
-    assert before[0]["key"] == "parked/ask"
+    assert ion.next_prompts("pending", project=project) == before
+    assert before[0]["key"] == "pending/ask"
     for i in range(4):
         (project / f"answer{i}").write_text(f"answer {i}")
-    answers = [start(project, "submit", "parked", "ask", "--no-resume", "--file", f"answer{i}") for i in range(4)]
+    answers = [start(project, "submit", "pending", "ask", "--no-resume", "--file", f"answer{i}") for i in range(4)]
     assert sorted(answer.wait(60) for answer in answers) == [0, 5, 5, 5]
-    log = [recorded.event for recorded in ion.get_events("parked", project=project)]
+    log = [recorded.event for recorded in ion.get_events("pending", project=project)]
     (answered,) = [event.output.text for event in log if isinstance(event, events.PromptAnswered)]
-    assert ion.submit("parked", "ask", str(answered), project=project) is False
+    assert ion.submit("pending", "ask", str(answered), project=project) is False
     with pytest.raises(ion.errors.RefusedError, match="answered already"):
-        ion.submit("parked", "ask", "another", project=project)
+        ion.submit("pending", "ask", "another", project=project)
 
 
-def ion_has_parked(project: Path) -> bool:
+def ion_has_pending(project: Path) -> bool:
     try:
-        return bool(ion.next_prompts("parked", project=project))
+        return bool(ion.next_prompts("pending", project=project))
     except ion.errors.NotFoundError:
         return False
 

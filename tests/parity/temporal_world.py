@@ -20,7 +20,7 @@ from tests.engine.temporal.kit import Server
 from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
-from ion.api.engines import EngineRun, in_thread
+from ion.api.engines import EngineRun, in_own_loop
 from ion.api.reading import describe
 from ion.api.runs import acquire_run, engine_config_of, start
 from ion.api.spec import RunSpec
@@ -90,7 +90,7 @@ class Working:
 
     def leave(self, world: TemporalWorld) -> None:
         """Let go of the runs of a world that comes to its end: none is driven any more."""
-        in_thread(self._end(world))
+        in_own_loop(self._end(world))
         self._world = self.answering = None
 
     async def _end(self, world: TemporalWorld) -> None:

@@ -85,15 +85,15 @@ def test_every_prompt_lists_all_parameters(project: Path, write: Callable[..., P
 
 @pytest.mark.parametrize("sessions", [True, False])
 def test_the_host_as_agent(project: Path, write: Callable[..., Path], sessions: bool) -> None:
-    """Parked prompts: short ones if the host says that it goes on in its session."""
+    """Pending prompts: short ones if the host says that it goes on in its session."""
     write()
     store = ion.create_store("sqlite:s.db", project=project)
     run_id = ion.execute_workflow_sync("pay", project=project, inputs={"bill": "b"}, store=store).run_id
     found = []
     for _ in range(3):
-        (parked,) = ion.next_prompts(run_id, project=project, store=store)
-        found.append(DOCUMENT in parked["prompt"])
-        ion.submit(run_id, parked["node"], "done", session="mine" if sessions else None, project=project, store=store)
+        (pending,) = ion.next_prompts(run_id, project=project, store=store)
+        found.append(DOCUMENT in pending["prompt"])
+        ion.submit(run_id, pending["node"], "done", session="mine" if sessions else None, project=project, store=store)
         ion.resume_workflow_sync(run_id, project=project, store=store)
     assert ion.get_run(run_id, project=project, store=store).status == "completed"
     assert found == ([True, False, False] if sessions else [True, True, True])

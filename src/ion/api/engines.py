@@ -90,11 +90,11 @@ def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
     if run.agent is not None and not run.agent.startswith(IN_PROCESS):
         require_configured(run.agent, workspace.settings)
     notes = (*new.notes, *_check_files(run.workflow, workspace, run.cwd))
-    in_thread(client.connect(cluster))
+    in_own_loop(client.connect(cluster))
     _, lease = runs.create(config, run, owner_of(run.run_id, cluster.url), _LEASE_MS)
     slots = config.options.max_concurrency or run.workflow.max_concurrency
     order = _order(lease, cluster, slots, config.agent_limits(run.workflow))
-    in_thread(client.drive(cluster, _queue(workspace, cluster), run.run_id, order))
+    in_own_loop(client.drive(cluster, _queue(workspace, cluster), run.run_id, order))
     return EngineRun(run.run_id, 0, workspace, config.options.observers, notes, new.warned)
 
 
@@ -116,7 +116,7 @@ def notify(workspace: Workspace, run_id: str, engine: str) -> None:
     cluster = cluster_of(engine)
     from ion.engine.temporal import client
 
-    in_thread(client.notify(cluster, _queue(workspace, cluster), run_id))
+    in_own_loop(client.notify(cluster, _queue(workspace, cluster), run_id))
 
 
 def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str, str]]:
@@ -136,7 +136,7 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
                 name, label = state.worker, node.runs_on
                 options = f"--name {name}" if name is not None else f"--label {label}" if label is not None else ""
                 waiting[queue_for(queue, label, name)] = options, node.id
-        unpolled = in_thread(client.unpolled(cluster, queue, run_id, waiting)) if waiting else ()
+        unpolled = in_own_loop(client.unpolled(cluster, queue, run_id, waiting)) if waiting else ()
         return dict(waiting[name] for name in unpolled)
 
     return missing
@@ -162,13 +162,13 @@ def go_on(
 
     queue = _queue(workspace, cluster)
     if state.ended:
-        in_thread(client.wait_for_end(cluster, queue, run_id))
+        in_own_loop(client.wait_for_end(cluster, queue, run_id))
         resume_cause(found.read_new(), agent=agent)  # refuses where somebody else continued it meanwhile, to its end
     if not state.ended:
         asked = (
             client.notify(cluster, queue, run_id) if agent is None else client.take_agent(cluster, queue, run_id, agent)
         )
-        if in_thread(asked):
+        if in_own_loop(asked):
             return EngineRun(run_id, found.seq, workspace, options.observers)
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
@@ -181,7 +181,7 @@ def go_on(
     agent_limits = Agents(None, agent or state.agent, workspace.settings).agent_limits(found.workflow)
     order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits)
     again = {"resume": resume or agent is not None, "agent": agent}
-    in_thread(client.drive(cluster, queue, run_id, {**order, **again}))
+    in_own_loop(client.drive(cluster, queue, run_id, {**order, **again}))
     return EngineRun(run_id, found.seq, workspace, options.observers)
 
 
@@ -245,7 +245,7 @@ def _from_environment(name: str, default: int) -> int:
     return int(given)
 
 
-def in_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """What a coroutine gives, also where an event loop runs already."""
     found: list[Any] = []
 

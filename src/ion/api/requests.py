@@ -60,23 +60,23 @@ def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
     """The prompts that wait for the caller, in the shape of `ion next --json` (cli.md)."""
     return [
         _prompt(workspace, node.prompt)
-        for node in requests.parked_prompts(read_state(workspace, run_id))
+        for node in requests.pending_prompts(read_state(workspace, run_id))
         if node.prompt
     ]
 
 
-def _prompt(workspace: Workspace, parked: e.PromptRequested) -> dict[str, Any]:
+def _prompt(workspace: Workspace, pending: e.PromptRequested) -> dict[str, Any]:
     return {
-        "request": parked.request,
-        "node": parked.node,
-        "iteration": parked.iteration,
-        "attempt": parked.attempt,
-        "prompt": _text(workspace, parked.prompt),
-        "system": parked.system,
-        "session": parked.session,
-        "output_format": parked.output_format,
-        "options": parked.options,
-        "key": parked.key,
+        "request": pending.request,
+        "node": pending.node,
+        "iteration": pending.iteration,
+        "attempt": pending.attempt,
+        "prompt": _text(workspace, pending.prompt),
+        "system": pending.system,
+        "session": pending.session,
+        "output_format": pending.output_format,
+        "options": pending.options,
+        "key": pending.key,
     }
 
 

@@ -11,7 +11,17 @@ from dataclasses import replace
 
 from ion.core import events as e
 from ion.core.gates import PERMISSION
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Parked, Question, Stopped, Unpermitted
+from ion.core.outcomes import (
+    Completed,
+    Failed,
+    GateOpened,
+    Judged,
+    Outcome,
+    PromptPending,
+    Question,
+    Stopped,
+    Unpermitted,
+)
 from ion.core.state import NodeState, RunState
 from ion.kinds import AGENT_TURNS
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
@@ -56,8 +66,8 @@ def apply_outcome(
             return _judged(node, now, done, at)
         case GateOpened(message):
             return [_gate(node, now, message, at)]
-        case Parked():
-            return [_parked(now, outcome, at)]
+        case PromptPending():
+            return [_pending_prompt(now, outcome, at)]
         case Unpermitted():
             return _unpermitted(now, outcome, at)
         case Stopped(reason):
@@ -184,7 +194,7 @@ def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
     return e.ApprovalRequested(at, node.id, request, message, decisions=decisions)
 
 
-def _parked(now: NodeState, outcome: Parked, at: int) -> e.Event:
+def _pending_prompt(now: NodeState, outcome: PromptPending, at: int) -> e.Event:
     return e.PromptRequested(
         at,
         now.id,

@@ -48,7 +48,7 @@ class GateOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class PromptPending:
     """No agent is configured: the prompt waits for the caller."""
 
     prompt: Content
@@ -86,4 +86,4 @@ class Stopped:
     reason: str
 
 
-Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | Parked | Unpermitted | Stopped
+Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | PromptPending | Unpermitted | Stopped

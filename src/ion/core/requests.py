@@ -26,7 +26,7 @@ def open_gates(state: RunState) -> list[NodeState]:
     return [node for node in state.nodes.values() if node.gate is not None]
 
 
-def parked_prompts(state: RunState) -> list[NodeState]:
+def pending_prompts(state: RunState) -> list[NodeState]:
     """The nodes whose prompt waits for the caller, in file order."""
     return [node for node in state.nodes.values() if node.prompt is not None]
 
@@ -172,16 +172,16 @@ def submit(
     changes), another one is refused.
     """
     found = node_of(state, node)
-    parked = found.prompt
-    if parked is not None and (request is None or request == parked.request):
-        return e.PromptAnswered(at, node, parked.request, output, session, by)
+    pending = found.prompt
+    if pending is not None and (request is None or request == pending.request):
+        return e.PromptAnswered(at, node, pending.request, output, session, by)
     if last is not None and (request is None or request == last.request):
         if last.output.sha256 == output.sha256 and (session is None or session == last.session):
             return None
         raise RefusedError(f"the prompt of '{node}' has been answered already, and differently", code="answered")
     _refuse_ended(state)
-    if parked is not None:
-        raise RefusedError(f"the prompt {request} of '{node}' is not open; {parked.request} is", code="not-open")
+    if pending is not None:
+        raise RefusedError(f"the prompt {request} of '{node}' is not open; {pending.request} is", code="not-open")
     raise RefusedError(
         f"no prompt of '{node}' waits for an answer", code="not-open", hint="ion next lists those that do"
     )

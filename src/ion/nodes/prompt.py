@@ -18,7 +18,7 @@ from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure
 from ion.core.loops import read_signal
-from ion.core.outcomes import Completed, Failed, Outcome, Parked, Question, Unpermitted
+from ion.core.outcomes import Completed, Failed, Outcome, PromptPending, Question, Unpermitted
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
 from ion.foreign import unicode
@@ -58,7 +58,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
     values = Values(turn, context)
     asked = _asked(turn, context, values, None if agent is None else agent.name)
     if agent is None:
-        return _parked(asked, turn, context)
+        return _pending_prompt(asked, turn, context)
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
@@ -135,10 +135,10 @@ def _agent_texts(agent: Any, values: Values) -> Any:
     }
 
 
-def _parked(asked: _Asked, turn: Turn, context: Context) -> Parked:
+def _pending_prompt(asked: _Asked, turn: Turn, context: Context) -> PromptPending:
     key = context.idempotency_key(turn.node.id, turn.iteration)
     text = context.keep(asked.text)
-    return Parked(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
+    return PromptPending(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
 
 
 def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _Asking | None) -> PromptRequest:

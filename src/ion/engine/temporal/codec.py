@@ -24,7 +24,7 @@ _KINDS: dict[str, type[Any]] = {
         outcomes.Failed,
         outcomes.Judged,
         outcomes.GateOpened,
-        outcomes.Parked,
+        outcomes.PromptPending,
         outcomes.Unpermitted,
     )
 }
