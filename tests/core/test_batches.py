@@ -22,7 +22,7 @@ from ion.language.workflow import Approval, Cancel, Node
 def test_the_commands_do_not_depend_on_how_the_events_arrive(seed: int, data: st.DataObject) -> None:
     universe = Universe(seed)
     universe.history()
-    log = [item.event for item in universe.log()]
+    log = universe.events()
     begun = data.draw(st.integers(1, len(log)))
     plan = Plan(universe.workflow, fold(log[:begun]), universe.slots, universe.agent_limits)
     at = 0
@@ -59,7 +59,7 @@ def test_a_command_says_why() -> None:
     flow = workflow(Node("g", Approval("ok?")))
     asked = [started(flow), e.NodeStarted(1, "g", "gate"), e.ApprovalRequested(2, "g", "g.1", "ok?")]
     (paused,) = Plan(flow, fold(asked), 8).next_steps(3)
-    assert paused == Record(e.WorkflowPaused(3), "nothing can go on without an answer")
+    assert paused == Record(e.WorkflowPaused(3), "nothing can continue without an answer")
     again = e.NodeRetrying(2, "g", e.Failure("timeout", ""), 3)
     for log, why in ((asked[:1], "all it waits for has settled"), ([*asked[:2], again], "retry 1")):
         (start,) = Plan(flow, fold(log), 8).next_steps(3)

@@ -43,7 +43,7 @@ class TestLanes:
         agent_limits = AgentLimits({**agent_limits.agents, "free": "b"}, agent_limits.limits)
         plan = Plan(flow, fold([started(flow)]), 100, agent_limits)
         assert [c.node for c in plan.next_steps(1)] == ["p0", "p1", "host", "sh", "free"]
-        run = Simulation(flow, agent_limits=agent_limits).go()
+        run = Simulation(flow, agent_limits=agent_limits).run()
         assert run.state.status == "completed"
         assert run.most_of_lane["a"] == 2
         assert [node for node, _ in run.carried_out][:2] == ["p0", "p1"]
@@ -80,7 +80,7 @@ class TestLanes:
         def check(now: NodeState, turn: str) -> Outcome:
             return Judged(now.iterations >= 2) if turn == "until_bash" else completed()
 
-        run = Simulation(flow, {"l": check, "m": check}, agent_limits=agent_limits).go()
+        run = Simulation(flow, {"l": check, "m": check}, agent_limits=agent_limits).run()
         assert run.state.status == "completed"
         assert run.most_of_lane["a"] == 1
         assert run.types("l").count("iteration_judged") == 1
@@ -91,7 +91,9 @@ class TestLanes:
     ) -> None:
         nodes = [Node(f"n{i}", Prompt("hi")) for i in range(len(agents))]
         agent_limits = AgentLimits({f"n{i}": name for i, name in enumerate(agents) if name != "-"}, {"a": a, "b": b})
-        run = Simulation(workflow(Node("sh", Bash(Shell("true"))), *nodes), slots=slots, agent_limits=agent_limits).go()
+        run = Simulation(
+            workflow(Node("sh", Bash(Shell("true"))), *nodes), slots=slots, agent_limits=agent_limits
+        ).run()
         assert run.state.status == "completed"
         assert run.most_running <= slots
         assert all(run.most_of_lane.get(lane, 0) <= limit for lane, limit in agent_limits.limits.items())
@@ -103,7 +105,7 @@ class TestNode:
 
     def test_attempts_count_together(self) -> None:
         flow = workflow(self.node(retry=Retry(5)))
-        run = Simulation(flow, {"a": failing()}).go()
+        run = Simulation(flow, {"a": failing()}).run()
         assert run.types("a").count("node_started") == 2
         error = run.state.nodes["a"].error
         assert error is not None
@@ -114,23 +116,23 @@ class TestNode:
 
     def test_a_failure_that_a_reply_came_after_is_not_what_ended_it(self) -> None:
         flow = workflow(self.node(Loop(9, prompt="go", until="DONE")))
-        run = Simulation(flow, {"a": [failing(), paid("more")]}).go()
+        run = Simulation(flow, {"a": [failing(), paid("more")]}).run()
         error = run.state.nodes["a"].error
         assert error is not None
         assert error.message == "it has cost $0.50 of at most $0.50 (maxBudgetUsd)"
 
     def test_what_a_failed_node_has_spent_counts_after_a_resume_too(self) -> None:
-        run = Simulation(workflow(self.node()), {"a": failing("refused")}).go().resume()
+        run = Simulation(workflow(self.node()), {"a": failing("refused")}).run().resume()
         assert run.state.nodes["a"].spent_usd == 0.5
 
     def test_asking_again_counts_too(self) -> None:
-        run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).go()
+        run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).run()
         assert run.types("a").count("node_started") == 1
         assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
 
     def test_iterations_count_together_and_a_resume_gives_the_same_amount_again(self) -> None:
         flow = workflow(self.node(Loop(9, prompt="go", until="DONE")))
-        run = Simulation(flow, {"a": paid("more")}).go()
+        run = Simulation(flow, {"a": paid("more")}).run()
         assert run.state.nodes["a"].iterations == 2
         assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
         run.outcomes = {"a": lambda now, _turn: paid("x", signaled=now.iteration == 4)}
@@ -140,13 +142,13 @@ class TestNode:
         assert run.state.nodes["a"].usage["cost_usd"] == 1.0
 
     def test_a_reply_that_was_paid_for_is_kept(self) -> None:
-        run = Simulation(workflow(self.node(usd=0.1)), {"a": paid(usd=5)}).go()
+        run = Simulation(workflow(self.node(usd=0.1)), {"a": paid(usd=5)}).run()
         assert run.state.status == "completed"
 
     def test_the_rework_of_a_rejection_counts(self) -> None:
         flow = workflow(self.node(Approval("?", on_reject=OnReject("mend", 9)), usd=0.25))
         outcome = {"a": lambda _now, turn: GateOpened("?") if turn == "gate" else paid()}
-        run = Simulation(flow, outcome).go()
+        run = Simulation(flow, outcome).run()
         for _ in range(2):
             run.request(requests.reject(run.state, "a", at=1, reason="no", by={})).resume()
         assert [turn for _, turn in run.carried_out] == ["gate", "rejection", "gate"]
@@ -186,7 +188,7 @@ class TestUsage:
     def test_only_numbers_count(self, cost: object, spent: float) -> None:
         turn = completed(usage={"cost_usd": cost, "tokens": 5, "model": "x", "cached": True})
         flow = Workflow("w", (Node("a", Prompt("1")), Node("b", Prompt("2"))))
-        run = Simulation(flow, {"a": turn, "b": turn}).go()
+        run = Simulation(flow, {"a": turn, "b": turn}).run()
         assert run.state.spent_usd == spent
         assert run.state.nodes["a"].usage == {"tokens": 5} | ({"cost_usd": cost} if spent else {})
 
@@ -195,13 +197,13 @@ class TestUsage:
             Failed(e.Failure("timeout", ""), usage={"tokens": 5}),
             completed(usage={"tokens": 6}),
         ]
-        run = Simulation(Workflow("w", (Node("a", Prompt("1")),)), {"a": outcomes}).go()
+        run = Simulation(Workflow("w", (Node("a", Prompt("1")),)), {"a": outcomes}).run()
         assert (run.state.nodes["a"].usage, run.state.spent_usd) == ({"tokens": 11}, 0)
 
 
 class TestRun:
     def test_it_pauses_once_the_budget_is_spent_and_goes_on_when_it_is_raised(self) -> None:
-        run = Simulation(chain(), PAID, agent_limits=ALL_A).go()
+        run = Simulation(chain(), PAID, agent_limits=ALL_A).run()
         assert run.state.status == "paused"
         assert run.log[-1] == e.WorkflowPaused(run.log[-1].at, over_budget=True)
         assert run.statuses() == {"p0": "completed", "p1": "completed", "p2": "pending", "p3": "pending"}
@@ -218,7 +220,7 @@ class TestRun:
         gate = Node("gate", Approval("?"), depends_on=("p0",))
         flow = workflow(*nodes, *more, gate, max_budget_usd=0.1)
         outcomes = {**PAID, "host": PromptPending(e.Content.inline("hi")), "gate": GateOpened("?")}
-        run = Simulation(flow, outcomes, agent_limits=ALL_A).go()
+        run = Simulation(flow, outcomes, agent_limits=ALL_A).run()
         assert run.state.status == "paused"
         assert run.statuses() == {
             "p0": "completed",
@@ -233,16 +235,16 @@ class TestRun:
         assert run.state.over_budget
 
     def test_a_run_whose_agents_have_nothing_left_to_do_just_ends(self) -> None:
-        assert Simulation(chain(0.5, 2), PAID, agent_limits=ALL_A).go().state.status == "completed"
+        assert Simulation(chain(0.5, 2), PAID, agent_limits=ALL_A).run().state.status == "completed"
 
     def test_prompts_at_the_host_cost_nothing(self) -> None:
         flow = workflow(Node("p0", Prompt("hi")), Node("host", Prompt("hi"), depends_on=("p0",)), max_budget_usd=0.1)
-        run = Simulation(flow, {**PAID, "host": PromptPending(e.Content.inline("hi"))}, agent_limits=ALL_A).go()
+        run = Simulation(flow, {**PAID, "host": PromptPending(e.Content.inline("hi"))}, agent_limits=ALL_A).run()
         assert (run.statuses()["host"], run.state.over_budget) == ("waiting", False)
 
     def test_failed_attempts_count(self) -> None:
         flow = workflow(Node("p0", Prompt("hi"), retry=Retry(5)), max_budget_usd=0.5)
-        run = Simulation(flow, {"p0": failing()}, agent_limits=ALL_A).go()
+        run = Simulation(flow, {"p0": failing()}, agent_limits=ALL_A).run()
         assert (run.state.status, run.state.spent_usd, run.state.nodes["p0"].attempts) == ("paused", 0.5, 2)
         run.request(requests.raise_budget(run.state, 0.6, at=9, by={})).resume()
         assert run.state.nodes["p0"].attempts == 3
@@ -256,22 +258,22 @@ class TestRun:
 
     @pytest.mark.parametrize("amount", [0.5, 0.1, -1, float("nan"), float("inf")])
     def test_a_budget_that_is_spent_already_or_is_none_is_refused(self, amount: float) -> None:
-        run = Simulation(chain(), PAID, agent_limits=ALL_A).go()
+        run = Simulation(chain(), PAID, agent_limits=ALL_A).run()
         with pytest.raises(UsageError, match="is not a valid budget"):
             requests.raise_budget(run.state, amount, at=9, by={})
 
     def test_a_run_that_has_ended_is_not_raised(self) -> None:
-        run = Simulation(chain(None), PAID, agent_limits=ALL_A).go()
+        run = Simulation(chain(None), PAID, agent_limits=ALL_A).run()
         with pytest.raises(RefusedError, match="has ended"):
             requests.raise_budget(run.state, 9, at=9, by={})
 
     def test_a_run_that_has_failed_may_be_raised_before_it_is_resumed(self) -> None:
-        run = Simulation(chain(count=1), {"p0": failing("refused")}).go()
+        run = Simulation(chain(count=1), {"p0": failing("refused")}).run()
         assert run.state.status == "failed"
         assert requests.raise_budget(run.state, 9, at=9, by={}).max_budget_usd == 9
 
     def test_it_holds_from_every_prefix_of_the_log(self) -> None:
-        whole = Simulation(chain(), PAID, agent_limits=ALL_A).go()
+        whole = Simulation(chain(), PAID, agent_limits=ALL_A).run()
         for died in range(1, len(whole.log)):
             run = Simulation(chain(), PAID, list(whole.log[:died]), agent_limits=ALL_A, check_plan=False)
             run.resume()

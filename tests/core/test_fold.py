@@ -41,7 +41,7 @@ def _fields(state: RunState) -> dict[str, str]:
     return found
 
 
-_LEFT_OUT = ("nodes", "last_at", "owner_at")  # the last two are the event's own time, here
+_LEFT_OUT = ("nodes", "seq", "last_at", "owner_at")  # the last two are the event's own time, here
 
 
 def _shown(value: Any) -> str:

@@ -23,7 +23,7 @@ from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, resume_cause
 from ion.core.state import NodeState
-from ion.core.step import step
+from ion.core.step import Ended, step
 from ion.core.values import condition_values
 from ion.errors import InternalError, IonError
 from ion.language.conditions import parse_condition
@@ -81,7 +81,7 @@ def reject(run: Simulation) -> None:
 class TestLoops:
     def run(self, outcomes: Callable[[NodeState, str], Outcome], **values: Any) -> Simulation:
         loop = Loop(2, prompt="go", until="DONE", until_bash=Shell("check"), **values)
-        return Simulation(workflow(Node("a", loop)), {"a": outcomes}).go()
+        return Simulation(workflow(Node("a", loop)), {"a": outcomes}).run()
 
     def test_a_check_says_no_twice(self) -> None:
         run = self.run(replies(completed("1"), Judged(False), completed("2"), Judged(False)))
@@ -211,7 +211,7 @@ class TestGates:
     def test_rework_until_the_last_rejection(self) -> None:
         gate = Approval("?", on_reject=OnReject("redo", 2))
         turns = (asked("1?"), completed("better", usage={"cost_usd": 1}), asked("2?"))
-        run = Simulation(workflow(Node("g", gate), Node("b", BASH, depends_on=("g",))), {"g": replies(*turns)}).go()
+        run = Simulation(workflow(Node("g", gate), Node("b", BASH, depends_on=("g",))), {"g": replies(*turns)}).run()
         reject(run)
         reject(run)
         assert told(run.log) == snapshot("""\
@@ -236,7 +236,7 @@ workflow_cancelled reason=no node=g\
         flow = workflow(
             Node("g", gate), Node("b", BASH, when=parse_condition("$g.output.decision == 'x'"), order=("g",))
         )
-        run = Simulation(flow, {"g": asked("?")}).go()
+        run = Simulation(flow, {"g": asked("?")}).run()
         run.request(requests.respond(run.state, "g", "later", at=3, text='ü "x"', by=BY)).resume()
         assert told(run.log) == snapshot("""\
 node_started node=g turn=gate
@@ -252,7 +252,7 @@ workflow_completed output_node=g\
 
     def test_a_prompt_of_the_host_has_all_that_it_needs(self) -> None:
         pending = PromptPending(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
-        run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(pending, completed("yes"))}).go()
+        run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(pending, completed("yes"))}).run()
         answer = requests.submit(run.state, "a", e.Content.inline("yes"), at=3, by=BY, session="s2")
         assert answer is not None
         run.request(answer).resume()
@@ -273,7 +273,7 @@ class TestPrograms:
     def test_tried_again_with_growing_delays(self) -> None:
         flow = workflow(Node("a", BASH, retry=Retry(2, 1000, "all"), timeout_ms=5, on_timeout="skip"), Node("b", BASH))
         slow = failed("timeout", "slow")
-        run = Simulation(flow, {"a": replies(failed(), slow, slow)}, slots=1).go()
+        run = Simulation(flow, {"a": replies(failed(), slow, slow)}, slots=1).run()
         assert told(run.log) == snapshot("""\
 node_started node=a turn=bash
 node_retrying node=a error={"code": "exit-status", "message": "exit 1", "hint": ""} due_at=1002
@@ -309,7 +309,7 @@ workflow_completed output_node=b\
         assert retry_class(code) == kind
 
     def test_only_a_timeout_skips(self) -> None:
-        run = Simulation(workflow(Node("a", BASH, on_timeout="skip")), {"a": failed()}).go()
+        run = Simulation(workflow(Node("a", BASH, on_timeout="skip")), {"a": failed()}).run()
         assert run.statuses() == {"a": "failed"}
 
     def test_what_a_failure_skips_says_why(self) -> None:
@@ -320,26 +320,26 @@ workflow_completed output_node=b\
             Node("all", BASH, depends_on=tuple(node.id for node in broken)),
             Node("one", BASH, depends_on=("n0", "n1"), when=when),
         )
-        run = Simulation(flow, {"n1": failed(), "n2": failed()}).go()
+        run = Simulation(flow, {"n1": failed(), "n2": failed()}).run()
         assert told([run.log[0], *(event for event in run.log if isinstance(event, e.NodeSkipped))]) == snapshot("""\
 node_skipped node=one reason=upstream_failed detail=all_success: n1 failed
 node_skipped node=all reason=upstream_failed detail=all_success: n1 failed, n2 failed\
 """)
-        five = Simulation(flow, {node.id: failed() for node in broken}).go()
+        five = Simulation(flow, {node.id: failed() for node in broken}).run()
         (skipped,) = [ev for ev in five.log if isinstance(ev, e.NodeSkipped) and ev.node == "all"]
         assert skipped.detail == "all_success: n0 failed, n1 failed, n2 failed, n3 failed, n4 failed, …"
         assert five.state.error == e.Failure("node-failed", "6 of 8 nodes failed: n0, n1, n2, n3, n4, …")
 
     def test_a_condition_says_what_it_saw(self) -> None:
         when = parse_condition("$a.output == 'x' || $a.output == 'y'")
-        run = Simulation(workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), when=when))).go()
+        run = Simulation(workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), when=when))).run()
         (skipped,) = [event for event in run.log if isinstance(event, e.NodeSkipped)]
         assert skipped.detail == "$a.output == 'x' || $a.output == 'y' (was 'ok'; 'ok')"
 
     def test_a_condition_says_only_what_spoke_against_it(self) -> None:
         when = parse_condition("$a.output == 'ok' && $b.output == 'x'")
         nodes = (Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("a", "b"), when=when))
-        run = Simulation(workflow(*nodes), {"b": completed("no")}).go()
+        run = Simulation(workflow(*nodes), {"b": completed("no")}).run()
         assert run.state.nodes["c"].detail == "$a.output == 'ok' && $b.output == 'x' (was 'no')"
 
 
@@ -391,9 +391,9 @@ class TestEnds:
 
     def test_a_cancel_node_and_a_rejection_name_themselves(self) -> None:
         flow = workflow(Node("a", BASH), Node("stop", Cancel("x"), depends_on=("a",)))
-        run = Simulation(flow, {"stop": completed("not needed")}).go()
+        run = Simulation(flow, {"stop": completed("not needed")}).run()
         assert run.log[-1] == e.WorkflowCancelled(run.log[-1].at, "not needed", "stop")
-        rejected = Simulation(workflow(Node("g", Approval("?"))), {"g": asked("?")}).go()
+        rejected = Simulation(workflow(Node("g", Approval("?"))), {"g": asked("?")}).run()
         rejected.request(requests.reject(rejected.state, "g", at=2, reason="", by=BY)).resume()
         assert rejected.log[-1] == e.WorkflowCancelled(rejected.log[-1].at, "rejected", "g")
 
@@ -406,7 +406,7 @@ class TestEnds:
         flow = workflow(
             Node("a", BASH, when=parse_condition("$b.output == 'x'"), order=("b",)), Node("b", BASH), returns="a"
         )
-        run = Simulation(flow).go()
+        run = Simulation(flow).run()
         assert (run.state.status, run.state.output_node) == ("completed", None)
 
 
@@ -425,7 +425,7 @@ class TestRerun:
     def test_all_but_the_node_and_what_waits_for_it_is_kept(self) -> None:
         whole = completed("x", session="s", agent="claude", signaled=True, repaired=True, notes=("n",))
         outcomes: dict[str, Any] = dict.fromkeys("abcdef", whole)
-        run = Simulation(self.flow, outcomes | {"g": asked("?"), "h": failed()}).go()
+        run = Simulation(self.flow, outcomes | {"g": asked("?"), "h": failed()}).run()
         approve(run)
         assert told([run.log[0], *kept_events(self.flow, run.state, "b", 9)]) == snapshot("""\
 node_started node=a turn=prompt
@@ -460,7 +460,7 @@ node_completed node=g output={"text": ""}\
     )
     def test_of_another_file_only_what_is_defined_as_it_was(self, change: dict[str, Any], kept: bool) -> None:
         nodes = (Node("z", BASH), Node("a", Prompt("1")), Node("b", BASH))
-        run = Simulation(workflow(*nodes), {"b": failed()}).go()
+        run = Simulation(workflow(*nodes), {"b": failed()}).run()
         when = parse_condition("$a.output == 'ok'")
         edited = workflow(
             nodes[0], replace(nodes[1], **change), replace(nodes[2], when=when, order=("a",)), Node("n", BASH)
@@ -501,7 +501,7 @@ node_completed node=g output={"text": ""}\
     def test_what_waits_through_others_runs_again_too(self) -> None:
         edges = {"a": (), "b": ("a",), "c": ("b",), "d": ("a",), "e": ("d",), "f": ()}
         flow = workflow(*(Node(name, BASH, depends_on=before) for name, before in edges.items()))
-        run = Simulation(flow).go()
+        run = Simulation(flow).run()
         assert {event.node for event in kept_events(flow, run.state, "a", 9) if isinstance(event, e.NodeEvent)} == {"f"}
 
     def test_a_node_that_is_not_there(self) -> None:
@@ -559,17 +559,17 @@ class TestSteps:
         log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Content.inline("x"))]
         plan = Plan(flow, fold([*log, e.NodeStarted(2, "b", "bash")]), 8)
         late, good = completed("late"), completed("good")
-        new, commands = step(plan, [(("a", 1), late), (("b", 2), late), (("b", 1), good)], 3, lambda: 0.0)
+        new, commands = step(plan, [Ended("a", 1, late), Ended("b", 2, late), Ended("b", 1, good)], 3, lambda: 0.0)
         assert told([log[0], *new]) == 'node_completed node=b output={"text": "good"}\nworkflow_completed output_node=a'
         assert commands == []
 
     def test_chance_has_a_say_in_delays_only(self) -> None:
         flow = workflow(Node("a", BASH, retry=Retry(1, 4000, "all")))
         plan = Plan(flow, fold([started(flow), e.NodeStarted(1, "a", "bash")]), 8)
-        ((retrying,), _) = step(plan, [(("a", 1), failed())], 3, lambda: 0.5)
+        ((retrying,), _) = step(plan, [Ended("a", 1, failed())], 3, lambda: 0.5)
         assert retrying == e.NodeRetrying(3, "a", e.Failure("exit-status", "exit 1"), 4503)
         calm = Plan(flow, fold([started(flow), e.NodeStarted(1, "a", "bash")]), 8)
-        step(calm, [(("a", 1), completed())], 3, lambda: pytest.fail("nothing to draw for"))
+        step(calm, [Ended("a", 1, completed())], 3, lambda: pytest.fail("nothing to draw for"))
 
 
 class TestRefusals:

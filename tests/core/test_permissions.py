@@ -54,7 +54,7 @@ class TestAsked:
     flow = workflow(Node("fix", Prompt("fix it")), Node("test", Bash(Shell("true"))))
 
     def test_the_node_waits_others_go_on_and_the_run_pauses(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM)}).run()
         assert run.state.status == "paused"
         assert run.statuses() == {"fix": "waiting", "test": "completed"}
         node, gate = requests.open_questions(run.state)[0]
@@ -62,7 +62,7 @@ class TestAsked:
         assert resume_cause(run.state, agent=None) is None
 
     def test_the_answer_is_there_when_the_prompt_is_asked_again(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM)}).run()
         answer(run, "approve")
         assert resume_cause(run.state, agent=None) == "answer"
         run.resume()
@@ -71,7 +71,7 @@ class TestAsked:
         assert run.carried_out.count(("fix", "prompt")) == 2
 
     def test_with_several_questions_all_are_waited_for(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM, PUSH)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM, PUSH)}).run()
         with pytest.raises(UsageError, match=r"asks for 2 permissions: fix\.1, fix\.2") as refused:
             answer(run, "approve", node="fix")
         assert refused.value.hint == "name one: --request"
@@ -83,7 +83,7 @@ class TestAsked:
 
     def test_several_nodes_ask_at_once(self) -> None:
         flow = workflow(Node("a", Prompt("x")), Node("b", Prompt("y")))
-        run = Simulation(flow, {"a": needs(RM), "b": needs(PUSH)}).go()
+        run = Simulation(flow, {"a": needs(RM), "b": needs(PUSH)}).run()
         with pytest.raises(UsageError, match="2 gates are open: a, b"):
             requests.approve(run.state, None, at=5, comment="", by=BY)
         answer(run, "approve", node="b")
@@ -92,7 +92,7 @@ class TestAsked:
         assert run.state.status == "paused"
 
     def test_it_is_answered_once(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM)}).run()
         answer(run, "approve")
         with pytest.raises(RefusedError) as caught:
             answer(run, "approve", node="fix")
@@ -111,7 +111,7 @@ class TestAsked:
                 return Unpermitted((RM,))
             return completed("ok", signaled=now.iteration == 2)
 
-        run = Simulation(flow, {"loop": turn}).go()
+        run = Simulation(flow, {"loop": turn}).run()
         answer(run, "approve")
         run.resume()
         assert run.state.status == "paused"
@@ -127,7 +127,7 @@ class TestAsked:
 
             return GateOpened("ok?") if turn == "gate" else needs(RM)(now, turn)
 
-        run = Simulation(flow, {"gate": turn}).go()
+        run = Simulation(flow, {"gate": turn}).run()
         run.request(requests.reject(run.state, None, at=5, reason="no", by=BY)).resume()
         assert [gate.kind for _, gate in requests.open_questions(run.state)] == ["permission"]
         answer(run, "approve")
@@ -136,27 +136,27 @@ class TestAsked:
 
     def test_an_answer_does_not_use_up_retries(self) -> None:
         outcomes: list[Outcome] = [failed("crashed"), failed("crashed"), Unpermitted((RM,)), completed()]
-        run = Simulation(self.flow, {"fix": outcomes}).go()
+        run = Simulation(self.flow, {"fix": outcomes}).run()
         assert run.state.nodes["fix"].retries == 2
         answer(run, "approve")
         run.resume()
         assert run.state.status == "completed"
 
     def test_cancelling_closes_it(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM)}).run()
         run.request(requests.cancel(run.state, at=5, reason="enough", by=BY)).resume()
         assert run.state.status == "cancelled"
         assert requests.open_questions(run.state) == []
 
     def test_another_agent_begins_anew(self) -> None:
-        run = Simulation(self.flow, {"fix": needs(RM)}).go()
+        run = Simulation(self.flow, {"fix": needs(RM)}).run()
         assert resume_cause(run.state, agent="other") == "answer"
         run.outcomes = {"fix": completed("done by the other")}
         run.resume(agent="other")
         assert run.state.status == "completed"
 
     def test_usage_of_the_ended_turn_counts(self) -> None:
-        run = Simulation(self.flow, {"fix": Unpermitted((RM,), {"output_tokens": 7})}).go()
+        run = Simulation(self.flow, {"fix": Unpermitted((RM,), {"output_tokens": 7})}).run()
         assert run.state.nodes["fix"].usage == {"output_tokens": 7}
 
 
@@ -270,7 +270,7 @@ class TestDecisions:
     def asked(self, kinds: tuple[str, ...], decisions: tuple[str, ...] | None = None) -> RunState:
         flow = workflow(Node("fix", Prompt("x")))
         question = Question("k", "may I?", decisions or kinds, kinds)
-        return Simulation(flow, {"fix": Unpermitted((question,))}).go().state
+        return Simulation(flow, {"fix": Unpermitted((question,))}).run().state
 
     @pytest.mark.parametrize(
         ("kinds", "approved", "rejected"),

@@ -1,5 +1,5 @@
 """Runs under random faults, deaths, requests and restarts, thousands in seconds: the pure core, a store that fails, a
-clock turned by hand. A failing seed is printed; seeds of past bugs are pinned.
+clock turned by hand. A failing seed is printed.
 
 After the faults stop, every run must end, and its log must satisfy the oracle:
 O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulate import CheckedPlan, Simulation, workflow
 
 from ion.core import events as e
 from ion.core import requests
-from ion.core.apply_outcome import permissions_asked
 from ion.core.fold import apply, fold
 from ion.core.outcomes import (
     Completed,
@@ -35,11 +36,13 @@ from ion.core.outcomes import (
     Stopped,
     Unpermitted,
 )
-from ion.core.plan import AgentLimits, Plan, Stop, Wait
+from ion.core.plan import AgentLimits
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
-from ion.core.step import TurnId, step
+from ion.core.step import Asked, Ended, News, begin_again
 from ion.core.values import condition_values
+from ion.engine import driver
+from ion.engine.driver import drive
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
 from ion.kinds import AGENT_TURNS
 from ion.language.conditions import parse_condition
@@ -59,8 +62,8 @@ from ion.language.workflow import (
 )
 from ion.stores.base import Lease, Owner
 from ion.stores.memory import MemoryStore
+from ion.testing import DiedError, SimulatedWorld, completed, finished
 
-PINNED = [3, 17, 101]
 KINDS = ("allow_once", "allow_always", "reject_once")
 BOUND = 4000
 OF_NODES = ("approve", "reject", "respond", "submit")
@@ -130,18 +133,22 @@ def random_body(rng: random.Random) -> Any:
     )
 
 
-class Universe:
+class Universe(SimulatedWorld):
     """One run of a random workflow and all that happens to it."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.workflow = random_workflow(self.rng)
+        rng = random.Random(seed)
+        flow = random_workflow(rng)
+        names = {node.id: rng.choice(("a", "b", "c")) for node in flow.nodes if rng.random() < 0.8}
+        super().__init__(
+            flow,
+            clock=1_000,
+            slots=rng.choice((1, 2, 8)),
+            agent_limits=AgentLimits(names, {"a": 1, "b": 2} if rng.random() < 0.7 else {}),
+        )
+        self.rng = rng
         self.store = MemoryStore()
-        self.faults = True
-        self.clock = 1_000
-        self.slots = self.rng.choice((1, 2, 8))
-        names = {node.id: self.rng.choice(("a", "b", "c")) for node in self.workflow.nodes if self.rng.random() < 0.8}
-        self.agent_limits = AgentLimits(names, {"a": 1, "b": 2} if self.rng.random() < 0.7 else {})
+        self.healthy = False
         self.answerers = {node.id: self.rng.choice(("agent", "agent", "cli", "mcp")) for node in self.workflow.nodes}
         self.acknowledged = 0
         self.lives = 0
@@ -149,22 +156,31 @@ class Universe:
     # what can go wrong
 
     def chance(self, probability: float) -> bool:
-        return self.faults and self.rng.random() < probability
+        return not self.healthy and self.rng.random() < probability
 
-    def append(self, lease: Lease, new: list[e.Event], after: int) -> int:
+    def jitter(self) -> float:
+        return self.rng.random()
+
+    def draining(self) -> bool:
+        self.drains = self.chance(0.03)
+        return self.drains
+
+    async def read(self, after: int) -> list[e.Recorded]:
+        return self.store.get_workflow_events("r", after=after)
+
+    async def append(self, events: Sequence[e.Event], after: int) -> None:
         if self.chance(0.04):
             raise StoreUnavailableError("before the commit")
-        last = self.store.create_workflow_event("r", new, lease=lease, after=after)
+        self.acknowledged = self.store.create_workflow_event("r", events, lease=self.lease, after=after)
         if self.chance(0.04):
             raise StoreUnavailableError("after the commit")
-        self.acknowledged = last
-        return last
 
-    def log(self) -> list[e.Recorded]:
-        return self.store.get_workflow_events("r")
+    def events(self) -> list[e.Event]:
+        return [item.event for item in self.store.get_workflow_events("r")]
 
+    @property
     def state(self) -> RunState:
-        return fold(item.event for item in self.log())
+        return fold(self.events())
 
     def owner(self) -> Owner:
         self.lives += 1
@@ -174,7 +190,7 @@ class Universe:
 
     def person(self) -> None:
         """Somebody answers something, or asks for the end; being told that it is too late is fine."""
-        state = self.state()
+        state = self.state
         try:
             event = self.request(state)
             if event is not None:
@@ -186,8 +202,9 @@ class Universe:
         return self.misplaced(state) if self.chance(0.6) else self.fitting(state)
 
     def misplaced(self, state: RunState) -> e.Event | None:
-        """Any request about any node, whatever state it is in; rarely one that ends the run."""
-        node = state.nodes[self.rng.choice(list(state.nodes))]
+        """Any request about any node, whatever state it is in, more often if it runs; rarely one that ends the run."""
+        running = [node.id for node in state.nodes.values() if node.live] * 3
+        node = state.nodes[self.rng.choice([*state.nodes, *running])]
         named = self.rng.choice((None, None, f"{node.id}.{self.rng.randint(1, 3)}"))
         kind = self.rng.choices(("approve", "reject", "respond", "submit", "budget", "cancel"), (6, 6, 6, 6, 1, 0.3))[0]
         via = self.rng.choice(("cli", "mcp"))
@@ -263,142 +280,131 @@ class Universe:
         keys = self.rng.sample(("rm", "push", "curl"), self.rng.randint(1, 2))
         return tuple(Question(key, f"may I {key}?", KINDS, KINDS) for key in keys)
 
-    def held(self) -> list[e.ApprovalRequested]:
+    def asked(self) -> list[Asked]:
         """Agents ask for permissions while their turns go on."""
-        often = {"prompt": 0.1, "rejection": 0.5}
+        often = {"prompt": 0.1, "rejection": 0.9}
         nodes = (self.plan.state.nodes[node] for node in sorted(self.plan.live))
         asking = [now for now in nodes if self.chance(often.get(now.turn or "", 0))]
-        return [ev for now in asking for ev in permissions_asked(now, self.questions(now), self.clock, held=True)]
+        return [Asked(now.id, now.starts, self.questions(now)) for now in asking]
 
     # one process driving the run
 
     def live(self) -> None:
         """Take the run up, drive it until it ends, pauses, or this process dies."""
-        lease = self.store.acquire_lease("r", self.owner(), lease_ms=1) if self.lives else self.begin()
+        self.lease = self.store.acquire_lease("r", self.owner(), lease_ms=1) if self.lives else self.create()
+        state = self.state
+        self.turns, self.stopping, self.working, self.seen = {}, {}, set(), state.seq
+        self.plan = CheckedPlan(self.workflow, state, self.slots, self.agent_limits)
         try:
-            self.drive(lease)
-        except StoreUnavailableError:
-            self.reload()  # this process ends; its plan knows of events that may not have gone in
+            begin = self.beginning(state) if self.lives > 1 else []
+            if begin is not None:
+                finished(drive(self.plan, self, begin))
+        except (DiedError, StoreUnavailableError):
+            self.plan.restart(self.state)  # this plan knows of events that may not have gone in
         finally:
-            self.store.release_lease(lease)
+            self.store.release_lease(self.lease)
 
-    def begin(self) -> Lease:
-        event = e.WorkflowStarted(
-            self.clock,
-            "random",
-            "d",
-            tuple((node.id, node.kind) for node in self.workflow.nodes),
-            max_budget_usd=self.workflow.max_budget_usd,
-        )
+    def create(self) -> Lease:
+        event = replace(self.started(), at=self.clock)
         return self.store.create_workflow_run(
             "r", project="p", source="{}", event=event, owner=self.owner(), lease_ms=1
         )
 
-    def drive(self, lease: Lease) -> None:
-        self.reload()
-        if self.lives > 1:
-            agent = "claude" if self.chance(0.1) else None
-            cause = resume_cause(self.plan.state, agent=agent, resume=self.rng.random() < 0.7)
-            if cause is None:
-                return
-            died = self.rng.random() < 0.2
-            begin = resume_events(
-                self.workflow,
-                self.plan.state,
-                cause=cause,
-                at=self.clock,
-                by={},
-                agent=agent,
-                owner_died=self.faults and died,
-            )
-            self.commit(lease, begin)
-            if agent is not None:
-                self.answerers = dict.fromkeys(self.answerers, "agent")
-        while not (self.plan.state.ended or self.plan.state.status == "paused"):
-            self.clock += self.rng.randint(1, 5_000)
-            try:
-                if not self.turn(lease):
-                    return
-            except StaleStateError:
-                self.reload()
-            if self.rng.random() < 0.05 and self.log()[-1].seq == self.seq:
-                assert self.state() == self.plan.state, "O5"
-            for _ in range(3):
-                if self.chance(0.25):
-                    self.person()
+    def beginning(self, state: RunState) -> list[e.Event] | None:
+        agent = "claude" if self.chance(0.1) else None
+        cause = resume_cause(state, agent=agent, resume=self.rng.random() < 0.7)
+        if cause is None:
+            return None
+        if agent is not None:
+            self.answerers = dict.fromkeys(self.answerers, "agent")
+        died = self.rng.random() < 0.2 and not self.healthy
+        return resume_events(self.workflow, state, cause=cause, at=self.clock, by={}, agent=agent, owner_died=died)
+
+    def start(self, now: NodeState) -> None:
+        assert not self.drains, "a turn begins though none was to begin"
+        assert now.live
+        assert now.id not in self.turns, "a turn is carried out twice"
+        super().start(now)
+
+    def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
+        assert [item.seq for item in recorded] == list(range(self.seen + 1, state.seq + 1)), "seen once, and in order"
+        self.seen = state.seq
+
+    async def wait(self, until: int | None) -> list[News]:
+        """What came; among it what ended before, whose outcome comes once more."""
+        self.check_bounds()
+        if self.rng.random() < 0.05:
+            assert fold(self.events()[: self.plan.state.seq]) == self.plan.state, "O5"
+        for _ in range(3):
+            if self.chance(0.25):
+                self.person()
+        if self.chance(0.05):
+            raise DiedError
+        self.clock += self.rng.randint(1, 5_000)
+        if not self.turns and until is not None:
+            self.clock = max(self.clock, until)
+        return [*self.ended(), *self.asked()]
+
+    def ended(self) -> Iterator[Ended]:
+        for now in [self.plan.state.nodes[node] for node in sorted(self.plan.state.nodes)]:
             if self.chance(0.05):
-                return  # killed
+                yield Ended(now.id, now.starts - now.live, completed("late"))
+            often = 0.25 if now.permissions else 0.5
+            if now.id in self.turns and (now.id in self.stopping or self.rng.random() < often):
+                yield self.end_of(now)
 
-    def reload(self) -> None:
-        recorded = self.log()
-        self.seq = recorded[-1].seq
-        self.plan = Plan(self.workflow, fold(item.event for item in recorded), self.slots, self.agent_limits)
+    def end_of(self, now: NodeState) -> Ended:
+        start, reason = self.turns.pop(now.id), self.stopping.pop(now.id, None)
+        if self.chance(0.03) and self.begun_again(now):
+            start += 1
+        if self.chance(0.02):
+            return Ended(now.id, start, None)
+        stopped = reason is not None and self.rng.random() < 0.8
+        return Ended(now.id, start, Stopped(reason or "") if stopped else self.outcome(now))
 
-    def commit(self, lease: Lease, new: list[e.Event]) -> None:
-        for event in new:
-            self.plan.advance(event)
-        if new:
-            self.seq = self.append(lease, new, self.seq)
-
-    def turn(self, lease: Lease) -> bool:
-        live = set(self.plan.live)
-        starting = not self.chance(0.05)
-        new, commands = step(self.plan, self.ended(), self.clock, self.rng.random, self.held, starting=starting)
-        assert commands == self.plan.next_steps(self.clock), "a step gives what is to be done after it"
-        begun = [ev for ev in new if isinstance(ev, e.NodeStarted) and ev.turn != "gate"]
-        assert starting or not begun, "a turn was begun though none was to be"
-        self.check_bounds(live)
-        if new:
-            self.seq = self.append(lease, new, self.seq)
-        due = [command.until for command in commands if isinstance(command, Wait)]
-        if not self.plan.live and due:
-            self.clock = max(self.clock, min(due))
+    def begun_again(self, now: NodeState) -> bool:
+        """Another worker had taken the turn for lost, and begun it once more."""
+        event = begin_again(now, self.clock)
+        try:
+            self.store.create_workflow_event("r", [event], lease=self.lease, after=self.plan.state.seq)
+        except StaleStateError:
+            return False
         return True
 
-    def ended(self) -> Iterator[tuple[TurnId, Outcome]]:
-        """The turns that end now; among them some that ended before, whose outcomes come once more."""
-        stops = {c.node: c.reason for c in self.plan.next_steps(self.clock) if isinstance(c, Stop)}
-        for node in sorted(self.plan.state.nodes):
-            now = self.plan.state.nodes[node]
-            if self.chance(0.05):
-                yield (node, now.starts - now.live), Completed(e.Content.inline("late"))
-            if now.live and (node in stops or self.rng.random() < 0.5):
-                stopped = node in stops and self.rng.random() < 0.8
-                yield (node, now.starts), Stopped(stops[node]) if stopped else self.outcome(now)
-
-    def check_bounds(self, before: set[str]) -> None:
-        """O6; `before` were running already."""
-        working = [
-            n
-            for n in self.plan.live
-            if self.plan.state.nodes[n].turn in ("prompt", "bash", "rejection", "until_bash")
-            and not self.plan.state.nodes[n].permissions
-        ]
+    def check_bounds(self) -> None:
+        """O6; those that were working before are."""
+        nodes = self.plan.state.nodes
+        working = {
+            node
+            for node in self.plan.live
+            if nodes[node].turn in ("prompt", "bash", "rejection", "until_bash") and not nodes[node].permissions
+        }
         for lane, limit in self.agent_limits.limits.items():
-            mine = {n for n in working if self.agent_limits.lane(n, self.plan.state.nodes[n].turn) == lane}
-            assert len(mine) <= max(limit, len(mine & before)), f"O6: {lane} does more than it may"
-        assert len(working) <= max(self.slots, len(self.plan.live & before))
+            mine = {node for node in working if self.agent_limits.lane(node, nodes[node].turn) == lane}
+            assert len(mine) <= max(limit, len(mine & self.working)), f"O6: {lane} does more than it may"
+        assert len(working) <= max(self.slots, len(working & self.working))
+        self.working = set(self.plan.live)
 
     # the oracle
 
     def history(self) -> None:
         """Live until the run has ended: first with faults, then healed."""
         for life in range(60):
-            self.faults = life < 25
+            self.healthy = life >= 25
             self.live()
-            assert len(self.log()) >= self.acknowledged, "O1: an acknowledged event is gone"
-            if self.state().status in ("completed", "cancelled"):
+            assert len(self.events()) >= self.acknowledged, "O1: an acknowledged event is gone"
+            if self.state.status in ("completed", "cancelled"):
                 break
-            if self.state().status == "failed" and (not self.faults or self.rng.random() < 0.5):
+            if self.state.status == "failed" and (self.healthy or self.rng.random() < 0.5):
                 break
             for _ in range(3):
                 self.person()
-        self.faults = True
+        self.healthy = False
         for _ in range(2):
             self.person()
-        log = [item.event for item in self.log()]
+        log = self.events()
         assert len(log) < BOUND, "O4: too much happened"
-        assert self.state().ended, f"O4: it never ended: {self.state().status}"
+        assert self.state.ended, f"O4: it never ended: {self.state.status}"
         assert fold(log) == self.plan.state, "O5"
         check_log(self.workflow, log)
         check_budget(self.agent_limits, log)
@@ -434,7 +440,7 @@ def check_answers(log: list[e.Event]) -> None:
             read.clear()
         if isinstance(event, e.NodeEvent):
             now = state.nodes[event.node]
-            done = isinstance(event, e.NodeSkipped | e.NodeCancelled)
+            done = isinstance(event, e.NodeSkipped | e.NodeCancelled) or _is_unjudged(event)
             decision = resolved.pop(event.node, None)
             if decision is not None and not done:
                 assert _follows(now, decision, event), f"O8: {event.node} was {decision}, then {event}"
@@ -497,6 +503,11 @@ def check_log(workflow: Workflow, log: list[e.Event]) -> None:
         apply(state, event)
 
 
+def _is_unjudged(event: e.NodeEvent) -> bool:
+    """Whether its condition could not be read: what it looks at ran again since, and failed."""
+    return isinstance(event, e.NodeFailed) and event.error.code == "condition"
+
+
 def _follows(now: NodeState, decision: str, event: e.NodeEvent) -> bool:
     """Whether the event acts on this answer to the node's gate."""
     if isinstance(event, e.NodeFailed):
@@ -506,9 +517,20 @@ def _follows(now: NodeState, decision: str, event: e.NodeEvent) -> bool:
     return not isinstance(event, e.NodeStarted) or event.turn in ("prompt", "rejection")
 
 
+def test_what_is_simulated_is_what_drives_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: Any, **_named: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(driver, "step", broken)
+    with pytest.raises(ZeroDivisionError):
+        run_seed(1)
+    with pytest.raises(ZeroDivisionError):
+        Simulation(workflow(Node("a", Bash(Shell("true"))))).run()
+
+
 @pytest.mark.parametrize("block", range(10))
 def test_five_hundred_random_histories(block: int) -> None:
-    for seed in [*PINNED, *range(block * 50, block * 50 + 50)]:
+    for seed in range(block * 50, block * 50 + 50):
         run_seed(seed)
 
 

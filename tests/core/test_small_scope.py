@@ -51,7 +51,7 @@ def _expected(flow: Workflow, wanted: dict[str, str]) -> dict[str, str]:
 
 def _check(flow: Workflow, wanted: dict[str, str]) -> None:
     outcomes = {node: OUTCOMES[status] for node, status in wanted.items()}
-    whole = Simulation(flow, outcomes).go()
+    whole = Simulation(flow, outcomes).run()
     expected = _expected(flow, wanted)
     assert whole.statuses() == expected
     ends = "failed" if "failed" in expected.values() or "completed" not in expected.values() else "completed"

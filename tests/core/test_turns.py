@@ -71,7 +71,7 @@ class TestApproval:
             Node("other", BASH),
             Node("after", BASH, depends_on=("ask",)),
         )
-        run = Simulation(flow, {"ask": gate}).go()
+        run = Simulation(flow, {"ask": gate}).run()
         assert run.state.status == "paused"
         assert run.statuses() == {"ask": "waiting", "other": "completed", "after": "pending"}
         approved(run, comment="ship it")
@@ -82,20 +82,20 @@ class TestApproval:
         ("capture", "comment", "output"), [(False, "go", ""), (True, "go", "go"), (True, "", "Approved")]
     )
     def test_output_of_an_approved_gate(self, capture: bool, comment: str, output: str) -> None:
-        run = Simulation(workflow(Node("ask", Approval("Go?", capture_response=capture))), {"ask": gate}).go()
+        run = Simulation(workflow(Node("ask", Approval("Go?", capture_response=capture))), {"ask": gate}).run()
         approved(run, comment=comment)
         assert run.state.nodes["ask"].output == e.Content.inline(output)
 
     def test_rejection_without_rework_cancels_the_run(self) -> None:
         flow = workflow(Node("ask", Approval("Go?")), Node("after", BASH, depends_on=("ask",)))
-        run = rejected(Simulation(flow, {"ask": gate}).go(), reason="not today")
+        run = rejected(Simulation(flow, {"ask": gate}).run(), reason="not today")
         assert run.state.status == "cancelled"
         assert run.state.reason == "not today"
         assert run.statuses() == {"ask": "cancelled", "after": "skipped"}
 
     def test_the_last_allowed_rejection_cancels_and_those_before_are_reworked(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it: $REJECTION_REASON", 3))))
-        run = Simulation(flow, {"ask": gate}).go()
+        run = Simulation(flow, {"ask": gate}).run()
         for count in (1, 2):
             rejected(run, reason=f"bad {count}")
             assert run.state.status == "paused"
@@ -106,12 +106,12 @@ class TestApproval:
 
     def test_the_output_of_a_gate_that_was_reworked_is_the_last_reply(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Fix it"))))
-        run = approved(rejected(Simulation(flow, {"ask": gate}).go()), comment="fine now")
+        run = approved(rejected(Simulation(flow, {"ask": gate}).run()), comment="fine now")
         assert run.state.nodes["ask"].output == e.Content.inline("reworked")
 
     def test_a_death_during_rework_does_the_rework_again_and_not_after_it(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
-        whole = rejected(Simulation(flow, {"ask": gate}).go())
+        whole = rejected(Simulation(flow, {"ask": gate}).run())
         rework = next(i for i, ev in enumerate(whole.log) if isinstance(ev, e.NodeStarted) and ev.turn == "rejection")
         died = Simulation(flow, {"ask": gate}, list(whole.log[: rework + 1])).resume()
         assert [turn for turn, _, _ in starts(died, "ask")] == ["gate", "rejection", "rejection", "gate"]
@@ -124,7 +124,7 @@ class TestApproval:
             Node("later", BASH, depends_on=("ask",), when=parse_condition("$ask.output.decision == 'defer'")),
             Node("now", BASH, depends_on=("ask",), when=parse_condition("$ask.output.decision == 'approve'")),
         )
-        run = Simulation(flow, {"ask": gate}).go()
+        run = Simulation(flow, {"ask": gate}).run()
         answer = requests.respond(run.state, "ask", "defer", at=5, text='say "x"', by=BY)
         run.request(answer).resume()
         output = run.state.nodes["ask"].output
@@ -134,7 +134,7 @@ class TestApproval:
 
     def test_two_gates_are_open_at_once_and_one_must_be_named(self) -> None:
         flow = workflow(Node("a", Approval("A?")), Node("b", Approval("B?")))
-        run = Simulation(flow, {"a": gate, "b": gate}).go()
+        run = Simulation(flow, {"a": gate, "b": gate}).run()
         with pytest.raises(UsageError, match="2 gates are open: a, b"):
             requests.approve(run.state, None, at=1, comment="", by=BY)
         approved(run, "b")
@@ -144,7 +144,7 @@ class TestApproval:
         assert run.state.status == "completed"
 
     def test_a_gate_is_answered_once(self) -> None:
-        run = Simulation(workflow(Node("a", Approval("A?")), Node("b", Approval("B?"))), {"a": gate, "b": gate}).go()
+        run = Simulation(workflow(Node("a", Approval("A?")), Node("b", Approval("B?"))), {"a": gate, "b": gate}).run()
         run.request(requests.approve(run.state, "a", at=1, comment="", by=BY))
         with pytest.raises(RefusedError, match="answered already"):
             requests.reject(run.state, "a", at=2, reason="", by=BY)
@@ -154,7 +154,7 @@ class TestApproval:
             Node("a", Approval("A?", on_reject=OnReject("mend", 2))),
             Node("b", Approval("B?", on_reject=OnReject("mend", 2))),
         )
-        run = Simulation(flow, {"a": gate, "b": gate}).go()
+        run = Simulation(flow, {"a": gate, "b": gate}).run()
         rejected(run, "a")
         rejected(run, "b")
         assert run.statuses() == {"a": "waiting", "b": "waiting"}
@@ -166,13 +166,13 @@ class TestLoop:
 
     def test_goes_on_until_the_signal_and_keeps_the_last_output(self) -> None:
         replies: list[Outcome] = [completed("one"), completed("two", signaled=True)]
-        run = Simulation(workflow(self.loop()), {"loop": replies}).go()
+        run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert starts(run, "loop") == [("prompt", 1, 1), ("prompt", 2, 1)]
         node = run.state.nodes["loop"]
         assert (node.status, node.iterations, node.output) == ("completed", 2, e.Content.inline("two"))
 
     def test_max_iterations_fail_and_a_resume_starts_at_one(self) -> None:
-        run = Simulation(workflow(self.loop())).go()
+        run = Simulation(workflow(self.loop())).run()
         error = run.state.nodes["loop"].error
         assert error is not None
         assert (error.code, error.message) == ("max_iterations", "3 iterations without the signal 'DONE'")
@@ -181,7 +181,7 @@ class TestLoop:
 
     def test_a_failed_turn_goes_on_with_that_iteration_and_the_previous_output(self) -> None:
         replies: list[Outcome] = [completed("one"), failed("refused"), completed("two", signaled=True)]
-        run = Simulation(workflow(self.loop()), {"loop": replies}).go()
+        run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert run.state.status == "failed"
         assert run.state.nodes["loop"].iteration_output == e.Content.inline("one")
         run.resume()
@@ -194,7 +194,7 @@ class TestLoop:
         def answer(now: NodeState, turn: str) -> Outcome:
             return replies[now.iteration - 1]
 
-        whole = Simulation(workflow(self.loop()), {"loop": answer}).go()
+        whole = Simulation(workflow(self.loop()), {"loop": answer}).run()
         for died in range(1, len(whole.log)):
             run = Simulation(workflow(self.loop()), {"loop": answer}, list(whole.log[:died])).resume()
             finished = [ev.iteration for ev in run.log if isinstance(ev, e.IterationCompleted)]
@@ -207,7 +207,7 @@ class TestLoop:
         def answer(now: NodeState, turn: str) -> Outcome:
             return Judged(now.iteration == 2) if turn == "until_bash" else completed(f"reply {now.iteration}")
 
-        run = Simulation(workflow(node), {"loop": answer}).go()
+        run = Simulation(workflow(node), {"loop": answer}).run()
         assert [turn for turn, _, _ in starts(run, "loop")] == ["prompt", "until_bash", "prompt", "until_bash"]
         assert run.state.nodes["loop"].output == e.Content.inline("reply 2")
 
@@ -242,7 +242,7 @@ class TestLoop:
         def answer(now: NodeState, turn: str) -> Outcome:
             return Judged(done=True) if turn == "until_bash" else completed()
 
-        whole = Simulation(workflow(node), {"loop": answer}).go()
+        whole = Simulation(workflow(node), {"loop": answer}).run()
         check = next(i for i, ev in enumerate(whole.log) if isinstance(ev, e.NodeStarted) and ev.turn == "until_bash")
         run = Simulation(workflow(node), {"loop": answer}, list(whole.log[: check + 1])).resume()
         assert [turn for turn, _, _ in starts(run, "loop")] == ["prompt", "until_bash", "until_bash"]
@@ -253,7 +253,7 @@ class TestLoop:
         def answer(now: NodeState, turn: str) -> Outcome:
             return Failed(e.Failure("timeout", "until_bash timed out")) if turn == "until_bash" else completed()
 
-        run = Simulation(workflow(node), {"loop": answer}).go()
+        run = Simulation(workflow(node), {"loop": answer}).run()
         assert run.state.nodes["loop"].status == "failed"
         assert run.state.nodes["loop"].iterations == 1
 
@@ -267,7 +267,7 @@ class TestLoop:
                 else completed(f"r{now.iteration}", signaled=now.iteration in signals)
             )
 
-        return Simulation(workflow(node), {"loop": answer}).go()
+        return Simulation(workflow(node), {"loop": answer}).run()
 
     def test_interactive_waits_after_each_iteration_and_a_bare_approval_after_a_signal_finishes(self) -> None:
         run = self.interactive({1})
@@ -305,42 +305,42 @@ class TestLoop:
 class TestRetry:
     def test_an_agent_is_asked_twice_more_on_a_transient_error_with_doubling_delays(self) -> None:
         flow = workflow(Node("ask", Prompt("hi")))
-        run = Simulation(flow, {"ask": [failed("rate_limited"), failed("timeout"), completed("yes")]}).go()
+        run = Simulation(flow, {"ask": [failed("rate_limited"), failed("timeout"), completed("yes")]}).run()
         waits = [ev.due_at - ev.at for ev in run.log if isinstance(ev, e.NodeRetrying)]
         assert waits == [3000, 6000]
         assert run.state.nodes["ask"].output == e.Content.inline("yes")
         assert run.state.nodes["ask"].attempts == 3
 
     def test_an_agent_that_fails_a_third_time_has_failed(self) -> None:
-        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": failed("timeout")}).go()
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": failed("timeout")}).run()
         assert (run.state.nodes["ask"].status, run.state.nodes["ask"].attempts) == ("failed", 3)
 
     @pytest.mark.parametrize("code", ["not_logged_in", "not_found", "refused", "cancelled"])
     def test_fatal_errors_are_never_tried_again(self, code: str) -> None:
         flow = workflow(Node("ask", Prompt("hi"), retry=Retry(3, on_error="all")))
-        run = Simulation(flow, {"ask": failed(code)}).go()
+        run = Simulation(flow, {"ask": failed(code)}).run()
         assert run.state.nodes["ask"].attempts == 1
 
     def test_an_exit_status_is_tried_again_only_with_all(self) -> None:
         for on_error, attempts in (("all", 3), ("transient", 1)):
             flow = workflow(Node("b", BASH, retry=Retry(2, 1000, on_error)))
-            run = Simulation(flow, {"b": failed("exit-status", "permission denied, 401, processed 403 rows")}).go()
+            run = Simulation(flow, {"b": failed("exit-status", "permission denied, 401, processed 403 rows")}).run()
             assert run.state.nodes["b"].attempts == attempts
 
     def test_bash_without_retry_is_tried_once(self) -> None:
-        run = Simulation(workflow(Node("b", BASH)), {"b": failed("timeout")}).go()
+        run = Simulation(workflow(Node("b", BASH)), {"b": failed("timeout")}).run()
         assert run.state.nodes["b"].attempts == 1
 
     def test_a_waiting_retry_holds_no_slot_and_other_nodes_go_on(self) -> None:
         flow = workflow(
             Node("a", BASH, retry=Retry(1, 60_000, "all")), Node("b", BASH), Node("c", BASH, depends_on=("b",))
         )
-        run = Simulation(flow, {"a": [failed(), completed()]}, slots=1).go()
+        run = Simulation(flow, {"a": [failed(), completed()]}, slots=1).run()
         assert [node for node, _ in run.carried_out] == ["a", "b", "c", "a"]
 
     def test_a_resume_in_the_delay_keeps_what_is_left_of_it(self) -> None:
         flow = workflow(Node("a", BASH, retry=Retry(1, 50_000, "all")))
-        whole = Simulation(flow, {"a": [failed(), completed()]}).go()
+        whole = Simulation(flow, {"a": [failed(), completed()]}).run()
         at = next(i for i, ev in enumerate(whole.log) if isinstance(ev, e.NodeRetrying))
         run = Simulation(flow, {"a": [failed(), completed()]}, list(whole.log[: at + 1])).resume()
         retrying = whole.log[at]
@@ -349,26 +349,26 @@ class TestRetry:
 
     def test_a_reply_that_does_not_fit_is_asked_again_twice_at_once_and_then_fails(self) -> None:
         bad = Failed(e.Failure("bad_output", "no"), reask=("x is missing",))
-        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": bad}).go()
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": bad}).run()
         retries = [ev for ev in run.log if isinstance(ev, e.NodeRetrying)]
         assert [ev.reask for ev in retries] == [("x is missing",)] * 2
         assert all(ev.due_at == ev.at for ev in retries)
         assert run.state.nodes["ask"].status == "failed"
-        good = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": [bad, bad, completed("{}")]}).go()
+        good = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": [bad, bad, completed("{}")]}).run()
         assert good.state.status == "completed"
 
     def test_a_reply_that_never_fits_is_no_failure_to_try_again(self) -> None:
         """Also where all failures are: it was asked again already."""
         bad = Failed(e.Failure("bad_output", "no"), reask=("x is missing",))
         flow = workflow(Node("ask", Prompt("hi"), retry=Retry(5, on_error="all")))
-        run = Simulation(flow, {"ask": bad}).go()
+        run = Simulation(flow, {"ask": bad}).run()
         assert starts(run, "ask") == [("prompt", 0, attempt) for attempt in (1, 2, 3)]
         assert run.state.nodes["ask"].error == bad.error
 
     def test_a_reply_that_is_empty_is_tried_again_where_all_failures_are(self) -> None:
         """It has nothing to correct."""
         flow = workflow(Node("ask", Prompt("hi"), retry=Retry(1, on_error="all")))
-        run = Simulation(flow, {"ask": failed("bad_output")}).go()
+        run = Simulation(flow, {"ask": failed("bad_output")}).run()
         assert len(starts(run, "ask")) == 2
 
 
@@ -379,7 +379,7 @@ class TestPendingPrompts:
         return completed(now.answer.output.text or "") if now.answer else self.pending
 
     def test_waits_for_the_host_and_completes_with_the_answer(self) -> None:
-        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": self.outcome}).go()
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": self.outcome}).run()
         assert run.state.status == "paused"
         answer = requests.submit(run.state, "ask", e.Content.inline("42"), at=9, by=BY)
         assert answer is not None
@@ -390,7 +390,7 @@ class TestPendingPrompts:
     def test_the_same_answer_again_changes_nothing_and_another_is_refused(self) -> None:
         run = Simulation(
             workflow(Node("ask", Prompt("hi")), Node("b", Approval("?"))), {"ask": self.outcome, "b": gate}
-        ).go()
+        ).run()
         answer = requests.submit(run.state, "ask", e.Content.inline("42"), at=9, by=BY)
         assert answer is not None
         run.request(answer).resume()
@@ -402,7 +402,7 @@ class TestPendingPrompts:
         def answer(now: NodeState, turn: str) -> Outcome:
             return completed("from the agent") if now.attempts > 1 else self.pending
 
-        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": answer}).go()
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": answer}).run()
         request = run.state.nodes["ask"].prompt
         assert request is not None
         run.resume(agent="claude")
@@ -417,7 +417,7 @@ class TestPendingPrompts:
         def outcome(now: NodeState, turn: str) -> Outcome:
             return replies.get(now.answer.output.text or "", completed()) if now.answer else self.pending
 
-        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": outcome}).go()
+        run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": outcome}).run()
         for text, attempt in (("no", 1), ("yes", 2)):
             pending = run.state.nodes["ask"].prompt
             assert pending is not None
@@ -433,7 +433,7 @@ class TestPendingPrompts:
 
     def test_a_rework_that_the_host_wrote_leaves_nothing_that_keeps_the_gate_from_its_answer(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
-        run = rejected(Simulation(flow, {"ask": self.rework}).go())
+        run = rejected(Simulation(flow, {"ask": self.rework}).run())
         answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
         assert answer is not None
         run.request(answer).resume()
@@ -444,7 +444,7 @@ class TestPendingPrompts:
     def test_a_host_whose_answer_was_cut_off_is_not_asked_again(self) -> None:
         """The answer is read again: it is kept until a turn has acted on it."""
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
-        run = rejected(Simulation(flow, {"ask": self.rework}).go())
+        run = rejected(Simulation(flow, {"ask": self.rework}).run())
         answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
         assert answer is not None
         run.request(answer)
@@ -461,7 +461,7 @@ class TestEnds:
         flow = workflow(
             Node("gate", Approval("?")), Node("run", BASH), Node("later", BASH, depends_on=("run",)), Node("done", BASH)
         )
-        run = Simulation(flow, {"gate": gate}, die_after=6).go()
+        run = Simulation(flow, {"gate": gate}, die_after=6).run()
         run.die_after = None
         run.request(requests.cancel(run.state, at=5, reason="enough", by=BY)).resume()
         assert run.state.status == "cancelled"
@@ -471,7 +471,7 @@ class TestEnds:
 
     def test_cancelling_an_interrupted_run_keeps_what_failed_as_failed(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH))
-        run = Simulation(flow, {"a": failed()}, slots=1, die_after=4).go()
+        run = Simulation(flow, {"a": failed()}, slots=1, die_after=4).run()
         run.die_after = None
         run.request(requests.cancel(run.state, at=5, reason="enough", by=BY)).resume()
         assert run.statuses() == {"a": "failed", "b": "skipped", "c": "skipped"}
@@ -479,25 +479,25 @@ class TestEnds:
 
     def test_a_cancel_node_ends_the_run_as_cancelled(self) -> None:
         flow = workflow(Node("stop", Cancel("not needed")), Node("later", BASH, depends_on=("stop",)))
-        run = Simulation(flow, {"stop": completed("not needed")}).go()
+        run = Simulation(flow, {"stop": completed("not needed")}).run()
         assert (run.state.status, run.state.reason) == ("cancelled", "not needed")
         assert run.statuses() == {"stop": "completed", "later": "skipped"}
 
     def test_fail_fast_stops_the_others_and_the_rest_is_skipped_with_that_reason(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("b",)), fail_fast=True)
-        run = Simulation(flow, {"a": failed()}).go()
+        run = Simulation(flow, {"a": failed()}).run()
         assert run.state.status == "failed"
         assert run.statuses() == {"a": "failed", "b": "cancelled", "c": "skipped"}
         assert run.state.nodes["c"].reason == "fail_fast"
 
     def test_without_fail_fast_independent_nodes_go_on(self) -> None:
-        run = Simulation(workflow(Node("a", BASH), Node("b", BASH)), {"a": failed()}).go()
+        run = Simulation(workflow(Node("a", BASH), Node("b", BASH)), {"a": failed()}).run()
         assert run.statuses() == {"a": "failed", "b": "completed"}
         assert run.state.status == "failed"
 
     def test_the_runs_timeout_stops_it_and_a_resume_has_the_whole_time_again(self) -> None:
         flow = workflow(Node("a", BASH, retry=Retry(1, 60_000, "all")), timeout_ms=10_000)
-        run = Simulation(flow, {"a": [failed(), completed()]}).go()
+        run = Simulation(flow, {"a": [failed(), completed()]}).run()
         assert run.state.error is not None
         assert run.state.error.code == "timeout"
         assert run.state.nodes["a"].status == "cancelled"
@@ -506,14 +506,14 @@ class TestEnds:
 
     def test_the_runs_timeout_stands_still_while_it_is_paused(self) -> None:
         flow = workflow(Node("ask", Approval("?")), Node("b", BASH, depends_on=("ask",)), timeout_ms=10_000)
-        run = Simulation(flow, {"ask": gate}).go()
+        run = Simulation(flow, {"ask": gate}).run()
         run.clock += 3_600_000
         approved(run)
         assert run.state.status == "completed"
 
     def test_a_handled_failure_still_fails_the_run(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), trigger_rule="all_done"))
-        run = Simulation(flow, {"a": failed()}).go()
+        run = Simulation(flow, {"a": failed()}).run()
         assert run.state.nodes["b"].status == "completed"
         assert run.state.status == "failed"
 
@@ -521,7 +521,7 @@ class TestEnds:
         never = parse_condition("$INPUTS.x == 'y'")
         run = Simulation(workflow(Node("a", BASH, when=never)))
         run.log.append(e.WorkflowStarted(0, "test", "d", (("a", "bash"),), inputs={"x": "n"}))
-        run.go()
+        run.run()
         assert run.statuses() == {"a": "skipped"}
         assert run.state.error is not None
         assert run.state.error.code == "nothing-completed"
@@ -529,12 +529,12 @@ class TestEnds:
     def test_the_output_is_the_first_terminal_node_with_text_unless_returns_names_one(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",)), Node("c", BASH))
         outcomes = {"a": completed("A"), "b": completed("  \n"), "c": completed("C")}
-        assert Simulation(flow, outcomes).go().state.output_node == "c"
-        assert Simulation(replace(flow, returns="a"), outcomes).go().state.output_node == "a"
+        assert Simulation(flow, outcomes).run().state.output_node == "c"
+        assert Simulation(replace(flow, returns="a"), outcomes).run().state.output_node == "a"
 
     def test_the_end_closes_open_gates_and_a_resume_asks_anew(self) -> None:
         flow = workflow(Node("g", Approval("?")), Node("a", BASH))
-        run = Simulation(flow, {"g": gate}, die_after=4).go()
+        run = Simulation(flow, {"g": gate}, die_after=4).run()
         run.die_after = None
         run.request(e.WorkflowFailed(9, e.Failure("poisoned", "five deaths")))
         assert requests.open_gates(run.state) == []
@@ -545,25 +545,25 @@ class TestEnds:
 class TestScheduling:
     def test_no_more_than_max_concurrency_run_and_file_order_decides(self) -> None:
         flow = workflow(*(Node(f"n{i}", BASH) for i in range(9)))
-        run = Simulation(flow, slots=2).go()
+        run = Simulation(flow, slots=2).run()
         assert run.most_running == 2
         assert [node for node, _ in run.carried_out] == [f"n{i}" for i in range(9)]
 
     def test_gates_hold_no_slot(self) -> None:
         flow = workflow(Node("g", Approval("?")), Node("a", BASH))
-        run = Simulation(flow, {"g": gate}, slots=1).go()
+        run = Simulation(flow, {"g": gate}, slots=1).run()
         assert run.statuses() == {"g": "waiting", "a": "completed"}
 
     def test_an_ordering_edge_waits_but_takes_no_part_in_the_rule(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH, order=("a",)))
-        run = Simulation(flow, {"a": failed()}).go()
+        run = Simulation(flow, {"a": failed()}).run()
         assert [node for node, _ in run.carried_out] == ["a", "b"]
         assert run.statuses() == {"a": "failed", "b": "completed"}
 
     def test_a_condition_on_a_failed_producer_fails_the_node_loudly(self) -> None:
         when = parse_condition("$a.output == 'x'")
         flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), trigger_rule="all_done", when=when))
-        run = Simulation(flow, {"a": failed()}).go()
+        run = Simulation(flow, {"a": failed()}).run()
         error = run.state.nodes["b"].error
         assert error is not None
         assert error.code == "condition"
@@ -574,7 +574,7 @@ def test_a_start_says_what_it_saw_of_those_before_it() -> None:
     """Logs are compared by it: it must stay the same from version to version."""
     flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("b",)))
     rest = Node("d", BASH, depends_on=("a", "b", "c"), trigger_rule="all_done")
-    run = Simulation(workflow(*flow.nodes, rest), {"b": failed()}).go()
+    run = Simulation(workflow(*flow.nodes, rest), {"b": failed()}).run()
     digest = e.Content.inline("ok").sha256[:16]
     assert run.state.nodes["d"].inputs == {"a": f"completed:{digest}", "b": "failed", "c": "upstream_failed"}
 
@@ -595,17 +595,17 @@ class TestResume:
         flow = workflow(
             Node("a", BASH, always_run=True), Node("b", BASH, depends_on=("a",)), Node("c", BASH, depends_on=("b",))
         )
-        run = Simulation(flow, {"a": list(values), "c": [failed(), completed()]}).go()
+        run = Simulation(flow, {"a": list(values), "c": [failed(), completed()]}).run()
         assert run.state.status == "failed"
         return run.resume()
 
     def test_an_always_run_node_that_did_not_complete_is_not_invalidated(self) -> None:
-        run = Simulation(workflow(Node("a", BASH, always_run=True)), {"a": [failed(), completed()]}).go().resume()
+        run = Simulation(workflow(Node("a", BASH, always_run=True)), {"a": [failed(), completed()]}).run().resume()
         assert run.types("a") == ["node_started", "node_failed", "node_started", "node_completed"]
 
     def test_a_gate_is_not_decided_while_what_it_waits_for_runs_again(self) -> None:
         flow = workflow(Node("a", BASH, always_run=True), Node("g", Approval("?"), depends_on=("a",)), Node("b", BASH))
-        run = Simulation(flow, {"g": gate}, die_after=6).go()
+        run = Simulation(flow, {"g": gate}, die_after=6).run()
         assert run.statuses() == {"a": "completed", "g": "waiting", "b": "running"}
         plan = Plan(flow, run.state, 8)
         for event in resume_events(flow, run.state, cause="resume", at=9, by={}):
@@ -617,7 +617,7 @@ class TestResume:
 
     def test_an_answer_is_no_resume_and_runs_no_always_run_node_again(self) -> None:
         flow = workflow(Node("a", BASH, always_run=True), Node("g", Approval("?"), depends_on=("a",)))
-        run = approved(Simulation(flow, {"g": gate}).go())
+        run = approved(Simulation(flow, {"g": gate}).run())
         assert len(starts(run, "a")) == 1
 
     def test_a_skipped_node_is_judged_again(self) -> None:
@@ -627,7 +627,7 @@ class TestResume:
             Node("b", BASH, depends_on=("a",), when=when),
             Node("c", BASH, depends_on=("a",)),
         )
-        run = Simulation(flow, {"a": [completed("no"), completed("go")], "c": [failed(), completed()]}).go()
+        run = Simulation(flow, {"a": [completed("no"), completed("go")], "c": [failed(), completed()]}).run()
         assert run.state.nodes["b"].status == "skipped"
         run.resume()
         assert run.state.nodes["b"].status == "completed"
@@ -642,7 +642,7 @@ class TestResume:
             Node("d", BASH, depends_on=("c",), trigger_rule=rule),
             Node("broken", BASH),
         )
-        run = Simulation(flow, {"a": [completed("no"), failed()], "broken": failed()}).go()
+        run = Simulation(flow, {"a": [completed("no"), failed()], "broken": failed()}).run()
         assert (run.state.nodes["b"].reason, run.statuses()["d"]) == ("when", "completed")
         run.resume()
         assert [run.state.nodes[node].reason for node in "bcd"] == ["upstream_failed"] * 3
@@ -650,18 +650,18 @@ class TestResume:
     @pytest.mark.parametrize("ended", ["completed", "cancelled"])
     def test_an_ended_run_is_refused(self, ended: str) -> None:
         node = Node("a", BASH) if ended == "completed" else Node("a", Cancel("x"))
-        run = Simulation(workflow(node)).go()
+        run = Simulation(workflow(node)).run()
         with pytest.raises(RefusedError, match=ended) as refused:
             run.resume()
         assert (refused.value.error_code, refused.value.hint) == ("ended", "ion rerun runs it again, as a new run")
 
     @pytest.mark.parametrize("rule", TRIGGER_RULES)
     def test_a_node_that_depends_on_nothing_runs_by_every_rule(self, rule: str) -> None:
-        run = Simulation(workflow(Node("a", Command("c"), trigger_rule=rule))).go()
+        run = Simulation(workflow(Node("a", Command("c"), trigger_rule=rule))).run()
         assert starts(run, "a") == [("prompt", 0, 1)]
 
     def test_a_run_in_which_nothing_completed_can_be_resumed(self) -> None:
-        run = Simulation(workflow(Node("a", BASH)), {"a": [failed(), completed()]}).go()
+        run = Simulation(workflow(Node("a", BASH)), {"a": [failed(), completed()]}).run()
         assert run.resume().state.status == "completed"
 
 
@@ -736,17 +736,17 @@ class TestSessions:
         return session_for(self.flow, run.state, self.flow.by_id[node], run.state.nodes[node])
 
     def test_a_node_goes_on_with_the_session_before(self) -> None:
-        run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).go()
+        run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).run()
         assert self.session(run, "b") == ("s1", "claude")
 
     def test_the_first_and_what_no_completed_node_comes_before_are_fresh(self) -> None:
-        run = Simulation(self.flow, {"a": failed("refused")}).go()
+        run = Simulation(self.flow, {"a": failed("refused")}).run()
         assert (self.session(run, "a"), self.session(run, "b"), self.session(run, "c")) == (FRESH, FRESH, FRESH)
 
     def test_a_skipped_node_hands_on_what_it_would_have_continued(self) -> None:
         never = parse_condition("$a.output == 'never'")
         self.flow = workflow(self.flow.nodes[0], replace(self.flow.nodes[1], when=never), self.flow.nodes[2])
-        run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).go()
+        run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).run()
         assert run.state.nodes["b"].status == "skipped"
         assert self.session(run, "c") == ("s1", "claude")
 
@@ -754,7 +754,7 @@ class TestSessions:
         """A retry after a failure does not."""
         bad = Failed(e.Failure("bad_output", "no"), reask=("x is missing",))
         for outcome, expected in ((bad, FRESH), (failed("timeout"), ("s1", "claude"))):
-            run = Simulation(self.flow, {"a": completed(session="s1", agent="claude"), "b": outcome}, die_after=6).go()
+            run = Simulation(self.flow, {"a": completed(session="s1", agent="claude"), "b": outcome}, die_after=6).run()
             assert run.types("b") == ["node_started", "node_retrying", "node_started"]
             assert self.session(run, "b") == expected
 
@@ -762,5 +762,5 @@ class TestSessions:
         for fresh, expected in ((False, ("s1", "claude")), (True, FRESH)):
             loop = Node("loop", Loop(2, prompt="go", until="X", fresh_context=fresh))
             flow = workflow(loop)
-            run = Simulation(flow, {"loop": completed(session="s1", agent="claude")}, die_after=4).go()
+            run = Simulation(flow, {"loop": completed(session="s1", agent="claude")}, die_after=4).run()
             assert session_for(flow, run.state, loop, run.state.nodes["loop"]) == expected

@@ -15,7 +15,7 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.state import NodeState
 from ion.engine import runs
-from ion.engine.dry import lenient_values, stand_ins
+from ion.engine.dry import stand_ins
 from ion.engine.observe import Observer
 from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_run
@@ -61,9 +61,8 @@ def dry_run(
         project=workspace.project,
         data=memory.data,
         agent_for=lambda _node: None,
-        runners=stand_ins(stubs),
+        runners=stand_ins(workflow, stubs, lambda note: notes.update({note: None})),
         options=RunOptions(observers=observers, max_concurrency=1),
-        values_of=lenient_values(workflow, lambda note: notes.update({note: None})),
     )
     new = runs.NewRun(
         workflow=workflow,

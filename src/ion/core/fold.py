@@ -47,6 +47,7 @@ def apply(state: RunState, event: e.Event) -> None:
             f"the log holds a {event.type} event of {error}, which is not a node of the run",
             hint="restore the run from a backup",
         ) from error
+    state.seq += 1
     status = status_after(event)
     if status is not None:
         state.status = status

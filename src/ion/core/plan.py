@@ -12,7 +12,7 @@ values it saw; otherwise it is invalidated and runs again (language.md §10).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -152,6 +152,11 @@ class Plan:
 
     # ------------------------------------------------------------------ forward
 
+    def restart(self, state: RunState) -> None:
+        """Continue from this state instead: the log was read again."""
+        self.state = state
+        self._build()
+
     def advance(self, event: e.Event) -> None:
         """Take the state and the indexes one event further."""
         apply(self.state, event)
@@ -169,6 +174,10 @@ class Plan:
         self._count(node, now)
         if self._unsettled[event.node] == 0:
             self._arrived.add(self._index[event.node])
+
+    def in_order(self, nodes: Iterable[str]) -> list[str]:
+        """These nodes in the order of the file."""
+        return sorted(nodes, key=self._index.__getitem__)
 
     def _track(self, now: NodeState) -> None:
         if now.live:

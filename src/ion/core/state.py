@@ -100,13 +100,14 @@ class NodeState:
 
 @dataclass(slots=True)
 class RunState:
-    """A run. `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when
-    its owner last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts
-    owners that died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed
-    attempts included; `over_budget` says that the run is paused because of `max_budget_usd`; `worker` is the one that
-    carries out all nodes, if there is such a one."""
+    """A run after the first `seq` events of its log. `owned_ms` is the time that some process owned it up to
+    `owned_since` (None: nobody does), `owner_at` when its owner last wrote something; the run's timeout counts from
+    `timed_from`, a value of `owned_ms`. `deaths` counts owners that died in a row without anything settling in between.
+    `spent_usd` is what agents reported in all, failed attempts included; `over_budget` says that the run is paused
+    because of `max_budget_usd`; `worker` is the one that carries out all nodes, if there is such a one."""
 
     status: str = "pending"
+    seq: int = 0
     started: e.WorkflowStarted | None = None
     agent: str | None = None
     nodes: dict[str, NodeState] = field(default_factory=dict)

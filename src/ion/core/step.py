@@ -1,53 +1,66 @@
-"""One step of a driver, whichever it is: outcomes are applied, the plan is asked, and its decisions are recorded.
+"""One step of a run: what came is applied, the plan is asked, and its decisions are recorded.
 
-The driver writes the events, then carries out the commands. Pure, as all of the core.
+`engine/driver.py` writes the events, then carries out the commands. Pure, as all of the core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from ion.core import events as e
-from ion.core.apply_outcome import apply_outcome
+from ion.core.apply_outcome import apply_outcome, permissions_asked
 from ion.core.decide import StartTurn
-from ion.core.outcomes import Failed, Outcome
+from ion.core.outcomes import Failed, Outcome, Question
 from ion.core.plan import Command, Plan, Record
+from ion.core.state import NodeState
+from ion.records import dataclass
 
-# A node, and the number of its start whose turn has ended.
-TurnId = tuple[str, int]
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The turn that began with the node's start of this number has ended. Without an outcome it is another's by now,
+    and begun again here if nobody carries it out."""
+
+    node: str
+    start: int
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The agent of a turn asks for permissions, and waits for them while its turn is held open."""
+
+    node: str
+    start: int
+    questions: tuple[Question, ...]
+
+
+News: TypeAlias = Ended | Asked
 
 
 def step(
     plan: Plan,
-    outcomes: Iterable[tuple[TurnId, Outcome]],
+    news: Iterable[News],
     at: int,
     jitter: Callable[[], float],
-    further: Callable[[], Iterable[e.Event]] = tuple,
     *,
     starting: bool = True,
-    recorded: Callable[[e.Event], e.Event] = lambda event: event,
+    mask: Callable[[e.Event], e.Event] = lambda event: event,
 ) -> tuple[list[e.Event], list[Command]]:
-    """Take `plan` on by these outcomes at `at` (ms since the epoch): the events to append, and the commands to carry
-    out once they are. `further` gives events of the driver's own, once the outcomes are taken in; `starting` False: no
-    turn is begun in this step. `recorded` makes an event what is in the log.
+    """Take `plan` on by this news at `at` (ms since the epoch): the events to append, and the commands to carry out
+    once they are. `starting` False: no turn is begun in this step. `mask` makes an event what the log may hold.
     """
     new: list[e.Event] = []
 
     def take(event: e.Event) -> None:
-        event = recorded(event)
+        event = mask(event)
         plan.advance(event)
         new.append(event)
 
-    for (node, number), outcome in outcomes:
-        now = plan.state.nodes[node]
-        if not now.live or now.starts != number:
-            continue  # an append of unknown fate had gone in: this outcome is in the log
-        for event in apply_outcome(
-            plan.workflow, plan.state, node, outcome, at, jitter() if isinstance(outcome, Failed) else 0
-        ):
+    for one in news:
+        for event in _events(plan, one, at, jitter):
             take(event)
-    for event in further():
-        take(event)
     if plan.state.status == "paused":
         return new, []  # the log was read again, and what it waited for came: it is resumed first
     commands = plan.next_steps(at)
@@ -62,3 +75,20 @@ def step(
     if starts:
         commands = plan.next_steps(at)
     return new, commands
+
+
+def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> list[e.Event]:
+    now = plan.state.nodes[news.node]
+    if not now.live or now.starts != news.start:
+        return []  # an append of unknown fate had gone in: this is in the log
+    if isinstance(news, Asked):
+        return [*permissions_asked(now, news.questions, at, held=True)]
+    if news.outcome is None:
+        return []
+    chance = jitter() if isinstance(news.outcome, Failed) else 0.0
+    return apply_outcome(plan.workflow, plan.state, news.node, news.outcome, at, chance)
+
+
+def begin_again(now: NodeState, at: int) -> e.NodeStarted:
+    """The present turn of this node was lost with the worker that carried it out, and is begun once more."""
+    return e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)

@@ -9,7 +9,7 @@ from typing import Any
 from ion.core.events import Content
 from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
-from ion.engine.local import Runner, ValuesOf
+from ion.engine.local import Runner
 from ion.kinds import TURNS
 from ion.language.workflow import Approval, Cancel, Loop, Workflow
 from ion.nodes.base import Context, Turn
@@ -17,16 +17,19 @@ from ion.nodes.base import Context, Turn
 _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 
-def stand_ins(stubs: Mapping[str, str]) -> dict[str, Runner]:
+def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str], None]) -> dict[str, Runner]:
     """A runner for each turn. An agent with `output_format` returns the smallest valid value, a cancel node its
-    reason, every other node `[dry run: id]`; `stubs` (node → output) override these. A loop takes one turn."""
+    reason, every other node `[dry run: id]`; `stubs` (node → output) override these. A loop takes one turn. `note` is
+    called for each value that a condition reads and these outputs do not have."""
+    values_of = _lenient_values(workflow, note)
 
     async def produce(turn: Turn, _context: Context) -> Outcome:
         node = turn.node
         text = stubs.get(node.id)
         if text is None:
             text = _default(turn)
-        return Completed(Content.inline(text), signaled=isinstance(node.body, Loop))
+        output = Content.inline(text)
+        return Completed(output, values_of(node.id, output), signaled=isinstance(node.body, Loop))
 
     async def gate(turn: Turn, _context: Context) -> Outcome:
         body = turn.node.body
@@ -46,7 +49,9 @@ def _default(turn: Turn) -> str:
     return node.body.reason if isinstance(node.body, Cancel) else f"[dry run: {node.id}]"
 
 
-def lenient_values(workflow: Workflow, note: Callable[[str], None]) -> ValuesOf:
+def _lenient_values(
+    workflow: Workflow, note: Callable[[str], None]
+) -> Callable[[str, Content], dict[str, dict[str, Any]]]:
     """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is expected)."""
     numeric = {
         comparison.reference

@@ -1,60 +1,49 @@
-"""The local driver: carries out what the core decides, in this process, and appends the resulting events.
+"""The local world: this process carries the turns out, and appends what came of them to the store.
 
-Its loop is: apply what has ended, ask the plan, append all of that in one commit, start what is to start, wait. A
-node's outcome is durable before anything that depends on it starts, and the end of one node shares a commit with the
-start of the next. Run and resume are this same function; only the log they begin with differs.
+`driver.drive` says what happens when; here are the clock, the lease that makes this process the run's owner, the store
+called in a thread beside the event loop, and the tasks of the turns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ion import clocks
 from ion.core import events as e
-from ion.core.fold import fold
-from ion.core.outcomes import Completed, Outcome, Stopped
-from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan, Stop, Wait
-from ion.core.state import RunState
-from ion.core.step import TurnId, step
-from ion.core.values import condition_values
+from ion.core.outcomes import Outcome
+from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan
+from ion.core.state import NodeState, RunState
+from ion.core.step import Asked, Ended, News
 from ion.engine.agent_registry import AgentRegistry
+from ion.engine.driver import TurnTasks, drive
 from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
 from ion.engine.options import HOLD_MS
 from ion.engine.pending_permissions import PendingPermissions
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
-from ion.errors import OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
+from ion.errors import OwnershipLostError, StoreError, StoreUnavailableError
 from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
 from ion.process.survivors import end_left_behind
-from ion.records import dataclass, field
+from ion.records import dataclass
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]
-ValuesOf = Callable[[str, e.Content], dict[str, dict[str, Any]]]
 _log = logging.getLogger("ion")
 _Result = TypeVar("_Result")
 # How often an idle owner looks for requests of others (cli.md promises a second).
 POLL_SECONDS = 0.25
 
 
-def _jitter() -> float:
-    """A number from [0, 1), for the delay of a retry."""
-    import random
-
-    return random.random()  # noqa: S311
-
-
 @dataclass
 class Drive:
-    """One process driving one run that it owns. `known` is its state and the number of its last event, if they were
-    read or written since the lease was taken. `alone`: nothing else uses the event loop."""
+    """One process driving one run that it owns, which is in `state` when the lease is taken. `alone`: nothing else uses
+    the event loop."""
 
     store: WorkflowStore
     lease: Lease
@@ -62,20 +51,14 @@ class Drive:
     runners: dict[str, Runner]
     observers: Observers
     max_concurrency: int
+    state: RunState
     lease_ms: int = DEFAULT_LEASE_MS
     clock: Callable[[], int] = clocks.now_ms
-    values_of: ValuesOf | None = None
-    known: tuple[RunState, int] | None = None
     alone: bool = False
     engaged: AgentRegistry | None = None
     hold_ms: int = HOLD_MS
     agent_limits: AgentLimits = NO_AGENT_LIMITS
-    _seq: int = 0
-    _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
-    _started: dict[str, int] = field(default_factory=dict)
-    _stopping: dict[str, str] = field(default_factory=dict)
     _stopped: bool = False
-    _ended: list[str] = field(default_factory=list)
     _wake: asyncio.Future[None] | None = None
     _renewed: int = 0
 
@@ -90,17 +73,17 @@ class Drive:
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
         self._aside = StoreThread("ion-store")
+        self._tasks = TurnTasks(self._wake_up)
         self._held = PendingPermissions(self._wake_up, self.hold_ms)
         self.context = replace(self.context, ask=self._held.ask)
         self._renewed = clocks.steady_ms()
         cut_off = False
         try:
-            if self.known is None:
-                await self._reload()
-            else:
-                self._take_in(*self.known)
-            await self._append(list(begin))
-            state = await self._loop()
+            with no_collection():
+                self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, self.agent_limits)
+            if self.state.seq == 1 and self.state.started is not None:
+                self.observers.events(self.run_id, [e.Recorded(1, self.state.started)], self.state)
+            state = await drive(self._plan, self, begin)
             cut_off = state.status == "cancelled" or (state.ended and self._stopped)
             return state
         except asyncio.CancelledError:
@@ -108,7 +91,7 @@ class Drive:
             raise
         finally:
             try:
-                await self._end_tasks()
+                await self._tasks.end()
                 if self.engaged is not None:
                     await self.engaged.end(self.run_id)
                 if cut_off:
@@ -135,117 +118,68 @@ class Drive:
         except StoreError as error:
             _log.warning("the run %s could not be released; its lease ends by itself: %s", self.run_id, error)
 
-    async def _loop(self) -> RunState:
-        outcomes: dict[TurnId, Outcome] = {}
-        while True:
-            try:
-                wait_until = await self._advance(outcomes)
-            except StaleStateError:
-                await self._reload()
-                continue
-            outcomes = {}
-            state = self._plan.state
-            self._held.answer(state)
-            if state.ended or state.status == "paused":
-                return state
-            outcomes = await self._wait(wait_until)
+    # ------------------------------------------------------------------ the world
 
-    # ------------------------------------------------------------------ one turn of the loop
+    def now(self) -> int:
+        return self.clock()
 
-    async def _advance(self, outcomes: dict[TurnId, Outcome]) -> int | None:
-        """Apply, plan, append, start. Returns the time (ms) at which something is due, if anything is."""
-        at = self.clock()
-        new, commands = step(
-            self._plan,
-            outcomes.items(),
-            at,
-            _jitter,
-            lambda: self._held.events(self._plan.state, at),
-            recorded=partial(mask_messages, secrets=self.context.secrets),
-        )
-        await self._commit(new)
-        self._carry_out(commands)
-        due = [command.until for command in commands if isinstance(command, Wait)]
-        return min(due) if due else None
+    def jitter(self) -> float:
+        import random
 
-    def _carry_out(self, commands: Iterable[object]) -> None:
-        for command in commands:
-            if isinstance(command, Stop) and command.node not in self._stopping:
-                self._stopping[command.node] = command.reason
-                self._stopped = True
-                self._tasks[command.node].cancel()
-        for node in self._plan.live - self._tasks.keys():
-            number = self._plan.state.nodes[node].starts
-            task = self._tasks[node] = asyncio.create_task(self._perform(node), name=f"{node}/{number}")
-            task.add_done_callback(partial(self._note, node))
-            self._started[node] = number
+        return random.random()  # noqa: S311
 
-    def _note(self, node: str, _task: asyncio.Task[Outcome]) -> None:
-        """The turn of a node has ended: wake the loop, which handles all that ended by then."""
-        self._ended.append(node)
-        self._wake_up()
+    def mask(self, event: e.Event) -> e.Event:
+        return mask_messages(event, self.context.secrets)
+
+    def draining(self) -> bool:
+        return False
+
+    async def read(self, after: int) -> list[e.Recorded]:
+        return await self._with_store(lambda: self.store.get_workflow_events(self.run_id, after=after))
+
+    async def append(self, events: Sequence[e.Event], after: int) -> None:
+        await self._with_store(self._write, events, after)
+
+    def _write(self, events: Sequence[e.Event], after: int) -> None:
+        self.store.create_workflow_event(self.run_id, events, lease=self.lease, after=after)
+
+    def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
+        self.observers.events(self.run_id, recorded, state)
+
+    def start(self, now: NodeState) -> None:
+        if self.context.nodes is not self._plan.state.nodes:
+            self.context = replace(self.context, nodes=self._plan.state.nodes)
+        self._tasks.start(now, self._perform(turn_of(self.context.workflow, self._plan.state, now.id)))
+
+    def stop(self, node: str, reason: str) -> None:
+        self._stopped = True
+        self._tasks.stop(node, reason)
+
+    async def wait(self, until: int | None) -> list[News]:
+        """No longer than it takes until somebody else's request is to be seen."""
+        self._held.answer(self._plan.state)
+        if not self._tasks.any_ended and not self._held.unrecorded:
+            left = POLL_SECONDS if until is None else (until - self.clock()) / 1000
+            await self._sleep(min(POLL_SECONDS, max(0.0, left)))
+        await self._keep_lease()
+        asked = [
+            Asked(node, self._tasks.start_of(node), (question,)) for node, question in self._held.take_unrecorded()
+        ]
+        return [*self._tasks.take_ended(), *asked]
+
+    # ------------------------------------------------------------------ the details of it
+
+    async def _perform(self, turn: Turn) -> Ended:
+        """Carry out a turn. What a runner raises is not an outcome: it ends this process's drive, and the run can be
+        resumed."""
+        return Ended(turn.node.id, turn.start, await self.runners[turn.kind](turn, self.context))
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def _commit(self, new: list[e.Event]) -> None:
-        if not new:
-            return
-        after = self._seq
-        self._seq = await self._with_store(self._write, new, after)
-        recorded = (e.Recorded(number, event) for number, event in enumerate(new, after + 1))
-        self.observers.events(self.run_id, recorded, self._plan.state)
-
-    def _write(self, new: list[e.Event], after: int) -> int:
-        return self.store.create_workflow_event(self.run_id, new, lease=self.lease, after=after)
-
-    async def _append(self, events: list[e.Event]) -> None:
-        for event in events:
-            self._plan.advance(event)
-        try:
-            await self._commit(events)
-        except StaleStateError:
-            await self._reload()
-            await self._append(events)
-
-    async def _reload(self) -> None:
-        """Read the whole log again and build the plan from it."""
-        recorded = await self._with_store(self.store.get_workflow_events, self.run_id)
-        with no_collection():
-            state = fold(item.event for item in recorded)
-        if self._seq:
-            self.observers.events(self.run_id, [item for item in recorded if item.seq > self._seq], state)
-        self._take_in(state, recorded[-1].seq if recorded else 0)
-
-    def _take_in(self, state: RunState, seq: int) -> None:
-        """Continue from this state, which is that of the log up to event `seq`."""
-        if not self._seq and seq == 1 and state.started is not None:
-            self.observers.events(self.run_id, [e.Recorded(1, state.started)], state)
-        self._seq = seq
-        with no_collection():
-            self._plan = Plan(self.context.workflow, state, self.max_concurrency, self.agent_limits)
-        self.context = replace(self.context, nodes=state.nodes)
-
-    # ------------------------------------------------------------------ waiting
-
-    async def _wait(self, until: int | None) -> dict[TurnId, Outcome]:
-        """Wait for a turn to end, a due time, or a request of somebody else; returns the outcomes of ended turns."""
-        while True:
-            timeout = POLL_SECONDS
-            if until is not None:
-                timeout = min(timeout, max(0.0, (until - self.clock()) / 1000))
-            if not self._ended and not self._held.fresh:
-                await self._sleep(timeout)
-            await self._keep_lease()
-            if self._ended:
-                ended, self._ended = self._ended, []
-                return {(node, self._started[node]): self._outcome(node) for node in ended}
-            if await self._read_requests() or self._held.fresh or (until is not None and self.clock() >= until):
-                return {}
-
     async def _sleep(self, seconds: float) -> None:
-        """Sleep until a turn ends, but no longer than this."""
+        """Sleep until a turn ends or asks, but no longer than this."""
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         timer = loop.call_later(seconds, self._wake_up)
@@ -255,27 +189,6 @@ class Drive:
             timer.cancel()
             self._wake = None
 
-    def _outcome(self, node: str) -> Outcome:
-        task = self._tasks.pop(node)
-        reason = self._stopping.pop(node, None)
-        if task.cancelled():
-            return Stopped(reason or "cancelled")
-        outcome = task.result()
-        if isinstance(outcome, Completed) and self.values_of is not None:
-            return replace(outcome, values=self.values_of(node, outcome.output))
-        return outcome
-
-    async def _read_requests(self) -> bool:
-        found = await self._with_store(self._requests)
-        for item in found:
-            self._plan.advance(item.event)
-            self._seq = item.seq
-        self.observers.events(self.run_id, found, self._plan.state)
-        return bool(found)
-
-    def _requests(self) -> list[e.Recorded]:
-        return self.store.get_workflow_events(self.run_id, after=self._seq)
-
     async def _keep_lease(self) -> None:
         if clocks.steady_ms() - self._renewed > self.lease_ms / 3:
             await self._with_store(self._renew)
@@ -283,21 +196,6 @@ class Drive:
 
     def _renew(self) -> None:
         self.store.renew_lease(self.lease, lease_ms=self.lease_ms)
-
-    # ------------------------------------------------------------------ one turn of a node
-
-    async def _perform(self, node_id: str) -> Outcome:
-        """Carry out the present turn of a node. An exception of a runner is not an outcome: it ends this process's
-        drive, and the run can be resumed."""
-        turn = turn_of(self.context.workflow, self._plan.state, node_id)
-        return await self.runners[turn.kind](turn, self.context)
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
-        self._tasks.clear()
 
     async def _with_store(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Call the store, in its thread unless nothing at all would continue meanwhile. While it cannot be reached,
@@ -314,8 +212,3 @@ class Drive:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
-
-
-def values_reader(context: Context) -> ValuesOf:
-    """What conditions will need of an output, read through the run's own store."""
-    return lambda node, output: condition_values(context.workflow, node, output, context.read)

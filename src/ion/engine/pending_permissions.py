@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ion.core import events as e
-from ion.core.apply_outcome import permissions_asked
 from ion.core.outcomes import Question
 from ion.core.state import RunState
 from ion.engine.options import HOLD_MS
@@ -24,14 +22,14 @@ class PendingPermissions:
         self._wake = wake
         self._seconds = hold_ms / 1000
         self._waiting: list[tuple[str, Question, asyncio.Future[str]]] = []
-        self.fresh = False
+        self.unrecorded: list[tuple[str, Question]] = []
 
     async def ask(self, node: str, question: Question) -> str | None:
         """The decision, or None if nobody decided in time."""
         verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         entry = (node, question, verdict)
         self._waiting.append(entry)
-        self.fresh = True
+        self.unrecorded.append((node, question))
         self._wake()
         try:
             async with asyncio.timeout(self._seconds):
@@ -41,18 +39,10 @@ class PendingPermissions:
         finally:
             self._waiting.remove(entry)
 
-    def events(self, state: RunState, at: int) -> list[e.ApprovalRequested]:
-        """What must be recorded so that all questions are in the log."""
-        self.fresh = False
-        asked: dict[str, list[Question]] = {}
-        for node, question, _ in self._waiting:
-            if state.nodes[node].live:
-                asked.setdefault(node, []).append(question)
-        return [
-            event
-            for node, questions in asked.items()
-            for event in permissions_asked(state.nodes[node], questions, at, held=True)
-        ]
+    def take_unrecorded(self) -> list[tuple[str, Question]]:
+        """The questions, each with its node, that have come since."""
+        new, self.unrecorded = self.unrecorded, []
+        return new
 
     def answer(self, state: RunState) -> None:
         """Pass on the verdicts that have come."""

@@ -23,7 +23,7 @@ from ion.core.state import RunState
 from ion.engine import freeze, git
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.folders import claim, folders_of
-from ion.engine.local import Drive, Runner, ValuesOf
+from ion.engine.local import Drive, Runner
 from ion.engine.observe import Observers
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.run_reader import RunReader
@@ -53,7 +53,6 @@ class EngineConfig:
     options: RunOptions = DEFAULT_OPTIONS
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     lease_ms: int = DEFAULT_LEASE_MS
-    values_of: ValuesOf | None = None
     secrets: tuple[str, ...] = ()
     agent_limits: Callable[[Workflow], AgentLimits] = lambda _workflow: NO_AGENT_LIMITS
 
@@ -80,7 +79,7 @@ def start(config: EngineConfig, new: NewRun) -> Drive:
     Raises `RefusedError` (code `run-exists`) if the id is taken.
     """
     started, lease = create(config, new, this_process(config.lease_ms), config.lease_ms)
-    return _drive(config, new.workflow, started, lease, (fold([started]), 1))
+    return _drive(config, new.workflow, started, lease, fold([started]))
 
 
 def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
@@ -154,7 +153,7 @@ def acquire(
             owner_died=lease.owner_died,
             owned_until=lease.owned_until,
         )
-        return _drive(config, workflow, state.started, lease, (state, found.seq)), begin
+        return _drive(config, workflow, state.started, lease, state), begin
     except BaseException:
         config.store.release_lease(lease)
         raise
@@ -180,7 +179,7 @@ def set_budget(
 
 
 def _drive(
-    config: EngineConfig, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, known: tuple[RunState, int]
+    config: EngineConfig, workflow: Workflow, started: e.WorkflowStarted, lease: Lease, state: RunState
 ) -> Drive:
     options = config.options
     observers = Observers(options.observers)
@@ -188,17 +187,16 @@ def _drive(
     context = context_of(config, lease.run_id, workflow, started, engaged, observers)
     slots = options.max_concurrency or workflow.max_concurrency or (os.cpu_count() or 1) * SLOTS_PER_PROCESSOR
     return Drive(
-        config.store,
-        lease,
-        context,
-        dict(config.runners),
-        observers,
-        slots,
-        config.lease_ms,
-        _clock_of(lease.owner),
-        values_of=config.values_of,
+        store=config.store,
+        lease=lease,
+        context=context,
+        runners=dict(config.runners),
+        observers=observers,
+        max_concurrency=slots,
+        state=state,
+        lease_ms=config.lease_ms,
+        clock=_clock_of(lease.owner),
         agent_limits=config.agent_limits(workflow),
-        known=known,
         engaged=engaged,
         hold_ms=options.hold_ms,
         alone=options.alone,

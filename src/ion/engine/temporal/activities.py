@@ -35,6 +35,7 @@ from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
 from ion.core.state import NodeState
+from ion.core.step import begin_again
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.checkouts import check_out, remove_checkouts
 from ion.engine.observe import Observers
@@ -344,9 +345,8 @@ class Activities:
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
         """Raises `StaleStateError` if something was written since the log was read."""
         end_recorded_by_the_dead(known.context.folders.register.parent)
-        at = clocks.now_ms()
-        event = e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
-        self._store.create_workflow_event(lease.run_id, [event], lease=lease, after=known.reader.seq)
+        again = begin_again(now, clocks.now_ms())
+        self._store.create_workflow_event(lease.run_id, [again], lease=lease, after=known.reader.seq)
         known.reader.read_new()
 
     async def _up_to_now(self, run_id: str) -> _Known:

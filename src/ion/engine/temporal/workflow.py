@@ -19,11 +19,11 @@ from temporalio.workflow import ActivityCancellationType
 
 from ion.core import events as e
 from ion.core.fold import apply
-from ion.core.outcomes import Outcome, Stopped
+from ion.core.outcomes import Stopped
 from ion.core.plan import Command, Plan, Stop, Wait
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState
-from ion.core.step import TurnId, step
+from ion.core.step import Ended, step
 from ion.engine.temporal.cluster import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
 from ion.engine.temporal.codec import ShapeError, agent_limits_from_json, check_order, outcome_from_json, unpack
 from ion.language.workflow import Workflow
@@ -94,17 +94,15 @@ class IonRun:
             cause = resume_cause(self._plan.state, agent=order.get("agent"))
             if cause is not None:
                 await self._append(self._beginning(cause, order.get("agent")))
-        outcomes: dict[TurnId, Outcome] = {}
+        outcomes: list[Ended] = []
         while True:
             # Reading a long log alone makes a history long: each workflow begins some turn before it hands on.
             draining = self._begun and self._is_long()
-            new, commands = step(
-                self._plan, outcomes.items(), self._clock(), workflow.random().random, starting=not draining
-            )
+            new, commands = step(self._plan, outcomes, self._clock(), workflow.random().random, starting=not draining)
             if not await self._record(new):
                 await self._reload()
                 continue
-            outcomes = {}
+            outcomes = []
             self._done = self._taken
             state = self._plan.state
             if state.ended:
@@ -218,11 +216,11 @@ class IonRun:
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
-    def _outcomes(self) -> dict[TurnId, Outcome]:
+    def _outcomes(self) -> list[Ended]:
         ended, self._ended = self._ended, []
         never_begun, self._never_begun = self._never_begun, {}
         starts = self._plan.state.nodes
-        found: dict[TurnId, Outcome] = {(node, starts[node].starts): Stopped(why) for node, why in never_begun.items()}
+        found = [Ended(node, starts[node].starts, Stopped(why)) for node, why in never_begun.items()]
         for node in ended:
             task = self._tasks.pop(node)
             reason = self._stopping.pop(node, None)
@@ -233,15 +231,15 @@ class IonRun:
                 if not is_cancelled_exception(error):
                     raise
                 if reason is not None:  # else nobody here has asked for its end, and it is begun again
-                    found[node, number] = Stopped(reason)
+                    found.append(Ended(node, number, Stopped(reason)))
                 continue
             if said.get("node", node) == node and not said.get("gone"):
-                found[node, said["number"]] = outcome_from_json(said["outcome"])
+                found.append(Ended(node, said["number"], outcome_from_json(said["outcome"])))
         return found
 
     # ------------------------------------------------------------------ waiting
 
-    async def _wait(self, commands: list[Command]) -> dict[TurnId, Outcome]:
+    async def _wait(self, commands: list[Command]) -> list[Ended]:
         """Wait until a turn has ended, something is asked for, or something is due."""
         due = [command.until for command in commands if isinstance(command, Wait)]
         left = timedelta(milliseconds=max(0, min(due) - self._clock())) if due else None
@@ -249,14 +247,14 @@ class IonRun:
             await workflow.wait_condition(self._is_something_new, timeout=left)
         except TimeoutError:
             self._latest = max(self._latest, min(due))  # the timer has run out, whatever the clock says
-            return {}
+            return []
         if self._placing is not None and self._placing.done():
             placed, self._placing = self._placing, None
             await self._append([e.WorkflowPlaced(self._clock(), placed.result())])
         if self._asked > self._taken:
             await self._take_in()
         outcomes = self._outcomes()
-        if any(number != self._plan.state.nodes[node].starts for node, number in outcomes):
+        if any(one.start != self._plan.state.nodes[one.node].starts for one in outcomes):
             await self._take_in()  # a turn was begun once more by another worker
         return outcomes
 
