@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from sop_kit import THREE_STEPS
 
 from processes import PATIENCE_S
 
@@ -89,6 +90,18 @@ def project(tmp_path: Path) -> Project:
     """An empty project."""
     (tmp_path / ".ion" / "workflows").mkdir(parents=True)
     return Project(tmp_path)
+
+
+@pytest.fixture
+def write(project: Project) -> Callable[..., Path]:
+    """Write an SOP into the project; gives its path."""
+
+    def _write(text: str = THREE_STEPS, name: str = "pay") -> Path:
+        place = project.folder / ".ion" / "workflows" / f"{name}.sop.md"
+        place.write_text(text.lstrip("\n"), encoding="utf-8")
+        return place
+
+    return _write
 
 
 @pytest.fixture

@@ -5,13 +5,75 @@ The numbers of facts in these tests are those of the list of conformance facts f
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any
 
+from ion import PromptRequest, PromptResult
 from ion.errors import Problem
 from ion.language.sop import Parameter, ParsedSop, Sop, Step, parse_sop
 
+THREE_STEPS = """
+# Pay a bill
+
+## Overview
+
+From a bill to a payment.
+
+## Parameters
+
+- **bill** (required): The file of the bill
+- **account** (optional, default: "main"): Where the money is
+- **limit** (optional, default: 100): The most that may be paid
+- **urgent** (optional, default: false): Pay today
+- **receipt** (optional, default: "{folder}/{account}.pdf"): Where the receipt goes
+- **folder** (optional): Where files go
+
+## Rules
+
+Never pay twice; "$ARGUMENTS" and $BASE_BRANCH are only words here.
+
+## Steps
+
+### 1. Read the bill
+
+Read {bill}.
+
+**Constraints:**
+- You MUST read all of it
+
+### 2. Check it
+
+Is it under {limit}?
+
+**Constraints:**
+- You MUST compare
+
+### 3. Pay
+
+Pay from {account}, receipt to {receipt}.
+
+**Constraints:**
+- You MUST pay once
+"""
 STEP = "### 1. A\n\nbody\n\n**Constraints:**\n- You MUST x\n"
+
+
+@dataclass
+class Recorder:
+    """An agent that keeps its requests. `sessions` are what it says its sessions are called, one for each prompt."""
+
+    sessions: list[str | None] = field(default_factory=list)
+    asked: list[PromptRequest] = field(default_factory=list)
+
+    def __call__(self, request: PromptRequest) -> PromptResult:
+        self.asked.append(request)
+        session = self.sessions[len(self.asked) - 1] if len(self.asked) <= len(self.sessions) else None
+        return PromptResult(f"did {request.node}", session=session)
+
+    @property
+    def prompts(self) -> list[str]:
+        return [request.prompt for request in self.asked]
 
 
 def document(*, parameters: str | None = "None", steps: str = STEP, overview: str | None = "o", more: str = "") -> str:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sop_kit import THREE_STEPS
 
 import ion
 from ion.api.sops import PromptArgument, render_prompt, sop_folders, sop_prompt
-
-from .conftest import THREE_STEPS
 
 
 @pytest.fixture

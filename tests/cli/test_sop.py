@@ -1,55 +1,20 @@
-"""SOPs at the command line: run, list, validate, convert, and help with writing them."""
+"""SOPs at the command line: `ion sop`, and `run`, `list` and `validate` of an SOP."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sop_kit import THREE_STEPS
 
 from ion.language.load import parse_workflow
 
-from .conftest import THREE_STEPS
+from .conftest import Ion, Project
 
 
-@dataclass(frozen=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Ion = Callable[..., Result]
-
-
-@pytest.fixture
-def ion(project: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Ion:
-    """`ion("run", "pay")` in this process, in the project."""
-    from ion.cli.main import outcome
-
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(project / "no-config"))
-    monkeypatch.setenv("LANG", "C.UTF-8")
-    for name in [name for name in os.environ if name.startswith("ION_")]:
-        monkeypatch.delenv(name)
-
-    def call(*arguments: str) -> Result:
-        capfdbinary.readouterr()
-        status = outcome(list(arguments))
-        out, err = capfdbinary.readouterr()
-        return Result(status, out.decode(), err.decode())
-
-    return call
-
-
-def test_run_by_name_and_by_path(ion: Ion, write: Callable[..., Path], project: Path) -> None:
+def test_run_by_name_and_by_path(ion: Ion, write: Callable[..., Path], project: Project) -> None:
     """The output of the last step; `cat` as the agent gives each prompt back."""
     path = write()
     for workflow in ("pay", ".ion/workflows/pay.sop.md", str(path)):
@@ -72,7 +37,7 @@ def test_run_notes_what_stays_open(ion: Ion, write: Callable[..., Path]) -> None
     assert "note: 'receipt' holds {folder}, since 'folder' was not given" in done.err
 
 
-def test_list(ion: Ion, write: Callable[..., Path], project: Path) -> None:
+def test_list(ion: Ion, write: Callable[..., Path], project: Project) -> None:
     write()
     write("# Broken\n", name="broken")
     shown = ion("list")
@@ -137,82 +102,19 @@ def test_validate_shows_the_place(ion: Ion, write: Callable[..., Path]) -> None:
     assert "^^^^^^^" in done.out
 
 
-def test_convert_prints_yaml(ion: Ion, write: Callable[..., Path], project: Path) -> None:
-    path = write(THREE_STEPS.replace("Pay a bill", "支払い"))
-    done = ion("convert", str(path))
-    assert done.status == 0
-    loaded = parse_workflow(done.out)
-    assert loaded.workflow is not None
-    assert [node.id for node in loaded.workflow.nodes] == ["read-the-bill", "check-it", "pay"]
-    assert "支払い" in done.out
-    assert ion("convert", str(path)).out == done.out
-    assert ion("convert", str(path), "--json").json() == {"name": "pay", "text": done.out}
-
-
-def test_convert_in_other_manners(ion: Ion, write: Callable[..., Path]) -> None:
-    path = write("# T\n\n## Steps\n\n### 1. A\n\nx\n\n#### 1.1 B\n\ny\n\n#### 1.2 C\n\nz\n", name="sub")
-    assert "- id: a-b\n" in ion("convert", str(path), "--split", "substeps").out
-    fresh = ion("convert", str(path), "--split", "substeps", "--fresh").out
-    assert fresh.count("context: fresh") == 2
-    assert "continued:" not in fresh
-
-
-def test_convert_writes_a_file_once(ion: Ion, write: Callable[..., Path], project: Path) -> None:
-    """The same again is no harm; another content needs --force."""
-    path = write()
-    assert ion("convert", str(path), "--output", "out/pay.yaml").out == "out/pay.yaml\n"
-    assert ion("convert", str(path), "--output", "out/pay.yaml").status == 0
-    (project / "out" / "pay.yaml").write_text("mine")
-    refused = ion("convert", str(path), "--output", "out/pay.yaml")
-    assert (refused.status, (project / "out" / "pay.yaml").read_text()) == (5, "mine")
-    assert "--force" in refused.err
-    assert ion("convert", str(path), "--output", "out/pay.yaml", "--force").status == 0
-    assert parse_workflow((project / "out" / "pay.yaml").read_text()).workflow is not None
-
-
-def test_convert_to_a_skill_and_a_command(ion: Ion, write: Callable[..., Path], project: Path) -> None:
-    path = write()
-    assert ion("convert", str(path), "--to", "skill").status == 0
-    assert (project / "skills" / "pay" / "SKILL.md").read_text().startswith("---\nname: pay\n")
-    assert ion("convert", str(path), "--to", "skill", "--output", "here", "--json").json() == {
-        "file": str(project / "here" / "pay" / "SKILL.md")
-    }
-    assert ion("convert", str(path), "--to", "cursor").status == 0
-    assert "# Pay a bill" in (project / ".cursor" / "commands" / "pay.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nowhere.sop.md"], "does not exist"),
-        ([".ion/workflows/w.yaml"], "does not end in .sop.md"),
-        ([".ion/workflows/broken.sop.md"], "no-steps"),
-        ([".ion/workflows/pay.sop.md", "--to", "skill", "--fresh"], "for --to yaml"),
-        ([".ion/workflows/pay.sop.md", "--to", "word"], "word"),
-    ],
-)
-def test_what_cannot_be_converted(
-    ion: Ion, write: Callable[..., Path], project: Path, arguments: list[str], said: str
-) -> None:
-    write()
-    write("# Broken\n", name="broken")
-    (project / ".ion" / "workflows" / "w.yaml").write_text("name: w\n")
-    done = ion("convert", *arguments)
-    assert done.status == 2
-    assert said in done.err
-
-
-def test_an_sop_to_begin_with(ion: Ion, project: Path) -> None:
+def test_an_sop_to_begin_with(ion: Ion, project: Project) -> None:
     """It loads without a word, and is never written over."""
     assert ion("sop", "new", "sort-mail").status == 0
-    path = project / ".ion" / "workflows" / "sort-mail.sop.md"
+    path = project.folder / ".ion" / "workflows" / "sort-mail.sop.md"
     assert path.read_text().startswith("# Sort mail\n")
     assert ion("validate", "sort-mail", "--strict").status == 0
     assert ion("run", "sort-mail", "--input", "subject=x", "--dry-run").status == 0
     path.write_text("mine")
     assert ion("sop", "new", "sort-mail").status == 5
     assert path.read_text() == "mine"
-    assert ion("sop", "new", "x", "--dir", "there", "--json").json() == {"file": str(project / "there" / "x.sop.md")}
+    assert ion("sop", "new", "x", "--dir", "there", "--json").json() == {
+        "file": str(project.folder / "there" / "x.sop.md")
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sop_kit import THREE_STEPS, Recorder
 
 import ion
 from ion.api.inputs import check_inputs, unfilled
 from ion.language.sop import parse_sop, to_workflow
-
-from .conftest import THREE_STEPS, Recorder
 
 
 def workflow(parameters: str) -> ion.Workflow:

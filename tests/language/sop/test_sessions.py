@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sop_kit import THREE_STEPS, Recorder
 
 import ion
 from ion.agents.callable import CallableAgent
-
-from .conftest import THREE_STEPS, Recorder
 
 DOCUMENT = "Never pay twice"
 
