@@ -92,15 +92,15 @@ def _known(workspace: Workspace, name: str) -> KnownAgent:
     program = driven.command[0] if driven is not None else command_words(name)[0]
     env = {**os.environ, **settings.env, **(chosen.env if chosen is not None else {})}
     return KnownAgent(
-        name,
-        source,
-        driven.type if driven is not None else "command",
-        chosen.preset if chosen is not None else None,
-        program,
-        find_program(program, env, workspace.project),
-        chosen.max_parallel if chosen is not None else DEFAULT_MAX_PARALLEL,
-        name == settings.agent,
-        driven.install if driven is not None else "",
+        name=name,
+        source=source,
+        type=driven.type if driven is not None else "command",
+        preset=chosen.preset if chosen is not None else None,
+        program=program,
+        path=find_program(program, env, workspace.project),
+        max_parallel=chosen.max_parallel if chosen is not None else DEFAULT_MAX_PARALLEL,
+        is_default=name == settings.agent,
+        install=driven.install if driven is not None else "",
     )
 
 

@@ -141,14 +141,14 @@ def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
             hint="pip install 'ion-workflows[acp]'",
         )
     return AcpAgent(
-        (*driven.command, *driven.arguments),
-        name,
-        chosen.permission or DEFAULT_POLICY,
-        chosen.options,
-        {**driven.env, **chosen.env},
-        driven.install,
-        driven.login,
-        driven.asking_mode,
+        argv=(*driven.command, *driven.arguments),
+        name=name,
+        permission=chosen.permission or DEFAULT_POLICY,
+        options=chosen.options,
+        env={**driven.env, **chosen.env},
+        install=driven.install,
+        login=driven.login,
+        asking_mode=driven.asking_mode,
         counted=driven.usage == "always",
     )
 

@@ -61,7 +61,15 @@ def diagnose(workspace: Workspace) -> Diagnosis:
         except StoreError as error:
             damage = [damage_of(error)]
     stale = stale_files(workspace.project / ".ion", opened)
-    return Diagnosis(_installed(), workspace.project, without_password(url), runs, damage, stale, notes)
+    return Diagnosis(
+        installed=_installed(),
+        project=workspace.project,
+        store=without_password(url),
+        runs=runs,
+        damage=damage,
+        stale=stale,
+        notes=notes,
+    )
 
 
 def _notes(workspace: Workspace) -> list[str]:

@@ -246,7 +246,7 @@ def _from_environment(name: str, default: int) -> int:
 
 
 def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine gives, also where an event loop runs already."""
+    """Run a coroutine in a thread with an event loop of its own, and return its result; works inside of a loop too."""
     found: list[Any] = []
 
     def run() -> None:

@@ -174,19 +174,19 @@ def _error(error: Failure | None) -> dict[str, Any] | None:
 def _node_result(node: NodeState, data: dict[str, Any]) -> NodeResult:
     file = data.get("output_file")
     return NodeResult(
-        node.id,
-        data["status"],
-        data["output"],
-        node.error if data["error"] is not None else None,
-        data["reason"],
-        data["attempts"],
-        data["iterations"],
-        data["duration_ms"],
-        data["agent"],
-        data["usage"],
-        tuple(data["notes"]),
-        Path(file) if file is not None else None,
-        data.get("output_bytes"),
+        id=node.id,
+        status=data["status"],
+        output=data["output"],
+        error=node.error if data["error"] is not None else None,
+        reason=data["reason"],
+        attempts=data["attempts"],
+        iterations=data["iterations"],
+        duration_ms=data["duration_ms"],
+        agent=data["agent"],
+        usage=data["usage"],
+        notes=tuple(data["notes"]),
+        output_file=Path(file) if file is not None else None,
+        output_bytes=data.get("output_bytes"),
     )
 
 

@@ -262,7 +262,16 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
     output = context.keep(reply.text)
     values = condition_values(context.workflow, node.id, output, context.read)
     notes = tuple(map(printable, said.notes))
-    return Completed(output, values, signaled, said.session, said.agent, dict(said.usage), reply.repaired, notes)
+    return Completed(
+        output=output,
+        values=values,
+        signaled=signaled,
+        session=said.session,
+        agent=said.agent,
+        usage=dict(said.usage),
+        repaired=reply.repaired,
+        notes=notes,
+    )
 
 
 async def _checked(said: _Said, text: str, turn: Turn, context: Context, began: float) -> Reply | tuple[str, ...]:

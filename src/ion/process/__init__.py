@@ -84,7 +84,11 @@ async def run(
     """
     started = time.monotonic()
     descriptors = [file.descriptor for file in handed if file.descriptor is not None]
-    child = spawn(ProcessSpec(argv, cwd, env, log, stdin, descriptors, register, said=said))
+    child = spawn(
+        ProcessSpec(
+            argv=argv, cwd=cwd, env=env, log=log, stdin=stdin, descriptors=descriptors, register=register, said=said
+        )
+    )
     try:
         for file in handed:
             file.close()

@@ -166,7 +166,17 @@ def talk(start: ProcessSpec, longest_line: int) -> StdioProcess:
     finally:
         os.close(theirs_in)
         os.close(theirs_out)
-    made = StdioProcess(child, start.log, ours_out, ours_in, longest_line, bytearray(), 0, asyncio.Lock(), set())
+    made = StdioProcess(
+        child=child,
+        log=start.log,
+        _to=ours_out,
+        _from=ours_in,
+        _longest=longest_line,
+        _buffer=bytearray(),
+        _searched=0,
+        _writing=asyncio.Lock(),
+        _waiting=set(),
+    )
     child.exited.add_done_callback(lambda _: made._wake_all())  # noqa: SLF001
     return made
 

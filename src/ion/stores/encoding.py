@@ -138,7 +138,19 @@ def row_or_damage(values: Sequence[Any]) -> WorkflowRun:
 
 def unreadable_run(run_id: str, *, workflow: str = "", project: str = "", started_at: int = 0) -> WorkflowRun:
     """The row of a run of which no more can be read, so that it is listed and does not hide the others."""
-    return WorkflowRun(run_id, workflow, project, "damaged", "", started_at, None, 0, 0, None, None)
+    return WorkflowRun(
+        run_id=run_id,
+        workflow=workflow,
+        project=project,
+        status="damaged",
+        digest="",
+        started_at=started_at,
+        ended_at=None,
+        last_seq=0,
+        epoch=0,
+        owner=None,
+        lease_expires_at=None,
+    )
 
 
 def kept_status(status: str | None) -> str | None:

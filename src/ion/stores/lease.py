@@ -24,7 +24,15 @@ def this_process(lease_ms: int = DEFAULT_LEASE_MS) -> Owner:
     pid, boot = os.getpid(), _boot_id()
     started = _process_started(pid) or "unknown"
     zero = clocks.zero_ms() if boot else None
-    return Owner(os.uname().nodename, boot, pid, started, os.urandom(8).hex(), zero, lease_ms)
+    return Owner(
+        host=os.uname().nodename,
+        boot_id=boot,
+        pid=pid,
+        process_started=started,
+        token=os.urandom(8).hex(),
+        clock_zero=zero,
+        lease_ms=lease_ms,
+    )
 
 
 def lease_clock(owner: Owner | None) -> int:

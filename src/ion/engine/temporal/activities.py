@@ -363,7 +363,15 @@ class Activities:
         assert found.state.started is not None
         config, started = self._with_files(found, found.state.started)
         engaged = AgentRegistry(self._chooser(found))
-        context = context_of(config, run_id, found.workflow, started, engaged, Observers(()), INLINE_LIMIT_BYTES)
+        context = context_of(
+            config=config,
+            run_id=run_id,
+            workflow=found.workflow,
+            started=started,
+            engaged=engaged,
+            observers=Observers(()),
+            inline_limit=INLINE_LIMIT_BYTES,
+        )
         context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
         return _Known(found, context, engaged)
 
