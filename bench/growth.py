@@ -171,7 +171,7 @@ def _log(made: Workflow, *, done: int, source: str = "") -> list[e.Event]:
     seen = f"completed:{output.sha256[:16]}"
     for node in made.nodes[:done]:
         events.append(e.NodeStarted(1, node.id, "prompt", inputs=dict.fromkeys(node.depends_on, seen)))
-        events.append(e.NodeCompleted(1, node.id, output))
+        events.append(e.NodeCompleted(1, node.id, e.Reply(output)))
     if done == len(made.nodes):
         events.append(e.WorkflowCompleted(1, made.nodes[-1].id))
     return events

@@ -145,7 +145,7 @@ def test_messages_of_records_are_masked_and_nothing_else() -> None:
     assert mask_messages(GateOpened("hunter2?"), secrets) == GateOpened("***?")
     assert mask_messages(Failed(failure, ("hunter2",)), secrets) == Failed(masked, ("***",))
     values = {"output.a": {"error": "it is hunter2"}, "output": {"text": "hunter2"}}
-    completed = mask_messages(e.NodeCompleted(1, "n", output, values, notes=("hunter2",)), secrets)
-    assert (completed.output, completed.notes) == (output, ("***",))
-    assert completed.values == {"output.a": {"error": "it is ***"}, "output": {"text": "hunter2"}}
+    completed = mask_messages(e.NodeCompleted(1, "n", e.Reply(output, values, notes=("hunter2",))), secrets)
+    assert (completed.reply.output, completed.reply.notes) == (output, ("***",))
+    assert completed.reply.values == {"output.a": {"error": "it is ***"}, "output": {"text": "hunter2"}}
     assert mask_messages(e.NodeFailed(1, "n", failure), ()).error is failure

@@ -28,6 +28,7 @@ from ion.core.step import Ended, News
 from ion.core.values import condition_values
 from ion.engine.driver import drive
 from ion.errors import InternalError, StaleStateError, StoreUnavailableError
+from ion.kinds import TURNS
 from ion.language.workflow import Workflow
 from ion.records import dataclass, field
 from ion.stores.memory import MemoryStore
@@ -76,9 +77,9 @@ Given: TypeAlias = str | Outcome | Sequence[str | Outcome] | Callable[[NodeState
 _Result = TypeVar("_Result")
 
 
-def completed(text: str = "ok", **values: Any) -> Completed:
-    """A turn gave this output; `values` as in `Completed`."""
-    return Completed(e.Content.inline(text), **values)
+def completed(text: str = "ok", *, signaled: bool = False, **values: Any) -> Completed:
+    """A turn gave this output; `signaled` as in `Completed`, `values` as in `events.Reply`."""
+    return Completed(e.Reply(e.Content.inline(text), **values), signaled)
 
 
 def failed(code: str = "exit-status", message: str = "exit 1") -> Failed:
@@ -233,10 +234,10 @@ class SimulatedWorld:
         outcome = completed(given) if isinstance(given, str) else given
         if not isinstance(outcome, Completed):
             return outcome
-        if turn in ("gate", "until_bash"):
-            return GateOpened("") if turn == "gate" else Judged(done=True)
-        values = condition_values(self.workflow, now.id, outcome.output, lambda output: output.text or "")
-        return replace(outcome, values=values)
+        if not TURNS[turn].is_work:
+            return GateOpened("") if TURNS[turn].brings == "question" else Judged(done=True)
+        values = condition_values(self.workflow, now.id, outcome.reply.output, lambda output: output.text or "")
+        return replace(outcome, reply=replace(outcome.reply, values=values))
 
 
 def finished(drive: Coroutine[Any, Any, _Result]) -> _Result:

@@ -33,6 +33,8 @@ def test_a_note_of_a_turn_is_in_the_event_and_in_the_result(tmp_path: Path) -> N
     assert again.to_json()["nodes"]["edit"]["notes"] == result.to_json()["nodes"]["edit"]["notes"]
     events = ion.get_events(result.run_id, project=tmp_path)
     kept = [
-        event.event.notes for event in events if event.event.type == "node_completed" and event.event.node == "edit"
+        event.event.reply.notes
+        for event in events
+        if event.event.type == "node_completed" and event.event.node == "edit"
     ]
     assert [notes[0].startswith(note) for notes in kept] == [True]

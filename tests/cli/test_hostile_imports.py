@@ -52,7 +52,9 @@ FURTHER = [
     e.NodeCancelled(5_002, "again", "fail_fast"),
     e.NodeRetrying(5_003, "big", e.Failure("timeout", "m"), 6_000, ("wrong",), {"cost_usd": 2}),
     e.NodeInvalidated(5_004, "same", "dependency", "big"),
-    e.IterationCompleted(5_005, "again", 1, e.Content.inline("x"), True, {"output": {"text": "x"}}, "s", "a", {}, True),
+    e.IterationCompleted(
+        5_005, "again", 1, e.Reply(e.Content.inline("x"), {"output": {"text": "x"}}, "s", "a", {}, True), True
+    ),
     e.IterationJudged(5_006, "again", 1),
     e.ApprovalRequested(
         5_007, "asks", "asks/9", "may I?", "permission", 1, False, ("yes",), "k", ("allow_once",), True

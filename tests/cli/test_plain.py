@@ -50,7 +50,7 @@ def test_every_event_has_a_line() -> None:
         ([e.NodeStarted(100, "fetch", "bash", 2)], "00:00.1 start fetch attempt 2"),
         ([e.NodeStarted(0, "plan", "rejection", 1, 2)], "00:00.0 start plan rejection · iteration 2"),
         (
-            [e.NodeStarted(100, "fetch", "bash"), e.NodeCompleted(8_200, "fetch", OUTPUT, agent="claude")],
+            [e.NodeStarted(100, "fetch", "bash"), e.NodeCompleted(8_200, "fetch", e.Reply(OUTPUT, agent="claude"))],
             "00:08.2 done fetch 8.1s · claude",
         ),
         ([e.NodeFailed(62_300, "fetch", REFUSED)], "01:02.3 FAIL fetch no"),
@@ -61,7 +61,7 @@ def test_every_event_has_a_line() -> None:
         ([e.NodeSkipped(0, "plan", "fail_fast")], "00:00.0 skip plan fail_fast"),
         ([e.NodeCancelled(0, "plan", "cancelled")], "00:00.0 stop plan cancelled"),
         ([e.NodeInvalidated(0, "plan", "dependency", "fetch")], "00:00.0 again plan 'fetch' has another value now"),
-        ([e.IterationCompleted(0, "plan", 2, OUTPUT, signaled=True)], "00:00.0 turn plan iteration 2 · done"),
+        ([e.IterationCompleted(0, "plan", 2, e.Reply(OUTPUT), signaled=True)], "00:00.0 turn plan iteration 2 · done"),
         ([e.ApprovalRequested(0, "plan", "r1", "Publish\nit?")], "00:00.0 gate plan Publish it?"),
         (
             [e.ApprovalResolved(0, "plan", "r1", "rejected", "too soon", {"user": "ana"})],
@@ -121,7 +121,7 @@ FAILURE = st.builds(e.Failure, st.sampled_from(["exit-status", "timeout", "crash
         st.builds(e.NodeFailed, st.just(0), st.just("plan"), FAILURE),
         st.builds(e.NodeRetrying, st.just(0), st.just("plan"), FAILURE, st.just(5)),
         st.builds(e.NodeSkipped, st.just(0), st.just("plan"), TEXT, TEXT),
-        st.builds(e.NodeCompleted, st.just(0), st.just("plan"), st.just(OUTPUT), agent=TEXT),
+        st.builds(e.NodeCompleted, st.just(0), st.just("plan"), st.builds(e.Reply, st.just(OUTPUT), agent=TEXT)),
         st.builds(e.ApprovalRequested, st.just(0), st.just("plan"), st.just("r"), TEXT),
         st.builds(e.ApprovalResolved, st.just(0), st.just("plan"), st.just("r"), TEXT, TEXT),
         st.builds(e.WorkflowCancelled, st.just(0), TEXT),

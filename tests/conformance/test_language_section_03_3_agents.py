@@ -276,7 +276,7 @@ def test_json_is_taken_out_of_the_reply(world: World, reply: str, seen: str, rep
     the output is that JSON, compact."""
     run = world.run(STRUCTURED, agent=agent(ask=[reply]))
     assert output(run, "ask") == seen
-    assert [event.repaired for event in world.log(run, e.NodeCompleted)] == [repaired]
+    assert [event.reply.repaired for event in world.log(run, e.NodeCompleted)] == [repaired]
 
 
 @pytest.mark.parametrize("reply", ['{"kind": "bug"} {"kind": "idea"}', '{"kind": }', "kind: bug"])

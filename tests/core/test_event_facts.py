@@ -12,13 +12,18 @@ FAILURE = e.Failure("x", "")
 ASKED = (e.ApprovalRequested(1, "a", "a.1", "?"), e.PromptRequested(1, "a", "a.1", TEXT))
 ANSWERED = (e.ApprovalResolved(1, "a", "a.1", "approved"), e.PromptAnswered(1, "a", "a.1", TEXT))
 CLOSED = (
-    *(e.NodeStarted(1, "a", "bash"), e.NodeCompleted(1, "a", TEXT), e.NodeFailed(1, "a", FAILURE)),
+    *(e.NodeStarted(1, "a", "bash"), e.NodeCompleted(1, "a", e.Reply(TEXT)), e.NodeFailed(1, "a", FAILURE)),
     *(e.NodeSkipped(1, "a", "when"), e.NodeCancelled(1, "a", "cancelled")),
 )
 ENDED = (e.WorkflowCompleted(1), e.WorkflowFailed(1, FAILURE), e.WorkflowCancelled(1))
 OTHERS = (
     *(e.NodeRetrying(1, "a", FAILURE, 2), e.NodeInvalidated(1, "a", "always_run"), e.IterationJudged(1, "a", 1)),
-    *(e.IterationCompleted(1, "a", 1, TEXT), e.CancelRequested(1), e.BudgetRaised(1, 2), e.WorkflowPlaced(1, "w")),
+    *(
+        e.IterationCompleted(1, "a", 1, e.Reply(TEXT)),
+        e.CancelRequested(1),
+        e.BudgetRaised(1, 2),
+        e.WorkflowPlaced(1, "w"),
+    ),
 )
 STARTED = e.WorkflowStarted(1, "w", "d", ())
 ALL: tuple[e.Event, ...] = (

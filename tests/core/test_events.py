@@ -58,11 +58,16 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def events() -> st.SearchStrategy[e.Event]:
-    def build(cls: type[e.Event]) -> st.SearchStrategy[e.Event]:
-        hints = typing.get_type_hints(cls)
-        return st.builds(cls, **{f.name: BY_NAME.get(f.name, STRATEGIES[hints[f.name]]) for f in fields(cls)})
+def build(cls: type[Any]) -> st.SearchStrategy[Any]:
+    hints = typing.get_type_hints(cls)
+    return st.builds(cls, **{f.name: BY_NAME.get(f.name, STRATEGIES[hints[f.name]]) for f in fields(cls)})
 
+
+STRATEGIES[e.Reply] = build(e.Reply)
+STRATEGIES[e.Reply | None] = st.none() | STRATEGIES[e.Reply]
+
+
+def events() -> st.SearchStrategy[e.Event]:
     return st.one_of([build(cls) for cls in e.EVENT_TYPES.values()])
 
 
@@ -139,7 +144,7 @@ def test_an_event_of_a_newer_ion_is_refused_by_name() -> None:
 
 
 def test_an_event_holds_a_large_text_only_as_a_reference() -> None:
-    event = e.NodeCompleted(1, "a", e.Content("ab" * 32, 10**6))
+    event = e.NodeCompleted(1, "a", e.Reply(e.Content("ab" * 32, 10**6)))
     assert e.to_json(event) == {
         "type": "node_completed",
         "at": 1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +53,8 @@ def _shown(value: Any) -> str:
             return value.code
         case e.Event():
             return value.type
+        case e.Reply():
+            return _shown(value.output)
         case Gate():
             return f"{value.kind}:{value.request}"
         case Verdict():
@@ -91,9 +92,9 @@ def test_a_program_is_tried_again_fails_and_is_resumed() -> None:
         e.NodeStarted(21, "a", "bash"),
         e.WorkflowResumed(30, owner_died=True),
         e.NodeStarted(31, "a", "bash"),
-        e.NodeCompleted(33, "a", text("out"), {"output": {"text": "out"}}),
+        e.NodeCompleted(33, "a", e.Reply(text("out"), {"output": {"text": "out"}})),
         e.NodeStarted(33, "b", "bash", inputs={"a": "completed:2"}),
-        e.NodeCompleted(34, "b", text(""), notes=("n",)),
+        e.NodeCompleted(34, "b", e.Reply(text(""), notes=("n",))),
         e.WorkflowCompleted(35, "a"),
     ]
     assert told(log) == snapshot("""\
@@ -116,12 +117,11 @@ def test_a_program_is_tried_again_fails_and_is_resumed() -> None:
 30 workflow_resumed: owned_ms 12, owned_since 30, resumes 2, deaths 1, a.status pending, a.begun -, a.turn -,
      a.attempt -
 31 node_started: a.status running, a.begun True, a.turn bash, a.attempt 1, a.attempts 4, a.starts 4
-33 node_completed: deaths -, a.status completed, a.output 'out', a.values {output={text=out}}, a.turn -,
-     a.attempt -, a.ended_at 33, a.took_ms 3
+33 node_completed: deaths -, a.status completed, a.reply 'out', a.turn -, a.attempt -, a.ended_at 33,
+     a.took_ms 3
 33 node_started: b.status running, b.begun True, b.inputs {a=completed:2}, b.turn bash, b.attempt 1,
      b.attempts 1, b.starts 1, b.started_at 33, b.owned_from 15
-34 node_completed: b.status completed, b.output '', b.turn -, b.attempt -, b.notes ('n',), b.ended_at 34,
-     b.took_ms 1
+34 node_completed: b.status completed, b.reply '', b.turn -, b.attempt -, b.ended_at 34, b.took_ms 1
 35 workflow_completed: status completed, output_node a, ended_at 35, owned_ms 17, owned_since -\
 """)
 
@@ -142,10 +142,10 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
         e.PromptAnswered(8, "g", "g.2", text("better")),
         e.WorkflowResumed(9, "answer"),
         e.NodeStarted(9, "g", "answer", iteration=1),
-        e.NodeStarted(10, "g", "gate", output=text("better"), values={"output": {"text": "better"}}),
+        e.NodeStarted(10, "g", "gate", reply=e.Reply(text("better"), {"output": {"text": "better"}})),
         e.ApprovalRequested(11, "g", "g.3", "ok?"),
         e.ApprovalResolved(12, "g", "g.3", "approved", "yes"),
-        e.NodeCompleted(13, "g", text("better"), {"output": {"text": "better"}}),
+        e.NodeCompleted(13, "g", e.Reply(text("better"), {"output": {"text": "better"}})),
         e.NodeInvalidated(14, "g", "dependency", "x"),
     ]
     assert told(log) == snapshot("""\
@@ -166,13 +166,12 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
  8 prompt_answered: g.status pending, g.prompt -, g.answer prompt_answered
  9 workflow_resumed: status running, owned_since 9, resumes 2
  9 node_started: g.status running, g.turn answer, g.starts 3
-10 node_started: g.values {output={text=better}}, g.turn gate, g.iteration -, g.starts 4, g.answer -,
-     g.reworked 1, g.rework 'better'
+10 node_started: g.reply 'better', g.turn gate, g.iteration -, g.starts 4, g.answer -, g.reworked 1
 11 approval_requested: g.status waiting, g.turn -, g.attempt -, g.gate approval:g.3, g.requests 3
 12 approval_resolved: g.status pending, g.gate -, g.resolved approval_resolved
-13 node_completed: g.status completed, g.output 'better', g.resolved -, g.ended_at 13, g.took_ms 6
-14 node_invalidated: g.status pending, g.begun -, g.output -, g.rejections -, g.reworked -, g.rework -,
-     g.rejection_reason -, g.started_at -, g.ended_at -, g.owned_from -, g.took_ms -\
+13 node_completed: g.status completed, g.resolved -, g.ended_at 13, g.took_ms 6
+14 node_invalidated: g.status pending, g.begun -, g.reply -, g.rejections -, g.reworked -, g.rejection_reason
+     -, g.started_at -, g.ended_at -, g.owned_from -, g.took_ms -\
 """)
 
 
@@ -181,14 +180,14 @@ def test_a_loop_is_checked_asked_about_and_exhausted() -> None:
         started(("a", "loop")),
         e.NodeStarted(2, "a", "prompt", iteration=1),
         e.IterationCompleted(
-            3, "a", 1, text("one"), False, {"output": {"text": "one"}}, "s1", "claude", {"cost_usd": 2}
+            3, "a", 1, e.Reply(text("one"), {"output": {"text": "one"}}, "s1", "claude", {"cost_usd": 2})
         ),
         e.NodeStarted(3, "a", "until_bash", iteration=1),
         e.IterationJudged(4, "a", 1),
         e.NodeStarted(4, "a", "prompt", iteration=2),
         e.NodeRetrying(5, "a", e.Failure("bad_output", "no"), 5, ("x",), {"cost_usd": 1, "tokens": 7}),
         e.NodeStarted(5, "a", "prompt", 2, 2),
-        e.IterationCompleted(6, "a", 2, text("two"), True, {}, "s2", "claude", repaired=True, notes=("n",)),
+        e.IterationCompleted(6, "a", 2, e.Reply(text("two"), {}, "s2", "claude", repaired=True, notes=("n",)), True),
         e.NodeStarted(6, "a", "gate", iteration=2, signaled=True),
         e.ApprovalRequested(7, "a", "a.1", "more?", "iteration", 2, True),
         e.ApprovalResolved(8, "a", "a.1", "approved", "again"),
@@ -204,17 +203,16 @@ def test_a_loop_is_checked_asked_about_and_exhausted() -> None:
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
  2 node_started: a.status running, a.begun True, a.turn prompt, a.iteration 1, a.attempt 1, a.attempts 1,
      a.starts 1, a.started_at 2, a.owned_from 1
- 3 iteration_completed: spent_usd 2, a.values {output={text=one}}, a.turn -, a.attempt -, a.session s1,
-     a.agent claude, a.usage {cost_usd=2}, a.spent_usd 2, a.iterations 1, a.iteration_output 'one', a.judged -
+ 3 iteration_completed: spent_usd 2, a.reply 'one', a.turn -, a.attempt -, a.usage {cost_usd=2}, a.spent_usd
+     2, a.iterations 1, a.judged -
  3 node_started: a.turn until_bash, a.attempt 1, a.starts 2
  4 iteration_judged: a.turn -, a.attempt -, a.judged True
  4 node_started: a.turn prompt, a.iteration 2, a.attempt 1, a.attempts 2, a.starts 3
  5 node_retrying: spent_usd 3, a.status waiting, a.error bad_output, a.turn -, a.reasks 1, a.reask ('x',),
      a.retry_at 5, a.usage {cost_usd=3 tokens=7}, a.spent_usd 3
  5 node_started: a.status running, a.turn prompt, a.attempt 2, a.attempts 3, a.starts 4, a.retry_at -
- 6 iteration_completed: a.values -, a.turn -, a.signaled True, a.attempt -, a.reasks -, a.reask -, a.session
-     s2, a.repaired True, a.notes ('n',), a.iterations 2, a.iteration_output 'two', a.previous_output 'one',
-     a.judged -
+ 6 iteration_completed: a.reply 'two', a.turn -, a.signaled True, a.attempt -, a.reasks -, a.reask -,
+     a.iterations 2, a.previous_output 'one', a.judged -
  6 node_started: a.turn gate, a.attempt 1, a.starts 5
  7 approval_requested: a.status waiting, a.turn -, a.attempt -, a.gate iteration:a.1, a.requests 1
  8 approval_resolved: a.status pending, a.gate -, a.resolved approval_resolved, a.user_input again
@@ -222,9 +220,8 @@ def test_a_loop_is_checked_asked_about_and_exhausted() -> None:
      a.spent_usd 4, a.resolved -, a.ended_at 9, a.took_ms 7
  9 workflow_failed: status failed, error node-failed, ended_at 9, owned_ms 8, owned_since -
 10 workflow_resumed: status running, error -, ended_at -, owned_since 10, resumes 1, a.status pending, a.begun
-     -, a.error -, a.iteration -, a.session -, a.agent -, a.spent_usd -, a.iterations -, a.iteration_output -,
-     a.previous_output -, a.judged True, a.user_input -, a.started_at -, a.ended_at -, a.owned_from -,
-     a.took_ms -
+     -, a.error -, a.reply -, a.iteration -, a.spent_usd -, a.iterations -, a.previous_output -, a.judged
+     True, a.user_input -, a.started_at -, a.ended_at -, a.owned_from -, a.took_ms -
 10 node_started: a.status running, a.begun True, a.turn prompt, a.iteration 1, a.signaled -, a.attempt 1,
      a.attempts 4, a.starts 6, a.started_at 10, a.owned_from 8
 11 node_failed: spent_usd 9, a.status failed, a.error budget, a.turn -, a.attempt -, a.usage {cost_usd=9
@@ -253,7 +250,7 @@ def test_an_agent_asks_for_permissions() -> None:
         e.NodeStarted(11, "a", "prompt"),
         e.NodeRetrying(12, "a", e.Failure("permission", "answered"), 12),
         e.NodeStarted(12, "a", "prompt", 2),
-        e.NodeCompleted(13, "a", text("done"), {}, "s", "other", {"cost_usd": 2}, True, ("n",)),
+        e.NodeCompleted(13, "a", e.Reply(text("done"), {}, "s", "other", {"cost_usd": 2}, True, ("n",))),
         e.NodeInvalidated(14, "a", "always_run"),
     ]
     assert told(log) == snapshot("""\
@@ -276,11 +273,10 @@ def test_an_agent_asks_for_permissions() -> None:
 11 node_started: a.status running, a.begun True, a.turn prompt, a.attempt 1, a.attempts 3, a.starts 3
 12 node_retrying: a.status waiting, a.error permission, a.turn -, a.retry_at 12
 12 node_started: a.status running, a.turn prompt, a.attempt 2, a.attempts 4, a.starts 4, a.retry_at -
-13 node_completed: spent_usd 3, a.status completed, a.error -, a.output 'done', a.turn -, a.attempt -,
-     a.session s, a.agent other, a.usage {cost_usd=3}, a.spent_usd 3, a.repaired True, a.notes ('n',),
-     a.verdicts -, a.ended_at 13, a.took_ms 7
-14 node_invalidated: a.status pending, a.begun -, a.output -, a.session -, a.agent -, a.spent_usd -,
-     a.started_at -, a.ended_at -, a.owned_from -, a.took_ms -\
+13 node_completed: spent_usd 3, a.status completed, a.error -, a.reply 'done', a.turn -, a.attempt -, a.usage
+     {cost_usd=3}, a.spent_usd 3, a.verdicts -, a.ended_at 13, a.took_ms 7
+14 node_invalidated: a.status pending, a.begun -, a.reply -, a.spent_usd -, a.started_at -, a.ended_at -,
+     a.owned_from -, a.took_ms -\
 """)
 
 
@@ -365,7 +361,7 @@ def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
     ]
     ends: list[e.NodeEvent] = [
         e.NodeStarted(4, "a", "prompt"),
-        e.NodeCompleted(4, "a", text("")),
+        e.NodeCompleted(4, "a", e.Reply(text(""))),
         e.NodeFailed(4, "a", e.Failure("x", "")),
         e.NodeSkipped(4, "a", "cancelled"),
         e.NodeCancelled(4, "a", "cancelled"),
@@ -388,14 +384,6 @@ def test_an_event_of_a_node_that_the_run_does_not_have_is_damage() -> None:
     ) as damaged:
         fold([started(("a", "bash")), e.NodeStarted(2, "x", "bash")])
     assert damaged.value.hint == "restore the run from a backup"
-
-
-def test_a_loop_that_completes_without_a_session_keeps_that_of_its_last_iteration() -> None:
-    one, done = e.IterationCompleted(3, "a", 1, text("x"), session="s", agent="p"), e.NodeCompleted(4, "a", text("x"))
-    looped = fold([started(("a", "loop")), e.NodeStarted(2, "a", "prompt", iteration=1), one, done]).nodes["a"]
-    assert (looped.session, looped.agent) == ("s", "p")
-    asked = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), replace(done, agent="p")]).nodes["a"]
-    assert (asked.session, asked.agent) == (None, "p")
 
 
 def test_the_first_who_asks_for_the_end_says_why() -> None:

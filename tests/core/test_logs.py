@@ -99,7 +99,7 @@ workflow_failed error={"code": "node-failed", "message": "1 of 1 nodes failed: a
 """)
 
     def test_a_check_ends_it_with_all_that_the_reply_brought(self) -> None:
-        last = Completed(e.Content.inline("2"), {"output": {"text": "2"}}, False, "s", "claude", {}, True, ("n",))
+        last = Completed(e.Reply(e.Content.inline("2"), {"output": {"text": "2"}}, "s", "claude", {}, True, ("n",)))
         run = self.run(replies(completed("1"), Judged(False), last, Judged(True)))
         assert told(run.log) == snapshot("""\
 node_started node=a turn=prompt iteration=1
@@ -221,7 +221,7 @@ workflow_paused
 approval_resolved node=g request=g.1 decision=rejected comment=no
 workflow_resumed cause=answer
 node_started node=g turn=rejection iteration=1
-node_started node=g turn=gate usage={"cost_usd": 1} output={"text": "better"}
+node_started node=g turn=gate output={"text": "better"} usage={"cost_usd": 1}
 approval_requested node=g request=g.2 message=2?
 workflow_paused
 approval_resolved node=g request=g.2 decision=rejected comment=no
@@ -471,7 +471,7 @@ node_completed node=g output={"text": ""}\
         assert [event.node for event in events if isinstance(event, e.NodeCompleted)] == ["z", *("a" if kept else "")]
         if kept:
             assert isinstance(events[-1], e.NodeCompleted)
-            assert events[-1].values == {"output": {"text": "ok"}}
+            assert events[-1].reply.values == {"output": {"text": "ok"}}
 
     def test_of_another_file_the_texts_and_files_count(self) -> None:
         command, script, loop = (
@@ -556,7 +556,7 @@ class TestGoingOn:
 class TestSteps:
     def test_an_outcome_that_came_before_is_passed_over_and_the_next_one_taken(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH))
-        log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Content.inline("x"))]
+        log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x")))]
         plan = Plan(flow, fold([*log, e.NodeStarted(2, "b", "bash")]), 8)
         late, good = completed("late"), completed("good")
         new, commands = step(plan, [Ended("a", 1, late), Ended("b", 2, late), Ended("b", 1, good)], 3, lambda: 0.0)
@@ -593,7 +593,11 @@ class TestRefusals:
         e.NodeStarted(2, "h", "gate"),
         e.ApprovalRequested(2, "h", "h.1", "?", decisions=("approve", "later")),
     )
-    done = (*gate, e.ApprovalResolved(3, "g", "g.1", "approved"), e.NodeCompleted(4, "g", e.Content.inline("")))
+    done = (
+        *gate,
+        e.ApprovalResolved(3, "g", "g.1", "approved"),
+        e.NodeCompleted(4, "g", e.Reply(e.Content.inline(""))),
+    )
     ended = (*gate, e.WorkflowCancelled(5, "x"))
     answer = e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))
 
@@ -752,12 +756,12 @@ class TestValues:
             ("$a.output == 'x'", e.NodeFailed(2, "a", e.Failure("x", "")), "'a' failed, so its output cannot be read"),
             (
                 "$a.output == 'x'",
-                e.NodeCompleted(2, "a", e.Content.inline("x"), {"output": {"error": "it is broken"}}),
+                e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x"), {"output": {"error": "it is broken"}})),
                 "it is broken",
             ),
             (
                 "$a.output == 'x'",
-                e.NodeCompleted(2, "a", e.Content.inline("x")),
+                e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x"))),
                 "the value of $a.output was not recorded",
             ),
             ("$a.output.f.g == 'x'", e.NodeSkipped(2, "a", "when"), "'a' was skipped, so it has no field 'f.g'"),
@@ -780,7 +784,7 @@ class TestValues:
             flow = workflow(
                 Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition(f"$a.output == '{wanted}'"))
             )
-            log = [started(flow), e.NodeCompleted(2, "a", e.Content.inline(text), hashed)]
+            log = [started(flow), e.NodeCompleted(2, "a", e.Reply(e.Content.inline(text), hashed))]
             assert isinstance(Plan(flow, fold(log), 8).next_steps(3)[0], kind)
 
     def test_a_skipped_node_is_empty_whole(self) -> None:

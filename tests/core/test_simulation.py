@@ -270,7 +270,7 @@ class Universe(SimulatedWorld):
         content = now.answer.output if now.answer else e.Content.inline(self.value())
         values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
         usage = self.usage() if now.turn in AGENT_TURNS else {}
-        return Completed(content, values, signaled=self.rng.random() < 0.5, usage=usage)
+        return Completed(e.Reply(content, values, usage=usage), signaled=self.rng.random() < 0.5)
 
     def usage(self) -> dict[str, Any]:
         return self.rng.choice(({}, {"cost_usd": 0.5, "input_tokens": 10}, {"cost_usd": 1}))
@@ -465,7 +465,7 @@ def check_budget(agent_limits: AgentLimits, log: list[e.Event]) -> None:
         if isinstance(event, e.NodeStarted) and agent_limits.lane(event.node, event.turn):
             assert not state.is_spent, f"O7: {event.node} asked its agent with {state.spent_usd} spent"
         apply(state, event)
-    told = sum(getattr(event, "usage", {}).get("cost_usd", 0) for event in log)
+    told = sum(e.to_json(event).get("usage", {}).get("cost_usd", 0) for event in log)
     assert told == state.spent_usd == sum(node.usage.get("cost_usd", 0) for node in state.nodes.values())
 
 

@@ -26,7 +26,7 @@ def test_a_node_took_the_time_in_which_the_run_was_owned() -> None:
         e.WorkflowPaused(3_000),
         e.WorkflowResumed(100_000, "answer"),
         e.NodeStarted(100_500, "a", "bash"),
-        e.NodeCompleted(104_000, "a", DONE),
+        e.NodeCompleted(104_000, "a", e.Reply(DONE)),
     )
     node = state.nodes["a"]
     assert (node.started_at, node.ended_at) == (1_000, 104_000)
@@ -92,7 +92,7 @@ def test_only_a_run_whose_time_was_over_has_it_all_again(code: str, left: int) -
 
 def test_a_node_that_runs_again_is_measured_anew() -> None:
     state = after(
-        e.NodeCompleted(2_000, "a", DONE),
+        e.NodeCompleted(2_000, "a", e.Reply(DONE)),
         e.NodeInvalidated(5_000, "a", "always_run"),
     )
     assert (state.nodes["a"].owned_from, state.nodes["a"].took_ms) == (None, None)

@@ -183,7 +183,7 @@ class TestLoop:
         replies: list[Outcome] = [completed("one"), failed("refused"), completed("two", signaled=True)]
         run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert run.state.status == "failed"
-        assert run.state.nodes["loop"].iteration_output == e.Content.inline("one")
+        assert run.state.nodes["loop"].last_output == e.Content.inline("one")
         run.resume()
         assert [iteration for _, iteration, _ in starts(run, "loop")] == [1, 2, 2]
         assert run.state.status == "completed"
@@ -231,7 +231,7 @@ class TestLoop:
     ) -> None:
         """With `until_all` where nothing else speaks against the end, otherwise where nothing else brings it."""
         flow = workflow(self.loop(**{"until": None, "until_bash": Shell("check"), **ways}))
-        reply = e.IterationCompleted(2, "loop", 1, e.Content.inline("x"), signaled)
+        reply = e.IterationCompleted(2, "loop", 1, e.Reply(e.Content.inline("x")), signaled)
         log = [started(flow), e.NodeStarted(1, "loop", "prompt", iteration=1), reply]
         (next_one,) = Plan(flow, fold(log), 8).next_steps(3)
         assert (next_one.event.type if isinstance(next_one, Record) else next_one.turn) == then  # type: ignore[union-attr]
@@ -699,11 +699,11 @@ class TestDeaths:
     @pytest.mark.parametrize(
         "then",
         [
-            e.NodeCompleted(5, "a", e.Content.inline("")),
+            e.NodeCompleted(5, "a", e.Reply(e.Content.inline(""))),
             e.NodeFailed(5, "a", e.Failure("exit-status", "")),
             e.NodeSkipped(5, "a", "timeout"),
             e.NodeRetrying(5, "a", e.Failure("timeout", ""), 6),
-            e.IterationCompleted(5, "a", 1, e.Content.inline("")),
+            e.IterationCompleted(5, "a", 1, e.Reply(e.Content.inline(""))),
             e.ApprovalRequested(5, "a", "a.1", "?"),
             e.PromptRequested(5, "a", "a.1", e.Content.inline("")),
         ],

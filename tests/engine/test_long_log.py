@@ -29,7 +29,7 @@ def import_long(store: WorkflowStore, project: Path, run_id: str, turns: int) ->
     reply = e.Content.inline("not yet")
     log: list[e.Event] = [e.WorkflowStarted(1, "w", freeze.digest_of(source), (("l", "loop"),), cwd=str(project))]
     for turn in range(1, turns + 1):
-        log += [e.NodeStarted(turn, "l", "prompt"), e.IterationCompleted(turn, "l", turn, reply)]
+        log += [e.NodeStarted(turn, "l", "prompt"), e.IterationCompleted(turn, "l", turn, e.Reply(reply))]
     store.import_workflow_run(run_id, project=str(project), source=source, events=log)
 
 

@@ -276,8 +276,8 @@ async def test_stdout_that_is_no_text_is_kept_by_its_bytes(tmp_path: Path) -> No
         world = bash(tmp_path, script)
         outcome = await world.run("x")
         assert isinstance(outcome, Completed)
-        assert outcome.output.text is None
-        assert world.read_bytes(outcome.output) == data
+        assert outcome.reply.output.text is None
+        assert world.read_bytes(outcome.reply.output) == data
 
 
 async def test_a_nul_fails_the_consumer_before_bash_starts(tmp_path: Path) -> None:
@@ -392,8 +392,8 @@ async def test_tens_of_megabytes_pass_through_with_little_memory(tmp_path: Path,
         async def main():
             before = peak()
             outcome = await world.run("a")
-            world.states["a"].status, world.states["a"].output = "completed", outcome.output
-            print(outcome.output.size, outcome.output.sha256)
+            world.states["a"].status, world.states["a"].reply = "completed", outcome.reply
+            print(outcome.reply.output.size, outcome.reply.output.sha256)
             print((await world.output("b")).replace("\\n", " "))
             print(peak() - before)
         asyncio.run(main())

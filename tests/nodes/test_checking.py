@@ -17,7 +17,7 @@ from ion.core.outcomes import Completed, Failed
 from ion.errors import OutputFormatError
 from ion.nodes import checking
 from ion.nodes.checking import check_reply_now
-from ion.nodes.replies import Reply
+from ion.nodes.replies import CheckedReply
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -41,7 +41,7 @@ def programs(folder: Path) -> list[str]:
 async def test_a_reply_is_checked_elsewhere(tmp_path: Path) -> None:
     good = await world(tmp_path, '{"a": "one two"}').run("x")
     assert isinstance(good, Completed)
-    assert good.output.text == '{"a":"one two"}'
+    assert good.reply.output.text == '{"a":"one two"}'
     bad = await world(tmp_path, '{"a": "?"}').run("x")
     assert isinstance(bad, Failed)
     assert bad.reask == (r"$.a: '?' does not match '^(\\w+\\s?)*$'",)
@@ -88,7 +88,7 @@ async def test_a_cancelled_turn_ends_its_check(tmp_path: Path) -> None:
 
 def test_a_check_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "PROCESSOR_SECONDS", 1)
-    assert isinstance(check_reply_now(FOR_EVER, '{"a": "one"}'), Reply)
+    assert isinstance(check_reply_now(FOR_EVER, '{"a": "one"}'), CheckedReply)
     with pytest.raises(OutputFormatError, match="within 1 s of work"):
         check_reply_now(FOR_EVER, REPLY)
 

@@ -49,9 +49,13 @@ async def test_the_reply_is_the_output(tmp_path: Path) -> None:
     agent = Asked(PromptResult("  two lines\n\n", session="s1", usage={"input_tokens": 3, "cost_usd": 0.5}))
     outcome = await one(tmp_path, "prompt: Do it", agent).run("x")
     assert isinstance(outcome, Completed)
-    assert outcome.output == Content.inline("  two lines\n\n")
-    assert (outcome.session, outcome.agent, outcome.usage) == ("s1", "asked", {"input_tokens": 3, "cost_usd": 0.5})
-    assert (outcome.signaled, outcome.repaired) == (False, False)
+    assert outcome.reply.output == Content.inline("  two lines\n\n")
+    assert (outcome.reply.session, outcome.reply.agent, outcome.reply.usage) == (
+        "s1",
+        "asked",
+        {"input_tokens": 3, "cost_usd": 0.5},
+    )
+    assert (outcome.signaled, outcome.reply.repaired) == (False, False)
 
 
 async def test_the_request_carries_everything(tmp_path: Path) -> None:
@@ -251,7 +255,7 @@ async def test_json_is_taken_from_the_reply_and_made_compact(
 ) -> None:
     outcome = await one(tmp_path, f"prompt: x, {SCHEMA}", Asked(reply)).run("x")
     assert isinstance(outcome, Completed)
-    assert (outcome.output.text, outcome.repaired) == (output, repaired)
+    assert (outcome.reply.output.text, outcome.reply.repaired) == (output, repaired)
 
 
 async def test_a_reply_that_does_not_fit_fails_with_what_is_wrong(tmp_path: Path) -> None:
@@ -290,7 +294,7 @@ async def test_a_loops_turn_says_whether_the_signal_came_and_strips_it(tmp_path:
     for iteration in (1, 2, 3):
         outcome = await world.run("x", iteration=iteration)
         assert isinstance(outcome, Completed)
-        seen.append((outcome.output.text, outcome.signaled))
+        seen.append((outcome.reply.output.text, outcome.signaled))
     assert seen == [("working", False), ("finished", True), ("NOT DONE yet", False)]
     assert [request.key for request in agent.requests] == [f"{world.context.run_id}/x/{n}" for n in (1, 2, 3)]
 
@@ -298,7 +302,7 @@ async def test_a_loops_turn_says_whether_the_signal_came_and_strips_it(tmp_path:
 async def test_a_reply_that_is_only_the_signal_is_an_empty_output(tmp_path: Path) -> None:
     outcome = await one(tmp_path, LOOP, Asked("<promise>DONE</promise>")).run("x", iteration=1)
     assert isinstance(outcome, Completed)
-    assert (outcome.output.text, outcome.signaled) == ("", True)
+    assert (outcome.reply.output.text, outcome.signaled) == ("", True)
 
 
 async def test_a_loop_sees_its_last_output_and_what_the_person_said(tmp_path: Path) -> None:
@@ -347,7 +351,7 @@ async def test_the_hosts_answer_is_read_like_any_reply(tmp_path: Path) -> None:
     answer = PromptAnswered(0, "x", "x.1", Content.inline('```\n{"ok": true}\n```'), "s9")
     outcome = await world.run("x", "answer", answer=answer)
     assert isinstance(outcome, Completed)
-    assert (outcome.output.text, outcome.session, outcome.agent) == ('{"ok":true}', "s9", None)
+    assert (outcome.reply.output.text, outcome.reply.session, outcome.reply.agent) == ('{"ok":true}', "s9", None)
 
 
 async def test_the_hosts_answer_can_end_a_loop(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.errors import OutputFormatError
-from ion.nodes.replies import DEEPEST_REPLY, LONGEST_REPLY, Reply, ask_again, validate_quickly, validate_reply
+from ion.nodes.replies import DEEPEST_REPLY, LONGEST_REPLY, CheckedReply, ask_again, validate_quickly, validate_reply
 
 ANY: dict[str, Any] = {}
 VERDICT = {
@@ -40,7 +40,7 @@ json_values = st.recursive(
     ],
 )
 def test_json_in_the_reply_or_in_its_first_fence(text: str, expected: str) -> None:
-    assert validate_reply(VERDICT, text) == Reply(expected, json.loads(expected), repaired=False)
+    assert validate_reply(VERDICT, text) == CheckedReply(expected, json.loads(expected), repaired=False)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_json_in_the_reply_or_in_its_first_fence(text: str, expected: str) -> No
     ],
 )
 def test_what_is_almost_json_is_repaired_and_says_so(text: str) -> None:
-    assert validate_reply(VERDICT, text) == Reply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=True)
+    assert validate_reply(VERDICT, text) == CheckedReply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=True)
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_errors_are_bounded() -> None:
 @pytest.mark.parametrize("value", ["text", 7, True, None, [1], {"b": 1, "a": {"x": 1.5}}])
 def test_the_text_is_the_json_itself(value: object) -> None:
     reply = validate_reply(ANY, json.dumps(value))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, CheckedReply)
     assert reply.text == json.dumps(value, separators=(",", ":"))
 
 
 @given(json_values)
 def test_any_json_is_its_own_reply(value: object) -> None:
     reply = validate_reply(ANY, json.dumps(value))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, CheckedReply)
     assert json.loads(reply.text) == reply.value == value
     assert validate_quickly(ANY, json.dumps(value)) == reply
 
@@ -101,7 +101,7 @@ def test_any_json_is_its_own_reply(value: object) -> None:
 @given(st.text(alphabet=st.sampled_from('{}[]",:`\\ nul\n\t1e-'), max_size=200) | st.text())
 def test_no_reply_is_a_crash(text: str) -> None:
     result = validate_reply(VERDICT, text)
-    assert isinstance(result, Reply | tuple)
+    assert isinstance(result, CheckedReply | tuple)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_depth_and_length_have_their_limits() -> None:
     def nested(levels: int) -> str:
         return "[" * levels + "]" * levels
 
-    assert isinstance(validate_reply(schema, nested(DEEPEST_REPLY)), Reply)
+    assert isinstance(validate_reply(schema, nested(DEEPEST_REPLY)), CheckedReply)
     assert validate_reply(schema, nested(DEEPEST_REPLY + 1)) == ("the reply is nested more than 100 levels deep",)
     assert validate_quickly(ANY, f'"{"x" * LONGEST_REPLY}"') == ("the reply is longer than 8 MiB",)
 
@@ -177,13 +177,13 @@ def test_a_number_that_no_json_can_hold_is_not_json(form: str, number: str) -> N
 def test_an_integer_of_five_thousand_digits_is_text_and_spoils_nothing_beside_it(form: str) -> None:
     digits = "-" + "7" * 5000
     reply = validate_reply({"properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}, form % digits)
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, CheckedReply)
     assert reply.value == {"n": digits, "ok": True}
 
 
 def test_a_number_that_is_text_does_not_pass_as_a_number() -> None:
     schema = {"properties": {"n": {"type": "integer", "multipleOf": 0.1}}}
-    assert isinstance(validate_reply(schema, '{"n": %s}' % ("7" * 308)), Reply | tuple)
+    assert isinstance(validate_reply(schema, '{"n": %s}' % ("7" * 308)), CheckedReply | tuple)
     assert isinstance(validate_reply(schema, '{"n": %s}' % ("7" * 309)), tuple)
 
 

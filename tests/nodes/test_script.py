@@ -162,7 +162,7 @@ async def test_uv_runs_inline_code(tmp_path: Path) -> None:
     world = script(tmp_path, "uv", "print('by uv')")
     outcome = await world.run("x")
     assert isinstance(outcome, Completed), outcome
-    assert outcome.output.text == "by uv"
+    assert outcome.reply.output.text == "by uv"
 
 
 @pytest.mark.skipif(shutil.which("bun") is None, reason="bun is not installed")

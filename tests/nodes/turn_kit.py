@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from ion import procfs
 from ion.agents.base import Agent
-from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
+from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure, Reply
 from ion.core.outcomes import Completed, Failed, Outcome
 from ion.core.state import NodeState
 from ion.language.load import parse_workflow
@@ -87,7 +87,7 @@ class World:
     def completed(self, node: str, output: str | bytes) -> World:
         """Let `node` have completed; bytes are kept as bytes, as a program's output that is no text would be."""
         content = blobs.keep(self._blobs, output) if isinstance(output, bytes) else self._keep(output)
-        self.states[node].status, self.states[node].output = "completed", content
+        self.states[node].status, self.states[node].reply = "completed", Reply(content)
         return self
 
     def skipped(self, node: str) -> World:
@@ -109,7 +109,7 @@ class World:
         """The text of a turn that must complete."""
         outcome = await self.run(node, turn, **fields)
         assert isinstance(outcome, Completed), outcome
-        return self.context.read(outcome.output)
+        return self.context.read(outcome.reply.output)
 
     async def error(self, node: str, turn: str = "", **fields: Any) -> Failure:
         """The failure of a turn that must fail."""

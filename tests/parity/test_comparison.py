@@ -31,16 +31,16 @@ LOG: list[e.Event] = [
     e.WorkflowStarted(1, "t", "d", (("a", "bash"), ("b", "bash"), ("c", "bash"), ("gate", "approval"))),
     e.NodeStarted(2, "a", "bash"),
     e.NodeStarted(3, "b", "bash"),
-    e.NodeCompleted(4, "a", text("a")),
+    e.NodeCompleted(4, "a", e.Reply(text("a"))),
     e.NodeStarted(5, "c", "bash", inputs={"a": "x"}),
-    e.NodeCompleted(6, "b", text("b")),
-    e.NodeCompleted(7, "c", text("c")),
+    e.NodeCompleted(6, "b", e.Reply(text("b"))),
+    e.NodeCompleted(7, "c", e.Reply(text("c"))),
     e.NodeStarted(8, "gate", "gate"),
     e.ApprovalRequested(9, "gate", "gate.1", "Go"),
     e.WorkflowPaused(10),
     e.ApprovalResolved(11, "gate", "gate.1", "approved", by={"pid": 1}),
     e.WorkflowResumed(12, "answer", by={"pid": 1}),
-    e.NodeCompleted(13, "gate", text("Approved")),
+    e.NodeCompleted(13, "gate", e.Reply(text("Approved"))),
     e.WorkflowCompleted(14, "b"),
 ]
 
@@ -75,7 +75,7 @@ def test_what_ran_at_the_same_time_may_be_ordered_otherwise(old: int, new: int) 
     [
         lambda: LOG[:-1],
         lambda: [*LOG[:5], *LOG[6:]],
-        lambda: [*LOG[:6], e.NodeCompleted(7, "c", text("d")), *LOG[7:]],
+        lambda: [*LOG[:6], e.NodeCompleted(7, "c", e.Reply(text("d"))), *LOG[7:]],
         lambda: [*LOG[:4], e.NodeStarted(5, "c", "bash", inputs={"a": "y"}), *LOG[5:]],
         lambda: [*LOG[:4], e.NodeStarted(5, "c", "bash", 2, inputs={"a": "x"}), *LOG[5:]],
         lambda: [*LOG[:10], e.ApprovalResolved(11, "gate", "gate.1", "rejected"), *LOG[11:]],
@@ -96,8 +96,8 @@ def test_a_long_text_is_compared_whole() -> None:
     """Also where one log holds it and the other names it."""
     store = MemoryStore()
     log: list[e.Event] = [*LOG]
-    log[3] = e.NodeCompleted(4, "a", store.put_blob(b"a"))
+    log[3] = e.NodeCompleted(4, "a", e.Reply(store.put_blob(b"a")))
     here, there = tell_events(WORKFLOW, LOG, store), tell_events(WORKFLOW, log, store)
     assert differences({"r": here}, {"r": there}) == []
-    log[3] = e.NodeCompleted(4, "a", store.put_blob(b"A"))
+    log[3] = e.NodeCompleted(4, "a", e.Reply(store.put_blob(b"A")))
     assert differences({"r": here}, {"r": tell_events(WORKFLOW, log, store)})

@@ -58,7 +58,7 @@ def append(store: WorkflowStore, run_id: str) -> None:
     while True:
         text = f"output after {seq} " * (seq % 50)
         content = e.Content.inline(text) if seq % 7 else store.put_blob(text.encode())
-        batch = [e.NodeStarted(seq, "build", "bash"), e.NodeCompleted(seq + 1, "build", content)]
+        batch = [e.NodeStarted(seq, "build", "bash"), e.NodeCompleted(seq + 1, "build", e.Reply(content))]
         seq = store.create_workflow_event(run_id, batch, lease=lease, after=seq)
         say(seq)
 

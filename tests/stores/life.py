@@ -27,7 +27,7 @@ def lead(store: WorkflowStore) -> None:
     lease = store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
     say(store.create_workflow_event("r1", [e.NodeStarted(2, "build", "bash"), gate()], lease=lease))
     output = store.put_blob(b"output " * 1_000)
-    say(store.create_workflow_event("r1", [e.NodeCompleted(3, "build", output)], lease=lease))
+    say(store.create_workflow_event("r1", [e.NodeCompleted(3, "build", e.Reply(output))], lease=lease))
     say(store.create_workflow_event("r1", [approved()], lease=None))
     store.renew_lease(lease, lease_ms=LEASE_MS)
     say(store.update_workflow_run("r1", status="paused", at=4, lease=lease))

@@ -162,12 +162,14 @@ class TestEvents:
             e.CancelRequested(2, "why", "timeout"),
             e.NodeStarted(3, "build", "bash", 2, 1, {"a": "completed:1"}, True),
             e.NodeRetrying(4, "build", failure, 99, ("a", "b"), {"tokens": 1.5}),
-            e.NodeCompleted(5, "build", text, {"output.x": {"text": ODD_TEXT}}, "s1", "claude", {"cost": 0.1}, True),
+            e.NodeCompleted(
+                5, "build", e.Reply(text, {"output.x": {"text": ODD_TEXT}}, "s1", "claude", {"cost": 0.1}, True)
+            ),
             e.NodeInvalidated(6, "build", "dependency", "other"),
             e.NodeFailed(7, "build", failure),
             e.NodeSkipped(8, "build", "when", ODD_TEXT),
             e.NodeCancelled(9, "build", "rejected"),
-            e.IterationCompleted(10, "build", 3, e.Content("ab" * 32, 300_000)),
+            e.IterationCompleted(10, "build", 3, e.Reply(e.Content("ab" * 32, 300_000))),
             dataclasses.replace(gate(), decisions=("ship", "hold")),
             approved(),
             e.PromptRequested(12, "write", "write/1", text, output_format={"type": "object"}, key="k"),
@@ -231,8 +233,8 @@ class TestEvents:
         store.create_workflow_event(
             "r1",
             [
-                e.NodeCompleted(2, "build", first),
-                e.NodeCompleted(3, "write", second),
+                e.NodeCompleted(2, "build", e.Reply(first)),
+                e.NodeCompleted(3, "write", e.Reply(second)),
                 e.NodeFailed(4, "ask", e.Failure("x", "y")),
             ],
             lease=lease,
@@ -256,7 +258,7 @@ class TestRequests:
         "closing",
         [
             e.NodeStarted(3, "ask", "gate"),
-            e.NodeCompleted(3, "ask", e.Content.inline("")),
+            e.NodeCompleted(3, "ask", e.Reply(e.Content.inline(""))),
             e.NodeFailed(3, "ask", e.Failure("x", "y")),
             e.NodeSkipped(3, "ask", "when"),
             e.NodeCancelled(3, "ask", "cancelled"),

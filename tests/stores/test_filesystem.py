@@ -32,7 +32,7 @@ def log_file(folder: Path, run_id: str = "r1") -> Path:
 
 
 def completed(text: str) -> e.NodeCompleted:
-    return e.NodeCompleted(2_000, "build", e.Content.inline(text))
+    return e.NodeCompleted(2_000, "build", e.Reply(e.Content.inline(text)))
 
 
 class TestFolder:
@@ -493,9 +493,9 @@ def test_a_power_cut_at_any_moment_keeps_all_that_was_acknowledged(
             assert rows[0].last_seq >= acknowledged[0]
             lease = store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
             for event in log_of(store):
-                if isinstance(event, e.NodeCompleted) and event.output.text is None:
-                    with store.open_blob(event.output.sha256) as file:
-                        assert len(file.read()) == event.output.size
+                if isinstance(event, e.NodeCompleted) and event.reply.output.text is None:
+                    with store.open_blob(event.reply.output.sha256) as file:
+                        assert len(file.read()) == event.reply.output.size
             store.create_workflow_event("r1", [e.CancelRequested(5)], lease=lease)
         assert all(run.status != "damaged" for run in rows)
         shutil.rmtree(left)
@@ -526,7 +526,7 @@ def test_a_power_cut_at_any_moment_keeps_all_that_was_acknowledged(
         acknowledged[0] = 1
         for i in range(4):
             output = store.put_blob(f"output {i}".encode())
-            batch = [e.NodeStarted(1, "build", "bash"), e.NodeCompleted(2, "build", output)]
+            batch = [e.NodeStarted(1, "build", "bash"), e.NodeCompleted(2, "build", e.Reply(output))]
             acknowledged[0] = store.create_workflow_event("r1", batch, lease=lease)
             store.renew_lease(lease, lease_ms=LEASE_MS)
         store.update_workflow_run("r1", status="paused", at=3, lease=lease)

@@ -144,7 +144,7 @@ def life_of_a_run(store: PostgresStore) -> None:
     lease = store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
     assert lease.epoch == 2
     output = store.put_blob(b"output")
-    assert store.create_workflow_event("r1", [e.NodeCompleted(5, "build", output)], lease=lease) == 5
+    assert store.create_workflow_event("r1", [e.NodeCompleted(5, "build", e.Reply(output))], lease=lease) == 5
     with store.open_blob(output.sha256) as file:
         assert file.read() == b"output"
     store.release_lease(lease)

@@ -127,7 +127,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(arena: Arena) -> None:
             assert [record.seq for record in records] == list(range(1, run.last_seq + 1)), before
             for record in records:
                 if isinstance(record.event, e.NodeCompleted):
-                    assert_output_is_whole(store, record.event.output)
+                    assert_output_is_whole(store, record.event.reply.output)
     with arena.store() as store:
         lease = store.acquire_lease("r1", living(), lease_ms=1_000)
         store.update_workflow_run("r1", status="completed", at=9, lease=lease)

@@ -146,7 +146,7 @@ class TestFaults:
         lease = begin(store)
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
-        big = e.NodeCompleted(2, "build", e.Content.inline("x" * 200_000))
+        big = e.NodeCompleted(2, "build", e.Reply(e.Content.inline("x" * 200_000)))
         with pytest.raises(StoreError, match="no room") as failure:
             store.create_workflow_event("r1", [gate(), big], lease=lease)
         assert "make room" in failure.value.hint
@@ -286,7 +286,9 @@ except StoreError as error:
         lease = begin(store, owner=dead())
         for i in range(40):
             output = e.Content.inline(f"output {i} " * (i * 3))
-            store.create_workflow_event("r1", [gate(f"q{i}"), e.NodeCompleted(i, "build", output)], lease=lease)
+            store.create_workflow_event(
+                "r1", [gate(f"q{i}"), e.NodeCompleted(i, "build", e.Reply(output))], lease=lease
+            )
         written, source = log_of(store), store.get_source("r1")
         store.close()
         content, reported = path.read_bytes(), 0

@@ -79,9 +79,9 @@ def hold(store: str, folder: Path, point: tuple[str, str, int]) -> None:
     records = after.get_workflow_events("r1")
     assert [record.seq for record in records] == list(range(1, run.last_seq + 1))
     for record in records:
-        if isinstance(record.event, e.NodeCompleted) and record.event.output.text is None:
-            with after.open_blob(record.event.output.sha256) as file:
-                assert len(file.read()) == record.event.output.size
+        if isinstance(record.event, e.NodeCompleted) and record.event.reply.output.text is None:
+            with after.open_blob(record.event.reply.output.sha256) as file:
+                assert len(file.read()) == record.event.reply.output.size
     lease = after.acquire_lease("r1", living(), lease_ms=LEASE_MS)
     after.create_workflow_event("r1", [e.NodeStarted(9, "build", "bash")], lease=lease, after=run.last_seq)
     after.close()

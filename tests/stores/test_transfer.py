@@ -45,7 +45,9 @@ def a_run(store: WorkflowStore) -> None:
         "r1", project="/there", source=source, event=started, owner=living(), lease_ms=LEASE_MS
     )
     big = store.put_blob(b"0123456789" * 30_000)
-    store.create_workflow_event("r1", [e.NodeCompleted(2, "build", big), gate("ask/1"), gate("ask/2")], lease=lease)
+    store.create_workflow_event(
+        "r1", [e.NodeCompleted(2, "build", e.Reply(big)), gate("ask/1"), gate("ask/2")], lease=lease
+    )
     store.create_workflow_event("r1", [approved("ask/1"), e.WorkflowPaused(4)], lease=lease)
 
 
@@ -100,7 +102,9 @@ def test_an_export_needs_the_whole_run(tmp_path: Path) -> None:
     store = MemoryStore()
     with pytest.raises(NotFoundError):
         export_run(store, "r1", io.BytesIO())
-    store.create_workflow_event("r1", [e.NodeCompleted(2, "build", e.Content("cd" * 32, 9))], lease=begin(store))
+    store.create_workflow_event(
+        "r1", [e.NodeCompleted(2, "build", e.Reply(e.Content("cd" * 32, 9)))], lease=begin(store)
+    )
     with pytest.raises(DamagedStoreError, match="cdcd"):
         export_run(store, "r1", io.BytesIO())
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ion import clocks
 from ion.api.reading import list_runs
 from ion.api.workspace import Workspace
-from ion.core.events import Content, Event
+from ion.core.events import contents
 from ion.engine.folders import folders_of, mark_of
 from ion.errors import DamagedStoreError, NotFoundError, RefusedError
 from ion.names import is_run_id
@@ -112,12 +112,8 @@ def used_blobs(store: WorkflowStore) -> tuple[set[str], tuple[str, ...]]:
 
 def _used_by(store: WorkflowStore, run_id: str) -> set[str]:
     recorded = store.get_workflow_events(run_id)
-    return {content.sha256 for item in recorded for content in _contents(item.event)} | _script_files(store, run_id)
-
-
-def _contents(event: Event) -> list[Content]:
-    values = [getattr(event, name, None) for name in ("output", "prompt")]
-    return [value for value in values if isinstance(value, Content) and value.text is None]
+    kept = {one.sha256 for item in recorded for one in contents(item.event) if one.text is None}
+    return kept | _script_files(store, run_id)
 
 
 def _script_files(store: WorkflowStore, run_id: str) -> set[str]:

@@ -121,10 +121,10 @@ def _check_format(node: str, output_format: dict[str, Any] | None, text: str) ->
     if output_format is None:
         return
     from ion.nodes.checking import check_reply_now
-    from ion.nodes.replies import Reply
+    from ion.nodes.replies import CheckedReply
 
     reply = check_reply_now(output_format, text)
-    if not isinstance(reply, Reply):
+    if not isinstance(reply, CheckedReply):
         raise OutputFormatError(
             f"the answer does not fit the output_format of '{node}': {'; '.join(reply)}",
             hint="nothing was recorded; answer again",

@@ -135,8 +135,8 @@ def _node_started(plain: Plain, _run: str, event: e.NodeStarted, _state: RunStat
 
 def _node_completed(plain: Plain, _run: str, event: e.NodeCompleted, state: RunState) -> None:
     took = plain.took(event.node, state)
-    plain.say(event, "done", event.node, " · ".join(part for part in (took, event.agent) if part))
-    plain.quote(event.notes)
+    plain.say(event, "done", event.node, " · ".join(part for part in (took, event.reply.agent) if part))
+    plain.quote(event.reply.notes)
 
 
 def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunState) -> None:
@@ -172,7 +172,7 @@ def _node_invalidated(plain: Plain, _run: str, event: e.NodeInvalidated, _state:
 
 def _iteration_completed(plain: Plain, _run: str, event: e.IterationCompleted, _state: RunState) -> None:
     plain.say(event, "turn", event.node, f"iteration {event.iteration}{' · done' if event.signaled else ''}")
-    plain.quote(event.notes)
+    plain.quote(event.reply.notes)
 
 
 def _iteration_judged(plain: Plain, _run: str, event: e.IterationJudged, _state: RunState) -> None:

@@ -25,6 +25,7 @@ from ion.core.outcomes import (
 from ion.core.state import NodeState, RunState
 from ion.kinds import AGENT_TURNS
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
+from ion.records import nothing
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
 TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
@@ -76,38 +77,11 @@ def apply_outcome(
 
 def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
     if isinstance(node.body, Approval):
-        rework = e.NodeStarted(
-            at, node.id, "gate", inputs=now.inputs, usage=outcome.usage, output=outcome.output, values=outcome.values
-        )
-        return [rework]
+        rework = replace(outcome.reply, session=None, agent=None, repaired=False, notes=())  # it has no part in these
+        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs, reply=rework)]
     if isinstance(node.body, Loop):
-        iteration = e.IterationCompleted(
-            at,
-            node.id,
-            now.iteration,
-            outcome.output,
-            outcome.signaled,
-            outcome.values,
-            outcome.session,
-            outcome.agent,
-            outcome.usage,
-            outcome.repaired,
-            outcome.notes,
-        )
-        return [iteration]
-    return [
-        e.NodeCompleted(
-            at,
-            node.id,
-            outcome.output,
-            outcome.values,
-            outcome.session,
-            outcome.agent,
-            outcome.usage,
-            outcome.repaired,
-            outcome.notes,
-        )
-    ]
+        return [e.IterationCompleted(at, node.id, now.iteration, outcome.reply, outcome.signaled)]
+    return [e.NodeCompleted(at, node.id, outcome.reply)]
 
 
 def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float) -> e.Event:
@@ -158,19 +132,10 @@ def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
 
 
 def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
-    """The loop is done: its output is the last iteration's."""
-    if now.iteration_output is None:
+    """The loop is done: its reply is the last iteration's, whose usage counted then."""
+    if now.reply is None:
         raise ValueError(f"loop '{now.id}' ended without an iteration")
-    return e.NodeCompleted(
-        at,
-        now.id,
-        now.iteration_output,
-        now.values,
-        now.session,
-        now.agent,
-        repaired=now.repaired,
-        notes=now.notes,
-    )
+    return e.NodeCompleted(at, now.id, replace(now.reply, usage=nothing()))
 
 
 def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:

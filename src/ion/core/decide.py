@@ -6,6 +6,7 @@ The answer is an event (skipped, failed, completed without a turn), or the start
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TypeAlias
 
 from ion.core import events as e
@@ -18,7 +19,7 @@ from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
-from ion.records import dataclass
+from ion.records import dataclass, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState
     if answer.decision != REJECTED:
         if approval.capture_response:
             return _approved(workflow, node, answer.comment or "Approved", at)
-        if now.rework is not None:
-            return e.NodeCompleted(at, node.id, now.rework, now.values)
+        if now.reply is not None:
+            return e.NodeCompleted(at, node.id, replace(now.reply, usage=nothing()))
         return _approved(workflow, node, "", at)
     if approval.on_reject is None or now.rejections >= approval.on_reject.max_attempts:
         return e.NodeCancelled(at, node.id, "rejected")
@@ -147,7 +148,8 @@ def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState
 
 def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompleted:
     output = e.Content.inline(text)
-    return e.NodeCompleted(at, node.id, output, condition_values(workflow, node.id, output, lambda _: text))
+    values = condition_values(workflow, node.id, output, lambda _: text)
+    return e.NodeCompleted(at, node.id, e.Reply(output, values))
 
 
 def _is_checked(loop: Loop, signaled: bool) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ion import names, typed
@@ -71,6 +72,23 @@ class Failure:
         failure = cls(data["code"], data["message"], data.get("hint", ""), data.get("exit_status"))
         _require_types(failure.to_json(), _FAILURE_CHECKS)
         return failure
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a turn gave. `values`: for each reference that a condition makes to its node (`output`, `output.field`),
+    `{"text"}` up to 4 KiB, else `{"sha256", "length"}`, or `{"error"}`. The rest is of an agent's turn: whose session
+    it was, what it cost, whether Ion repaired its JSON, and what it left undone, in words. The JSON of an event has
+    these fields among its own.
+    """
+
+    output: Content
+    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    session: str | None = None
+    agent: str | None = None
+    usage: dict[str, Any] = field(default_factory=nothing)
+    repaired: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +209,7 @@ class NodeStarted(NodeEvent):
 
     `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
     each node waited for, what it was when this one ran (`state.fingerprint`): resume compares by it. `signaled` goes
-    from a loop's check to its gate. `usage`, `output` and `values` are those of the rework that a gate follows at once,
-    as in `node_completed`.
+    from a loop's check to its gate. `reply` is the rework that a gate follows at once.
     """
 
     type: ClassVar[str] = "node_started"
@@ -201,24 +218,13 @@ class NodeStarted(NodeEvent):
     iteration: int = 0
     inputs: dict[str, str] = field(default_factory=nothing)
     signaled: bool = False
-    usage: dict[str, Any] = field(default_factory=nothing)
-    output: Content | None = None
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCompleted(NodeEvent):
-    """`values`: for each reference that a condition makes to this node (`output`, `output.field`), `{"text"}` up to
-    4 KiB, else `{"sha256", "length"}`, or `{"error"}`. `notes` are what its agent's turn left undone, in words."""
-
     type: ClassVar[str] = "node_completed"
-    output: Content
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
-    session: str | None = None
-    agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=nothing)
-    repaired: bool = False
-    notes: tuple[str, ...] = ()
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,19 +276,12 @@ class NodeInvalidated(NodeEvent):
 
 @dataclass(frozen=True, slots=True)
 class IterationCompleted(NodeEvent):
-    """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done.
-    `values` and `notes` are as in `node_completed`, should this iteration be the last."""
+    """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done."""
 
     type: ClassVar[str] = "iteration_completed"
     iteration: int
-    output: Content
+    reply: Reply
     signaled: bool = False
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
-    session: str | None = None
-    agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=nothing)
-    repaired: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +389,10 @@ _FIELDS = {
     cls: tuple(
         (f.name, f.default_factory() if callable(f.default_factory) else f.default) for f in dataclasses.fields(cls)
     )
-    for cls in EVENT_TYPES.values()
+    for cls in (*EVENT_TYPES.values(), Reply)
 }
+_REPLY_FIELDS = frozenset(name for name, _ in _FIELDS[Reply])
+_WITH_REPLY = frozenset(cls for cls in EVENT_TYPES.values() if "reply" in (name for name, _ in _FIELDS[cls]))
 _CONTENT_FIELDS = ("output", "prompt")
 _TUPLE_FIELDS = ("decisions", "kinds", "notes", "reask")
 
@@ -442,7 +443,7 @@ _CHECKS_BY_NAME: dict[str, typed.Check] = {
 
 
 def _checks(cls: type[Any]) -> dict[str, typed.Check]:
-    known = {"Content": Content, "Failure": Failure}
+    known = {"Content": Content, "Failure": Failure, "Reply": Reply}
     checks = {f.name: typed.check_of(str(f.type), known) for f in dataclasses.fields(cls)}
     named = {name: _CHECKS_BY_NAME[name] for name in checks.keys() & _CHECKS_BY_NAME.keys()}
     if cls is WorkflowCancelled:
@@ -450,7 +451,7 @@ def _checks(cls: type[Any]) -> dict[str, typed.Check]:
     return {**checks, **named}
 
 
-_CHECKS = {cls: _checks(cls) for cls in EVENT_TYPES.values()}
+_CHECKS = {cls: _checks(cls) for cls in (*EVENT_TYPES.values(), Reply)}
 _FAILURE_CHECKS = _checks(Failure)
 
 
@@ -463,14 +464,25 @@ def _require_types(values: dict[str, Any], checks: dict[str, typed.Check]) -> No
 def to_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: `type`, `at`, and every field that differs from its default."""
     data: dict[str, Any] = {"type": event.type}
-    for name, default in _FIELDS[type(event)]:
-        value = getattr(event, name)
+    _add(data, event)
+    return data
+
+
+def _add(data: dict[str, Any], record: Event | Reply) -> None:
+    for name, default in _FIELDS[type(record)]:
+        value = getattr(record, name)
         if value is default or value == default:
             continue
-        if isinstance(value, Content | Failure):
-            value = value.to_json()
-        data[name] = value
-    return data
+        if isinstance(value, Reply):
+            _add(data, value)
+        else:
+            data[name] = value.to_json() if isinstance(value, Content | Failure) else value
+
+
+def contents(event: Event) -> Iterator[Content]:
+    """The texts that this event holds or names."""
+    found = (getattr(event, name, None) for name in ("output", "prompt", "reply"))
+    return (one.output if isinstance(one, Reply) else one for one in found if one is not None)
 
 
 def from_json(data: dict[str, Any]) -> Event:
@@ -497,6 +509,10 @@ def from_json(data: dict[str, Any]) -> Event:
                 values[key] = tuple(values[key])
         if cls is WorkflowStarted:
             values["nodes"] = tuple((node, kind) for node, kind in values["nodes"])
+        if cls in _WITH_REPLY and "output" in values:
+            reply = {key: values.pop(key) for key in _REPLY_FIELDS & values.keys()}
+            _require_types(reply, _CHECKS[Reply])
+            values["reply"] = Reply(**reply)
         _require_types(values, _CHECKS[cls])
         return cls(**values)
     except (TypeError, KeyError, ValueError, AttributeError) as error:

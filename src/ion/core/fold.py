@@ -134,14 +134,13 @@ def _decide_anew(node: NodeState) -> None:
     if node.error is not None and node.error.code == "budget":
         node.spent_usd = 0
     _cut_off(node)
-    node.reason, node.detail, node.error, node.output = None, "", None, None
+    node.reason, node.detail, node.error = None, "", None
     node.started_at = node.ended_at = node.owned_from = node.took_ms = None
 
 
 def _forget_progress(node: NodeState) -> None:
     node.iterations, node.iteration, node.judged, node.spent_usd = 0, 0, True, 0
-    node.iteration_output = node.previous_output = node.rework = None
-    node.session = node.agent = None
+    node.reply = node.previous_output = None
     node.rejections = node.reworked = 0
     node.rejection_reason = node.user_input = ""
 
@@ -192,13 +191,17 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
         node.started_at, node.owned_from = event.at, state.owned(event.at)
     if turn.brings == "question":
         node.reworked = node.rejections
-    if event.output is not None:
-        node.rework, node.values = event.output, event.values
     if turn.is_work:
         node.attempts += not turn.continues
         node.resolved = None
         node.judged = True
-    _spend(state, node, event.usage)
+    if event.reply is not None:
+        _reply(state, node, event.reply)
+
+
+def _reply(state: RunState, node: NodeState, reply: e.Reply) -> None:
+    node.reply = reply
+    _spend(state, node, reply.usage)
 
 
 def _turn_over(node: NodeState) -> None:
@@ -220,11 +223,7 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     node = state.nodes[event.node]
     _settled(state, node, "completed", event.at)
     node.error = None
-    node.output, node.values, node.repaired = event.output, event.values, event.repaired
-    node.notes = event.notes
-    if event.session is not None or not KINDS[node.kind].iterates:
-        node.session, node.agent = event.session, event.agent
-    _spend(state, node, event.usage)
+    _reply(state, node, event.reply)
 
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
@@ -271,11 +270,9 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node = state.nodes[event.node]
     _turn_over(node)
     node.iterations = node.iteration = event.iteration
-    node.previous_output, node.iteration_output = node.iteration_output, event.output
+    node.previous_output = node.reply.output if node.reply is not None else None
     node.signaled, node.judged = event.signaled, False
-    node.session, node.agent, node.repaired = event.session, event.agent, event.repaired
-    node.values, node.notes = event.values, event.notes
-    _spend(state, node, event.usage)
+    _reply(state, node, event.reply)
 
 
 def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:

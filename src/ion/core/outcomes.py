@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from ion.core.events import Content, Failure
+from ion.core.events import Content, Failure, Reply
 from ion.records import dataclass, field, nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The turn has an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
-    removed from `output`); `values` are what conditions will need (`values.condition_values`); `notes` are what an
-    agent's turn left undone, in words."""
+    removed from its output)."""
 
-    output: Content
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    reply: Reply
     signaled: bool = False
-    session: str | None = None
-    agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=nothing)
-    repaired: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

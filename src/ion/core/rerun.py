@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from ion.core import events as e
-from ion.core.state import NodeState, RunState
+from ion.core.state import RunState
 from ion.core.values import condition_values
 from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.workflow import Command, Node, Script, Workflow
+from ion.records import nothing
 
 
 def kept_events(
@@ -38,12 +39,15 @@ def kept_events(
     events: list[e.Event] = []
     for node in workflow.nodes:
         now = state.nodes.get(node.id)
-        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.output is None:
+        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.reply is None:
             continue
-        if before is None or read is None:
-            events += _kept(now, now.output, now.values, at)
-        elif definition(workflow, node) == definition(before, before.by_id[node.id]):
-            events += _kept(now, now.output, condition_values(workflow, node.id, now.output, read), at)
+        reply = replace(now.reply, usage=nothing())
+        if before is not None and read is not None:
+            if definition(workflow, node) != definition(before, before.by_id[node.id]):
+                continue
+            reply = replace(reply, values=condition_values(workflow, node.id, reply.output, read))
+        events.append(e.NodeStarted(at, node.id, KINDS[node.kind].turn, inputs=now.inputs))
+        events.append(e.NodeCompleted(at, node.id, reply))
     return events
 
 
@@ -85,10 +89,3 @@ def _after(workflow: Workflow, node: str) -> set[str]:
         found.update(new)
         left += new
     return found
-
-
-def _kept(now: NodeState, output: e.Content, values: dict[str, dict[str, Any]], at: int) -> list[e.Event]:
-    return [
-        e.NodeStarted(at, now.id, KINDS[now.kind].turn, inputs=now.inputs),
-        e.NodeCompleted(at, now.id, output, values, now.session, now.agent, repaired=now.repaired, notes=now.notes),
-    ]

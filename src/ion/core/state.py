@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
 from ion.core.gates import Gate, Verdict
@@ -21,9 +19,10 @@ class NodeState:
 
     `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
     `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
-    `retries` and `reasks` are those spent on the present turn. `iterations` are finished ones, `iteration_output` is
-    that of the last one, `previous_output` that of the one before; `judged` says that what follows the last one has
-    been decided. `rework` is the last reply to a rejection of the gate. `answer` and `resolved` are answers that
+    `retries` and `reasks` are those spent on the present turn. `reply` is the last one: of a
+    loop's iteration, to a rejection of the gate, or what the node completed with. `iterations` are finished ones,
+    `previous_output` is that of the one before the last; `judged` says that what follows the last one has been decided.
+    `answer` and `resolved` are answers that
     nothing acted on yet. `permissions` are the open ones by request, `verdicts` those answered in the present turn by
     key; `cleared` says that the turn was ended to wait for them and all have come.
     """
@@ -35,8 +34,7 @@ class NodeState:
     reason: str | None = None
     detail: str = ""
     error: e.Failure | None = None
-    output: e.Content | None = None
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    reply: e.Reply | None = None
     inputs: dict[str, str] = field(default_factory=nothing)
     turn: str | None = None
     iteration: int = 0
@@ -49,14 +47,9 @@ class NodeState:
     reask: tuple[str, ...] = ()
     retry_at: int | None = None
     retry_ms: int = 0
-    session: str | None = None
-    agent: str | None = None
     usage: dict[str, float] = field(default_factory=nothing)
     spent_usd: float = 0
-    repaired: bool = False
-    notes: tuple[str, ...] = ()
     iterations: int = 0
-    iteration_output: e.Content | None = None
     previous_output: e.Content | None = None
     judged: bool = True
     gate: Gate | None = None
@@ -69,7 +62,6 @@ class NodeState:
     requests: int = 0
     rejections: int = 0
     reworked: int = 0
-    rework: e.Content | None = None
     rejection_reason: str = ""
     user_input: str = ""
     started_at: int | None = None
@@ -80,6 +72,28 @@ class NodeState:
     @property
     def terminal(self) -> bool:
         return self.status in TERMINAL_NODE_STATES
+
+    @property
+    def output(self) -> e.Content | None:
+        """What it completed with."""
+        return self.reply.output if self.reply is not None and self.status == "completed" else None
+
+    @property
+    def last_output(self) -> e.Content | None:
+        """That of the last reply."""
+        return self.reply.output if self.reply is not None else None
+
+    @property
+    def agent(self) -> str | None:
+        return self.reply.agent if self.reply is not None else None
+
+    @property
+    def session(self) -> str | None:
+        return self.reply.session if self.reply is not None else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.reply.notes if self.reply is not None else ()
 
     @property
     def live(self) -> bool:

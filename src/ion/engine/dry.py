@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ion.core.events import Content
+from ion.core.events import Content, Reply
 from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
 from ion.engine.local import Runner
@@ -29,7 +29,7 @@ def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str]
         if text is None:
             text = _default(turn)
         output = Content.inline(text)
-        return Completed(output, values_of(node.id, output), signaled=isinstance(node.body, Loop))
+        return Completed(Reply(output, values_of(node.id, output)), signaled=isinstance(node.body, Loop))
 
     async def gate(turn: Turn, _context: Context) -> Outcome:
         body = turn.node.body

@@ -114,5 +114,5 @@ def _copy_artifacts(data: Path, project: Path, old: str, new: str) -> None:
 def _require_outputs(store: WorkflowStore, kept: list[e.Event]) -> None:
     """The old run may have been pruned at this very moment, together with its outputs."""
     for event in kept:
-        if isinstance(event, e.NodeCompleted) and event.output.text is None:
-            store.open_blob(event.output.sha256).close()
+        if isinstance(event, e.NodeCompleted) and event.reply.output.text is None:
+            store.open_blob(event.reply.output.sha256).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ion.core.sessions import session_for
 from ion.core.state import RunState
+from ion.kinds import KINDS, TURNS
 from ion.language.workflow import Workflow
 from ion.nodes.base import Turn
 
@@ -12,20 +13,22 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
     """The present turn of a live node."""
     node, now = workflow.by_id[node_id], state.nodes[node_id]
     session, agent = session_for(workflow, state, node, now)
+    assert now.turn is not None, "a node that is live has one"
+    turn, iterates, last = TURNS[now.turn], KINDS[now.kind].iterates, now.last_output
     return Turn(
         node=node,
-        kind=now.turn or "",
+        kind=now.turn,
         attempt=now.attempt,
         iteration=now.iteration,
         signaled=now.signaled,
         session=session,
         session_agent=agent,
         reask=now.reask,
-        previous=now.previous_output if now.turn == "until_bash" else now.iteration_output,
+        previous=now.previous_output if turn.brings == "verdict" else last if iterates else None,
         user_input=now.user_input,
         rejection_reason=now.rejection_reason,
         answer=now.answer,
         start=now.starts,
-        judged=now.iteration_output if now.turn in ("until_bash", "gate") else None,
-        rework=now.rework,
+        judged=last if iterates and not turn.is_work else None,
+        rework=None if iterates else last,
     )

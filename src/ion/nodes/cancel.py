@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ion.core.events import Reply
 from ion.core.outcomes import Completed, Outcome
 from ion.language.workflow import Cancel
 from ion.nodes.base import Context, Turn
@@ -12,4 +13,4 @@ async def run(turn: Turn, context: Context) -> Outcome:
     """Render the reason. Raises `UnreadableReferenceError`."""
     body = turn.node.body
     assert isinstance(body, Cancel)
-    return Completed(context.keep(Values(turn, context).render(body.reason)))
+    return Completed(Reply(context.keep(Values(turn, context).render(body.reason))))

@@ -18,7 +18,7 @@ from ion import process
 from ion.errors import OutputFormatError
 from ion.foreign import loads
 from ion.masking import head
-from ion.nodes.replies import Reply, validate_quickly, validate_reply
+from ion.nodes.replies import CheckedReply, validate_quickly, validate_reply
 
 PROCESSOR_SECONDS = 5
 _MEMORY_BYTES = 2 << 30
@@ -28,7 +28,7 @@ _PROGRAM = (sys.executable, "-P", "-m", "ion.nodes.checking")
 
 async def check_reply(
     output_format: dict[str, Any], text: str, *, log: str, register: Path, limit_ms: int | None
-) -> Reply | tuple[str, ...]:
+) -> CheckedReply | tuple[str, ...]:
     """Return what `validate_reply` returns, within `limit_ms` milliseconds; cancelling the task ends it. `log` is a
     path stem for its files.
 
@@ -56,7 +56,7 @@ async def check_reply(
         said.unlink(missing_ok=True)
 
 
-def check_reply_now(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...]:
+def check_reply_now(output_format: dict[str, Any], text: str) -> CheckedReply | tuple[str, ...]:
     """The same without an event loop. Raises `OutputFormatError`."""
     quick = validate_quickly(output_format, text)
     if quick is not None:
@@ -74,7 +74,7 @@ def _order(output_format: dict[str, Any], text: str) -> bytes:
     return json.dumps([PROCESSOR_SECONDS, output_format, text]).encode()
 
 
-def _verdict(printed: str, said: str, limit: str = "") -> Reply | tuple[str, ...]:
+def _verdict(printed: str, said: str, limit: str = "") -> CheckedReply | tuple[str, ...]:
     """What the process found. A process that was ended printed nothing."""
     if not printed:
         limit = limit or f"{PROCESSOR_SECONDS} s of work"
@@ -90,7 +90,7 @@ def _verdict(printed: str, said: str, limit: str = "") -> Reply | tuple[str, ...
     if kind == "errors":
         return tuple(found)
     text, repaired = found
-    return Reply(text, loads(text), repaired)
+    return CheckedReply(text, loads(text), repaired)
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     _bound(seconds)
     try:
         reply = validate_reply(output_format, text)
-        verdict = ["reply", reply.text, reply.repaired] if isinstance(reply, Reply) else ["errors", *reply]
+        verdict = ["reply", reply.text, reply.repaired] if isinstance(reply, CheckedReply) else ["errors", *reply]
     except OutputFormatError as error:
         verdict = ["unusable", error.message, error.hint]
     except MemoryError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from ion import process
-from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
+from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure, Reply
 from ion.core.outcomes import Completed, Failed
 from ion.core.values import condition_values
 from ion.kinds import TURNS
@@ -99,7 +99,7 @@ async def completed(turn: Turn, context: Context) -> Completed:
     else:
         path = Path(printed)
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
-    return Completed(output, condition_values(context.workflow, turn.node.id, output, context.read))
+    return Completed(Reply(output, condition_values(context.workflow, turn.node.id, output, context.read)))
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
-from ion.core.events import Failure
+from ion.core.events import Failure, Reply
 from ion.core.loops import read_signal
 from ion.core.outcomes import Completed, Failed, Outcome, PromptPending, Question, Unpermitted
 from ion.core.values import condition_values
@@ -26,7 +26,7 @@ from ion.language.references import find_references
 from ion.language.workflow import Approval, Command, EngineReference, Loop, Prompt
 from ion.nodes.base import Context, Turn
 from ion.nodes.checking import check_reply
-from ion.nodes.replies import Reply, ask_again
+from ion.nodes.replies import CheckedReply, ask_again
 from ion.nodes.texts import Values, printable
 from ion.nodes.variables import environment
 from ion.records import dataclass, field
@@ -245,13 +245,13 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
         return Failed(Failure("bad_output", "the reply is empty"), usage=said.usage)
     loop = node.body if isinstance(node.body, Loop) else None
     signaled, cleaned = read_signal(text, loop.until) if loop is not None else (False, text)
-    reply = Reply(cleaned, None)
+    reply = CheckedReply(cleaned, None)
     if node.output_format is not None:
         try:
             checked = await _checked(said, text, turn, context, began)
         except OutputFormatError as error:
             return Failed(Failure("bad_output", error.message, error.hint), usage=said.usage)
-        if not isinstance(checked, Reply):
+        if not isinstance(checked, CheckedReply):
             message = f"the reply does not fit output_format: {'; '.join(checked)}"
             return Failed(Failure("bad_output", message), reask=checked, usage=said.usage)
         reply = checked
@@ -262,19 +262,21 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
     output = context.keep(reply.text)
     values = condition_values(context.workflow, node.id, output, context.read)
     notes = tuple(map(printable, said.notes))
-    return Completed(
-        output=output,
-        values=values,
-        signaled=signaled,
+    brought = Reply(
+        output,
+        values,
         session=said.session,
         agent=said.agent,
         usage=dict(said.usage),
         repaired=reply.repaired,
         notes=notes,
     )
+    return Completed(brought, signaled)
 
 
-async def _checked(said: _Said, text: str, turn: Turn, context: Context, began: float) -> Reply | tuple[str, ...]:
+async def _checked(
+    said: _Said, text: str, turn: Turn, context: Context, began: float
+) -> CheckedReply | tuple[str, ...]:
     """The agent's own JSON counts if it returns one; Ion still checks that it fits."""
     assert turn.node.output_format is not None
     if said.structured is not None:

@@ -42,7 +42,7 @@ _WITH_SCHEMAS = frozenset(("items", "additionalProperties", "anyOf", "oneOf", "a
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CheckedReply:
     """A reply that fits: its JSON as compact `text` and as `value`. `repaired`: the text was almost JSON."""
 
     text: str
@@ -50,7 +50,7 @@ class Reply:
     repaired: bool = False
 
 
-def validate_quickly(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...] | None:
+def validate_quickly(output_format: dict[str, Any], text: str) -> CheckedReply | tuple[str, ...] | None:
     """`validate_reply` where it is certain to be quick: the text is far too long, or the schema is plain, both are
     short, and the text is JSON. Otherwise None."""
     if len(text) > LONGEST_REPLY:
@@ -78,7 +78,7 @@ def _is_plain(schema: Any) -> bool:
     )
 
 
-def validate_reply(output_format: dict[str, Any], text: str) -> Reply | tuple[str, ...]:
+def validate_reply(output_format: dict[str, Any], text: str) -> CheckedReply | tuple[str, ...]:
     """The reply as JSON that fits the schema, or everything that is wrong with it, in words that an agent can act on.
 
     Raises `OutputFormatError` if the schema itself cannot be used.
@@ -95,11 +95,11 @@ def validate_reply(output_format: dict[str, Any], text: str) -> Reply | tuple[st
     return _fit(output_format, value, repaired=repaired)
 
 
-def _fit(output_format: dict[str, Any], value: Any, *, repaired: bool = False) -> Reply | tuple[str, ...]:
+def _fit(output_format: dict[str, Any], value: Any, *, repaired: bool = False) -> CheckedReply | tuple[str, ...]:
     if _is_deeper(value, DEEPEST_REPLY):
         return (f"the reply is nested more than {DEEPEST_REPLY} levels deep",)
     errors = tuple(_errors(output_format, value))
-    return errors or Reply(canonical([value])[1:-1], value, repaired)
+    return errors or CheckedReply(canonical([value])[1:-1], value, repaired)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -146,10 +146,7 @@ def _check_derived(run: WorkflowRun, events: list[e.Event], open_now: dict[str, 
 
 def _outputs(records: list[e.Recorded]) -> Iterator[e.Content]:
     for record in records:
-        for name in ("output", "prompt"):
-            content = getattr(record.event, name, None)
-            if isinstance(content, e.Content) and content.text is None:
-                yield content
+        yield from (content for content in e.contents(record.event) if content.text is None)
 
 
 def _check_output(store: WorkflowStore, run_id: str, content: e.Content) -> Iterator[Damage]:

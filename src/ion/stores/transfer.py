@@ -140,10 +140,7 @@ def _blobs_of(source: str, records: list[e.Recorded]) -> dict[str, bool]:
 def _kept_beside(events: Iterable[e.Event]) -> Iterator[e.Content]:
     """The texts beside the log that these events name."""
     for event in events:
-        for name in ("output", "prompt"):
-            content = getattr(event, name, None)
-            if isinstance(content, e.Content) and content.text is None:
-                yield content
+        yield from (content for content in e.contents(event) if content.text is None)
 
 
 def _masked_blob(store: WorkflowStore, sha256: str, secrets: tuple[str, ...]) -> dict[str, Any] | None:

@@ -130,7 +130,8 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "key", f"{key}  (ION_IDEMPOTENCY_KEY)"
     if now.agent is not None or now.session is not None:
         session = f", session {now.session}" if now.session else ""
-        yield "agent", f"{now.agent or ''}{session}{', its reply was repaired' if now.repaired else ''}"
+        repaired = ", its reply was repaired" if now.reply is not None and now.reply.repaired else ""
+        yield "agent", f"{now.agent or ''}{session}{repaired}"
     for note in now.notes:
         yield "note", one_line(note)
     if now.usage:

@@ -130,7 +130,7 @@ async def test_activities_are_for_the_drive_of_their_run_alone(project: Project)
     project.work()
     assert (await asyncio.to_thread(project.run, "gate", "--run-id", "one"))[0] == 3
     before = ion.get_events("one", project=project.folder)
-    forged = e.to_json(e.NodeCompleted(1, "g", e.Content.inline("forged")))
+    forged = e.to_json(e.NodeCompleted(1, "g", e.Reply(e.Content.inline("forged"))))
     async with stranger(project, "one") as someone:
         calls: list[tuple[str, list[Any]]] = [
             ("ion-read-source", ["one"]),

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from ion.core import outcomes
-from ion.core.events import Content, Failure
+from ion.core.events import Content, Failure, Reply
 from ion.core.outcomes import Outcome, Question
 from ion.core.plan import AgentLimits
 from ion.errors import IonError
@@ -74,15 +74,19 @@ def _is_number(value: Any) -> bool:
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """What a worker returns for a turn."""
-    values = {one.name: getattr(outcome, one.name) for one in dataclasses.fields(outcome)}
-    return {"kind": type(outcome).__name__} | {name: _plain(value) for name, value in values.items()}
+    values = _fields(outcome)
+    return {"kind": type(outcome).__name__, **values.pop("reply", {}), **values}
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {one.name: _plain(getattr(record, one.name)) for one in dataclasses.fields(record)}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Content | Failure):
         return value.to_json()
-    if isinstance(value, Question):
-        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+    if isinstance(value, Question | Reply):
+        return _fields(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
@@ -95,6 +99,9 @@ def outcome_from_json(data: dict[str, Any]) -> Outcome:
     for name in ("output", "prompt"):
         if name in values:
             values[name] = Content.from_json(values[name])
+    if kind is outcomes.Completed:
+        values["notes"] = tuple(values.get("notes", ()))
+        values = {"signaled": values.pop("signaled"), "reply": Reply(**values)}
     if "error" in values:
         values["error"] = Failure.from_json(values["error"])
     if "reask" in values:
