@@ -79,9 +79,8 @@ class Scarce:
             self.tries += 1
             if self.tries <= times:
                 raise OSError(number, os.strerror(number))
-            return begin(*arguments[:4])  # type: ignore[arg-type]
+            return begin(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(starting, "_spawned", spawned)
         monkeypatch.setattr(starting, "_opened", spawned)
 
 

@@ -1,8 +1,7 @@
-"""What the turns of a run share of their environments is worked out once; it is no other than that of each alone."""
+"""The environments of a run's turns: each has its own names, and what does not fit goes into files."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from turn_kit import World
 
 from ion.core.events import Content
 from ion.language import shell
-from ion.nodes import variables
 from ion.nodes.base import Turn
 from ion.nodes.texts import Values
 from ion.nodes.variables import Environment, environment
@@ -63,20 +61,16 @@ def seen(turn: Turn, world: World, **options: Any) -> Environment:
 
 
 @pytest.mark.parametrize("without", [None, shell.unsafe_in_environment])
-@pytest.mark.parametrize("seed", range(5))
-def test_whatever_turn_comes_first(world: World, without: Callable[[str], bool] | None, seed: int) -> None:
-    given = turns(world)
-    random.Random(seed).shuffle(given)
-    for turn in given:
+def test_each_turn_has_its_own(world: World, without: Callable[[str], bool] | None) -> None:
+    for turn in turns(world):
         found = seen(turn, world, without=without)
-        alone = variables._whole(turn, world.context, Values(turn, world.context), text_of(turn), "", without)
-        assert found == alone
         assert found.variables["ION_NODE_ID"] == turn.node.id
         assert found.variables["INPUTS_MODE"] == ("slow" if turn.node.id == "bound" else "fast")
+        assert found.variables.get("COLOUR") == ("red" if turn.node.id == "own" else None)
+        assert found.variables.get("BASE_BRANCH") == ("trunk" if turn.node.id == "branch" else None)
         assert "ARGUMENTS_FILE" not in found.variables
         assert ("__ion_value" in found.variables) == (without is None)
         found.variables["ION_NODE_ID"] = "changed"  # by one who was given it: nobody else sees that
-    assert world.context.standing
 
 
 def test_an_environment_that_is_full_is_nobody_elses(world: World) -> None:
@@ -84,5 +78,4 @@ def test_an_environment_that_is_full_is_nobody_elses(world: World) -> None:
     large = {f"LARGE_{number}": "x" * 30_000 for number in range(9)}
     world.context = replace(world.context, environ=ENVIRON | large, arguments="a" * 140_000)
     first, second = (seen(turn, world) for turn in turns(world)[:2])
-    assert not world.context.standing
     assert {"ARGUMENTS", "USER_MESSAGE"} == {*first.files} == {*second.files} - {"LOOP_USER_INPUT"}

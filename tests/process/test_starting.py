@@ -1,18 +1,16 @@
-"""The two ways to start a program: whichever it is, the program finds the same and the errors are the same."""
+"""Starting a program: what it finds, and the errors, are the same wherever it begins."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ion import process
-from ion.process import starting
 
 pytestmark = pytest.mark.timeout(30)
 BASH = shutil.which("bash") or "bash"
@@ -26,19 +24,11 @@ env | sort
 """
 
 
-@pytest.fixture(params=["simple", "other"])
+@pytest.fixture(params=["here", "elsewhere"])
 def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The way that is taken: the simple one is only for where this process is."""
-    monkeypatch.chdir(tmp_path)
-    if request.param == "simple" and sys.platform != "linux":
-        pytest.skip("posix_spawn is used on Linux alone")
-    if request.param == "other":
-        monkeypatch.setattr(starting, "_is_simple", lambda *_: False)
-    taken: list[str] = []
-    for name, kind in (("_spawned", "simple"), ("_opened", "other")):
-        real = getattr(starting, name)
-        monkeypatch.setattr(starting, name, lambda *given, real=real, kind=kind: (taken.append(kind), real(*given))[1])
-    request.node.taken = taken
+    """Whether the program begins in the directory that this process is in."""
+    if request.param == "here":
+        monkeypatch.chdir(tmp_path)
     return str(request.param)
 
 
@@ -60,10 +50,9 @@ def said(folder: Path) -> str:
     return (folder / "logs" / "turn.out").read_text()
 
 
-async def test_what_a_program_finds(way: str, inheritable: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+async def test_what_a_program_finds(way: str, inheritable: int, tmp_path: Path) -> None:
     ended = await run(tmp_path, BASH, "-c", WORLD, stdin=b"read me\n")
     assert ended == process.Exit(0, duration_ms=ended.duration_ms)
-    assert request.node.taken == [way]
     lines = said(tmp_path).splitlines()
     ignored = int(next(line for line in lines if line.startswith("SigIgn")).split()[1], 16)
     blocked = int(next(line for line in lines if line.startswith("SigBlk")).split()[1], 16)
@@ -84,12 +73,6 @@ async def test_descriptors_that_are_passed_on(way: str, inheritable: int, tmp_pa
             tmp_path, BASH, "-c", f"cat {handed.path}; [ -e /dev/fd/{other.descriptor} ] && echo too", handed=given
         )
     assert said(tmp_path) == "handed\ntoo\n"
-
-
-async def test_a_linux_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inheritable: int) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(starting, "_OPEN_HERE", str(tmp_path / "nothing"))
-    assert (await run(tmp_path, BASH, "-c", f"[ ! -e /dev/fd/{inheritable} ]")).status == 0
 
 
 async def test_nothing_to_read(way: str, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Engine:
 
     def __init__(self, project: Project, options: RunOptions = DEFAULT_OPTIONS) -> None:
         self.project = project
-        self._options = replace(options, observers=(*options.observers, _Watch(self)), alone=False)
+        self._options = replace(options, observers=(*options.observers, _Watch(self)))
         self._runs: dict[str, _Driven] = {}
 
     async def __aenter__(self) -> Self:

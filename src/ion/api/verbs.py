@@ -10,7 +10,6 @@ loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from ion.api import workflows
 from ion.api.project import ProjectLike, StoreLike
 from ion.api.result import RunResult
 from ion.core.events import Recorded
-from ion.engine.options import DEFAULT_OPTIONS, RunOptions
+from ion.engine.options import RunOptions
 from ion.errors import Problem
 from ion.language.workflow import Workflow
 from ion.stores import create_store as _create_store
@@ -69,7 +68,7 @@ def execute_workflow_sync(workflow: Workflow | str | Path, **values: Any) -> Run
     """`execute_workflow` for a program without an event loop; the parameters are the same."""
     import asyncio
 
-    return asyncio.run(execute_workflow(workflow, **_alone(values)))
+    return asyncio.run(execute_workflow(workflow, **values))
 
 
 async def resume_workflow(
@@ -95,7 +94,7 @@ def resume_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
     """`resume_workflow` for a program without an event loop; the parameters are the same."""
     import asyncio
 
-    return asyncio.run(resume_workflow(run, **_alone(values)))
+    return asyncio.run(resume_workflow(run, **values))
 
 
 async def rerun_workflow(
@@ -125,11 +124,7 @@ def rerun_workflow_sync(run: str | None = None, **values: Any) -> RunResult:
     """`rerun_workflow` for a program without an event loop; the parameters are the same."""
     import asyncio
 
-    return asyncio.run(rerun_workflow(run, **_alone(values)))
-
-
-def _alone(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "options": replace(values.get("options") or DEFAULT_OPTIONS, alone=True)}
+    return asyncio.run(rerun_workflow(run, **values))
 
 
 def create_store(url: str, *, project: ProjectLike = None) -> WorkflowStore:

@@ -79,6 +79,6 @@ def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_optio
     from ion.engine.options import RunOptions
 
     view = open_view(workspace, cli, output_options)
-    options = RunOptions(observers=view.observers, alone=True)
+    options = RunOptions(observers=view.observers)
     taken = acquire_answered(workspace, run_id, options=options)
     return drive(workspace, taken, view) if taken is not None else None

@@ -86,7 +86,7 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
     """The run again, if it waited and the person here has answered since; None if it stays as it is."""
     if view.asker is None or result.status != "paused":
         return None
-    options = RunOptions(observers=view.observers, alone=True)
+    options = RunOptions(observers=view.observers)
     taken = acquire_answered(workspace, result.run_id, options=options)
     assert taken is None or isinstance(taken, StartedRun), "this process drove the run"
     return taken

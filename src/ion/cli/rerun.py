@@ -64,7 +64,7 @@ def rerun(
         view = open_view(
             workspace, cli, OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
         )
-        options = RunOptions(view.observers, jobs, alone=True)
+        options = RunOptions(view.observers, jobs)
         if not edited and not quiet:
             ending.say_changed(workspace, cli, old, from_node)
         started = start_rerun(

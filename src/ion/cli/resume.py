@@ -68,7 +68,7 @@ def resume(
         if not quiet:
             ending.say_changed(workspace, cli, run_id)
         view = open_view(workspace, cli, output_options)
-        options = RunOptions(view.observers, jobs, alone=True)
+        options = RunOptions(view.observers, jobs)
         taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
         if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
             taken = acquire_run(workspace, run_id, agent=agent, options=options, resume=False)

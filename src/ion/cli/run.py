@@ -165,7 +165,7 @@ def start(workspace: Any, spec: RunSpec, watching: tuple[Observer, ...]) -> Any:
     from ion.api import runs
     from ion.views.masking import hide_run
 
-    options = replace(spec.options, observers=watching, alone=spec.engine is None)
+    options = replace(spec.options, observers=watching)
     started = runs.start(workspace, replace(spec, options=options))
     hide_run(workspace, started.run_id)
     return started

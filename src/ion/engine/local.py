@@ -42,8 +42,7 @@ POLL_SECONDS = 0.25
 
 @dataclass
 class Drive:
-    """One process driving one run that it owns, which is in `state` when the lease is taken. `alone`: nothing else uses
-    the event loop."""
+    """One process driving one run that it owns, which is in `state` when the lease is taken."""
 
     store: WorkflowStore
     lease: Lease
@@ -54,7 +53,6 @@ class Drive:
     state: RunState
     lease_ms: int = DEFAULT_LEASE_MS
     clock: Callable[[], int] = clocks.now_ms
-    alone: bool = False
     engaged: AgentRegistry | None = None
     hold_ms: int = HOLD_MS
     agent_limits: AgentLimits = NO_AGENT_LIMITS
@@ -198,14 +196,11 @@ class Drive:
         self.store.renew_lease(self.lease, lease_ms=self.lease_ms)
 
     async def _with_store(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the store, in its thread unless nothing at all would continue meanwhile. While it cannot be reached,
-        try again, but no longer than the lease lasts: by then another process may own the run, and what runs here
-        has to end."""
+        """Call the store, in its thread. While it cannot be reached, try again, but no longer than the lease lasts: by
+        then another process may own the run, and what runs here has to end."""
         pause = 0.05
         while True:
             try:
-                if self.alone and not self._tasks:
-                    return function(*arguments)
                 return await self._aside.call(function, *arguments)
             except StoreUnavailableError:
                 if clocks.steady_ms() + pause * 1000 - self._renewed > self.lease_ms:

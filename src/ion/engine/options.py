@@ -19,15 +19,13 @@ class RunOptions:
     """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
 
     `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.
-    `alone`: nothing but this run uses the event loop, so it may stand still while the store writes. `strict`: warnings
-    of the workflow's file are errors.
+    `strict`: warnings of the workflow's file are errors.
     """
 
     observers: Iterable[Observer] = ()
     max_concurrency: int | None = None
     grace_ms: int = 5000
     hold_ms: int = HOLD_MS
-    alone: bool = False
     strict: bool = False
 
 

@@ -199,7 +199,6 @@ def _drive(
         agent_limits=config.agent_limits(workflow),
         engaged=engaged,
         hold_ms=options.hold_ms,
-        alone=options.alone,
     )
 
 

@@ -81,7 +81,7 @@ class Context:
     caller answers them. `keep` stores a text or a file's bytes and returns its `Content`; `open` reads one back.
     `progress` shows a line of a node to whoever watches, `lines` a line of a program (None: nobody wants them).
     `base_branch` looks up the default branch (None: not found). `secrets` are the values that no message may contain.
-    `standing` caches the variables that all turns share. `ask` lets a person decide on a permission while the turn is
+    `ask` lets a person decide on a permission while the turn is
     held open; it returns the decision, or None if nobody decided in time. Without `ask`, turns cannot be held.
     """
 
@@ -103,7 +103,6 @@ class Context:
     grace_ms: int = DEFAULT_GRACE_MS
     secrets: tuple[str, ...] = ()
     ask: Callable[[str, Question], Awaitable[str | None]] | None = None
-    standing: dict[Any, Any] = field(default_factory=dict)
     lines: Callable[[str, str], None] | None = None
 
     def read(self, content: Content) -> str:

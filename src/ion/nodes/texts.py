@@ -11,7 +11,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ion.agents.base import NAMES_OF_A_TURN
 from ion.core.events import Content
 from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
@@ -112,16 +111,9 @@ class Values:
             found[variable_name(name)] = exact(canonical(value))
         found |= {name: exact(read()) for name, read in self._engine.items() if name != "BASE_BRANCH"}
         found["ION_RUN_ID"] = self._context.run_id
-        found |= runs_around(self._context.environ)
-        return found | self.own_variables()
-
-    def own_variables(self) -> dict[str, str]:
-        """Those of the variables that are the turn's own, if it binds no names."""
-        turn, context = self._turn, self._context
-        return {name: exact(self._engine[name]()) for name in NAMES_OF_A_TURN} | {
-            "ION_NODE_ID": turn.node.id,
-            "ION_IDEMPOTENCY_KEY": context.idempotency_key(turn.node.id, turn.iteration),
-        }
+        found["ION_NODE_ID"] = self._turn.node.id
+        found["ION_IDEMPOTENCY_KEY"] = self._context.idempotency_key(self._turn.node.id, self._turn.iteration)
+        return found | runs_around(self._context.environ)
 
     def _read(self, content: Content | None) -> str:
         return "" if content is None else self._context.read(content)

@@ -3,8 +3,6 @@
 From weak to strong: Ion's own environment, the workflow's `env`, the node's `env`, inputs and `with:`, the engine's
 names. A value that an environment cannot carry (over 128 KiB, or with a NUL) is passed as a file; the largest values
 become files first when the whole would exceed 1 MiB.
-
-Most turns add nothing of their own; what they share is computed once.
 """
 
 from __future__ import annotations
@@ -36,14 +34,6 @@ class Environment:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """What the environments of a run's turns have in common. `size` is an upper bound of its bytes."""
-
-    variables: dict[str, str]
-    size: int
-
-
 def environment(
     turn: Turn,
     context: Context,
@@ -59,43 +49,6 @@ def environment(
     Raises `UnreadableReferenceError` if an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is
     not found.
     """
-    own = _plain(turn, context, values, text, code)
-    if own is not None:
-        standing = context.standing.get(without) or _standing(context, values, without)
-        if standing is not None and _bound(own) + standing.size <= TOTAL_LIMIT_BYTES:
-            return Environment(standing.variables | own)
-    return _whole(turn, context, values, text, code, without)
-
-
-def _plain(turn: Turn, context: Context, values: Values, text: str, code: str) -> dict[str, str] | None:
-    """The variables of this turn alone, if all others are shared by every turn, and small enough."""
-    if context.workflow.env or turn.node.env or turn.node.bindings or "BASE_BRANCH" in text or "BASE_BRANCH" in code:
-        return None
-    own = values.own_variables()
-    return own if _is_small(own) else None
-
-
-def _standing(context: Context, values: Values, without: Callable[[str], bool] | None) -> _Standing | None:
-    """Compute it from any plain turn; None if it is too large for an environment."""
-    variables = _inherited(context, values.variables()) | values.variables()
-    if not _is_small(variables):
-        return None
-    kept = {name: value for name, value in variables.items() if without is None or not without(name)}
-    context.standing[without] = standing = _Standing(kept, _bound(kept))
-    return standing
-
-
-def _inherited(context: Context, ours: dict[str, str]) -> dict[str, str]:
-    """Ion's own environment, without a NAME_FILE of a run around this one, which would hide a value of this run."""
-    variables = dict(context.environ)
-    for name in ours:
-        variables.pop(f"{name}_FILE", None)
-    return variables
-
-
-def _whole(
-    turn: Turn, context: Context, values: Values, text: str, code: str, without: Callable[[str], bool] | None
-) -> Environment:
     ours = {name: values.render(value) for name, value in (context.workflow.env | turn.node.env).items()}
     ours |= values.variables()
     if "BASE_BRANCH" in engine_names(text):
@@ -111,6 +64,14 @@ def _whole(
     if without is not None:
         variables = {name: value for name, value in variables.items() if not without(name)}
     return Environment(variables, files)
+
+
+def _inherited(context: Context, ours: dict[str, str]) -> dict[str, str]:
+    """Ion's own environment, without a NAME_FILE of a run around this one, which would hide a value of this run."""
+    variables = dict(context.environ)
+    for name in ours:
+        variables.pop(f"{name}_FILE", None)
+    return variables
 
 
 def _is_small(variables: dict[str, str]) -> bool:
