@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 STAND_IN = Path(__file__).parents[1] / "agents" / "stand_in.py"
 

@@ -11,7 +11,7 @@ import pytest
 
 from processes import PATIENCE_S
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 STAND_IN = Path(__file__).parents[1] / "agents" / "stand_in.py"
 CHAIN = """

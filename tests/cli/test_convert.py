@@ -10,7 +10,7 @@ from sop_kit import THREE_STEPS
 
 from ion.language.load import parse_workflow
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 
 def test_convert_prints_yaml(ion: Ion, write: Callable[..., Path], project: Project) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ion.core import events as e
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 WORKFLOW = """
 name: all

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from .conftest import SCHEMAS, Ion, Project, fits
+from .kit import SCHEMAS, Ion, Project, fits
 
 WORKFLOW = """
 name: both

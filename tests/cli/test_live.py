@@ -9,35 +9,18 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pexpect
-import pyte
 import pytest
 
 import ion
 from processes import PATIENCE_S, until
 
-from .conftest import COMMAND, Project
+from .kit import COMMAND, Project
+from .terminals import BESIDE, GATED, Open
 
-GATED = """
-name: gated
-description: d
-nodes:
-  - {id: build, bash: 'echo built'}
-  - {id: review, depends_on: [build], approval: {message: "Publish it?\\nThree files changed.", capture_response: true}}
-  - {id: publish, depends_on: [review], bash: 'echo "published, $review.output"'}
-"""
-BESIDE = """
-name: beside
-description: A gate, and work that goes on beside it
-nodes:
-  - {id: review, approval: {message: "Now?"}}
-  - {id: work, bash: 'echo step one; until [ -e go ]; do sleep 0.05; done'}
-  - {id: both, depends_on: [review, work], bash: 'echo both'}
-"""
 STALLED = """
 name: stalled
 description: A gate, and work that goes on beside it
@@ -48,6 +31,8 @@ nodes:
   - {id: after, depends_on: [beside], bash: 'echo after'}
   - {id: reviewed, depends_on: [review, after], bash: 'echo reviewed'}
 """
+
+
 CHOICES = """
 name: choices
 description: d
@@ -58,9 +43,13 @@ nodes:
       decisions: [{id: approve, label: A}, {id: later-on, label: Keep the archive}, {id: never, label: N}]
   - {id: told, depends_on: [which], bash: 'echo "$which.output.decision: $which.output.text"'}
 """
+
+
 LONG = "name: long\ndescription: d\nnodes:\n  - id: ask\n    approval:\n      message: |\n" + "".join(
     f"        * note {number} {'is rather long ' * 7}and ends here {number}\n" for number in range(1, 41)
 )
+
+
 SLOW = """
 name: slow
 description: A gate, and work beside it that fails
@@ -68,6 +57,8 @@ nodes:
   - {id: review, approval: {message: "Now?"}}
   - {id: work, bash: 'until [ -e go ]; do sleep 0.05; done; exit 7'}
 """
+
+
 ROUNDS = """
 name: rounds
 description: d
@@ -81,90 +72,19 @@ nodes:
       gate_message: Is it good?
   - {id: end, depends_on: [draft], bash: 'echo "end: $draft.output"'}
 """
+
+
 MANY = "name: many\ndescription: d\nmax_concurrency: 2\nnodes:\n" + "".join(
     f"  - {{id: node-{number}, bash: 'echo {number}'}}\n" for number in range(30)
 )
+
+
 HOSTILE = r"""
 name: hostile
 description: d
 nodes:
   - {id: a, bash: 'printf "\033]0;owned\007\033[2J[red]x[/red]\n"; until [ -e go ]; do sleep 0.05; done'}
 """
-
-
-class Terminal:
-    """A command behind a terminal of `rows` × `columns`, and what stands on its screen."""
-
-    def __init__(self, project: Project, *arguments: str, columns: int = 80, rows: int = 24, **more: str) -> None:
-        environment = project.environment(**{"TERM": "xterm", **more})
-        self.child = pexpect.spawn(
-            COMMAND[0],
-            [*COMMAND[1:], *arguments],
-            cwd=str(project.folder),
-            env=environment,  # type: ignore[arg-type]
-            dimensions=(rows, columns),
-            timeout=PATIENCE_S,
-            encoding=None,
-        )
-        self.screen = pyte.HistoryScreen(columns, rows, history=1000)
-        self.stream = pyte.ByteStream(self.screen)
-        self.bytes = b""
-
-    def read(self) -> bool:
-        """Take in what was written; False at the end."""
-        try:
-            data = self.child.read_nonblocking(1 << 16, timeout=0.1)
-        except pexpect.TIMEOUT:
-            return True
-        except pexpect.EOF:
-            return False
-        self.bytes += data
-        self.stream.feed(data)
-        return True
-
-    def text(self) -> str:
-        """The lines above the screen, and the screen."""
-        above = [
-            "".join(line[column].data for column in range(self.screen.columns)) for line in self.screen.history.top
-        ]
-        return "\n".join(line.rstrip() for line in [*above, *self.screen.display]).rstrip()
-
-    def until(self, so: Callable[[str], bool] | str) -> str:
-        """Wait until the screen shows it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            shown = self.text()
-            if so in shown if isinstance(so, str) else so(shown):
-                return shown
-            assert time.monotonic() < deadline, f"it never came; the screen:\n{shown}"
-            if not self.read() and (so not in self.text() if isinstance(so, str) else not so(self.text())):
-                raise AssertionError(f"it ended; the screen:\n{self.text()}")
-
-    def type(self, line: str) -> None:
-        self.child.sendline(line)
-
-    def end(self) -> tuple[int | None, str]:
-        """The exit status, and all that was shown."""
-        while self.read():
-            pass
-        self.child.close()
-        return self.child.exitstatus, self.text()
-
-
-@pytest.fixture
-def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def open_one(*arguments: str, **how: object) -> Terminal:
-        opened.append(Terminal(project, *arguments, **how))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        one.child.close(force=True)
-
-
-Open = Callable[..., Terminal]
 
 
 def now(project: Project) -> dict[str, Any]:
@@ -403,21 +323,6 @@ def test_whoever_answers_later_sees_the_command_in_the_tree(project: Project, te
     assert shown.end()[0] == 0
 
 
-def test_watching_a_run_of_another_process(project: Project, terminal: Open) -> None:
-    project.write("beside", BESIDE)
-    assert project.run("run", "beside", "--run-id", "mine", "--detach").status == 0
-    shown = terminal("watch", "mine")
-    shown.until("step one")
-    shown.until("⏸ review")
-    shown.until("[l]ater   ›")
-    shown.type("l")
-    (project.folder / "go").touch()
-    status, text = shown.end()
-    assert status == 0
-    assert "✓ work" in text
-    assert "ion approve mine" in text
-
-
 @pytest.mark.parametrize("columns", [80, 160])
 def test_the_list_of_workflows(project: Project, terminal: Open, columns: int) -> None:
     """As wide as what stands in it, and no wider than the terminal."""
@@ -557,41 +462,6 @@ def test_lines_keep_off_the_one_on_which_somebody_types(project: Project, termin
     assert lines[-1].endswith("[l]ater   ›")
     shown.type("a")
     assert shown.end()[0] == 1
-
-
-@pytest.mark.parametrize("command", ["watch", "resume"])
-def test_later_is_taken_up_again(project: Project, terminal: Open, command: str) -> None:
-    project.write("gated", GATED)
-    assert project.run("run", "gated", "--run-id", "mine").status == 3
-    shown = terminal(command, "mine")
-    shown.until("[l]ater   ›")
-    shown.child.sendintr()
-    status, text = shown.end()
-    assert status == (3 if command == "resume" else 0)
-    assert "ion approve mine" in text
-    shown = terminal(command, "mine")
-    shown.until("[l]ater   ›")
-    shown.type("a on Monday")
-    status, text = shown.end()
-    assert (status, text.splitlines()[-1]) == (0, "published, on Monday")
-    told = project.run("show", "mine", "review").out
-    assert re.search(r"answered +approved by \S+@\S+ at \d\d:\d\d:\d\d, cli", told)
-    assert re.search(r"comment +on Monday", told)
-    answers = project.run("show", "mine", "review", "--json").json("node")["answers"]
-    assert [(one["decision"], one["comment"]) for one in answers] == [("approved", "on Monday")]
-
-
-def test_a_watched_run_is_answered_where_it_is_watched(project: Project, terminal: Open) -> None:
-    """It continues where it is running."""
-    project.write("beside", BESIDE)
-    assert project.run("run", "beside", "--run-id", "mine", "--detach").status == 0
-    shown = terminal("watch", "mine")
-    shown.until("[l]ater   ›")
-    shown.type("a")
-    shown.until("✓ review")
-    (project.folder / "go").touch()
-    assert shown.end()[0] == 0
-    assert project.run("show", "mine", "--json").json("run")["status"] == "completed"
 
 
 def test_the_keys_of_an_interactive_loop(project: Project, terminal: Open) -> None:

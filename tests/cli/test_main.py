@@ -13,7 +13,7 @@ from ion import __version__
 from ion.cli import main
 from ion.errors import InvalidWorkflowError, Problem, StoreError
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 
 def commands() -> list[tuple[str, click.Command]]:

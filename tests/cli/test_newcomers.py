@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 from inline_snapshot import snapshot
 
-from .conftest import Ion, Project, Result
+from .kit import Ion, Project, Result
 
 HELLO = """
 name: hello

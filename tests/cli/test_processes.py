@@ -16,24 +16,15 @@ import pytest
 
 from processes import PATIENCE_S, until
 
-from .conftest import COMMAND, Project, fits
+from .kit import COMMAND, Project
+from .workflows import SLOW
 
-SLOW = """
-name: slow
-description: Runs until it is ended.
-nodes:
-  - id: quick
-    bash: echo done
-  - id: wait
-    depends_on: [quick]
-    bash: |
-      if [ -e skip ]; then exit 0; fi
-      trap 'touch ended; exit 1' TERM
-      touch running
-      while :; do sleep 0.05; done
-"""
 STUBBORN = SLOW.replace("trap 'touch ended; exit 1' TERM", "trap '' TERM")
+
+
 HELLO = "name: hello\ndescription: d\nnodes:\n  - id: hello\n    bash: echo hello\n"
+
+
 GATE = "name: gate\ndescription: d\nnodes:\n  - id: review\n    approval: {message: ok?}\n"
 
 
@@ -86,21 +77,6 @@ def test_a_signal_that_is_ignored_stays_ignored(project: Project) -> None:
     process.send_signal(signal.SIGHUP)
     out, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "hello\n")
-
-
-def test_a_reader_of_events_that_goes_away_does_not_harm_the_run(project: Project) -> None:
-    project.write(
-        "many",
-        "name: many\ndescription: d\nnodes:\n" + "".join(f"  - id: n{i}\n    bash: echo {i}\n" for i in range(12)),
-    )
-    process = project.start("run", "many", "--events", "--run-id", "mine", "--jobs", "1")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.stdout.close()
-    process.wait(timeout=PATIENCE_S)
-    assert process.returncode == 0
-    nodes = project.run("show", "mine", "--json").json("run")["nodes"]
-    assert {node["status"] for node in nodes.values()} == {"completed"}
 
 
 @pytest.mark.parametrize("arguments", [("events", "last"), ("run", "hello"), ("run", "hello", "--json"), ("schema",)])
@@ -296,24 +272,6 @@ def test_a_background_process_that_dies_before_its_answer_is_said_to_have(projec
     result = project.run("run", "hello", "--detach", PYTHONPATH=str(project.folder / "startup"))
     assert result.status == 1
     assert "the background process ended before it said that the run began (status 7)" in result.err
-
-
-def test_following_ends_when_the_run_does(project: Project) -> None:
-    project.write("slow", SLOW.replace("touch running", "touch running; echo out; echo err >&2"))
-    run = project.start("run", "slow", "--run-id", "mine")
-    until((project.folder / "running").exists)
-    events = project.start("events", "mine", "--follow")
-    logs = project.start("logs", "mine", "wait", "--follow")
-    time.sleep(0.5)
-    run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=PATIENCE_S)
-    lines = [json.loads(line) for line in events.communicate(timeout=PATIENCE_S)[0].splitlines()]
-    for line in lines:
-        fits(line, "event")
-    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    said = logs.communicate(timeout=PATIENCE_S)[0]
-    assert "==> wait, bash, stdout <==\nout\n" in said
-    assert "==> wait, bash, stderr <==\nerr\n" in said
 
 
 def test_nothing_from_a_node_acts_on_the_terminal(project: Project) -> None:

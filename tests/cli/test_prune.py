@@ -14,7 +14,7 @@ from store_kit import SHARED_BETWEEN_PROCESSES
 
 from processes import PATIENCE_S
 
-from .conftest import COMMAND, Ion, Project
+from .kit import COMMAND, Ion, Project
 
 BIG = """
 name: big

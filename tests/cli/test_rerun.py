@@ -10,7 +10,7 @@ import pytest
 import ion as library
 from ion.testing import FakeAgent
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 CHAIN = """
 name: chain

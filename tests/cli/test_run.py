@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Ion, Project, fits
+from .kit import Ion, Project, fits
 
 HELLO = """
 name: hello

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Ion, Project, Result
+from .kit import Ion, Project, Result
 
 TOKEN = 'hunter2-"quoted"-and-long'
 LEAK = """

@@ -11,7 +11,7 @@ from sop_kit import THREE_STEPS
 
 from ion.language.load import parse_workflow
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 
 def test_run_by_name_and_by_path(ion: Ion, write: Callable[..., Path], project: Project) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ion.cli.main import COMMANDS
 
-from .conftest import COMMAND, Ion, Project, Result
+from .kit import COMMAND, Ion, Project, Result
 
 ODD = os.fsdecode(b"odd\xff")
 # Words that make a command work in `project`; those that serve for ever, or that ask a terminal, are not among them.

@@ -14,7 +14,7 @@ from ion.api.workspace import Workspace, open_workspace
 from ion.errors import StoreError
 from processes import PATIENCE_S
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 HELLO = "name: hello\ndescription: d\nnodes: [{id: hello, bash: echo hello}]\n"
 CLEANS = """

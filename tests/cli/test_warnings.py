@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import Ion, Project
+from .kit import Ion, Project
 
 WARNED = """
 name: warned

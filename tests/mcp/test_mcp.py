@@ -506,17 +506,6 @@ async def test_progress_for_whoever_asks_for_it(project: Path) -> None:
     assert any("settled" in line for line in told)
 
 
-def test_without_the_sdk_one_line_says_what_to_install(project: Path, tmp_path: Path) -> None:
-    hidden = "import sys; sys.modules['mcp'] = None; sys.argv[0] = 'ion'; from ion.cli.main import main; main()"
-    command = [sys.executable, "-P", "-c", hidden, "mcp", "--project", str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [
-        "error[missing-extra]: ion mcp needs the MCP SDK",
-        "   = pip install 'ion-workflows[mcp]'",
-    ]
-
-
 async def _prompt(call: Caller, name: str, **arguments: str) -> str:
     text = (await call.client.get_prompt(name, arguments)).messages[0].content.text
     assert isinstance(text, str)

@@ -63,11 +63,6 @@ def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
     assert running.wait(60) == 4
 
 
-@pytest.mark.parametrize("words", [("--only-labelled",), ("--label", "A B"), ("--name", "a/b"), ("--name", "")])
-def test_what_is_no_worker(project: Project, words: tuple[str, ...]) -> None:
-    assert project.ion("worker", "--engine", project.server.url, *words)[0] == 2
-
-
 def test_a_pinned_run_stays_with_its_worker(project: Project) -> None:
     """Also where another one is there, when it is resumed, and when it goes on after an answer."""
     nodes = "".join(f"  - {{id: n{i}, depends_on: [{f'n{i - 1}' if i else ''}], bash: {WHO}}}\n" for i in range(6))

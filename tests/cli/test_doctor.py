@@ -1,126 +1,17 @@
-"""Runs taken from store to store, and damage found and named: `export`, `import`, `doctor`, a damaged run in `runs`."""
+"""`ion doctor`: what is installed, configured, damaged and left over; a damaged run in `ion runs`."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from processes import PATIENCE_S
+from .kit import Ion, Project
+from .workflows import blobs
 
-from .conftest import COMMAND, Ion, Project
-
-BIG = """
-name: big
-description: An output that lives beside the log, and a gate.
-nodes:
-  - id: make
-    bash: head -c 300000 /dev/zero | tr '\\0' x
-  - id: ask
-    depends_on: [make]
-    approval: {message: Go on?}
-  - id: use
-    depends_on: [ask]
-    bash: printf '%s' "$make.output" | wc -c
-"""
 HELLO = "name: hello\ndescription: d\nnodes:\n  - id: hello\n    bash: echo hello\n"
-STORES = ["sqlite:.ion/ion.db", "file:.ion/store"]
-
-
-def blobs(project: Project) -> list[Path]:
-    return [path for path in (project.folder / ".ion").rglob("*") if len(path.name) == 64]
-
-
-@pytest.fixture(params=STORES)
-def kept(request: pytest.FixtureRequest, ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store, which is the project's from here on, with the run `mine` that waits at its gate."""
-    monkeypatch.setenv("ION_STORE", request.param)
-    project.write("big", BIG)
-    assert ion("run", "big", "--run-id", "mine").status == 3
-    return str(request.param)
-
-
-def test_a_waiting_run_moves_to_another_store_and_goes_on_there(kept: str, ion: Ion, project: Project) -> None:
-    exported = ion("export", "mine", "--output", "run.jsonl", "--json")
-    (other,) = set(STORES) - {kept}
-    assert exported.json() == {
-        "run_id": "mine",
-        "file": str(project.folder / "run.jsonl"),
-        "bytes": (project.folder / "run.jsonl").stat().st_size,
-    }
-    assert (project.folder / "run.jsonl").stat().st_mode & 0o777 == 0o600
-    assert ion("import", "run.jsonl", "--store", other, "--json").json() == {"run_id": "mine"}
-    assert ion("show", "mine", "--json").json("run") == ion("show", "mine", "--store", other, "--json").json("run")
-    approved = ion("approve", "mine", "--store", other)
-    assert (approved.status, approved.out) == (0, "300000\n")
-    assert ion("show", "mine", "--json").json("run")["status"] == "paused", "the exported run stays as it was"
-
-
-def test_through_pipes(project: Project, tmp_path: Path) -> None:
-    project.write("hello", HELLO)
-    project.run("run", "hello", "--run-id", "mine")
-    exported = project.run("export")
-    assert exported.status == 0
-    assert len(exported.out.splitlines()) == 6
-    taken = project.run("import", "-", "--store", "file:.ion/other", stdin=exported.out)
-    assert (taken.status, taken.out) == (0, "")
-    assert "ion show mine --store file:.ion/other" in taken.err
-    again = project.run("import", "-", "--store", "file:.ion/other", stdin=exported.out)
-    assert again.status == 5
-    assert "exists already" in again.err
-    cut = project.run("import", "-", "--store", "file:.ion/third", stdin=exported.out[:-30])
-    assert cut.status == 1
-    assert "damaged at line 6" in cut.err
-    assert "No runs" in project.run("runs", "--store", "file:.ion/third").err
-
-
-def test_a_reader_that_goes_away_is_no_error(kept: str, project: Project) -> None:
-    export = subprocess.Popen(
-        [*COMMAND, "export", "mine"],
-        cwd=project.folder,
-        env=project.environment(ION_STORE=kept),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert export.stdout is not None
-    export.stdout.read(10)
-    export.stdout.close()
-    assert (export.wait(timeout=PATIENCE_S), export.stderr.read() if export.stderr else b"") == (0, b"")
-
-
-@pytest.mark.parametrize(
-    ("command", "status", "said"),
-    [
-        (["export", "none"], 2, "no run has the id 'none'"),
-        (["export", "mine", "--json"], 2, "--json needs --output FILE"),
-        (["export", "mine", "--output", "no/such/folder/x"], 1, "cannot write"),
-        (["import", "missing"], 2, "the file missing cannot be read"),
-        (["import", "."], 2, "cannot be read: Is a directory"),
-        (["import", ".ion/workflows/hello.yaml"], 2, "hello.yaml is not an export of Ion"),
-        (["import"], 2, "Missing argument 'FILE'"),
-    ],
-)
-def test_what_cannot_be_done_is_said(command: list[str], status: int, said: str, ion: Ion, project: Project) -> None:
-    project.write("hello", HELLO)
-    ion("run", "hello", "--run-id", "mine")
-    result = ion(*command)
-    assert result.status == status
-    assert said in result.err + result.out
-    assert not [path for path in project.folder.iterdir() if path.name.endswith(".tmp")]
-
-
-def test_a_run_with_a_lost_output_is_not_exported(kept: str, ion: Ion, project: Project) -> None:
-    (project.folder / "run.jsonl").write_text("an older export")
-    (blob,) = blobs(project)
-    blob.unlink()
-    result = ion("export", "mine", "--output", "run.jsonl")
-    assert result.status == 1
-    assert "is gone from the store" in result.err
-    assert (project.folder / "run.jsonl").read_text() == "an older export"
 
 
 def test_doctor_on_a_whole_store(kept: str, ion: Ion) -> None:

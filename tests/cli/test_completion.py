@@ -1,24 +1,17 @@
-"""`--log`, `--notify`, `--otel` and their settings; completion; the SVG."""
+"""`ion completion`: what a shell completes."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from .conftest import COMMAND, Ion, Project
+from .kit import COMMAND, Project
 
-SECRET = """
-name: secret
-description: d
-secrets: [ION_TEST_SECRET]
-nodes: [{id: a, bash: 'echo "$ION_TEST_SECRET"'}]
-"""
 HELLO = "name: hello\ndescription: Says <hello> & more\nnodes:\n  - {id: a, bash: 'echo hi'}\n"
+
+
 GATE = """
 name: gate
 description: d
@@ -27,54 +20,6 @@ nodes:
     approval: {message: ok?, decisions: [{id: approve, label: Y}, {id: hold, label: H}]}
   - {id: after, depends_on: [g], when: "$g.output.decision == 'approve'", bash: 'true'}
 """
-
-
-def lines(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_a_log_file_without_secrets(project: Project) -> None:
-    project.write("secret", SECRET)
-    done = project.run("run", "secret", "--log", "all.jsonl", ION_TEST_SECRET="s3cret-value")
-    assert done.status == 0
-    text = (project.folder / "all.jsonl").read_text()
-    assert "s3cret" not in text
-    assert lines(project.folder / "all.jsonl")[-1]["type"] == "workflow_completed"
-
-
-def test_settings_watch_every_run(project: Project, tmp_path: Path) -> None:
-    project.write("hello", HELLO)
-    told = tmp_path / "told"
-    (project.folder / ".ion" / "config.yaml").write_text(f"log: true\nnotify: tee {told}\n")
-    assert project.run("run", "hello", "--run-id", "one").status == 0
-    assert len(lines(project.folder / ".ion" / "runs" / "one" / "events.jsonl")) == 4
-    assert json.loads(told.read_text())["status"] == "completed"
-    (project.folder / ".ion" / "config.yaml").write_text("log: 7\nnotify: ''\notel: perhaps\n")
-    wrong = project.run("run", "hello")
-    assert wrong.status == 2
-    assert wrong.err.count("error[bad-value]") == 3
-
-
-def test_a_detached_run_is_watched_too(project: Project) -> None:
-    project.write("hello", HELLO)
-    assert project.run("run", "hello", "--run-id", "one", "--detach", "--log", "d.jsonl").status == 0
-    assert project.run("watch", "one").status == 0
-    assert lines(project.folder / "d.jsonl")[0]["run_id"] == "one"
-    for made in ("d.jsonl", ".ion/runs/one/ion.log"):
-        assert (project.folder / made).stat().st_mode & 0o777 == 0o600, "for its owner only"
-
-
-def test_tracing_without_the_extra_is_one_line(project: Project) -> None:
-    project.write("hello", HELLO)
-    hidden = "import sys; sys.modules['opentelemetry'] = None; from ion.cli.main import main; main()"
-    command = [sys.executable, "-P", "-c", hidden, "run", "hello", "--otel", "--project", str(project.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install 'ion-workflows[otel]'" in done.stderr
-    assert project.run("runs", "--json").json("runs") == []
-
-
-# ---------------------------------------------------------------------- completion
 
 
 def complete(project: Project, *words: str, shell: str = "bash") -> list[str]:
@@ -166,30 +111,3 @@ def test_in_a_real_bash(waiting: Project, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.stdout.split(), done.stderr) == (["asks", "gate", "hello"], "")
-
-
-# ---------------------------------------------------------------------- the picture
-
-
-def test_a_picture_that_any_reader_of_xml_can_read(ion: Ion, project: Project) -> None:
-    project.write(
-        "hello",
-        HELLO.replace("name: hello", "name: 'he<l&lo'").replace("{id: a,", "{id: a, when: \"$INPUTS.x == '<&>'\",")
-        + "inputs: {x: {default: y}}\n",
-    )
-    root = ET.fromstring(ion("graph", "he<l&lo", "--format", "svg").out)
-    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["a ?", "$INPUTS.x == '<&>'"]
-    assert root.find("{http://www.w3.org/2000/svg}title").text == "he<l&lo"  # type: ignore[union-attr]
-
-
-def test_a_picture_in_the_colours_of_a_run(ion: Ion, project: Project) -> None:
-    project.write("gate", GATE)
-    assert ion("run", "gate", "--run-id", "mine", "--quiet").status == 3
-    root = ET.fromstring(ion("graph", "--run", "mine", "--format", "svg").out)
-    boxes = [box.get("class") for box in root.iter("{http://www.w3.org/2000/svg}rect")]
-    assert boxes == ["box waiting", "box pending"]
-    height, width = float(root.get("height") or 0), float(root.get("width") or 0)
-    for box in root.iter("{http://www.w3.org/2000/svg}rect"):
-        assert 0 <= float(box.get("x") or -1) + float(box.get("width") or 0) <= width
-        assert 0 <= float(box.get("y") or -1) + float(box.get("height") or 0) <= height
