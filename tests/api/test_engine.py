@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import ion
+from ion.core.fold import fold
+from ion.core.plan import AgentLimits, Plan
+from ion.core.step import step
+from ion.engine.pool import RunPool
+from processes import PATIENCE_S
 
+# The threads in which a program of any size reads the store: as many as `asyncio.to_thread` has.
+DEFAULT_WORKERS = min(32, (os.cpu_count() or 1) + 4)
 ASKS = """
 name: asks
 description: A prompt, a gate, a step
@@ -101,3 +113,116 @@ async def test_a_run_that_cannot_begin_is_not_there(tmp_path: Path) -> None:
             with pytest.raises(ion.errors.UsageError, match="unknown input"):
                 await engine.start(ion.RunSpec(ion.parse_workflow(ASKS), inputs={"no": 1}))
             assert project.runs() == []
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110  (what it waits for tells nobody)
+            await asyncio.sleep(0.01)
+
+
+class Waits:
+    """An agent that answers once it is told to, and counts how many ask it at once."""
+
+    name = "waits"
+    max_parallel: int | None = None
+
+    def __init__(self, max_parallel: int | None = None) -> None:
+        self.max_parallel = max_parallel
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.go = asyncio.Event()
+
+    async def prompt(self, request: ion.PromptRequest) -> ion.PromptResult:
+        self.asked.append(request.prompt)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.go.wait()
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return ion.PromptResult("answered")
+
+
+THREE_PROMPTS = """
+name: three
+description: Three prompts, and a step that needs no agent
+nodes:
+  - {id: a, prompt: A}
+  - {id: b, prompt: B}
+  - {id: c, prompt: C}
+  - {id: d, bash: 'echo d'}
+"""
+
+
+@pytest.mark.parametrize("url", ["sqlite:x.db", "memory:"])
+async def test_a_hundred_runs_at_once_share_a_thread_and_one_poll(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ION_LEASE_MS", "86400000")  # a lease that is renewed looks at the log too, and none is here
+    agent, before = Waits(), threading.active_count()
+    with ion.open(tmp_path, url) as project:
+        async with ion.Engine(project) as engine:
+            spec = ion.RunSpec(ion.parse_workflow(ASKS), agent=agent)
+            runs = [project.run((await engine.start(spec)).run_id) for _ in range(100)]
+            await until(lambda: len(agent.asked) == 100)
+            assert agent.at_once == 100
+            names = Counter(thread.name.rpartition("_")[0] or thread.name for thread in threading.enumerate())
+            assert names["ion-store"] == 1
+            assert threading.active_count() - before <= 1 + DEFAULT_WORKERS
+            assert [task.get_name() for task in asyncio.all_tasks()].count("ion-poll") == 1
+            # What somebody else asks of a run is seen by the one poll.
+            runs[7].cancel(reason="not this one")
+            assert (await engine.wait(runs[7], seconds=PATIENCE_S)).status == "cancelled"
+            agent.go.set()
+            waiting = [(await engine.wait(run)).waiting for run in runs if run != runs[7]]
+            assert {item.kind for items in waiting for item in items} == {"approval"}
+    assert "ion-store" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_an_agent_that_takes_one_prompt_at_a_time_does_so_over_all_runs(tmp_path: Path) -> None:
+    agent = Waits(max_parallel=1)
+    agent.go.set()
+    with ion.open(tmp_path, "memory:") as project:
+        async with ion.Engine(project) as engine:
+            spec = ion.RunSpec(ion.parse_workflow(THREE_PROMPTS), agent=agent)
+            runs = [project.run((await engine.start(spec)).run_id) for _ in range(3)]
+            results = [await engine.wait(run) for run in runs]
+    assert [result.status for result in results] == ["completed"] * 3
+    assert (len(agent.asked), agent.most_at_once) == (9, 1)
+
+
+async def test_what_needs_no_agent_does_not_wait_for_one_that_another_run_has(tmp_path: Path) -> None:
+    agent = Waits(max_parallel=1)
+    with ion.open(tmp_path, "memory:") as project:
+        async with ion.Engine(project) as engine:
+            spec = ion.RunSpec(ion.parse_workflow(THREE_PROMPTS), agent=agent)
+            first, second = [project.run((await engine.start(spec)).run_id) for _ in range(2)]
+            await until(lambda: second.state().nodes["d"].status == "completed")
+            assert len(agent.asked) == 1
+            waits = second if first.state().nodes["a"].status == "running" else first
+            assert [node.status for node in waits.state().nodes.values()][:3] == ["pending"] * 3
+            assert waits.result().status == "running"
+            # The other run is cancelled: its agent is free for this one.
+            (second if waits == first else first).cancel()
+            agent.go.set()
+            assert (await engine.wait(waits)).status == "completed"
+
+
+async def test_a_drive_that_is_cut_off_gives_its_agents_back() -> None:
+    flow = ion.parse_workflow("name: w\ndescription: d\nnodes: [{id: a, prompt: A}]\n")
+    started = ion.events.WorkflowStarted(0, "w", "digest", nodes=(("a", "prompt"),))
+    free: list[str] = []
+    with ion.create_store("memory:") as store:
+        pool = RunPool(store)
+        plans = {}
+        for run_id in ("one", "two"):
+            limits = pool.limits(run_id, AgentLimits({"a": "claude"}, {"claude": 1}))
+            plans[run_id] = Plan(flow, fold([started]), 8, limits)
+            pool.join(run_id, plans[run_id], lambda: None, partial(free.append, run_id))
+        step(plans["one"], [], 1, lambda: 0.0)
+        assert plans["two"].next_steps(1) == []
+        pool.leave("one")
+        assert free == ["two"]
+        assert [type(command).__name__ for command in plans["two"].next_steps(2)] == ["StartTurn"]
+        pool.leave("two")
+        pool.close()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from ion.api.following import POLL_SECONDS
 from ion.api.project import Project, Run
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun, acquire_answered, start
@@ -21,6 +22,7 @@ from ion.core.events import Recorded
 from ion.core.resume import answered
 from ion.core.state import RunState
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
+from ion.engine.pool import RunPool
 from ion.errors import IonError
 from ion.records import dataclass, field
 from ion.stores.base import WorkflowRun
@@ -28,8 +30,6 @@ from ion.stores.base import WorkflowRun
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
 
-# How often the log of a run is read that another process drives.
-POLL_SECONDS = 0.25
 # What `wait` calls whenever something has happened in a run that is driven here.
 Report: TypeAlias = Callable[[Recorded, RunState], Awaitable[None]]
 
@@ -46,7 +46,8 @@ class _Driven:
 class Engine:
     """The runs that this process drives, all of one project.
 
-    Its methods belong to one event loop; the store is called in threads beside it. `options` are those of every run.
+    Its methods belong to one event loop. The runs share one thread that calls the store, one poll for what others ask
+    of them, and the agents: `max_parallel` holds for all of them together. `options` are those of every run.
     At the end of an `async with` nothing is driven here any more: every process of the runs is ended, and the runs can
     be resumed.
     """
@@ -55,6 +56,7 @@ class Engine:
         self.project = project
         self._options = replace(options, observers=(*options.observers, _Watch(self)))
         self._runs: dict[str, _Driven] = {}
+        self._pool: RunPool | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,6 +118,9 @@ class Engine:
             with contextlib.suppress(asyncio.CancelledError, IonError):
                 await task
         self._runs.clear()
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     # ------------------------------------------------------------------ the tasks
 
@@ -124,7 +129,10 @@ class Engine:
 
     def _drive(self, started: StartedRun | EngineRun) -> None:
         driven = self._driven(started.run_id)
-        driven.task = asyncio.create_task(started.drive(), name=f"run {started.run_id}")
+        if self._pool is None:
+            self._pool = RunPool(self.project.store)
+        drive = started.drive(self._pool) if isinstance(started, StartedRun) else started.drive()
+        driven.task = asyncio.create_task(drive, name=f"run {started.run_id}")
         driven.task.add_done_callback(partial(self._ended, started.run_id, driven))
 
     def _ended(self, run_id: str, driven: _Driven, task: asyncio.Task[RunResult]) -> None:
@@ -144,10 +152,13 @@ class Engine:
         driven = self._driven(before.run_id)
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if await _is_set(driven.news, min(left, POLL_SECONDS)):
+            here = driven.task is not None and not driven.task.done()
+            if await _is_set(driven.news, left if here else min(left, POLL_SECONDS)):
                 if driven.last is not None and report is not None:
                     await report(*driven.last)
                 return
+            if here:
+                continue
             now = await asyncio.to_thread(self.project.store.get_workflow_run, before.run_id)
             if now.last_seq != before.last_seq or now.owner != before.owner:
                 return

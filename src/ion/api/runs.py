@@ -23,6 +23,7 @@ from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
 from ion.engine.options import RunOptions
+from ion.engine.pool import RunPool
 from ion.engine.run_reader import RunReader, read_run
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.workflow import Workflow
@@ -62,9 +63,9 @@ class StartedRun:
         folder: Path = self._drive.context.folders.logs
         return folder
 
-    async def drive(self) -> RunResult:
-        """Drive it until it ends or waits for people."""
-        state = await self._drive.run(self._begin)
+    async def drive(self, pool: RunPool | None = None) -> RunResult:
+        """Drive it until it ends or waits for people. `pool` is what it shares with other runs of this event loop."""
+        state = await self._drive.run(self._begin, pool)
         return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
 
 

@@ -175,6 +175,10 @@ class Plan:
         if self._unsettled[event.node] == 0:
             self._arrived.add(self._index[event.node])
 
+    def busy(self, agent: str) -> int:
+        """How many turns of a bounded agent are under way in this run."""
+        return len(self._busy.get(agent, ()))
+
     def in_order(self, nodes: Iterable[str]) -> list[str]:
         """These nodes in the order of the file."""
         return sorted(nodes, key=self._index.__getitem__)
@@ -309,6 +313,10 @@ class Plan:
         limit = self.agent_limits.limits.get(lane)
         return room if limit is None else limit - len(self._busy[lane])
 
+    def _is_full(self, agent: str) -> bool:
+        """Whether an agent has as many turns as it may, those of other runs included."""
+        return agent in self._busy and self.agent_limits.limits[agent] <= len(self._busy[agent])
+
     def _first(self, line: _Line, count: int) -> list[StartTurn]:
         """The first `count` nodes of a line that are still to start; they stay in it until they have started.
 
@@ -329,7 +337,7 @@ class Plan:
     def _idle(self, at: int) -> list[Command]:
         """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
         is over."""
-        if self.live:
+        if self.live or self._waits_for_other_runs():
             return self._timeouts()
         if len(self._settled) == len(self.workflow.nodes):
             return [Record(self._end(at), "every node has settled")]
@@ -342,6 +350,11 @@ class Plan:
                 return [Record(e.WorkflowPaused(at, held), why)]
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
+
+    def _waits_for_other_runs(self) -> bool:
+        """Whether a turn waits for an agent whose turns all belong to other runs."""
+        waiting = {self.agent_limits.lane(one.node, one.turn) for one in self._starts.values()}
+        return not self.state.is_spent and any(self._is_full(agent) for agent in waiting)
 
     def _timeouts(self) -> list[Command]:
         waits: list[Command] = []

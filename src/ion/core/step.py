@@ -36,7 +36,12 @@ class Asked:
     questions: tuple[Question, ...]
 
 
-News: TypeAlias = Ended | Asked
+@dataclass(frozen=True, slots=True)
+class AgentFree:
+    """An agent that this run shares with others has room again. Nothing is recorded; the plan is asked once more."""
+
+
+News: TypeAlias = Ended | Asked | AgentFree
 
 
 def step(
@@ -78,6 +83,8 @@ def step(
 
 
 def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> list[e.Event]:
+    if isinstance(news, AgentFree):
+        return []
     now = plan.state.nodes[news.node]
     if not now.live or now.starts != news.start:
         return []  # an append of unknown fate had gone in: this is in the log

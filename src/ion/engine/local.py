@@ -17,13 +17,14 @@ from ion.core import events as e
 from ion.core.outcomes import Outcome
 from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan
 from ion.core.state import NodeState, RunState
-from ion.core.step import Asked, Ended, News
+from ion.core.step import AgentFree, Asked, Ended, News
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.driver import TurnTasks, drive
 from ion.engine.loading import no_collection
 from ion.engine.observe import Observers
 from ion.engine.options import HOLD_MS
 from ion.engine.pending_permissions import PendingPermissions
+from ion.engine.pool import POLL_SECONDS, RunPool
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
 from ion.errors import OwnershipLostError, StoreError, StoreUnavailableError
@@ -36,8 +37,6 @@ from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]
 _log = logging.getLogger("ion")
 _Result = TypeVar("_Result")
-# How often an idle owner looks for requests of others (cli.md promises a second).
-POLL_SECONDS = 0.25
 
 
 @dataclass
@@ -59,26 +58,32 @@ class Drive:
     _stopped: bool = False
     _wake: asyncio.Future[None] | None = None
     _renewed: int = 0
+    _agent_free: bool = False
 
     @property
     def run_id(self) -> str:
         return self.lease.run_id
 
-    async def run(self, begin: Iterable[e.Event] = ()) -> RunState:
-        """Drive the run until it ends or waits for people; `begin` is appended first (what begins a resume).
+    async def run(self, begin: Iterable[e.Event] = (), pool: RunPool | None = None) -> RunState:
+        """Drive the run until it ends or waits for people; `begin` is appended first (what begins a resume). `pool` is
+        what it shares with other runs of this event loop.
 
         Raises `OwnershipLostError` if another process took the run over, `StoreError` if the store fails; in both
         cases, and when it is cancelled, every process it started is ended and nothing more is written.
         """
-        self._aside = StoreThread("ion-store")
+        self._pool = pool
+        self._store_thread = StoreThread("ion-store") if pool is None else pool.thread
         self._tasks = TurnTasks(self._wake_up)
         self._held = PendingPermissions(self._wake_up, self.hold_ms)
         self.context = replace(self.context, ask=self._held.ask)
         self._renewed = clocks.steady_ms()
         cut_off = False
         try:
+            limits = self.agent_limits if pool is None else pool.limits(self.run_id, self.agent_limits)
             with no_collection():
-                self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, self.agent_limits)
+                self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, limits)
+            if pool is not None:
+                pool.join(self.run_id, self._plan, self._wake_up, self._agent_is_free)
             if self.state.seq == 1 and self.state.started is not None:
                 self.observers.events(self.run_id, [e.Recorded(1, self.state.started)], self.state)
             state = await drive(self._plan, self, begin)
@@ -93,10 +98,13 @@ class Drive:
                 if self.engaged is not None:
                     await self.engaged.end(self.run_id)
                 if cut_off:
-                    await self._aside.call(self._end_what_left_its_group)
+                    await _in_own_thread(self._end_what_left_its_group)
             finally:
+                if pool is not None:
+                    pool.leave(self.run_id)
                 await self._release()
-                self._aside.close()
+                if pool is None:
+                    self._store_thread.close()
 
     def _end_what_left_its_group(self) -> None:
         """Programs that left their groups (a double fork with setsid) are found like those of a dead owner, unless
@@ -143,6 +151,8 @@ class Drive:
 
     def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
         self.observers.events(self.run_id, recorded, state)
+        if self._pool is not None:
+            self._pool.changed(self.run_id)
 
     def start(self, now: NodeState) -> None:
         if self.context.nodes is not self._plan.state.nodes:
@@ -156,14 +166,17 @@ class Drive:
     async def wait(self, until: int | None) -> list[News]:
         """No longer than it takes until somebody else's request is to be seen."""
         self._held.answer(self._plan.state)
-        if not self._tasks.any_ended and not self._held.unrecorded:
-            left = POLL_SECONDS if until is None else (until - self.clock()) / 1000
-            await self._sleep(min(POLL_SECONDS, max(0.0, left)))
+        if not (self._tasks.any_ended or self._held.unrecorded or self._agent_free):
+            longest = POLL_SECONDS if self._pool is None else self._lease_left_ms() / 1000
+            left = longest if until is None else (until - self.clock()) / 1000
+            await self._sleep(min(longest, max(0.0, left)))
         await self._keep_lease()
+        free = [AgentFree()] if self._agent_free else []
+        self._agent_free = False
         asked = [
             Asked(node, self._tasks.start_of(node), (question,)) for node, question in self._held.take_unrecorded()
         ]
-        return [*self._tasks.take_ended(), *asked]
+        return [*self._tasks.take_ended(), *asked, *free]
 
     # ------------------------------------------------------------------ the details of it
 
@@ -171,6 +184,10 @@ class Drive:
         """Carry out a turn. What a runner raises is not an outcome: it ends this process's drive, and the run can be
         resumed."""
         return Ended(turn.node.id, turn.start, await self.runners[turn.kind](turn, self.context))
+
+    def _agent_is_free(self) -> None:
+        self._agent_free = True
+        self._wake_up()
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -187,8 +204,12 @@ class Drive:
             timer.cancel()
             self._wake = None
 
+    def _lease_left_ms(self) -> float:
+        """How long until the lease is to be renewed."""
+        return max(0.0, self._renewed + self.lease_ms / 3 - clocks.steady_ms())
+
     async def _keep_lease(self) -> None:
-        if clocks.steady_ms() - self._renewed > self.lease_ms / 3:
+        if not self._lease_left_ms():
             await self._with_store(self._renew)
             self._renewed = clocks.steady_ms()
 
@@ -201,9 +222,18 @@ class Drive:
         pause = 0.05
         while True:
             try:
-                return await self._aside.call(function, *arguments)
+                return await self._store_thread.call(function, *arguments)
             except StoreUnavailableError:
                 if clocks.steady_ms() + pause * 1000 - self._renewed > self.lease_ms:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
+
+
+async def _in_own_thread(function: Callable[[], None]) -> None:
+    """What may take as long as the grace of a program: not where a store is called that other runs use too."""
+    thread = StoreThread("ion-end")
+    try:
+        await thread.call(function)
+    finally:
+        thread.close()
