@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from ion.api.agents import AgentLike
 from ion.api.following import POLL_SECONDS
 from ion.api.project import Project, Run
 from ion.api.result import RunResult
@@ -56,6 +57,7 @@ class Engine:
         self.project = project
         self._options = replace(options, observers=(*options.observers, _Watch(self)))
         self._runs: dict[str, _Driven] = {}
+        self._agents: dict[str, AgentLike] = {}
         self._pool: RunPool | None = None
 
     async def __aenter__(self) -> Self:
@@ -69,14 +71,22 @@ class Engine:
         first node runs."""
         spec = replace(spec, options=replace(self._options, strict=spec.options.strict))
         started = await asyncio.to_thread(start, self.project.workspace, spec)
+        if not isinstance(spec.agent, str | None):
+            self._agents[started.run_id] = spec.agent  # no name leads to it again
         self._drive(started)
         return started
 
-    async def proceed(self, run: Run, *, resume: bool = False) -> None:
-        """Drive a run that was answered, asked to end or cut off, unless a living process does already. `resume`: also
-        one that failed, deciding anew what failed. Raises what `resume_workflow` raises."""
+    async def proceed(self, run: Run, *, agent: AgentLike = None, resume: bool = False) -> None:
+        """Drive a run that was answered, asked to end or cut off, unless a living process does already. `agent`
+        overrides the run's own, as in `resume_workflow`; the agent of a run that was started here is known. `resume`:
+        also one that failed, deciding anew what failed. Raises what `resume_workflow` raises."""
         taken = await asyncio.to_thread(
-            acquire_answered, self.project.workspace, run.run_id, options=self._options, resume=resume
+            acquire_answered,
+            self.project.workspace,
+            run.run_id,
+            agent=agent or self._agents.get(run.run_id),
+            options=self._options,
+            resume=resume,
         )
         if taken is not None:
             self._drive(taken)
@@ -138,6 +148,8 @@ class Engine:
     def _ended(self, run_id: str, driven: _Driven, task: asyncio.Task[RunResult]) -> None:
         """Nothing of the run is kept here, unless its drive was stopped: `wait` says by what."""
         driven.news.set()
+        if not task.cancelled() and task.exception() is None and task.result().status in ("completed", "cancelled"):
+            self._agents.pop(run_id, None)
         if (task.cancelled() or task.exception() is None) and self._runs.get(run_id) is driven:
             del self._runs[run_id]
 

@@ -166,12 +166,17 @@ def acquire_run(
 
 
 def acquire_answered(
-    workspace: Workspace, run_id: str, *, options: RunOptions | None = None, resume: bool = False
+    workspace: Workspace,
+    run_id: str,
+    *,
+    agent: AgentLike = None,
+    options: RunOptions | None = None,
+    resume: bool = False,
 ) -> StartedRun | EngineRun | None:
     """What comes after an answer: become the owner of the run as `acquire_run` does, unless it has ended meanwhile or a
     living process owns it, which then continues it by itself."""
     try:
-        return acquire_run(workspace, run_id, options=options, resume=resume)
+        return acquire_run(workspace, run_id, agent=agent, options=options, resume=resume)
     except RefusedError as error:
         if error.error_code in ("owned", "ended"):
             return None
