@@ -122,14 +122,16 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 the names are plain strings
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'ion' has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # so that a wrong name is an error to a type checker
 
-    module = importlib.import_module(home)
-    return module if home in (f"ion.{name}", f"ion.core.{name}") else getattr(module, name)
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'ion' has no attribute {name!r}")
+        import importlib
+
+        module = importlib.import_module(home)
+        return module if home in (f"ion.{name}", f"ion.core.{name}") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -57,12 +57,12 @@ def test_help_and_version(ion: Ion) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said", "hint"),
     [
-        (["rnu"], "there is no command 'rnu'", "did you mean 'ion run'?"),
-        (["frobnicate"], "there is no command 'frobnicate'", "ion --help lists the commands"),
-        (["runs", "--limt", "1"], "there is no option '--limt'", "did you mean '--limit'?"),
-        (["runs", "--frobnicate"], "there is no option '--frobnicate'", "ion runs --help"),
-        (["runs", "-x"], "there is no option '-x'", "ion runs --help"),
-        (["--project", "x", "runs"], "there is no option '--project'", "options come after the command"),
+        (["rnu"], "unknown command 'rnu'", "did you mean 'ion run'?"),
+        (["frobnicate"], "unknown command 'frobnicate'", "ion --help lists the commands"),
+        (["runs", "--limt", "1"], "unknown option '--limt'", "did you mean '--limit'?"),
+        (["runs", "--frobnicate"], "unknown option '--frobnicate'", "ion runs --help"),
+        (["runs", "-x"], "unknown option '-x'", "ion runs --help"),
+        (["--project", "x", "runs"], "unknown option '--project'", "options come after the command"),
         (["runs", "--limit", "x"], "'x' is not a valid integer", "ion runs --help"),
         (["runs", "--limit"], "Option '--limit' requires an argument", "ion runs --help"),
         (["runs", "extra"], "unexpected extra argument", "ion runs --help"),

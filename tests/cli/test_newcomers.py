@@ -390,7 +390,7 @@ error[usage]: --input takes NAME=VALUE, not 'name'
 def test_a_command_that_is_none(said: Said) -> None:
     assert said("rnu", "hello") == snapshot("""\
 [2]
-error[usage]: there is no command 'rnu'
+error[usage]: unknown command 'rnu'
    = did you mean 'ion run'?
 """)
 
@@ -399,7 +399,7 @@ def test_an_option_that_is_none(said: Said, project: Project) -> None:
     project.write("hello", HELLO)
     assert said("run", "hello", "--inptu", "name=Ada") == snapshot("""\
 [2]
-error[usage]: there is no option '--inptu'
+error[usage]: unknown option '--inptu'
    = did you mean '--input'?
 """)
 
@@ -512,12 +512,12 @@ def test_an_input_given_as_an_option(said: Said, project: Project) -> None:
     project.write("hello", HELLO)
     assert said("run", "hello", "--name", "Ada B") == snapshot("""\
 [2]
-error[usage]: there is no option '--name'
+error[usage]: unknown option '--name'
    = an input is given as: --input name='Ada B'
 """)
     assert said("run", "hello", "--name=Ada") == snapshot("""\
 [2]
-error[usage]: there is no option '--name'
+error[usage]: unknown option '--name'
    = an input is given as: --input name=Ada
 """)
 

@@ -97,7 +97,7 @@ def test_closed_streams_are_no_error_and_no_file_takes_their_place(project: Proj
     assert in_shell(project, "run hello --run-id mine <&- >&- 2>&-").returncode == 0
     assert status_of(project, "mine") == "completed"
     done = in_shell(project, "run hello --inputs - <&-")
-    assert (done.returncode, done.stderr) == (2, b"error[usage]: there is no stdin to read from\n")
+    assert (done.returncode, done.stderr) == (2, b"error[usage]: stdin is closed\n")
 
 
 def in_shell(project: Project, command: str) -> subprocess.CompletedProcess[bytes]:
@@ -267,7 +267,7 @@ def test_a_background_process_that_dies_before_its_answer_is_said_to_have(projec
     project.write("hello", HELLO)
     (project.folder / "startup").mkdir()
     (project.folder / "startup" / "sitecustomize.py").write_text(
-        "import sys, os\nif 'ion.cli.detached' in sys.orig_argv: os._exit(7)\n"
+        "import sys, os\nif 'ion.cli.detach' in sys.orig_argv: os._exit(7)\n"
     )
     result = project.run("run", "hello", "--detach", PYTHONPATH=str(project.folder / "startup"))
     assert result.status == 1

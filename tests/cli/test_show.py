@@ -58,7 +58,7 @@ def test_show_node_says_why_with_the_values_seen(built: Ion) -> None:
     assert '  output       17 B  "fixed bug for Ada"\n' in fix
     plan = built("show", "mine", "plan").out
     assert "$fetch.output.type == 'feature'      'bug'  → false" in plan
-    assert "$fetch.output.size == 'big'      not looked at" in plan
+    assert "$fetch.output.size == 'big'      not evaluated" in plan
     tests = built("show", "mine", "tests").out
     assert tests.startswith("tests   failed   attempt 2 of 2   exit 7 after ")
     assert "  error        exit-status: exit 7\n               no luck\n" in tests

@@ -7,7 +7,7 @@ from textwrap import dedent
 from inline_snapshot import snapshot
 
 from ion.language.load import parse_workflow
-from ion.language.problems import render_problems, summary
+from ion.views.problems import render_problems, summary
 
 
 def screen(text: str) -> str:

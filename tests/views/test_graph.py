@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.cli.terminal import Screen
-from ion.views.graph.dot import dot
-from ion.views.graph.mermaid import mermaid
+from ion.views.graph.markup import dot, mermaid
 from ion.views.graph.picture import Edge, Picture, PictureNode
 from ion.views.graph.text import draw
 from ion.views.text import width

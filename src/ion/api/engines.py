@@ -16,9 +16,9 @@ from typing import Any
 
 from ion.api.agents import IN_PROCESS, Agents, require_configured
 from ion.api.following import POLL_SECONDS, follow
+from ion.api.preparing import engine_config_of, prepare
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import engine_config_of, prepare
 from ion.api.spec import RunSpec
 from ion.api.who import who
 from ion.api.workspace import Workspace

@@ -6,37 +6,30 @@ Cancelling the task of a drive (as Ctrl-C does for the command) ends every proce
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, left_out, require_agents, require_configured
-from ion.api.inputs import check_inputs, unfilled, unused_text
+from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
+from ion.api.preparing import engine_config_of, prepare
 from ion.api.reading import describe_state
 from ion.api.requests import require_outside
 from ion.api.result import RunResult
 from ion.api.spec import RunSpec
 from ion.api.who import who
-from ion.api.workflows import open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id
+from ion.api.workspace import Workspace
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
 from ion.engine.options import RunOptions
 from ion.engine.pool import RunPool
 from ion.engine.run_reader import RunReader, read_run
-from ion.errors import NotFoundError, RefusedError, UsageError
+from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Workflow
-from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_runtimes, require_secrets
 from ion.records import dataclass, field
-from ion.stores.base import DEFAULT_LEASE_MS
 
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
-
-SHORTEST_LEASE_MS = 1_000
-LONGEST_LEASE_MS = 86_400_000
 
 
 @dataclass
@@ -80,45 +73,6 @@ def start(workspace: Workspace, spec: RunSpec) -> StartedRun | EngineRun:
     require_runtimes(new.run.workflow, os.environ)
     drive = runs.start(new.config, new.run)
     return StartedRun(new.run.run_id, workspace, drive, notes=new.notes, warned=new.warned)
-
-
-@dataclass(frozen=True)
-class PreparedRun:
-    """A run that is to begin and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
-    `StartedRun`."""
-
-    config: runs.EngineConfig
-    run: runs.NewRun
-    notes: tuple[str, ...]
-    warned: str
-
-
-def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
-    """Load and check a run that is to begin."""
-    options = spec.options
-    opened = open_workflow(workspace, spec.workflow, strict=options.strict)
-    loaded = opened.workflow
-    unused = unused_text(loaded, spec.arguments, strict=options.strict)
-    values = check_inputs(loaded, spec.inputs)
-    folder = _working_directory(workspace, spec.cwd)
-    require_secrets(loaded, os.environ)
-    name = agent_name(spec.agent, workspace.settings)
-    config = engine_config_of(workspace, spec.agent, name, options)
-    agents = Agents(spec.agent, name, workspace.settings)
-    require_agents(agents, loaded.nodes, config.environ, folder)
-    run = runs.NewRun(
-        workflow=loaded,
-        run_id=check_run_id(spec.run_id) if spec.run_id is not None else new_run_id(),
-        inputs=values,
-        arguments=spec.arguments,
-        context=spec.context,
-        agent=name,
-        cwd=folder,
-        by=who(workspace.via),
-        engine=spec.engine,
-    )
-    notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, loaded.nodes))
-    return PreparedRun(config, run, notes, opened.warned)
 
 
 def acquire_run(
@@ -210,48 +164,3 @@ def _check_agent(state: RunState, agent: AgentLike) -> None:
             code="agent",
             hint="continue from that program, or give another agent",
         )
-
-
-def engine_config_of(
-    workspace: Workspace,
-    agent: AgentLike,
-    name: str | None,
-    options: RunOptions,
-    *,
-    only_configured: bool = False,
-) -> runs.EngineConfig:
-    """The surroundings of a run with this agent; `name` is what the log has or will have of it. `only_configured` as in
-    `Agents`."""
-    settings = workspace.settings
-    agents = Agents(agent, name, settings, only_configured)
-    return runs.EngineConfig(
-        store=workspace.store,
-        project=workspace.project,
-        data=workspace.make_data(),
-        agent_for=agents,
-        runners=RUNNERS,
-        options=replace(options, max_concurrency=options.max_concurrency or settings.max_concurrency),
-        environ={**os.environ, **settings.env},
-        lease_ms=_lease_ms(os.environ.get("ION_LEASE_MS")),
-        secrets=settings.secrets,
-        agent_limits=agents.agent_limits,
-    )
-
-
-def _lease_ms(given: str | None) -> int:
-    """The length of the lease. Under a second an owner that is merely slow would lose its run."""
-    if not given:
-        return DEFAULT_LEASE_MS
-    if not (given.isascii() and given.isdecimal() and SHORTEST_LEASE_MS <= int(given[:10]) <= LONGEST_LEASE_MS):
-        raise UsageError(
-            f"invalid lease length: ION_LEASE_MS={given}",
-            hint=f"milliseconds, from {SHORTEST_LEASE_MS} to {LONGEST_LEASE_MS}; without it {DEFAULT_LEASE_MS}",
-        )
-    return int(given)
-
-
-def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
-    folder = Path(cwd).absolute() if cwd is not None else workspace.project
-    if not folder.is_dir():
-        raise NotFoundError(f"the working directory {folder} is not a directory")
-    return folder

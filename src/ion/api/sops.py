@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ion.api.inputs import check_inputs
 from ion.errors import InvalidWorkflowError, NotFoundError, UsageError
@@ -20,10 +20,13 @@ from ion.language.sop.parse import SUFFIX, parse_sop
 from ion.language.sop.steps import slug
 from ion.language.sop.to_workflow import to_workflow
 from ion.language.sop.to_yaml import to_yaml
-from ion.language.source import decode, read_file
+from ion.language.source import MAX_BYTES, decode, read_file
 from ion.language.values import canonical
 from ion.language.workflow import Workflow
 from ion.records import dataclass
+
+if TYPE_CHECKING:
+    from ion.language.sop.skill import Exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,20 @@ def sop_to_workflow(sop: Sop) -> Workflow:
 def sop_to_yaml(sop: Sop) -> str:
     """That workflow as YAML, with comments where a gate or a loop would be; it loads to the same one."""
     return to_yaml(sop)
+
+
+def export_sop(sop: Sop, to: str) -> Exported:
+    """The SOP for another tool: `yaml` (its workflow), `skill`, or `cursor` (a command of that editor). Raises
+    `UsageError` for YAML that would be too large to be read again."""
+    from ion.language.sop.skill import Exported, to_cursor, to_skill
+
+    if to != "yaml":
+        return to_skill(sop) if to == "skill" else to_cursor(sop)
+    text = to_yaml(sop)
+    if len(text.encode()) > MAX_BYTES:
+        hint = "the SOP itself runs; make it shorter to convert it"
+        raise UsageError(f"the YAML would be larger than the {MAX_BYTES:,} bytes that are read", hint=hint)
+    return Exported(path=f"{sop.name}.yaml", text=text)
 
 
 def sop_prompt(sop: Sop) -> SopPrompt:

@@ -10,7 +10,7 @@ from typing import Any
 from ion.api.workspace import Workspace
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
 from ion.language import discovery
-from ion.language.discovery import Discovered
+from ion.language.discovery import Discovered, is_path
 from ion.language.load import all_problems, parse_workflow
 from ion.language.workflow import Workflow
 from ion.records import dataclass
@@ -48,7 +48,7 @@ def load(workspace: Workspace, workflow: str | Path) -> Workflow:
 def find(workspace: Workspace, workflow: str | Path) -> Discovered:
     """The file of the workflow of this name or path. Raises as `load` does."""
     name = str(workflow)
-    if isinstance(workflow, Path) and not discovery.is_path(name):
+    if isinstance(workflow, Path) and not is_path(name):
         name = f"./{name}"
     return discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)
 
@@ -131,7 +131,7 @@ def _input(item: Any) -> dict[str, Any]:
 
 def find_in_sop_paths(workspace: Workspace, name: str, sop_paths: Sequence[Path]) -> str:
     """The path of the SOP that this name means in one of these folders, or the name itself."""
-    if discovery.is_path(name):
+    if is_path(name):
         return name
     for found in discover(workspace, sop_paths):
         if found.name == name and found.scope == "sop-path" and found.shadowed_by is None:
@@ -159,11 +159,11 @@ def _targets(workspace: Workspace, target: str | Path) -> list[Discovered]:
 
 
 def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
-    name = f"./{target}" if isinstance(target, Path) and not discovery.is_path(str(target)) else str(target)
+    name = f"./{target}" if isinstance(target, Path) and not is_path(str(target)) else str(target)
     try:
         return [discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)]
     except InvalidWorkflowError:
-        if discovery.is_path(name):
+        if is_path(name):
             from ion.language.load import load_workflow
 
             loaded = load_workflow(Path(name), project=workspace.project, user_config=workspace.user_config)
@@ -172,3 +172,10 @@ def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
         if not broken:
             raise NotFoundError(f"unknown workflow '{name}'") from None
         return broken
+
+
+def workflow_json_schema() -> dict[str, Any]:
+    """The JSON Schema of workflow files, for editors."""
+    from ion.language.schema import export
+
+    return export.workflow_json_schema()

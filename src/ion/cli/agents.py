@@ -77,9 +77,8 @@ def _rows(screen: Screen, found: list[KnownAgent]) -> None:
 
 
 def _show(screen: Screen, checked: Checked) -> None:
-    from ion.core.budgets import dollars
-    from ion.core.spending import COST
     from ion.views.text import cut, duration, one_line
+    from ion.views.words import COST, dollars
 
     mark = "good" if checked.error is None else "bad"
     word = "answers" if checked.error is None else "does not answer"

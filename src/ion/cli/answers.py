@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ion.core.gates import PERMISSION
 from ion.records import dataclass
+from ion.views.waiting import PERMISSION
 
 if TYPE_CHECKING:
-    from ion.core.events import ApprovalRequested
+    from ion import events as e
 
 LATER = frozenset({"l", "later", "q"})
 VIEW = frozenset({"v", "view"})
@@ -68,7 +68,7 @@ _REFUSE = AnswerChoice(
 )
 
 
-def choices(question: ApprovalRequested) -> tuple[AnswerChoice, ...]:
+def choices(question: e.ApprovalRequested) -> tuple[AnswerChoice, ...]:
     """All answers to this question, those that are not offered at the end."""
     if question.kind == PERMISSION:
         return (_ALLOW, _REFUSE, *(AnswerChoice(name, name, frozenset({name})) for name in question.decisions))
@@ -82,14 +82,14 @@ def choices(question: ApprovalRequested) -> tuple[AnswerChoice, ...]:
     return (_APPROVE, _COMMENT, _REJECT)
 
 
-def keys_of(question: ApprovalRequested) -> tuple[str, ...]:
+def keys_of(question: e.ApprovalRequested) -> tuple[str, ...]:
     """What one types for each decision of a gate: its number, or, where a decision is called as a number, its id."""
     if any(name.isdecimal() for name in question.decisions):
         return question.decisions
     return tuple(str(number) for number in range(1, len(question.decisions) + 1))
 
 
-def offer(question: ApprovalRequested, *, view: bool) -> str:
+def offer(question: e.ApprovalRequested, *, view: bool) -> str:
     """The line before the cursor. `view`: the message is longer than what is shown."""
     offered = [choice.shown for choice in choices(question) if choice.shown]
     if question.decisions and question.kind != PERMISSION:
@@ -101,7 +101,7 @@ def offer(question: ApprovalRequested, *, view: bool) -> str:
     return "  " + "   ".join([*offered, *(["[v]iew all"] if view else []), postpone, "›"])
 
 
-def meant(question: ApprovalRequested, word: str) -> AnswerChoice | None:
+def meant(question: e.ApprovalRequested, word: str) -> AnswerChoice | None:
     """The answer that this word means; a decision's own id as it is written, all else in either case."""
     known = choices(question)
     for choice in known:
@@ -110,7 +110,7 @@ def meant(question: ApprovalRequested, word: str) -> AnswerChoice | None:
     return next((choice for choice in known if word in choice.words or word.lower() in choice.words), None)
 
 
-def unknown(question: ApprovalRequested, word: str) -> str:
+def unknown(question: e.ApprovalRequested, word: str) -> str:
     """What is said of a word that is not an answer."""
     if question.kind == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
         return "it has not said that it is done, so it cannot be finished: another round (a), reject, later"

@@ -1,6 +1,6 @@
 """Asking the person at the terminal: gates and permissions are answered right where the run is shown.
 
-A question is put while the run goes on elsewhere, one at a time; whoever answers it from another terminal meanwhile
+A question is put while other nodes run, one at a time; an answer from another terminal
 closes it here. Nothing is asked unless a person sits in front of both ends of the terminal. What is typed goes through
 the same requests as `ion approve`, so that an answer counts exactly once.
 """
@@ -16,13 +16,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ion import RunState
+from ion import events as e
 from ion.api import requests
 from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.meanwhile import LINES
 from ion.cli.terminal import Screen
-from ion.core import events as e
-from ion.core.event_facts import closes_all
-from ion.core.state import RunState
 from ion.errors import IonError, RefusedError
 from ion.records import dataclass, field
 from ion.views.text import one_line
@@ -54,15 +53,15 @@ def person_present() -> bool:
 
 @dataclass
 class Asker:
-    """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one; `behind` is
-    what the screen writes to; `meanwhile` says what happens while one stands, unless lines do that anyway. `labels` are
-    those of the workflow's decisions. `answered`: something was answered here."""
+    """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one; `writer` is
+    what the screen writes to; `meanwhile` says what happens while one is open, unless lines do that anyway. `labels`
+    are those of the workflow's decisions. `answered`: something was answered here."""
 
     wants_lines = False
 
     workspace: Workspace
     screen: Screen
-    behind: BackgroundWriter
+    writer: BackgroundWriter
     pause: Callable[[], None]
     resume: Callable[[], None]
     meanwhile: Meanwhile | None = None
@@ -82,7 +81,7 @@ class Asker:
         elif isinstance(event, e.ApprovalResolved):
             by = event.by.get("user")
             self._close(event.request, f"{event.decision}{f' by {by}' if by else ''}")
-        elif closes_all(event):
+        elif isinstance(event, e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled):
             for request in tuple(self._open):
                 self._close(request, "the run has ended")
         elif isinstance(event, e.NodeStarted | e.NodeFailed | e.NodeCancelled | e.NodeCompleted):
@@ -117,7 +116,7 @@ class Asker:
             news.cancel()
 
     def give_up(self) -> None:
-        """No more questions: whoever was asked pressed Ctrl-C."""
+        """No more questions: the person pressed Ctrl-C."""
         self._later.update(self._open)
         self._news.set()
 
@@ -240,14 +239,14 @@ class Asker:
     async def _type(self, prompt: str, request: str) -> str | None:
         """What the person types, most often a line; None at the end of input, or when the question is over."""
         descriptor = sys.stdin.fileno()
-        # In this order in the thread that writes: whoever types while a question cannot be read yet answers nothing,
-        # and whoever types as soon as the prompt stands there is heard.
-        self.behind.then(lambda: self._forget_typed_ahead(descriptor))
+        # In this order in the thread that writes: what is typed before the question can be read is dropped, and what
+        # is typed once the prompt is there counts.
+        self.writer.then(lambda: self._forget_typed_ahead(descriptor))
         stands = f"{self.screen.plain(prompt)} "
         if self.meanwhile is not None:
             self.meanwhile.open(stands)
         else:
-            self.behind.stand(stands)
+            self.writer.stand(stands)
         typed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         try:
             if await self._still(self._shown(), request):
@@ -258,20 +257,20 @@ class Asker:
             if self.meanwhile is not None:
                 self.meanwhile.close()
             else:
-                self.behind.stand("")
+                self.writer.stand("")
             if not typed.done():
-                self.behind.write("\n")
+                self.writer.write("\n")
         if not typed.done():
             if request in self._closed:
                 self.screen.line("  ", ("attention", "answered elsewhere"), f": {one_line(self._closed[request])}")
             return None
         data = typed.result()
         if not data.endswith(b"\n"):  # Ctrl-D: nothing was echoed that would end the line
-            self.behind.write("\n")
+            self.writer.write("\n")
         return data.decode("utf-8", "replace").rstrip("\n") if data else None
 
     def _shown(self) -> asyncio.Future[None]:
-        """Done once all that was written stands on the terminal: nobody answers what they cannot read yet."""
+        """Done once all that was written is on the terminal: nobody answers what they cannot read yet."""
         loop = asyncio.get_running_loop()
         shown: asyncio.Future[None] = loop.create_future()
 
@@ -279,7 +278,7 @@ class Asker:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(lambda: None if shown.done() else shown.set_result(None))
 
-        self.behind.then(tell)
+        self.writer.then(tell)
         return shown
 
     async def _still(self, something: asyncio.Future[Any], request: str) -> bool:
@@ -293,7 +292,7 @@ class Asker:
 
     @staticmethod
     def _forget_typed_ahead(descriptor: int) -> None:
-        """What was typed before the question stood there is no answer to it."""
+        """What was typed before the question was shown does not answer it."""
         import termios
 
         with contextlib.suppress(termios.error):
@@ -301,7 +300,7 @@ class Asker:
 
 
 def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
-    """What stands in the terminal's buffer: a line, several of a text that was pasted, or nothing at its end."""
+    """What is in the terminal's buffer: a line, several of a text that was pasted, or nothing at its end."""
     if typed.done():
         return
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ion.api.workspace import Workspace
     from ion.cli.view import View
 
-# So long nobody may have taken a run up before it is said (the cluster has no worker, it seems).
+# How long a run may wait for a worker before a message says so.
 _PATIENCE_S = 10.0
 _LOOK_AGAIN_S = 5.0
 _POLL_S = 0.1
@@ -51,14 +51,14 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
     if state.engine is None:
         return
     if workspace.store.get_workflow_run(run_id).last_seq == before:
-        view.screen.line(f"No worker has taken the run up yet. One is started by: ion worker --engine {state.engine}")
+        view.screen.line(f"No worker has picked up the run yet. One is started by: ion worker --engine {state.engine}")
     from ion.api.engines import missing_workers
-    from ion.engine.temporal.client import EngineError
+    from ion.errors import IonError
 
     missing = missing_workers(workspace, run_id)
     told: set[str] = set()
     while True:
-        with contextlib.suppress(EngineError):  # the command itself says it, when it asks the cluster
+        with contextlib.suppress(IonError):  # the command itself says it, when it asks the cluster
             for options, node in missing().items():
                 if options not in told:
                     told.add(options)

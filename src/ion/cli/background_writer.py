@@ -1,8 +1,8 @@
-"""A stream that is written by a thread of its own: whoever holds the terminal (Ctrl-S), or reads a pipe too slowly,
+"""A stream that is written by a thread of its own: a stopped terminal (Ctrl-S), or a slow reader of a pipe,
 holds up the lines and not the run, whose lease would end meanwhile.
 
-While somebody is asked something here (`stand`), what else is written keeps off the line on which they type: it stands
-below, and the prompt whole once more below that.
+While somebody is asked something here (`stand`), what else is written keeps off the line on which they type: it is
+printed below, and the prompt once more below that.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class BackgroundWriter:
         self._turns.put(act)
 
     def stand(self, prompt: str) -> None:
-        """Write what stands before the cursor where a person types, and keep it the last thing on the screen. '':
-        nobody types any more."""
+        """Write the prompt at which a person types, and keep it the last thing on the screen. '': nobody types any
+        more."""
         self.then(lambda: self._stand(prompt))
 
     def finish(self) -> None:

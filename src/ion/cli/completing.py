@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ion.cli.context import CliContext, in_context
 from ion.errors import IonError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ion import NodeState, RunState
     from ion.api.workspace import Workspace
-    from ion.core.state import NodeState, RunState
 
 # click reads the variable `_ION_COMPLETE`; its value names the shell and what is asked.
 VARIABLE = "_ION_COMPLETE"
@@ -155,3 +156,27 @@ agents = _completing(_agents)
 def asked_for() -> bool:
     """Whether a shell asks for completions now, so that nothing else may be printed."""
     return VARIABLE in os.environ
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@in_context
+def completion(_cli: CliContext, shell: str) -> int:
+    """Print the completion script of SHELL, which completes commands, options, workflows, runs, nodes and agents.
+
+    \b
+    bash: eval "$(ion completion bash)"             in ~/.bashrc
+    zsh:  eval "$(ion completion zsh)"              in ~/.zshrc, after compinit
+    fish: ion completion fish | source              in ~/.config/fish/config.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from ion.cli import terminal
+    from ion.cli.main import ion
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"no completion for {shell}")
+    script = found(ion, {}, "ion", VARIABLE)
+    terminal.write_text(script.source_template % script.source_vars() + "\n")
+    return 0

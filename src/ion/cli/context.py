@@ -60,7 +60,7 @@ def in_context(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that drives a run the options of whoever else watches it."""
+    """Give a command that drives a run the options of what else watches it."""
     for option in (
         click.option("--otel", is_flag=True, help="Make OpenTelemetry spans."),
         click.option("--notify", metavar='"COMMAND"', help="Run this when the run pauses or ends."),

@@ -1,5 +1,5 @@
-"""Going on with a run after something was recorded for it: here, unless a living process owns it; then it goes on
-there, and is followed until it ends or waits again."""
+"""Continuing a run after something was recorded for it: here, unless a living process owns it; then it continues there,
+and is followed until it ends or waits again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def after_request(
 ) -> int:
     """What `approve`, `reject`, `respond` and `submit` do once their event is in the log; gives the exit status.
 
-    `resume` False: nothing more than saying how the run stands.
+    `resume` False: only say how the run is.
     """
     if not resume:
         result = reading.describe(workspace, run_id)
@@ -48,11 +48,13 @@ def after_request(
         else:
             terminal.talk().line(f"Recorded. Continue the run: {cli.command('resume', run_id)}")
         return 0
-    return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=output_options.as_json)
+    return ending.finish(
+        workspace, cli, continue_run(workspace, cli, run_id, output_options), as_json=output_options.as_json
+    )
 
 
-def go_on(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult:
-    """Go on with a run that was answered or asked to end, wherever that has to happen, and say how it stands then."""
+def continue_run(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult:
+    """Continue a run that was answered or asked to end, here or where it is running, and describe it afterwards."""
     screen = terminal.talk()
     while True:
         if live(workspace, run_id):
@@ -74,9 +76,9 @@ def go_on(workspace: Workspace, cli: CliContext, run_id: str, output_options: Ou
 
 def _drive_here(workspace: Workspace, cli: CliContext, run_id: str, output_options: OutputOptions) -> RunResult | None:
     """Take the run up and drive it; None if somebody else was faster."""
+    from ion import RunOptions
     from ion.api.runs import acquire_answered
     from ion.cli.driving import drive
-    from ion.engine.options import RunOptions
 
     view = open_view(workspace, cli, output_options)
     options = RunOptions(observers=view.observers)

@@ -1,7 +1,8 @@
 """`ion run --detach`: the run owned by a background process of its own.
 
-The hand-over: this process chooses the run's id and starts the other one in a new session, with the spec on a pipe.
-The other creates the run, so that it is the owner from the first event on, and then answers on a second pipe. Only
+The hand-over: this process chooses the run's id and starts the other one in a new session, with the `RunSpec` on a
+pipe. The other creates the run, so that it is the owner from the first event on, and then answers on a second pipe.
+Only
 after that answer is the id printed; an error, or a death before the answer, is shown here as if the run had been
 started here.
 """
@@ -15,16 +16,15 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ion import RunOptions, RunSpec
 from ion.cli import terminal
-from ion.cli.run import say
+from ion.cli.context import CliContext
+from ion.cli.failures import from_system
+from ion.cli.starting import say, start
+from ion.cli.view import OutputOptions, open_view
 from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
-
-if TYPE_CHECKING:
-    from ion import RunSpec
-    from ion.cli.context import CliContext
-    from ion.cli.view import OutputOptions
 
 LOG_NAME = "ion.log"
 
@@ -66,8 +66,8 @@ def _start(cli: CliContext, spec: RunSpec, output_options: OutputOptions, folder
         "notify": output_options.notify,
         "otel": output_options.otel,
     }
-    place = {"store": cli.store, "project": cli.project}
-    said = _hand_over(json.dumps({**place, "spec": asdict(spec), "watchers": watchers}), log)
+    message = {"store": cli.store, "project": cli.project, "spec": asdict(spec), "watchers": watchers}
+    said = _hand_over(json.dumps(message), log)
     if said["error"] is not None:
         if is_new:
             with suppress(OSError):  # the folder is somebody's by now
@@ -110,11 +110,55 @@ def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
     """The other process, in a session of its own: it takes the spec from stdin and answers on `writer`."""
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as output:
         return subprocess.Popen(
-            # -P: no code of the working directory may stand in for ours
-            [sys.executable, "-P", "-m", "ion.cli.detached", str(writer)],
+            # -P: no code of the working directory may replace ours
+            [sys.executable, "-P", "-m", "ion.cli.detach", str(writer)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=(writer,),
             start_new_session=True,
         )
+
+
+# ------------------------------------------------------------------ in the other process
+
+
+def main() -> int:
+    """The process behind `--detach`: takes the `RunSpec` from stdin, creates the run, says so on the pipe whose number
+    it was given, and drives the run until it ends or waits. Gives the exit status."""
+    from ion.cli.driving import drive
+
+    answer = int(sys.argv[1])
+    os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
+    message = json.loads(sys.stdin.buffer.read())
+    _close_stdin()
+    cli = CliContext(message["store"], message["project"])
+    spec = RunSpec(**{**message["spec"], "options": RunOptions(**message["spec"]["options"])})
+    with cli.open() as workspace:
+        try:
+            view = open_view(workspace, cli, OutputOptions(**message["watchers"]))
+            started = start(workspace, spec, view.observers)
+        except (IonError, OSError) as problem:
+            error = from_system(problem) if isinstance(problem, OSError) else problem
+            _answer(answer, {"error": error.to_json(), "status": error.exit_status})
+            return error.exit_status
+        _answer(answer, {"error": None, "warned": started.warned, "notes": started.notes})
+        return drive(workspace, started, view).exit_status
+
+
+def _close_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _answer(descriptor: int, message: dict[str, object]) -> None:
+    try:
+        with os.fdopen(descriptor, "wb") as pipe:
+            pipe.write(json.dumps(message).encode())
+    except BrokenPipeError:  # who asked is gone; the run is there all the same
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

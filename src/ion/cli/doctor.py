@@ -10,9 +10,8 @@ from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import FAILED
 
 if TYPE_CHECKING:
-    from ion.api.doctor import Diagnosis
+    from ion.api.doctor import Damage, Diagnosis
     from ion.cli.terminal import Screen
-    from ion.stores.check import Damage
 
 
 @click.command()

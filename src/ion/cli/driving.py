@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ion import RunOptions
 from ion.api.reading import describe
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun, acquire_answered
 from ion.api.workspace import Workspace
-from ion.engine.options import RunOptions
 from ion.process.limits import raise_limit
 from ion.records import dataclass, field
 

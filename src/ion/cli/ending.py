@@ -1,4 +1,4 @@
-"""What is said when a command has gone on with a run: its output or JSON on stdout; on stderr what a person must do
+"""What is said when a command has driven a run: its output or JSON on stdout; on stderr what a person must do
 next, as commands that can be pasted."""
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, open
 from ion.views.words import FailureText, failure_text
 
 if TYPE_CHECKING:
+    from ion import RunState
+    from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
     from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
-    from ion.core.events import Content
-    from ion.core.state import RunState
 
 
 def finish(
     workspace: Workspace, cli: CliContext, result: RunResult, *, as_json: bool, silent_output: bool = False
 ) -> int:
-    """Say how the run stands, print its output, and give the exit status."""
+    """Say how the run ended or what it waits for, print its output, and give the exit status."""
     changed = reading.source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
     say_next(terminal.talk(), cli, result, open_labels(workspace, result), changed)
     try:
@@ -148,7 +148,7 @@ def _what(node: str | None, text: FailureText) -> str:
 
 
 def say_interrupted(screen: Screen, cli: CliContext, result: RunResult) -> None:
-    """The run is cut off where it was, and can be gone on with."""
+    """The run was interrupted, and how to continue it."""
     done = sum(node.status == "completed" for node in result.state.nodes.values())
     screen.line()
     screen.line(

@@ -40,7 +40,7 @@ def show_error(error: IonError, *, as_json: bool) -> int:
 
 def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[Problem]) -> None:
     """Problems with their source lines, as a good compiler shows them."""
-    from ion.language.problems import WIDTH, render_problems
+    from ion.views.problems import WIDTH, render_problems
 
     width = min(WIDTH, screen.width - _GUTTER) if terminal.is_terminal(screen.stream) else WIDTH
     shown = render_problems(problems, relative_to=Path.cwd(), style=screen.paint, width=width)
@@ -54,7 +54,7 @@ def from_click(error: click.ClickException, command: str, arguments: list[str]) 
     help_hint = f"{command} --help"
     if isinstance(error, click.NoSuchOption):
         hint = _near_option(error) or (_input_hint(error.option_name, arguments) if command == "ion run" else "")
-        return UsageError(f"there is no option '{error.option_name}'", hint=hint or help_hint)
+        return UsageError(f"unknown option '{error.option_name}'", hint=hint or help_hint)
     if isinstance(error, click.MissingParameter) and error.param is not None and error.param.name == "run":
         usage = error.ctx.command.collect_usage_pieces(error.ctx) if error.ctx is not None else []
         words = " ".join([command, "last", *(piece for piece in usage if piece not in ("[OPTIONS]", "RUN"))])
@@ -63,7 +63,7 @@ def from_click(error: click.ClickException, command: str, arguments: list[str]) 
 
 
 def _near_option(error: click.NoSuchOption) -> str:
-    from ion.language.problems import did_you_mean
+    from ion.views.problems import did_you_mean
 
     context = error.ctx
     if context is None:

@@ -46,8 +46,7 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
         for row in draw(screen, picture):
             screen.line(*row)
     else:
-        from ion.views.graph.dot import dot
-        from ion.views.graph.mermaid import mermaid
+        from ion.views.graph.markup import dot, mermaid
         from ion.views.graph.svg import svg
 
         terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
@@ -59,7 +58,7 @@ def _picture(workspace: Workspace, workflow: str | None, run: str | None) -> Pic
 
     if run is None:
         from ion.api.workflows import open_workflow
-        from ion.cli.run import say
+        from ion.cli.starting import say
 
         if workflow is None:
             raise UsageError("a workflow or --run RUN is missing", hint="ion list shows the workflows")

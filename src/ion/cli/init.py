@@ -1,4 +1,4 @@
-"""`ion init`: a first workflow that works as it is, and a settings file that explains itself."""
+"""`ion init`: a first workflow that works as it is, and a settings file that explains itself; `ion schema`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ion.cli.context import CliContext, as_json, in_context
+from ion.cli.context import CliContext, always_json, as_json, in_context
 
 SCHEMA_NAME = "workflow.schema.json"
 WORKFLOW = """\
@@ -74,14 +74,14 @@ def init(cli: CliContext, as_json: bool) -> int:
 
     A file that is there already is left as it is.
     """
+    from ion.api.workflows import workflow_json_schema
     from ion.api.workspace import Workspace
     from ion.cli import terminal
     from ion.errors import NotFoundError
-    from ion.language.schema.export import workflow_json_schema
 
     project = Path(cli.project or ".").absolute()
     if not project.is_dir():
-        raise NotFoundError(f"the project {project} is no folder")
+        raise NotFoundError(f"the project {project} is not a directory")
     folder = Workspace(project).make_data_folder()
     files = {
         folder / "workflows" / "hello.yaml": WORKFLOW,
@@ -109,3 +109,18 @@ def _write_new(path: Path, text: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+@click.command()
+@always_json
+@in_context
+def schema(_cli: CliContext) -> int:
+    """Print the JSON Schema of workflow files, for editors.
+
+    In a workflow file: # yaml-language-server: $schema=FILE
+    """
+    from ion.api.workflows import workflow_json_schema
+    from ion.cli import terminal
+
+    terminal.write_json(workflow_json_schema())
+    return 0

@@ -11,8 +11,8 @@ import click
 from ion.cli.context import CliContext, as_json, in_context, sop_paths
 
 if TYPE_CHECKING:
+    from ion.api.workflows import Discovered
     from ion.cli.terminal import Screen
-    from ion.language.discovery import Discovered
 
 
 @click.command("list")
@@ -39,8 +39,12 @@ def list_workflows(cli: CliContext, sop_paths: tuple[Path, ...], as_json: bool) 
 def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
     from ion.views.text import cut, cut_middle, one_line, pad
     from ion.views.text import width as columns_of
+    from ion.views.words import needs_of
 
-    rows = [(_name(one), one_line(_what(one)), _needs(one), _source(one, project), one) for one in found]
+    rows = [
+        (_name(one), one_line(_what(one)), ", ".join(needs_of(one.loaded.workflow)), _source(one, project), one)
+        for one in found
+    ]
     names = min(max(4, *(columns_of(row[0]) for row in rows)), 26)
     needs = min(max(5, *(columns_of(row[2]) for row in rows)), 24)
     sources = min(max(4, *(columns_of(row[3]) for row in rows)), 24)
@@ -73,16 +77,6 @@ def _what(one: Discovered) -> str:
     counts = ["SOP", plural(len(workflow.nodes), "step")] if one.is_sop else []
     counts += [plural(len(one.problems), "warning")] if one.problems else []
     return f"({', '.join(counts)}) {workflow.description}" if counts else workflow.description
-
-
-def _needs(one: Discovered) -> str:
-    from ion.kinds import AGENT_KINDS
-
-    workflow = one.loaded.workflow
-    if workflow is None:
-        return ""
-    needed = [item.name for item in workflow.inputs if item.required]
-    return ", ".join(needed + (["agent"] if any(node.kind in AGENT_KINDS for node in workflow.nodes) else []))
 
 
 def _source(one: Discovered, project: Path) -> str:

@@ -1,6 +1,6 @@
 """The live view: the tree of a run, redrawn in place on a terminal.
 
-An observer that only takes notes, and the thread of `BackgroundWriter` that draws them: a terminal that stands still
+An observer that only takes notes, and the thread of `BackgroundWriter` that draws them: a terminal that is stopped
 (Ctrl-S) holds up nothing but the drawing, and the newest notes win. It draws when something has changed and when a
 second is over, never more than eight times a second."""
 
@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ion import clocks
+from ion import RunState, clocks
+from ion import events as e
 from ion.cli.terminal import Screen
 from ion.cli.tree import Head, Line, Tree
-from ion.core import events as e
-from ion.core.state import RunState
 from ion.views.rows import Row, row_of
 from ion.views.waiting import shortest_answer
 
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
+    from ion import Workflow
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.context import CliContext
-    from ion.language.workflow import Workflow
 
 SHORTEST_PAUSE_S = 0.125
 LONGEST_PAUSE_S = 1.0
@@ -45,14 +44,14 @@ _STYLES = {
 
 class Live:
     """Watches runs on a terminal. `begin` tells of the workflow; the drawing lasts from `resume` to `pause`. What
-    others say meanwhile goes through `behind`, so that it stands above or below a drawing and never within."""
+    others say meanwhile goes through `writer`, so that it is printed above or below a drawing and never within."""
 
     wants_lines = False
 
-    def __init__(self, screen: Screen, behind: BackgroundWriter, cli: CliContext | None = None) -> None:
+    def __init__(self, screen: Screen, writer: BackgroundWriter, cli: CliContext | None = None) -> None:
         self._screen = screen
-        self._behind = behind
-        self._place = cli
+        self._writer = writer
+        self._cli = cli
         self._tree = Tree(screen, self._last_line)
         self._workflow: Workflow | None = None
         self._logs: Path | None = None
@@ -91,21 +90,21 @@ class Live:
         known = self._workflow.by_id.get(node) if self._workflow is not None else None
         now = state.nodes[node]
         answer = ""
-        if self._place is not None and self._head is not None:
-            answer = shortest_answer(self._place.command, self._head.run_id, now)
+        if self._cli is not None and self._head is not None:
+            answer = shortest_answer(self._cli.command, self._head.run_id, now)
         return row_of(now, known, state, self._workflow, answer)
 
     # ------------------------------------------------------------------ drawing, in the thread of `BackgroundWriter`
 
     def resume(self) -> None:
-        """Begin to draw, below whatever stands on the screen."""
+        """Begin to draw, below what is on the screen."""
         if not self._drawing:
             self._drawing = True
             stop = self._stop = threading.Event()
-            self._behind.then(lambda: self._draw(stop))
+            self._writer.then(lambda: self._draw(stop))
 
     def pause(self) -> None:
-        """Have it drawn once more and no more, so that what is said next stands below."""
+        """Have it drawn once more and no more, so that what is said next is below."""
         self._drawing = False
         self._stop.set()
         self._changed.set()
@@ -132,7 +131,7 @@ class Live:
                     self._changed.wait(LONGEST_PAUSE_S)
                     self._changed.clear()
                 self._frame(console, live, [], last=True)
-        except OSError:  # the terminal is gone; the run goes on, or a SIGHUP ends it
+        except OSError:  # the terminal is gone; the run continues, or a SIGHUP ends it
             return
         self._told |= {row.node for row in tuple(self._rows.values()) if row.over}
 

@@ -31,25 +31,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("ion.cli.events:events", "Print a run's event log as JSON lines."),
     "logs": ("ion.cli.logs:logs", "Print what the programs of a run wrote."),
     "output": ("ion.cli.output:output", "Print an output whole, a run's or a node's."),
-    "approve": ("ion.cli.approve:approve", "Approve an open gate and continue the run."),
-    "reject": ("ion.cli.reject:reject", "Reject an open gate and continue the run."),
-    "respond": ("ion.cli.respond:respond", "Answer a gate with one of its decisions and continue the run."),
-    "next": ("ion.cli.next_prompts:next_prompts", "Print the prompts that wait for you, the agent."),
-    "submit": ("ion.cli.submit:submit", "Answer a prompt that waits and continue the run."),
+    "approve": ("ion.cli.requests:approve", "Approve an open gate and continue the run."),
+    "reject": ("ion.cli.requests:reject", "Reject an open gate and continue the run."),
+    "respond": ("ion.cli.requests:respond", "Answer a gate with one of its decisions and continue the run."),
+    "next": ("ion.cli.requests:next_prompts", "Print the prompts that wait for you, the agent."),
+    "submit": ("ion.cli.requests:submit", "Answer a prompt that waits and continue the run."),
     "resume": ("ion.cli.resume:resume", "Continue a failed, interrupted or answered run."),
     "rerun": ("ion.cli.rerun:rerun", "Run a run again, wholly or from a node."),
-    "cancel": ("ion.cli.cancel:cancel", "End a run, wherever it is running."),
-    "convert": ("ion.cli.convert:convert", "Print an SOP as YAML, or write it as a skill."),
+    "cancel": ("ion.cli.requests:cancel", "End a run, wherever it is running."),
+    "convert": ("ion.cli.sop:convert", "Print an SOP as YAML, or write it as a skill."),
     "mcp": ("ion.cli.mcp:mcp", "Serve workflows to an agent over MCP."),
     "worker": ("ion.cli.worker:worker", "Work for runs of a Temporal cluster."),
     "sop": ("ion.cli.sop:sop", "Write SOPs: markdown procedures that run step by step."),
-    "export": ("ion.cli.export:export", "Write a run as one file, for another store or to keep."),
-    "import": ("ion.cli.import_run:import_run", "Take in a run that ion export wrote."),
+    "export": ("ion.cli.moving:export", "Write a run as one file, for another store or to keep."),
+    "import": ("ion.cli.moving:import_run", "Take in a run that ion export wrote."),
     "agents": ("ion.cli.agents:agents", "List the agents that can answer prompts, and try one."),
     "prune": ("ion.cli.prune:prune", "Forget old runs, after asking."),
     "doctor": ("ion.cli.doctor:doctor", "Say what is installed, configured and damaged."),
-    "schema": ("ion.cli.schema:schema", "Print the JSON Schema of workflow files."),
-    "completion": ("ion.cli.completion:completion", "Print the completion script of a shell."),
+    "schema": ("ion.cli.init:schema", "Print the JSON Schema of workflow files."),
+    "completion": ("ion.cli.completing:completion", "Print the completion script of a shell."),
     "init": ("ion.cli.init:init", "Write a first workflow and a settings file."),
 }
 
@@ -96,7 +96,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
-            raise UsageError(f"there is no command '{args[0]}'", hint=_instead(args[0]))
+            raise UsageError(f"unknown command '{args[0]}'", hint=_instead(args[0]))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -114,7 +114,7 @@ class Commands(click.Group):
 
 def _instead(name: str) -> str:
     """What to type for a command that there is not."""
-    from ion.language.problems import did_you_mean
+    from ion.views.problems import did_you_mean
 
     if name == "help":
         return "ion --help lists the commands, ion COMMAND --help says what one does"

@@ -1,6 +1,6 @@
 """What happens in a run while a person is asked something: its last lines, below the one on which they type.
 
-The tree stands still meanwhile, since it would draw over what is typed; it comes back, with all of this in it, as soon
+The tree is not drawn meanwhile, since it would draw over what is typed; it comes back, with all of this in it, as soon
 as the question is over.
 """
 
@@ -15,10 +15,10 @@ from ion.cli.terminal import Screen
 from ion.views.text import cut
 
 if TYPE_CHECKING:
+    from ion import RunState
+    from ion import events as e
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.context import CliContext
-    from ion.core import events as e
-    from ion.core.state import RunState
 
 LINES = 3
 _SAVE, _RESTORE, _ERASE_BELOW = "\x1b7", "\x1b8", "\x1b[J"
@@ -32,9 +32,9 @@ class Meanwhile:
 
     encoding = "utf-8"
 
-    def __init__(self, screen: Screen, behind: BackgroundWriter, cli: CliContext | None) -> None:
+    def __init__(self, screen: Screen, writer: BackgroundWriter, cli: CliContext | None) -> None:
         self._screen = screen
-        self._behind = behind
+        self._writer = writer
         self._lines: deque[str] = deque(maxlen=LINES)
         self._open = False
         self._plain = Plain(replace(screen, stream=self, colour=False), cli)
@@ -51,14 +51,14 @@ class Meanwhile:
 
     def open(self, prompt: str) -> None:
         """Make room, and put the prompt above it."""
-        self._behind.write("\n" * LINES + f"\x1b[{LINES}A\r{prompt}")
+        self._writer.write("\n" * LINES + f"\x1b[{LINES}A\r{prompt}")
         self._open = True
         self._draw()
 
     def close(self) -> None:
-        """What is written next stands where the lines stood."""
+        """What is written next replaces the lines."""
         self._open = False
-        self._behind.write(_ERASE_BELOW)
+        self._writer.write(_ERASE_BELOW)
 
     def write(self, text: str, /) -> int:
         self._lines += [line for line in text.split("\n") if line]
@@ -74,4 +74,4 @@ class Meanwhile:
     def _draw(self) -> None:
         if self._open and self._lines:
             shown = [self._screen.encodable(cut(line, self._screen.width - 1)) for line in self._lines]
-            self._behind.write("".join([_SAVE, *(f"{_NEXT_LINE}{line}" for line in shown), _RESTORE]))
+            self._writer.write("".join([_SAVE, *(f"{_NEXT_LINE}{line}" for line in shown), _RESTORE]))

@@ -11,8 +11,8 @@ from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from ion.api.reading import Content
     from ion.api.result import RunResult
-    from ion.core.events import Content
 
 
 @click.command()
@@ -51,9 +51,9 @@ def _of_run(cli: CliContext, result: RunResult) -> Content:
 
 
 def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
-    from ion.core.requests import node_of
+    from ion.views.explain import find_node
 
-    node = node_of(result.state, name)
+    node = find_node(result.state, name)
     content = node.last_output if node.output is not None or node.iterations else None
     if content is None:
         raise NotFoundError(

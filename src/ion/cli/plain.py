@@ -1,4 +1,4 @@
-"""Plain progress: one event a line, in stable columns, for pipes, CI and whoever likes it. Times count from the first
+"""Plain progress: one event a line, in stable columns, for pipes, CI and `--plain`. Times count from the first
 event that is shown."""
 
 from __future__ import annotations
@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ion import RunState
+from ion import events as e
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
-from ion.core import events as e
-from ion.core.state import UPSTREAM_FAILED, RunState
 from ion.kinds import FIRST_TURNS, TURNS
 from ion.views.text import Part, cut, cut_ids, duration, elapsed, one_line, pad, plural
 from ion.views.waiting import PERMISSION, waiting_in
@@ -36,9 +36,9 @@ class Plain:
     wants_lines = False
 
     def __init__(self, screen: Screen, cli: CliContext | None) -> None:
-        """Without a place no commands are shown: there is no run to use them on."""
+        """`cli` None: no commands are shown, since there is no run to use them on (a dry run)."""
         self._screen = screen
-        self._place = cli
+        self._cli = cli
         self._begun_at = -1
         self._columns = NAME_COLUMNS
         self._names: dict[str, str] = {}
@@ -77,7 +77,7 @@ class Plain:
 
     def command(self, *words: str) -> str:
         """A command for pasting, with what joins it to the text before; or ''."""
-        return f" · {self._place.command(*words)}" if self._place is not None else ""
+        return f" · {self._cli.command(*words)}" if self._cli is not None else ""
 
 
 def _workflow_started(plain: Plain, run_id: str, event: e.WorkflowStarted, _state: RunState) -> None:
@@ -149,7 +149,7 @@ def _node_failed(plain: Plain, run_id: str, event: e.NodeFailed, _state: RunStat
 
 
 def _node_skipped(plain: Plain, _run: str, event: e.NodeSkipped, _state: RunState) -> None:
-    reason = {"when": "when:", UPSTREAM_FAILED: "trigger_rule"}.get(event.reason, event.reason)
+    reason = {"when": "when:", "upstream_failed": "trigger_rule"}.get(event.reason, event.reason)
     plain.say(event, "skip", event.node, f"{reason} {event.detail}")
 
 

@@ -13,8 +13,8 @@ from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
+    from ion import WorkflowRun
     from ion.cli.terminal import Screen
-    from ion.stores.base import WorkflowRun
 
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SHOWN = 20
@@ -24,7 +24,7 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
     """A time such as `30d`, as milliseconds."""
     found = re.fullmatch(r"(\d{1,9})([mhdw])", value)
     if found is None:
-        raise UsageError(f"{value!r} is no time", hint="write 30d, 12h, 90m or 2w")
+        raise UsageError(f"invalid duration {value!r}", hint="write 30d, 12h, 90m or 2w")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -112,5 +112,7 @@ def _ask(count: int, *, yes: bool) -> None:
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("nobody is here to ask whether to delete them", hint="--yes deletes, --dry-run only lists")
+        raise UsageError(
+            "cannot ask whether to delete them: stdin is not a terminal", hint="--yes deletes, --dry-run only lists"
+        )
     click.confirm(f"Delete {'it' if count == 1 else f'these {count} runs'} for good?", abort=True, err=True)

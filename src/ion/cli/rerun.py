@@ -51,12 +51,12 @@ def rerun(
     With --edited it runs the workflow's file as it is now, and of the completed nodes only those are kept whose body,
     texts and files are as they were. The exit status is that of the new run.
     """
+    from ion import RunOptions
     from ion.api.rerun import start_rerun
     from ion.cli import ending
     from ion.cli.driving import drive
-    from ion.cli.run import say
+    from ion.cli.starting import say
     from ion.cli.view import OutputOptions, open_view
-    from ion.engine.options import RunOptions
     from ion.views.masking import hide_run
 
     with cli.open() as workspace:

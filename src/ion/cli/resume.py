@@ -48,23 +48,23 @@ def resume(
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
+    from ion import RunOptions
     from ion.api.following import live
     from ion.api.reading import describe
     from ion.api.requests import raise_budget
     from ion.api.runs import acquire_run
     from ion.cli import ending
-    from ion.cli.attending import follow_and_ask
-    from ion.cli.continuing import go_on
+    from ion.cli.continuing import continue_run
     from ion.cli.driving import drive
     from ion.cli.view import OutputOptions, open_view
-    from ion.engine.options import RunOptions
+    from ion.cli.watch import follow_and_ask
 
     output_options = OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if budget is not None and live(workspace, run_id):
             raise_budget(workspace, run_id, budget)
-            return ending.finish(workspace, cli, go_on(workspace, cli, run_id, output_options), as_json=as_json)
+            return ending.finish(workspace, cli, continue_run(workspace, cli, run_id, output_options), as_json=as_json)
         if not quiet:
             ending.say_changed(workspace, cli, run_id)
         view = open_view(workspace, cli, output_options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +9,12 @@ import click
 from ion import RunOptions, RunSpec
 from ion.cli import completing
 from ion.cli.context import CliContext, as_json, in_context, progress, sop_paths, watched
+from ion.cli.starting import say, start
 from ion.cli.view import OutputOptions, open_view
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from ion.engine.observe import Observer
 
 
 @click.command()
@@ -61,9 +58,9 @@ def run(cli: CliContext, **options: Any) -> int:
     """
     from ion.cli.values import read_inputs, read_text
 
-    output_options = _manner(options)
+    output_options = _output_options(options)
     spec = RunSpec(
-        _named(cli, options["workflow"], options["sop_paths"]),
+        workflow=_named(cli, options["workflow"], options["sop_paths"]),
         arguments=" ".join(options["text"]),
         inputs=read_inputs(options["pairs"], options["inputs_file"]),
         context=read_text(options["context"]),
@@ -75,14 +72,14 @@ def run(cli: CliContext, **options: Any) -> int:
     )
     if options["dry_run"]:
         return _dry_run(cli, spec, output_options, options["stubs"])
+    if not options["detach"]:
+        return _run(cli, spec, output_options)
     if spec.engine is not None:
-        return _run_on_engine(cli, spec, output_options, detach=options["detach"])
-    if options["detach"]:
-        from ion.cli.detach import detach
+        return _leave_to_engine(cli, spec, output_options)
+    from ion.cli.detach import detach
 
-        detach(cli, spec, output_options)
-        return 0
-    return _run(cli, spec, output_options)
+    detach(cli, spec, output_options)
+    return 0
 
 
 def _named(cli: CliContext, workflow: str, sop_paths: tuple[Path, ...]) -> str:
@@ -95,7 +92,7 @@ def _named(cli: CliContext, workflow: str, sop_paths: tuple[Path, ...]) -> str:
         return find_in_sop_paths(workspace, workflow, sop_paths)
 
 
-def _manner(options: dict[str, Any]) -> OutputOptions:
+def _output_options(options: dict[str, Any]) -> OutputOptions:
     excluded = [
         ("events", "as_json", "--events prints lines, --json one object"),
         ("detach", "dry_run", "a dry run is over at once"),
@@ -108,15 +105,8 @@ def _manner(options: dict[str, Any]) -> OutputOptions:
             raise UsageError(f"{first} and {second} do not go together", hint=hint)
     if options["stubs"] and not options["dry_run"]:
         raise UsageError("--stub is for --dry-run", hint="add --dry-run")
-    return OutputOptions(
-        options["as_json"],
-        options["events"],
-        options["quiet"],
-        options["plain"],
-        options["log"],
-        options["notify"],
-        options["otel"],
-    )
+    names = ("as_json", "events", "quiet", "plain", "log", "notify", "otel")
+    return OutputOptions(**{name: options[name] for name in names})
 
 
 def _run(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
@@ -133,42 +123,14 @@ def _run(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
         )
 
 
-def _run_on_engine(cli: CliContext, spec: RunSpec, output_options: OutputOptions, *, detach: bool) -> int:
-    from ion.cli import ending, terminal
-    from ion.cli.at_engine import follow_engine_run
+def _leave_to_engine(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
+    from ion.cli import terminal
 
     with cli.open() as workspace:
         started = start(workspace, spec, ())
         say(started.warned, () if output_options.quiet else started.notes)
-        if detach:
-            terminal.data().line(started.run_id)
-            return 0
-        view = open_view(workspace, cli, output_options)
-        result = follow_engine_run(workspace, started, view)
-        return ending.finish(
-            workspace, cli, result, as_json=output_options.as_json, silent_output=output_options.events
-        )
-
-
-def say(warned: str, notes: Iterable[str] = ()) -> None:
-    """That the workflow's file has warnings, which no --quiet hides, and what else is worth a look."""
-    from ion.cli import terminal
-
-    screen = terminal.talk()
-    if warned:
-        screen.line(("warning", warned))
-    screen.lines(f"note: {note}" for note in notes)
-
-
-def start(workspace: Any, spec: RunSpec, watching: tuple[Observer, ...]) -> Any:
-    """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
-    from ion.api import runs
-    from ion.views.masking import hide_run
-
-    options = replace(spec.options, observers=watching)
-    started = runs.start(workspace, replace(spec, options=options))
-    hide_run(workspace, started.run_id)
-    return started
+        terminal.data().line(started.run_id)
+    return 0
 
 
 def _dry_run(cli: CliContext, spec: RunSpec, output_options: OutputOptions, stubs: tuple[str, ...]) -> int:

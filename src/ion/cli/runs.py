@@ -10,8 +10,8 @@ from ion.cli import completing
 from ion.cli.context import CliContext, as_json, in_context
 
 if TYPE_CHECKING:
+    from ion import WorkflowRun
     from ion.cli.terminal import Screen
-    from ion.stores.base import WorkflowRun
 
 _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
 
@@ -39,7 +39,7 @@ def runs(cli: CliContext, status: str | None, workflow: str | None, limit: int |
 
 
 def _duration(run: WorkflowRun, status: str) -> int | None:
-    """Milliseconds from start to end, to now if it runs; unknown while nobody runs it."""
+    """Milliseconds from start to end, to now if it runs; None while nobody runs it."""
     from ion.api.reading import now_of
 
     if run.ended_at is not None:

@@ -16,11 +16,10 @@ from ion.views.waiting import labels_of
 from ion.views.words import COST, dollars, mark, mark_of_node, role_of
 
 if TYPE_CHECKING:
+    from ion import NodeState, RunState, Workflow
     from ion.api.result import RunResult
     from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
-    from ion.core.state import NodeState, RunState
-    from ion.language.workflow import Workflow
     from ion.views.explain import Subject
 
 MAX_ID_COLUMNS = 24

@@ -82,8 +82,8 @@ class Screen:
         return f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown
 
     def write(self, line: str) -> None:
-        """Write a line that is fit to be shown already. On a lenient screen (talk, not data) a stream that is gone is
-        nobody's problem; otherwise raises `BrokenPipeError` or `IonError`."""
+        """Write a line that is fit to be shown already. On a lenient screen (talk, not data) a closed stream is
+        ignored; otherwise raises `BrokenPipeError` or `IonError`."""
         self._put(self.encodable(line.rstrip()) + "\n")
 
     def _put(self, text: str) -> None:
@@ -99,7 +99,7 @@ class Screen:
             self.stream = None
 
     def plain(self, text: str) -> str:
-        """A text that acts on no terminal, without secrets, as far as this screen can show it; for whoever writes by
+        """A text that acts on no terminal, without secrets, as far as this screen can show it; for what is written by
         other means than `line`."""
         return self.encodable(masking.shown(text))
 

@@ -1,4 +1,4 @@
-"""The run as it goes on: a line for each node, made from rows that are snapshots of the nodes' states.
+"""A run while it is running: a line for each node, made from rows that are snapshots of the nodes' states.
 
 Pure: rows, a moment and a size in, lines out. What does not fit the height is folded: finished nodes are left to the
 history above, and nodes that have not begun to a count.
@@ -48,7 +48,7 @@ class Tree:
         self._last_line = last_line
 
     def lines(self, head: Head, rows: Mapping[str, Row], now: int, height: int, told: set[str]) -> list[Line]:
-        """The frame in at most `height` lines. `told`: nodes that stand in the history above already."""
+        """The frame in at most `height` lines. `told`: nodes that are in the history above already."""
         columns = self.columns(rows)
         shown = [row for row in rows.values() if row.node not in told]
         hidden = 0
@@ -74,7 +74,7 @@ class Tree:
         line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(columns.names[row.node], ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
-        # Measured as it will stand there: an escape is wider than what it stands for.
+        # Measured as it will be printed: an escape is wider than the character that it replaces.
         note = cut(screen.plain(self._note(row, rows)), max(0, screen.width - used - (3 if screen.unicode else 5)))
         if note:
             line.append(("faint", f"  {note}") if row.state in ("pending", "skipped", "completed") else f"  {note}")

@@ -40,7 +40,7 @@ def validate(cli: CliContext, targets: tuple[str, ...], strict: bool, as_json: b
 def _show(found: Validation) -> None:
     from ion.cli import terminal
     from ion.cli.failures import show_problems
-    from ion.language.problems import summary
+    from ion.views.problems import summary
 
     screen = terminal.data()
     if found.problems:

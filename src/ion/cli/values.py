@@ -68,7 +68,7 @@ def _read(file: str) -> bytes:
     """The bytes of a file, or of stdin for `-`."""
     if file == "-":
         if sys.stdin is None:
-            raise UsageError("there is no stdin to read from")
+            raise UsageError("stdin is closed")
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()

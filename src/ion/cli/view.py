@@ -1,28 +1,29 @@
-"""How a run is shown while it goes on: as a live tree, line by line, as JSON lines, or not at all; and whether the
+"""How a run is shown while it is running: as a live tree, line by line, as JSON lines, or not at all; and whether the
 person at the terminal is asked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ion.api.watchers import watchers
 from ion.cli import terminal
 from ion.cli.terminal import Screen
 from ion.records import dataclass, field
+from ion.views import masking
 from ion.views.waiting import labels_of
 
 if TYPE_CHECKING:
+    from ion import Observer, Workflow
     from ion.api.runs import StartedRun
+    from ion.api.watchers import Watcher
     from ion.api.workspace import Workspace
     from ion.cli.asking import Asker
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.context import CliContext
     from ion.cli.live import Live
-    from ion.engine.observe import Observer
-    from ion.language.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class View:
     observers: tuple[Observer, ...] = ()
     live: Live | None = None
     asker: Asker | None = None
-    behind: BackgroundWriter | None = None
-    closing: list[Any] = field(default_factory=list)
+    writer: BackgroundWriter | None = None
+    closing: list[Watcher] = field(default_factory=list)
 
     def begin(self, started: StartedRun) -> None:
         """The drive of this run begins."""
@@ -66,17 +67,18 @@ class View:
         """Nothing is drawn any more, and what was to be written is."""
         if self.live is not None:
             self.live.pause()
-        if self.behind is not None:
-            self.behind.finish()
+        if self.writer is not None:
+            self.writer.finish()
         for observer in self.closing:
             observer.close()
 
 
 def open_view(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
-    """The view for this command line and these streams. Without a place no commands are shown (a dry run)."""
+    """The view for this command line and these streams. `cli` None: no commands are shown (a dry run)."""
     view = _shown(workspace, cli, output_options)
     if cli is not None:
-        view.closing = list(_watchers(workspace, output_options))
+        log, notify, otel = output_options.log, output_options.notify, output_options.otel
+        view.closing = [*watchers(workspace, log=log, notify=notify, otel=otel, shown=masking.masked_json)]
         view.observers = (*view.observers, *view.closing)
     return view
 
@@ -84,7 +86,7 @@ def open_view(workspace: Workspace, cli: CliContext | None, output_options: Outp
 def _shown(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
     screen = terminal.talk()
     if output_options.events:
-        from ion.cli.event_lines import EventLines
+        from ion.cli.events import EventLines
 
         return View(screen, (EventLines(),))
     if output_options.quiet:
@@ -95,35 +97,6 @@ def _shown(workspace: Workspace, cli: CliContext | None, output_options: OutputO
     if cli is not None and not output_options.as_json:
         _ask(view, workspace, cli)
     return view
-
-
-def _watchers(workspace: Workspace, output_options: OutputOptions) -> Iterator[Any]:
-    """Those that the command line or the settings want besides. Raises `UsageError` for one that cannot be had."""
-    from ion.views import masking
-
-    settings = workspace.settings
-    log = output_options.log or settings.log
-    if log:
-        from ion.engine.event_log import EventLog
-
-        yield EventLog(_log_path(workspace, log, given=output_options.log is not None), masking.masked_json)
-    notify = output_options.notify or settings.notify
-    if notify:
-        from ion.engine.notifying import Notify
-
-        yield Notify(notify, workspace.project, masking.masked_json)
-    if output_options.otel or settings.otel:
-        from ion.engine.tracing import Tracing
-
-        yield Tracing()
-
-
-def _log_path(workspace: Workspace, log: bool | str, *, given: bool) -> Callable[[str], Path]:
-    """A file for all runs, relative to where it was named, or one in each run's folder."""
-    if isinstance(log, str):
-        path = Path(log).expanduser() if given else workspace.project / Path(log).expanduser()
-        return lambda _run_id: path
-    return lambda run_id: workspace.data / "runs" / run_id / "events.jsonl"
 
 
 def draws(screen: Screen) -> bool:
@@ -139,11 +112,11 @@ def _lines(screen: Screen, cli: CliContext | None) -> View:
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.plain import Plain
 
-    behind = None
+    writer = None
     if screen.stream is not None:
-        behind = BackgroundWriter(screen.stream)
-        screen = replace(screen, stream=behind)
-    return View(screen, (Plain(screen, cli),), behind=behind)
+        writer = BackgroundWriter(screen.stream)
+        screen = replace(screen, stream=writer)
+    return View(screen, (Plain(screen, cli),), writer=writer)
 
 
 def _live(screen: Screen, cli: CliContext) -> View:
@@ -151,10 +124,10 @@ def _live(screen: Screen, cli: CliContext) -> View:
     from ion.cli.live import Live
 
     assert screen.stream is not None, "`draws` has looked at it"
-    behind = BackgroundWriter(screen.stream)
-    screen = replace(screen, stream=behind)
-    live = Live(screen, behind, cli)
-    return View(screen, (live,), live, behind=behind)
+    writer = BackgroundWriter(screen.stream)
+    screen = replace(screen, stream=writer)
+    live = Live(screen, writer, cli)
+    return View(screen, (live,), live, writer=writer)
 
 
 def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: bool) -> View:
@@ -176,15 +149,15 @@ def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: 
 def _ask(view: View, workspace: Workspace, cli: CliContext) -> None:
     from ion.cli.asking import Asker, person_present
 
-    if view.behind is None or not person_present():
+    if view.writer is None or not person_present():
         return
     if view.live is None:
-        view.asker = Asker(workspace, view.screen, view.behind, _nothing, _nothing)
+        view.asker = Asker(workspace, view.screen, view.writer, _nothing, _nothing)
     else:
         from ion.cli.meanwhile import Meanwhile
 
-        meanwhile = Meanwhile(view.screen, view.behind, cli)
-        view.asker = Asker(workspace, view.screen, view.behind, view.live.pause, view.live.resume, meanwhile)
+        meanwhile = Meanwhile(view.screen, view.writer, cli)
+        view.asker = Asker(workspace, view.screen, view.writer, view.live.pause, view.live.resume, meanwhile)
         view.observers = (*view.observers, meanwhile)
     view.observers = (*view.observers, view.asker)
 

@@ -63,9 +63,7 @@ def parse_workflow(text: str, *, file: str = "", resources: Resources | None = N
     command and script files are not looked up, and references in them are not checked.
     """
     if file.endswith(SOP_SUFFIX):
-        from ion.language.sop.load import load_sop
-
-        return load_sop(text, file=file, digest=_sha256(f"{LANGUAGE_VERSION}\0{text}".encode()))
+        return _parse_sop(text, file)
     from ion.language.problems import Report
     from ion.language.yaml import read_yaml
 
@@ -75,6 +73,16 @@ def parse_workflow(text: str, *, file: str = "", resources: Resources | None = N
         return Loaded(None, report.result(), _name_of(document.value))
     workflow = _parse(document.value, report, text, resources)
     return Loaded(workflow, report.result(), _name_of(document.value))
+
+
+def _parse_sop(text: str, file: str) -> Loaded:
+    from ion.language.sop import parse_sop, sop_name, to_workflow
+
+    parsed = parse_sop(text, file=file)
+    if parsed.sop is None:
+        return Loaded(None, parsed.problems, sop_name(file))
+    digest = _sha256(f"{LANGUAGE_VERSION}\0{text}".encode())
+    return Loaded(to_workflow(parsed.sop, digest=digest), parsed.problems, parsed.sop.name)
 
 
 def _parse(value: Any, report: Any, text: str, resources: Resources | None) -> Workflow | None:

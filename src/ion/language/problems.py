@@ -1,22 +1,16 @@
-"""Problems of files: gathering them with their places, suggesting what was meant, and showing them.
+"""Problems of files: gathering them with their places, and suggesting what was meant.
 
-`Report` turns paths of a document into lines and columns. `render_problem` shows one problem as a good compiler does;
-it writes plain text, and a face that has colours hands in a `style`. Whatever a file holds, nothing but printable
-characters reaches the screen.
+`Report` turns paths of a document into lines and columns. `views.problems` shows what is gathered here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ion.errors import Problem
-from ion.language.source import Source
 
 if TYPE_CHECKING:
     from ion.language.document import Document, DocumentPath
@@ -24,12 +18,9 @@ if TYPE_CHECKING:
 MAX_ERRORS = 1000
 MAX_WARNINGS = 1000
 MAX_SUGGESTIONS = 50_000  # comparisons of names for one file: a hostile file cannot buy time with them
-WIDTH = 100
 
 # Characters of a text: (the text, the first one's offset, how many).
 Within: TypeAlias = tuple[str, int, int]
-# (role, text) → text; roles: error, warning, code, message, place, gutter, source, caret, hint.
-Style: TypeAlias = Callable[[str, str], str]
 
 
 class TooManyProblemsError(Exception):
@@ -183,114 +174,6 @@ def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda p: (p.file, p.line, p.column, p.severity != "error", p.code, p.message))
 
 
-def summary(problems: Iterable[Problem], files: int) -> str:
-    """`1 error, 1 warning in 1 of 6 files`."""
-    found = list(problems)
-    errors = sum(problem.severity == "error" for problem in found)
-    counts = [(errors, "error"), (len(found) - errors, "warning")]
-    said = ", ".join(_count(number, word) for number, word in counts if number)
-    if not said:
-        return f"no problems in {_count(files, 'file')}"
-    touched = len({problem.file for problem in found})
-    return f"{said} in {touched} of {_count(files, 'file')}" if files != 1 else f"{said} in 1 file"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def plain_style(_role: str, text: str) -> str:
-    """The style of a pipe: no colours."""
-    return text
-
-
-def render_problems(
-    problems: Iterable[Problem],
-    *,
-    sources: Mapping[str, str] | None = None,
-    relative_to: Path | None = None,
-    style: Style = plain_style,
-    width: int = WIDTH,
-) -> str:
-    """All problems, sorted, each followed by an empty line. A file that is not in `sources` is read from the disk."""
-    known = dict(sources or {})
-    shown = []
-    for problem in sort_problems(problems):
-        if problem.file not in known:
-            known[problem.file] = _read(problem.file)
-        shown.append(render_problem(problem, known[problem.file], relative_to=relative_to, style=style, width=width))
-    return "\n\n".join(shown)
-
-
-def _read(file: str) -> str:
-    """The text of a file for display; '' if it cannot be read (that is then the problem itself)."""
-    try:
-        data = Path(file).read_bytes() if file and Path(file).is_file() else b""
-    except OSError:
-        return ""
-    return data.decode("utf-8", "replace").removeprefix("\ufeff")
-
-
-def render_problem(
-    problem: Problem,
-    text: str = "",
-    *,
-    relative_to: Path | None = None,
-    style: Style = plain_style,
-    width: int = WIDTH,
-) -> str:
-    """One problem as several lines. Errors show the line of `text` they are in, about `width` characters of it, with
-    a caret."""
-    severity = problem.severity
-    head = style(severity, f"{severity}[{printable(problem.code)}]") + ": "
-    lines = [head + style("message", printable(problem.message))]
-    place = _place_text(problem, relative_to)
-    if place:
-        lines.append(style("gutter", "  --> ") + style("place", place))
-    hints = [printable(hint) for hint in problem.hint.split("\n") if hint]
-    if severity == "error" and problem.line:
-        lines += _snippet(problem, text, hints, style, width)
-    margin = " " * len(str(problem.line)) if problem.line else "  "
-    lines += [style("gutter", f"{margin} = ") + style("hint", hint) for hint in hints]
-    return "\n".join(lines)
-
-
-def _place_text(problem: Problem, relative_to: Path | None) -> str:
-    file = problem.file
-    if file and relative_to is not None and Path(file).is_relative_to(relative_to):
-        file = os.path.relpath(file, relative_to)
-    place = f"{problem.line}:{problem.column}" if problem.line else ""
-    return ":".join(part for part in (printable(file), place) if part) or printable(problem.path)
-
-
-def _snippet(problem: Problem, text: str, hints: list[str], style: Style, width: int) -> list[str]:
-    """The source line with the caret below it; takes a first hint `did you mean` out of `hints`."""
-    source = Source(text)
-    start = source.start_of_line(problem.line)
-    if start is None or not text:
-        return []
-    line = text[start : source.line_end(start)]
-    before, marked, after = _cut(line, problem.column - 1, problem.length, width)
-    caret = " " * _width(before) + style("caret", "^" * max(1, _width(marked)))
-    if hints and hints[0].startswith("did you mean"):
-        caret += " " + style("hint", hints.pop(0))
-    number = str(problem.line)
-    bar = style("gutter", " " * len(number) + " |")
-    shown = style("gutter", f"{number} | ") + style("source", before + marked + after)
-    return [bar, shown.rstrip(), f"{bar} {caret}", *([bar] if hints else [])]
-
-
-def _cut(line: str, column: int, length: int, width: int) -> tuple[str, str, str]:
-    """The line as it is shown, in three parts around what is marked, about `width` characters in all."""
-    begin = max(0, column - width // 2) if len(line) > width else 0
-    before = printable(line[begin:column])
-    end = column + min(length, max(1, width - (column - begin)))
-    marked = printable(line[column:end])
-    after = line[end:]
-    room = max(0, width - len(before) - len(marked))
-    return ("…" if begin else "") + before, marked, printable(after[:room]) + ("…" if len(after) > room else "")
-
-
 def printable(text: str) -> str:
     """`text` with everything that a terminal would act on, or that would hide or reorder text, written as an escape.
     Tabs become four blanks."""
@@ -302,11 +185,3 @@ def printable(text: str) -> str:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal: wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

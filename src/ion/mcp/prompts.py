@@ -11,14 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ion import Workflow
 from ion.api.inputs import check_inputs
 from ion.api.sops import PromptArgument, SopPrompt, fenced, load_sop, render_prompt, sop_prompt
-from ion.api.workflows import discover
+from ion.api.workflows import Discovered, discover
 from ion.api.workspace import Workspace
 from ion.errors import NotFoundError, UsageError
-from ion.language.discovery import Discovered
-from ion.language.problems import did_you_mean
-from ion.language.workflow import Workflow
+from ion.views.problems import did_you_mean
 
 TEXT_ARGUMENT = "arguments"
 

@@ -12,17 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ion import Recorded, RunState
 from ion.api.engine import Engine
 from ion.api.hidden import Hidden
 from ion.api.project import Run
 from ion.api.result import RunResult
 from ion.api.spec import RunSpec
-from ion.api.workflows import discover, find_in_sop_paths, listed
+from ion.api.workflows import discover, find_in_sop_paths, is_path, listed
 from ion.api.workspace import Workspace
-from ion.core.events import Recorded
-from ion.core.state import RunState
 from ion.errors import NotFoundError, UsageError
-from ion.language.discovery import is_path
 from ion.masking import head
 from ion.records import dataclass
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
+from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.conditions import explain
+from ion.language.problems import did_you_mean
 from ion.language.references import find_references, reference_text
 from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
 from ion.records import dataclass
@@ -43,6 +45,15 @@ class Subject:
         return self.result.state.nodes[self.node.id]
 
 
+def find_node(state: RunState, name: str) -> NodeState:
+    """The node of this name. Raises `NotFoundError`, with the name that was meant or those that there are."""
+    if name not in state.nodes:
+        near = did_you_mean(name, state.nodes)
+        hint = f"did you mean '{near}'?" if near else f"its nodes: {', '.join(list(state.nodes)[:20])}"
+        raise NotFoundError(f"the run has no node '{name}'", hint=hint)
+    return state.nodes[name]
+
+
 def rows_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
     """What there is to say about the node, each with its label: facts of one line."""
     return [
@@ -62,7 +73,7 @@ def talk_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
 
 
 def head_of(subject: Subject) -> list[str]:
-    """`attempt 2 of 3`, `exit 1 after 3.2s`: what stands beside the node's state."""
+    """`attempt 2 of 3`, `exit 1 after 3.2s`: what is shown beside the node's state."""
     now, node = subject.now, subject.node
     parts = []
     if now.attempts and not KINDS[node.kind].iterates:
@@ -107,12 +118,12 @@ def _condition(subject: Subject) -> Iterator[tuple[str, str]]:
     if node.when is None:
         return
     if not (subject.now.begun or subject.now.status in ("failed", "completed") or subject.now.reason == "when"):
-        yield "when", f"{node.when.text}      not looked at"
+        yield "when", f"{node.when.text}      not evaluated"
         return
     started = state.started
     label = "when"
     for comparison, seen, holds in explain(node.when, lookup(state, started.inputs if started else {})):
-        outcome = "not looked at" if not seen and holds is None else f"{seen}  → {_holds(holds)}"
+        outcome = "not evaluated" if not seen and holds is None else f"{seen}  → {_holds(holds)}"
         yield label, f"{comparison}      {outcome}"
         label = ""
 
@@ -246,3 +257,37 @@ def _waits(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
         yield "asks", one.waiting.message
         for text, note in one.commands:
             yield "answer", f"{text}      {note}" if note else text
+
+
+def node_json(subject: Subject) -> dict[str, Any]:
+    """What `ion show RUN NODE --json` prints: the node's entry in the run's object, with why it is so."""
+    from ion.api.result import timestamp
+
+    node, state = subject.node, subject.state
+    inputs = state.started.inputs if state.started else {}
+    rows = explain(node.when, lookup(state, inputs)) if node.when is not None else []
+    return {
+        "run_id": subject.result.run_id,
+        "node": node.id,
+        "kind": node.kind,
+        **subject.result.data["nodes"][node.id],
+        "detail": subject.now.detail,
+        "waits_for": [{"node": name, "status": state.nodes[name].status} for name in node.waits_for],
+        "trigger_rule": node.trigger_rule,
+        "when": [{"comparison": text, "seen": seen, "holds": holds} for text, seen, holds in rows],
+        "agent": subject.now.agent,
+        "session": subject.now.session,
+        "usage": subject.now.usage,
+        "log_bytes": subject.logged,
+        "answers": [
+            {
+                "request": one.request,
+                "message": one.message,
+                "decision": one.decision,
+                "comment": one.comment,
+                "by": one.by,
+                "at": timestamp(one.at),
+            }
+            for one in subject.answers
+        ],
+    }

@@ -1,4 +1,4 @@
-"""Following a run: its events, each with the state after it, for whoever shows them."""
+"""Following a run: its events, each with the state after it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _why_skipped(node: NodeState) -> str:
 class Row:
     """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
     would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
-    stands in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
+    is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
 
     node: str
     state: str

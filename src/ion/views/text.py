@@ -42,7 +42,7 @@ def duration(milliseconds: int | None) -> str:
 
 
 def passing(milliseconds: int | None) -> str:
-    """A duration that is still going on, in whole seconds: `3s`, `3m04s`; '' for None."""
+    """A duration that is still growing, in whole seconds: `3s`, `3m04s`; '' for None."""
     if milliseconds is None:
         return ""
     seconds = milliseconds // 1000
@@ -87,7 +87,7 @@ def _columns(character: str) -> int:
 
 
 def cut(text: str, columns: int) -> Shown:
-    """The text in at most so many columns; `…` stands for the end that has no room."""
+    """The text in at most so many columns; `…` replaces the end that has no room."""
     whole = shown(text)
     if width(whole) <= columns:
         return whole
@@ -101,7 +101,7 @@ def cut(text: str, columns: int) -> Shown:
 
 
 def cut_middle(name: str, columns: int) -> str:
-    """An id in at most so many columns; `…` stands for its middle."""
+    """An id in at most so many columns; `…` replaces its middle."""
     if len(name) <= columns or columns < 3:
         return cut(name, columns)
     head = (columns - 1) // 2

@@ -81,7 +81,7 @@ def _commands(
 
 
 def _permission_commands(command: Command, run_id: str, node: str, gate: Gate) -> list[str]:
-    """`--request` always stands there: the agent may ask for something else by the time it is typed."""
+    """`--request` is always part of them: the agent may ask for something else by the time it is typed."""
     which = f"--request {gate.request}"
     wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
     return [
@@ -200,7 +200,7 @@ def answers_of(events: Iterable[Recorded], node: str) -> tuple[Answered, ...]:
 def question_of(one: Waiting) -> ApprovalRequested:
     """The event that asked what waits here (of a gate or a permission)."""
     gate = one.gate
-    assert gate is not None, "a prompt and a budget are no questions to people"
+    assert gate is not None, "only gates and permissions are questions to people"
     return ApprovalRequested(
         at=gate.opened_at,
         node=one.node,

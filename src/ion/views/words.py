@@ -12,6 +12,7 @@ from ion.views.text import Part, one_line
 if TYPE_CHECKING:
     from ion.core.events import Failure
     from ion.core.state import NodeState
+    from ion.language.workflow import Workflow
 
 __all__ = [
     "COST",
@@ -20,6 +21,7 @@ __all__ = [
     "failure_text",
     "mark",
     "mark_of_node",
+    "needs_of",
     "role_of",
     "symbol",
 ]
@@ -82,3 +84,13 @@ def failure_text(error: Failure, lines: int = 10) -> FailureText:
         first = f"exit {error.exit_status}"
     said = [line.rstrip() for line in rest.splitlines() if line.strip()]
     return FailureText(one_line(first), tuple(said[-lines:]))
+
+
+def needs_of(workflow: Workflow | None) -> list[str]:
+    """What must be given to run a workflow: its required inputs, and `agent` if it asks one."""
+    from ion.kinds import AGENT_KINDS
+
+    if workflow is None:
+        return []
+    needed = [one.name for one in workflow.inputs if one.required]
+    return needed + (["agent"] if any(node.kind in AGENT_KINDS for node in workflow.nodes) else [])

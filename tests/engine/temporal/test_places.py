@@ -47,7 +47,7 @@ def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
     )
     assert running.stderr is not None
     for said in running.stderr:
-        if b"No worker has taken the run up yet" in said:
+        if b"No worker has picked up the run yet" in said:
             project.work("--label", "other", "--only-labelled")
         if b"No worker is free for the node a" in said:
             assert b"--label" not in said

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ion import process
 from ion.agents.acp.protocol import (
@@ -26,9 +26,6 @@ from ion.process.starting import ProcessSpec
 from ion.process.stdio import StdioProcess, talk
 from ion.records import dataclass
 
-if TYPE_CHECKING:
-    from ion.agents.acp.turn import PromptTurn
-
 _Result = TypeVar("_Result")
 # A launcher such as npx may first have to download the agent.
 BEGIN_SECONDS = 180.0
@@ -44,6 +41,14 @@ class Died(Protocol):
         """`what` happened, and the end of what it `said` on stderr."""
 
 
+class SessionTurn(Protocol):
+    """What a turn (`turn.PromptTurn`) hears of its agent while it runs."""
+
+    def updated(self, update: Update) -> None: ...
+
+    async def permitted(self, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None: ...
+
+
 @dataclass(slots=True)
 class Session:
     """A session in a process. `turn` is the one that runs in it; `cost` what it has cost before, in dollars; None:
@@ -51,7 +56,7 @@ class Session:
 
     opened: OpenedSession
     busy: asyncio.Lock
-    turn: PromptTurn | None = None
+    turn: SessionTurn | None = None
     cost: float | None = 0.0
 
 
@@ -91,7 +96,7 @@ class Running:
         turn = self._turn_in(session)
         return None if turn is None else await turn.permitted(call, choices)
 
-    def _turn_in(self, session: str) -> PromptTurn | None:
+    def _turn_in(self, session: str) -> SessionTurn | None:
         found = self.sessions.get(session)
         return None if found is None else found.turn
 

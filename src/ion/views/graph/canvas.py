@@ -58,7 +58,7 @@ class Canvas:
         rows in `goes`.
 
         All other lines from the left pass below it: there it has no arm to the left, also where it sends a line of its
-        own along with them. So whoever follows a line to the right never strays into one that only joins it.
+        own along with them. So an eye that follows a line to the right never strays into one that only joins it.
         """
         for row in range(top, bottom + 1):
             bits = (UP if row > top else 0) | (DOWN if row < bottom else 0)

@@ -2,7 +2,7 @@
 
 A net is everything that leads from one set of sources to one set of targets; it has one vertical (two, if it must
 dodge). A line that ends at a vertical and one that begins in the same row must not touch, so the first's vertical
-stands left of the second's. Where this goes round in a circle, a net dodges: it leaves its row at once, goes on in the
+is left of the second's. Where this goes round in a circle, a net dodges: it leaves its row at once, continues in the
 empty one below, and turns to its targets last.
 """
 

@@ -64,7 +64,7 @@ class Picture:
 
 
 def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode: bool = True) -> str:
-    """What stands at a node: the symbol of its state if there is one, its name, `?` for a condition, and what its kind
+    """The label of a node: the symbol of its state if there is one, its name, `?` for a condition, and what its kind
     has in `suffixes`."""
     state = f"{symbol(node.status, unicode=unicode)} " if node.status is not None else ""
     return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}"

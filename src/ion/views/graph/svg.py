@@ -129,7 +129,7 @@ class _Drawing:
 
 
 def _condition(node: PictureNode) -> str:
-    """What stands below the box; its column is as wide, so that no line runs through it."""
+    """The text below the box; its column is as wide, so that no line runs through it."""
     return cut(_safe(node.when), MAX_CONDITION_COLUMNS) if node.when is not None else ""
 
 

@@ -87,7 +87,7 @@ def _join(canvas: Canvas, layout: Layout, column: list[Slot], labels: dict[str, 
 
 
 def _touches(nets: list[Net], rows: set[int]) -> bool:
-    """Whether a first vertical would stand right behind a label (in one of `rows`) whose line it does not take up."""
+    """Whether a first vertical would be right behind a label (in one of `rows`) whose line it does not take up."""
     first = [net for net in nets if net.track == 0]
     return any(net.span[0] <= row <= net.span[1] and row not in net.sources for net in first for row in rows)
 

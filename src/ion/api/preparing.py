@@ -1,0 +1,108 @@
+"""A run that is to begin, loaded and checked with its surroundings, whoever is to drive it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ion.api.agents import AgentLike, Agents, agent_name, left_out, require_agents
+from ion.api.inputs import check_inputs, unfilled, unused_text
+from ion.api.spec import RunSpec
+from ion.api.who import who
+from ion.api.workflows import open_workflow
+from ion.api.workspace import Workspace, check_run_id, new_run_id
+from ion.engine import runs
+from ion.engine.options import RunOptions
+from ion.errors import NotFoundError, UsageError
+from ion.nodes.registry import RUNNERS
+from ion.nodes.requirements import require_secrets
+from ion.records import dataclass
+from ion.stores.base import DEFAULT_LEASE_MS
+
+SHORTEST_LEASE_MS = 1_000
+LONGEST_LEASE_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is to begin and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
+    `StartedRun`."""
+
+    config: runs.EngineConfig
+    run: runs.NewRun
+    notes: tuple[str, ...]
+    warned: str
+
+
+def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
+    """Load and check a run that is to begin."""
+    options = spec.options
+    opened = open_workflow(workspace, spec.workflow, strict=options.strict)
+    loaded = opened.workflow
+    unused = unused_text(loaded, spec.arguments, strict=options.strict)
+    values = check_inputs(loaded, spec.inputs)
+    folder = _working_directory(workspace, spec.cwd)
+    require_secrets(loaded, os.environ)
+    name = agent_name(spec.agent, workspace.settings)
+    config = engine_config_of(workspace, spec.agent, name, options)
+    agents = Agents(spec.agent, name, workspace.settings)
+    require_agents(agents, loaded.nodes, config.environ, folder)
+    run = runs.NewRun(
+        workflow=loaded,
+        run_id=check_run_id(spec.run_id) if spec.run_id is not None else new_run_id(),
+        inputs=values,
+        arguments=spec.arguments,
+        context=spec.context,
+        agent=name,
+        cwd=folder,
+        by=who(workspace.via),
+        engine=spec.engine,
+    )
+    notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, loaded.nodes))
+    return PreparedRun(config, run, notes, opened.warned)
+
+
+def engine_config_of(
+    workspace: Workspace,
+    agent: AgentLike,
+    name: str | None,
+    options: RunOptions,
+    *,
+    only_configured: bool = False,
+) -> runs.EngineConfig:
+    """The surroundings of a run with this agent; `name` is what the log has or will have of it. `only_configured` as in
+    `Agents`."""
+    settings = workspace.settings
+    agents = Agents(agent, name, settings, only_configured)
+    return runs.EngineConfig(
+        store=workspace.store,
+        project=workspace.project,
+        data=workspace.make_data(),
+        agent_for=agents,
+        runners=RUNNERS,
+        options=replace(options, max_concurrency=options.max_concurrency or settings.max_concurrency),
+        environ={**os.environ, **settings.env},
+        lease_ms=_lease_ms(os.environ.get("ION_LEASE_MS")),
+        secrets=settings.secrets,
+        agent_limits=agents.agent_limits,
+    )
+
+
+def _lease_ms(given: str | None) -> int:
+    """The length of the lease. Under a second an owner that is merely slow would lose its run."""
+    if not given:
+        return DEFAULT_LEASE_MS
+    if not (given.isascii() and given.isdecimal() and SHORTEST_LEASE_MS <= int(given[:10]) <= LONGEST_LEASE_MS):
+        raise UsageError(
+            f"invalid lease length: ION_LEASE_MS={given}",
+            hint=f"milliseconds, from {SHORTEST_LEASE_MS} to {LONGEST_LEASE_MS}; without it {DEFAULT_LEASE_MS}",
+        )
+    return int(given)
+
+
+def _working_directory(workspace: Workspace, cwd: Path | str | None) -> Path:
+    folder = Path(cwd).absolute() if cwd is not None else workspace.project
+    if not folder.is_dir():
+        raise NotFoundError(f"the working directory {folder} is not a directory")
+    return folder

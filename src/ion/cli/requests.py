@@ -1,0 +1,200 @@
+"""What people and hosts ask of a run: `ion approve`, `reject`, `respond`, `next`, `submit` and `cancel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ion.cli import completing
+from ion.cli.context import CliContext, as_json, in_context, progress
+from ion.errors import UsageError
+
+if TYPE_CHECKING:
+    from ion.cli.terminal import Screen
+    from ion.cli.view import OutputOptions
+
+_request = click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
+_no_resume = click.option("--no-resume", is_flag=True, help="Only record it.")
+
+
+def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that answers a question the options that all of them take."""
+    return _request(_no_resume(progress(as_json(in_context(function)))))
+
+
+@click.command()
+@click.argument("run", shell_complete=completing.runs_that_ask)
+@click.argument("node", required=False, shell_complete=completing.waiting)
+@click.option("--comment", default="", metavar="TEXT", help="Said with the approval.")
+@_answering
+def approve(cli: CliContext, run: str, node: str | None, comment: str, **options: Any) -> int:
+    """Approve the open gate of NODE (or the only open one), or give its agent a permission, and continue the run.
+
+    The exit status is that of the run afterwards; 5 if the gate is not open any more.
+    """
+    return _answer(cli, run, "approve", node, comment, **options)
+
+
+@click.command()
+@click.argument("run", shell_complete=completing.runs_that_ask)
+@click.argument("node", required=False, shell_complete=completing.waiting)
+@click.option("--reason", default="", metavar="TEXT", help="Why; the workflow's $REJECTION_REASON.")
+@_answering
+def reject(cli: CliContext, run: str, node: str | None, reason: str, **options: Any) -> int:
+    """Reject the open gate of NODE (or the only open one), or refuse its agent a permission, and continue the run.
+
+    The exit status is that of the run afterwards; 5 if the gate is not open any more.
+    """
+    return _answer(cli, run, "reject", node, reason, **options)
+
+
+@click.command()
+@click.argument("run", shell_complete=completing.runs_that_ask)
+@click.argument("node", shell_complete=completing.waiting)
+@click.argument("decision", shell_complete=completing.decisions)
+@click.argument("text", required=False, default="")
+@_answering
+def respond(cli: CliContext, run: str, node: str, decision: str, text: str, **options: Any) -> int:
+    """Answer the gate of NODE with DECISION, and TEXT with it, and continue the run.
+
+    The exit status is that of the run afterwards; 5 if the gate is not open any more.
+    """
+    return _answer(cli, run, decision, node, text, **options)
+
+
+def _answer(
+    cli: CliContext,
+    run: str,
+    decision: str,
+    node: str | None,
+    text: str,
+    *,
+    request: str | None,
+    no_resume: bool,
+    **shown: bool,
+) -> int:
+    from ion.api import requests
+    from ion.cli.continuing import after_request, show_question
+
+    output_options = _output_options(**shown)
+    with cli.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        if not output_options.quiet:
+            show_question(workspace, run_id, node, request)
+        requests.answer(workspace, run_id, decision, node, text=text, request=request)
+        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)
+
+
+def _output_options(*, as_json: bool, plain: bool, quiet: bool) -> OutputOptions:
+    from ion.cli.view import OutputOptions
+
+    return OutputOptions(as_json=as_json, plain=plain, quiet=quiet)
+
+
+@click.command("next")
+@click.argument("run", required=False, shell_complete=completing.runs_with_prompts)
+@as_json
+@in_context
+def next_prompts(cli: CliContext, run: str | None, as_json: bool) -> int:
+    """Print the prompts of RUN that wait for an agent, with the commands that answer them."""
+    from ion.api import reading, requests
+    from ion.cli import terminal
+
+    with cli.open() as workspace:
+        row = workspace.find_run(run)
+        prompts = requests.next_prompts(workspace, row.run_id)
+        status = reading.status_of(workspace.store, row)
+        if as_json:
+            terminal.write_json({"run_id": row.run_id, "status": status, "prompts": prompts})
+        elif not prompts:
+            terminal.talk().line(f"No prompt of {row.run_id} waits for an answer; the run is {status}.")
+        for prompt in () if as_json else prompts:
+            _show(terminal.data(), cli, row.run_id, prompt)
+    return 0
+
+
+def _show(screen: Screen, cli: CliContext, run_id: str, prompt: dict[str, Any]) -> None:
+    turn = f"  iteration {prompt['iteration']}" if prompt["iteration"] else ""
+    session = f"  session {prompt['session']}" if prompt["session"] else ""
+    screen.line(("strong", prompt["node"]), f"{turn}{session}")
+    screen.line()
+    screen.lines(f"    {line}" for line in prompt["prompt"].splitlines())
+    screen.line()
+    screen.line("  ", cli.command("submit", run_id, prompt["node"], "--file FILE"))
+    screen.line()
+
+
+@click.command()
+@click.argument("run", shell_complete=completing.runs_with_prompts)
+@click.argument("node", shell_complete=completing.waiting)
+@click.argument("stdin", required=False, metavar="[-]")
+@click.option("--file", metavar="FILE", help="The file that holds the answer; - is stdin.")
+@click.option("--session", metavar="ID", help="The agent's session, for the node that continues it.")
+@click.option("--request", metavar="ID", help="The request that is answered, as ion next names it.")
+@_no_resume
+@progress
+@as_json
+@in_context
+def submit(
+    cli: CliContext,
+    run: str,
+    node: str,
+    stdin: str | None,
+    file: str | None,
+    session: str | None,
+    request: str | None,
+    no_resume: bool,
+    **shown: bool,
+) -> int:
+    """Answer the prompt of NODE with the text of FILE (or of stdin: -) and continue the run until it waits again.
+
+    The same answer again changes nothing. The exit status is that of the run afterwards; 2 if the answer does not fit
+    the node's output_format, 5 if the prompt was answered already, and differently.
+    """
+    from ion.api import requests
+    from ion.cli.continuing import after_request
+    from ion.cli.values import read_answer
+
+    text = read_answer(_source(stdin, file))
+    with cli.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        requests.submit(workspace, run_id, node, text, session=session, request=request)
+        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=_output_options(**shown))
+
+
+def _source(stdin: str | None, file: str | None) -> str:
+    if stdin not in (None, "-"):
+        raise UsageError(f"unexpected argument '{stdin}'", hint="--file FILE names the answer's file")
+    source = file if file is not None else stdin
+    if source is None or (file is not None and stdin is not None):
+        raise UsageError(
+            "the answer is missing" if source is None else "--file and - are two answers",
+            hint="--file FILE, or - for stdin",
+        )
+    return source
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.option("--reason", default="", metavar="TEXT", help="Why; the run's log keeps it.")
+@as_json
+@in_context
+def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
+    """End RUN, wherever it is running, and wait until it has ended.
+
+    The exit status is 0 once it has; 5 if it had ended before.
+    """
+    from ion.api import requests
+    from ion.cli import terminal
+    from ion.cli.continuing import continue_run
+    from ion.cli.view import OutputOptions
+
+    with cli.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        requests.cancel(workspace, run_id, reason=reason)
+        result = continue_run(workspace, cli, run_id, OutputOptions(as_json))
+        if as_json:
+            terminal.write_json(result.to_json())
+        return 0 if result.status == "cancelled" else result.exit_status
