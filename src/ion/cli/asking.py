@@ -40,7 +40,7 @@ _PASTED_LINES = 100
 
 
 def person_present() -> bool:
-    """Whether somebody can read a question on stderr and type an answer, and this is no job in the background."""
+    """Whether somebody can read a question on stderr and type an answer, and this process is in the foreground."""
     if os.environ.get("CI") or sys.stdin is None or sys.stderr is None:
         return False
     try:

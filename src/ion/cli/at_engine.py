@@ -1,4 +1,4 @@
-"""Following a run that a cluster drives, from the command that began it or went on with it."""
+"""Following a run that a cluster drives, from the command that started or continued it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a command works: the options that every command takes, and commands for pasting that go on in that place."""
+"""Where a command works: the options that every command takes, and commands for pasting that work in the same place."""
 
 from __future__ import annotations
 

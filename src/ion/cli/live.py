@@ -155,7 +155,7 @@ class Live:
         return frame
 
     def _tell(self, console: Console, rows: dict[str, Row], now: int) -> None:
-        """Nodes that are over go up into the history, since there is no room for all."""
+        """Finished nodes move up into the history where the screen has too few lines for all."""
         columns = self._tree.columns(rows)
         for row in sorted(rows.values(), key=lambda row: row.ended_at or 0):
             if row.over and row.node not in self._told:

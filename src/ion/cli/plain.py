@@ -36,7 +36,7 @@ class Plain:
     wants_lines = False
 
     def __init__(self, screen: Screen, cli: CliContext | None) -> None:
-        """`cli` None: no commands are shown, since there is no run to use them on (a dry run)."""
+        """`cli` None: no commands are shown (a dry run has no run to use them on)."""
         self._screen = screen
         self._cli = cli
         self._begun_at = -1
