@@ -1,4 +1,4 @@
-"""What a shell may complete: names of workflows, runs, nodes, agents and decisions.
+"""`ion completion`, and what a shell may complete: names of workflows, runs, nodes, agents and decisions.
 
 A completion runs at every press of a key: it reads what is there, runs no code of the repository, creates nothing, and
 says nothing when something is wrong; the command itself will.
