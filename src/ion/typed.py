@@ -1,74 +1,191 @@
-"""Whether a value has the type that a record's field declares, for data that comes from outside and is checked on
-entry. The types are the texts of the fields' annotations: what a type checker reads is what is checked."""
+"""Records as JSON and back, by the types that their fields declare.
+
+What comes from outside is checked on entry: the types are the texts of the fields' annotations, so what a type checker
+reads is what is checked. `Codec` writes and reads whole records; `check_of` judges one value.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import NoneType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 Check: TypeAlias = Callable[[Any], bool]
-Records: TypeAlias = Mapping[str, type[Any] | tuple[type[Any], ...]]
+# Returns a value of JSON as its type has it (a list as a tuple); raises `MisfitError` if it has another type.
+Reader: TypeAlias = Callable[[Any], Any]
+Record = TypeVar("Record")
 # A float holds every whole number up to here, and so does every JSON reader.
 LARGEST_INT = 2**53
 
 _SIMPLE: dict[str, type[Any]] = {"str": str, "bool": bool, "None": NoneType}
-_NUMBERS: dict[str, Check] = {
-    "int": lambda value: type(value) is int and -LARGEST_INT <= value <= LARGEST_INT,
-    "float": lambda value: type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INT,
-}
+_PLAIN = frozenset({str, int, float, bool, NoneType})
 
 
-def check_of(annotation: str, records: Records) -> Check:
+class MisfitError(ValueError):
+    """A value is not of the type that is declared for it."""
+
+    def __str__(self) -> str:
+        return "it has another type"
+
+
+class Codec:
+    """Records as JSON objects of the fields that differ from their defaults.
+
+    `unions` are the aliases that annotations use for one of several records, by the `kind` that tells these apart.
+    """
+
+    def __init__(self, records: Iterable[type[Any]], **unions: Mapping[str, type[Any]]) -> None:
+        self._kinds = {record: kind for union in unions.values() for kind, record in union.items()}
+        self._readers: dict[str, Reader] = {record.__name__: partial(self.read, record) for record in records}
+        self._readers |= {name: partial(self._read_one_of, union) for name, union in unions.items()}
+        self._fields: dict[type[Any], dict[str, Reader]] = {}
+        self._defaults: dict[type[Any], tuple[tuple[str, Any], ...]] = {}
+
+    def write(self, value: Any) -> Any:
+        """A record, or what a field of one holds, as JSON."""
+        if type(value) in _PLAIN:
+            return value
+        if isinstance(value, dict):
+            return {key: self.write(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [self.write(item) for item in value]
+        record = type(value)
+        data = {"kind": self._kinds[record]} if record in self._kinds else {}
+        for name, default in self._defaults_of(record):
+            item = getattr(value, name)
+            if item is not default and item != default:
+                data[name] = self.write(item)
+        return data
+
+    def read(self, record: type[Record], data: Any) -> Record:
+        """The record that `write` wrote. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        data = {**_a(data, dict)}
+        if record in self._kinds and data.pop("kind", None) != self._kinds[record]:
+            raise MisfitError
+        readers, values = self.readers(record), {}
+        for name, item in data.items():
+            try:
+                values[name] = readers[name](item)
+            except MisfitError:
+                raise ValueError(f"its field {name!r} cannot be {item!r:.80}") from None
+        return record(**values)
+
+    def readers(self, record: type[Any]) -> dict[str, Reader]:
+        """For each field of a record, what reads it."""
+        found = self._fields.get(record)
+        if found is None:
+            fields = dataclasses.fields(record)
+            found = self._fields[record] = {field.name: reader_of(str(field.type), self._readers) for field in fields}
+        return found
+
+    def _read_one_of(self, union: Mapping[str, type[Any]], data: Any) -> Any:
+        record = union.get(str(_a(data, dict).get("kind")))
+        if record is None:
+            raise MisfitError
+        return self.read(record, data)
+
+    def _defaults_of(self, record: type[Any]) -> tuple[tuple[str, Any], ...]:
+        found = self._defaults.get(record)
+        if found is None:
+            found = self._defaults[record] = tuple(
+                (field.name, field.default if field.default_factory is dataclasses.MISSING else field.default_factory())
+                for field in dataclasses.fields(record)
+            )
+        return found
+
+
+def check_of(annotation: str, records: Mapping[str, type[Any]]) -> Check:
     """A check whether a value, as JSON, is of the type `annotation`; `records` are the classes that it may name, which
     were made from their own values already.
 
     Raises `ValueError` for an unknown type.
     """
+    read = reader_of(annotation, {name: _reader(partial(_is_a, record)) for name, record in records.items()})
+
+    def check(value: Any) -> bool:
+        try:
+            read(value)
+        except MisfitError:
+            return False
+        return True
+
+    return check
+
+
+def reader_of(annotation: str, readers: Mapping[str, Reader]) -> Reader:
+    """A reader of values of the type `annotation`; `readers` read the classes that it may name.
+
+    Raises `ValueError` for an unknown type.
+    """
     choices = _parts(annotation, "|")
-    simple = {_SIMPLE[choice] for choice in choices if choice in _SIMPLE}
-    others = [_check_of_one(choice, records) for choice in choices if choice not in _SIMPLE]
-    if not others:
-        return lambda value: type(value) in simple
-    if len(choices) == 1:
+    simple = frozenset(_SIMPLE[choice] for choice in choices if choice in _SIMPLE)
+    others = [_reader_of_one(choice, readers) for choice in choices if choice not in _SIMPLE]
+    if len(choices) == len(others) == 1:
         return others[0]
-    return lambda value: type(value) in simple or any(check(value) for check in others)
+
+    def read(value: Any) -> Any:
+        if type(value) in simple:
+            return value
+        for other in others:
+            try:
+                return other(value)
+            except MisfitError:
+                continue
+        raise MisfitError
+
+    return read
 
 
-def _check_of_one(annotation: str, records: Records) -> Check:
-    name, bracket, inside = annotation.partition("[")
-    if name in records:
-        classes = records[name]
-        return lambda value: isinstance(value, classes)
-    if name == "Any":
-        return lambda _value: True
-    if name in _NUMBERS:
-        return _NUMBERS[name]
+def _reader_of_one(annotation: str, readers: Mapping[str, Reader]) -> Reader:
+    name, _, inside = annotation.partition("[")
+    if name in readers or name in _CHECKED:
+        return readers.get(name) or _CHECKED[name]
     arguments = _parts(inside[:-1], ",")
     if name == "dict" and len(arguments) == 2:
-        return _dict_check(arguments[1], records)
-    if name == "tuple" and bracket:
-        return _tuple_check(arguments, records)
+        item = reader_of(arguments[1], readers)
+        return lambda value: {key: item(one) for key, one in _a(value, dict).items()}
+    if name == "tuple" and arguments[-1] == "...":
+        item = reader_of(arguments[0], readers)
+        return lambda value: tuple([item(one) for one in _a(value, list, tuple)])
+    if name == "tuple":
+        items = [reader_of(argument, readers) for argument in arguments]
+        return lambda value: _read_each(items, _a(value, list, tuple))
     raise ValueError(f"the type {annotation!r} cannot be checked")
 
 
-def _dict_check(item: str, records: Records) -> Check:
-    if item == "Any":
-        return lambda value: isinstance(value, dict)
-    check = check_of(item, records)
-    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
+def _a(value: Any, *types: type[Any]) -> Any:
+    if type(value) not in types:
+        raise MisfitError
+    return value
 
 
-def _tuple_check(arguments: list[str], records: Records) -> Check:
-    checks = [check_of(argument, records) for argument in arguments if argument != "..."]
-    if arguments[-1] == "...":
-        return lambda value: type(value) is tuple and all(map(checks[0], value))
-    return lambda value: (
-        isinstance(value, tuple | list)
-        and len(value) == len(checks)
-        and all(check(one) for check, one in zip(checks, value, strict=True))
-    )
+def _read_each(items: list[Reader], values: Any) -> Any:
+    if len(values) != len(items):
+        raise MisfitError
+    return tuple([item(one) for item, one in zip(items, values, strict=True)])
+
+
+def _is_a(record: type[Any], value: Any) -> bool:
+    return isinstance(value, record)
+
+
+def _reader(check: Check) -> Reader:
+    def read(value: Any) -> Any:
+        if not check(value):
+            raise MisfitError
+        return value
+
+    return read
+
+
+_CHECKED: dict[str, Reader] = {
+    "Any": lambda value: value,
+    "int": _reader(lambda value: type(value) is int and -LARGEST_INT <= value <= LARGEST_INT),
+    "float": _reader(lambda value: type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INT),
+}
 
 
 def _parts(text: str, separator: str) -> list[str]:

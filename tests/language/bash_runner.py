@@ -11,7 +11,7 @@ from pathlib import Path
 from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
 from ion.language.shell import place, preamble, rewrite, unsafe_in_environment
-from ion.language.workflow import Reference, Shell
+from ion.language.workflow import CODEC, Reference, Shell
 
 CANARY = "CANARY"
 
@@ -116,7 +116,7 @@ def placed(script: str) -> Shell:
     result = place(script)
     errors = [problem for problem in result.problems if problem.severity == "error"]
     assert not errors, errors
-    return Shell.from_json(result.shell.to_json())
+    return CODEC.read(Shell, CODEC.write(result.shell))
 
 
 def run(

@@ -19,7 +19,7 @@ from ion.language.conditions import (
     parse_condition,
 )
 from ion.language.references import canonical, reference_text, select_whole
-from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
+from ion.language.workflow import CODEC, Comparison, Condition, InputReference, NodeReference
 
 
 def reading(**outputs: str) -> Lookup:
@@ -237,7 +237,7 @@ COMPARISONS = st.builds(
 def test_a_condition_written_out_parses_to_itself(groups: list[tuple[Comparison, ...]]) -> None:
     text = " || ".join(" && ".join(map(comparison_text, group)) for group in groups)
     assert parse_condition(text) == Condition(text, tuple(groups))
-    assert Condition.from_json(parse_condition(text).to_json()) == parse_condition(text)
+    assert CODEC.read(Condition, CODEC.write(parse_condition(text))) == parse_condition(text)
 
 
 @given(st.text(st.sampled_from("$a.output INPUTS=!<>&|'\"()0.5-truenlx[\n"), max_size=50) | st.text())

@@ -3,14 +3,12 @@ database. Whatever the language does not allow is refused, once, here, before an
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from types import NoneType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ion import names, typed
+from ion import names
 from ion.language import workflow as w
 from ion.language.graph import topological
 from ion.language.references import ENGINE_NAMES
@@ -19,62 +17,19 @@ from ion.language.shell.rewriting import can_rewrite
 # What would be wrong, and whether all is well.
 _Sense: TypeAlias = Iterator[tuple[str, bool]]
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RECORDS: dict[str, Any] = {
-    **{name: value for name, value in vars(w).items() if dataclasses.is_dataclass(value)},
-    "Body": tuple(w.BODIES.values()),
-    "Reference": (w.NodeReference, w.InputReference, w.EngineReference),
-}
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
-_CHECKS: dict[type[Any], tuple[tuple[str, Any, typed.Check], ...]] = {}
-_SIMPLE = frozenset({str, int, bool, float, NoneType})
-_CLASSES = frozenset(one for one in vars(w).values() if dataclasses.is_dataclass(one))
 
 
 def read_frozen(source: str) -> w.Workflow:
     """The workflow that `Workflow.to_json` wrote. Raises `ValueError`, with a message, for anything else."""
     try:
         workflow = w.Workflow.from_json(json.loads(source))
-        _require_types(workflow)
     except _UNREADABLE as error:
         raise ValueError(str(error) if isinstance(error, ValueError) else repr(error)) from error
     for what, holds in _sense(workflow):
         if not holds:
             raise ValueError(what)
     return workflow
-
-
-def _checks(cls: type[Any]) -> tuple[tuple[str, Any, typed.Check], ...]:
-    """For each field its name, its default, and the check of its type."""
-    found = _CHECKS.get(cls)
-    if found is None:
-        fields = dataclasses.fields(cls)
-        found = tuple((field.name, field.default, typed.check_of(str(field.type), _RECORDS)) for field in fields)
-        _CHECKS[cls] = found
-    return found
-
-
-def _require_types(record: Any) -> None:
-    """Check the record, and those in it."""
-    for name, default, check in _checks(type(record)):
-        value = getattr(record, name)
-        if value is default:
-            continue
-        if not check(value):
-            raise ValueError(f"its field {name!r} cannot be {value!r:.80}")
-        if type(value) not in _SIMPLE:
-            _look_inside(value)
-
-
-def _look_inside(value: Any) -> None:
-    if isinstance(value, tuple):
-        for item in value:
-            _look_inside(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            if type(item) in _CLASSES:
-                _require_types(item)
-    elif type(value) in _CLASSES:
-        _require_types(value)
 
 
 def _sense(workflow: w.Workflow) -> _Sense:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from ion.records import dataclass, field
+from ion.typed import Codec
 
 # What `runs_on` may name.
 WORKER_LABEL = "[a-z0-9][a-z0-9_-]{0,62}"
@@ -52,23 +53,6 @@ class EngineReference:
 Reference: TypeAlias = NodeReference | InputReference | EngineReference
 
 
-def reference_to_json(reference: Reference) -> list[Any]:
-    match reference:
-        case NodeReference(node, path):
-            return ["node", node, *path]
-        case InputReference(name):
-            return ["input", name]
-        case EngineReference(name):
-            return ["engine", name]
-
-
-def reference_from_json(data: list[Any]) -> Reference:
-    kind, name, *path = data
-    if kind == "node":
-        return NodeReference(name, tuple(path))
-    return InputReference(name) if kind == "input" else EngineReference(name)
-
-
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One atom of a condition. `literal` is the text to compare with, unquoted (`true` and `'true'` are the same)."""
@@ -85,22 +69,6 @@ class Condition:
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "alternatives": [
-                [[reference_to_json(c.reference), c.operator, c.literal] for c in group] for group in self.alternatives
-            ],
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Condition:
-        groups = (
-            tuple(Comparison(reference_from_json(r), op, literal) for r, op, literal in group)  # type: ignore[arg-type]
-            for group in data["alternatives"]
-        )
-        return cls(data["text"], tuple(groups))
-
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -116,14 +84,6 @@ class Placement:
     position: str
     detail: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> list[Any]:
-        return [self.start, self.end, reference_to_json(self.reference), self.position, self.detail]
-
-    @classmethod
-    def from_json(cls, data: list[Any]) -> Placement:
-        start, end, reference, position, detail = data
-        return cls(start, end, reference_from_json(reference), position, detail)
-
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -134,23 +94,6 @@ class Shell:
     placements: tuple[Placement, ...] = ()
     edits: tuple[tuple[int, int, str], ...] = ()
     strict: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "placements": [p.to_json() for p in self.placements],
-            "edits": [list(edit) for edit in self.edits],
-            **({"strict": True} if self.strict else {}),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Shell:
-        return cls(
-            data["text"],
-            tuple(Placement.from_json(p) for p in data["placements"]),
-            tuple((start, end, text) for start, end, text in data["edits"]),
-            data.get("strict", False),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,92 +329,17 @@ class Workflow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; `from_json` returns an equal workflow."""
-        data = _plain(self)
-        data["nodes"] = [_node_to_json(node) for node in self.nodes]
+        data: dict[str, Any] = CODEC.write(self)
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Workflow:
-        values = dict(data)
-        values["nodes"] = tuple(_node_from_json(node) for node in data["nodes"])
-        values["inputs"] = tuple(Input(**_tuples(item, "enum", "refers_to")) for item in data.get("inputs", ()))
-        values["commands"] = {k: CommandFile(**v) for k, v in data.get("commands", {}).items()}
-        values["scripts"] = {k: ScriptFile(**v) for k, v in data.get("scripts", {}).items()}
-        return cls(**_tuples(values, "tags", "secrets"))
+    def from_json(cls, data: Any) -> Workflow:
+        """Raises `ValueError`, `TypeError` or `KeyError` for what `to_json` did not write."""
+        return CODEC.read(cls, data)
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their defaults, as JSON; nodes are done by their own function."""
-    result: dict[str, Any] = {}
-    for name, default in _defaults(type(value)):
-        item = getattr(value, name)
-        if item is not default and item != default and name != "nodes":
-            result[name] = _jsonable(item)
-    return result
-
-
-def _defaults(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """The fields of a dataclass with their defaults."""
-    found = _DEFAULTS.get(kind)
-    if found is None:
-        found = _DEFAULTS[kind] = tuple(
-            (f.name, f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default)
-            for f in dataclasses.fields(kind)
-        )
-    return found
-
-
-_DEFAULTS: dict[type[Any], tuple[tuple[str, Any], ...]] = {}
-
-
-def _jsonable(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Condition | Shell | Placement):
-        return value.to_json()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(value)
-    if isinstance(value, tuple | list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    return value
-
-
-def _node_to_json(node: Node) -> dict[str, Any]:
-    data = _plain(node)
-    del data["body"]
-    return {"kind": node.kind, "body": _plain(node.body), **data}
-
-
-def _node_from_json(data: dict[str, Any]) -> Node:
-    values = _tuples(data, "depends_on", "order")
-    values["body"] = _body_from_json(values.pop("kind"), data["body"])
-    if "when" in values:
-        values["when"] = Condition.from_json(values["when"])
-    if "retry" in values:
-        values["retry"] = Retry(**values["retry"])
-    if "bindings" in values:
-        values["bindings"] = {k: Binding(**v) for k, v in values["bindings"].items()}
-    return Node(**values)
-
-
-def _body_from_json(kind: str, data: dict[str, Any]) -> Any:
-    values = _tuples(data, "deps")
-    for name in ("shell", "until_bash"):
-        if name in values:
-            values[name] = Shell.from_json(values[name])
-    if "on_reject" in values:
-        values["on_reject"] = OnReject(**values["on_reject"])
-    if "decisions" in values:
-        values["decisions"] = tuple(Decision(**decision) for decision in values["decisions"])
-    return BODIES[kind](**values)
-
-
-def _tuples(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A copy of `data` in which the lists under `names` are tuples again."""
-    values = dict(data)
-    for name in names:
-        if values.get(name) is not None:
-            values[name] = tuple(values[name])
-    return values
+CODEC = Codec(
+    [one for one in list(globals().values()) if isinstance(one, type) and dataclasses.is_dataclass(one)],
+    Body=BODIES,
+    Reference={"node": NodeReference, "input": InputReference, "engine": EngineReference},
+)
