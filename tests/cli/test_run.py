@@ -102,6 +102,7 @@ def test_the_exit_status_is_that_of_the_run(ion: Ion, project: Project, workflow
         (["run", "hello", "--input", "name=a", "--input", "name=b"], "--input name was given twice"),
         (["run", "hello", "--input", "name=@missing.txt"], "the file missing.txt cannot be read"),
         (["run", "hello", "--inputs", "missing.json"], "the file missing.json cannot be read"),
+        (["run", "hello", "--input", "name=@/dev/zero"], "the file /dev/zero is longer than 67,108,864 bytes"),
         (["run", "hello", "--stub", "greet=x"], "--stub is for --dry-run"),
         (["run", "hello", "--detach", "--dry-run"], "--detach and --dry-run do not go together"),
         (["run", "hello", "--jobs", "0"], "--jobs"),

@@ -6,10 +6,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ion.errors import UsageError
 from ion.foreign import loads
+
+# The longest text that is taken from one file or from stdin, in bytes; the longest line of MCP and ACP too.
+LONGEST = 64 * 1024 * 1024
 
 
 def read_inputs(pairs: Iterable[str], file: str | None) -> dict[str, Any]:
@@ -65,17 +68,25 @@ def _read_object(file: str) -> dict[str, Any]:
 
 
 def _read(file: str) -> bytes:
-    """The bytes of a file, or of stdin for `-`."""
-    if file == "-":
+    """The bytes of a file, or of stdin for `-`: at most `LONGEST`, so that /dev/zero fills no memory."""
+    try:
+        if file != "-":
+            with Path(file).open("rb") as stream:
+                return _bounded(stream, f"the file {file}")
         if sys.stdin is None:
             raise UsageError("stdin is closed")
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
+        return _bounded(sys.stdin.buffer, "stdin")
     except OSError as error:
         raise UsageError(f"the file {file} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"the file {file!r} cannot be read: {error}") from None
+
+
+def _bounded(stream: BinaryIO, name: str) -> bytes:
+    data = stream.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise UsageError(f"{name} is longer than {LONGEST:,} bytes", hint="put it into a file, and give its path")
+    return data
 
 
 def _decode(data: bytes, file: str) -> str:
