@@ -24,7 +24,7 @@ from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, St
 from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
-from ion.core.step import Ended, News
+from ion.core.step import Ended, News, Placed
 from ion.core.values import condition_values
 from ion.engine.driver import drive
 from ion.errors import InternalError, StaleStateError, StoreUnavailableError
@@ -116,6 +116,7 @@ class SimulatedWorld:
     carried_out: list[tuple[str, str]] = field(default_factory=list)
     turns: dict[str, int] = field(default_factory=dict)
     stopping: dict[str, str] = field(default_factory=dict)
+    placing: bool = False
     appends: int = 0
 
     @property
@@ -131,7 +132,7 @@ class SimulatedWorld:
         """Start the run, or continue it with its log, until it ends, waits for people or dies."""
         if not self.log:
             self.log.append(self.started())
-        self.turns, self.stopping = {}, {}
+        self.turns, self.stopping, self.placing = {}, {}, False
         self.plan = self.make_plan(self.state)
         try:
             finished(drive(self.plan, self, begin))
@@ -203,6 +204,9 @@ class SimulatedWorld:
     def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
         pass
 
+    def place(self) -> None:
+        self.placing = True
+
     def start(self, now: NodeState) -> None:
         self.turns[now.id] = now.starts
 
@@ -212,6 +216,9 @@ class SimulatedWorld:
     async def wait(self, until: int | None) -> list[News]:
         """All that are to stop end, else the first turn does, else it is `until`."""
         self.clock += 1
+        if self.placing:
+            self.placing = False
+            return [Placed("worker")]
         if self.stopping:
             stopped, self.stopping = self.stopping, {}
             return [Ended(node, self.turns.pop(node), Stopped(reason)) for node, reason in stopped.items()]

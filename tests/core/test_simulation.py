@@ -39,7 +39,7 @@ from ion.core.outcomes import (
 from ion.core.plan import AgentLimits
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
-from ion.core.step import Asked, Ended, News, begin_again
+from ion.core.step import Asked, Ended, News, Placed, begin_again
 from ion.core.values import condition_values
 from ion.engine import driver
 from ion.engine.driver import drive
@@ -103,6 +103,7 @@ def random_workflow(rng: random.Random) -> Workflow:
         fail_fast=rng.random() < 0.15,
         timeout_ms=rng.choice((None, None, None, 200_000)),
         max_budget_usd=rng.choice((None, None, 2, 5)),
+        workspace=rng.choice((*["shared"] * 4, "pinned")),
     )
 
 
@@ -293,7 +294,8 @@ class Universe(SimulatedWorld):
         """Take the run up, drive it until it ends, pauses, or this process dies."""
         self.lease = self.store.acquire_lease("r", self.owner(), lease_ms=1) if self.lives else self.create()
         state = self.state
-        self.turns, self.stopping, self.working, self.seen = {}, {}, set(), state.seq
+        self.turns, self.stopping, self.placing = {}, {}, False
+        self.working, self.seen = set(), state.seq
         self.plan = CheckedPlan(self.workflow, state, self.slots, self.agent_limits)
         try:
             begin = self.beginning(state) if self.lives > 1 else []
@@ -305,7 +307,8 @@ class Universe(SimulatedWorld):
             self.store.release_lease(self.lease)
 
     def create(self) -> Lease:
-        event = replace(self.started(), at=self.clock)
+        engine = "temporal://elsewhere" if self.workflow.workspace == "pinned" else None
+        event = replace(self.started(), at=self.clock, engine=engine)
         return self.store.create_workflow_run(
             "r", project="p", source="{}", event=event, owner=self.owner(), lease_ms=1
         )
@@ -323,6 +326,7 @@ class Universe(SimulatedWorld):
     def start(self, now: NodeState) -> None:
         assert not self.drains, "a turn begins though none was to begin"
         assert now.live
+        assert self.workflow.workspace != "pinned" or self.plan.state.worker is not None, "carried out by any worker"
         assert now.id not in self.turns, "a turn is carried out twice"
         super().start(now)
 
@@ -343,7 +347,13 @@ class Universe(SimulatedWorld):
         self.clock += self.rng.randint(1, 5_000)
         if not self.turns and until is not None:
             self.clock = max(self.clock, until)
-        return [*self.ended(), *self.asked()]
+        return [*self.placed(), *self.ended(), *self.asked()]
+
+    def placed(self) -> list[News]:
+        if not self.placing or self.chance(0.5):
+            return []
+        self.placing = False
+        return [Placed("one")]
 
     def ended(self) -> Iterator[Ended]:
         for now in [self.plan.state.nodes[node] for node in sorted(self.plan.state.nodes)]:

@@ -50,7 +50,14 @@ class Wait:
     reason: str
 
 
-Command: TypeAlias = Record | StartTurn | Stop | Wait
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Choose the worker that carries out all turns of this run; until then none is carried out."""
+
+    reason: str = "the run is pinned to one worker"
+
+
+Command: TypeAlias = Record | StartTurn | Stop | Wait | Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ion.core import events as e
 from ion.core.apply_outcome import apply_outcome, permissions_asked
 from ion.core.decide import StartTurn
 from ion.core.outcomes import Failed, Outcome, Question
-from ion.core.plan import Command, Plan, Record
+from ion.core.plan import Command, Place, Plan, Record, Stop
 from ion.core.state import NodeState
 from ion.records import dataclass
 
@@ -41,7 +41,14 @@ class AgentFree:
     """An agent that this run shares with others has room again. Nothing is recorded; the plan is asked once more."""
 
 
-News: TypeAlias = Ended | Asked | AgentFree
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """This worker carries out all turns of the run from here on."""
+
+    worker: str
+
+
+News: TypeAlias = Ended | Asked | AgentFree | Placed
 
 
 def step(
@@ -79,12 +86,22 @@ def step(
         take(start.event(at))
     if starts:
         commands = plan.next_steps(at)
+    if _is_to_place(plan) and not any(isinstance(command, Stop) for command in commands):
+        commands = [*commands, Place()]
     return new, commands
+
+
+def _is_to_place(plan: Plan) -> bool:
+    """Whether turns wait for the worker that is to carry out all of them. Only a cluster has several."""
+    state = plan.state
+    return bool(plan.live) and plan.workflow.workspace == "pinned" and state.engine is not None and state.worker is None
 
 
 def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> list[e.Event]:
     if isinstance(news, AgentFree):
         return []
+    if isinstance(news, Placed):
+        return [e.WorkflowPlaced(at, news.worker)]
     now = plan.state.nodes[news.node]
     if not now.live or now.starts != news.start:
         return []  # an append of unknown fate had gone in: this is in the log

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.outcomes import Stopped
-from ion.core.plan import Command, Plan, Stop, Wait
+from ion.core.plan import Command, Place, Plan, Stop, Wait
 from ion.core.state import NodeState, RunState
 from ion.core.step import Ended, News, step
 from ion.engine.loading import no_collection
@@ -48,6 +48,9 @@ class World(Protocol):
 
     def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
         """These events are in the log now; `state` is the one after them."""
+
+    def place(self) -> None:
+        """Begin to choose the worker that carries out all turns of the run (a process is never asked)."""
 
     def start(self, now: NodeState) -> None:
         """Begin to carry out the present turn of this node."""
@@ -93,9 +96,10 @@ class _UnderWay:
     def __init__(self, world: World) -> None:
         self._world = world
         self._stopping: set[str] = set()
+        self._placing = False
         self.turns: dict[str, int] = {}
 
-    def carry_out(self, plan: Plan, commands: Iterable[Command], *, starting: bool) -> list[News]:
+    def carry_out(self, plan: Plan, commands: Sequence[Command], *, starting: bool) -> list[News]:
         """Stop and start turns; what is to be stopped before it was carried out has ended by that."""
         never_begun: list[News] = []
         for command in commands:
@@ -106,7 +110,11 @@ class _UnderWay:
                 elif command.node not in self._stopping:
                     self._stopping.add(command.node)
                     self._world.stop(command.node, command.reason)
-        if starting and not never_begun:
+        if any(isinstance(command, Place) for command in commands):
+            if starting and not self._placing:
+                self._placing = True
+                self._world.place()
+        elif starting and not never_begun:
             for node in plan.in_order(plan.live - self.turns.keys()):
                 now = plan.state.nodes[node]
                 self.turns[node] = now.starts
@@ -143,13 +151,14 @@ async def _next_news(plan: Plan, world: World, commands: Iterable[Command]) -> l
     while True:
         news = await world.wait(until)
         begun_again = any(isinstance(one, Ended) and one.start > plan.state.nodes[one.node].starts for one in news)
-        if (not news or begun_again) and await _read_new(plan, world):
+        if (not news or begun_again) and await read_new(plan, world):
             return news
         if news or (until is not None and world.now() >= until):
             return news
 
 
-async def _read_new(plan: Plan, world: World) -> bool:
+async def read_new(plan: Plan, world: World) -> bool:
+    """Take in what others have appended to the log; whether they have."""
     recorded = await world.read(plan.state.seq)
     for item in recorded:
         plan.advance(item.event)

@@ -27,7 +27,7 @@ from ion.engine.pending_permissions import PendingPermissions
 from ion.engine.pool import POLL_SECONDS, RunPool
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
-from ion.errors import OwnershipLostError, StoreError, StoreUnavailableError
+from ion.errors import InternalError, OwnershipLostError, StoreError, StoreUnavailableError
 from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
 from ion.process.survivors import end_left_behind
@@ -153,6 +153,9 @@ class Drive:
         self.observers.events(self.run_id, recorded, state)
         if self._pool is not None:
             self._pool.changed(self.run_id)
+
+    def place(self) -> None:
+        raise InternalError("a process has no workers to choose from; this is a bug")
 
     def start(self, now: NodeState) -> None:
         if self.context.nodes is not self._plan.state.nodes:

@@ -422,4 +422,4 @@ def test_the_clock_of_a_cluster_never_goes_back(monkeypatch: pytest.MonkeyPatch)
     shown = iter([1_000, 500, 1_200])
     monkeypatch.setattr(IonRun, "_now", staticmethod(lambda: next(shown)))
     run = IonRun()
-    assert [run._clock() for _ in range(3)] == [1_000, 1_000, 1_200]
+    assert [run.now() for _ in range(3)] == [1_000, 1_000, 1_200]

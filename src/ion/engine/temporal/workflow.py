@@ -1,4 +1,4 @@
-"""The driver inside of Temporal: the same steps of the same core, each of its effects an activity.
+"""The world of a run that a cluster drives: a Temporal workflow, each of its effects an activity.
 
 Deterministic: time and chance come from Temporal, and nothing here depends on the order of a set. Whoever asks for
 something writes it into the log and then has the workflow `notify`. When the history grows long, no new turn is begun
@@ -8,8 +8,8 @@ until those under way have ended; then the workflow continues as a new one, whic
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from temporalio import workflow
@@ -18,14 +18,16 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from temporalio.workflow import ActivityCancellationType
 
 from ion.core import events as e
-from ion.core.fold import apply
+from ion.core.fold import fold
 from ion.core.outcomes import Stopped
-from ion.core.plan import Command, Plan, Stop, Wait
+from ion.core.plan import Plan
 from ion.core.resume import resume_cause, resume_events
-from ion.core.state import RunState
-from ion.core.step import Ended, step
+from ion.core.state import NodeState, RunState
+from ion.core.step import Ended, News, Placed
+from ion.engine.driver import TurnTasks, drive, read_new
 from ion.engine.temporal.cluster import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
 from ion.engine.temporal.codec import ShapeError, agent_limits_from_json, check_order, outcome_from_json, unpack
+from ion.errors import StaleStateError
 from ion.language.workflow import Workflow
 
 _BY = {"via": "temporal"}
@@ -34,20 +36,15 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=tim
 
 @workflow.defn(name=WORKFLOW_NAME, sandboxed=False)
 class IonRun:
-    """One run. The order: `lease`, `slots`, `agent_limits`, `heartbeat_ms`, `longest_history` (events), `resume`,
-    `agent` (who
-    answers from this resume on)."""
+    """One run, and the `World` in which `driver.drive` drives it. The order: `lease`, `slots`, `lanes` (the agent
+    limits), `heartbeat_ms`, `longest_history` (events), `resume`, `agent` (who answers from this resume on)."""
 
     def __init__(self) -> None:
         self._order: dict[str, Any] = {}
         self._asked = self._taken = self._done = 0
-        self._ended: list[str] = []
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._stopping: dict[str, str] = {}
-        self._never_begun: dict[str, str] = {}
-        self._placing: asyncio.Task[Any] | None = None
+        self._tasks = TurnTasks()
+        self._placing: asyncio.Task[str] | None = None
         self._agent: str | None = None
-        self._seq = 0
         self._latest = 0
         self._begun = False
 
@@ -87,79 +84,52 @@ class IonRun:
         except ShapeError as error:
             raise ApplicationError(error.message, type=error.error_code, non_retryable=True) from error
         self._order = order
-        source = await self._near("ion-read-source", order["lease"]["run_id"])
-        self._workflow = Workflow.from_json(unpack(source))
-        await self._reload()
-        if order.get("resume") and self._plan.state.status not in ("completed", "cancelled"):
-            cause = resume_cause(self._plan.state, agent=order.get("agent"))
-            if cause is not None:
-                await self._append(self._beginning(cause, order.get("agent")))
-        outcomes: list[Ended] = []
+        self._plan = await self._read_plan()
+        begin = self._beginning(order.get("agent"), resume=True) if order.get("resume") else []
         while True:
-            # Reading a long log alone makes a history long: each workflow begins some turn before it hands on.
-            draining = self._begun and self._is_long()
-            new, commands = step(self._plan, outcomes, self._clock(), workflow.random().random, starting=not draining)
-            if not await self._record(new):
-                await self._reload()
-                continue
-            outcomes = []
+            state = await drive(self._plan, self, begin)
             self._done = self._taken
-            state = self._plan.state
             if state.ended:
                 await self._near("ion-release", order["lease"])
                 return state.status
-            self._carry_out(commands, begin=not draining)
-            if draining and not self._tasks:
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new({**self._order, "resume": False})
-            if state.status == "paused":
-                await self._wait_for_answer()
-            else:
-                outcomes = await self._wait(commands)
+            begin = await self._hand_on() if self.draining() else await self._answer()
 
-    # ------------------------------------------------------------------ the log
+    async def _read_plan(self) -> Plan:
+        source = await self._near("ion-read-source", self._order["lease"]["run_id"])
+        state = fold(item.event for item in await self.read(0))
+        limits = agent_limits_from_json(self._order["lanes"])
+        return Plan(Workflow.from_json(unpack(source)), state, self._order["slots"], limits)
 
-    async def _reload(self) -> None:
-        state, seq, more = RunState(), 0, True
-        while more:
-            page = await self._near("ion-read-events", self._order["lease"]["run_id"], seq)
-            events = unpack(page["events"])
-            for event in events:
-                apply(state, e.from_json(event))
-            seq, more = seq + len(events), page["more"]
-        self._seq = seq
-        self._plan = Plan(self._workflow, state, self._order["slots"], agent_limits_from_json(self._order["lanes"]))
+    def _beginning(self, agent: str | None, *, resume: bool) -> list[e.Event]:
+        """What the next stretch of the run begins with; nothing if there is nothing to continue with."""
+        state = self._plan.state
+        if state.status in ("completed", "cancelled"):
+            return []
+        cause = resume_cause(state, agent=agent, resume=resume)
+        if cause is None:
+            return []
+        return resume_events(self._plan.workflow, state, cause=cause, at=self.now(), by=_BY, agent=agent)
 
-    async def _record(self, new: list[e.Event]) -> bool:
-        """Whether they are in the log now; False: the log has changed meanwhile."""
-        if not new:
-            return True
-        said = await self._near("ion-record", self._order["lease"], self._seq, [e.to_json(event) for event in new])
-        if said.get("stale"):
-            return False
-        self._seq = said["seq"]
-        return True
+    async def _answer(self) -> list[e.Event]:
+        """Wait until something came with which the run can continue: it may be there, if the log was read again."""
+        while True:
+            agent, self._agent = self._agent, None
+            begin = self._beginning(agent, resume=False)
+            if begin:
+                self._plan.agent_limits = agent_limits_from_json(self._order["lanes"])
+                self._plan.restart(self._plan.state)
+                return begin
+            self._done = self._taken
+            await workflow.wait_condition(lambda: self._asked > self._taken)
+            await read_new(self._plan, self)
 
-    async def _append(self, events: list[e.Event]) -> None:
-        for event in events:
-            self._plan.advance(event)
-        if not await self._record(events):
-            await self._reload()
-            await self._append(events)
-
-    async def _take_in(self) -> None:
-        """Apply what others have asked for since."""
-        self._taken = self._asked
-        more = True
-        while more:
-            page = await self._near("ion-read-events", self._order["lease"]["run_id"], self._seq)
-            events, more = unpack(page["events"]), page["more"]
-            for event in events:
-                self._plan.advance(e.from_json(event))
-            self._seq += len(events)
-
-    def _beginning(self, cause: str, agent: str | None) -> list[e.Event]:
-        return resume_events(self._workflow, self._plan.state, cause=cause, at=self._clock(), by=_BY, agent=agent)
+    async def _hand_on(self) -> list[e.Event]:
+        """Continue as a new workflow, unless something is asked of this one before that."""
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._asked > self._taken)
+        if self._asked == self._taken:
+            workflow.continue_as_new({**self._order, "resume": False})
+        await read_new(self._plan, self)
+        return []
 
     @staticmethod
     async def _near(name: str, *arguments: Any) -> Any:
@@ -168,120 +138,9 @@ class IonRun:
             name, args=list(arguments), start_to_close_timeout=timedelta(seconds=60), retry_policy=_RETRY
         )
 
-    # ------------------------------------------------------------------ turns
+    # ------------------------------------------------------------------ the world
 
-    def _carry_out(self, commands: list[Command], *, begin: bool) -> None:
-        stops = {command.node: command.reason for command in commands if isinstance(command, Stop)}
-        for name, reason in stops.items():
-            if name not in self._tasks:
-                self._never_begun[name] = reason
-            elif name not in self._stopping:
-                self._stopping[name] = reason
-                self._tasks[name].cancel()
-        if not begin:
-            return
-        if self._workflow.workspace == "pinned" and self._plan.state.worker is None:
-            if self._placing is None and self._plan.live - stops.keys():
-                self._placing = asyncio.create_task(self._place())
-            return
-        for node in self._workflow.nodes:
-            if node.id in self._plan.live and node.id not in self._tasks and node.id not in stops:
-                self._begun = True
-                number = self._plan.state.nodes[node.id].starts
-                task = self._tasks[node.id] = asyncio.create_task(self._turn(node.id, number))
-                task.add_done_callback(partial(self._note, node.id))
-
-    def _note(self, node: str, _task: asyncio.Task[Any]) -> None:
-        self._ended.append(node)
-
-    async def _place(self) -> Any:
-        """Choose a worker, which then carries out all nodes; returns its name."""
-        return await workflow.execute_activity(
-            "ion-place",
-            task_queue=labelled(workflow.info().task_queue, self._workflow.nodes[0].runs_on),
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=_RETRY,
-        )
-
-    async def _turn(self, node: str, number: int) -> Any:
-        return await workflow.execute_activity(
-            "ion-turn",
-            args=[self._order["lease"], node, number],
-            task_queue=queue_for(
-                workflow.info().task_queue, self._workflow.by_id[node].runs_on, self._plan.state.worker
-            ),
-            start_to_close_timeout=timedelta(days=3650),
-            heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
-            retry_policy=_RETRY,
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
-
-    def _outcomes(self) -> list[Ended]:
-        ended, self._ended = self._ended, []
-        never_begun, self._never_begun = self._never_begun, {}
-        starts = self._plan.state.nodes
-        found = [Ended(node, starts[node].starts, Stopped(why)) for node, why in never_begun.items()]
-        for node in ended:
-            task = self._tasks.pop(node)
-            reason = self._stopping.pop(node, None)
-            number = self._plan.state.nodes[node].starts
-            try:
-                said = task.result()
-            except (asyncio.CancelledError, ActivityError) as error:
-                if not is_cancelled_exception(error):
-                    raise
-                if reason is not None:  # else nobody here has asked for its end, and it is begun again
-                    found.append(Ended(node, number, Stopped(reason)))
-                continue
-            if said.get("node", node) == node and not said.get("gone"):
-                found.append(Ended(node, said["number"], outcome_from_json(said["outcome"])))
-        return found
-
-    # ------------------------------------------------------------------ waiting
-
-    async def _wait(self, commands: list[Command]) -> list[Ended]:
-        """Wait until a turn has ended, something is asked for, or something is due."""
-        due = [command.until for command in commands if isinstance(command, Wait)]
-        left = timedelta(milliseconds=max(0, min(due) - self._clock())) if due else None
-        try:
-            await workflow.wait_condition(self._is_something_new, timeout=left)
-        except TimeoutError:
-            self._latest = max(self._latest, min(due))  # the timer has run out, whatever the clock says
-            return []
-        if self._placing is not None and self._placing.done():
-            placed, self._placing = self._placing, None
-            await self._append([e.WorkflowPlaced(self._clock(), placed.result())])
-        if self._asked > self._taken:
-            await self._take_in()
-        outcomes = self._outcomes()
-        if any(one.start != self._plan.state.nodes[one.node].starts for one in outcomes):
-            await self._take_in()  # a turn was begun once more by another worker
-        return outcomes
-
-    def _is_something_new(self) -> bool:
-        placed = self._placing is not None and self._placing.done()
-        return placed or bool(self._ended or self._never_begun) or self._asked > self._taken
-
-    async def _wait_for_answer(self) -> None:
-        """Wait until something came with which the run can continue: it may be there, if the log was read again."""
-        while True:
-            agent, self._agent = self._agent, None
-            cause = resume_cause(self._plan.state, agent=agent, resume=False)
-            if cause is not None:
-                await self._append(self._beginning(cause, agent))
-                if agent is not None:
-                    await self._reload()  # for the lanes of the new agent
-                return
-            self._done = self._taken
-            await workflow.wait_condition(lambda: self._asked > self._taken)
-            await self._take_in()
-
-    def _is_long(self) -> bool:
-        info = workflow.info()
-        longest = self._order["longest_history"]
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() > longest
-
-    def _clock(self) -> int:
+    def now(self) -> int:
         """The time, which never goes back: otherwise a retry would wait for a server whose clock does."""
         self._latest = max(self._latest, self._now())
         return self._latest
@@ -290,3 +149,92 @@ class IonRun:
     def _now() -> int:
         """Milliseconds since the epoch, as the history has them."""
         return round(workflow.now().timestamp() * 1000)
+
+    def jitter(self) -> float:
+        return workflow.random().random()
+
+    def mask(self, event: e.Event) -> e.Event:
+        return event  # the workers know the secrets, and mask what they record
+
+    def draining(self) -> bool:
+        """Reading a long log alone makes a history long: each workflow begins some turn before it hands on."""
+        info = workflow.info()
+        is_long = info.get_current_history_length() > self._order["longest_history"]
+        return self._begun and (is_long or info.is_continue_as_new_suggested())
+
+    async def read(self, after: int) -> list[e.Recorded]:
+        self._taken = self._asked
+        found: list[e.Recorded] = []
+        more = True
+        while more:
+            page = await self._near("ion-read-events", self._order["lease"]["run_id"], after + len(found))
+            first, more = after + len(found) + 1, page["more"]
+            found += (e.Recorded(seq, e.from_json(event)) for seq, event in enumerate(unpack(page["events"]), first))
+        return found
+
+    async def append(self, events: Sequence[e.Event], after: int) -> None:
+        said = await self._near("ion-record", self._order["lease"], after, [e.to_json(event) for event in events])
+        if said.get("stale"):
+            raise StaleStateError("the log has changed")
+
+    def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
+        pass
+
+    def place(self) -> None:
+        self._placing = asyncio.create_task(self._place())
+
+    async def _place(self) -> str:
+        name: str = await workflow.execute_activity(
+            "ion-place",
+            task_queue=labelled(workflow.info().task_queue, self._plan.workflow.nodes[0].runs_on),
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=_RETRY,
+        )
+        return name
+
+    def start(self, now: NodeState) -> None:
+        self._begun = True
+        self._tasks.start(now, self._turn(now.id, now.starts))
+
+    async def _turn(self, node: str, start: int) -> Ended:
+        queue = workflow.info().task_queue
+        try:
+            said = await workflow.execute_activity(
+                "ion-turn",
+                args=[self._order["lease"], node, start],
+                task_queue=queue_for(queue, self._plan.workflow.by_id[node].runs_on, self._plan.state.worker),
+                start_to_close_timeout=timedelta(days=3650),
+                heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
+                retry_policy=_RETRY,
+                cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
+            reason = self._tasks.stopping.get(node)  # None: nobody here has asked for its end, and it is begun again
+            return Ended(node, start, None if reason is None else Stopped(reason))
+        if said.get("node", node) != node or said.get("gone"):
+            return Ended(node, start, None)
+        return Ended(node, said["number"], outcome_from_json(said["outcome"]))
+
+    def stop(self, node: str, reason: str) -> None:
+        self._tasks.stop(node, reason)
+
+    async def wait(self, until: int | None) -> list[News]:
+        self._done = self._taken
+        left = None if until is None else timedelta(milliseconds=max(0, until - self.now()))
+        try:
+            await workflow.wait_condition(self._is_something_new, timeout=left)
+        except TimeoutError:
+            self._latest = max(self._latest, until or 0)  # the timer has run out, whatever the clock says
+            return []
+        if self._asked > self._taken:
+            return []
+        placed: list[News] = []
+        if self._placing is not None and self._placing.done():
+            placed, self._placing = [Placed(self._placing.result())], None
+        return [*placed, *self._tasks.take_ended()]
+
+    def _is_something_new(self) -> bool:
+        placed = self._placing is not None and self._placing.done()
+        return placed or self._tasks.any_ended or self._asked > self._taken
