@@ -4,6 +4,7 @@ what others wrote in pages, and a gate that was opened and answered in one of th
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulate import started, workflow
@@ -12,9 +13,9 @@ from test_simulation import Universe
 from ion.core import events as e
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
-from ion.core.plan import Plan, Record, next_steps
+from ion.core.plan import Plan, Record, next_steps, outline
 from ion.core.step import step
-from ion.language.workflow import Approval, Cancel, Node
+from ion.language.workflow import Approval, Bash, Cancel, Node, Shell
 
 
 @settings(max_examples=150, deadline=None)
@@ -65,6 +66,18 @@ def test_a_command_says_why() -> None:
         (start,) = Plan(flow, fold(log), 8).next_steps(3)
         assert isinstance(start, StartTurn)
         assert start.reason == why
+
+
+@pytest.mark.parametrize(("text", "chosen"), [("short", "a"), ("x" * 2000, "a"), (" " * 2000, "b")])
+def test_the_outline_of_a_log_is_enough_for_a_plan(text: str, chosen: str) -> None:
+    flow = workflow(Node("a", Bash(Shell("true"))), Node("b", Bash(Shell("true"))))
+    log: list[e.Event] = [started(flow)]
+    for node, output in (("a", text), ("b", "b")):
+        log += [e.NodeStarted(1, node, "bash"), e.NodeCompleted(2, node, e.Content.inline(output))]
+    outlines = [outline(event) for event in log]
+    assert len(str(outlines)) < 2000 or not text.strip()
+    ends = [Plan(flow, fold(events), 8).next_steps(3) for events in (log, outlines)]
+    assert ends[0] == ends[1] == [Record(e.WorkflowCompleted(3, chosen), "every node has settled")]
 
 
 def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> None:

@@ -25,6 +25,8 @@ from ion.kinds import AGENT_TURNS, KINDS, SLOT_TURNS
 from ion.language.workflow import Node, Workflow
 from ion.records import dataclass, field
 
+_OUTLINE_LENGTH = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -95,6 +97,20 @@ class _Line:
         index = heapq.heappop(self._heap)
         self._here.remove(index)
         return index
+
+
+def outline(event: e.Event) -> e.Event:
+    """The event with a long output as a reference: a plan looks at no more of it than whether it is blank."""
+    if not isinstance(event, e.NodeCompleted):
+        return event
+    output = event.reply.output
+    if len(output.text or "") <= _OUTLINE_LENGTH or not _has_text(output):
+        return event
+    return replace(event, reply=replace(event.reply, output=e.Content(output.sha256, output.size)))
+
+
+def _has_text(output: e.Content) -> bool:
+    return output.text is None or bool(output.text.strip())
 
 
 def next_steps(
@@ -405,13 +421,9 @@ class Plan:
         followed = {other for node in self.workflow.nodes for other in node.depends_on}
         for node in self.workflow.nodes:
             output = self.state.nodes[node.id].output
-            if node.id not in followed and output is not None and self._has_text(output):
+            if node.id not in followed and output is not None and _has_text(output):
                 return node.id
         return None
-
-    @staticmethod
-    def _has_text(output: e.Content) -> bool:
-        return output.text is None or bool(output.text.strip())
 
     def _end_early(self, at: int) -> e.WorkflowFailed | e.WorkflowCancelled | None:
         """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a

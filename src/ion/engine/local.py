@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 
 @dataclass
 class Drive:
-    """One process driving one run that it owns, which is in `state` when the lease is taken."""
+    """One process driving one run that it owns: the `World` of it. The run is in `state` when the lease is taken."""
 
     store: WorkflowStore
     lease: Lease

@@ -34,6 +34,7 @@ from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
+from ion.core.plan import outline
 from ion.core.state import NodeState
 from ion.core.step import begin_again
 from ion.engine.agent_registry import AgentRegistry
@@ -49,7 +50,6 @@ from ion.engine.temporal.codec import (
     check_lease,
     outcome_to_json,
     pack,
-    stripped,
 )
 from ion.engine.turns import turn_of
 from ion.errors import (
@@ -180,7 +180,7 @@ class Activities:
         events: list[dict[str, Any]] = []
         size = 0
         for item in recorded:
-            event = stripped(e.to_json(item.event))
+            event = e.to_json(outline(item.event))
             size += len(str(event))
             if events and size > PAGE_BYTES:
                 break

@@ -16,7 +16,6 @@ from ion.errors import IonError
 
 # A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.
 INLINE_LIMIT_BYTES = 64 * 1024
-_SHORT = 1024
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
@@ -113,18 +112,6 @@ def outcome_from_json(data: dict[str, Any]) -> Outcome:
         )
     outcome: Outcome = kind(**values)
     return outcome
-
-
-def stripped(event: dict[str, Any]) -> dict[str, Any]:
-    """An event's JSON with the long output of a completed node as a reference: enough for the plan, and small."""
-    content = event.get("output")
-    if event["type"] != "node_completed" or not isinstance(content, dict):
-        return event
-    text = content.get("text", "")
-    if len(text) <= _SHORT or not text.strip():  # whether an output is blank decides which is the run's
-        return event
-    whole = Content.inline(text)
-    return {**event, "output": {"blob": whole.sha256, "bytes": whole.size}}
 
 
 def pack(value: Any) -> str:
