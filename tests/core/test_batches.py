@@ -73,7 +73,7 @@ def test_the_outline_of_a_log_is_enough_for_a_plan(text: str, chosen: str) -> No
     flow = workflow(Node("a", Bash(Shell("true"))), Node("b", Bash(Shell("true"))))
     log: list[e.Event] = [started(flow)]
     for node, output in (("a", text), ("b", "b")):
-        log += [e.NodeStarted(1, node, "bash"), e.NodeCompleted(2, node, e.Content.inline(output))]
+        log += [e.NodeStarted(1, node, "bash"), e.NodeCompleted(2, node, e.Reply(e.Content.inline(output)))]
     outlines = [outline(event) for event in log]
     assert len(str(outlines)) < 2000 or not text.strip()
     ends = [Plan(flow, fold(events), 8).next_steps(3) for events in (log, outlines)]
