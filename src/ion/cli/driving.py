@@ -1,4 +1,5 @@
-"""Driving a run from the command line: the event loop, the signals that end it cleanly, and the person who is asked.
+"""Driving a run from the command line: the event loop, the signals that end it cleanly, and the person who is asked;
+or following it where a cluster drives it.
 
 The first SIGINT, SIGTERM or SIGHUP cancels the task that drives: every process of the run is ended, the lease is given
 back, and the run can be resumed. The second one cuts the grace short. A signal that is ignored already (nohup, a job
@@ -8,23 +9,32 @@ in the background) stays ignored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ion import RunOptions
+from ion.api import reading
 from ion.api.reading import describe
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun, acquire_answered
 from ion.api.workspace import Workspace
 from ion.process.limits import raise_limit
 from ion.records import dataclass, field
+from ion.views.following import follow
 
 if TYPE_CHECKING:
     from ion.api.engines import EngineRun
     from ion.cli.view import View
 
+# How long a run may wait for a worker before a message says so.
+_PATIENCE_S = 10.0
+_LOOK_AGAIN_S = 5.0
+_LOG_POLL_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,9 +42,7 @@ def drive(workspace: Workspace, started: StartedRun | EngineRun, view: View) -> 
     """Drive the run until it ends, waits for people who are not here, or a signal stops it; its status is
     `interrupted` then. What a cluster drives is followed."""
     if not isinstance(started, StartedRun):
-        from ion.cli.at_engine import follow_engine_run
-
-        return follow_engine_run(workspace, started, view)
+        return _follow_engine_run(workspace, started, view)
     raise_limit()
     try:
         return asyncio.run(_drive(workspace, started, view))
@@ -104,3 +112,52 @@ def _stopping(driven: _Driven) -> Iterator[None]:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
+
+
+# ------------------------------------------------------------------ a run that a cluster drives
+
+
+def _follow_engine_run(workspace: Workspace, started: EngineRun, view: View) -> RunResult:
+    """Show what happens in the run from where the cluster has taken it up, until it ends or waits for people."""
+    done, run_id = threading.Event(), started.run_id
+    before = max(started.after, 1)
+    watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done))
+    watcher.start()
+    try:
+        if view.live is not None:
+            state = reading.read_state(workspace, run_id)
+            view.live.begin(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
+            view.live.resume()
+        while workspace.store.get_workflow_run(run_id).last_seq <= before:
+            time.sleep(_LOG_POLL_S)
+        follow(workspace, run_id, view.observers, from_start=started.after == 0)
+    finally:
+        done.set()
+        watcher.join()
+        view.end()
+    return describe(workspace, run_id)
+
+
+def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: View, done: threading.Event) -> None:
+    """Once for the run, and once for each kind of worker that its nodes wait for."""
+    if done.wait(_PATIENCE_S):
+        return
+    state = reading.read_state(workspace, run_id)
+    if state.engine is None:
+        return
+    if workspace.store.get_workflow_run(run_id).last_seq == before:
+        view.screen.line(f"No worker has picked up the run yet. One is started by: ion worker --engine {state.engine}")
+    from ion.api.engines import missing_workers
+    from ion.errors import IonError
+
+    missing = missing_workers(workspace, run_id)
+    told: set[str] = set()
+    while True:
+        with contextlib.suppress(IonError):  # the command itself says it, when it asks the cluster
+            for options, node in missing().items():
+                if options not in told:
+                    told.add(options)
+                    command = f"ion worker --engine {state.engine} {options}".rstrip()
+                    view.screen.line(f"No worker is free for the node {node}. One is started by: {command}")
+        if done.wait(_LOOK_AGAIN_S):
+            return

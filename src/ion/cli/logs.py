@@ -5,42 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ion.cli import completing
 from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import UsageError
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-
-_STREAMS = {".out": "stdout", ".err": "stderr"}
-
-
-@dataclass(frozen=True)
-class LogFile:
-    """What one program wrote to one stream. `start` counts the node's starts, from 1."""
-
-    path: Path
-    node: str
-    start: int
-    turn: str
-    stream: str
-
-    @classmethod
-    def of(cls, path: Path) -> LogFile:
-        """From its path, `NODE/START-TURN.out` or `.err` (nodes/base.py, `log_name`)."""
-        start, _, turn = path.stem.partition("-")
-        return cls(path, path.parent.name, int(start), turn, _STREAMS[path.suffix])
-
-    @property
-    def title(self) -> str:
-        """`tests, bash, start 2, stderr`."""
-        again = [f"start {self.start}"] if self.start > 1 else []
-        return ", ".join([self.node, self.turn, *again, self.stream])
+    from ion.views.logs import LogFile
 
 
 @click.command()
@@ -55,37 +30,19 @@ def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: boo
     A single file is printed as it is; of several each has a line above it that names it.
     """
     from ion.cli import terminal
+    from ion.views.logs import log_files
 
     if follow and as_json:
         raise UsageError("--follow and --json do not go together", hint="ion events RUN --follow prints JSON lines")
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if as_json:
-            terminal.write_json([_object(file) for file in _files(workspace, run_id, node)])
+            terminal.write_json([file.to_json() for file in log_files(workspace, run_id, node)])
         elif follow:
             _follow(workspace, run_id, node)
         else:
-            _print(_files(workspace, run_id, node), run_id)
+            _print(log_files(workspace, run_id, node), run_id)
     return 0
-
-
-def _files(workspace: Workspace, run_id: str, node: str | None) -> list[LogFile]:
-    """The log files that are not empty."""
-    from ion.api.reading import log_files
-
-    return [LogFile.of(path) for path in log_files(workspace, run_id, node) if path.stat().st_size]
-
-
-def _object(file: LogFile) -> dict[str, Any]:
-    text = file.path.read_bytes().decode("utf-8", "replace")
-    return {
-        "node": file.node,
-        "start": file.start,
-        "turn": file.turn,
-        "stream": file.stream,
-        "file": str(file.path),
-        "text": text,
-    }
 
 
 def _print(files: list[LogFile], run_id: str) -> None:
@@ -102,12 +59,13 @@ def _print(files: list[LogFile], run_id: str) -> None:
 def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
     """Print what is there and what comes, file after file, until nobody drives the run."""
     from ion.api.following import POLL_SECONDS, live
+    from ion.views.logs import log_files
 
     offsets: dict[Path, int] = {}
     shown: Path | None = None
     while True:
         alive = live(workspace, run_id)
-        for file in _files(workspace, run_id, node):
+        for file in log_files(workspace, run_id, node):
             if file.path.stat().st_size <= offsets.get(file.path, 0):
                 continue
             if shown != file.path:

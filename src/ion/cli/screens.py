@@ -6,17 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ion.api.result import node_duration, owned_ms
 from ion.cli.ending import say_next
 from ion.views.explain import head_of, rows_of, talk_of
 from ion.views.rows import note_of
 from ion.views.text import cut, cut_ids, duration, moment, pad, width
-from ion.views.timeline import Bar, axis, bar
+from ion.views.timeline import axis, bar, timeline_of
 from ion.views.waiting import labels_of
-from ion.views.words import COST, dollars, mark, mark_of_node, role_of
+from ion.views.words import cost_line, mark, mark_of_node, role_of
 
 if TYPE_CHECKING:
-    from ion import NodeState, RunState, Workflow
+    from ion import Workflow
     from ion.api.result import RunResult
     from ion.cli.context import CliContext
     from ion.cli.terminal import Screen
@@ -36,7 +35,9 @@ def show_run(
     _header(screen, result, now, changed)
     screen.line()
     _nodes(screen, result, workflow, now)
-    _cost(screen, result.state)
+    cost = cost_line(result.state)
+    if cost:
+        screen.line(cost)
     say_next(screen, cli, result, labels_of(workflow), changed)
 
 
@@ -81,14 +82,13 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
     )
     bars = room - note_columns
-    owned = owned_ms(state, result.status, now)
-    whole = Bar(0, owned)
+    timeline = timeline_of(state, result.status, now)
     for node in nodes:
         name = pad(names[node.id], ids)
-        span = _span(node, owned)
+        span = timeline.bars[node.id]
         cut_off = mark_of_node(node, result.status) == "interrupted"  # nobody saw its end
         took = duration(span.end - span.start) if span is not None and not cut_off else ""
-        shown = bar(span, whole, bars)
+        shown = bar(span, timeline.whole, bars)
         screen.line(
             f"{name}  ",
             mark(mark_of_node(node, result.status), unicode=screen.unicode),
@@ -97,32 +97,7 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
             f" {took:<6}  {cut(notes[node.id], note_columns)}",
         )
     if any(node.started_at is not None for node in nodes):
-        screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
-
-
-def _span(node: NodeState, owned: int) -> Bar | None:
-    took = node_duration(node, owned)
-    return None if node.owned_from is None or took is None else Bar(node.owned_from, node.owned_from + took)
-
-
-def _cost(screen: Screen, state: RunState) -> None:
-    """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it."""
-    from ion.api.result import total_usage
-
-    total = total_usage(state)
-    tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
-    of = f" of at most {dollars(state.max_budget_usd)}" if state.max_budget_usd is not None else ""
-    parts = [f"{dollars(total.get(COST, 0))}{of}"] if COST in total or of else []
-    parts += [", ".join(tokens)] if tokens else []
-    if parts:
-        screen.line(f"cost  {' · '.join(parts)}")
-
-
-_TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
-
-
-def _short(number: float) -> str:
-    return f"{number:.0f}" if number < 1000 else f"{number / 1000:.0f}k"
+        screen.line(("faint", " " * (ids + symbols + 3) + axis(timeline.whole, bars)))
 
 
 def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ion.api.result import node_duration, owned_ms
 from ion.records import dataclass
 from ion.views.text import duration
+
+if TYPE_CHECKING:
+    from ion.core.state import NodeState, RunState
 
 
 @dataclass(frozen=True)
@@ -12,6 +18,25 @@ class Bar:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the nodes of a run ran: `whole` is the run's bar, `bars` has each node's (None: it has not started)."""
+
+    whole: Bar
+    bars: dict[str, Bar | None]
+
+
+def timeline_of(state: RunState, status: str, now: int) -> Timeline:
+    """The timeline of a run; `now` is in ms since the epoch."""
+    owned = owned_ms(state, status, now)
+    return Timeline(Bar(0, owned), {node.id: _bar_of(node, owned) for node in state.nodes.values()})
+
+
+def _bar_of(node: NodeState, owned: int) -> Bar | None:
+    took = node_duration(node, owned)
+    return None if node.owned_from is None or took is None else Bar(node.owned_from, node.owned_from + took)
 
 
 def bar(span: Bar | None, whole: Bar, columns: int) -> str:

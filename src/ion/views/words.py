@@ -11,12 +11,13 @@ from ion.views.text import Part, one_line
 
 if TYPE_CHECKING:
     from ion.core.events import Failure
-    from ion.core.state import NodeState
+    from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
 __all__ = [
     "COST",
     "FailureText",
+    "cost_line",
     "dollars",
     "failure_text",
     "mark",
@@ -40,6 +41,7 @@ _MARKS = {
     "interrupted": ("✗", "cut", "attention"),
     "damaged": ("✗", "BAD", "bad"),
 }
+_TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
 _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
 
@@ -94,3 +96,19 @@ def needs_of(workflow: Workflow | None) -> list[str]:
         return []
     needed = [one.name for one in workflow.inputs if one.required]
     return needed + (["agent"] if any(node.kind in AGENT_KINDS for node in workflow.nodes) else [])
+
+
+def cost_line(state: RunState) -> str:
+    """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it; '' if they did not."""
+    from ion.api.result import total_usage
+
+    total = total_usage(state)
+    tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
+    of = f" of at most {dollars(state.max_budget_usd)}" if state.max_budget_usd is not None else ""
+    parts = [f"{dollars(total.get(COST, 0))}{of}"] if COST in total or of else []
+    parts += [", ".join(tokens)] if tokens else []
+    return f"cost  {' · '.join(parts)}" if parts else ""
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number < 1000 else f"{number / 1000:.0f}k"
