@@ -34,6 +34,13 @@ def test_no_text_has_one_of_the_idioms() -> None:
     assert {name: places for name, places in found.items() if places} == {}
 
 
+def test_no_page_has_one_of_the_idioms() -> None:
+    root = SOURCE.parents[1]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
+    found = {page.name: [match[0] for match in FORBIDDEN.finditer(page.read_text())] for page in pages}
+    assert {name: words for name, words in found.items() if words} == {}
+
+
 def test_docstrings_and_parts_of_messages_are_looked_at() -> None:
     source = '"""This is\nno file."""\nraise ValueError(f"{name!r} is no number, so it goes on")\n'
     assert [line for line, _ in found_in(source)] == [1, 3, 3]
