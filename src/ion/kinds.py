@@ -79,8 +79,8 @@ TURNS: dict[str, TurnKind] = {
     "until_bash": TurnKind(
         "bash:run_until", runs_program=True, brings="verdict", timeout_ms=PROCESS_TIMEOUT_MS, doing="checking"
     ),
-    "gate": TurnKind("gate:run", brings="question"),
-    "cancel": TurnKind("cancel:run"),
+    "gate": TurnKind("messages:gate", brings="question"),
+    "cancel": TurnKind("messages:cancel"),
 }
 AGENT_TURNS = frozenset(name for name, turn in TURNS.items() if turn.asks_agent)
 SLOT_TURNS = frozenset(name for name, turn in TURNS.items() if turn.takes_slot)

@@ -169,7 +169,13 @@ def test_a_run_of_programs_loads_nothing_of_agents_and_nothing_to_read_workflows
     project.run("run", "hello")  # the second one reads the cache
     seen = loaded(project, "run", "hello", "--quiet")
     assert not seen & {"pydantic", "yaml", "jsonschema", "rich", "tempfile", "ion.agents.command", "ion.agents.presets"}
-    assert not seen & {"ion.nodes.prompt", "ion.nodes.script", "ion.nodes.gate", "ion.cli.live", "ion.language.rules"}
+    assert not seen & {
+        "ion.nodes.prompt",
+        "ion.nodes.script",
+        "ion.nodes.messages",
+        "ion.cli.live",
+        "ion.language.rules",
+    }
 
 
 def test_a_detached_run_outlives_the_command_and_its_id_is_printed(project: Project) -> None:

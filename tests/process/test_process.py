@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ion import process, procfs
-from ion.process import journal, program_file, relay
+from ion.process import program_file, relay, survivors
 from ion.process.child import ProcessSpec
 from ion.process.stdio import LineError, talk
 from processes import PATIENCE_S, alive
@@ -453,14 +453,14 @@ def test_the_group_of_a_dead_ion_is_found_in_its_register(bash: Runner) -> None:
     orphan, other = sleeper(bash.env), sleeper(bash.env)
     bash.register.write_text(f"{orphan.pid} {procfs.identity(orphan.pid)}\n{other.pid} another boot:1\n999999 x:1\n")
     try:
-        assert journal.end_recorded(bash.register) == 1
+        assert survivors.end_recorded(bash.register) == 1
         assert orphan.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
     assert not bash.register.exists()
-    assert journal.end_recorded(bash.register) == 0
+    assert survivors.end_recorded(bash.register) == 0
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_the_group_of_a_dead_ion_is_found_in_its_register(bash: Runner) -> None:
 )
 def test_a_register_that_says_nothing_harms_nobody(bash: Runner, text: str) -> None:
     bash.register.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert journal.end_recorded(bash.register) == 0
+    assert survivors.end_recorded(bash.register) == 0
     assert not bash.register.exists()
 
 

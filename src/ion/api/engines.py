@@ -35,7 +35,7 @@ from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for
 from ion.engine.temporal.codec import agent_limits_to_json
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.process.journal import end_recorded_by_the_dead
+from ion.process.survivors import end_recorded_by_the_dead
 from ion.records import dataclass
 from ion.stores.base import Lease
 

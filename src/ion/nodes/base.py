@@ -59,7 +59,7 @@ class Folders:
 
     `artifacts` is `$ARTIFACTS_DIR`, `state` is `$STATE_DIR` (kept across runs), `logs` holds what processes write,
     `scratch` what Ion writes for them (scripts, data), `source` the frozen scripts. `register` is the file that lists
-    the programs of the run (`process.journal`).
+    the programs of the run (`process.survivors`).
     """
 
     run: Path

@@ -2,8 +2,8 @@
 
 The program leads its own session, reads nothing or a file, and its output is streamed to files. Whatever it leaves in
 its group ends with it, and every wait has a limit. `starting` starts a program, `child` watches one and its group,
-`relay` moves its output, `program_file` makes a file for it, `journal` records it, `limits` handles resources that run
-out.
+`relay` moves its output, `program_file` makes a file for it, `survivors` records it and finds what is left, `limits`
+handles resources that run out.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def run(
 
     stdout and stderr go to `log` + `.out` and `.err` while it runs; an empty file is not made. The program inherits the
     files in memory `handed`, which are closed here once it has started, and is recorded in `register` (see
-    `journal.py`). After `timeout_ms`, after `idle_timeout_ms` without new output, or when the awaiting task is
+    `survivors`). After `timeout_ms`, after `idle_timeout_ms` without new output, or when the awaiting task is
     cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation skips the rest of the grace
     period. `said` is called in the event loop with each line as it is written (bytes that are not UTF-8 become U+FFFD;
     of a line over 4 KiB, its beginning). A process that left both session and family (a double fork with setsid) is out

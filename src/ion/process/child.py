@@ -21,9 +21,9 @@ from typing import TypeVar
 
 from ion import procfs
 from ion.process import limits, relay
-from ion.process.journal import signal_group, write_down
 from ion.process.relay import Relay
 from ion.process.starting import ProcessSpec, SpawnError, begin
+from ion.process.survivors import signal_group, write_down
 from ion.records import dataclass, field
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);

@@ -8,7 +8,6 @@ from typing import Any
 
 from ion.agents.acp import permissions
 from ion.agents.acp.clock import Clock
-from ion.agents.acp.progress import Progress
 from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, PermissionOption, ToolCall, Update
 from ion.agents.acp.running import Running, Session
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
@@ -18,6 +17,7 @@ from ion.masking import tail
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
 _MAX_CALLS = 1000
+_LINE_CHARACTERS = 200
 _MAX_QUESTIONS = 100
 _LIMITS = {"max_tokens": "its limit of tokens", "max_turn_requests": "its limit of requests in one turn"}
 _TOO_MUCH = {
@@ -228,3 +228,40 @@ class PromptTurn:
                 spent["cost_usd"] = max(0.0, self._cost - self._session.cost)
             self._session.cost, self._cost = self._cost, None
         return spent
+
+
+class Progress:
+    """What an agent does in one turn, as short lines for whoever watches: tool calls as they start and fail, the state
+    of its plan, and its thoughts. `say` gets each as it comes; untrusted text, on one line."""
+
+    def __init__(self, say: Callable[[str], None] | None) -> None:
+        self._say = say
+        self._thought = ""
+        self._last = ""
+
+    def show(self, update: Update, call: ToolCall | None) -> None:
+        """Report what is new; `call` is the update's tool call with all that is known of it."""
+        if update.thought:
+            self._think(update.thought)
+        elif call is not None and update.tool is not None:
+            failed = "failed: " if update.tool.status == "failed" else ""
+            if failed or update.tool.title or update.tool.status is None:
+                self._line(f"{failed}{call.title or call.kind or 'a tool'}")
+        elif update.plan:
+            done = sum(status == "completed" for status, _ in update.plan)
+            at = next((text for status, text in update.plan if status == "in_progress"), "")
+            self._line(f"plan {done}/{len(update.plan)}{': ' if at else ''}{at}")
+
+    def _think(self, text: str) -> None:
+        *lines, rest = (self._thought + text).split("\n")
+        self._thought = rest[-_LINE_CHARACTERS * 4 :]
+        for line in lines:
+            if line.strip():
+                self._line(f"thinks: {line}")
+
+    def _line(self, text: str) -> None:
+        line = " ".join(text[: 4 * _LINE_CHARACTERS].split())
+        line = line if len(line) <= _LINE_CHARACTERS else f"{line[: _LINE_CHARACTERS - 1]}…"
+        if self._say is not None and line and line != self._last:
+            self._last = line
+            self._say(line)

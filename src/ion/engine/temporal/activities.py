@@ -65,8 +65,7 @@ from ion.language.workflow import Node
 from ion.masking import mask_messages, secret_values
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
-from ion.process.journal import end_recorded_by_the_dead, register_here
-from ion.process.survivors import end_left_behind, end_of_node
+from ion.process.survivors import end_left_behind, end_of_node, end_recorded_by_the_dead, register_here
 from ion.records import dataclass
 from ion.stores.base import Lease, WorkflowStore
 

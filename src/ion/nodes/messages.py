@@ -1,9 +1,11 @@
-"""A question to a person: the message of an approval, or of the gate of an interactive loop."""
+"""Turns that only fill in a text: the message of a gate, which asks a person, and the reason of a node that ends the
+run."""
 
 from __future__ import annotations
 
-from ion.core.outcomes import GateOpened, Outcome
-from ion.language.workflow import Approval, Loop
+from ion.core.events import Reply
+from ion.core.outcomes import Completed, GateOpened, Outcome
+from ion.language.workflow import Approval, Cancel, Loop
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, printable
 
@@ -11,8 +13,9 @@ from ion.nodes.texts import Values, printable
 _EXCERPT_CHARACTERS = 50_000
 
 
-async def run(turn: Turn, context: Context) -> Outcome:
-    """Render the gate's message. Raises `UnreadableReferenceError`; then nobody is asked."""
+async def gate(turn: Turn, context: Context) -> Outcome:
+    """Render the message of an approval, or of the gate of an interactive loop. Raises `UnreadableReferenceError`; then
+    nobody is asked."""
     values = Values(turn, context)
     match turn.node.body:
         case Approval(message):
@@ -22,6 +25,13 @@ async def run(turn: Turn, context: Context) -> Outcome:
             parts = (_status(turn, loop), _excerpt(turn, context), said)
             return GateOpened("\n\n".join(part for part in parts if part))
     raise TypeError(f"'{turn.node.id}' has no gate")
+
+
+async def cancel(turn: Turn, context: Context) -> Outcome:
+    """Render the reason, which is the node's output; the core ends the run. Raises `UnreadableReferenceError`."""
+    body = turn.node.body
+    assert isinstance(body, Cancel)
+    return Completed(Reply(context.keep(Values(turn, context).render(body.reason))))
 
 
 def _status(turn: Turn, loop: Loop) -> str:
