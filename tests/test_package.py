@@ -36,6 +36,13 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
     assert done.stdout == "[]\n"
 
 
+def imports(tree: ast.Module) -> set[str]:
+    """The top packages that a module imports, wherever in it."""
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
 PURE = {"__future__", "bisect", "collections", "dataclasses", "functools", "hashlib", "heapq", "json", "operator"}
 PURE |= {"re", "typing", "unicodedata", "ion"}
 
@@ -44,18 +51,15 @@ PURE |= {"re", "typing", "unicodedata", "ion"}
 def test_the_core_is_pure(file: Path) -> None:
     """No await, clock, disk, process, randomness or log in what decides: it cannot even import them."""
     tree = ast.parse(file.read_text())
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert imported <= PURE
+    assert imports(tree) <= PURE
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"open", "print", "input", "exec", "eval"}
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(ion.__file__).parent / "views").rglob("*.py")), ids=lambda file: file.stem
+)
+def test_views_know_no_terminal(file: Path) -> None:
+    """A page can show them as well as a command: no click, no rich, no stream, no size of a window."""
+    assert not imports(ast.parse(file.read_text())) & {"click", "rich", "sys", "shutil", "curses", "termios", "html"}

@@ -56,7 +56,12 @@ def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
         role = "bad" if one.errors else "faint" if one.shadowed_by or one.passed_over else ""
         screen.line(
             (role, pad(cut_middle(name, names), names)),
-            f"  {pad(what, whats)}  {pad(need, needs)}  {cut(source, sources)}",
+            "  ",
+            pad(what, whats),
+            "  ",
+            pad(need, needs),
+            "  ",
+            cut(source, sources),
         )
 
 

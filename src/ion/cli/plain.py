@@ -63,7 +63,7 @@ class Plain:
         role = _ROLES.get(verb)
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
         shown = f"{name:<{self._columns}}" if verb == "run" else pad(self._names.get(name, name), self._columns)
-        self._screen.line(f"{time}  ", word, f"  {shown}  {cut(one_line(detail), MAX_DETAIL)}")
+        self._screen.line(f"{time}  ", word, "  ", shown, "  ", cut(one_line(detail), MAX_DETAIL))
 
     def quote(self, lines: tuple[str, ...]) -> None:
         """Write lines that a node said below its event."""

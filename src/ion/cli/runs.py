@@ -69,7 +69,11 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
     for run, status in found:
         screen.line(
             mark(status, unicode=screen.unicode),
-            f" {pad(cut_middle(run.run_id, ids), ids)}  {pad(cut_middle(run.workflow, names), names)}  ",
+            " ",
+            pad(cut_middle(run.run_id, ids), ids),
+            "  ",
+            pad(cut_middle(run.workflow, names), names),
+            "  ",
             (role_of(status), f"{status:<11}"),
             f"  {moment(run.started_at or None, clocks.now_ms()):<19}  {duration(_duration(run, status))}",
         )

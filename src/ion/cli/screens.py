@@ -90,11 +90,13 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         took = duration(span.end - span.start) if span is not None and not cut_off else ""
         shown = bar(span, timeline.whole, bars)
         screen.line(
-            f"{name}  ",
+            name,
+            "  ",
             mark(mark_of_node(node, result.status), unicode=screen.unicode),
             " ",
             (role_of(node.status), shown),
-            f" {took:<6}  {cut(notes[node.id], note_columns)}",
+            f" {took:<6}  ",
+            cut(notes[node.id], note_columns),
         )
     if any(node.started_at is not None for node in nodes):
         screen.line(("faint", " " * (ids + symbols + 3) + axis(timeline.whole, bars)))
