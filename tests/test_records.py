@@ -82,7 +82,7 @@ def _told(decorator: Decorator, made_before: int, **how: bool) -> dict[str, Any]
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("slots", [False, True])
 @pytest.mark.parametrize("eq", [False, True])
-@pytest.mark.parametrize("made_before", [0, 20])  # the first few are made in another way than the rest
+@pytest.mark.parametrize("made_before", [0, 1])  # the first is made in another way than the rest
 def test_both_tell_the_same(frozen: bool, slots: bool, eq: bool, made_before: int) -> None:
     how = {"frozen": frozen, "slots": slots, "eq": eq}
     assert _told(records.dataclass, made_before, **how) == _told(dataclasses.dataclass, made_before, **how)

@@ -1,11 +1,11 @@
-"""`dataclass` as the standard library has it, at a sixth of its price when a module is imported.
+"""`dataclass` as the standard library has it, at a sixth of its cost when a module is imported.
 
 Up to Python 3.12 the standard decorator compiles up to six methods for each class, one by one, half a millisecond a
 class; with the hundred and more classes of a run that was nearly half of a cold `ion run`. Here it still makes the
 fields and the slots, but no methods: those that can be the same for every class are the same functions, and `__init__`
-is compiled only for a class of which there are more than a few instances. Type checkers see the standard decorator,
-and `dataclasses.fields`, `replace`, `asdict` and `match` work as ever; a class that inherits from one of these is made
-in the same way. `tests/test_records.py` holds the two against each other.
+is compiled with the first instance. Type checkers see the standard decorator, and `dataclasses.fields`, `replace`,
+`asdict` and `match` work as ever; a class that inherits from one of these is made in the same way.
+`tests/test_records.py` holds the two against each other.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from dataclasses import FrozenInstanceError, field
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass", "field", "nothing"]
-# Compiling one costs as much as filling in this many instances by name.
-_FEW = 8
 
 
 class _Nothing(dict[Any, Any]):
@@ -72,32 +70,13 @@ def _require_plain(made: Any) -> None:
 
 
 def _first_init(cls: Any, frozen: bool) -> Any:
-    """An `__init__` that fills in the first few instances, and then puts the real one in its place."""
-    few = iter(range(_FEW))
+    """An `__init__` that puts the real one in its place: of most classes a command makes no instance."""
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: N807
-        if next(few, None) is None or not _fill(self, cls, values, named):
-            cls.__init__ = real = _compiled_init(cls, frozen)
-            real(self, *values, **named)
+        cls.__init__ = real = _compiled_init(cls, frozen)
+        real(self, *values, **named)
 
     return __init__
-
-
-def _fill(self: Any, cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """False if these are not the arguments: the real `__init__` says what is wrong with them."""
-    fields = cls.__dataclass_fields__
-    given = dict(zip(cls.__match_args__, values, strict=False))
-    if len(given) < len(values) or not given.keys().isdisjoint(named):
-        return False
-    given |= named
-    for name in cls.__match_args__:
-        value = given.pop(name, fields[name].default)
-        if value is dataclasses.MISSING:
-            if fields[name].default_factory is dataclasses.MISSING:
-                return False
-            value = fields[name].default_factory()
-        object.__setattr__(self, name, value)
-    return not given
 
 
 def _compiled_init(cls: Any, frozen: bool) -> Any:
