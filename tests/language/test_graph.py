@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from load_kit import good
 
-from ion.language.graph import SessionWish, find_cycles, layers, reaches, sessions, terminal_nodes, topological
+from ion.language.graph import SessionWish, find_cycles, layers, reaches, sessions, topological
 
 
 def edges(text: str) -> dict[str, list[str]]:
@@ -198,13 +198,3 @@ def test_sessions_of_nothing() -> None:
 
 
 # The end
-
-
-def test_terminal_nodes_in_file_order() -> None:
-    """The nodes that no other depends on; a mere reference does not make a node an inner one."""
-    workflow = good("""
-      - {id: z, bash: x}
-      - {id: a, bash: x}
-      - {id: b, bash: "echo $z.output", depends_on: [a]}
-    """)
-    assert terminal_nodes(workflow) == ("z", "b")

@@ -6,7 +6,6 @@ says nothing when something is wrong; the command itself will.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -151,11 +150,6 @@ nodes = _completing(_nodes)
 waiting = _completing(_waiting)
 decisions = _completing(_decisions)
 agents = _completing(_agents)
-
-
-def asked_for() -> bool:
-    """Whether a shell asks for completions now, so that nothing else may be printed."""
-    return VARIABLE in os.environ
 
 
 @click.command()

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from ion.kinds import AGENT_KINDS, KINDS
-from ion.language.workflow import Workflow
 from ion.records import dataclass
 
 # For each node, the nodes that it waits for. Names that are no key count as settled.
@@ -185,10 +184,3 @@ def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, 
         elif wishes[row[0]].kind in AGENT_KINDS:
             last = last_ever = row[0]
     return continued
-
-
-def terminal_nodes(workflow: Workflow) -> tuple[str, ...]:
-    """The nodes that no other node depends on, in file order: the first of them that completed with text is the
-    run's result, unless `returns` names another."""
-    needed = {other for node in workflow.nodes for other in node.depends_on}
-    return tuple(node.id for node in workflow.nodes if node.id not in needed)

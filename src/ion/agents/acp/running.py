@@ -34,13 +34,6 @@ _DEATH_SECONDS = 2.0
 STDERR_CHARACTERS = 4000
 
 
-class Died(Protocol):
-    """Makes the error of an agent that is gone."""
-
-    def __call__(self, what: str, said: str) -> AgentError:
-        """`what` happened, and the end of what it `said` on stderr."""
-
-
 class SessionTurn(Protocol):
     """What a turn (`turn.PromptTurn`) hears of its agent while it runs."""
 
