@@ -57,6 +57,17 @@ def test_a_spent_budget_pauses_the_run_and_the_screen_says_how_it_goes_on(claude
     assert "budget_raised" in ion("events", "r1").out
 
 
+def test_a_run_may_be_given_another_budget_than_its_workflow_has(claude: Project, ion: Ion) -> None:
+    paused = ion("run", "chain", "--run-id", "less", "--max-budget-usd", "0.25", "--json")
+    assert (paused.status, paused.json("run")["max_budget_usd"]) == (3, 0.25)
+    more = ion("run", "chain", "--run-id", "more", "--max-budget-usd", "1", "--json").json("run")
+    assert (more["status"], more["max_budget_usd"]) == ("completed", 1)
+    again = ion("rerun", "more", "--json").json("run")
+    assert (again["status"], again["max_budget_usd"]) == ("completed", 1)
+    for wrong in ("0", "-1", "nan", "inf"):
+        assert ion("run", "chain", "--max-budget-usd", wrong).status == 2
+
+
 def test_it_is_raised_while_another_process_owns_the_run(claude: Project, ion: Ion) -> None:
     claude.write(
         "beside",

@@ -71,6 +71,7 @@ def dry_run(
         arguments=arguments,
         cwd=workspace.project,
         by=who("dry-run"),
+        max_budget_usd=workflow.max_budget_usd,
     )
     asyncio.run(_drive(config, new, stubs))
     return DryRun(describe(memory, RUN_ID), tuple(notes))

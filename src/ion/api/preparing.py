@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ion.api.workspace import Workspace, check_run_id, new_run_id
 from ion.engine import runs
 from ion.engine.options import RunOptions
 from ion.errors import NotFoundError, UsageError
+from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_secrets
 from ion.records import dataclass
@@ -58,9 +60,18 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
         cwd=folder,
         by=who(workspace.via),
         engine=spec.engine,
+        max_budget_usd=_budget(spec, loaded),
     )
     notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, loaded.nodes))
     return PreparedRun(config, run, notes, opened.warned)
+
+
+def _budget(spec: RunSpec, loaded: Workflow) -> float | None:
+    if spec.max_budget_usd is None:
+        return loaded.max_budget_usd
+    if not 0 < spec.max_budget_usd < math.inf:
+        raise UsageError(f"invalid budget {spec.max_budget_usd}", hint="US dollars, more than 0")
+    return spec.max_budget_usd
 
 
 def engine_config_of(

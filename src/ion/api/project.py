@@ -116,6 +116,7 @@ class Project:
         cwd: Path | str | None = None,
         run_id: str | None = None,
         engine: str | None = None,
+        max_budget_usd: float | None = None,
         options: RunOptions | None = None,
     ) -> StartedRun | EngineRun:
         """Create a run that this process owns, or the cluster at the URL `engine`; `await started.drive()` drives it,
@@ -131,6 +132,7 @@ class Project:
             cwd=cwd,
             run_id=run_id,
             engine=engine,
+            max_budget_usd=max_budget_usd,
             options=options or DEFAULT_OPTIONS,
         )
         return start(self.workspace, spec)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RunSpec:
     """The parameters of `ion.execute_workflow`. `engine` is the URL of the cluster that is to drive the run (None: this
-    process)."""
+    process); `max_budget_usd` is what the run may spend in all, in place of the workflow's own budget."""
 
     workflow: Workflow | str | Path
     arguments: str = ""
@@ -27,4 +27,5 @@ class RunSpec:
     cwd: Path | str | None = None
     run_id: str | None = None
     engine: str | None = None
+    max_budget_usd: float | None = None
     options: RunOptions = DEFAULT_OPTIONS

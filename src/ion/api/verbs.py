@@ -39,6 +39,7 @@ async def execute_workflow(
     project: ProjectLike = None,
     cwd: Path | str | None = None,
     run_id: str | None = None,
+    max_budget_usd: float | None = None,
     options: RunOptions | None = None,
 ) -> RunResult:
     """Run a workflow until it ends or waits for people.
@@ -46,9 +47,10 @@ async def execute_workflow(
     `workflow` is a loaded one, a name, or a path. `agent` is an `Agent`, a sync or async function that takes a
     `PromptRequest` and returns a `PromptResult` or a text, a configured name, a command line, or None: the settings'
     agent, and without one prompts wait for the caller. `store` is a store or its URL.
+    `max_budget_usd` is what the run may spend in all (None: the workflow's own budget).
 
-    Raises `InvalidWorkflowError`, `UsageError` (inputs), `MissingRuntimeError`, `RefusedError` (the id is taken),
-    `StoreError`. A node that fails raises nothing: the failure is in the result.
+    Raises `InvalidWorkflowError`, `UsageError` (inputs, budget), `MissingRuntimeError`, `RefusedError` (the id is
+    taken), `StoreError`. A node that fails raises nothing: the failure is in the result.
     """
     with projects.open(project, store) as opened:
         started = opened.start(
@@ -59,6 +61,7 @@ async def execute_workflow(
             agent=agent,
             cwd=cwd,
             run_id=run_id,
+            max_budget_usd=max_budget_usd,
             options=options,
         )
         return await started.drive()

@@ -80,6 +80,13 @@ def progress(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+max_budget = click.option(
+    "--max-budget-usd",
+    "budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="What the run may spend in all, in US dollars.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # For commands that print nothing but JSON anyway.
 always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ion.cli import completing
-from ion.cli.context import CliContext, as_json, in_context, progress, watched
+from ion.cli.context import CliContext, as_json, in_context, max_budget, progress, watched
 
 
 @click.command()
@@ -17,13 +17,7 @@ from ion.cli.context import CliContext, as_json, in_context, progress, watched
     help="Who answers prompts from here on, those that wait too.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
-@click.option(
-    "--max-budget-usd",
-    "budget",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="X",
-    help="What the run may spend in all from here on, in US dollars.",
-)
+@max_budget
 @progress
 @watched
 @as_json

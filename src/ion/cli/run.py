@@ -8,7 +8,7 @@ import click
 
 from ion import RunOptions, RunSpec
 from ion.cli import completing
-from ion.cli.context import CliContext, as_json, in_context, progress, sop_paths, watched
+from ion.cli.context import CliContext, as_json, in_context, max_budget, progress, sop_paths, watched
 from ion.cli.starting import say, start
 from ion.cli.view import OutputOptions, open_view
 from ion.errors import UsageError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--detach", is_flag=True, help="Run in a process of its own and print the run's id.")
 @click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
 @click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
+@max_budget
 @click.option("--strict", is_flag=True, help="Warnings of the workflow count as errors.")
 @click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
 @progress
@@ -68,6 +69,7 @@ def run(cli: CliContext, **options: Any) -> int:
         cwd=options["cwd"],
         run_id=options["run_id"],
         engine=options["engine"],
+        max_budget_usd=options["budget"],
         options=RunOptions(max_concurrency=options["jobs"], strict=options["strict"]),
     )
     if options["dry_run"]:

@@ -60,7 +60,7 @@ class EngineConfig:
 @dataclass(frozen=True)
 class NewRun:
     """A run that is to begin: its loaded workflow, its `inputs` checked and with their defaults; `engine` is the URL of
-    what is to drive it (None: this process)."""
+    what is to drive it (None: this process), `max_budget_usd` what it may spend in all."""
 
     workflow: Workflow
     run_id: str
@@ -71,6 +71,7 @@ class NewRun:
     cwd: Path = field(default_factory=Path.cwd)
     by: dict[str, Any] = field(default_factory=dict)
     engine: str | None = None
+    max_budget_usd: float | None = None
 
 
 def start(config: EngineConfig, new: NewRun) -> Drive:
@@ -101,7 +102,7 @@ def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tu
         ion_version=VERSION,
         git_head=git.head(new.cwd),
         by=new.by,
-        max_budget_usd=workflow.max_budget_usd,
+        max_budget_usd=new.max_budget_usd,
         engine=new.engine,
     )
     lease = config.store.create_workflow_run(
