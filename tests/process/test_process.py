@@ -20,7 +20,7 @@ import pytest
 from ion import process, procfs
 from ion.process import program_file, relay, survivors
 from ion.process.child import ProcessSpec
-from ion.process.stdio import LineError, talk
+from ion.process.stdio import LineError, start_stdio
 from processes import PATIENCE_S, alive
 
 pytestmark = pytest.mark.timeout(30)
@@ -597,7 +597,7 @@ class TestTalk:
         return ProcessSpec(argv, runner.folder, runner.env, runner.log, register=runner.register)
 
     async def test_lines_there_and_back_and_stderr_in_a_file(self, bash: Runner) -> None:
-        other = talk(self.start(bash, 'echo ready >&2; while read -r line; do echo "<$line>"; done'), 1000)
+        other = start_stdio(self.start(bash, 'echo ready >&2; while read -r line; do echo "<$line>"; done'), 1000)
         for word in (b"one", b"two"):
             await other.write(word + b"\n")
             assert await other.read_line() == b"<" + word + b">"
@@ -609,13 +609,13 @@ class TestTalk:
         assert await other.read_line() is None
 
     async def test_the_end_of_its_output_is_its_own_though_a_child_holds_the_pipe(self, bash: Runner) -> None:
-        other = talk(self.start(bash, "sleep 60 & echo last"), 1000)
+        other = start_stdio(self.start(bash, "sleep 60 & echo last"), 1000)
         assert await other.read_line() == b"last"
         assert await other.read_line() is None
         await other.end(1000)
 
     async def test_writing_to_one_that_does_not_read_ends_with_it(self, bash: Runner) -> None:
-        other = talk(self.start(bash, "sleep 60"), 1000)
+        other = start_stdio(self.start(bash, "sleep 60"), 1000)
         writing = asyncio.create_task(other.write(b"x" * 1_000_000))
         await asyncio.sleep(0.1)
         assert not writing.done()
@@ -624,7 +624,7 @@ class TestTalk:
             await writing
 
     async def test_a_line_that_is_too_long(self, bash: Runner) -> None:
-        other = talk(self.start(bash, "head -c 300000 /dev/zero; sleep 60"), 1000)
+        other = start_stdio(self.start(bash, "head -c 300000 /dev/zero; sleep 60"), 1000)
         with pytest.raises(LineError, match="a line of more than 1000 bytes"):
             await other.read_line()
         await other.end(100)
@@ -632,5 +632,5 @@ class TestTalk:
     async def test_one_that_is_not_there_leaves_nothing_open(self, bash: Runner) -> None:
         before = set(Path("/dev/fd").iterdir())
         with pytest.raises(process.SpawnError):
-            talk(ProcessSpec(["no-such-program"], bash.folder, bash.env, bash.log), 1000)
+            start_stdio(ProcessSpec(["no-such-program"], bash.folder, bash.env, bash.log), 1000)
         assert set(Path("/dev/fd").iterdir()) == before

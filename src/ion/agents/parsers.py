@@ -53,15 +53,15 @@ def conclude(reading: Reading, status: int | None, said: str, name: str) -> Prom
     usage = dict(reading.usage)
     if reading.error is not None:
         code, message = reading.error
-        raise AgentError(code or "crashed", _told(name, status, message or said), usage=usage)
+        raise AgentError(code or "crashed", _failure(name, status, message or said), usage=usage)
     if status != 0:
-        raise AgentError("not_found" if status == 127 else "crashed", _told(name, status, said), usage=usage)
+        raise AgentError("not_found" if status == 127 else "crashed", _failure(name, status, said), usage=usage)
     if reading.text is None:
-        raise AgentError("bad_output", _told(name, 0, said, "ended well but gave no result"), usage=usage)
+        raise AgentError("bad_output", _failure(name, 0, said, "ended well but gave no result"), usage=usage)
     return PromptResult(reading.text, reading.session, reading.structured, usage, reading.notes)
 
 
-def _told(name: str, status: int | None, what: str, how: str = "failed") -> str:
+def _failure(name: str, status: int | None, what: str, how: str = "failed") -> str:
     exit_ = f" [exit {status}]" if status else ""
     text = tail(what.strip(), _MESSAGE_CHARACTERS)
     return f"agent {name} {how}{exit_}" + (f": {text}" if text else "")

@@ -142,7 +142,7 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
     return missing
 
 
-def go_on(
+def continue_run(
     workspace: Workspace,
     found: RunReader,
     *,
@@ -204,8 +204,8 @@ def work(
     for registers in (workspace.data / "runs").glob("*/workers"):
         end_recorded_by_the_dead(registers)
     queue = _queue(workspace, cluster)
-    station = WorkerConfig(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
-    asyncio.run(work_for(cluster, station, engine_config_for(workspace, cluster), say))
+    config = WorkerConfig(queue, slots, worker_name(name), worker_labels(labels), only_labelled)
+    asyncio.run(work_for(cluster, config, engine_config_for(workspace, cluster), say))
 
 
 def engine_config_for(workspace: Workspace, cluster: Cluster) -> Callable[[str | None], runs.EngineConfig]:

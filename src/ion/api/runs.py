@@ -103,7 +103,7 @@ def acquire_run(
         from ion.api import engines
 
         again = resume and state.status == "failed"
-        return engines.go_on(
+        return engines.continue_run(
             workspace, found, resume=again, agent=named, max_budget_usd=max_budget_usd, options=options
         )
     name = None if agent is None else agent_name(agent, workspace.settings)

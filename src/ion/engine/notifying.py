@@ -26,7 +26,7 @@ from ion.foreign import dumps
 from ion.process import limits
 
 LONGEST_S = 30.0
-_TELLING = (e.WorkflowPaused, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_REPORTED = (e.WorkflowPaused, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
 _log = logging.getLogger("ion")
 
 
@@ -60,10 +60,10 @@ class Notify:
         self._threads: list[threading.Thread] = []
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
-        if not isinstance(recorded.event, _TELLING):
+        if not isinstance(recorded.event, _REPORTED):
             return
-        told = self._shown(_told(run_id, state))
-        thread = threading.Thread(target=self._tell, args=(told,), name="ion-notify", daemon=True)
+        report = self._shown(_report(run_id, state))
+        thread = threading.Thread(target=self._run, args=(report,), name="ion-notify", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -88,12 +88,12 @@ class Notify:
                 start_new_session=True,
             )
 
-    def _tell(self, told: dict[str, Any]) -> None:
-        named = {f"ION_NOTIFY_{name.upper()}": str(told[key]) for name, key in _NAMES.items()}
+    def _run(self, report: dict[str, Any]) -> None:
+        named = {f"ION_NOTIFY_{name.upper()}": str(report[key]) for name, key in _NAMES.items()}
         try:
             with self._started(named) as process:
                 try:
-                    process.communicate(dumps(told).encode() + b"\n", timeout=LONGEST_S)
+                    process.communicate(dumps(report).encode() + b"\n", timeout=LONGEST_S)
                 except subprocess.TimeoutExpired:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
@@ -111,7 +111,7 @@ class Notify:
 _NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}
 
 
-def _told(run_id: str, state: RunState) -> dict[str, Any]:
+def _report(run_id: str, state: RunState) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "workflow": state.started.workflow if state.started is not None else "",

@@ -145,9 +145,9 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def talk(start: ProcessSpec, longest_line: int) -> StdioProcess:
-    """Start a program to talk to; `start.ends` is made here. Raises `SpawnError`, and `ScarceError` if it may work
-    later."""
+def start_stdio(start: ProcessSpec, longest_line: int) -> StdioProcess:
+    """Start a program and keep its stdin and stdout open; `start.ends` is made here. Raises `SpawnError`, and
+    `ScarceError` if it may work later."""
     theirs_in, ours_out = _pipe(start)
     try:
         ours_in, theirs_out = _pipe(start)

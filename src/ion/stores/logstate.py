@@ -146,4 +146,15 @@ class LogState:
             requests = rules.OpenRequests(node_of)
         except (OSError, ValueError, TypeError, DamagedStoreError):
             return None
-        return cls(run_id, path, head, run, requests, source_check, end, [(1, 0), (run.last_seq + 1, end)], end, end)
+        return cls(
+            run_id=run_id,
+            path=path,
+            head=head,
+            run=run,
+            requests=requests,
+            source_check=source_check,
+            end=end,
+            marks=[(1, 0), (run.last_seq + 1, end)],
+            saved_end=end,
+            acknowledged=end,
+        )

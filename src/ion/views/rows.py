@@ -95,17 +95,17 @@ def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflo
     retrying = shown == "retry"
     started_at, took_ms = _time_of(now, state)
     return Row(
-        now.id,
-        shown,
-        node.waits_for if node is not None else (),
-        started_at,
-        now.ended_at,
-        took_ms,
-        now.retry_at,
-        _tries(now, node) if retrying else "",
-        (now.agent or "") if not retrying else "",
-        " · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
-        f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
+        node=now.id,
+        state=shown,
+        waits_for=node.waits_for if node is not None else (),
+        started_at=started_at,
+        ended_at=now.ended_at,
+        took_ms=took_ms,
+        due_at=now.retry_at,
+        left=_tries(now, node) if retrying else "",
+        agent=(now.agent or "") if not retrying else "",
+        note=" · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
+        log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
     )
 
 

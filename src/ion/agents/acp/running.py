@@ -23,7 +23,7 @@ from ion.agents.acp.protocol import (
 )
 from ion.agents.base import AgentError
 from ion.process.starting import ProcessSpec
-from ion.process.stdio import StdioProcess, talk
+from ion.process.stdio import StdioProcess, start_stdio
 from ion.records import dataclass
 
 _Result = TypeVar("_Result")
@@ -63,7 +63,7 @@ class Running:
         self.grace_ms = grace_ms
         self.sessions: dict[str, Session] = {}
         self.abilities = Abilities()
-        self._talk = conversation
+        self._stdio = conversation
         self._v1 = AcpConnectionV1(conversation, self)
         self.link: AcpConnection = self._v1
         self._ending: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class Running:
     @property
     def alive(self) -> bool:
         """Whether it can be prompted."""
-        return self._ending is None and self._v1.alive and not self._talk.child.over.done()
+        return self._ending is None and self._v1.alive and not self._stdio.child.over.done()
 
     # ------------------------------------------------------------------ what the agent says (`words.AcpClient`)
 
@@ -141,12 +141,12 @@ class Running:
 
     async def died(self, problem: str = "") -> AgentError:
         """The error of an agent that is gone; the rest of it is ended."""
-        await asyncio.wait({self._talk.child.exited}, timeout=_DEATH_SECONDS)
+        await asyncio.wait({self._stdio.child.exited}, timeout=_DEATH_SECONDS)
         await self.end()
         if problem:
             what = f"was ended: {problem}"
         elif self._by_itself:
-            what = f"ended in the middle of its work [{_status(self._talk)}]"
+            what = f"ended in the middle of its work [{_status(self._stdio)}]"
         else:
             what = "was ended, or closed its output, in the middle of its work"
         return AgentError("crashed", f"agent {self.name} {what}{self.last_words()}")
@@ -160,13 +160,13 @@ class Running:
 
     def last_words(self) -> str:
         """The end of its stderr, for an error's message; '' if it is empty."""
-        said = process.tail(self._talk.stderr, STDERR_CHARACTERS).strip()
+        said = process.tail(self._stdio.stderr, STDERR_CHARACTERS).strip()
         return f": {said}" if said else ""
 
     @property
     def stderr(self) -> Path:
         """The file of its stderr."""
-        return self._talk.stderr
+        return self._stdio.stderr
 
     async def end(self) -> None:
         """End it and all that it started. May be called several times at once."""
@@ -180,13 +180,13 @@ class Running:
 
     async def _end(self) -> None:
         try:
-            await self._talk.end(self.grace_ms)
+            await self._stdio.end(self.grace_ms)
         finally:
             await self.link.close()
 
     def close(self) -> None:
         """Kill it. Does not await."""
-        self._talk.close()
+        self._stdio.close()
 
 
 def _status(conversation: StdioProcess) -> str:
@@ -209,7 +209,7 @@ async def start(
     `process.SpawnError`."""
     from ion.agents.acp.wire import LONGEST_LINE
 
-    running = Running(name, talk(ProcessSpec(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
+    running = Running(name, start_stdio(ProcessSpec(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
     try:
         running.abilities = await running.call(running.link.begin(), seconds, "initialize")
     except AgentRefusedError as error:

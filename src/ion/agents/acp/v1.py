@@ -38,13 +38,13 @@ _MESSAGE_CHARACTERS = 2000
 class AcpConnectionV1:
     """An agent that speaks version 1 (`protocol.AcpConnection`)."""
 
-    def __init__(self, talk: StdioProcess, host: AcpClient) -> None:
+    def __init__(self, stdio: StdioProcess, client: AcpClient) -> None:
         from acp import connect_to_agent
 
-        self._host = host
-        self._wire = Wire(talk, self._notified, frozenset({_PERMISSION}))
-        client: Any = _Client(host)
-        self._agent = connect_to_agent(client, self._wire)
+        self._client = client
+        self._wire = Wire(stdio, self._notified, frozenset({_PERMISSION}))
+        answering: Any = _Client(client)
+        self._agent = connect_to_agent(answering, self._wire)
 
     @property
     def alive(self) -> bool:
@@ -128,22 +128,22 @@ class AcpConnectionV1:
         except (ValueError, RecursionError):
             session = params.get("sessionId") if isinstance(params, dict) else None
             if isinstance(session, str):
-                self._host.updated(session, Update())
+                self._client.updated(session, Update())
             return
-        self._host.updated(said.session_id, _update(said.update))
+        self._client.updated(said.session_id, _update(said.update))
 
 
 class _Client:
     """What the SDK calls: the one request that Ion answers."""
 
-    def __init__(self, host: AcpClient) -> None:
-        self._host = host
+    def __init__(self, client: AcpClient) -> None:
+        self._client = client
 
     async def request_permission(self, session_id: str, tool_call: Any, options: list[Any], **_: Any) -> Any:
         from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
 
         choices = tuple(PermissionOption(option.kind, option.name) for option in options)
-        chosen = await self._host.permitted(session_id, _tool_call(tool_call), choices)
+        chosen = await self._client.permitted(session_id, _tool_call(tool_call), choices)
         if chosen is None:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         option_id = options[chosen].option_id

@@ -24,8 +24,8 @@ class Wire:
     """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once;
     requests of the agent are passed on only if their method is in `answered`."""
 
-    def __init__(self, talk: StdioProcess, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
-        self._talk = talk
+    def __init__(self, stdio: StdioProcess, notify: Callable[[str, Any], None], answered: frozenset[str]) -> None:
+        self._stdio = stdio
         self._notify = notify
         self._answered = answered
         self.problem = ""
@@ -34,7 +34,7 @@ class Wire:
     async def receive(self) -> dict[str, Any] | None:
         """The next message for the SDK; None at the end. Never raises, since the SDK would log that."""
         try:
-            while (line := await self._talk.read_line()) is not None:
+            while (line := await self._stdio.read_line()) is not None:
                 message = _message(line)
                 if message is not None and await self._is_for_sdk(message):
                     return message
@@ -64,7 +64,7 @@ class Wire:
         # Halves of surrogate pairs and what is no JSON become something that is: the SDK would log a traceback.
         line = json.dumps(message, separators=(",", ":"), default=str) + "\n"
         try:
-            await self._talk.write(line.encode("utf-8", "replace"))
+            await self._stdio.write(line.encode("utf-8", "replace"))
         except OSError as error:
             if "method" in message:
                 raise ConnectionError("nobody reads any more") from error

@@ -77,7 +77,7 @@ PAGE_BYTES = 1024 * 1024
 _HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
 _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
-SettingFor = Callable[[str | None], EngineConfig]
+EngineConfigFor = Callable[[str | None], EngineConfig]
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Activities:
     here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at once.
     """
 
-    def __init__(self, engine_config_for: SettingFor, queue: str, name: str, slots: int) -> None:
+    def __init__(self, engine_config_for: EngineConfigFor, queue: str, name: str, slots: int) -> None:
         self._engine_config_for = engine_config_for
         self._queue = queue
         self._name = name
@@ -114,7 +114,7 @@ class Activities:
         log = (self.read_source, self.read_events, self.record, self.release)
         return [*log, self.take_agent, self.place, self.turn]
 
-    async def keep_house(self) -> None:
+    async def release_idle_runs(self) -> None:
         """Release runs that do not continue: close what their agents keep open here, and remove the checkouts of those
         that have ended. Never returns."""
         while True:

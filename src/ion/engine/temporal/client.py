@@ -60,14 +60,14 @@ async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
     except WorkflowAlreadyStartedError:
-        await _look(client, queue, run_id)
+        await _ask_to_read(client, queue, run_id)
     except RPCError as error:
         raise EngineError(f"the Temporal server {cluster.address} refuses: {error.message}") from error
 
 
 async def notify(cluster: Cluster, queue: str, run_id: str) -> bool:
     """Have the workflow read what is new in the log; False if no workflow drives this run."""
-    return await _look(await connect(cluster), queue, run_id)
+    return await _ask_to_read(await connect(cluster), queue, run_id)
 
 
 async def wait_for_end(cluster: Cluster, queue: str, run_id: str) -> None:
@@ -126,7 +126,7 @@ async def _is_polled(client: Client, cluster: Cluster, queue: str) -> bool:
     return newest >= time.time() - _LONGEST_POLL_S
 
 
-async def _look(client: Client, queue: str, run_id: str) -> bool:
+async def _ask_to_read(client: Client, queue: str, run_id: str) -> bool:
     return await _update(client, queue, run_id, "notify", [])
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ion.engine.temporal.activities import Activities, SettingFor
+from ion.engine.temporal.activities import Activities, EngineConfigFor
 from ion.engine.temporal.client import EngineError, connect
 from ion.engine.temporal.cluster import Cluster, labelled, pinned
 from ion.engine.temporal.workflow import IonRun
@@ -36,7 +36,7 @@ class WorkerConfig:
 
 
 async def work(
-    cluster: Cluster, station: WorkerConfig, engine_config_for: SettingFor, say: Callable[[str], None]
+    cluster: Cluster, config: WorkerConfig, engine_config_for: EngineConfigFor, say: Callable[[str], None]
 ) -> None:
     """Work until SIGTERM or SIGINT; wait for a cluster that does not answer."""
     told = asyncio.Event()
@@ -53,9 +53,9 @@ async def work(
                     await told.wait()
     if client is None:
         return
-    async with working(client, station, engine_config_for):
-        labels = f", labels {', '.join(station.labels)}" if station.labels else ""
-        say(f"works for {cluster.url} as {station.name}{labels}")
+    async with working(client, config, engine_config_for):
+        labels = f", labels {', '.join(config.labels)}" if config.labels else ""
+        say(f"works for {cluster.url} as {config.name}{labels}")
         if cluster.is_open:
             say(
                 f"whoever reaches {cluster.address} may speak to this worker, and reads what passes there: "
@@ -66,39 +66,39 @@ async def work(
 
 
 @contextlib.asynccontextmanager
-async def working(client: Client, station: WorkerConfig, engine_config_for: SettingFor) -> AsyncIterator[None]:
+async def working(client: Client, config: WorkerConfig, engine_config_for: EngineConfigFor) -> AsyncIterator[None]:
     """Work as long as the block lasts."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    hands = Activities(engine_config_for, station.queue, station.name, station.slots)
+    activities = Activities(engine_config_for, config.queue, config.name, config.slots)
     shared: dict[str, Any] = {
-        "max_concurrent_activities": station.slots,
+        "max_concurrent_activities": config.slots,
         "graceful_shutdown_timeout": _GRACE,
     }
     workers = [
         Worker(
             client,
-            task_queue=station.queue,
+            task_queue=config.queue,
             workflows=[IonRun],
-            activities=hands.all,
-            no_remote_activities=station.only_labelled,
+            activities=activities.all,
+            no_remote_activities=config.only_labelled,
             workflow_runner=UnsandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
             **shared,
         ),
-        Worker(client, task_queue=pinned(station.queue, station.name), activities=[hands.turn], **shared),
+        Worker(client, task_queue=pinned(config.queue, config.name), activities=[activities.turn], **shared),
     ]
-    for label in station.labels:
-        queue = labelled(station.queue, label)
-        workers.append(Worker(client, task_queue=queue, activities=[hands.turn, hands.place], **shared))
-    housekeeping = asyncio.create_task(hands.keep_house())
+    for label in config.labels:
+        queue = labelled(config.queue, label)
+        workers.append(Worker(client, task_queue=queue, activities=[activities.turn, activities.place], **shared))
+    releasing = asyncio.create_task(activities.release_idle_runs())
     try:
         async with contextlib.AsyncExitStack() as stack:
             for worker in workers:
                 await stack.enter_async_context(worker)
             yield
     finally:
-        housekeeping.cancel()
+        releasing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await housekeeping
-        await hands.close()
+            await releasing
+        await activities.close()
