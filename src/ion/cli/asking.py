@@ -85,8 +85,9 @@ class Asker:
             for request in tuple(self._open):
                 self._close(request, "the run has ended")
         elif isinstance(event, e.NodeStarted | e.NodeFailed | e.NodeCancelled | e.NodeCompleted):
+            still = {one.request for one in waiting_in(state)}
             for request in [one.request for one in self._open.values() if one.node == event.node]:
-                if event.node in state.nodes and request not in state.nodes[event.node].permissions:
+                if request not in still:
                     self._close(request, "it is not asked any more")
         self._news.set()
 

@@ -17,8 +17,9 @@ from ion.errors import IonError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ion import NodeState, RunState
+    from ion import RunState
     from ion.api.workspace import Workspace
+    from ion.views.waiting import Waiting
 
 # click reads the variable `_ION_COMPLETE`; its value names the shell and what is asked.
 VARIABLE = "_ION_COMPLETE"
@@ -70,21 +71,23 @@ def _runs(workspace: Workspace, _context: click.Context) -> Found:
 
 
 def _runs_that_ask(workspace: Workspace, _context: click.Context) -> Found:
-    return _asking(workspace, lambda node: node.gate is not None or bool(node.permissions))
+    return _asking(workspace, lambda one: one.gate is not None)
 
 
 def _runs_with_prompts(workspace: Workspace, _context: click.Context) -> Found:
-    return _asking(workspace, lambda node: node.prompt is not None)
+    return _asking(workspace, lambda one: one.prompt is not None)
 
 
-def _asking(workspace: Workspace, asks: Callable[[NodeState], bool]) -> Found:
+def _asking(workspace: Workspace, asks: Callable[[Waiting], bool]) -> Found:
     """The runs in which some node asks; `last` only if the newest is one of them."""
     from ion.api.reading import list_runs, read_state
+    from ion.views.waiting import waiting_in
 
     for number, (run, status) in enumerate(list_runs(workspace, limit=_RUNS_SHOWN)):
         if status not in ("paused", "running", "interrupted"):
             continue
-        nodes = [node.id for node in read_state(workspace, run.run_id).nodes.values() if asks(node)]
+        asking = [one.node for one in waiting_in(read_state(workspace, run.run_id)) if asks(one)]
+        nodes = list(dict.fromkeys(asking))
         if nodes:
             yield from [("last", "the newest run")] if number == 0 else []
             yield run.run_id, f"{run.workflow}, {', '.join(nodes)}"
@@ -122,17 +125,21 @@ def _nodes(workspace: Workspace, context: click.Context) -> Found:
 
 
 def _waiting(workspace: Workspace, context: click.Context) -> Found:
+    from ion.views.waiting import waiting_in
+
     state = _state(workspace, context)
-    for node in state.nodes.values() if state is not None else ():
-        if node.gate is not None or node.prompt is not None or node.permissions:
-            yield node.id, node.gate.message if node.gate is not None else ""
+    for one in waiting_in(state) if state is not None else ():
+        if one.node:
+            yield one.node, one.message if one.gate is not None else ""
 
 
 def _decisions(workspace: Workspace, context: click.Context) -> Found:
+    from ion.views.waiting import waiting_in
+
     state = _state(workspace, context)
-    node = state.nodes.get(str(context.params.get("node"))) if state is not None else None
-    if node is not None and node.gate is not None:
-        yield from ((name, "") for name in node.gate.decisions or ("approve", "reject"))
+    for one in waiting_in(state) if state is not None else ():
+        if one.gate is not None and one.node == context.params.get("node"):
+            yield from ((name, "") for name in one.gate.decisions or ("approve", "reject"))
 
 
 def _agents(workspace: Workspace, _context: click.Context) -> Found:
