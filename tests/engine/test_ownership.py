@@ -201,5 +201,5 @@ def test_a_lease_of_no_sensible_length_is_refused(
     length: str, write: Callable[..., Path], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ION_LEASE_MS", length)
-    with pytest.raises(UsageError, match="no length of a lease"):
+    with pytest.raises(UsageError, match="invalid lease length"):
         ion.execute_workflow_sync(write("nodes:\n  - {id: a, bash: 'true'}\n"), project=project)

@@ -20,7 +20,7 @@ from tests.engine.temporal.kit import Server
 from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
-from ion.api.engines import EngineRun, in_own_loop
+from ion.api.clusters import ClusterRun, in_own_loop
 from ion.api.preparing import engine_config_of
 from ion.api.reading import describe
 from ion.api.runs import acquire_run, start
@@ -158,7 +158,7 @@ class TemporalWorld(World):
         taken = acquire_run(self.workspace, run_id, agent=agent, **values)
         if taken is None:
             return describe(self.workspace, run_id)
-        assert isinstance(taken, EngineRun), "this process drives a run of the cluster"
+        assert isinstance(taken, ClusterRun), "this process drives a run of the cluster"
         return self._settled(run_id, last)
 
     def interrupt(self, text: str | Path, *, at: str, agent: Agent | None = None, **values: Any) -> str:

@@ -29,7 +29,7 @@ from ion.records import dataclass, field
 from ion.stores.base import WorkflowRun
 
 if TYPE_CHECKING:
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
 
 # What `wait` calls whenever something has happened in a run that is driven here.
 Report: TypeAlias = Callable[[Recorded, RunState], Awaitable[None]]
@@ -66,7 +66,7 @@ class Engine:
     async def __aexit__(self, *_problem: object) -> None:
         await self.close()
 
-    async def start(self, spec: RunSpec) -> StartedRun | EngineRun:
+    async def start(self, spec: RunSpec) -> StartedRun | ClusterRun:
         """Create a run and drive it; its `options` are the engine's. Raises what `execute_workflow` raises before the
         first node runs."""
         spec = replace(spec, options=replace(self._options, strict=spec.options.strict))
@@ -137,7 +137,7 @@ class Engine:
     def _driven(self, run_id: str) -> _Driven:
         return self._runs.setdefault(run_id, _Driven())
 
-    def _drive(self, started: StartedRun | EngineRun) -> None:
+    def _drive(self, started: StartedRun | ClusterRun) -> None:
         driven = self._driven(started.run_id)
         if self._pool is None:
             self._pool = RunPool(self.project.store)

@@ -25,7 +25,7 @@ from ion.stores.base import WorkflowRun, WorkflowStore
 
 if TYPE_CHECKING:
     from ion.api.agents import AgentLike
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
     from ion.api.workflows import Validation
     from ion.language.discovery import Discovered
@@ -118,7 +118,7 @@ class Project:
         engine: str | None = None,
         max_budget_usd: float | None = None,
         options: RunOptions | None = None,
-    ) -> StartedRun | EngineRun:
+    ) -> StartedRun | ClusterRun:
         """Create a run that this process owns, or the cluster at the URL `engine`; `await started.drive()` drives it,
         or follows it. The other parameters, and what is raised, are those of `execute_workflow`."""
         from ion.api.runs import start
@@ -237,7 +237,7 @@ class Run:
         agent: AgentLike = None,
         run_id: str | None = None,
         options: RunOptions | None = None,
-    ) -> StartedRun | EngineRun:
+    ) -> StartedRun | ClusterRun:
         """Create a new run from this one, owned by this process or by the cluster that drove this one; `await
         started.drive()` drives it. The parameters, and what is raised, are those of `rerun_workflow`."""
         from ion.api.rerun import start_rerun

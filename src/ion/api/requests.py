@@ -160,7 +160,7 @@ def _record(workspace: Workspace, run_id: str, state: RunState, event: e.Event) 
         require_outside(run_id)
     workspace.store.create_workflow_event(run_id, [event], lease=None)
     if state.engine is not None:
-        from ion.api.engines import notify
+        from ion.api.clusters import notify
 
         notify(workspace, run_id, state.engine)
 

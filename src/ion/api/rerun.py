@@ -24,7 +24,7 @@ from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes
 
 if TYPE_CHECKING:
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
 
 
 def start_rerun(
@@ -36,7 +36,7 @@ def start_rerun(
     agent: AgentLike = None,
     new_id: str | None = None,
     options: RunOptions | None = None,
-) -> StartedRun | EngineRun:
+) -> StartedRun | ClusterRun:
     """Create the new run, owned by this process, or driven by the cluster that drove the old one. The parameters are
     those of `rerun_workflow`."""
     options = options or RunOptions()

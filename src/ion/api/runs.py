@@ -29,7 +29,7 @@ from ion.nodes.requirements import require_runtimes, require_secrets
 from ion.records import dataclass, field
 
 if TYPE_CHECKING:
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
 
 
 @dataclass
@@ -62,13 +62,13 @@ class StartedRun:
         return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
 
 
-def start(workspace: Workspace, spec: RunSpec) -> StartedRun | EngineRun:
+def start(workspace: Workspace, spec: RunSpec) -> StartedRun | ClusterRun:
     """Create a run, owned by this process or by the cluster that `spec` names. Raises what `execute_workflow` raises,
-    and for a cluster what `engines.start` does."""
+    and for a cluster what `clusters.start` does."""
     if spec.engine is not None:
-        from ion.api import engines
+        from ion.api import clusters
 
-        return engines.start(workspace, spec, spec.engine)
+        return clusters.start(workspace, spec, spec.engine)
     new = prepare(workspace, spec)
     require_runtimes(new.run.workflow, os.environ)
     drive = runs.start(new.config, new.run)
@@ -83,7 +83,7 @@ def acquire_run(
     options: RunOptions | None = None,
     resume: bool = True,
     max_budget_usd: float | None = None,
-) -> StartedRun | EngineRun | None:
+) -> StartedRun | ClusterRun | None:
     """Become the owner of a run that can be continued, or have the cluster that drives it continue; None if it waits
     for people and no answer came.
 
@@ -100,10 +100,10 @@ def acquire_run(
         runs.set_budget(found, max_budget_usd, by=who(workspace.via))
         if resume_cause(state, agent=named, resume=resume) is None:
             return None
-        from ion.api import engines
+        from ion.api import clusters
 
         again = resume and state.status == "failed"
-        return engines.continue_run(
+        return clusters.continue_run(
             workspace, found, resume=again, agent=named, max_budget_usd=max_budget_usd, options=options
         )
     name = None if agent is None else agent_name(agent, workspace.settings)
@@ -126,7 +126,7 @@ def acquire_answered(
     agent: AgentLike = None,
     options: RunOptions | None = None,
     resume: bool = False,
-) -> StartedRun | EngineRun | None:
+) -> StartedRun | ClusterRun | None:
     """What comes after an answer: become the owner of the run as `acquire_run` does, unless it has ended meanwhile or a
     living process owns it, which then continues it by itself."""
     try:

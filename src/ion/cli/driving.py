@@ -28,7 +28,7 @@ from ion.records import dataclass, field
 from ion.views.following import follow
 
 if TYPE_CHECKING:
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
     from ion.cli.view import View
 
 # How long a run may wait for a worker before a message says so.
@@ -38,7 +38,7 @@ _LOG_POLL_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def drive(workspace: Workspace, started: StartedRun | EngineRun, view: View) -> RunResult:
+def drive(workspace: Workspace, started: StartedRun | ClusterRun, view: View) -> RunResult:
     """Drive the run until it ends, waits for people who are not here, or a signal stops it; its status is
     `interrupted` then. What a cluster drives is followed."""
     if not isinstance(started, StartedRun):
@@ -117,7 +117,7 @@ def _stopping(driven: _Driven) -> Iterator[None]:
 # ------------------------------------------------------------------ a run that a cluster drives
 
 
-def _follow_engine_run(workspace: Workspace, started: EngineRun, view: View) -> RunResult:
+def _follow_engine_run(workspace: Workspace, started: ClusterRun, view: View) -> RunResult:
     """Show what happens in the run from where the cluster has taken it up, until it ends or waits for people."""
     done, run_id = threading.Event(), started.run_id
     before = max(started.after, 1)
@@ -147,7 +147,7 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
         return
     if workspace.store.get_workflow_run(run_id).last_seq == before:
         view.screen.line(f"No worker has picked up the run yet. One is started by: ion worker --engine {state.engine}")
-    from ion.api.engines import missing_workers
+    from ion.api.clusters import missing_workers
     from ion.errors import IonError
 
     missing = missing_workers(workspace, run_id)

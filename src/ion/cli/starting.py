@@ -11,13 +11,13 @@ from ion.views.masking import hide_run
 
 if TYPE_CHECKING:
     from ion import Observer
-    from ion.api.engines import EngineRun
+    from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
     from ion.api.spec import RunSpec
     from ion.api.workspace import Workspace
 
 
-def start(workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...]) -> StartedRun | EngineRun:
+def start(workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...]) -> StartedRun | ClusterRun:
     """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
     from ion.api import runs
 

@@ -27,7 +27,7 @@ def worker(
     Which files nodes see is what their workflow says with workspace: those that all workers share, those of one
     worker, or a checkout of the run's commit.
     """
-    from ion.api.engines import work
+    from ion.api.clusters import work
     from ion.cli import terminal
     from ion.process.limits import raise_limit
 

@@ -15,6 +15,8 @@ from ion.errors import IonError, UsageError
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from ion.engine.temporal.codec import DriveOrder
+
 PATIENCE_S = 30
 # A worker asks for turns at least this often, in seconds; the server remembers those that are gone for minutes.
 _LONGEST_POLL_S = 70
@@ -44,7 +46,7 @@ async def connect(cluster: Cluster) -> Client:
         ) from error
 
 
-async def drive(cluster: Cluster, queue: str, run_id: str, order: dict[str, Any]) -> None:
+async def drive(cluster: Cluster, queue: str, run_id: str, order: DriveOrder) -> None:
     """Start the workflow that drives the run, unless it exists already."""
     from temporalio.common import WorkflowIDReusePolicy
     from temporalio.exceptions import WorkflowAlreadyStartedError

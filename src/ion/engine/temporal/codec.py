@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 import zlib
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from ion.core import outcomes
 from ion.core.events import Content, Failure, Reply
@@ -35,13 +35,34 @@ class ShapeError(IonError):
     code = "shape"
 
 
+class LeaseData(TypedDict):
+    """Which run is driven, under which epoch, by the cluster at which URL."""
+
+    run_id: str
+    epoch: int
+    engine: str
+
+
+class DriveOrder(TypedDict):
+    """What a workflow of the cluster is started with. `lanes` are the agent limits, `longest_history` is a number of
+    events; `resume` and `agent` (who answers from here on) are those of a run that is continued."""
+
+    lease: LeaseData
+    slots: int
+    lanes: dict[str, Any]
+    heartbeat_ms: int
+    longest_history: int
+    resume: NotRequired[bool]
+    agent: NotRequired[str | None]
+
+
 def check_lease(data: Any) -> None:
-    """Raise `ShapeError` unless this says which run is driven, under which epoch, by which cluster."""
+    """Raise `ShapeError` unless this is a `LeaseData`."""
     _check("lease", data, {"run_id": str, "epoch": int, "engine": str})
 
 
-def check_order(data: Any) -> None:
-    """Raise `ShapeError` unless this is a valid order of `workflow.IonRun`."""
+def checked_order(data: Any) -> DriveOrder:
+    """The order itself. Raises `ShapeError` if it is not one."""
     _check("order", data, {"lease": dict, "slots": int, "lanes": dict, "heartbeat_ms": int, "longest_history": int})
     check_lease(data["lease"])
     _check_agent_limits(data["lanes"])
@@ -49,6 +70,7 @@ def check_order(data: Any) -> None:
         raise ShapeError("a number of the order is below 1")
     if not isinstance(data.get("resume", False), bool) or not isinstance(data.get("agent"), str | None):
         raise ShapeError("the order has an invalid cause of continuing")
+    return cast("DriveOrder", data)
 
 
 def _check_agent_limits(data: Any) -> None:

@@ -26,7 +26,14 @@ from ion.core.state import NodeState, RunState
 from ion.core.step import Ended, News, Placed
 from ion.engine.driver import TurnTasks, drive, read_new
 from ion.engine.temporal.cluster import UNKNOWN_AGENT, WORKFLOW_NAME, labelled, queue_for
-from ion.engine.temporal.codec import ShapeError, agent_limits_from_json, check_order, outcome_from_json, unpack
+from ion.engine.temporal.codec import (
+    DriveOrder,
+    ShapeError,
+    agent_limits_from_json,
+    checked_order,
+    outcome_from_json,
+    unpack,
+)
 from ion.errors import StaleStateError
 from ion.language.workflow import Workflow
 
@@ -36,11 +43,12 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=tim
 
 @workflow.defn(name=WORKFLOW_NAME, sandboxed=False)
 class IonRun:
-    """One run, and the `World` in which `driver.drive` drives it. The order: `lease`, `slots`, `lanes` (the agent
-    limits), `heartbeat_ms`, `longest_history` (events), `resume`, `agent` (who answers from this resume on)."""
+    """One run, and the `World` in which `driver.drive` drives it. It is started with a `DriveOrder`."""
+
+    _order: DriveOrder
 
     def __init__(self) -> None:
-        self._order: dict[str, Any] = {}
+        self._ordered = False
         self._asked = self._taken = self._done = 0
         self._tasks = TurnTasks()
         self._placing: asyncio.Task[str] | None = None
@@ -62,7 +70,7 @@ class IonRun:
     async def take_agent(self, agent: str) -> None:
         """Prompts go to another agent from here on, those that wait too: the run continues if it was paused for them.
         Refused if the workers do not know an agent of this name."""
-        await workflow.wait_condition(lambda: bool(self._order))
+        await workflow.wait_condition(lambda: self._ordered)
         try:
             agent_limits = await self._near("ion-take-agent", self._order["lease"]["run_id"], agent)
         except ActivityError as error:
@@ -80,17 +88,17 @@ class IonRun:
     async def run(self, order: dict[str, Any]) -> str:
         """Drive the run to its end; returns its status."""
         try:
-            check_order(order)
+            self._order = checked_order(order)
         except ShapeError as error:
             raise ApplicationError(error.message, type=error.error_code, non_retryable=True) from error
-        self._order = order
+        self._ordered = True
         self._plan = await self._read_plan()
-        begin = self._beginning(order.get("agent"), resume=True) if order.get("resume") else []
+        begin = self._beginning(self._order.get("agent"), resume=True) if self._order.get("resume") else []
         while True:
             state = await drive(self._plan, self, begin)
             self._done = self._taken
             if state.ended:
-                await self._near("ion-release", order["lease"])
+                await self._near("ion-release", self._order["lease"])
                 return state.status
             begin = await self._hand_on() if self.draining() else await self._answer()
 

@@ -32,7 +32,7 @@ from ion.engine.observe import Observer, Observers
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.run_reader import RunReader, read_run
 from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
-from ion.engine.temporal.codec import agent_limits_to_json
+from ion.engine.temporal.codec import DriveOrder, agent_limits_to_json
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
 from ion.process.survivors import end_recorded_by_the_dead
@@ -49,7 +49,7 @@ LONGEST_HISTORY = 5_000
 
 
 @dataclass(frozen=True)
-class EngineRun:
+class ClusterRun:
     """A run that a cluster drives from here on, started or continued after its event number `after` (0: just
     started). `notes` and `warned` as in `api.runs.StartedRun`."""
 
@@ -74,7 +74,7 @@ class EngineRun:
         return await asyncio.to_thread(describe, self._workspace, self.run_id)
 
 
-def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
+def start(workspace: Workspace, spec: RunSpec, engine: str) -> ClusterRun:
     """Create a run in the store and have the cluster at this URL drive it; the workers make its agent, by its name.
 
     Raises `UsageError` for a store that other machines cannot see, and `EngineError` if the cluster does not answer:
@@ -95,7 +95,7 @@ def start(workspace: Workspace, spec: RunSpec, engine: str) -> EngineRun:
     slots = config.options.max_concurrency or run.workflow.max_concurrency
     order = _order(lease, cluster, slots, config.agent_limits(run.workflow))
     in_own_loop(client.drive(cluster, _queue(workspace, cluster), run.run_id, order))
-    return EngineRun(run.run_id, 0, workspace, config.options.observers, notes, new.warned)
+    return ClusterRun(run.run_id, 0, workspace, config.options.observers, notes, new.warned)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def continue_run(
     agent: str | None = None,
     max_budget_usd: float | None = None,
     options: RunOptions,
-) -> EngineRun:
+) -> ClusterRun:
     """Have the cluster continue its run: read what was asked for, start anew after a failure (`resume`), or drive a
     run that nobody drives (its server had lost its data, or the process that started the run died before it told the
     cluster). `agent` answers prompts from here on, pending ones too; `max_budget_usd` is what a run that had ended
@@ -169,7 +169,7 @@ def continue_run(
             client.notify(cluster, queue, run_id) if agent is None else client.take_agent(cluster, queue, run_id, agent)
         )
         if in_own_loop(asked):
-            return EngineRun(run_id, found.seq, workspace, options.observers)
+            return ClusterRun(run_id, found.seq, workspace, options.observers)
     row = workspace.store.get_workflow_run(run_id)
     owner = owner_of(run_id, engine)
     if row.owner is None:
@@ -180,9 +180,9 @@ def continue_run(
     slots = state.started.max_concurrency if state.started is not None else None
     agent_limits = Agents(None, agent or state.agent, workspace.settings).agent_limits(found.workflow)
     order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits)
-    again = {"resume": resume or agent is not None, "agent": agent}
-    in_own_loop(client.drive(cluster, queue, run_id, {**order, **again}))
-    return EngineRun(run_id, found.seq, workspace, options.observers)
+    order["resume"], order["agent"] = resume or agent is not None, agent
+    in_own_loop(client.drive(cluster, queue, run_id, order))
+    return ClusterRun(run_id, found.seq, workspace, options.observers)
 
 
 def work(
@@ -226,7 +226,7 @@ def _queue(workspace: Workspace, cluster: Cluster) -> str:
     return queue_of(cluster, workspace.project, workspace.store.url)
 
 
-def _order(lease: Lease, cluster: Cluster, slots: int | None, agent_limits: AgentLimits) -> dict[str, Any]:
+def _order(lease: Lease, cluster: Cluster, slots: int | None, agent_limits: AgentLimits) -> DriveOrder:
     return {
         "lease": {"run_id": lease.run_id, "epoch": lease.epoch, "engine": cluster.url},
         "slots": min(slots or DEFAULT_SLOTS, MOST_SLOTS),
