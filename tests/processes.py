@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,6 +19,20 @@ def until(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """As `until`, for a test whose event loop has something else to do meanwhile."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        await asyncio.sleep(0.01)
+
+
+def written(file: Path) -> str:
+    """The first line of a file, once another process has written it whole."""
+    until(lambda: file.exists() and "\n" in file.read_text())
+    return file.read_text().splitlines()[0]
 
 
 def alive(pid: int) -> bool:

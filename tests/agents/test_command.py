@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent, command_agent
 from ion.agents.presets import Preset
 from ion.errors import UsageError
+from processes import eventually
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -117,13 +117,11 @@ async def test_a_program_that_is_not_there(request_: PromptRequest) -> None:
 
 
 async def test_time_limit_and_silence_end_the_whole_group(request_: PromptRequest) -> None:
-    started = time.monotonic()
-    late = await error(shell("sleep 60 & echo said; sleep 60"), replace(request_, timeout_ms=200))
+    late = await error(shell("sleep 3600 & echo said; sleep 3600"), replace(request_, timeout_ms=200))
     assert (late.error_code, late.transient) == ("timeout", True)
     assert late.message == "agent sh timed out after 200 ms: said"
-    silent = await error(shell("echo said; sleep 60 & sleep 60"), replace(request_, idle_timeout_ms=200))
+    silent = await error(shell("echo said; sleep 3600 & sleep 3600"), replace(request_, idle_timeout_ms=200))
     assert (silent.error_code, silent.message) == ("timeout", "agent sh said nothing for 200 ms: said")
-    assert time.monotonic() - started < 55
     assert not alive(request_)
 
 
@@ -134,8 +132,7 @@ async def test_talking_on_stderr_is_a_sign_of_life(request_: PromptRequest) -> N
 
 async def test_cancelling_ends_everything(request_: PromptRequest) -> None:
     task = asyncio.ensure_future(shell("trap '' TERM; sleep 60 & touch up; sleep 60; sleep 60").prompt(request_))
-    while not (request_.cwd / "up").exists():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await eventually((request_.cwd / "up").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

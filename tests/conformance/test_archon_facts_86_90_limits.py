@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from conformance.kit import Clock, World, agent, error, output, problems
@@ -13,10 +11,8 @@ from ion.core import events as e
 
 def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
     """86: the limit stands in the message; without `retry` there is one attempt, and nobody waits for the sleep."""
-    started = time.monotonic()
-    run = world.run("nodes:\n  - {id: a, timeout: 100, bash: sleep 5}\n")
+    run = world.run("nodes:\n  - {id: a, timeout: 100, bash: sleep 3600}\n")
     assert error(run, "a").startswith("timeout: bash timed out after 100 ms")
-    assert time.monotonic() - started < 4
 
 
 def test_fact_86_a_time_limit_is_a_transient_error(world: World, hurry: Clock) -> None:

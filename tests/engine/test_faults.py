@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from ion.api.workspace import open_workspace
 from ion.core.resume import MAX_DEATHS
 from ion.errors import StoreError, StoreUnavailableError
 from ion.stores.memory import MemoryStore
-from processes import PATIENCE_S
 
 Write = Callable[..., Path]
 
@@ -82,10 +80,8 @@ def test_an_outage_longer_than_the_lease_stops_the_processes_and_leaves_the_run_
     started = runs.start(workspace, RunSpec(workflow, run_id="r"))
     started._drive.lease_ms = 600
     store.chance = 1.0
-    begun = time.monotonic()
     with pytest.raises(StoreError, match="connection lost"):
         asyncio.run(started.drive())
-    assert time.monotonic() - begun < PATIENCE_S
     store.chance = 0.0
     assert ion.resume_workflow_sync("r", store=store, project=project).status == "completed"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.errors import RefusedError
 from ion.stores.base import WorkflowStore
-from processes import PATIENCE_S, alive
+from processes import PATIENCE_S, alive, eventually
 
 Write = Callable[..., Path]
 
@@ -26,8 +25,7 @@ def run(workflow: Path, store: WorkflowStore, project: Path, **values: object) -
 
 async def appears(file: Path) -> None:
     """Wait until another process has written the file."""
-    while not (file.exists() and file.stat().st_size):  # noqa: ASYNC110 another process makes it
-        await asyncio.sleep(0.01)
+    await eventually(lambda: file.exists() and file.stat().st_size)
 
 
 def log(store: WorkflowStore, run_id: str) -> list[events.Event]:
@@ -157,7 +155,7 @@ def test_cancel_ends_a_running_process_group_and_skips_the_rest(
 ) -> None:
     workflow = write("""
         nodes:
-          - {id: long, bash: "sleep 60 & echo $! > child; echo $$ > leader; wait"}
+          - {id: long, bash: "sleep 3600 & echo $! > child; echo $$ > leader; wait"}
           - {id: after, depends_on: [long], bash: "true"}
         """)
 
@@ -172,9 +170,7 @@ def test_cancel_ends_a_running_process_group_and_skips_the_rest(
         ion.cancel("cancel-me", reason="enough", store=store, project=project)
         return await task
 
-    started = time.monotonic()
     result = asyncio.run(scenario())
-    assert time.monotonic() - started < 55
     assert (result.status, result.exit_status) == ("cancelled", 4)
     assert {n: d["status"] for n, d in result.data["nodes"].items()} == {"long": "cancelled", "after": "skipped"}
     for name in ("leader", "child"):

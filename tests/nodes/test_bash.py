@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from turn_kit import World
 from ion.core.outcomes import Completed, Failed, Judged
 from ion.kinds import TURNS
 from ion.language.references import ENGINE_NAMES
-from processes import PATIENCE_S
+from processes import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -103,8 +102,7 @@ async def test_timeout_ends_everything(tmp_path: Path) -> None:
 async def test_cancelling_ends_everything(tmp_path: Path) -> None:
     world = bash(tmp_path, "sleep 60 & (trap '' TERM; sleep 60; sleep 60) & touch up; wait")
     task = asyncio.ensure_future(world.run("x"))
-    while not (world.context.cwd / "up").exists():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await eventually((world.context.cwd / "up").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -123,10 +121,8 @@ async def test_cancelling_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_background_child_neither_holds_the_node_up_nor_lives_on(tmp_path: Path) -> None:
-    world = bash(tmp_path, "sleep 60 & echo done")
-    started = time.monotonic()
+    world = bash(tmp_path, "sleep 3600 & echo done")
     assert await world.output("x") == "done"
-    assert time.monotonic() - started < 55
     assert not world.alive()
 
 

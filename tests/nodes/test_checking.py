@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ion.errors import OutputFormatError
 from ion.nodes import checking
 from ion.nodes.checking import check_reply_now
 from ion.nodes.replies import CheckedReply
+from processes import eventually
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -49,25 +49,22 @@ async def test_a_reply_is_checked_elsewhere(tmp_path: Path) -> None:
 
 
 async def test_the_nodes_timeout_ends_a_check_and_nothing_stands_still_meanwhile(tmp_path: Path) -> None:
-    longest = 0.0
+    turns = 0
 
     async def look() -> None:
-        nonlocal longest
+        nonlocal turns
         while True:
-            before = time.monotonic()
             await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - before)
+            turns += (tmp_path / "run" / "programs").exists()
 
     watcher = asyncio.create_task(look())
-    started = time.monotonic()
     outcome = await world(tmp_path, REPLY, "timeout: 1s,").run("x")
     watcher.cancel()
     assert isinstance(outcome, Failed)
     assert (outcome.error.code, outcome.reask) == ("bad_output", ())
     assert "within the node's time limit" in outcome.error.message
     assert "pattern" in outcome.error.hint
-    assert time.monotonic() - started < 30
-    assert longest < 1
+    assert turns > 3, "the loop continues while the program that checks is there"
     assert programs(tmp_path) == []
 
 
@@ -75,8 +72,7 @@ async def test_a_cancelled_turn_ends_its_check(tmp_path: Path) -> None:
     made = world(tmp_path, REPLY)
     turn = asyncio.create_task(made.run("x"))
     register = tmp_path / "run" / "programs"
-    while not register.exists():  # noqa: ASYNC110  (it is a file)
-        await asyncio.sleep(0.001)
+    await eventually(register.exists)
     pid = int(register.read_text().split()[0])
     assert procfs.identity(pid)
     turn.cancel()

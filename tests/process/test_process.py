@@ -1,4 +1,7 @@
-"""Programs really run: their whole group ends, whatever they do, and nothing ever waits without an end."""
+"""Programs really run: their whole group ends, whatever they do, and nothing ever waits without an end.
+
+A program that should be ended sleeps for longer than a test may take.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,7 @@ from ion import process, procfs
 from ion.process import program_file, relay, survivors
 from ion.process.child import ProcessSpec
 from ion.process.stdio import LineError, start_stdio
-from processes import PATIENCE_S, alive
-
-pytestmark = pytest.mark.timeout(30)
+from processes import PATIENCE_S, alive, eventually
 
 
 class Runner:
@@ -76,19 +77,11 @@ class Runner:
         return [pid for pid in found if procfs.identity(pid) is not None]
 
     async def all_gone(self) -> None:
-        for _ in range(500):
-            if not self.alive():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("something lives on")
+        await eventually(lambda: not self.alive())
 
     async def started(self, count: int = 1) -> None:
         """Wait until `count` lines stand in the output."""
-        for _ in range(500):
-            if self.out.count(b"\n") >= count:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("the program never said that it runs")
+        await eventually(lambda: self.out.count(b"\n") >= count)
 
 
 @pytest.fixture
@@ -108,7 +101,7 @@ def python(program: str, *arguments: object, env: dict[str, str] | None = None) 
 
 
 def sleeper(env: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "60"], env=env, start_new_session=True)
+    return subprocess.Popen(["sleep", "3600"], env=env, start_new_session=True)
 
 
 def descriptors() -> int:
@@ -118,11 +111,6 @@ def descriptors() -> int:
 def zombies() -> list[int]:
     """Children of this process that nobody has waited for."""
     return [pid for pid, row in procfs.stats().items() if row.parent == os.getpid() and row.state == "Z"]
-
-
-def quick(started: float) -> bool:
-    """Whether nobody waited for a program that sleeps for a minute."""
-    return time.monotonic() - started < 55
 
 
 async def test_status_and_both_streams_are_kept_apart(bash: Runner) -> None:
@@ -206,25 +194,24 @@ async def test_a_real_time_signal_has_a_name_too(bash: Runner) -> None:
 
 
 async def test_timeout_ends_the_whole_group(bash: Runner) -> None:
-    started = time.monotonic()
-    ended = await bash("sleep 60 & sleep 60 | cat; wait", timeout_ms=200)
+    ended = await bash("sleep 3600 & sleep 3600 | cat; wait", timeout_ms=200)
     assert ended.timed_out
     assert ended.signal == "SIGTERM"
-    assert quick(started)
     assert not bash.alive()
 
 
 async def test_a_program_that_ends_within_the_grace_may_clean_up(bash: Runner) -> None:
-    ended = await bash("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done", timeout_ms=300)
+    ended = await bash("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done", timeout_ms=1000)
     assert (ended.status, ended.timed_out) == (7, True)
     assert bash.out == b"up\nbye\n"
 
 
 async def test_one_that_ignores_the_request_is_killed_after_the_grace(bash: Runner) -> None:
-    started = time.monotonic()
-    ended = await bash("trap '' TERM; sleep 60 & while :; do sleep 0.05; done", timeout_ms=200, grace_ms=300)
+    ended = await bash(
+        "trap 'echo asked' TERM; sleep 3600 & while :; do sleep 0.05; done", timeout_ms=1000, grace_ms=500
+    )
     assert (ended.signal, ended.timed_out) == ("SIGKILL", True)
-    assert 0.5 <= time.monotonic() - started < 55
+    assert bash.out.startswith(b"asked\n")
     assert not bash.alive()
 
 
@@ -235,19 +222,15 @@ async def test_a_stopped_program_is_ended_too(bash: Runner) -> None:
 
 
 async def test_a_grandchild_that_holds_the_output_does_not_hold_us(bash: Runner) -> None:
-    started = time.monotonic()
-    ended = await bash("sleep 60 & echo hi")
+    ended = await bash("sleep 3600 & echo hi")
     assert ended.status == 0
     assert bash.out == b"hi\n"
-    assert quick(started)
     assert not bash.alive()
 
 
 async def test_leftovers_that_ignore_the_request_are_killed_after_the_grace(bash: Runner) -> None:
-    started = time.monotonic()
     ended = await bash("(trap '' TERM; echo up; while :; do sleep 0.05; done) & sleep 0.2; exit 4", grace_ms=300)
     assert (ended.status, ended.timed_out) == (4, False)
-    assert quick(started)
     assert not bash.alive()
 
 
@@ -258,7 +241,7 @@ async def test_leftovers_may_say_goodbye(bash: Runner) -> None:
 
 @pytest.mark.parametrize(
     "escape",
-    ["setsid sleep 60 & wait", "setsid bash -c 'sleep 60 & sleep 60' & wait", "set -m; sleep 60 & wait"],
+    ["setsid sleep 3600 & wait", "setsid bash -c 'sleep 3600 & sleep 3600' & wait", "set -m; sleep 3600 & wait"],
 )
 async def test_relatives_in_other_sessions_and_groups_end_with_a_timeout(bash: Runner, escape: str) -> None:
     assert (await bash(escape, timeout_ms=300)).timed_out
@@ -267,9 +250,7 @@ async def test_relatives_in_other_sessions_and_groups_end_with_a_timeout(bash: R
 
 async def test_a_daemon_is_out_of_reach_but_holds_nothing_up(bash: Runner) -> None:
     """A double fork with a session of its own leaves no trace to follow: it lives on, as the documentation says."""
-    started = time.monotonic()
-    await bash("(setsid sleep 60 &); sleep 0.3; echo done")
-    assert quick(started)
+    await bash("(setsid sleep 3600 &); sleep 0.3; echo done")
     left = bash.alive()
     assert len(left) == 1
     os.kill(left[0], signal.SIGKILL)
@@ -277,14 +258,12 @@ async def test_a_daemon_is_out_of_reach_but_holds_nothing_up(bash: Runner) -> No
 
 
 async def test_a_daemon_that_never_stops_writing_holds_nothing_up(bash: Runner) -> None:
-    started = time.monotonic()
     await bash("(setsid yes &); sleep 0.3")
-    assert quick(started)
     await bash.all_gone()  # nobody listens any more: it dies of that
 
 
 async def test_cancelling_the_task_ends_everything_and_is_passed_on(bash: Runner) -> None:
-    task = asyncio.ensure_future(bash("sleep 60 & echo up; wait"))
+    task = asyncio.ensure_future(bash("sleep 3600 & echo up; wait"))
     await bash.started()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -293,26 +272,25 @@ async def test_cancelling_the_task_ends_everything_and_is_passed_on(bash: Runner
 
 
 async def test_a_second_cancellation_cuts_the_grace_short(bash: Runner) -> None:
-    task = asyncio.ensure_future(bash("trap '' TERM; echo up; while :; do sleep 0.05; done", grace_ms=300_000))
+    script = "trap 'echo asked' TERM; echo up; while :; do sleep 0.05; done"
+    task = asyncio.ensure_future(bash(script, grace_ms=3_600_000))
     await bash.started()
-    started = time.monotonic()
     task.cancel()
-    await asyncio.sleep(0.1)
+    await bash.started(2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert quick(started)
     assert not bash.alive()
 
 
 async def test_nothing_survives_runs_that_are_cut_off_at_random_moments(bash: Runner) -> None:
     scripts = (
-        "sleep 60 & sleep 60",
-        "trap '' TERM; sleep 60 & while :; do sleep 0.01; done",
-        "yes | head -c 3000000; sleep 60",
-        "set -m; sleep 60 & sleep 60",
-        "setsid sleep 60 & wait",
-        "for i in 1 2 3 4 5 6; do (sleep 60; sleep 60) & done; wait",
+        "sleep 3600 & sleep 3600",
+        "trap '' TERM; sleep 3600 & while :; do sleep 0.01; done",
+        "yes | head -c 3000000; sleep 3600",
+        "set -m; sleep 3600 & sleep 3600",
+        "setsid sleep 3600 & wait",
+        "for i in 1 2 3 4 5 6; do (sleep 3600; sleep 3600) & done; wait",
         "sleep 0.02 & exit 3",
     )
     chance = random.Random(7)
@@ -335,7 +313,7 @@ async def test_nothing_survives_runs_that_are_cut_off_at_random_moments(bash: Ru
 
 
 async def test_cancelling_before_the_first_step_starts_nothing(bash: Runner) -> None:
-    task = asyncio.ensure_future(bash("sleep 60"))
+    task = asyncio.ensure_future(bash("sleep 3600"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -346,7 +324,7 @@ def test_a_loop_torn_down_under_way_leaves_nothing(tmp_path: Path) -> None:
     """The coroutine is thrown away without ever being resumed."""
     runner = Runner(tmp_path)
     loop = asyncio.new_event_loop()
-    task = loop.create_task(runner("trap '' TERM; echo up; sleep 60 & wait", grace_ms=20_000))
+    task = loop.create_task(runner("trap '' TERM; echo up; sleep 3600 & wait", grace_ms=20_000))
     loop.run_until_complete(runner.started())
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
@@ -363,7 +341,7 @@ def test_an_interpreter_that_exits_takes_its_programs_along(tmp_path: Path) -> N
         from ion import process
         async def main():
             log = Path(sys.argv[1])
-            await process.run(["sleep", "60"], cwd=Path("/"), env=dict(os.environ), log=log, register=log)
+            await process.run(["sleep", "3600"], cwd=Path("/"), env=dict(os.environ), log=log, register=log)
         threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
         while not Path(sys.argv[1]).exists():
             time.sleep(0.01)
@@ -376,10 +354,8 @@ def test_an_interpreter_that_exits_takes_its_programs_along(tmp_path: Path) -> N
 async def test_idle_means_no_new_byte_in_either_stream(bash: Runner) -> None:
     talking = await bash("for i in 1 2 3 4 5 6; do echo . >&2; sleep 0.1; done", idle_timeout_ms=400)
     assert (talking.status, talking.idle) == (0, False)
-    started = time.monotonic()
-    silent = await bash("echo once; sleep 60", idle_timeout_ms=200)
+    silent = await bash("echo once; sleep 3600", idle_timeout_ms=200)
     assert (silent.idle, silent.timed_out, silent.signal) == (True, False, "SIGTERM")
-    assert quick(started)
 
 
 async def test_the_timeout_counts_though_the_program_talks(bash: Runner) -> None:
@@ -421,7 +397,7 @@ async def test_what_no_system_call_can_carry(bash: Runner) -> None:
 
 
 async def test_the_register_names_the_program_while_it_runs(bash: Runner) -> None:
-    task = asyncio.ensure_future(bash("echo $$; sleep 60", register=bash.register))
+    task = asyncio.ensure_future(bash("echo $$; sleep 3600", register=bash.register))
     await bash.started()
     pid = int(bash.out)
     assert bash.register.read_text() == f"{pid} {procfs.identity(pid)}\n"
@@ -432,7 +408,7 @@ async def test_the_register_names_the_program_while_it_runs(bash: Runner) -> Non
 async def test_the_register_holds_the_start_that_the_system_shows(bash: Runner) -> None:
     """The clock and /proc agree, whether the start fell on one tick of the clock or on two."""
     for _ in range(20):
-        task = asyncio.ensure_future(bash("echo up; sleep 60", register=bash.register))
+        task = asyncio.ensure_future(bash("echo up; sleep 3600", register=bash.register))
         await bash.started()
         pid, _, identity = bash.register.read_text().splitlines()[-1].partition(" ")
         assert identity == procfs.identity(int(pid))
@@ -551,9 +527,9 @@ async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:
 async def test_systems_without_pidfd(bash: Runner, monkeypatch: pytest.MonkeyPatch, missing: list[str]) -> None:
     for name in missing:
         monkeypatch.delattr(os, name)
-    assert (await bash("sleep 60 & exit 5")).status == 5
-    assert (await bash("sleep 60", timeout_ms=200)).timed_out
-    task = asyncio.ensure_future(bash("echo up; sleep 60"))
+    assert (await bash("sleep 3600 & exit 5")).status == 5
+    assert (await bash("sleep 3600", timeout_ms=200)).timed_out
+    task = asyncio.ensure_future(bash("echo up; sleep 3600"))
     await bash.started()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -562,8 +538,8 @@ async def test_systems_without_pidfd(bash: Runner, monkeypatch: pytest.MonkeyPat
 
 async def test_systems_without_proc(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "_PROC", bash.folder / "nothing")
-    assert (await bash("trap '' TERM; (echo up; sleep 60) & sleep 0.2; exit 5", grace_ms=300)).status == 5
-    assert (await bash("sleep 60", timeout_ms=200)).timed_out
+    assert (await bash("trap '' TERM; (echo up; sleep 3600) & sleep 0.2; exit 5", grace_ms=300)).status == 5
+    assert (await bash("sleep 3600", timeout_ms=200)).timed_out
 
 
 def test_a_host_that_ignores_sigchld_gets_no_false_success(tmp_path: Path) -> None:
@@ -609,13 +585,13 @@ class TestTalk:
         assert await other.read_line() is None
 
     async def test_the_end_of_its_output_is_its_own_though_a_child_holds_the_pipe(self, bash: Runner) -> None:
-        other = start_stdio(self.start(bash, "sleep 60 & echo last"), 1000)
+        other = start_stdio(self.start(bash, "sleep 3600 & echo last"), 1000)
         assert await other.read_line() == b"last"
         assert await other.read_line() is None
         await other.end(1000)
 
     async def test_writing_to_one_that_does_not_read_ends_with_it(self, bash: Runner) -> None:
-        other = start_stdio(self.start(bash, "sleep 60"), 1000)
+        other = start_stdio(self.start(bash, "sleep 3600"), 1000)
         writing = asyncio.create_task(other.write(b"x" * 1_000_000))
         await asyncio.sleep(0.1)
         assert not writing.done()
@@ -624,7 +600,7 @@ class TestTalk:
             await writing
 
     async def test_a_line_that_is_too_long(self, bash: Runner) -> None:
-        other = start_stdio(self.start(bash, "head -c 300000 /dev/zero; sleep 60"), 1000)
+        other = start_stdio(self.start(bash, "head -c 300000 /dev/zero; sleep 3600"), 1000)
         with pytest.raises(LineError, match="a line of more than 1000 bytes"):
             await other.read_line()
         await other.end(100)

@@ -62,13 +62,14 @@ class TestOpening:
         with pytest.raises(UsageError, match="not a URL of a PostgreSQL database"):
             create_store(bad, project=tmp_path)
 
-    def test_a_server_that_is_not_there_is_named_at_once_and_without_the_password(self, tmp_path: Path) -> None:
+    def test_a_server_that_is_not_there_is_named_at_once_and_without_the_password(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "sleep", lambda _s: pytest.fail("it was tried again"))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        begun = time.monotonic()
         with pytest.raises(StoreError, match="cannot reach the store") as failure:
             create_store(f"postgresql://me:hunter2@127.0.0.1:{port}/runs", project=tmp_path)
-        assert time.monotonic() - begun < 25
         assert "hunter2" not in f"{failure.value.message} {failure.value.hint}"
         assert "127.0.0.1" in failure.value.message
 
