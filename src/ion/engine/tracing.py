@@ -103,9 +103,10 @@ class Tracing:
             return
         status = event.type.removeprefix("node_").removeprefix("iteration_")
         span.set_attribute("ion.status", status)
-        for name, amount in getattr(event, "usage", {}).items():
+        told = event.reply if isinstance(event, e.NodeCompleted | e.IterationCompleted) else event
+        for name, amount in getattr(told, "usage", {}).items():
             span.set_attribute(_USAGE.get(name, f"ion.usage.{name}"), amount)
-        agent = getattr(event, "agent", None)
+        agent = getattr(told, "agent", None)
         if agent:
             span.set_attribute("ion.agent", agent)
         if isinstance(event, e.NodeFailed | e.NodeRetrying):
