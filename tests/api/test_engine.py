@@ -1,4 +1,4 @@
-"""`ion.Engine`: many runs in one process, started, waited for, answered and let go of."""
+"""`ion.Engine`: many runs in one process, started, waited for, answered and released."""
 
 from __future__ import annotations
 

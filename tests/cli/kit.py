@@ -77,7 +77,7 @@ class Project:
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """`ion ARGUMENTS` as a process that goes on."""
+        """`ion ARGUMENTS` as a process that continues."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen([*COMMAND, *arguments], cwd=self.folder, env=self.environment(), text=True, **pipes)
 

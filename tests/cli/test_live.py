@@ -279,7 +279,7 @@ def test_a_closed_terminal_leaves_a_run_that_can_be_resumed(project: Project, te
 
 
 def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal: Open) -> None:
-    """Ctrl-S: nothing can be written, and the run goes on to its end."""
+    """Ctrl-S: nothing can be written, and the run continues to its end."""
     project.write(
         "beside", BESIDE.replace('  - {id: review, approval: {message: "Now?"}}\n', "").replace("review, ", "")
     )
@@ -294,7 +294,7 @@ def test_a_terminal_that_stands_still_holds_up_no_run(project: Project, terminal
 
 
 def test_a_gate_that_opens_on_a_terminal_that_stands_still(project: Project, terminal: Open) -> None:
-    """The other branch goes on; what is typed before the question can be read answers nothing."""
+    """The other branch continues; what is typed before the question can be read answers nothing."""
     project.write("stalled", STALLED)
     shown = terminal("run", "stalled", "--run-id", "mine")
     shown.until("● beside")
@@ -325,7 +325,7 @@ def test_whoever_answers_later_sees_the_command_in_the_tree(project: Project, te
 
 @pytest.mark.parametrize("columns", [80, 160])
 def test_the_list_of_workflows(project: Project, terminal: Open, columns: int) -> None:
-    """As wide as what stands in it, and no wider than the terminal."""
+    """As wide as what is in it, and no wider than the terminal."""
     project.write("gated", GATED.replace("description: d", "description: Build, ask, publish"))
     project.write("long", "name: long\ndescription: " + "much to say " * 9 + "\nnodes: [{id: a, bash: x}]\n")
     status, text = terminal("list", columns=columns).end()
@@ -385,7 +385,7 @@ def test_ctrl_c_twice_ends_what_ignores_the_first(project: Project, terminal: Op
 
 
 def test_a_reader_that_wants_only_the_first_line(project: Project) -> None:
-    """`ion run … 2>&1 | head -1`: the run goes on to its end, and says nothing of it."""
+    """`ion run … 2>&1 | head -1`: the run continues to its end, and says nothing of it."""
     project.write("gated", MANY)
     shell = f"{shlex.join(COMMAND)} run many --run-id mine 2>&1 | head -1"
     child = pexpect.spawn(

@@ -1,6 +1,6 @@
 """What every conformance test needs: a world to run workflows in, and short looks at what came of it.
 
-A world is a project folder with a store. Workflows stand in the tests as YAML blocks without their first two lines,
+A world is a project folder with a store. Workflows are in the tests as YAML blocks without their first two lines,
 `name` and `description`, which are the same everywhere.
 """
 
@@ -61,22 +61,22 @@ class World:
         return ion.resume_workflow_sync(_id(run), store=self.store, project=self.project, **values)
 
     def approve(self, run: RunResult, node: str | None = None, comment: str = "", **values: Any) -> RunResult:
-        """Approve and go on."""
+        """Approve and continue."""
         ion.approve(run.run_id, node, comment=comment, store=self.store, project=self.project)
         return self.resume(run, **values)
 
     def reject(self, run: RunResult, node: str | None = None, reason: str = "", **values: Any) -> RunResult:
-        """Reject and go on."""
+        """Reject and continue."""
         ion.reject(run.run_id, node, reason=reason, store=self.store, project=self.project)
         return self.resume(run, **values)
 
     def respond(self, run: RunResult, node: str, decision: str, text: str = "") -> RunResult:
-        """Answer a gate with one of its decisions and go on."""
+        """Answer a gate with one of its decisions and continue."""
         ion.respond(run.run_id, node, decision, text=text, store=self.store, project=self.project)
         return self.resume(run)
 
     def submit(self, run: RunResult, node: str, text: str, **values: Any) -> RunResult:
-        """Answer a pending prompt and go on."""
+        """Answer a pending prompt and continue."""
         ion.submit(run.run_id, node, text, store=self.store, project=self.project, **values)
         return self.resume(run)
 

@@ -27,7 +27,7 @@ GATE = """
 
 
 def test_fact_71_a_gate_pauses_the_run_and_nothing_behind_it_runs(world: World) -> None:
-    """71 [Ion]: paused is not success: exit status 3; branches that do not wait for the gate go on."""
+    """71 [Ion]: paused is not success: exit status 3; branches that do not wait for the gate continue."""
     run = world.run(GATE + "      - {id: beside, bash: echo beside}\n")
     assert (run.status, run.exit_status) == ("paused", 3)
     assert statuses(run) == {"gate": "waiting", "after": "pending", "beside": "completed"}
@@ -223,7 +223,7 @@ def test_fact_81_a_run_that_ended_is_not_resumed(world: World) -> None:
 
 
 def test_fact_81_a_run_in_which_nothing_completed_can_be_resumed(world: World) -> None:
-    """81 [Ion]: the first node failed; the run goes on from there."""
+    """81 [Ion]: the first node failed; the run continues from there."""
     first = world.run("nodes:\n  - {id: a, bash: test -e mended}\n")
     mend(world)
     assert world.resume(first).status == "completed"

@@ -10,7 +10,7 @@ from ion.core import events as e
 
 
 def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
-    """86: the limit stands in the message; without `retry` there is one attempt, and nobody waits for the sleep."""
+    """86: the limit is in the message; without `retry` there is one attempt, and nobody waits for the sleep."""
     run = world.run("nodes:\n  - {id: a, timeout: 100, bash: sleep 3600}\n")
     assert error(run, "a").startswith("timeout: bash timed out after 100 ms")
 

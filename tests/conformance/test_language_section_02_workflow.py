@@ -331,7 +331,7 @@ def test_env_reaches_every_process(world: World) -> None:
 
 
 def test_ions_own_environment_reaches_every_process(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But nothing of a run around this one: not its arguments, nor the file that stands in for them."""
+    """But nothing of a run around this one: not its arguments, nor the file that replaces them."""
     for name in ("ARGUMENTS_FILE", "ION_NODE_ID", "MY_TOKEN_FILE", "MY_TOKEN"):
         monkeypatch.setenv(name, "outer")
     run = world.run("nodes: [{id: a, bash: 'echo \"$ARGUMENTS_FILE|$ION_NODE_ID|$MY_TOKEN_FILE|$MY_TOKEN\"'}]\n")

@@ -1,4 +1,4 @@
-"""language.md §3.3: what agents are handed, whose session goes on, and replies that must fit a schema."""
+"""language.md §3.3: what agents are handed, whose session continues, and replies that must fit a schema."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_options_are_handed_over_as_they_are_and_their_texts_filled_in(world: Wo
 
 
 def sessions(world: World, nodes: str, **answers: list[str | PromptResult | Exception]) -> dict[str, str | None]:
-    """Which session each node's first prompt went on with. Sessions are named `NODE#1`."""
+    """Which session each node's first prompt continued. Sessions are named `NODE#1`."""
     answering = agent(**answers)
     world.run(f"inputs: {{x: {{default: no}}}}\nnodes:\n{nodes}", agent=answering)
     return {request.node: request.session for request in reversed(answering.requests)}
 
 
 def test_a_chain_of_prompts_is_one_conversation(world: World) -> None:
-    """Each goes on with the session of the one before; nodes without an agent do not matter."""
+    """Each continues the session of the one before; nodes without an agent do not matter."""
     assert sessions(
         world,
         """
@@ -69,7 +69,7 @@ def test_a_chain_of_prompts_is_one_conversation(world: World) -> None:
 
 
 def test_a_layer_of_several_nodes_resets_the_conversation(world: World) -> None:
-    """Neither they nor the next one alone go on with anything; `shared` does."""
+    """Neither they nor the next one alone continue anything; `shared` does."""
     assert sessions(
         world,
         """
@@ -142,7 +142,7 @@ def test_only_the_conversation_of_an_agent_node_upstream_can_be_resumed(source: 
     ids=["skipped", "failed"],
 )
 def test_a_skipped_or_failed_node_hands_on_what_it_would_have_continued(world: World, middle: str) -> None:
-    """c goes on with a."""
+    """c continues a."""
     seen = sessions(
         world,
         "  - {id: a, prompt: hi}\n" + middle + "  - {id: c, prompt: hi, depends_on: [b], trigger_rule: all_done}\n",
@@ -288,7 +288,7 @@ def test_what_would_have_to_be_guessed_is_not_repaired(world: World, reply: str)
 
 
 def test_a_reply_that_does_not_fit_is_asked_for_again_in_a_session_of_its_own(world: World) -> None:
-    """The same prompt, followed by the errors; what follows goes on with the session that gave the answer."""
+    """The same prompt, followed by the errors; what follows continues the session that gave the answer."""
     text = STRUCTURED + "      - {id: after, prompt: hi, depends_on: [ask]}\n"
     text = text.replace("prompt: Classify.", "prompt: Classify.\n        depends_on: [before]")
     text += "      - {id: before, prompt: hi}\n"

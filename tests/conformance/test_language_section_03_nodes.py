@@ -321,7 +321,7 @@ def test_with_hands_values_over_by_name_and_keeps_their_type(world: World) -> No
 
 
 def test_with_covers_a_skipped_producer(world: World) -> None:
-    """`if_skipped` stands in for a field of a node that did not run, which could not be read."""
+    """`if_skipped` replaces a field of a node that did not run, which could not be read."""
     run = world.run("""
         inputs: {x: {default: no}}
         nodes:

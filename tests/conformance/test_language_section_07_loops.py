@@ -342,7 +342,7 @@ INTERACTIVE = """
 
 
 def test_an_interactive_loop_survives_being_taken_up_by_others(lasting: World) -> None:
-    """Each stretch of the run by a new process (here: a new call): output, session, comment and count go on."""
+    """Each stretch of the run by a new process (here: a new call): output, session, comment and count continue."""
     run = lasting.run(INTERACTIVE, arguments="Ana", agent=agent(work=["one"]))
     assert "Good enough for Ana?" in run.data["waiting"][0]["message"]
     assert "one" in run.data["waiting"][0]["message"]
@@ -373,6 +373,6 @@ def test_a_rejected_iteration_cancels_the_run(world: World) -> None:
 
 
 def test_a_loop_that_waits_for_its_person_does_not_hold_others_up(world: World) -> None:
-    """Other branches go on."""
+    """Other branches continue."""
     run = world.run(INTERACTIVE + "      - {id: b, bash: echo b}\n", agent=agent(work=["one"]))
     assert statuses(run) == {"work": "waiting", "b": "completed"}

@@ -24,7 +24,7 @@ TWO_GATES = """
 
 
 def test_several_gates_are_open_at_once_and_each_is_answered_by_name(world: World) -> None:
-    """What follows one of them goes on while the other waits."""
+    """What follows one of them continues while the other waits."""
     run = world.run(TWO_GATES, agent=agent())
     assert [item["node"] for item in run.data["waiting"]] == ["one", "two"]
     with pytest.raises(UsageError, match="2 gates are open: one, two"):
@@ -252,7 +252,7 @@ def test_a_process_of_the_run_may_not_answer_its_gates(lasting: World) -> None:
 
 
 def test_an_answer_reaches_a_run_that_is_being_driven(world: World) -> None:
-    """Whoever owns it goes on by itself: what follows the gate runs while the prompt is still being answered."""
+    """Whoever owns it continues by itself: what follows the gate runs while the prompt is still being answered."""
     followed = threading.Event()
     run_id = "live"
 

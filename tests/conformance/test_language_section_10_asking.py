@@ -16,7 +16,7 @@ from ion.errors import OutputFormatError, RefusedError
 
 
 def test_a_run_belongs_to_one_process_at_a_time(lasting: World) -> None:
-    """While it is driven nobody else can go on with it."""
+    """While it is driven nobody else can continue it."""
     refused: list[str] = []
 
     def ask(request: PromptRequest) -> str:
@@ -60,7 +60,7 @@ def test_a_process_finds_the_same_key_on_every_retry_and_resume(lasting: World, 
 
 
 def test_a_cancel_ends_a_run_that_waits(world: World) -> None:
-    """Carried out by whoever goes on with it; gates close, what had not begun is skipped, and it is final."""
+    """Carried out by whoever continues it; gates close, what had not begun is skipped, and it is final."""
     run = world.run("nodes: [{id: gate, approval: {message: Go}}, {id: after, bash: echo, depends_on: [gate]}]\n")
     ion.cancel(run.run_id, reason="no need", store=world.store, project=world.project)
     run = world.resume(run)
@@ -119,7 +119,7 @@ def test_a_pending_prompt_is_answered_once_and_must_fit(world: World) -> None:
 
 
 def test_sessions_of_a_host_go_on_like_those_of_an_agent(world: World) -> None:
-    """The session that came with an answer is offered with the next prompt; a loop parks each iteration."""
+    """The session that came with an answer is offered with the next prompt; each iteration of a loop waits again."""
     run = world.run("""
         nodes:
           - {id: a, prompt: hi}
@@ -140,7 +140,7 @@ def test_sessions_of_a_host_go_on_like_those_of_an_agent(world: World) -> None:
 
 
 def test_an_agent_takes_pending_prompts_over(world: World) -> None:
-    """Going on with an agent answers them; the prompt is asked anew and the old request is closed."""
+    """Continuing an agent answers them; the prompt is asked anew and the old request is closed."""
     run = world.run("nodes: [{id: a, prompt: hi}]\n")
     taken: Agent = agent(a="mine")
     done = world.resume(run, agent=taken)

@@ -1,4 +1,4 @@
-"""language.md §10: what stands in the log of a run, and that conditions look only there."""
+"""language.md §10: what is in the log of a run, and that conditions look only there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""language.md §10: going on with a run, and the frozen sources that it goes on with."""
+"""language.md §10: continuing a run, and the frozen sources that it continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conformance.kit import Clock, World, agent, error, mend, output, ran, statu
 from ion.core import events as e
 from ion.errors import RefusedError
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- continuing
 
 
 def test_failed_skipped_and_interrupted_nodes_are_decided_anew(lasting: World) -> None:

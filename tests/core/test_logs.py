@@ -1,5 +1,5 @@
-"""Whole logs: which events some runs bring, in which order and with all that stands in them. What a decision says, and
-not only that it was taken, shows here; why it is so stands in the tests of its subject."""
+"""Whole logs: which events some runs bring, in which order and with all that is in them. What a decision says, and
+not only that it was taken, shows here; why it is so is in the tests of its subject."""
 
 from __future__ import annotations
 

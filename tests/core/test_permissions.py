@@ -32,7 +32,7 @@ BY: dict[str, Any] = {"user": "ana"}
 
 
 def needs(*questions: Question) -> Callable[[NodeState, str], Outcome]:
-    """An agent that goes on only once each of these is answered."""
+    """An agent that continues only once each of these is answered."""
 
     def answer(now: NodeState, _turn: str) -> Outcome:
         missing = tuple(question for question in questions if question.key not in now.verdicts)
@@ -161,7 +161,7 @@ class TestAsked:
 
 
 class TestHeld:
-    """The turn goes on while its question is open."""
+    """The turn continues while its question is open."""
 
     flow = workflow(Node("fix", Prompt("fix it")), Node("test", Prompt("test it")))
 

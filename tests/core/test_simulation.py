@@ -282,7 +282,7 @@ class Universe(SimulatedWorld):
         return tuple(Question(key, f"may I {key}?", KINDS, KINDS) for key in keys)
 
     def asked(self) -> list[Asked]:
-        """Agents ask for permissions while their turns go on."""
+        """Agents ask for permissions while their turns continue."""
         often = {"prompt": 0.1, "rejection": 0.9}
         nodes = (self.plan.state.nodes[node] for node in sorted(self.plan.live))
         asking = [now for now in nodes if self.chance(often.get(now.turn or "", 0))]

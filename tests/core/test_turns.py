@@ -1,4 +1,4 @@
-"""Loops, gates, retries, sessions and resume on the pure core: what follows what, and what stands in the log."""
+"""Loops, gates, retries, sessions and resume on the pure core: what follows what, and what is in the log."""
 
 from __future__ import annotations
 

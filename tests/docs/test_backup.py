@@ -1,4 +1,4 @@
-"""The commands of docs/durability.md that copy and move runs, as they stand there, and what they leave goes on."""
+"""The commands of docs/durability.md that copy and move runs, as they stand there, and what they leave continues."""
 
 from __future__ import annotations
 

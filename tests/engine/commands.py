@@ -41,7 +41,7 @@ class Site:
         return {**kept, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **own, **more}
 
     def start(self, *arguments: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
-        """`ion ARGUMENTS` as a process that goes on; `before` is a program that starts it."""
+        """`ion ARGUMENTS` as a process that continues; `before` is a program that starts it."""
         return subprocess.Popen(
             [*before, *COMMAND, *arguments],
             cwd=self.folder,

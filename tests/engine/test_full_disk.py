@@ -1,4 +1,4 @@
-"""A run whose process is killed, whose disk is full, whose every write is a danger: it goes on where it was."""
+"""A run whose process is killed, whose disk is full, whose every write is a danger: it continues where it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run whose PostgreSQL crashes and comes back in mid-run goes on: nothing lost, nothing twice."""
+"""A run whose PostgreSQL crashes and comes back in mid-run continues: nothing lost, nothing twice."""
 
 from __future__ import annotations
 

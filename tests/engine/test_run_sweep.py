@@ -1,7 +1,7 @@
-"""A real `ion run`, killed or failed at every call that touches the disk; after each the run is gone on with.
+"""A real `ion run`, killed or failed at every call that touches the disk; after each the run is continued.
 
 What is held: what was announced is in the log (O1), no node has two recorded successes (O2) and none is started again
-after one (O3), the run completes (O4), what stood in the log stays as it was (O5), and no process is left (O6). A share
+after one (O3), the run completes (O4), what was in the log stays as it was (O5), and no process is left (O6). A share
 of the points is tried always, all of them with `-m sweep`.
 """
 

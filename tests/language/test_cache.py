@@ -263,7 +263,7 @@ def test_two_processes_may_use_it_at_once(project: Path) -> None:
 
 
 def test_a_kill_while_writing_leaves_a_whole_entry_or_none(project: Path) -> None:
-    """The process dies just before the new file takes its name: the next load finds no entry and goes on."""
+    """The process dies just before the new file takes its name: the next load finds no entry and continues."""
     script = (
         "import os, sys; from pathlib import Path; from ion.language.load import load_workflow; "
         "Path.replace = lambda *a: os._exit(7); "

@@ -217,7 +217,7 @@ def test_a_broken_file_shadows_too(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_place_with_one_name(tmp_path: Path) -> None:
-    """That name is an error naming both files; all others go on working."""
+    """That name is an error naming both files; all others work."""
     write(
         tmp_path,
         {

@@ -106,7 +106,7 @@ def continued(nodes: str, root: str = "") -> dict[str, str]:
 
 
 def test_agents_in_a_row_share_a_session() -> None:
-    """An agent node alone in its layer goes on with the last one; other nodes alone in theirs change nothing."""
+    """An agent node alone in its layer continues the last one; other nodes alone in theirs change nothing."""
     assert continued("""
       - {id: a, prompt: x}
       - {id: b, bash: x, depends_on: [a]}
@@ -129,7 +129,7 @@ def test_a_layer_of_several_resets() -> None:
 
 
 def test_shared_overlooks_the_reset() -> None:
-    """`shared` goes on with the last one that was alone, also after a layer of several."""
+    """`shared` continues the last one that was alone, also after a layer of several."""
     assert continued("""
       - {id: a, prompt: x}
       - {id: b, prompt: x, depends_on: [a]}
@@ -156,7 +156,7 @@ def test_a_loop_starts_fresh_and_hands_on_its_last_session() -> None:
 
 
 def test_resume_names_the_session() -> None:
-    """`{resume: a}` goes on with a, whatever the layers say."""
+    """`{resume: a}` continues a, whatever the layers say."""
     assert continued("""
       - {id: a, prompt: x}
       - {id: b, prompt: x, depends_on: [a], context: fresh}
@@ -167,7 +167,7 @@ def test_resume_names_the_session() -> None:
 
 
 def test_another_agent_starts_fresh() -> None:
-    """Neither another agent nor another provider can go on with a session."""
+    """Neither another agent nor another provider can continue a session."""
     nodes = """
       - {id: a, prompt: x}
       - {id: b, prompt: x, depends_on: [a], %s}
@@ -179,7 +179,7 @@ def test_another_agent_starts_fresh() -> None:
 
 
 def test_the_layers_are_those_of_depends_on() -> None:
-    """An ordering edge is none of the layers: here two agents stand in the first one."""
+    """An ordering edge is none of the layers: here two agents are in the first one."""
     assert (
         continued("""
       - {id: a, prompt: x}

@@ -588,7 +588,7 @@ def test_any_text_in_any_place_is_placed_or_refused(text: str) -> None:
 
 
 def test_a_file_of_the_disk(tmp_path: Path) -> None:
-    """The path stands in the workflow and in the problems; a byte order mark does not disturb."""
+    """The path is in the workflow and in the problems; a byte order mark does not disturb."""
     path = tmp_path / "w.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + f"{HEAD}nodes:\n- {{id: a, bash: x, model: y}}\n".encode())
     loaded = load_workflow(path, project=tmp_path)

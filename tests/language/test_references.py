@@ -25,7 +25,7 @@ from work import assert_linear
 
 
 def written(text: str) -> list[str]:
-    """The references of a text, as they stand in it."""
+    """The references of a text, as they are in it."""
     return [text[found.start : found.end] for found in find_references(text)]
 
 
@@ -178,7 +178,7 @@ def test_long_texts_take_linear_time(begin: str, piece: str, end: str) -> None:
 
 
 def test_braces_end_the_name_of_an_input() -> None:
-    """`$INPUTS.{name}` where the text goes on with what could belong to the name."""
+    """`$INPUTS.{name}` before what could belong to the name."""
     values = {"name": "demo", "name-draft": "wrong"}
     assert render("$INPUTS.{name}-draft.md", lambda r: Resolved(values[r.name])) == "demo-draft.md"  # type: ignore[union-attr]
     assert find_references("$INPUTS.{name}, \\$INPUTS.{b} $INPUTS.{1} $INPUTS.{a b}")[0].end == 14

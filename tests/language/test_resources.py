@@ -110,7 +110,7 @@ def test_front_matter_without_an_end_costs_no_time(project: Path) -> None:
     ],
 )
 def test_a_command_that_cannot_be_sent(project: Path, data: bytes, code: str) -> None:
-    """The problem stands in the command file."""
+    """The problem is in the command file."""
     path = project / ".ion" / "commands" / "review.md"
     path.parent.mkdir()
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Random scripts with random hostile values: bash prints what it prints when the value stands in a plain variable.
+"""Random scripts with random hostile values: bash prints what it prints when the value is in a plain variable.
 
 A script is built twice from the same pieces: once as an author writes it for Ion, once as a careful bash programmer
 would write it with the values in variables. The builder knows each position because it made it; Ion has to find it out.
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 @dataclass(frozen=True)
 class Piece:
-    """The same text for Ion and for bash. Where a name would go on in what follows, a `/` comes between."""
+    """The same text for Ion and for bash. Where a name would continue in what follows, a `/` comes between."""
 
     ion: str
     plain: str
@@ -75,7 +75,7 @@ def substitution(command: Piece) -> Piece:
 
 
 def words(command: st.SearchStrategy[Piece]) -> st.SearchStrategy[Piece]:
-    """Words of one value: whatever splits, globs or expands stands in quotes."""
+    """Words of one value: whatever splits, globs or expands is in quotes."""
     text = st.sampled_from(["x ", "it's", "(", ")", "#", " ;", "*", "\\$a.output", "\\\\", "{"]).map(same)
     within = text | references("%s") | command.map(substitution) | defaults_in_quotes(command)
     double = several(within).map(lambda p: around('"', p, '"'))
@@ -115,7 +115,7 @@ def commands(depth: int) -> st.SearchStrategy[Piece]:
     word = words(inner)
     # bash 5.2 itself corrupts its memory on commands within subscripts, and loses its way in some $'…' there
     key = words(st.nothing()).filter(lambda p: "$'" not in p.ion)
-    end = f"EOF{depth}"  # one here-document may stand in another
+    end = f"EOF{depth}"  # one here-document may be in another
     listed = st.lists(word, min_size=1, max_size=3).map(lambda ws: joined(ws, " "))
     say = listed.map(lambda p: around("printf '<%s>' ", p, ""))
     choices = [

@@ -73,7 +73,7 @@ def test_a_boolean_default_as_in_yaml_1_1() -> None:
 
 @given(st.recursive(st.sampled_from(NUMBERS), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=6))
 def test_a_shared_value_keeps_its_text_wherever_it_is_used(value: object) -> None:
-    """Anchors in anchors: whatever is shared, what stands in `env` has the text of the file."""
+    """Anchors in anchors: whatever is shared, what is in `env` has the text of the file."""
     text = str(value).replace("'", "")
     workflow = good(
         "- {id: a, bash: x, env: {A: *leaf}, with: {b: *whole}}\n",

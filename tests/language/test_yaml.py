@@ -268,7 +268,7 @@ def test_a_duplicate_key_names_the_first() -> None:
 
 
 def test_several_mistakes_are_told_at_once() -> None:
-    """What can be read goes on being read: three mistakes, three problems."""
+    """What can be read is still read: three mistakes, three problems."""
     document = read_yaml("a: 1\na: 2\n3: x\nb: !t x\nc: ok\n")
     assert [problem.code for problem in document.problems] == ["duplicate-key", "key-not-text", "custom-tag"]
     assert document.value["c"] == "ok"

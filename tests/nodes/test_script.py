@@ -98,7 +98,7 @@ async def test_a_large_value_arrives_as_a_file(tmp_path: Path) -> None:
 
 
 async def test_inline_python_is_as_python_c(tmp_path: Path) -> None:
-    """Modules of the working directory are found, nothing of Ion's stands in its names, and it may be large."""
+    """Modules of the working directory are found, nothing of Ion's is in its names, and it may be large."""
     code = f"import mine\nprint(mine.x, sorted(n for n in dir() if n[0] != '_'), __name__)\n# {'x' * 300_000}"
     world = script(tmp_path, "python", code)
     (world.context.cwd / "mine.py").write_text("x = 7")

@@ -2,7 +2,7 @@
 
 The same: what the events of each node say, one after the other, and those of the run itself; texts are compared whole,
 also where one home keeps them beside the log. The same is also what each event comes after: the events of the nodes
-that its node waits for, and the stretches of the run (between a pause and what goes on with it). Only nodes that do not
+that its node waits for, and the stretches of the run (between a pause and what continues it). Only nodes that do not
 wait for each other may be ordered otherwise.
 
 Not the same: when, by whom and by which process, and on which engine.

@@ -1,6 +1,6 @@
 """The homes of runs that must be alike: memory, and each of those that it is compared with.
 
-A test is carried out in a world of each. All of a test's worlds stand in the same folder, one after the other, and name
+A test is carried out in a world of each. All of a test's worlds are in the same folder, one after the other, and name
 their runs alike: so what a run says of paths and of itself is the same text in all of them.
 """
 

@@ -90,7 +90,7 @@ class Working:
         self.answering = answering if answering is not None else self.answering
 
     def leave(self, world: TemporalWorld) -> None:
-        """Let go of the runs of a world that comes to its end: none is driven any more."""
+        """Release the runs of a world that comes to its end: none is driven any more."""
         in_own_loop(self._end(world))
         self._world = self.answering = None
 
@@ -127,7 +127,7 @@ class Relay:
 
 @dataclass
 class TemporalWorld(World):
-    """As `World`; a verb that goes on with a run returns when the run has ended or waits."""
+    """As `World`; a verb that continues a run returns when the run has ended or waits."""
 
     working: Working
     begun: list[str] = field(default_factory=list)
@@ -165,7 +165,7 @@ class TemporalWorld(World):
         raise NoSuchThing("no Ctrl-C reaches the driver of this run")
 
     def _is_answered(self, run_id: str, seen: int) -> bool:
-        """Whether somebody answered since the test saw the run last: the cluster goes on by itself then."""
+        """Whether somebody answered since the test saw the run last: the cluster continues by itself then."""
         return any(isinstance(new.event, ANSWERS) for new in self.store.get_workflow_events(run_id, after=seen))
 
     def _settled(self, run_id: str, after: int) -> RunResult:

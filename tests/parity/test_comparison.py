@@ -80,7 +80,7 @@ def test_what_ran_at_the_same_time_may_be_ordered_otherwise(old: int, new: int) 
         lambda: [*LOG[:4], e.NodeStarted(5, "c", "bash", 2, inputs={"a": "x"}), *LOG[5:]],
         lambda: [*LOG[:10], e.ApprovalResolved(11, "gate", "gate.1", "rejected"), *LOG[11:]],
         lambda: moved(5, 10),  # b ends after the pause
-        lambda: moved(10, 11),  # the answer comes after the run has gone on
+        lambda: moved(10, 11),  # the answer comes after the run has continued
     ],
 )
 def test_what_counts_is_seen(changed: Callable[[], list[e.Event]]) -> None:

@@ -80,7 +80,7 @@ class Runner:
         await eventually(lambda: not self.alive())
 
     async def started(self, count: int = 1) -> None:
-        """Wait until `count` lines stand in the output."""
+        """Wait until `count` lines are in the output."""
         await eventually(lambda: self.out.count(b"\n") >= count)
 
 

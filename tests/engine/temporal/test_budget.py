@@ -53,7 +53,7 @@ def paused_over_budget(folder: Path) -> ion.RunResult:
 
 
 def test_the_cluster_is_told_of_a_larger_budget(tmp_path: Path) -> None:
-    """Here it cannot be reached: what was asked for stands in the log all the same, and the answer says why."""
+    """Here it cannot be reached: what was asked for is in the log all the same, and the answer says why."""
     assert paused_over_budget(tmp_path).status == "paused"
     store = f"sqlite:{tmp_path}/ion.db"
     with pytest.raises(ion.errors.UsageError, match="has spent"):

@@ -337,7 +337,7 @@ def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str
 
 
 async def test_a_gate_is_answered_after_thirty_days(tmp_path: Path) -> None:
-    """Under the server that skips time: nothing of the run ends by itself, and it goes on where it was."""
+    """Under the server that skips time: nothing of the run ends by itself, and it continues where it was."""
     from temporalio.testing import WorkflowEnvironment
 
     program = shutil.which(

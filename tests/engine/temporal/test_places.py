@@ -64,7 +64,7 @@ def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
 
 
 def test_a_pinned_run_stays_with_its_worker(project: Project) -> None:
-    """Also where another one is there, when it is resumed, and when it goes on after an answer."""
+    """Also where another one is there, when it is resumed, and when it continues after an answer."""
     nodes = "".join(f"  - {{id: n{i}, depends_on: [{f'n{i - 1}' if i else ''}], bash: {WHO}}}\n" for i in range(6))
     last = "  - {id: ok, depends_on: [n5], approval: {message: go?}}\n"
     last += f"  - {{id: last, depends_on: [ok], bash: test -e fixed && {WHO}}}\n"

@@ -127,7 +127,7 @@ def test_nested_bullets_belong_to_the_description() -> None:
 
 
 def test_wrapped_lines_belong_to_the_description() -> None:
-    """Fact 11; what stands in a paragraph of its own below the list does not."""
+    """Fact 11; what is in a paragraph of its own below the list does not."""
     a, b = parameters("- **a** (required): first\n  second\nthird\n- **b** (required): z\n\nA note about all of them.")
     assert a.description == "first\nsecond\nthird"
     assert b.description == "z"

@@ -1,4 +1,4 @@
-"""One session threads through the steps: a short prompt only where the session really goes on, else everything."""
+"""One session threads through the steps: a short prompt only where the session really continues, else everything."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_prompt_lists_all_parameters(project: Path, write: Callable[..., P
 
 @pytest.mark.parametrize("sessions", [True, False])
 def test_the_host_as_agent(project: Path, write: Callable[..., Path], sessions: bool) -> None:
-    """Pending prompts: short ones if the host says that it goes on in its session."""
+    """Pending prompts: short ones if the host says that it continues in its session."""
     write()
     store = ion.create_store("sqlite:s.db", project=project)
     run_id = ion.execute_workflow_sync("pay", project=project, inputs={"bill": "b"}, store=store).run_id
