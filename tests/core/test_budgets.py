@@ -78,7 +78,7 @@ class TestLanes:
         agent_limits = AgentLimits({"l": "a", "m": "a"}, {"a": 1})
 
         def check(now: NodeState, turn: str) -> Outcome:
-            return Judged(now.iterations >= 2) if turn == "until_bash" else completed()
+            return Judged(now.progress.iterations >= 2) if turn == "until_bash" else completed()
 
         run = Simulation(flow, {"l": check, "m": check}, agent_limits=agent_limits).run()
         assert run.state.status == "completed"
@@ -123,7 +123,7 @@ class TestNode:
 
     def test_what_a_failed_node_has_spent_counts_after_a_resume_too(self) -> None:
         run = Simulation(workflow(self.node()), {"a": failing("refused")}).run().resume()
-        assert run.state.nodes["a"].spent_usd == 0.5
+        assert run.state.nodes["a"].progress.spent_usd == 0.5
 
     def test_asking_again_counts_too(self) -> None:
         run = Simulation(workflow(self.node(usd=0.25)), {"a": failing("bad_output", reask=("wrong",))}).run()
@@ -133,12 +133,12 @@ class TestNode:
     def test_iterations_count_together_and_a_resume_gives_the_same_amount_again(self) -> None:
         flow = workflow(self.node(Loop(9, prompt="go", until="DONE")))
         run = Simulation(flow, {"a": paid("more")}).run()
-        assert run.state.nodes["a"].iterations == 2
+        assert run.state.nodes["a"].progress.iterations == 2
         assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
-        run.outcomes = {"a": lambda now, _turn: paid("x", signaled=now.iteration == 4)}
+        run.outcomes = {"a": lambda now, _turn: paid("x", signaled=now.progress.iteration == 4)}
         run.resume()
         assert run.state.status == "completed"
-        assert run.state.nodes["a"].iterations == 4
+        assert run.state.nodes["a"].progress.iterations == 4
         assert run.state.nodes["a"].usage["cost_usd"] == 1.0
 
     def test_a_reply_that_was_paid_for_is_kept(self) -> None:

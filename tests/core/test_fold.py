@@ -12,8 +12,7 @@ from inline_snapshot import snapshot
 
 from ion.core import events as e
 from ion.core.fold import apply, fold
-from ion.core.gates import Gate, Verdict
-from ion.core.state import RunState
+from ion.core.state import Finished, Pending, Running, RunState, Tries, Verdict, Waiting
 from ion.errors import DamagedStoreError
 
 ALLOW = ("allow_once", "reject_once")
@@ -36,10 +35,16 @@ def told(log: list[e.Event]) -> str:
 def _fields(state: RunState) -> dict[str, str]:
     found = {f.name: _shown(getattr(state, f.name)) for f in dataclasses.fields(state) if f.name not in _LEFT_OUT}
     for node in state.nodes.values():
-        found |= {f"{node.id}.{f.name}": _shown(getattr(node, f.name)) for f in dataclasses.fields(node)}
+        parts = {"status": node.status} | {name: getattr(node.phase, name, None) for name in _OF_PHASES}
+        for part in (node, node.progress, node.tries):
+            parts |= {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.name not in _PARTS}
+        found |= {f"{node.id}.{name}": _shown(value) for name, value in parts.items()}
     return found
 
 
+_PARTS = ("phase", "progress", "tries")
+_PHASES = (Pending, Running, Waiting, Finished)
+_OF_PHASES = tuple(dict.fromkeys(f.name for phase in _PHASES for f in dataclasses.fields(phase) if f.name != "status"))
 _LEFT_OUT = ("nodes", "seq", "last_at", "owner_at")  # the last two are the event's own time, here
 
 
@@ -51,12 +56,12 @@ def _shown(value: Any) -> str:
             return repr(value.text)
         case e.Failure():
             return value.code
+        case e.ApprovalRequested():
+            return f"{value.kind}:{value.request}"
         case e.Event():
             return value.type
         case e.Reply():
             return _shown(value.output)
-        case Gate():
-            return f"{value.kind}:{value.request}"
         case Verdict():
             return value.kind
         case dict():
@@ -100,28 +105,25 @@ def test_a_program_is_tried_again_fails_and_is_resumed() -> None:
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, agent claude, started_at 1, owned_since 1,
      max_budget_usd 3
- 2 node_started: a.status running, a.begun True, a.inputs {x=completed:1}, a.turn bash, a.attempt 1,
-     a.attempts 1, a.starts 1, a.started_at 2, a.owned_from 1
- 4 node_retrying: a.status waiting, a.error timeout, a.turn -, a.retries 1, a.retry_at 9, a.retry_ms 5
- 9 node_started: a.status running, a.inputs -, a.turn bash, a.attempt 2, a.attempts 2, a.starts 2, a.retry_at
-     -
-11 node_failed: a.status failed, a.error exit-status, a.turn -, a.attempt -, a.retries -, a.ended_at 11,
-     a.took_ms 9
-11 node_skipped: b.status skipped, b.reason upstream_failed, b.detail all_success: a failed, b.ended_at 11
+ 2 node_started: a.status running, a.turn bash, a.inputs {x=completed:1}, a.attempts 1, a.starts 1,
+     a.started_at 2, a.owned_from 1, a.attempt 1
+ 4 node_retrying: a.status waiting, a.turn -, a.until 9, a.delay_ms 5, a.error timeout, a.retries 1
+ 9 node_started: a.status running, a.turn bash, a.until -, a.delay_ms -, a.error -, a.inputs -, a.attempts 2,
+     a.starts 2, a.attempt 2
+11 node_failed: a.status failed, a.turn -, a.error exit-status, a.at 11, a.took_ms 9, a.attempt -, a.retries -
+11 node_skipped: b.status skipped, b.at 11, b.reason upstream_failed, b.detail all_success: a failed
 12 workflow_failed: status failed, error node-failed, ended_at 12, owned_ms 11, owned_since -
 20 workflow_resumed: status running, agent other, error -, ended_at -, owned_since 20, resumes 1, a.status
-     pending, a.begun -, a.error -, a.started_at -, a.ended_at -, a.owned_from -, a.took_ms -, b.status
-     pending, b.reason -, b.detail -, b.ended_at -
-21 node_started: a.status running, a.begun True, a.turn bash, a.attempt 1, a.attempts 3, a.starts 3,
-     a.started_at 21, a.owned_from 12
-30 workflow_resumed: owned_ms 12, owned_since 30, resumes 2, deaths 1, a.status pending, a.begun -, a.turn -,
-     a.attempt -
-31 node_started: a.status running, a.begun True, a.turn bash, a.attempt 1, a.attempts 4, a.starts 4
-33 node_completed: deaths -, a.status completed, a.reply 'out', a.turn -, a.attempt -, a.ended_at 33,
-     a.took_ms 3
-33 node_started: b.status running, b.begun True, b.inputs {a=completed:2}, b.turn bash, b.attempt 1,
-     b.attempts 1, b.starts 1, b.started_at 33, b.owned_from 15
-34 node_completed: b.status completed, b.reply '', b.turn -, b.attempt -, b.ended_at 34, b.took_ms 1
+     pending, a.error -, a.at -, a.took_ms -, a.started_at -, a.owned_from -, b.status pending, b.at -,
+     b.reason -, b.detail -
+21 node_started: a.status running, a.turn bash, a.attempts 3, a.starts 3, a.started_at 21, a.owned_from 12,
+     a.attempt 1
+30 workflow_resumed: owned_ms 12, owned_since 30, resumes 2, deaths 1, a.status pending, a.turn -, a.attempt -
+31 node_started: a.status running, a.turn bash, a.attempts 4, a.starts 4, a.attempt 1
+33 node_completed: deaths -, a.status completed, a.turn -, a.at 33, a.took_ms 3, a.reply 'out', a.attempt -
+33 node_started: b.status running, b.turn bash, b.inputs {a=completed:2}, b.attempts 1, b.starts 1,
+     b.started_at 33, b.owned_from 15, b.attempt 1
+34 node_completed: b.status completed, b.turn -, b.at 34, b.took_ms 1, b.reply '', b.attempt -
 35 workflow_completed: status completed, output_node a, ended_at 35, owned_ms 17, owned_since -\
 """)
 
@@ -150,28 +152,27 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
     ]
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
- 2 node_started: g.status running, g.begun True, g.turn gate, g.attempt 1, g.starts 1, g.started_at 2,
-     g.owned_from 1
- 3 approval_requested: g.status waiting, g.turn -, g.attempt -, g.gate approval:g.1, g.requests 1
+ 2 node_started: g.status running, g.turn gate, g.starts 1, g.started_at 2, g.owned_from 1, g.attempt 1
+ 3 approval_requested: g.status waiting, g.turn -, g.requests {g.1=approval:g.1}, g.asked 1, g.attempt -
  3 workflow_paused: status paused, owned_ms 2, owned_since -
- 5 approval_resolved: g.status pending, g.gate -, g.resolved approval_resolved, g.rejections 1,
-     g.rejection_reason no
+ 5 approval_resolved: g.status pending, g.begun True, g.answer approval_resolved, g.requests -, g.rejections
+     1, g.rejection_reason no
  5 approval_resolved: nothing
  6 workflow_resumed: status running, owned_since 6, resumes 1
- 6 node_started: g.status running, g.turn rejection, g.iteration 1, g.attempt 1, g.attempts 1, g.starts 2,
-     g.resolved -
- 7 prompt_requested: g.status waiting, g.turn -, g.prompt prompt_requested, g.requests 2
+ 6 node_started: g.status running, g.begun -, g.answer -, g.turn rejection, g.attempts 1, g.starts 2,
+     g.iteration 1, g.attempt 1
+ 7 prompt_requested: g.status waiting, g.turn -, g.requests {g.2=prompt_requested}, g.asked 2
  7 workflow_paused: status paused, owned_ms 3, owned_since -
  8 prompt_answered: nothing
- 8 prompt_answered: g.status pending, g.prompt -, g.answer prompt_answered
+ 8 prompt_answered: g.status pending, g.begun True, g.answer prompt_answered, g.requests -
  9 workflow_resumed: status running, owned_since 9, resumes 2
- 9 node_started: g.status running, g.turn answer, g.starts 3
-10 node_started: g.reply 'better', g.turn gate, g.iteration -, g.starts 4, g.answer -, g.reworked 1
-11 approval_requested: g.status waiting, g.turn -, g.attempt -, g.gate approval:g.3, g.requests 3
-12 approval_resolved: g.status pending, g.gate -, g.resolved approval_resolved
-13 node_completed: g.status completed, g.resolved -, g.ended_at 13, g.took_ms 6
-14 node_invalidated: g.status pending, g.begun -, g.reply -, g.rejections -, g.reworked -, g.rejection_reason
-     -, g.started_at -, g.ended_at -, g.owned_from -, g.took_ms -\
+ 9 node_started: g.status running, g.begun -, g.turn answer, g.starts 3
+10 node_started: g.answer -, g.turn gate, g.starts 4, g.reply 'better', g.iteration -, g.reworked 1
+11 approval_requested: g.status waiting, g.turn -, g.requests {g.3=approval:g.3}, g.asked 3, g.attempt -
+12 approval_resolved: g.status pending, g.begun True, g.answer approval_resolved, g.requests -
+13 node_completed: g.status completed, g.begun -, g.answer -, g.at 13, g.took_ms 6
+14 node_invalidated: g.status pending, g.at -, g.took_ms -, g.started_at -, g.owned_from -, g.reply -,
+     g.rejections -, g.reworked -, g.rejection_reason -\
 """)
 
 
@@ -201,34 +202,35 @@ def test_a_loop_is_checked_asked_about_and_exhausted() -> None:
     ]
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
- 2 node_started: a.status running, a.begun True, a.turn prompt, a.iteration 1, a.attempt 1, a.attempts 1,
-     a.starts 1, a.started_at 2, a.owned_from 1
- 3 iteration_completed: spent_usd 2, a.reply 'one', a.turn -, a.attempt -, a.usage {cost_usd=2}, a.spent_usd
-     2, a.iterations 1, a.judged -
- 3 node_started: a.turn until_bash, a.attempt 1, a.starts 2
- 4 iteration_judged: a.turn -, a.attempt -, a.judged True
- 4 node_started: a.turn prompt, a.iteration 2, a.attempt 1, a.attempts 2, a.starts 3
- 5 node_retrying: spent_usd 3, a.status waiting, a.error bad_output, a.turn -, a.reasks 1, a.reask ('x',),
-     a.retry_at 5, a.usage {cost_usd=3 tokens=7}, a.spent_usd 3
- 5 node_started: a.status running, a.turn prompt, a.attempt 2, a.attempts 3, a.starts 4, a.retry_at -
- 6 iteration_completed: a.reply 'two', a.turn -, a.signaled True, a.attempt -, a.reasks -, a.reask -,
-     a.iterations 2, a.previous_output 'one', a.judged -
- 6 node_started: a.turn gate, a.attempt 1, a.starts 5
- 7 approval_requested: a.status waiting, a.turn -, a.attempt -, a.gate iteration:a.1, a.requests 1
- 8 approval_resolved: a.status pending, a.gate -, a.resolved approval_resolved, a.user_input again
- 9 node_failed: spent_usd 4, a.status failed, a.error max_iterations, a.usage {cost_usd=4 tokens=7},
-     a.spent_usd 4, a.resolved -, a.ended_at 9, a.took_ms 7
+ 2 node_started: a.status running, a.turn prompt, a.attempts 1, a.starts 1, a.started_at 2, a.owned_from 1,
+     a.iteration 1, a.attempt 1
+ 3 iteration_completed: spent_usd 2, a.turn -, a.usage {cost_usd=2}, a.reply 'one', a.iterations 1, a.judged
+     -, a.spent_usd 2, a.attempt -
+ 3 node_started: a.turn until_bash, a.starts 2, a.attempt 1
+ 4 iteration_judged: a.turn -, a.judged True, a.attempt -
+ 4 node_started: a.turn prompt, a.attempts 2, a.starts 3, a.iteration 2, a.attempt 1
+ 5 node_retrying: spent_usd 3, a.status waiting, a.turn -, a.until 5, a.error bad_output, a.usage {cost_usd=3
+     tokens=7}, a.spent_usd 3, a.reasks 1, a.reask ('x',)
+ 5 node_started: a.status running, a.turn prompt, a.until -, a.error -, a.attempts 3, a.starts 4, a.attempt 2
+ 6 iteration_completed: a.turn -, a.reply 'two', a.iterations 2, a.signaled True, a.judged -,
+     a.previous_output 'one', a.attempt -, a.reasks -, a.reask -
+ 6 node_started: a.turn gate, a.starts 5, a.attempt 1
+ 7 approval_requested: a.status waiting, a.turn -, a.requests {a.1=iteration:a.1}, a.asked 1, a.attempt -
+ 8 approval_resolved: a.status pending, a.begun True, a.answer approval_resolved, a.requests -, a.user_input
+     again
+ 9 node_failed: spent_usd 4, a.status failed, a.begun -, a.answer -, a.error max_iterations, a.at 9, a.took_ms
+     7, a.usage {cost_usd=4 tokens=7}, a.spent_usd 4
  9 workflow_failed: status failed, error node-failed, ended_at 9, owned_ms 8, owned_since -
-10 workflow_resumed: status running, error -, ended_at -, owned_since 10, resumes 1, a.status pending, a.begun
-     -, a.error -, a.reply -, a.iteration -, a.spent_usd -, a.iterations -, a.previous_output -, a.judged
-     True, a.user_input -, a.started_at -, a.ended_at -, a.owned_from -, a.took_ms -
-10 node_started: a.status running, a.begun True, a.turn prompt, a.iteration 1, a.signaled -, a.attempt 1,
-     a.attempts 4, a.starts 6, a.started_at 10, a.owned_from 8
-11 node_failed: spent_usd 9, a.status failed, a.error budget, a.turn -, a.attempt -, a.usage {cost_usd=9
-     tokens=7}, a.spent_usd 5, a.ended_at 11, a.took_ms 1
+10 workflow_resumed: status running, error -, ended_at -, owned_since 10, resumes 1, a.status pending, a.error
+     -, a.at -, a.took_ms -, a.started_at -, a.owned_from -, a.reply -, a.iterations -, a.iteration -,
+     a.signaled -, a.judged True, a.previous_output -, a.user_input -, a.spent_usd -
+10 node_started: a.status running, a.turn prompt, a.attempts 4, a.starts 6, a.started_at 10, a.owned_from 8,
+     a.iteration 1, a.attempt 1
+11 node_failed: spent_usd 9, a.status failed, a.turn -, a.error budget, a.at 11, a.took_ms 1, a.usage
+     {cost_usd=9 tokens=7}, a.spent_usd 5, a.attempt -
 11 workflow_failed: status failed, error node-failed, ended_at 11, owned_ms 9, owned_since -
-12 workflow_resumed: status running, error -, ended_at -, owned_since 12, resumes 2, a.status pending, a.begun
-     -, a.error -, a.spent_usd -, a.started_at -, a.ended_at -, a.owned_from -, a.took_ms -\
+12 workflow_resumed: status running, error -, ended_at -, owned_since 12, resumes 2, a.status pending, a.error
+     -, a.at -, a.took_ms -, a.started_at -, a.owned_from -, a.spent_usd -\
 """)
 
 
@@ -255,28 +257,27 @@ def test_an_agent_asks_for_permissions() -> None:
     ]
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
- 2 node_started: a.status running, a.begun True, a.turn prompt, a.attempt 1, a.attempts 1, a.starts 1,
-     a.started_at 2, a.owned_from 1
- 3 approval_requested: a.permissions {a.1=permission:a.1}, a.requests 1
- 3 approval_requested: a.permissions {a.1=permission:a.1 a.2=permission:a.2}, a.requests 2
- 4 approval_resolved: a.permissions {a.2=permission:a.2}, a.verdicts {rm=allow_once}
+ 2 node_started: a.status running, a.turn prompt, a.attempts 1, a.starts 1, a.started_at 2, a.owned_from 1,
+     a.attempt 1
+ 3 approval_requested: a.requests {a.1=permission:a.1}, a.asked 1
+ 3 approval_requested: a.requests {a.1=permission:a.1 a.2=permission:a.2}, a.asked 2
+ 4 approval_resolved: a.requests {a.2=permission:a.2}, a.verdicts {rm=allow_once}
  5 approval_requested: spent_usd 1, a.status waiting, a.turn -, a.usage {cost_usd=1}, a.spent_usd 1
  5 workflow_paused: status paused, owned_ms 4, owned_since -
- 6 approval_resolved: a.status pending, a.permissions -, a.verdicts {rm=allow_once push=reject_once},
-     a.cleared True
+ 6 approval_resolved: a.status pending, a.begun True, a.requests -, a.verdicts {rm=allow_once
+     push=reject_once}
  7 workflow_resumed: status running, owned_since 7, resumes 1
- 7 node_started: a.status running, a.turn prompt, a.attempt 2, a.attempts 2, a.starts 2, a.cleared -
- 8 approval_requested: a.permissions {a.3=permission:a.3}, a.requests 3
+ 7 node_started: a.status running, a.begun -, a.turn prompt, a.attempts 2, a.starts 2, a.attempt 2
+ 8 approval_requested: a.requests {a.3=permission:a.3}, a.asked 3
  9 workflow_resumed: owned_ms 5, owned_since 9, resumes 2, a.status waiting, a.turn -
-10 workflow_resumed: agent other, owned_since 10, resumes 3, a.status pending, a.begun -, a.attempt -,
-     a.permissions -
-11 node_started: a.status running, a.begun True, a.turn prompt, a.attempt 1, a.attempts 3, a.starts 3
-12 node_retrying: a.status waiting, a.error permission, a.turn -, a.retry_at 12
-12 node_started: a.status running, a.turn prompt, a.attempt 2, a.attempts 4, a.starts 4, a.retry_at -
-13 node_completed: spent_usd 3, a.status completed, a.error -, a.reply 'done', a.turn -, a.attempt -, a.usage
-     {cost_usd=3}, a.spent_usd 3, a.verdicts -, a.ended_at 13, a.took_ms 7
-14 node_invalidated: a.status pending, a.begun -, a.reply -, a.spent_usd -, a.started_at -, a.ended_at -,
-     a.owned_from -, a.took_ms -\
+10 workflow_resumed: agent other, owned_since 10, resumes 3, a.status pending, a.requests -, a.attempt -
+11 node_started: a.status running, a.turn prompt, a.attempts 3, a.starts 3, a.attempt 1
+12 node_retrying: a.status waiting, a.turn -, a.until 12, a.error permission
+12 node_started: a.status running, a.turn prompt, a.until -, a.error -, a.attempts 4, a.starts 4, a.attempt 2
+13 node_completed: spent_usd 3, a.status completed, a.turn -, a.at 13, a.took_ms 7, a.usage {cost_usd=3},
+     a.reply 'done', a.spent_usd 3, a.attempt -, a.verdicts -
+14 node_invalidated: a.status pending, a.at -, a.took_ms -, a.started_at -, a.owned_from -, a.reply -,
+     a.spent_usd -\
 """)
 
 
@@ -305,32 +306,29 @@ def test_the_end_closes_what_is_open_and_a_resume_asks_anew() -> None:
     ]
     assert told(log) == snapshot("""\
  1 workflow_started: status running, started workflow_started, started_at 1, owned_since 1
- 2 node_started: a.status running, a.begun True, a.turn prompt, a.attempt 1, a.attempts 1, a.starts 1,
-     a.started_at 2, a.owned_from 1
- 3 approval_requested: a.status waiting, a.turn -, a.permissions {a.1=permission:a.1}, a.requests 1
- 3 node_started: b.status running, b.begun True, b.turn prompt, b.attempt 1, b.attempts 1, b.starts 1,
-     b.started_at 3, b.owned_from 2
- 4 prompt_requested: b.status waiting, b.turn -, b.prompt prompt_requested, b.requests 1
- 4 node_started: g.status running, g.begun True, g.turn gate, g.attempt 1, g.starts 1, g.started_at 4,
-     g.owned_from 3
- 5 approval_requested: g.status waiting, g.turn -, g.attempt -, g.gate approval:g.1, g.requests 1
+ 2 node_started: a.status running, a.turn prompt, a.attempts 1, a.starts 1, a.started_at 2, a.owned_from 1,
+     a.attempt 1
+ 3 approval_requested: a.status waiting, a.turn -, a.requests {a.1=permission:a.1}, a.asked 1
+ 3 node_started: b.status running, b.turn prompt, b.attempts 1, b.starts 1, b.started_at 3, b.owned_from 2,
+     b.attempt 1
+ 4 prompt_requested: b.status waiting, b.turn -, b.requests {b.1=prompt_requested}, b.asked 1
+ 4 node_started: g.status running, g.turn gate, g.starts 1, g.started_at 4, g.owned_from 3, g.attempt 1
+ 5 approval_requested: g.status waiting, g.turn -, g.requests {g.1=approval:g.1}, g.asked 1, g.attempt -
  5 workflow_paused: status paused, owned_ms 4, owned_since -, over_budget True
  6 budget_raised: max_budget_usd 9.5
  7 workflow_resumed: status running, owned_since 7, resumes 1, over_budget -
  8 workflow_placed: worker worker-1
- 8 node_started: c.status running, c.begun True, c.turn bash, c.attempt 1, c.attempts 1, c.starts 1,
-     c.started_at 8, c.owned_from 5
+ 8 node_started: c.status running, c.turn bash, c.attempts 1, c.starts 1, c.started_at 8, c.owned_from 5,
+     c.attempt 1
  9 cancel_requested: cancel cancel_requested
  9 cancel_requested: nothing
- 9 node_cancelled: c.status cancelled, c.reason cancelled, c.turn -, c.attempt -, c.ended_at 9, c.took_ms 1
+ 9 node_cancelled: c.status cancelled, c.turn -, c.at 9, c.took_ms 1, c.reason cancelled, c.attempt -
  9 workflow_failed: status failed, error timeout, ended_at 9, owned_ms 6, owned_since -, a.status pending,
-     a.begun -, a.attempt -, a.permissions -, b.status pending, b.begun -, b.attempt -, b.prompt -, g.status
-     pending, g.begun -, g.gate -
+     a.requests -, a.attempt -, b.status pending, b.requests -, b.attempt -, g.status pending, g.requests -
 12 workflow_resumed: status running, agent other, error -, cancel -, ended_at -, owned_since 12, timed_from 6,
-     resumes 2, c.status pending, c.begun -, c.reason -, c.started_at -, c.ended_at -, c.owned_from -,
-     c.took_ms -
+     resumes 2, c.status pending, c.at -, c.took_ms -, c.reason -, c.started_at -, c.owned_from -
 13 cancel_requested: cancel cancel_requested
-14 node_skipped: c.status skipped, c.reason cancelled, c.detail enough, c.ended_at 14
+14 node_skipped: c.status skipped, c.at 14, c.reason cancelled, c.detail enough
 15 workflow_cancelled: status cancelled, reason enough, ended_at 15, owned_ms 9, owned_since -\
 """)
 
@@ -347,7 +345,7 @@ def test_a_turn_that_was_cut_off_begins_anew() -> None:
         e.WorkflowResumed(6),
     ]
     now = fold(log).nodes["a"]
-    assert (now.status, now.attempt, now.retries, now.reasks, now.reask) == ("pending", 0, 0, 0, ())
+    assert (now.phase, now.tries) == (Pending(), Tries())
     assert (now.attempts, now.starts) == (3, 3)
 
 
@@ -373,7 +371,7 @@ def test_a_start_or_an_end_of_a_node_closes_whatever_is_open() -> None:
             assert (now.prompt, now.gate, now.permissions, now.retry_at) == (None, None, {}, None), (event, end)
             answered = [asks(3, "a.1", "rm", held=False), e.ApprovalResolved(3, "a", "a.1", "allow_once")]
             ended = fold([started(("a", "prompt")), e.NodeStarted(2, "a", "prompt"), *answered, end]).nodes["a"]
-            assert not ended.cleared
+            assert not ended.is_answered
             again = fold([started(("a", "prompt")), end, e.NodeStarted(9, "a", "prompt")]).nodes["a"]
             assert (again.status, again.ended_at) == ("running", None)
 

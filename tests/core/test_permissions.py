@@ -17,11 +17,10 @@ from ion.core import requests
 from ion.core.apply_outcome import apply_outcome, permissions_asked
 from ion.core.decide import StartTurn
 from ion.core.fold import apply, fold
-from ion.core.gates import Verdict
 from ion.core.outcomes import Outcome, Question, Unpermitted
 from ion.core.plan import AgentLimits, Plan, Record
 from ion.core.resume import resume_cause, resume_events
-from ion.core.state import NodeState, RunState
+from ion.core.state import NodeState, Running, RunState, Verdict, Waiting
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Approval, Bash, Loop, Node, OnReject, Prompt, Shell
 
@@ -35,10 +34,10 @@ def needs(*questions: Question) -> Callable[[NodeState, str], Outcome]:
     """An agent that continues only once each of these is answered."""
 
     def answer(now: NodeState, _turn: str) -> Outcome:
-        missing = tuple(question for question in questions if question.key not in now.verdicts)
+        missing = tuple(question for question in questions if question.key not in now.tries.verdicts)
         if missing:
             return Unpermitted(missing)
-        return completed(", ".join(f"{key}: {verdict.decision}" for key, verdict in now.verdicts.items()))
+        return completed(", ".join(f"{key}: {verdict.decision}" for key, verdict in now.tries.verdicts.items()))
 
     return answer
 
@@ -106,10 +105,10 @@ class TestAsked:
         asked: list[int] = []
 
         def turn(now: NodeState, _turn: str) -> Outcome:
-            if RM.key not in now.verdicts:
-                asked.append(now.iteration)
+            if RM.key not in now.tries.verdicts:
+                asked.append(now.progress.iteration)
                 return Unpermitted((RM,))
-            return completed("ok", signaled=now.iteration == 2)
+            return completed("ok", signaled=now.progress.iteration == 2)
 
         run = Simulation(flow, {"loop": turn}).run()
         answer(run, "approve")
@@ -137,7 +136,7 @@ class TestAsked:
     def test_an_answer_does_not_use_up_retries(self) -> None:
         outcomes: list[Outcome] = [failed("crashed"), failed("crashed"), Unpermitted((RM,)), completed()]
         run = Simulation(self.flow, {"fix": outcomes}).run()
-        assert run.state.nodes["fix"].retries == 2
+        assert run.state.nodes["fix"].tries.retries == 2
         answer(run, "approve")
         run.resume()
         assert run.state.status == "completed"
@@ -182,8 +181,8 @@ class TestHeld:
         plan, _ = self.begun()
         plan.advance(requests.approve(plan.state, "fix", at=3, comment="", by=BY))
         now = plan.state.nodes["fix"]
-        assert now.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
-        assert (now.live, now.status, now.cleared) == (True, "running", False)
+        assert now.tries.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
+        assert now.phase == Running("prompt")
         for event in apply_outcome(self.flow, plan.state, "fix", completed(), 4, 0.0):
             plan.advance(event)
         assert now.status == "completed"
@@ -201,7 +200,7 @@ class TestHeld:
         for event in events:
             plan.advance(event)
         assert plan.state.nodes["fix"].status == "waiting"
-        assert plan.state.nodes["fix"].requests == 1
+        assert plan.state.nodes["fix"].asked == 1
 
     def answered_while_it_ended(self) -> Plan:
         plan, _ = self.begun()
@@ -218,8 +217,8 @@ class TestHeld:
         assert (start.node, start.turn, start.attempt) == ("fix", "prompt", 2)
         plan.advance(start.event(4))
         now = plan.state.nodes["fix"]
-        assert now.verdicts == {RM.key: Verdict("reject_once", "reject_once")}
-        assert (now.retries, now.spent_usd) == (0, 1)
+        assert now.tries.verdicts == {RM.key: Verdict("reject_once", "reject_once")}
+        assert (now.tries.retries, now.progress.spent_usd) == (0, 1)
 
     def test_it_begins_again_only_if_there_is_money_left(self) -> None:
         plan = self.answered_while_it_ended()
@@ -261,9 +260,9 @@ class TestHeld:
             plan.advance(event)
         now = plan.state.nodes["fix"]
         plan.advance(requests.approve(plan.state, "fix", at=4, comment="", by=BY))
-        assert (now.status, now.retry_at is None, list(now.verdicts)) == ("waiting", False, [RM.key])
+        assert (now.status, now.retry_at is None, list(now.tries.verdicts)) == ("waiting", False, [RM.key])
         plan.advance(e.NodeStarted(9, "fix", "prompt", 2))
-        assert (list(now.verdicts), now.permissions) == ([RM.key], {})
+        assert (list(now.tries.verdicts), now.permissions) == ([RM.key], {})
 
 
 class TestDecisions:
@@ -295,7 +294,7 @@ class TestDecisions:
     def test_a_decision_whose_kind_the_agent_does_not_say_has_none(self) -> None:
         state = self.asked(("allow_once",), ("yes", "perhaps"))
         apply(state, requests.respond(state, "fix", "perhaps", at=5, text="", by=BY))
-        assert state.nodes["fix"].verdicts == {"k": Verdict("perhaps", "")}
+        assert state.nodes["fix"].tries.verdicts == {"k": Verdict("perhaps", "")}
 
     def test_a_name_cannot_turn_a_verb_around(self) -> None:
         """A decision that is called `reject` and allows is not what `reject` means."""
@@ -325,7 +324,7 @@ def test_any_order_of_events_folds_and_never_leaves_a_node_between_two_states(da
             events.append(requests.approve(state, None, at=at, comment="", by=BY, request=request))
         elif step == "resume":
             events += resume_events(flow, state, cause="answer", at=at, by={})
-        elif step == "start" and not now.live and not now.unpermitted:
+        elif step == "start" and not now.live and not (now.permissions and now.retry_at is None):
             events.append(e.NodeStarted(at, "fix", "prompt"))
         elif step == "fail" and now.live:
             events += apply_outcome(flow, state, "fix", failed("crashed"), at, 0.0)
@@ -336,9 +335,9 @@ def test_any_order_of_events_folds_and_never_leaves_a_node_between_two_states(da
             return
         keys = [gate.key for gate in now.permissions.values()]
         assert len(keys) == len(set(keys))
-        assert not now.verdicts.keys() & set(keys)
-        if now.unpermitted:
-            assert (now.status, now.cleared) == ("waiting", False)
+        assert not now.tries.verdicts.keys() & set(keys)
+        if now.permissions and not now.live and now.retry_at is None:
+            assert now.phase == Waiting(now.requests)
         elif not now.live and now.retry_at is None:
             assert now.status == "pending"
 

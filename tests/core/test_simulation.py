@@ -429,11 +429,11 @@ def phase(node: NodeState) -> str:
     waits = {
         "gate": node.gate is not None,
         "prompt": node.prompt is not None,
-        "permission": node.unpermitted,
+        "permission": bool(node.permissions) and node.retry_at is None,
         "retry": node.retry_at is not None,
-        "approved": node.resolved is not None,
-        "submitted": node.answer is not None,
-        "permitted": node.cleared,
+        "approved": isinstance(node.answer, e.ApprovalResolved),
+        "submitted": isinstance(node.answer, e.PromptAnswered),
+        "permitted": node.is_answered,
     }
     return next((f"{node.status}: {name}" for name, does in waits.items() if does), node.status)
 

@@ -99,7 +99,7 @@ class TestApproval:
         for count in (1, 2):
             rejected(run, reason=f"bad {count}")
             assert run.state.status == "paused"
-            assert run.state.nodes["ask"].rejection_reason == f"bad {count}"
+            assert run.state.nodes["ask"].progress.rejection_reason == f"bad {count}"
         assert [turn for turn, _, _ in starts(run, "ask")] == ["gate", "rejection", "gate", "rejection", "gate"]
         rejected(run)
         assert run.state.status == "cancelled"
@@ -169,7 +169,7 @@ class TestLoop:
         run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert starts(run, "loop") == [("prompt", 1, 1), ("prompt", 2, 1)]
         node = run.state.nodes["loop"]
-        assert (node.status, node.iterations, node.output) == ("completed", 2, e.Content.inline("two"))
+        assert (node.status, node.progress.iterations, node.output) == ("completed", 2, e.Content.inline("two"))
 
     def test_max_iterations_fail_and_a_resume_starts_at_one(self) -> None:
         run = Simulation(workflow(self.loop())).run()
@@ -192,7 +192,7 @@ class TestLoop:
         replies = [completed("1"), completed("2"), completed("3", signaled=True)]
 
         def answer(now: NodeState, turn: str) -> Outcome:
-            return replies[now.iteration - 1]
+            return replies[now.progress.iteration - 1]
 
         whole = Simulation(workflow(self.loop()), {"loop": answer}).run()
         for died in range(1, len(whole.log)):
@@ -205,7 +205,11 @@ class TestLoop:
         node = self.loop(until=None, until_bash=Shell("test -f done"))
 
         def answer(now: NodeState, turn: str) -> Outcome:
-            return Judged(now.iteration == 2) if turn == "until_bash" else completed(f"reply {now.iteration}")
+            return (
+                Judged(now.progress.iteration == 2)
+                if turn == "until_bash"
+                else completed(f"reply {now.progress.iteration}")
+            )
 
         run = Simulation(workflow(node), {"loop": answer}).run()
         assert [turn for turn, _, _ in starts(run, "loop")] == ["prompt", "until_bash", "prompt", "until_bash"]
@@ -255,7 +259,7 @@ class TestLoop:
 
         run = Simulation(workflow(node), {"loop": answer}).run()
         assert run.state.nodes["loop"].status == "failed"
-        assert run.state.nodes["loop"].iterations == 1
+        assert run.state.nodes["loop"].progress.iterations == 1
 
     def interactive(self, signals: set[int], **values: object) -> Simulation:
         node = self.loop(interactive=True, gate_message="More?", **values)
@@ -264,7 +268,7 @@ class TestLoop:
             return (
                 GateOpened("More?")
                 if turn == "gate"
-                else completed(f"r{now.iteration}", signaled=now.iteration in signals)
+                else completed(f"r{now.progress.iteration}", signaled=now.progress.iteration in signals)
             )
 
         return Simulation(workflow(node), {"loop": answer}).run()
@@ -280,7 +284,7 @@ class TestLoop:
 
     def test_interactive_approval_with_a_comment_runs_another_iteration(self) -> None:
         run = approved(self.interactive({1, 2}), comment="change x")
-        assert run.state.nodes["loop"].user_input == "change x"
+        assert run.state.nodes["loop"].progress.user_input == "change x"
         assert [(t, i) for t, i, _ in starts(run, "loop")] == [("prompt", 1), ("gate", 1), ("prompt", 2), ("gate", 2)]
         approved(run)
         assert run.state.nodes["loop"].output == e.Content.inline("r2")
@@ -288,7 +292,7 @@ class TestLoop:
     def test_interactive_without_a_signal_goes_on_after_a_bare_approval(self) -> None:
         run = approved(self.interactive({2}))
         assert run.state.status == "paused"
-        assert run.state.nodes["loop"].iterations == 2
+        assert run.state.nodes["loop"].progress.iterations == 2
 
     def test_signal_completes_skips_the_gate(self) -> None:
         assert self.interactive({1}, signal_completes=True).state.status == "completed"

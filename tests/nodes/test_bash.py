@@ -372,6 +372,7 @@ async def test_tens_of_megabytes_pass_through_with_little_memory(tmp_path: Path,
         """
         import asyncio, re, sys
         from pathlib import Path
+        from ion.core.state import Finished
         from turn_kit import World
         world = World(Path(sys.argv[1]), '''
             nodes:
@@ -388,7 +389,7 @@ async def test_tens_of_megabytes_pass_through_with_little_memory(tmp_path: Path,
         async def main():
             before = peak()
             outcome = await world.run("a")
-            world.states["a"].status, world.states["a"].reply = "completed", outcome.reply
+            world.states["a"].phase, world.states["a"].progress.reply = Finished("completed", 0), outcome.reply
             print(outcome.reply.output.size, outcome.reply.output.sha256)
             print((await world.output("b")).replace("\\n", " "))
             print(peak() - before)

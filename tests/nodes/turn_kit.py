@@ -15,7 +15,7 @@ from ion import procfs
 from ion.agents.base import Agent
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure, Reply
 from ion.core.outcomes import Completed, Failed, Outcome
-from ion.core.state import NodeState
+from ion.core.state import Finished, NodeState
 from ion.language.load import parse_workflow
 from ion.language.resources import Resources
 from ion.nodes.base import Context, Folders, Turn
@@ -87,16 +87,15 @@ class World:
     def completed(self, node: str, output: str | bytes) -> World:
         """Let `node` have completed; bytes are kept as bytes, as a program's output that is no text would be."""
         content = blobs.keep(self._blobs, output) if isinstance(output, bytes) else self._keep(output)
-        self.states[node].status, self.states[node].reply = "completed", Reply(content)
+        self.states[node].phase, self.states[node].progress.reply = Finished("completed", 0), Reply(content)
         return self
 
     def skipped(self, node: str) -> World:
-        self.states[node].status = "skipped"
+        self.states[node].phase = Finished("skipped", 0)
         return self
 
     def failed(self, node: str, status: str = "failed") -> World:
-        self.states[node].status = status
-        self.states[node].error = Failure("exit-status", "no")
+        self.states[node].phase = Finished(status, 0, error=Failure("exit-status", "no"))
         return self
 
     async def run(self, node: str, turn: str = "", **fields: Any) -> Outcome:

@@ -96,11 +96,8 @@ def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str,
     if isinstance(event, e.WorkflowResumed) and event.agent == agent:
         event = replace(event, agent=None)  # whether it was said once more who answers
     said = {name: value for name, value in e.to_json(event).items() if name not in _DIFFERENT}
-    for name in said:
-        value = getattr(event, name, None)
-        if isinstance(value, e.Content):
-            said[name] = _text(value, store)
-    return said
+    texts = [_text(content, store) for content in e.contents(event)]
+    return {**said, **dict.fromkeys(said.keys() & {"output", "prompt"}, *texts)}
 
 
 def _text(content: e.Content, store: WorkflowStore) -> str:

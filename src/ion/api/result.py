@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ion.core.events import Content, Failure
-from ion.core.gates import PERMISSION
+from ion.core.events import PERMISSION, Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
 from ion.core.waiting import Waiting, waiting_in
@@ -198,7 +197,7 @@ def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
         "error": _error(node.error) if node.status in ("failed", "waiting") else None,
         "reason": "cancelled" if node.reason == REJECTED else node.reason,  # cli.md has no other word for it
         "attempts": node.attempts,
-        "iterations": node.iterations if KINDS[node.kind].iterates else None,
+        "iterations": node.progress.iterations if KINDS[node.kind].iterates else None,
         "duration_ms": node_duration(node, owned),
         "agent": node.agent,
         "usage": dict(node.usage),

@@ -25,7 +25,7 @@ from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
 from ion.records import dataclass, field
 from ion.views.text import one_line
-from ion.views.waiting import PERMISSION, Labels, question_of, waiting_in
+from ion.views.waiting import PERMISSION, Labels, waiting_in
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
@@ -75,7 +75,7 @@ class Asker:
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:  # noqa: ARG002
         event = recorded.event
         if isinstance(event, e.WorkflowResumed):
-            self._open = {one.request: question_of(one) for one in waiting_in(state) if one.gate is not None}
+            self._open = {one.request: one.gate for one in waiting_in(state) if one.gate is not None}
         elif isinstance(event, e.ApprovalRequested):
             self._open[event.request] = event
         elif isinstance(event, e.ApprovalResolved):

@@ -54,7 +54,7 @@ def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
     from ion.views.explain import find_node
 
     node = find_node(result.state, name)
-    content = node.last_output if node.output is not None or node.iterations else None
+    content = node.last_output if node.output is not None or node.progress.iterations else None
     if content is None:
         raise NotFoundError(
             f"'{name}' has no output: it is {node.status}", hint=f"why: {cli.command('show', result.run_id, name)}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ion.core import events as e
-from ion.core.gates import PERMISSION
+from ion.core.events import PERMISSION
 from ion.core.outcomes import (
     Completed,
     Failed,
@@ -80,16 +80,21 @@ def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[
         rework = replace(outcome.reply, session=None, agent=None, repaired=False, notes=())  # it has no part in these
         return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs, reply=rework)]
     if isinstance(node.body, Loop):
-        return [e.IterationCompleted(at, node.id, now.iteration, outcome.reply, outcome.signaled)]
+        return [e.IterationCompleted(at, node.id, now.progress.iteration, outcome.reply, outcome.signaled)]
     return [e.NodeCompleted(at, node.id, outcome.reply)]
 
 
 def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float) -> e.Event:
-    if outcome.reask and now.reasks < MAX_REASKS:
+    if outcome.reask and now.tries.reasks < MAX_REASKS:
         return e.NodeRetrying(at, node.id, outcome.error, at, outcome.reask, outcome.usage)
     retry = _policy(node, now.turn)
-    if not outcome.reask and retry is not None and _may_help(retry, outcome.error) and now.retries < retry.max_attempts:
-        delay = retry.delay_ms * 2**now.retries
+    if (
+        not outcome.reask
+        and retry is not None
+        and _may_help(retry, outcome.error)
+        and now.tries.retries < retry.max_attempts
+    ):
+        delay = retry.delay_ms * 2**now.tries.retries
         return e.NodeRetrying(at, node.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
     if node.on_timeout == "skip" and outcome.error.code == "timeout":
         return e.NodeSkipped(at, node.id, "timeout", outcome.error.message)
@@ -105,10 +110,10 @@ def _policy(node: Node, turn: str | None) -> Retry | None:
 def next_try(node: Node | None, now: NodeState) -> tuple[int, int]:
     """For a node that waits for its next try: which retry comes, or which reply if it is asked again, and of how
     many. `node` None: its workflow cannot be read."""
-    if now.reask:
-        return now.reasks + 1, MAX_REASKS + 1
+    if now.tries.reask:
+        return now.tries.reasks + 1, MAX_REASKS + 1
     retry = node.retry if node is not None and node.retry is not None else DEFAULT_AGENT_RETRY
-    return now.retries, retry.max_attempts
+    return now.tries.retries, retry.max_attempts
 
 
 def _may_help(retry: Retry, error: e.Failure) -> bool:
@@ -123,19 +128,19 @@ def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
         raise TypeError(f"{node.id} is not a loop")
     loop = node.body
     if loop.interactive and not (done and loop.signal_completes):
-        return [e.NodeStarted(at, node.id, "gate", iteration=now.iteration, inputs=now.inputs, signaled=done)]
+        return [e.NodeStarted(at, node.id, "gate", iteration=now.progress.iteration, inputs=now.inputs, signaled=done)]
     if done:
         return [loop_completed(now, at)]
-    if now.iterations >= loop.max_iterations:
+    if now.progress.iterations >= loop.max_iterations:
         return [loop_exhausted(node.id, loop, at)]
-    return [e.IterationJudged(at, node.id, now.iterations)]
+    return [e.IterationJudged(at, node.id, now.progress.iterations)]
 
 
 def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
     """The loop is done: its reply is the last iteration's, whose usage counted then."""
-    if now.reply is None:
+    if now.progress.reply is None:
         raise ValueError(f"loop '{now.id}' ended without an iteration")
-    return e.NodeCompleted(at, now.id, replace(now.reply, usage=nothing()))
+    return e.NodeCompleted(at, now.id, replace(now.progress.reply, usage=nothing()))
 
 
 def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:
@@ -152,26 +157,28 @@ def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:
 
 
 def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
-    request = f"{node.id}.{now.requests + 1}"
+    request = f"{node.id}.{now.asked + 1}"
     if isinstance(node.body, Loop):
-        return e.ApprovalRequested(at, node.id, request, message, "iteration", now.iteration, now.signaled)
+        return e.ApprovalRequested(
+            at, node.id, request, message, "iteration", now.progress.iteration, now.progress.signaled
+        )
     decisions = tuple(decision.id for decision in node.body.decisions) if isinstance(node.body, Approval) else ()
     return e.ApprovalRequested(at, node.id, request, message, decisions=decisions)
 
 
 def _pending_prompt(now: NodeState, outcome: PromptPending, at: int) -> e.Event:
     return e.PromptRequested(
-        at,
-        now.id,
-        f"{now.id}.{now.requests + 1}",
-        outcome.prompt,
-        outcome.system,
-        now.iteration,
-        now.attempt,
-        outcome.session,
-        outcome.output_format,
-        outcome.options,
-        outcome.key,
+        at=at,
+        node=now.id,
+        request=f"{now.id}.{now.asked + 1}",
+        prompt=outcome.prompt,
+        system=outcome.system,
+        iteration=now.progress.iteration,
+        attempt=now.tries.attempt,
+        session=outcome.session,
+        output_format=outcome.output_format,
+        options=outcome.options,
+        key=outcome.key,
     )
 
 
@@ -181,22 +188,22 @@ def permissions_asked(
     """The events that open these questions of an agent; none for questions that are open in this way, or answered,
     already."""
     events: list[e.ApprovalRequested] = []
-    fresh = now.requests
+    fresh = now.asked
     for question in dict.fromkeys(questions):
         open_one = next((gate for gate in now.permissions.values() if gate.key == question.key), None)
-        if question.key in now.verdicts or (open_one is not None and held):
+        if question.key in now.tries.verdicts or (open_one is not None and held):
             continue
         if open_one is None:
             fresh += 1
         request = f"{now.id}.{fresh}" if open_one is None else open_one.request
         events.append(
             e.ApprovalRequested(
-                at,
-                now.id,
-                request,
-                question.message,
-                PERMISSION,
-                now.iteration,
+                at=at,
+                node=now.id,
+                request=request,
+                message=question.message,
+                kind=PERMISSION,
+                iteration=now.progress.iteration,
                 decisions=question.decisions,
                 key=question.key,
                 kinds=question.kinds,

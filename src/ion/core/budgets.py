@@ -20,10 +20,10 @@ def node_budget(node: Node) -> float | None:
 def node_spent(node: Node, now: NodeState, at: int) -> e.NodeFailed | None:
     """The failure of a node that needs another turn but has spent its budget."""
     budget = node_budget(node)
-    if budget is None or now.spent_usd < budget:
+    if budget is None or now.progress.spent_usd < budget:
         return None
     last = f"; its last attempt failed: {now.error.message}" if now.retry_at is not None and now.error else ""
-    message = f"it has cost {dollars(now.spent_usd)} of at most {dollars(budget)} (maxBudgetUsd){last}"
+    message = f"it has cost {dollars(now.progress.spent_usd)} of at most {dollars(budget)} (maxBudgetUsd){last}"
     return e.NodeFailed(at, node.id, e.Failure("budget", message, "ion resume gives it the same amount again"))
 
 

@@ -37,7 +37,15 @@ class StartTurn:
 
     def event(self, at: int) -> e.NodeStarted:
         """The event that says so."""
-        return e.NodeStarted(at, self.node, self.turn, self.attempt, self.iteration, self.inputs, self.signaled)
+        return e.NodeStarted(
+            at=at,
+            node=self.node,
+            turn=self.turn,
+            attempt=self.attempt,
+            iteration=self.iteration,
+            inputs=self.inputs,
+            signaled=self.signaled,
+        )
 
 
 Decision: TypeAlias = StartTurn | e.Event | None
@@ -52,19 +60,22 @@ def decide(
         if refused is not None:
             return refused
     start = _Starter(node.id, now, inputs)
-    if now.answer is not None:
-        return start("answer", now.iteration)
-    decision = _next_turn(workflow, node, now, start, at)
+    answer = now.answer
+    if isinstance(answer, e.PromptAnswered):
+        return start("answer", now.progress.iteration)
+    decision = _next_turn(workflow, node, now, answer, start, at)
     if isinstance(decision, StartTurn) and decision.turn in AGENT_TURNS:
         return node_spent(node, now, at) or decision
     return decision
 
 
-def _next_turn(workflow: Workflow, node: Node, now: NodeState, start: _Starter, at: int) -> Decision:
+def _next_turn(
+    workflow: Workflow, node: Node, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int
+) -> Decision:
     if isinstance(node.body, Loop):
-        return _loop(node.body, now, start, at)
+        return _loop(node.body, now, answer, start, at)
     if isinstance(node.body, Approval):
-        return _approval(workflow, node, node.body, now, start, at)
+        return _approval(workflow, node, node.body, now, answer, start, at)
     return start(KINDS[node.kind].turn)
 
 
@@ -76,12 +87,21 @@ class _Starter:
 
     def __call__(self, turn: str, iteration: int = 0, signaled: bool = False) -> StartTurn:
         reason = (
-            f"retry {self.now.retries + self.now.reasks}"
+            f"retry {self.now.tries.retries + self.now.tries.reasks}"
             if self.now.retry_at is not None
             else "all it waits for has settled"
         )
-        attempt = self.now.attempt + (not TURNS[turn].continues)
-        return StartTurn(self.node, turn, iteration, attempt, self.inputs, signaled, self.now.retry_at, reason)
+        attempt = self.now.tries.attempt + (not TURNS[turn].continues)
+        return StartTurn(
+            node=self.node,
+            turn=turn,
+            iteration=iteration,
+            attempt=attempt,
+            inputs=self.inputs,
+            signaled=signaled,
+            not_before=self.now.retry_at,
+            reason=reason,
+        )
 
 
 def _rule(state: RunState, node: Node, at: int) -> e.Event | None:
@@ -126,10 +146,21 @@ def _when(state: RunState, node: Node, at: int) -> e.Event | None:
     return e.NodeSkipped(at, node.id, "when", f"{node.when.text} (was {seen})")
 
 
-def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState, start: _Starter, at: int) -> Decision:
-    answer = now.resolved
+def _approval(
+    workflow: Workflow,
+    node: Node,
+    approval: Approval,
+    now: NodeState,
+    answer: e.ApprovalResolved | None,
+    start: _Starter,
+    at: int,
+) -> Decision:
     if answer is None:
-        return start("rejection", now.rejections) if now.rejections > now.reworked else start("gate")
+        return (
+            start("rejection", now.progress.rejections)
+            if now.progress.rejections > now.progress.reworked
+            else start("gate")
+        )
     if approval.decisions:
         text = json.dumps(
             {"decision": answer.decision, "text": answer.comment}, ensure_ascii=False, separators=(",", ":")
@@ -138,12 +169,12 @@ def _approval(workflow: Workflow, node: Node, approval: Approval, now: NodeState
     if answer.decision != REJECTED:
         if approval.capture_response:
             return _approved(workflow, node, answer.comment or "Approved", at)
-        if now.reply is not None:
-            return e.NodeCompleted(at, node.id, replace(now.reply, usage=nothing()))
+        if now.progress.reply is not None:
+            return e.NodeCompleted(at, node.id, replace(now.progress.reply, usage=nothing()))
         return _approved(workflow, node, "", at)
-    if approval.on_reject is None or now.rejections >= approval.on_reject.max_attempts:
+    if approval.on_reject is None or now.progress.rejections >= approval.on_reject.max_attempts:
         return e.NodeCancelled(at, node.id, "rejected")
-    return start("rejection", now.rejections)
+    return start("rejection", now.progress.rejections)
 
 
 def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompleted:
@@ -162,20 +193,19 @@ def _is_checked(loop: Loop, signaled: bool) -> bool:
     return not signaled
 
 
-def _loop(loop: Loop, now: NodeState, start: _Starter, at: int) -> Decision:
-    answer = now.resolved
+def _loop(loop: Loop, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int) -> Decision:
     if answer is not None:
         if answer.decision == REJECTED:
             return e.NodeCancelled(at, now.id, "rejected")
-        if now.signaled and not answer.comment:
+        if now.progress.signaled and not answer.comment:
             return loop_completed(now, at)
-    elif not now.judged:
-        if _is_checked(loop, now.signaled):
-            return start("until_bash", now.iterations, now.signaled)
-        if loop.interactive and not (now.signaled and loop.signal_completes):
-            return start("gate", now.iterations, now.signaled)
-        if now.signaled:
+    elif not now.progress.judged:
+        if _is_checked(loop, now.progress.signaled):
+            return start("until_bash", now.progress.iterations, now.progress.signaled)
+        if loop.interactive and not (now.progress.signaled and loop.signal_completes):
+            return start("gate", now.progress.iterations, now.progress.signaled)
+        if now.progress.signaled:
             return loop_completed(now, at)
-    if now.iterations >= loop.max_iterations:
+    if now.progress.iterations >= loop.max_iterations:
         return loop_exhausted(now.id, loop, at)
-    return start("prompt", now.iterations + 1)
+    return start("prompt", now.progress.iterations + 1)

@@ -26,17 +26,17 @@ def asked_by_others(event: e.Event) -> bool:
     """Whether this is a request: written by anybody at any time, also while nobody owns the run."""
     if isinstance(event, e.CancelRequested):
         return event.cause == "person"
-    return isinstance(event, e.ApprovalResolved | e.PromptAnswered | e.BudgetRaised)
+    return isinstance(event, e.Answer | e.BudgetRaised)
 
 
 def opens(event: e.Event) -> str | None:
     """The request that this event opens for an answer."""
-    return event.request if isinstance(event, e.ApprovalRequested | e.PromptRequested) else None
+    return event.request if isinstance(event, e.Request) else None
 
 
 def answers(event: e.Event) -> str | None:
     """The open request that this event answers; a store appends it only while that request is open."""
-    return event.request if isinstance(event, e.ApprovalResolved | e.PromptAnswered) else None
+    return event.request if isinstance(event, e.Answer) else None
 
 
 def closes_node(event: e.Event) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from ion import names, typed
 from ion.errors import DamagedStoreError
@@ -19,6 +19,8 @@ from ion.records import dataclass, field, nothing
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
 INLINE_LIMIT_BYTES = 256 * 1024
+# The kind of a request that an agent makes in the middle of a turn.
+PERMISSION = "permission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +350,11 @@ class PromptAnswered(NodeEvent):
     output: Content
     session: str | None = None
     by: dict[str, Any] = field(default_factory=nothing)
+
+
+# A request is opened by one event and answered by another; the store lets one answer win.
+Request: TypeAlias = ApprovalRequested | PromptRequested
+Answer: TypeAlias = ApprovalResolved | PromptAnswered
 
 
 @dataclass(frozen=True, slots=True)

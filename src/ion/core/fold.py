@@ -8,13 +8,26 @@ Nothing here knows the workflow; what an event cannot say by itself (which rule,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from ion.core import events as e
 from ion.core.event_facts import asked_by_others, status_after
-from ion.core.gates import PERMISSION, Gate, gate_of, verdict_on
 from ion.core.spending import added, cost_of
-from ion.core.state import NodeState, RunState
+from ion.core.state import (
+    FIRST_TRY,
+    NO_TRIES,
+    PENDING,
+    Finished,
+    NodeState,
+    Pending,
+    Progress,
+    Running,
+    RunState,
+    Tries,
+    Verdict,
+    Waiting,
+)
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
 from ion.records import nothing
@@ -101,48 +114,35 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     if event.agent is not None:
         state.agent = event.agent
     for node in state.nodes.values():
-        if node.turn is not None:
-            if node.permissions and not other_agent:
-                _await_permission(node)
+        phase = node.phase
+        if isinstance(phase, Finished):
+            if event.cause == "resume" and phase.status != "completed":
+                _decide_anew(node, phase.error)
+        elif isinstance(phase, Running) and phase.turn is not None:
+            if phase.requests and not other_agent:
+                node.phase = Waiting(phase.requests)
             else:
                 _cut_off(node)
-        if event.cause == "resume" and node.status in ("failed", "skipped", "cancelled"):
-            _decide_anew(node)
-        elif (event.agent is not None and node.prompt is not None) or (other_agent and node.unpermitted):
-            _cut_off(node)
-        if node.retry_at is not None:  # by another clock, which may be ahead of this one
-            node.retry_at = min(node.retry_at, event.at + node.retry_ms)
+        elif isinstance(phase, Waiting):
+            if phase.until is not None:  # by another clock, which may be ahead of this one
+                node.phase = replace(phase, until=min(phase.until, event.at + phase.delay_ms))
+            elif (event.agent is not None and node.prompt is not None) or (other_agent and node.permissions):
+                _cut_off(node)
 
 
 def _cut_off(node: NodeState) -> None:
-    node.status, node.begun, node.turn, node.prompt = "pending", False, None, None
-    node.retries = node.reasks = 0
-    if node.answer is None:  # one that came belongs to the attempt that asked
-        node.attempt = 0
-    node.reask = ()
-    node.permissions, node.cleared = nothing(), False
+    """It is decided anew whether it runs. An answer that came belongs to the attempt that asked."""
+    answer = node.answer if isinstance(node.answer, e.PromptAnswered) else None
+    node.phase = Pending(answer=answer)
+    node.tries = Tries(attempt=node.tries.attempt if answer is not None else 0, verdicts=node.tries.verdicts)
 
 
-def _await_permission(node: NodeState) -> None:
-    """The turn is over, and starts again when its permissions are answered."""
-    node.status, node.turn = "waiting", None
-
-
-def _decide_anew(node: NodeState) -> None:
-    if node.error is not None and node.error.code == "max_iterations":
-        _forget_progress(node)
-    if node.error is not None and node.error.code == "budget":
-        node.spent_usd = 0
-    _cut_off(node)
-    node.reason, node.detail, node.error = None, "", None
-    node.started_at = node.ended_at = node.owned_from = node.took_ms = None
-
-
-def _forget_progress(node: NodeState) -> None:
-    node.iterations, node.iteration, node.judged, node.spent_usd = 0, 0, True, 0
-    node.reply = node.previous_output = None
-    node.rejections = node.reworked = 0
-    node.rejection_reason = node.user_input = ""
+def _decide_anew(node: NodeState, error: e.Failure | None) -> None:
+    if error is not None and error.code == "max_iterations":
+        node.progress = Progress()
+    if error is not None and error.code == "budget":
+        node.progress.spent_usd = 0
+    node.phase, node.started_at, node.owned_from = PENDING, None, None
 
 
 def _ended(state: RunState, event: e.Event) -> None:
@@ -150,9 +150,8 @@ def _ended(state: RunState, event: e.Event) -> None:
     _disowned(state, event.at)
     state.ended_at, state.over_budget = event.at, False
     for node in state.nodes.values():
-        if node.gate is not None or node.prompt is not None or node.permissions:
+        if node.requests:
             _cut_off(node)
-            node.gate = None
 
 
 def _completed(state: RunState, event: e.WorkflowCompleted) -> None:
@@ -176,176 +175,168 @@ def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
 
 
 def _node_started(state: RunState, event: e.NodeStarted) -> None:
-    node = state.nodes[event.node]
-    node.status, node.begun, node.turn = "running", True, event.turn
-    node.attempt, node.iteration, node.signaled = event.attempt, event.iteration, event.signaled
+    node, turn = state.nodes[event.node], TURNS[event.turn]
+    answer = node.answer if turn.continues and isinstance(node.answer, e.PromptAnswered) else None
+    node.phase = Running(event.turn, answer=answer)
     node.inputs = event.inputs
     node.starts += 1
-    node.retry_at = node.prompt = node.gate = None
-    node.permissions, node.cleared = nothing(), False
-    node.ended_at = node.took_ms = None
-    turn = TURNS[event.turn]
-    if not turn.continues:
-        node.answer = None
+    if node.tries is NO_TRIES and event.attempt == 1:
+        node.tries = FIRST_TRY
+    else:
+        node.tries = replace(node.tries, attempt=event.attempt)
+    progress = node.progress
+    progress.iteration, progress.signaled = event.iteration, event.signaled
     if node.owned_from is None:
         node.started_at, node.owned_from = event.at, state.owned(event.at)
     if turn.brings == "question":
-        node.reworked = node.rejections
+        progress.reworked = progress.rejections
     if turn.is_work:
         node.attempts += not turn.continues
-        node.resolved = None
-        node.judged = True
+        progress.judged = True
     if event.reply is not None:
         _reply(state, node, event.reply)
 
 
 def _reply(state: RunState, node: NodeState, reply: e.Reply) -> None:
-    node.reply = reply
+    node.progress.reply = reply
     _spend(state, node, reply.usage)
 
 
-def _turn_over(node: NodeState) -> None:
-    node.turn = node.answer = None
-    node.attempt = node.retries = node.reasks = 0
-    node.reask = ()
-    node.permissions, node.verdicts, node.cleared = nothing(), nothing(), False
+def _between(node: NodeState, phase: Running | Waiting) -> None:
+    """The turn is over, and the node is not."""
+    node.phase, node.tries = phase, NO_TRIES
 
 
-def _settled(state: RunState, node: NodeState, status: str, at: int) -> None:
-    _turn_over(node)
-    node.status, node.ended_at = status, at
-    if node.owned_from is not None:
-        node.took_ms = state.owned(at) - node.owned_from
-    node.gate = node.prompt = node.resolved = node.retry_at = None
+def _finished(
+    state: RunState,
+    event: e.NodeEvent,
+    status: str,
+    *,
+    reason: str | None = None,
+    detail: str = "",
+    error: e.Failure | None = None,
+) -> NodeState:
+    node = state.nodes[event.node]
+    took_ms = None if node.owned_from is None else state.owned(event.at) - node.owned_from
+    node.phase, node.tries = Finished(status, event.at, took_ms, reason, detail, error), NO_TRIES
+    return node
 
 
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
-    node = state.nodes[event.node]
-    _settled(state, node, "completed", event.at)
-    node.error = None
-    _reply(state, node, event.reply)
+    _reply(state, _finished(state, event, "completed"), event.reply)
 
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
-    node = state.nodes[event.node]
-    _settled(state, node, "failed", event.at)
-    node.error = event.error
-    _spend(state, node, event.usage)
+    _spend(state, _finished(state, event, "failed", error=event.error), event.usage)
 
 
 def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
-    node = state.nodes[event.node]
-    if node.live:  # its timeout skipped it
+    if state.nodes[event.node].live:  # its timeout skipped it
         state.deaths = 0
-    _settled(state, node, "skipped", event.at)
-    node.reason, node.detail = event.reason, event.detail
+    _finished(state, event, "skipped", reason=event.reason, detail=event.detail)
 
 
 def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
-    node = state.nodes[event.node]
-    _settled(state, node, "cancelled", event.at)
-    node.reason = event.reason
+    _finished(state, event, "cancelled", reason=event.reason)
 
 
 def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node = state.nodes[event.node]
-    node.status, node.retry_at, node.error = "waiting", event.due_at, event.error
-    node.retry_ms = event.due_at - event.at
-    node.turn = node.answer = None
-    node.reask = event.reask
-    if event.reask:
-        node.reasks += 1
-    elif event.error.code != PERMISSION:
-        node.retries += 1
+    node.phase = Waiting(node.requests, event.due_at, event.due_at - event.at, event.error)
+    tries, counts = node.tries, event.error.code != e.PERMISSION and not event.reask
+    node.tries = replace(
+        tries, reask=event.reask, reasks=tries.reasks + bool(event.reask), retries=tries.retries + counts
+    )
     _spend(state, node, event.usage)
 
 
 def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
     node = state.nodes[event.node]
-    _forget_progress(node)
-    _decide_anew(node)
+    node.progress, node.tries = Progress(), NO_TRIES
+    _decide_anew(node, None)
 
 
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     node = state.nodes[event.node]
-    _turn_over(node)
-    node.iterations = node.iteration = event.iteration
-    node.previous_output = node.reply.output if node.reply is not None else None
-    node.signaled, node.judged = event.signaled, False
+    _between(node, Running())
+    progress = node.progress
+    progress.iterations = progress.iteration = event.iteration
+    progress.previous_output = node.last_output
+    progress.signaled, progress.judged = event.signaled, False
     _reply(state, node, event.reply)
 
 
 def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:
     node = state.nodes[event.node]
-    _turn_over(node)
-    node.judged = True
+    _between(node, Running())
+    node.progress.judged = True
 
 
 def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
     node = state.nodes[event.node]
-    if event.kind == PERMISSION:
+    if event.kind == e.PERMISSION:
         _permission_requested(state, node, event)
         return
-    _turn_over(node)
-    node.status = "waiting"
-    node.requests += 1
-    node.gate = gate_of(event)
+    _between(node, Waiting({event.request: event}))
+    node.asked += 1
 
 
 def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
-    if event.request not in node.permissions:
-        node.requests += 1
-    node.permissions = {**node.permissions, event.request: gate_of(event)}
-    if not event.held:
-        _await_permission(node)
+    node.asked += event.request not in node.requests
+    requests = {**node.requests, event.request: event}
+    if event.held and isinstance(node.phase, Running | Waiting):
+        node.phase = replace(node.phase, requests=requests)
+    else:
+        node.phase = Waiting(requests)
     _spend(state, node, event.usage)
-
-
-def _permission_resolved(node: NodeState, gate: Gate, decision: str) -> None:
-    node.verdicts = {**node.verdicts, gate.key: verdict_on(gate, decision)}
-    if not node.permissions and node.status == "waiting" and node.retry_at is None:
-        node.status, node.cleared = "pending", True
 
 
 def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
     node = state.nodes[event.node]
-    permission = node.permissions.get(event.request)
-    if permission is not None:
-        node.permissions = {name: gate for name, gate in node.permissions.items() if name != event.request}
-        _permission_resolved(node, permission, event.decision)
+    request = node.requests.get(event.request)
+    if not isinstance(request, e.ApprovalRequested):
         return
-    if node.gate is None or node.gate.request != event.request:
+    if request.kind == e.PERMISSION:
+        _permission_resolved(node, request, event.decision)
         return
-    node.signaled = node.gate.signaled
-    node.status, node.gate, node.resolved = "pending", None, event
+    node.phase = Pending(begun=True, answer=event)
+    node.progress.signaled = request.signaled
     if event.decision == "rejected":
-        node.rejections += 1
-        node.rejection_reason = event.comment
+        node.progress.rejections += 1
+        node.progress.rejection_reason = event.comment
     elif KINDS[node.kind].iterates:
-        node.user_input = event.comment
+        node.progress.user_input = event.comment
+
+
+def _permission_resolved(node: NodeState, request: e.ApprovalRequested, decision: str) -> None:
+    """The turn starts again once all that it asked for has come, if it was ended to wait for that."""
+    kind = dict(zip(request.decisions, request.kinds, strict=False)).get(decision, "")
+    verdicts = {**node.tries.verdicts, request.key: Verdict(decision, kind)}
+    node.tries = replace(node.tries, verdicts=verdicts)
+    left = {name: one for name, one in node.requests.items() if name != request.request}
+    if isinstance(node.phase, Waiting) and not left and node.phase.until is None:
+        node.phase = Pending(begun=True)
+    elif isinstance(node.phase, Running | Waiting):
+        node.phase = replace(node.phase, requests=left)
 
 
 def _prompt_requested(state: RunState, event: e.PromptRequested) -> None:
     node = state.nodes[event.node]
-    attempt, retries, reasks, reask = node.attempt, node.retries, node.reasks, node.reask
-    _turn_over(node)
-    node.attempt, node.retries, node.reasks, node.reask = attempt, retries, reasks, reask
-    node.status, node.prompt = "waiting", event
-    node.requests += 1
+    node.phase, node.tries = Waiting({event.request: event}), replace(node.tries, verdicts=nothing())
+    node.asked += 1
 
 
 def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
     node = state.nodes[event.node]
-    if node.prompt is None or node.prompt.request != event.request:
-        return
-    node.status, node.answer, node.prompt = "pending", event, None
+    if isinstance(node.requests.get(event.request), e.PromptRequested):
+        node.phase = Pending(begun=True, answer=event)
 
 
 def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
     if usage:
         node.usage = added(node.usage, usage)
         cost = cost_of(usage)
-        node.spent_usd += cost
+        node.progress.spent_usd += cost
         state.spent_usd += cost
 
 

@@ -66,7 +66,7 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Unpermitted:
     """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is
-    then asked again, and finds the answers in `NodeState.verdicts`."""
+    then asked again, and finds the answers in `NodeState.tries`."""
 
     questions: tuple[Question, ...]
     usage: dict[str, Any] = field(default_factory=nothing)

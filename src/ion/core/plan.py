@@ -19,7 +19,7 @@ from typing import TypeAlias
 from ion.core import events as e
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.fold import apply
-from ion.core.state import NodeState, RunState, fingerprint
+from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
 from ion.errors import InternalError
 from ion.kinds import AGENT_TURNS, KINDS, SLOT_TURNS
 from ion.language.workflow import Node, Workflow
@@ -159,19 +159,11 @@ class Plan:
                 self._arrived.add(i)
 
     def _count(self, node: Node, now: NodeState) -> None:
-        """Keep in mind who failed, and who ends the run."""
-        for found, holds in ((self._failed, now.status == "failed"), (self._halts, self._halting(node, now))):
-            if holds:
-                found.add(self._index[node.id])
-            else:
-                found.discard(self._index[node.id])
-
-    @staticmethod
-    def _halting(node: Node, now: NodeState) -> bool:
-        """A cancel node that ran, or a gate whose rejection ends the run."""
-        if KINDS[node.kind].ends_run:
-            return now.status == "completed"
-        return now.reason == "rejected"
+        """Keep in mind who failed, and who ends the run: a cancel node that ran, or a gate that was rejected."""
+        index, phase = self._index[node.id], now.phase
+        halts = KINDS[node.kind].ends_run if phase.status == "completed" else phase.reason == "rejected"
+        (self._failed.add if phase.status == "failed" else self._failed.discard)(index)
+        (self._halts.add if halts else self._halts.discard)(index)
 
     # ------------------------------------------------------------------ forward
 
@@ -207,18 +199,19 @@ class Plan:
         return sorted(nodes, key=self._index.__getitem__)
 
     def _track(self, now: NodeState) -> None:
-        if now.live:
+        turn, asks = now.phase.turn, now.phase.requests
+        if turn is not None:
             self.live.add(now.id)
         else:
             self.live.discard(now.id)
-        works = now.turn in SLOT_TURNS and not now.permissions
+        works = turn in SLOT_TURNS and not asks
         if works:
             self._slots.add(now.id)
         else:
             self._slots.discard(now.id)
         busy = self._busy.get(self.agent_limits.agents.get(now.id, ""))
         if busy is not None:
-            if works and now.turn in AGENT_TURNS:
+            if works and turn in AGENT_TURNS:
                 busy.add(now.id)
             else:
                 busy.discard(now.id)
@@ -271,9 +264,10 @@ class Plan:
 
     def _judge(self, node: Node, at: int) -> Decision:
         now = self.state.nodes[node.id]
-        if now.live or now.gate is not None or now.prompt is not None or now.unpermitted:
+        phase = now.phase
+        if phase.turn is not None or (isinstance(phase, Waiting) and phase.until is None):
             return None
-        if now.terminal:
+        if isinstance(phase, Finished):
             stale = self._stale(node, now)
             if stale is not None:
                 return e.NodeInvalidated(at, node.id, "dependency", stale)
@@ -288,7 +282,8 @@ class Plan:
         """The dependency of a completed node whose value has changed since the node ran."""
         if now.status != "completed":
             return None
-        return next((other for other, seen in self._inputs(node).items() if now.inputs.get(other) != seen), None)
+        nodes = self.state.nodes
+        return next((other for other in node.waits_for if now.inputs.get(other) != fingerprint(nodes[other])), None)
 
     def _queue(self, node: str, start: StartTurn) -> None:
         index = self._index[node]
@@ -445,7 +440,7 @@ class Plan:
         now = self.state.nodes[node]
         if KINDS[now.kind].ends_run:
             return e.WorkflowCancelled(at, (now.output.text if now.output else None) or "", node)
-        return e.WorkflowCancelled(at, now.rejection_reason or "rejected", node)
+        return e.WorkflowCancelled(at, now.progress.rejection_reason or "rejected", node)
 
     def _winding_up(self, end: e.WorkflowFailed | e.WorkflowCancelled, at: int) -> list[Command]:
         """Stop what runs, close what waits, skip what has not started; then end."""

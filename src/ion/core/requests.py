@@ -10,7 +10,6 @@ from typing import Any
 
 from ion.core import events as e
 from ion.core.budgets import dollars
-from ion.core.gates import PERMISSION, Gate
 from ion.core.state import NodeState, RunState
 from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.kinds import KINDS
@@ -31,14 +30,14 @@ def pending_prompts(state: RunState) -> list[NodeState]:
     return [node for node in state.nodes.values() if node.prompt is not None]
 
 
-def open_questions(state: RunState) -> list[tuple[NodeState, Gate]]:
+def open_questions(state: RunState) -> list[tuple[NodeState, e.ApprovalRequested]]:
     """All that a person may answer, in file order: gates, and permissions that agents ask for."""
     return [(node, gate) for node in state.nodes.values() for gate in questions_of(node)]
 
 
-def questions_of(node: NodeState) -> list[Gate]:
+def questions_of(node: NodeState) -> list[e.ApprovalRequested]:
     """The open gate of a node, or the permissions that its agent asks for, oldest first."""
-    return [*([node.gate] if node.gate is not None else []), *node.permissions.values()]
+    return [one for one in node.requests.values() if isinstance(one, e.ApprovalRequested)]
 
 
 def approve(
@@ -86,8 +85,8 @@ def _resolve(
     return e.ApprovalResolved(at, found.id, gate.request, _decision(found.id, gate, decision), comment, by)
 
 
-def _decision(node: str, gate: Gate, wanted: str) -> str:
-    if gate.kind == PERMISSION and wanted in _NARROWEST:
+def _decision(node: str, gate: e.ApprovalRequested, wanted: str) -> str:
+    if gate.kind == e.PERMISSION and wanted in _NARROWEST:
         offered = [kind for kind in _NARROWEST[wanted] if kind in gate.kinds]
         if offered:
             return gate.decisions[gate.kinds.index(offered[0])]
@@ -102,7 +101,7 @@ def _decision(node: str, gate: Gate, wanted: str) -> str:
     raise UsageError(f"the gate '{node}' has no decisions, so '{wanted}' is none", hint="approve or reject it")
 
 
-def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[NodeState, Gate]:
+def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[NodeState, e.ApprovalRequested]:
     if node is None:
         _refuse_ended(state)
         found = open_questions(state)
@@ -124,7 +123,7 @@ def _find_gate(state: RunState, node: str | None, request: str | None) -> tuple[
     raise RefusedError("no gate of this run is open", code="answered", hint="ion show says what it waits for")
 
 
-def _several(found: list[tuple[NodeState, Gate]], *, one_node: bool) -> UsageError:
+def _several(found: list[tuple[NodeState, e.ApprovalRequested]], *, one_node: bool) -> UsageError:
     if one_node or len({node.id for node, _ in found}) == 1:
         names = ", ".join(gate.request for _, gate in found)
         return UsageError(f"'{found[0][0].id}' asks for {len(found)} permissions: {names}", hint="name one: --request")
@@ -141,9 +140,9 @@ def node_of(state: RunState, node: str) -> NodeState:
 
 def _not_open(state: RunState, node: NodeState) -> RefusedError:
     _refuse_ended(state)
-    if not KINDS[node.kind].has_gate and not node.verdicts:
+    if not KINDS[node.kind].has_gate and not node.tries.verdicts:
         return RefusedError(f"'{node.id}' is a {node.kind} node and has no gate", code="no-gate")
-    if node.requests:
+    if node.asked:
         return RefusedError(f"the gate '{node.id}' has been answered already", code="answered")
     return RefusedError(
         f"the gate '{node.id}' is not open yet", code="not-open", hint="ion show says what it waits for"

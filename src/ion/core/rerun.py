@@ -39,9 +39,9 @@ def kept_events(
     events: list[e.Event] = []
     for node in workflow.nodes:
         now = state.nodes.get(node.id)
-        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.reply is None:
+        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.progress.reply is None:
             continue
-        reply = replace(now.reply, usage=nothing())
+        reply = replace(now.progress.reply, usage=nothing())
         if before is not None and read is not None:
             if definition(workflow, node) != definition(before, before.by_id[node.id]):
                 continue

@@ -20,7 +20,7 @@ def answered(state: RunState) -> bool:
     """Whether an answer or a larger budget came that nothing has acted on yet, or the run was asked to end."""
     if state.cancel is not None or (state.over_budget and not state.is_spent):
         return True
-    return any(node.resolved is not None or node.answer is not None or node.cleared for node in state.nodes.values())
+    return any(node.is_answered for node in state.nodes.values())
 
 
 def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
@@ -37,7 +37,7 @@ def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> 
         return "resume" if resume else None
     if state.status == "paused":
         takes_over = agent is not None and any(
-            node.prompt is not None or (node.unpermitted and agent != state.agent) for node in state.nodes.values()
+            node.prompt is not None or (node.permissions and agent != state.agent) for node in state.nodes.values()
         )
         return "answer" if takes_over or answered(state) else None
     return "resume" if resume and state.cancel is None else "answer"

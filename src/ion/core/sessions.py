@@ -14,7 +14,7 @@ def session_for(workflow: Workflow, state: RunState, node: Node, now: NodeState)
 
     A re-asked prompt gets a session of its own, and so does a gate's rework, which continues no other.
     """
-    if now.reask:
+    if now.tries.reask:
         return FRESH
     if isinstance(node.body, Loop):
         return FRESH if node.body.fresh_context else (now.session, now.agent)

@@ -2,114 +2,255 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, TypeAlias
+
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
-from ion.core.gates import Gate, Verdict
 from ion.records import dataclass, field, nothing
 
-TERMINAL_NODE_STATES = frozenset({"completed", "failed", "skipped", "cancelled"})
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
 UPSTREAM_FAILED = "upstream_failed"
 
 
 @dataclass(slots=True)
-class NodeState:
-    """One node. Times are ms since the epoch, durations ms. `owned_from` is for how long the run had been owned when
-    the node started, `took_ms` how long it was owned from then to the node's end.
+class Pending:
+    """It waits for others, for room, or to act on `answer`. `begun`: it has started since it was last decided whether
+    it runs, and was asked to continue."""
 
-    `begun`: it has started since it was last decided whether it runs. `turn` is the turn that runs now, if one does.
-    `attempt` counts starts of the present turn, `attempts` those of all turns that work, `starts` simply all.
-    `retries` and `reasks` are those spent on the present turn. `reply` is the last one: of a
-    loop's iteration, to a rejection of the gate, or what the node completed with. `iterations` are finished ones,
-    `previous_output` is that of the one before the last; `judged` says that what follows the last one has been decided.
-    `answer` and `resolved` are answers that
-    nothing acted on yet. `permissions` are the open ones by request, `verdicts` those answered in the present turn by
-    key; `cleared` says that the turn was ended to wait for them and all have come.
-    """
-
-    id: str
-    kind: str
-    status: str = "pending"
+    status: ClassVar[str] = "pending"
+    turn: ClassVar[None] = None
+    requests: ClassVar[dict[str, e.Request]] = {}
+    reason: ClassVar[None] = None
     begun: bool = False
+    answer: e.Answer | None = None
+
+
+@dataclass(slots=True)
+class Running:
+    """`turn` runs (or ran when its owner died); None: a loop is between two of them. `requests` are permissions that
+    are asked for meanwhile; `answer` is what an `answer` turn takes in."""
+
+    status: ClassVar[str] = "running"
+    reason: ClassVar[None] = None
+    turn: str | None = None
+    requests: dict[str, e.Request] = field(default_factory=nothing)
+    answer: e.PromptAnswered | None = None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """For answers to `requests`, by their ids, or to try again at `until` after `error`, `delay_ms` later than that.
+    A permission that the failed attempt asked for may still be answered."""
+
+    status: ClassVar[str] = "waiting"
+    turn: ClassVar[None] = None
+    answer: ClassVar[None] = None
+    reason: ClassVar[None] = None
+    requests: dict[str, e.Request] = field(default_factory=nothing)
+    until: int | None = None
+    delay_ms: int = 0
+    error: e.Failure | None = None
+
+
+@dataclass(slots=True)
+class Finished:
+    """`took_ms` is how long the run was owned from the node's start to its end."""
+
+    turn: ClassVar[None] = None
+    requests: ClassVar[dict[str, e.Request]] = {}
+    answer: ClassVar[None] = None
+    status: str
+    at: int
+    took_ms: int | None = None
     reason: str | None = None
     detail: str = ""
     error: e.Failure | None = None
-    reply: e.Reply | None = None
-    inputs: dict[str, str] = field(default_factory=nothing)
-    turn: str | None = None
-    iteration: int = 0
-    signaled: bool = False
+
+
+Phase: TypeAlias = Pending | Running | Waiting | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What the present turn has come to: its starts, the retries and re-asks spent on it, what was wrong with its last
+    reply, and the permissions that were answered in it, by key."""
+
     attempt: int = 0
-    attempts: int = 0
-    starts: int = 0
     retries: int = 0
     reasks: int = 0
     reask: tuple[str, ...] = ()
-    retry_at: int | None = None
-    retry_ms: int = 0
-    usage: dict[str, float] = field(default_factory=nothing)
-    spent_usd: float = 0
-    iterations: int = 0
-    previous_output: e.Content | None = None
-    judged: bool = True
-    gate: Gate | None = None
-    prompt: e.PromptRequested | None = None
-    resolved: e.ApprovalResolved | None = None
-    answer: e.PromptAnswered | None = None
-    permissions: dict[str, Gate] = field(default_factory=nothing)
     verdicts: dict[str, Verdict] = field(default_factory=nothing)
-    cleared: bool = False
-    requests: int = 0
+
+
+# What most nodes have, and share: nothing changes a phase or tries in place.
+PENDING = Pending()
+NO_TRIES = Tries()
+FIRST_TRY = Tries(attempt=1)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a resume keeps of a node that has not completed. `reply` is the last one: of a loop's iteration, to a
+    rejection of the gate, or what the node completed with. `iterations` are finished ones, `previous_output` is that
+    of the one before the last; `judged` says that what follows the last one has been decided, `signaled` that a reply
+    or a check said it is done. `reworked` of the `rejections` have been answered by a reply.
+    """
+
+    reply: e.Reply | None = None
+    iterations: int = 0
+    iteration: int = 0
+    signaled: bool = False
+    judged: bool = True
+    previous_output: e.Content | None = None
     rejections: int = 0
     reworked: int = 0
     rejection_reason: str = ""
     user_input: str = ""
+    spent_usd: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a permission: one of the decisions that the agent offered, and its kind."""
+
+    decision: str
+    kind: str
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node: the phase it is in, and what it has come to so far. Times are ms since the epoch, durations ms.
+
+    `attempts` counts the starts of turns that work, `starts` simply all, `asked` its requests. `started_at` is when it
+    first started since it was last decided whether it runs, `owned_from` for how long the run had been owned then.
+    """
+
+    id: str
+    kind: str
+    phase: Phase = field(default_factory=lambda: PENDING)
+    progress: Progress = field(default_factory=Progress)
+    tries: Tries = NO_TRIES
+    inputs: dict[str, str] = field(default_factory=nothing)
+    attempts: int = 0
+    starts: int = 0
+    asked: int = 0
+    usage: dict[str, float] = field(default_factory=nothing)
     started_at: int | None = None
-    ended_at: int | None = None
     owned_from: int | None = None
-    took_ms: int | None = None
+
+    @property
+    def status(self) -> str:
+        return self.phase.status
 
     @property
     def terminal(self) -> bool:
-        return self.status in TERMINAL_NODE_STATES
+        return isinstance(self.phase, Finished)
 
     @property
-    def output(self) -> e.Content | None:
-        """What it completed with."""
-        return self.reply.output if self.reply is not None and self.status == "completed" else None
+    def begun(self) -> bool:
+        """Whether it has started since it was last decided whether it runs."""
+        phase = self.phase
+        return (
+            phase.begun
+            if isinstance(phase, Pending)
+            else not isinstance(phase, Finished) or self.started_at is not None
+        )
 
     @property
-    def last_output(self) -> e.Content | None:
-        """That of the last reply."""
-        return self.reply.output if self.reply is not None else None
-
-    @property
-    def agent(self) -> str | None:
-        return self.reply.agent if self.reply is not None else None
-
-    @property
-    def session(self) -> str | None:
-        return self.reply.session if self.reply is not None else None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.reply.notes if self.reply is not None else ()
+    def turn(self) -> str | None:
+        """The turn that runs now (or ran when its owner died), if one does."""
+        return self.phase.turn
 
     @property
     def live(self) -> bool:
-        """A turn of this node runs (or ran when its owner died)."""
-        return self.turn is not None
+        return self.phase.turn is not None
+
+    @property
+    def requests(self) -> dict[str, e.Request]:
+        """All that it asks of people or the caller, by id, oldest first."""
+        return self.phase.requests
+
+    @property
+    def gate(self) -> e.ApprovalRequested | None:
+        """Its open gate."""
+        found = (one for one in self.requests.values() if isinstance(one, e.ApprovalRequested))
+        return next((one for one in found if one.kind != e.PERMISSION), None)
+
+    @property
+    def prompt(self) -> e.PromptRequested | None:
+        """Its prompt, if that waits for the caller."""
+        return next((one for one in self.requests.values() if isinstance(one, e.PromptRequested)), None)
+
+    @property
+    def permissions(self) -> dict[str, e.ApprovalRequested]:
+        """What its agent asks leave for."""
+        found = (one for one in self.requests.values() if isinstance(one, e.ApprovalRequested))
+        return {one.request: one for one in found if one.kind == e.PERMISSION}
+
+    @property
+    def answer(self) -> e.Answer | None:
+        """An answer that nothing acted on yet."""
+        return self.phase.answer
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all that it asked for has come."""
+        return self.answer is not None or (isinstance(self.phase, Pending) and self.phase.begun)
+
+    @property
+    def retry_at(self) -> int | None:
+        return self.phase.until if isinstance(self.phase, Waiting) else None
+
+    @property
+    def error(self) -> e.Failure | None:
+        """Why it failed, or tries again."""
+        return self.phase.error if isinstance(self.phase, Waiting | Finished) else None
+
+    @property
+    def reason(self) -> str | None:
+        return self.phase.reason
+
+    @property
+    def detail(self) -> str:
+        return self.phase.detail if isinstance(self.phase, Finished) else ""
+
+    @property
+    def ended_at(self) -> int | None:
+        return self.phase.at if isinstance(self.phase, Finished) else None
+
+    @property
+    def took_ms(self) -> int | None:
+        return self.phase.took_ms if isinstance(self.phase, Finished) else None
 
     @property
     def vote(self) -> str:
         """What it is, once settled, to the trigger rules of others: `completed`, `skipped` or `failed`, and that is
         also a skip that a failure caused."""
-        return "failed" if self.status == "cancelled" or self.reason == UPSTREAM_FAILED else self.status
+        phase = self.phase
+        return "failed" if phase.status == "cancelled" or phase.reason == UPSTREAM_FAILED else phase.status
 
     @property
-    def unpermitted(self) -> bool:
-        """Its turn was ended, since a permission that it needs is not answered yet."""
-        return bool(self.permissions) and self.turn is None and self.retry_at is None
+    def last_output(self) -> e.Content | None:
+        """That of the last reply."""
+        return self.progress.reply.output if self.progress.reply is not None else None
+
+    @property
+    def output(self) -> e.Content | None:
+        """What it completed with."""
+        reply = self.progress.reply
+        return reply.output if reply is not None and self.phase.status == "completed" else None
+
+    @property
+    def agent(self) -> str | None:
+        return self.progress.reply.agent if self.progress.reply is not None else None
+
+    @property
+    def session(self) -> str | None:
+        return self.progress.reply.session if self.progress.reply is not None else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.progress.reply.notes if self.progress.reply is not None else ()
 
 
 @dataclass(slots=True)
@@ -164,6 +305,7 @@ class RunState:
 
 def fingerprint(node: NodeState) -> str:
     """What a dependent saw of this node: its state, or the hash of its output, which only a completed one has."""
-    if node.output is not None:
-        return f"completed:{node.output.sha256[:16]}"
-    return UPSTREAM_FAILED if node.reason == UPSTREAM_FAILED else node.status
+    phase, reply = node.phase, node.progress.reply
+    if phase.status == "completed" and reply is not None:
+        return f"completed:{reply.output.sha256[:16]}"
+    return UPSTREAM_FAILED if phase.reason == UPSTREAM_FAILED else phase.status

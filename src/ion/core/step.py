@@ -115,4 +115,6 @@ def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> lis
 
 def begin_again(now: NodeState, at: int) -> e.NodeStarted:
     """The present turn of this node was lost with the worker that carried it out, and is begun once more."""
-    return e.NodeStarted(at, now.id, now.turn or "", now.attempt, now.iteration, now.inputs, now.signaled)
+    return e.NodeStarted(
+        at, now.id, now.turn or "", now.tries.attempt, now.progress.iteration, now.inputs, now.progress.signaled
+    )

@@ -67,7 +67,7 @@ def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[NodeReference |
 def _node_value(state: RunState, reference: NodeReference) -> str | Fingerprint:
     node = state.nodes[reference.node]
     if node.status == "completed":
-        value = node.reply.values.get(reference.key) if node.reply is not None else None
+        value = node.progress.reply.values.get(reference.key) if node.progress.reply is not None else None
         if value is None:
             raise ConditionError(f"the value of ${reference.node}.{reference.key} was not recorded")
         if "error" in value:

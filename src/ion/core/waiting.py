@@ -6,8 +6,7 @@ The one place that searches a state for it; whoever shows, counts or answers wha
 from __future__ import annotations
 
 from ion.core.budgets import budget_message
-from ion.core.events import Content
-from ion.core.gates import Gate
+from ion.core.events import ApprovalRequested, Content
 from ion.core.requests import questions_of
 from ion.core.state import NodeState, RunState
 from ion.records import dataclass
@@ -22,7 +21,7 @@ class Waiting:
     node: str
     request: str
     message: str
-    gate: Gate | None = None
+    gate: ApprovalRequested | None = None
     prompt: Content | None = None
 
 

@@ -47,6 +47,6 @@ class PendingPermissions:
     def answer(self, state: RunState) -> None:
         """Pass on the verdicts that have come."""
         for node, question, verdict in self._waiting:
-            found = state.nodes[node].verdicts.get(question.key)
+            found = state.nodes[node].tries.verdicts.get(question.key)
             if found is not None and not verdict.done():
                 verdict.set_result(found.decision)

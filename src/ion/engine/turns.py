@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ion.core.events import PromptAnswered
 from ion.core.sessions import session_for
 from ion.core.state import RunState
 from ion.kinds import KINDS, TURNS
@@ -18,16 +19,16 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
     return Turn(
         node=node,
         kind=now.turn,
-        attempt=now.attempt,
-        iteration=now.iteration,
-        signaled=now.signaled,
+        attempt=now.tries.attempt,
+        iteration=now.progress.iteration,
+        signaled=now.progress.signaled,
         session=session,
         session_agent=agent,
-        reask=now.reask,
-        previous=now.previous_output if turn.brings == "verdict" else last if iterates else None,
-        user_input=now.user_input,
-        rejection_reason=now.rejection_reason,
-        answer=now.answer,
+        reask=now.tries.reask,
+        previous=now.progress.previous_output if turn.brings == "verdict" else last if iterates else None,
+        user_input=now.progress.user_input,
+        rejection_reason=now.progress.rejection_reason,
+        answer=now.answer if isinstance(now.answer, PromptAnswered) else None,
         start=now.starts,
         judged=last if iterates and not turn.is_work else None,
         rework=None if iterates else last,

@@ -163,7 +163,7 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _
         log=context.folders.logs / turn.log_name,
         register=context.folders.register,
         fresh_prompt=asked.fresh,
-        verdicts={key: verdict.decision for key, verdict in context.nodes[node.id].verdicts.items()},
+        verdicts={key: verdict.decision for key, verdict in context.nodes[node.id].tries.verdicts.items()},
         ask=ask,
     )
 

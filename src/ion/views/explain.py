@@ -136,12 +136,12 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
     now, result = subject.now, subject.result
     started = subject.state.started
     if now.started_at is not None and started is not None:
-        key = f"{result.run_id}/{subject.node.id}" + (f"/{now.iteration}" if now.iteration else "")
+        key = f"{result.run_id}/{subject.node.id}" + (f"/{now.progress.iteration}" if now.progress.iteration else "")
         yield "ran", f"{_kind(subject)}, in {started.cwd}"
         yield "key", f"{key}  (ION_IDEMPOTENCY_KEY)"
     if now.agent is not None or now.session is not None:
         session = f", session {now.session}" if now.session else ""
-        repaired = ", its reply was repaired" if now.reply is not None and now.reply.repaired else ""
+        repaired = ", its reply was repaired" if now.progress.reply is not None and now.progress.reply.repaired else ""
         yield "agent", f"{now.agent or ''}{session}{repaired}"
     for note in now.notes:
         yield "note", one_line(note)
@@ -152,7 +152,7 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
 def _kind(subject: Subject) -> str:
     body = subject.node.body
     if KINDS[subject.node.kind].iterates:
-        return f"loop, iteration {subject.now.iterations} of {getattr(body, 'max_iterations', '?')}"
+        return f"loop, iteration {subject.now.progress.iterations} of {getattr(body, 'max_iterations', '?')}"
     text = next(_texts(body), "")
     return f"{subject.node.kind}, {plural(text.count(chr(10)) + 1, 'line')}" if text else subject.node.kind
 

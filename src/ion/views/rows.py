@@ -25,8 +25,8 @@ def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_sta
     parts = [node.agent] if node.agent else []
     if KINDS[node.kind].iterates and node.status == "failed":
         pass  # the failure says how far it came
-    elif node.iterations and KINDS[node.kind].iterates:
-        parts.append(plural(node.iterations, "iteration"))
+    elif node.progress.iterations and KINDS[node.kind].iterates:
+        parts.append(plural(node.progress.iterations, "iteration"))
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
     parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
@@ -121,7 +121,7 @@ def _time_of(now: NodeState, state: RunState) -> tuple[int | None, int | None]:
 def _tries(now: NodeState, node: Node | None) -> str:
     """`retry 2/3`: which try comes, of how many there may be."""
     number, of = next_try(node, now)
-    return f"{'reply' if now.reask else 'retry'} {number}/{of}"
+    return f"{'reply' if now.tries.reask else 'retry'} {number}/{of}"
 
 
 def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None) -> str:
@@ -151,9 +151,9 @@ def _short(text: str) -> str:
 def _doing(now: NodeState, node: Node | None) -> str:
     parts = [_asks(one) for one in waiting_at(now)[:1]]
     if node is not None and isinstance(node.body, Loop):
-        parts.append(f"iteration {now.iteration or now.iterations + 1}/{node.body.max_iterations}")
+        parts.append(f"iteration {now.progress.iteration or now.progress.iterations + 1}/{node.body.max_iterations}")
     if now.turn is not None and TURNS[now.turn].doing:
         parts.append(TURNS[now.turn].doing)
-    if now.attempt > 1:
-        parts.append(f"attempt {now.attempt}")
+    if now.tries.attempt > 1:
+        parts.append(f"attempt {now.tries.attempt}")
     return " · ".join(parts)

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ion.core.events import ApprovalRequested, ApprovalResolved
-from ion.core.gates import PERMISSION
+from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
     from ion.core.events import Recorded
-    from ion.core.gates import Gate
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
@@ -38,7 +36,6 @@ __all__ = [
     "labels_in",
     "labels_of",
     "open_labels",
-    "question_of",
     "shortest_answer",
     "summary",
     "waiting_at",
@@ -80,7 +77,7 @@ def _commands(
     return _gate_commands(command, run_id, one.node, one.gate, labels.get(one.node, {}), several=several)
 
 
-def _permission_commands(command: Command, run_id: str, node: str, gate: Gate) -> list[str]:
+def _permission_commands(command: Command, run_id: str, node: str, gate: ApprovalRequested) -> list[str]:
     """`--request` is always part of them: the agent may ask for something else by the time it is typed."""
     which = f"--request {gate.request}"
     wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
@@ -92,7 +89,7 @@ def _permission_commands(command: Command, run_id: str, node: str, gate: Gate) -
 
 
 def _gate_commands(
-    command: Command, run_id: str, node: str, gate: Gate, labels: Mapping[str, str], *, several: bool
+    command: Command, run_id: str, node: str, gate: ApprovalRequested, labels: Mapping[str, str], *, several: bool
 ) -> list[tuple[str, str]]:
     if gate.decisions:
         return [(command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
@@ -195,22 +192,6 @@ def answers_of(events: Iterable[Recorded], node: str) -> tuple[Answered, ...]:
                 )
             )
     return tuple(found)
-
-
-def question_of(one: Waiting) -> ApprovalRequested:
-    """The event that asked what waits here (of a gate or a permission)."""
-    gate = one.gate
-    assert gate is not None, "only gates and permissions are questions to people"
-    return ApprovalRequested(
-        at=gate.opened_at,
-        node=one.node,
-        request=gate.request,
-        message=gate.message,
-        kind=gate.kind,
-        iteration=gate.iteration,
-        signaled=gate.signaled,
-        decisions=gate.decisions,
-    )
 
 
 def labels_in(workspace: Workspace, run_id: str, state: RunState) -> Labels:
