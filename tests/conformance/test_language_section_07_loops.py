@@ -67,7 +67,7 @@ def test_every_iteration_is_an_event_with_its_output(world: World) -> None:
     """And the node completes with the last."""
     run = world.run(LOOP, agent=agent(work=["one", "two", "three. DONE"]))
     iterations = world.log(run, e.IterationCompleted)
-    assert [(i.iteration, i.output.text, i.signaled, i.session) for i in iterations] == [
+    assert [(i.iteration, i.reply.output.text, i.signaled, i.reply.session) for i in iterations] == [
         (1, "one", False, "work#1"),
         (2, "two", False, "work#2"),
         (3, "three. DONE", True, "work#3"),

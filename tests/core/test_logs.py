@@ -15,9 +15,10 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
-from ion.core.apply_outcome import apply_outcome, loop_completed, retry_class
+from ion.core.apply_outcome import apply_outcome, retry_class
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
+from ion.core.iterations import loop_completed
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptPending
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events

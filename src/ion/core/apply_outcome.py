@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ion.core import events as e
 from ion.core.events import PERMISSION
+from ion.core.iterations import after_iteration
 from ion.core.outcomes import (
     Completed,
     Failed,
@@ -25,7 +26,6 @@ from ion.core.outcomes import (
 from ion.core.state import NodeState, RunState
 from ion.kinds import AGENT_TURNS
 from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
-from ion.records import nothing
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
 TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
@@ -122,38 +122,13 @@ def _may_help(retry: Retry, error: e.Failure) -> bool:
 
 
 def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
-    """`until_bash` has spoken: the loop ends, asks its gate, or continues. An iteration that was not done and was the
-    last one allowed fails the node."""
+    """`until_bash` has spoken."""
     if not isinstance(node.body, Loop):
         raise TypeError(f"{node.id} is not a loop")
-    loop = node.body
-    if loop.interactive and not (done and loop.signal_completes):
+    follows = after_iteration(node.body, now, at, done=done, checked=True)
+    if follows == "gate":
         return [e.NodeStarted(at, node.id, "gate", iteration=now.progress.iteration, inputs=now.inputs, signaled=done)]
-    if done:
-        return [loop_completed(now, at)]
-    if now.progress.iterations >= loop.max_iterations:
-        return [loop_exhausted(node.id, loop, at)]
-    return [e.IterationJudged(at, node.id, now.progress.iterations)]
-
-
-def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
-    """The loop is done: its reply is the last iteration's, whose usage counted then."""
-    if now.progress.reply is None:
-        raise ValueError(f"loop '{now.id}' ended without an iteration")
-    return e.NodeCompleted(at, now.id, replace(now.progress.reply, usage=nothing()))
-
-
-def loop_exhausted(node_id: str, loop: Loop, at: int) -> e.NodeFailed:
-    """The loop used up its iterations; the message names every way in which it could have ended."""
-    ways = [
-        f"the signal '{loop.until}'" if loop.until else "",
-        f"the field '{loop.until_field}'" if loop.until_field else "",
-        "a passing until_bash check" if loop.until_bash else "",
-    ]
-    ways = [way for way in ways if way]
-    wanted = f", none with {' and '.join(ways)}" if loop.until_all else f" without {' or '.join(ways)}"
-    message = f"{loop.max_iterations} iterations{wanted}"
-    return e.NodeFailed(at, node_id, e.Failure("max_iterations", message, "a resume starts again at iteration 1"))
+    return [e.IterationJudged(at, node.id, now.progress.iterations) if isinstance(follows, str) else follows]
 
 
 def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ion.core import events as e
-from ion.core.apply_outcome import loop_completed, loop_exhausted
 from ion.core.budgets import node_spent
+from ion.core.iterations import after_iteration, loop_completed, next_iteration
 from ion.core.requests import REJECTED
 from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
 from ion.core.values import condition_values, lookup
@@ -183,29 +183,18 @@ def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompl
     return e.NodeCompleted(at, node.id, e.Reply(output, values))
 
 
-def _is_checked(loop: Loop, signaled: bool) -> bool:
-    """Whether `until_bash` judges a reply. With `until_all` it does if nothing else is against the end, otherwise if
-    nothing else ends the loop."""
-    if loop.until_bash is None:
-        return False
-    if loop.until_all:
-        return signaled or (loop.until is None and loop.until_field is None)
-    return not signaled
-
-
 def _loop(loop: Loop, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int) -> Decision:
+    done = now.progress.signaled
+    if answer is not None and answer.decision == REJECTED:
+        return e.NodeCancelled(at, now.id, "rejected")
     if answer is not None:
-        if answer.decision == REJECTED:
-            return e.NodeCancelled(at, now.id, "rejected")
-        if now.progress.signaled and not answer.comment:
-            return loop_completed(now, at)
-    elif not now.progress.judged:
-        if _is_checked(loop, now.progress.signaled):
-            return start("until_bash", now.progress.iterations, now.progress.signaled)
-        if loop.interactive and not (now.progress.signaled and loop.signal_completes):
-            return start("gate", now.progress.iterations, now.progress.signaled)
-        if now.progress.signaled:
-            return loop_completed(now, at)
-    if now.progress.iterations >= loop.max_iterations:
-        return loop_exhausted(now.id, loop, at)
-    return start("prompt", now.progress.iterations + 1)
+        follows = loop_completed(now, at) if done and not answer.comment else next_iteration(loop, now, at)
+    elif now.progress.judged:
+        follows = next_iteration(loop, now, at)
+    else:
+        follows = after_iteration(loop, now, at, done=done, checked=False)
+    if not isinstance(follows, str):
+        return follows
+    if follows == "prompt":
+        return start("prompt", now.progress.iterations + 1)
+    return start(follows, now.progress.iterations, done)
