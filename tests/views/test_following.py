@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ion
-from ion import RunState
+from ion import Run, RunState
 from ion.api.workspace import open_workspace
 from ion.views.following import Follower, follow
 
@@ -30,8 +30,8 @@ def test_the_past_is_shown_or_passed_over(tmp_path: Path) -> None:
     done = ion.execute_workflow_sync(ion.parse_workflow(WORKFLOW), project=tmp_path, run_id="r1")
     workspace: Any = open_workspace(str(tmp_path), None)
     whole, nothing = Notes(), Notes()
-    follow(workspace, "r1", [whole], from_start=True)
-    follow(workspace, "r1", [nothing], from_start=False)
+    follow(Run(workspace, "r1"), [whole], from_start=True)
+    follow(Run(workspace, "r1"), [nothing], from_start=False)
     workspace.close()
     assert done.status == "completed"
     assert [seq for seq, _, _ in whole.seen] == list(range(1, len(whole.seen) + 1))
@@ -44,7 +44,7 @@ def test_a_follower_continues_where_it_was(tmp_path: Path) -> None:
     ion.execute_workflow_sync(ion.parse_workflow(WORKFLOW), project=tmp_path, run_id="r1")
     workspace: Any = open_workspace(str(tmp_path), None)
     notes = Notes()
-    follower = Follower(workspace, "r1")
+    follower = Follower(Run(workspace, "r1"))
     alive, events = follower.look()
     follower.show(events[:2], [notes])
     _, rest = follower.look()

@@ -97,7 +97,7 @@ class Project:
 
         Raises `NotFoundError`, and `UsageError` if the prefix fits several.
         """
-        return Run(self.workspace, self.workspace.find_run(run).run_id)
+        return Run.find(self.workspace, run)
 
     def runs(
         self, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
@@ -145,7 +145,16 @@ class Run:
     workspace: Workspace
     run_id: str
 
+    @classmethod
+    def find(cls, workspace: Workspace, run: str | None) -> Run:
+        """As `Project.run`."""
+        return cls(workspace, workspace.find_run(run).run_id)
+
     # ------------------------------------------------------------------ reading
+
+    def live(self) -> bool:
+        """Whether a living process, or a cluster, drives the run."""
+        return following.live(self.workspace, self.run_id)
 
     def result(self) -> RunResult:
         """The run as it is now, with the values as they are kept."""
@@ -224,10 +233,31 @@ class Run:
     ) -> RunResult:
         """Continue a failed, interrupted or answered run until it ends or waits; a paused one without an answer is
         returned as it is. The parameters, and what is raised, are those of `resume_workflow`."""
+        taken = self.acquire(agent=agent, options=options, max_budget_usd=max_budget_usd)
+        return self.result() if taken is None else await taken.drive()
+
+    def acquire(
+        self,
+        *,
+        agent: AgentLike = None,
+        options: RunOptions | None = None,
+        resume: bool = True,
+        max_budget_usd: float | None = None,
+    ) -> StartedRun | ClusterRun | None:
+        """What `resume` does before it drives: become the owner of the run, or have its cluster continue it. None: it
+        waits for people, and nothing came. `resume` False only acts on answers, budgets and cancel requests."""
         from ion.api.runs import acquire_run
 
-        taken = acquire_run(self.workspace, self.run_id, agent=agent, options=options, max_budget_usd=max_budget_usd)
-        return self.result() if taken is None else await taken.drive()
+        return acquire_run(
+            self.workspace, self.run_id, agent=agent, options=options, resume=resume, max_budget_usd=max_budget_usd
+        )
+
+    def acquire_answered(self, *, options: RunOptions | None = None) -> StartedRun | ClusterRun | None:
+        """What comes after an answer: as `acquire` without `resume`, unless the run has ended meanwhile or a living
+        process owns it, which then continues it by itself."""
+        from ion.api.runs import acquire_answered
+
+        return acquire_answered(self.workspace, self.run_id, options=options)
 
     def rerun(
         self,

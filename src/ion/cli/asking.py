@@ -16,9 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ion import RunState
+from ion import Run, RunState
 from ion import events as e
-from ion.api import requests
 from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.meanwhile import LINES
 from ion.cli.terminal import Screen
@@ -318,4 +317,4 @@ def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
 def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
     """Record the answer. Raises `RefusedError` if another one was first."""
     which = question.request if question.kind == PERMISSION else None
-    requests.answer(workspace, run_id, answer.decision, question.node, text=answer.said, request=which)
+    Run(workspace, run_id).answer(answer.decision, question.node, text=answer.said, request=which)

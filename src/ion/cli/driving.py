@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ion import RunOptions
+from ion import Run, RunOptions
 from ion.api import reading
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.runs import StartedRun, acquire_answered
+from ion.api.runs import StartedRun
 from ion.api.workspace import Workspace
 from ion.process.limits import raise_limit
 from ion.records import dataclass, field
@@ -94,8 +94,7 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
     """The run again, if it waited and the person here has answered since; None if it stays as it is."""
     if view.asker is None or result.status != "paused":
         return None
-    options = RunOptions(observers=view.observers)
-    taken = acquire_answered(workspace, result.run_id, options=options)
+    taken = Run(workspace, result.run_id).acquire_answered(options=RunOptions(observers=view.observers))
     assert taken is None or isinstance(taken, StartedRun), "this process drove the run"
     return taken
 
@@ -130,7 +129,7 @@ def _follow_engine_run(workspace: Workspace, started: ClusterRun, view: View) ->
             view.live.resume()
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_LOG_POLL_S)
-        follow(workspace, run_id, view.observers, from_start=started.after == 0)
+        follow(Run(workspace, run_id), view.observers, from_start=started.after == 0)
     finally:
         done.set()
         watcher.join()

@@ -75,16 +75,16 @@ def _answer(
     no_resume: bool,
     **shown: bool,
 ) -> int:
-    from ion.api import requests
+    from ion import Run
     from ion.cli.continuing import after_request, show_question
 
     output_options = _output_options(**shown)
     with cli.open() as workspace:
-        run_id = workspace.find_run(run).run_id
+        found = Run.find(workspace, run)
         if not output_options.quiet:
-            show_question(workspace, run_id, node, request)
-        requests.answer(workspace, run_id, decision, node, text=text, request=request)
-        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=output_options)
+            show_question(found, node, request)
+        found.answer(decision, node, text=text, request=request)
+        return after_request(found, cli, resume=not no_resume, output_options=output_options)
 
 
 def _output_options(*, as_json: bool, plain: bool, quiet: bool) -> OutputOptions:
@@ -153,15 +153,15 @@ def submit(
     The same answer again changes nothing. The exit status is that of the run afterwards; 2 if the answer does not fit
     the node's output_format, 5 if the prompt was answered already, and differently.
     """
-    from ion.api import requests
+    from ion import Run
     from ion.cli.continuing import after_request
     from ion.cli.values import read_answer
 
     text = read_answer(_source(stdin, file))
     with cli.open() as workspace:
-        run_id = workspace.find_run(run).run_id
-        requests.submit(workspace, run_id, node, text, session=session, request=request)
-        return after_request(workspace, cli, run_id, resume=not no_resume, output_options=_output_options(**shown))
+        found = Run.find(workspace, run)
+        found.submit(node, text, session=session, request=request)
+        return after_request(found, cli, resume=not no_resume, output_options=_output_options(**shown))
 
 
 def _source(stdin: str | None, file: str | None) -> str:
@@ -186,15 +186,15 @@ def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
 
     The exit status is 0 once it has; 5 if it had ended before.
     """
-    from ion.api import requests
+    from ion import Run
     from ion.cli import terminal
     from ion.cli.continuing import continue_run
     from ion.cli.view import OutputOptions
 
     with cli.open() as workspace:
-        run_id = workspace.find_run(run).run_id
-        requests.cancel(workspace, run_id, reason=reason)
-        result = continue_run(workspace, cli, run_id, OutputOptions(as_json))
+        found = Run.find(workspace, run)
+        found.cancel(reason=reason)
+        result = continue_run(found, cli, OutputOptions(as_json))
         if as_json:
             terminal.write_json(result.to_json())
         return 0 if result.status == "cancelled" else result.exit_status

@@ -42,11 +42,7 @@ def resume(
 
     The exit status is that of the run afterwards; 5 if it has ended, runs elsewhere, or its frozen files were changed.
     """
-    from ion import RunOptions
-    from ion.api.following import live
-    from ion.api.reading import describe
-    from ion.api.requests import raise_budget
-    from ion.api.runs import acquire_run
+    from ion import Run, RunOptions
     from ion.cli import ending
     from ion.cli.continuing import continue_run
     from ion.cli.driving import drive
@@ -55,17 +51,17 @@ def resume(
 
     output_options = OutputOptions(as_json, quiet=quiet, plain=plain, log=log, notify=notify, otel=otel)
     with cli.open() as workspace:
-        run_id = workspace.find_run(run).run_id
-        if budget is not None and live(workspace, run_id):
-            raise_budget(workspace, run_id, budget)
-            return ending.finish(workspace, cli, continue_run(workspace, cli, run_id, output_options), as_json=as_json)
+        found = Run.find(workspace, run)
+        if budget is not None and found.live():
+            found.raise_budget(budget)
+            return ending.finish(workspace, cli, continue_run(found, cli, output_options), as_json=as_json)
         if not quiet:
-            ending.say_changed(workspace, cli, run_id)
+            ending.say_changed(workspace, cli, found.run_id)
         view = open_view(workspace, cli, output_options)
         options = RunOptions(view.observers, jobs)
-        taken = acquire_run(workspace, run_id, agent=agent, options=options, max_budget_usd=budget)
-        if taken is None and follow_and_ask(workspace, run_id, view, from_start=False):
-            taken = acquire_run(workspace, run_id, agent=agent, options=options, resume=False)
-        result = drive(workspace, taken, view) if taken is not None else describe(workspace, run_id)
+        taken = found.acquire(agent=agent, options=options, max_budget_usd=budget)
+        if taken is None and follow_and_ask(found, view, from_start=False):
+            taken = found.acquire(agent=agent, options=options, resume=False)
+        result = drive(workspace, taken, view) if taken is not None else found.result()
         view.end()
         return ending.finish(workspace, cli, result, as_json=as_json)

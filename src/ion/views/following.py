@@ -5,38 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ion.api.following import follow_events, read_new_events
-from ion.api.reading import read_events
 from ion.core.fold import apply
 from ion.core.state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ion import Observer
-    from ion.api.workspace import Workspace
+    from ion import Observer, Run
     from ion.core.events import Recorded
 
 
 class Follower:
     """Where one reader is in the log of a run: what it has seen, and the state after that."""
 
-    def __init__(self, workspace: Workspace, run_id: str) -> None:
-        self._workspace = workspace
-        self._run_id = run_id
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self.state = RunState()
         self.after = 0
 
     def catch_up(self, observers: Iterable[Observer]) -> None:
         """Show these observers the events that are there already."""
-        self.show(read_events(self._workspace, self._run_id), observers)
+        self.show(self._run.events(), observers)
 
     def look(self) -> tuple[bool, list[Recorded]]:
         """Whether somebody alive drives the run, and what is new; `show` it before the next look."""
-        return read_new_events(self._workspace, self._run_id, self.after)
+        return read_new_events(self._run.workspace, self._run.run_id, self.after)
 
     def follow(self, observers: Iterable[Observer]) -> None:
         """Show what comes until no living process drives the run."""
-        for recorded in follow_events(self._workspace, self._run_id, after=self.after):
+        for recorded in follow_events(self._run.workspace, self._run.run_id, after=self.after):
             self.show([recorded], observers)
 
     def show(self, events: Iterable[Recorded], observers: Iterable[Observer]) -> None:
@@ -45,11 +42,11 @@ class Follower:
             apply(self.state, recorded.event)
             self.after = recorded.seq
             for observer in observers:
-                observer.event(self._run_id, recorded, self.state)
+                observer.event(self._run.run_id, recorded, self.state)
 
 
-def follow(workspace: Workspace, run_id: str, observers: Iterable[Observer], *, from_start: bool) -> None:
+def follow(run: Run, observers: Iterable[Observer], *, from_start: bool) -> None:
     """Show the events of a run until no living process drives it; `from_start`: also those that are there already."""
-    follower = Follower(workspace, run_id)
+    follower = Follower(run)
     follower.catch_up(observers if from_start else ())
     follower.follow(observers)
