@@ -34,7 +34,7 @@ def test_convert_in_other_manners(ion: Ion, write: Callable[..., Path]) -> None:
 
 
 def test_convert_writes_a_file_once(ion: Ion, write: Callable[..., Path], project: Project) -> None:
-    """The same again is no harm; another content needs --force."""
+    """The same again does no harm; another content needs --force."""
     path = write()
     assert ion("convert", str(path), "--output", "out/pay.yaml").out == "out/pay.yaml\n"
     assert ion("convert", str(path), "--output", "out/pay.yaml").status == 0

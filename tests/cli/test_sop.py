@@ -56,7 +56,7 @@ def test_list(ion: Ion, write: Callable[..., Path], project: Project) -> None:
 
 
 def test_sop_paths(ion: Ion, write: Callable[..., Path], tmp_path: Path) -> None:
-    """The first folder wins, over the project too; what is no folder is told and passed over."""
+    """The first folder wins, over the project too; what is not a folder is reported and skipped."""
     write()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

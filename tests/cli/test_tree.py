@@ -1,4 +1,4 @@
-"""The live tree: what it looks like at two widths, and what it leaves out when there is no room."""
+"""The live tree: what it looks like at two widths, and what it leaves out without room."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_fact_17_nesting_below_output_is_read(world: World) -> None:
 
 @pytest.mark.parametrize("output", ["abc", "12abc", "", "0x10", "1_000", "NaN"])
 def test_fact_11_and_12_a_number_that_is_none_fails_the_node(world: World, output: str) -> None:
-    """11, 12 [Ion]: `> 5` of a text that is no number is no skip, and no number is read from a text's beginning."""
+    """11, 12 [Ion]: `> 5` of a text that is not a number does not skip, and no number is read from a text's beginning."""
     run = judge(world, "$a.output > 5", output)
     assert run.status == "failed"
     assert "needs a number" in error(run, "b")

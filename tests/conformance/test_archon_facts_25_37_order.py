@@ -168,7 +168,7 @@ def test_fact_30_what_does_not_depend_on_a_failure_goes_on_and_keeps_its_result(
 
 
 def test_fact_31_a_run_in_which_everything_was_skipped_failed(world: World) -> None:
-    """31: no completed node at all is no success."""
+    """31: without a completed node a run does not succeed."""
     run = world.run("""
         inputs: {mode: {default: slow}}
         nodes:

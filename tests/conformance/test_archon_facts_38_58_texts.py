@@ -181,7 +181,7 @@ def test_fact_47_a_field_is_read_as_far_as_the_value_is_an_object(world: World) 
 
 
 def test_fact_48_a_name_ends_at_a_word_boundary(world: World) -> None:
-    """48 [Ion]: `$a.outputs` is no reference; what follows a whole one is text."""
+    """48 [Ion]: `$a.outputs` is not a reference; what follows a whole one is text."""
     assert asked(world, "$a.outputs $a.output[0] $a.output-x $$a.output", "v") == "$a.outputs v[0] v-x $v"
 
 
@@ -229,7 +229,7 @@ def test_fact_51_nothing_can_stand_in_for_the_engines_names(world: World, where:
 
 
 def test_fact_52_names_that_are_not_the_engines_stay(world: World) -> None:
-    """52 [Ion]: `$CONTEXTUAL`, `$ARGUMENTS_X` and `$FOO` are no names of Ion; a closing `_` is markdown."""
+    """52 [Ion]: `$CONTEXTUAL`, `$ARGUMENTS_X` and `$FOO` are not names of Ion; a closing `_` is markdown."""
     text = "$CONTEXTUAL $CONTEXT $ARGUMENTS_X $FOO _run $ARGUMENTS_ $ARGUMENTS."
     seen = asked(world, text, arguments="args", context="ctx")
     assert seen == "$CONTEXTUAL ctx $ARGUMENTS_X $FOO _run args_ args."

@@ -181,7 +181,7 @@ def test_a_cycle_through_references_is_an_error_that_names_its_nodes_in_order() 
 
 
 def test_a_reference_of_a_node_to_itself_is_empty_with_a_warning(world: World) -> None:
-    """It is no edge."""
+    """It does not make an edge."""
     text = "nodes: [{id: a, bash: 'echo \"<$a.output>\"'}]\n"
     (problem,) = ion.validate(world.write(text), project=world.project)
     assert (problem.code, problem.severity) == ("self-reference", "warning")

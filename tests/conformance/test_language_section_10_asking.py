@@ -73,7 +73,7 @@ def test_a_cancel_ends_a_run_that_waits(world: World) -> None:
 
 
 def test_a_cancel_of_an_interrupted_run_runs_nothing_again(lasting: World) -> None:
-    """Carrying it out is no resume: `always_run` does not run."""
+    """Carrying it out is not a resume: `always_run` does not run."""
     text = """
         nodes:
           - {id: a, always_run: true, bash: echo ran >> a.runs}

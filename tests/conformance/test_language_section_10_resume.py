@@ -32,7 +32,7 @@ def test_failed_skipped_and_interrupted_nodes_are_decided_anew(lasting: World) -
 
 
 def test_an_interrupted_run_says_so_and_has_no_end(lasting: World) -> None:
-    """`interrupted` is no event, but a running run without a live owner; exit status 130."""
+    """`interrupted` is not an event, but a running run without a live owner; exit status 130."""
     run = ion.get_run(
         lasting.interrupt("nodes: [{id: a, prompt: hi}]\n", at="a"), store=lasting.store, project=lasting.project
     )

@@ -93,7 +93,7 @@ def test_a_dry_run_checks_inputs(world: World) -> None:
 
 
 def test_a_missing_field_is_empty_with_a_note(world: World) -> None:
-    """The stand-in of a bash node is no JSON."""
+    """The stand-in of a bash node is not JSON."""
     result = dry(
         world,
         """

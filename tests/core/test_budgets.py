@@ -72,7 +72,7 @@ class TestLanes:
         assert [c.node for c in plan.next_steps(1)] == ["n0", "n1", "n3"]
 
     def test_a_loop_that_is_checked_waits_for_its_agent_as_all_others(self) -> None:
-        """The turn after the check is no continuation that could pass the limit by."""
+        """The turn after the check does not continue anything that could pass the limit by."""
         loop = Loop(3, prompt="go", until_bash=Shell("true"))
         flow = workflow(Node("l", loop), Node("m", loop))
         agent_limits = AgentLimits({"l": "a", "m": "a"}, {"a": 1})

@@ -1,4 +1,4 @@
-"""Events go to JSON and back without loss, and what is no event is refused."""
+"""Events go to JSON and back without loss, and what is not an event is refused."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_one_warning_for_each_node_that_is_referred_to() -> None:
 
 
 def test_a_node_that_refers_to_itself() -> None:
-    """It is no edge, so no cycle, but a warning."""
+    """It does not make an edge, so no cycle, but a warning."""
     loaded = load("- {id: a, prompt: 'before: $a.output'}")
     assert codes(loaded) == ["self-reference"]
     assert loaded.workflow is not None

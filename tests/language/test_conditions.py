@@ -28,7 +28,7 @@ def reading(**outputs: str) -> Lookup:
     def read(reference: NodeReference | InputReference) -> str | Fingerprint:
         if isinstance(reference, InputReference):
             if f"{reference.name}_input" not in outputs:
-                raise ConditionError(f"there is no input {reference.name!r}")
+                raise ConditionError(f"unknown input {reference.name!r}")
             return outputs[f"{reference.name}_input"]
         return canonical(select_whole(outputs[reference.node], reference.path))
 

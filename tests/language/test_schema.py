@@ -128,7 +128,7 @@ def test_a_node_has_exactly_one_kind(text: str, code: str, hint: str) -> None:
 
 
 def test_later_kinds_break_nothing_else() -> None:
-    """What refers to a node of a later kind, or to what it would bring, is no further problem; other nodes are still
+    """What refers to a node of a later kind, or to what it would bring, adds no problem; other nodes are still
     checked."""
     loaded = load("""
       - id: group

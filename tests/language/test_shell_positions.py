@@ -244,7 +244,7 @@ def test_what_cannot_be_classified_is_a_placed_error(script: str, what: str) -> 
 
 
 def test_text_without_references_is_not_read_at_all() -> None:
-    """Not even if it is no bash."""
+    """Not even if it is not bash."""
     assert place("echo 'unclosed $(").problems == ()
 
 

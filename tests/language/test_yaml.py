@@ -174,7 +174,7 @@ def test_a_character_of_a_text_has_its_exact_place(text: str, needle: str) -> No
 @both_loaders
 @pytest.mark.parametrize("text", ['a: "x\\ty $x"\n', "a: >\n  folded\n  $x\n", "a: plain\n  $x\n", "a: 'it''s $x'\n"])
 def test_behind_escapes_and_folds_no_place_is_invented(text: str) -> None:
-    """Where YAML changed the text, there is no exact place, and the caller falls back on the value's."""
+    """Where YAML changed the text, the exact place is unknown, and the caller falls back on the value's."""
     document = read_yaml(text)
     assert document.index_in(("a",), document.value["a"], document.value["a"].index("$x")) is None
 

@@ -85,7 +85,7 @@ class World:
         return blobs.open_kept(self._blobs, content.sha256)
 
     def completed(self, node: str, output: str | bytes) -> World:
-        """Let `node` have completed; bytes are kept as bytes, as a program's output that is no text would be."""
+        """Let `node` have completed; bytes are kept as bytes, as a program's output that is not text would be."""
         content = blobs.keep(self._blobs, output) if isinstance(output, bytes) else self._keep(output)
         self.states[node].phase, self.states[node].progress.reply = Finished("completed", 0), Reply(content)
         return self

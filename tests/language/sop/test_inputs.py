@@ -91,7 +91,7 @@ def test_a_default_that_refers_to_what_was_not_given() -> None:
 
 
 def test_a_prose_default_reaches_the_agent_as_prose() -> None:
-    """Fact 6: it is no path, and nothing is done to it."""
+    """Fact 6: it is not a path, and nothing is done to it."""
     assert check_inputs(workflow("- **a** (default: current directory): x"), {}) == {"a": "current directory"}
 
 

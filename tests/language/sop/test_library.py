@@ -80,7 +80,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_folders_in_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blanks are taken off, `~` is home, what is no folder is told."""
+    """Blanks are taken off, `~` is home, what is not a folder is reported."""
     (tmp_path / "a").mkdir()
     (tmp_path / "f").touch()
     monkeypatch.setenv("HOME", str(tmp_path))
