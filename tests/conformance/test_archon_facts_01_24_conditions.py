@@ -91,7 +91,7 @@ UNREADABLE = [
     pytest.param('$a.output == "X"', "single quotes", id="17-double-quotes"),
     pytest.param("$a.output = 'X'", "= is not an operator", id="17-single-equals-sign"),
     pytest.param("!$a.output == 'X'", "no negation", id="17-not"),
-    pytest.param("'X' == $a.output", "reference stands on the left", id="17-literal-on-the-left"),
+    pytest.param("'X' == $a.output", "write the reference on the left", id="17-literal-on-the-left"),
     pytest.param("$a.output", "compared with nothing", id="17-bare-reference"),
     pytest.param("$a.f.g == 'X'", "not read any deeper", id="17-nesting-without-output"),
     pytest.param("$INPUTS.a.b == 1", "not read any deeper", id="22-field-of-an-input"),
@@ -129,7 +129,7 @@ def test_fact_17_nesting_below_output_is_read(world: World) -> None:
 
 @pytest.mark.parametrize("output", ["abc", "12abc", "", "0x10", "1_000", "NaN"])
 def test_fact_11_and_12_a_number_that_is_none_fails_the_node(world: World, output: str) -> None:
-    """11, 12 [Ion]: `> 5` of a text that is not a number does not skip, and no number is read from a text's beginning."""
+    """11, 12 [Ion]: `> 5` of a text that is not a number skips nothing, and text behind a number is not cut off."""
     run = judge(world, "$a.output > 5", output)
     assert run.status == "failed"
     assert "needs a number" in error(run, "b")

@@ -221,7 +221,7 @@ def test_nothing_is_written_through_a_link_out_of_the_project(
 
 
 def test_links_inside_of_the_cache_are_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Neither the entry nor the file for git is written where a link leads; nobody waits for an entry that is a pipe."""
+    """Neither the entry nor the file for git is written where a link leads; an entry that is a pipe blocks nobody."""
     outside = tmp_path_factory.mktemp("outside")
     load(project)
     entry = entries(project)[0]

@@ -115,7 +115,7 @@ def test_numbers_of_any_size_are_compared_or_refused() -> None:
 
 
 def test_an_unknown_input_fails() -> None:
-    with pytest.raises(ConditionError, match="no input 'mode'"):
+    with pytest.raises(ConditionError, match="unknown input 'mode'"):
         holds("$INPUTS.mode == 'x'")
 
 

@@ -139,7 +139,7 @@ def test_a_link_out_of_the_project_is_named_and_hides_nothing(
     assert list(by_name) == ["x", "y2"]
     (problem,) = by_name["x"].problems
     assert (problem.code, problem.severity) == ("link-passed-over", "warning")
-    assert problem.message == f"{ION}/x.yaml is a link that leads out of the project: it is passed over"
+    assert problem.message == f"{ION}/x.yaml is a link that leads out of the project: it is skipped"
     assert find_workflow("x", project=tmp_path, user_config=user).scope == "user"
     with pytest.raises(NotFoundError) as error:
         find_workflow("y2", project=tmp_path, user_config=user)

@@ -229,7 +229,7 @@ def test_links_out_of_the_project_are_not_followed(project: Path, tmp_path_facto
     (commands / "sub").symlink_to(outside / "d")
     problem = only(load_file(workflow_file(project), project))
     assert problem.code == "missing-file"
-    over = [f"{commands / name} leads out of the project: it is passed over" for name in ("review.md", "sub")]
+    over = [f"{commands / name} leads out of the project: it is skipped" for name in ("review.md", "sub")]
     assert problem.hint.splitlines()[:3] == [*over, "looked in"]
     write(project, {"shared/review.md": "ours"})
     (commands / "ours").symlink_to(project / "shared")

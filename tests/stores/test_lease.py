@@ -114,7 +114,7 @@ def test_the_refusal_names_who_owns_the_run() -> None:
     begin(store, owner=elsewhere())
     with pytest.raises(RefusedError) as refusal:
         store.acquire_lease("r1", living(), lease_ms=LEASE_MS)
-    assert refusal.value.message == (f"run r1 belongs to process {os.getpid()} on another-host, which is at work on it")
+    assert refusal.value.message == (f"run r1 belongs to process {os.getpid()} on another-host, which is running it")
     assert refusal.value.hint == "wait for it, or end it: ion cancel r1"
 
 

@@ -124,7 +124,7 @@ def _shipped_elsewhere(name: str) -> list[str]:
 
 
 def _looked_in(resources: Resources, kind: str, name: str) -> list[str]:
-    links = [f"{path} leads out of the project: it is passed over" for path in resources.passed_over(kind, name)]
+    links = [f"{path} leads out of the project: it is skipped" for path in resources.passed_over(kind, name)]
     return [*links, "looked in", *resources.places(kind)]
 
 

@@ -160,7 +160,7 @@ def _no_reference(text: str, position: int) -> ConditionSyntaxError:
     elif rest[0] == "!" or re.match(r"not\b", rest):
         message, hint = "conditions have no negation", "write != instead of ==, or compare with 'false'"
     elif _LITERAL.match(rest) or rest[0] in "'\"":
-        message, hint = "the reference stands on the left, the literal on the right", "as in $check.output == 'ok'"
+        message, hint = "write the reference on the left, the literal on the right", "as in $check.output == 'ok'"
     elif rest.startswith("${"):
         message, hint = "references have no braces", "write $node.output, as in $check.output == 'ok'"
     elif rest[0] == "$" and name and name[1].isupper() and name[1] not in ENGINE_NAMES:

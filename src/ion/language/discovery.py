@@ -157,7 +157,7 @@ def _files(
 
 def _passed_over(link: Path, scope: str, project: Path) -> Discovered:
     shown = os.path.relpath(link, project)
-    message = f"{shown} is a link that leads out of the project: it is passed over"
+    message = f"{shown} is a link that leads out of the project: it is skipped"
     hint = f"copy it into the project, or link it from {user_config_folder() / 'ion' / 'workflows'}"
     problem = Problem("link-passed-over", message, "warning", file=str(link), hint=hint)
     return Discovered(_stem(link), link, scope, Loaded(None, (problem,)))

@@ -63,8 +63,8 @@ EFFECTS: dict[str, tuple[str, ...]] = {
 }
 _EFFECT_HINTS = {
     ("retry", "loop"): "each turn of a loop is tried again by itself",
-    ("timeout", "approval"): "a gate's deadline stands inside of 'approval'",
-    ("on_timeout", "approval"): "what follows a gate's deadline stands inside of 'approval'",
+    ("timeout", "approval"): "a gate's deadline belongs inside 'approval'",
+    ("on_timeout", "approval"): "what follows a gate's deadline belongs inside 'approval'",
     ("with", "prompt"): "write the references into the prompt itself",
     ("with", "loop"): "write the references into the prompt itself",
 }

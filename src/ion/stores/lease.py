@@ -94,7 +94,7 @@ def require_free(run: WorkflowRun, now_ms: int) -> None:
     owner = run.owner
     if owner is not None and owner_is_live(owner, run.lease_expires_at, now_ms):
         raise RefusedError(
-            f"run {run.run_id} belongs to process {owner.pid} on {owner.host}, which is at work on it",
+            f"run {run.run_id} belongs to process {owner.pid} on {owner.host}, which is running it",
             hint=f"wait for it, or end it: ion cancel {run.run_id}",
             code="owned",
         )

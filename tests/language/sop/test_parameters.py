@@ -237,7 +237,7 @@ def test_code_is_no_parameter() -> None:
 def test_optional_before_required() -> None:
     """Fact 24: said once."""
     text = document(parameters="- **a** (optional): x\n- **b** (required): y\n- **c** (required): z")
-    assert only(text, "order").message == "'b' is required and stands after 'a', which is optional"
+    assert only(text, "order").message == "'b' is required and comes after 'a', which is optional"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _misplaced(notes: ShellFindings) -> Iterator[ShellProblem]:
         if spot not in seen and not is_own(spot, notes):
             seen.add(spot)
             shown = reference_text(spot.found.reference)
-            message = f"{shown} stands where bash would evaluate its value as code: {what}"
+            message = f"{shown} is where bash would evaluate its value as code: {what}"
             yield ShellProblem("reference-position", message, advice or _by_value(shown), spot.found.start)
 
 

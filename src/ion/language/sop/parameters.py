@@ -292,6 +292,6 @@ def _check_order(parameters: tuple[Parameter, ...], notes: SopProblems) -> None:
         if not parameter.required:
             optional = optional or parameter.name
         elif optional:
-            message = f"'{parameter.name}' is required and stands after '{optional}', which is optional"
+            message = f"'{parameter.name}' is required and comes after '{optional}', which is optional"
             notes.warning("order", message, parameter.line, parameter.column, hint="list required parameters first")
             return

@@ -94,7 +94,7 @@ def _with_their_parts(heads: list[Block], notes: SopProblems) -> list[list[Block
 
 def _note_part(head: Block, step: Block, notes: SopProblems) -> None:
     text, number = plain(head.text), split_number(plain(head.text))[0]
-    message = f"'{text}' stands at the level of the steps, and is taken as a part of '{plain(step.text)}'"
+    message = f"'{text}' is at the level of the steps, and is taken as a part of '{plain(step.text)}'"
     hint = f"write '{'#' * (head.level + 1)} {text}'" + ("" if number else "; a step of its own has a number")
     notes.warning("part-of-step", message, head.start + 1, hint=hint)
 
