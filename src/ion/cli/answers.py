@@ -20,7 +20,7 @@ _ITERATION = "iteration"
 
 @dataclass(frozen=True)
 class AnswerChoice:
-    """One answer. `shown` is how it is offered (''': it is understood, and not offered); `words` are what one types for
+    """One answer. `shown` is how it is offered ('': it is understood, and not offered); `words` are what one types for
     it, `name` is what it is called in a sentence. `asks` is the question for the text that goes with it, `needs` says
     that it cannot do without one; `silent`: it takes none, since with one it would mean something else."""
 
@@ -41,30 +41,54 @@ class Answer:
     said: str = ""
 
 
-_APPROVE = AnswerChoice("approve", "approve", frozenset({"a", "y", "yes", "approve"}), "[a]pprove")
+_APPROVE = AnswerChoice(
+    decision="approve", name="approve", words=frozenset({"a", "y", "yes", "approve"}), shown="[a]pprove"
+)
 _COMMENT = AnswerChoice(
-    "approve",
-    "approve with a comment (w)",
-    frozenset({"w", "with"}),
-    "approve [w]ith a comment",
-    "comment ›",
+    decision="approve",
+    name="approve with a comment (w)",
+    words=frozenset({"w", "with"}),
+    shown="approve [w]ith a comment",
+    asks="comment ›",
     needs=True,
 )
-_REJECT = AnswerChoice("reject", "reject", frozenset({"r", "n", "no", "reject"}), "[r]eject", "why not? ›")
-_FINISH = AnswerChoice("approve", "finish", frozenset({"f", "finish"}), "[f]inish", silent=True)
+_REJECT = AnswerChoice(
+    decision="reject", name="reject", words=frozenset({"r", "n", "no", "reject"}), shown="[r]eject", asks="why not? ›"
+)
+_FINISH = AnswerChoice(
+    decision="approve", name="finish", words=frozenset({"f", "finish"}), shown="[f]inish", silent=True
+)
 _AGAIN = AnswerChoice(
-    "approve", "another round (a)", frozenset({"a", "another", "approve"}), "[a]nother round", "what should it do? ›"
+    decision="approve",
+    name="another round (a)",
+    words=frozenset({"a", "another", "approve"}),
+    shown="[a]nother round",
+    asks="what should it do? ›",
 )
 # After a signal an approval without a word would finish the loop.
 _ONCE_MORE = AnswerChoice(
-    "approve", "another round (a)", frozenset({"a", "another"}), "[a]nother round", "what should change? ›", needs=True
+    decision="approve",
+    name="another round (a)",
+    words=frozenset({"a", "another"}),
+    shown="[a]nother round",
+    asks="what should change? ›",
+    needs=True,
 )
 _END = AnswerChoice(
-    "reject", "reject (ends the loop, and the run with it)", frozenset({"r", "reject"}), "", "why not? ›"
+    decision="reject",
+    name="reject (ends the loop, and the run with it)",
+    words=frozenset({"r", "reject"}),
+    asks="why not? ›",
 )
-_ALLOW = AnswerChoice("approve", "allow", frozenset({"a", "y", "yes", "allow", "approve"}), "[a]llow")
+_ALLOW = AnswerChoice(
+    decision="approve", name="allow", words=frozenset({"a", "y", "yes", "allow", "approve"}), shown="[a]llow"
+)
 _REFUSE = AnswerChoice(
-    "reject", "refuse", frozenset({"r", "n", "no", "refuse", "reject", "deny"}), "[r]efuse", "why not? ›"
+    decision="reject",
+    name="refuse",
+    words=frozenset({"r", "n", "no", "refuse", "reject", "deny"}),
+    shown="[r]efuse",
+    asks="why not? ›",
 )
 
 

@@ -64,7 +64,7 @@ def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: s
     for path in log_files(workspace, result.run_id, node):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
     answers = answers_of(read_events(workspace, result.run_id), node)
-    subject = Subject(result, workflow, workflow.by_id[node], logged, answers)
+    subject = Subject(result=result, workflow=workflow, node=workflow.by_id[node], logged=logged, answers=answers)
     if as_json:
         terminal.write_json(node_json(subject))
     else:

@@ -74,16 +74,16 @@ def picture_of(workflow: Workflow, state: RunState | None = None) -> Picture:
     """The picture of a workflow, with the states of a run of it."""
     nodes = tuple(
         PictureNode(
-            node.id,
-            node.kind,
-            node.when.text if node.when is not None else None,
-            node.trigger_rule,
-            state.nodes[node.id].status if state is not None else None,
+            id=node.id,
+            kind=node.kind,
+            when=node.when.text if node.when is not None else None,
+            trigger_rule=node.trigger_rule,
+            status=state.nodes[node.id].status if state is not None else None,
         )
         for node in workflow.nodes
     )
     edges = tuple(
-        Edge(other, node.id, kind)
+        Edge(source=other, target=node.id, kind=kind)
         for node in workflow.nodes
         for kind, others in (("depends_on", node.depends_on), ("order", node.order))
         for other in others
