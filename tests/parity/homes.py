@@ -16,7 +16,7 @@ from postgres_server import emptied_database
 
 import ion
 from conformance.kit import World
-from ion.api import runs, workspace
+from ion.api import preparing, workspace
 from parity.comparison import Told, tell
 from parity.temporal_world import TemporalWorld, Working
 
@@ -44,7 +44,7 @@ def world_in(home: str, folder: Path, name: str, working: Callable[[], Working])
     with contextlib.closing(store), pytest.MonkeyPatch.context() as patch:
         for date in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):  # the same commits have the same names
             patch.setenv(date, "2026-01-01T00:00:00Z")
-        patch.setattr(runs, "new_run_id", lambda: f"{name}-{next(numbers)}")
+        patch.setattr(preparing, "new_run_id", lambda: f"{name}-{next(numbers)}")
         if home == "memory":
             patch.setitem(workspace._TEMPORARY, store, project / ".ion")
         else:
