@@ -76,7 +76,7 @@ class World:
         return self.resume(run)
 
     def submit(self, run: RunResult, node: str, text: str, **values: Any) -> RunResult:
-        """Answer a pending prompt and continue."""
+        """Answer an open prompt and continue."""
         ion.submit(run.run_id, node, text, store=self.store, project=self.project, **values)
         return self.resume(run)
 

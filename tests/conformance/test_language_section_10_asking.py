@@ -1,4 +1,4 @@
-"""language.md §10: who owns a run, and what others may ask of it: cancel, answers to pending prompts."""
+"""language.md §10: who owns a run, and what others may ask of it: cancel, answers to open prompts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_cancel_of_an_interrupted_run_runs_nothing_again(lasting: World) -> No
     assert lasting.log(done, e.NodeInvalidated) == []
 
 
-# ---------------------------------------------------------------------- pending prompts
+# ---------------------------------------------------------------------- open prompts
 
 
 STRUCTURED = """
@@ -99,7 +99,7 @@ STRUCTURED = """
 """
 
 
-def test_a_pending_prompt_is_answered_once_and_must_fit(world: World) -> None:
+def test_an_open_prompt_is_answered_once_and_must_fit(world: World) -> None:
     """An answer that does not fit is refused with the errors, and nothing is recorded; the same one again changes
     nothing; another one is refused."""
     run = world.run(STRUCTURED, arguments="Ana")

@@ -19,7 +19,7 @@ from ion.core.apply_outcome import apply_outcome, retry_class
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.iterations import loop_completed
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptPending
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptOpened
 from ion.core.plan import Plan, Record, Stop, Wait
 from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, resume_cause
@@ -252,7 +252,7 @@ workflow_completed output_node=g\
 """)
 
     def test_a_prompt_of_the_host_has_all_that_it_needs(self) -> None:
-        pending = PromptPending(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
+        pending = PromptOpened(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
         run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(pending, completed("yes"))}).run()
         answer = requests.submit(run.state, "a", e.Content.inline("yes"), at=3, by=BY, session="s2")
         assert answer is not None

@@ -31,7 +31,7 @@ from ion.core.outcomes import (
     GateOpened,
     Judged,
     Outcome,
-    PromptPending,
+    PromptOpened,
     Question,
     Stopped,
     Unpermitted,
@@ -225,7 +225,7 @@ class Universe(SimulatedWorld):
 
     def fitting(self, state: RunState) -> e.Event | None:
         by = {"user": "ana"}
-        gates, pending = requests.open_gates(state), requests.pending_prompts(state)
+        gates, pending = requests.open_gates(state), requests.open_prompts(state)
         permissions = [(n, gate) for n, gate in requests.open_questions(state) if gate.kind == "permission"]
         if permissions and self.rng.random() < 0.6:
             node, gate = self.rng.choice(permissions)
@@ -260,7 +260,7 @@ class Universe(SimulatedWorld):
         if now.turn == "until_bash":
             return Judged(self.rng.random() < 0.4)
         if now.turn in AGENT_TURNS and self.answerers[now.id] != "agent":
-            return PromptPending(e.Content.inline("go"))
+            return PromptOpened(e.Content.inline("go"))
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
             return Unpermitted(questions, self.usage())

@@ -12,7 +12,7 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptPending
+from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptOpened
 from ion.core.plan import Plan, Record
 from ion.core.resume import resume_events
 from ion.core.sessions import FRESH, session_for
@@ -377,7 +377,7 @@ class TestRetry:
 
 
 class TestPendingPrompts:
-    pending = PromptPending(e.Content.inline("hi"), key="run/ask")
+    pending = PromptOpened(e.Content.inline("hi"), key="run/ask")
 
     def outcome(self, now: NodeState, turn: str) -> Outcome:
         return completed(now.answer.output.text or "") if now.answer else self.pending

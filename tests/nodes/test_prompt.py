@@ -12,7 +12,7 @@ from turn_kit import World
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.callable import CallableAgent
 from ion.core.events import Content, PromptAnswered
-from ion.core.outcomes import Completed, Failed, PromptPending
+from ion.core.outcomes import Completed, Failed, PromptOpened
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -332,17 +332,17 @@ async def test_a_rejection_asks_with_its_reason(tmp_path: Path) -> None:
 async def test_without_an_agent_the_prompt_is_parked(tmp_path: Path) -> None:
     world = one(tmp_path, f"prompt: Do $a.output, model: m, systemPrompt: Be $a.output, {SCHEMA}").completed("a", "it")
     outcome = await world.run("x", session="s", session_agent=None)
-    assert isinstance(outcome, PromptPending)
+    assert isinstance(outcome, PromptOpened)
     assert (outcome.prompt.text, outcome.system, outcome.session) == ("Do it", "Be it", "s")
     assert outcome.output_format == world.workflow.by_id["x"].output_format
     assert outcome.options["model"] == "m"
     assert outcome.key == f"{world.context.run_id}/x"
 
 
-async def test_a_pending_prompt_can_be_large(tmp_path: Path) -> None:
+async def test_an_open_prompt_can_be_large(tmp_path: Path) -> None:
     world = one(tmp_path, "prompt: $a.output").completed("a", "x" * 500_000)
     outcome = await world.run("x")
-    assert isinstance(outcome, PromptPending)
+    assert isinstance(outcome, PromptOpened)
     assert world.context.read(outcome.prompt) == "x" * 500_000
 
 

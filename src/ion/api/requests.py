@@ -59,9 +59,7 @@ def raise_budget(workspace: Workspace, run_id: str, max_budget_usd: float) -> No
 def next_prompts(workspace: Workspace, run_id: str) -> list[dict[str, Any]]:
     """The prompts that wait for the caller, in the shape of `ion next --json` (cli.md)."""
     return [
-        _prompt(workspace, node.prompt)
-        for node in requests.pending_prompts(read_state(workspace, run_id))
-        if node.prompt
+        _prompt(workspace, node.prompt) for node in requests.open_prompts(read_state(workspace, run_id)) if node.prompt
     ]
 
 
@@ -89,7 +87,7 @@ def submit(
     session: str | None = None,
     request: str | None = None,
 ) -> bool:
-    """Answer a pending prompt; False if this same answer was given before.
+    """Answer an open prompt; False if this same answer was given before.
 
     Raises `OutputFormatError` (nothing is recorded) if it does not fit the node's `output_format`, `RefusedError` if
     the prompt is not open or was answered differently.

@@ -85,7 +85,7 @@ async def resume_workflow(
 ) -> RunResult:
     """Continue a failed, interrupted or answered run; a paused one without an answer is returned as it is.
 
-    `agent` overrides the run's own and answers pending prompts, `max_budget_usd` is what the run may spend in all from
+    `agent` overrides the run's own and answers open prompts, `max_budget_usd` is what the run may spend in all from
     here on. Raises `RefusedError`: the run has completed or was cancelled, a live process owns it, or its frozen files
     were changed.
     """
@@ -255,7 +255,7 @@ def submit(
     store: StoreLike = None,
     project: ProjectLike = None,
 ) -> bool:
-    """Answer a pending prompt; False if this same answer was given before.
+    """Answer an open prompt; False if this same answer was given before.
 
     Raises `OutputFormatError`, `RefusedError`.
     """

@@ -18,7 +18,7 @@ from ion.core.outcomes import (
     GateOpened,
     Judged,
     Outcome,
-    PromptPending,
+    PromptOpened,
     Question,
     Stopped,
     Unpermitted,
@@ -67,8 +67,8 @@ def apply_outcome(
             return _judged(node, now, done, at)
         case GateOpened(message):
             return [_gate(node, now, message, at)]
-        case PromptPending():
-            return [_pending_prompt(now, outcome, at)]
+        case PromptOpened():
+            return [_open_prompt(now, outcome, at)]
         case Unpermitted():
             return _unpermitted(now, outcome, at)
         case Stopped(reason):
@@ -141,7 +141,7 @@ def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
     return e.ApprovalRequested(at, node.id, request, message, decisions=decisions)
 
 
-def _pending_prompt(now: NodeState, outcome: PromptPending, at: int) -> e.Event:
+def _open_prompt(now: NodeState, outcome: PromptOpened, at: int) -> e.Event:
     return e.PromptRequested(
         at=at,
         node=now.id,

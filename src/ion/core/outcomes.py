@@ -41,7 +41,7 @@ class GateOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptPending:
+class PromptOpened:
     """No agent is configured: the prompt waits for the caller."""
 
     prompt: Content
@@ -79,4 +79,4 @@ class Stopped:
     reason: str
 
 
-Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | PromptPending | Unpermitted | Stopped
+Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | PromptOpened | Unpermitted | Stopped

@@ -64,7 +64,7 @@ Command: TypeAlias = Record | StartTurn | Stop | Wait | Place
 
 @dataclass(frozen=True, slots=True)
 class AgentLimits:
-    """Which agent answers which node's prompts (none: the host), and how many turns at once of those agents that are
+    """Which agent answers which node's prompts (none: the caller), and how many turns at once of those agents that are
     bounded. An agent's prompts wait in a queue of their own: one that is busy keeps nobody else waiting."""
 
     agents: Mapping[str, str] = field(default_factory=dict)

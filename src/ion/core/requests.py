@@ -1,4 +1,4 @@
-"""Requests of people and callers: answers to gates, answers to pending prompts, a larger budget, cancel.
+"""Requests of people and callers: answers to gates, answers to open prompts, a larger budget, cancel.
 
 Each function reads the state and returns the event to append, or raises the error for the caller. The store appends it
 only if what it answers is still open, so that of two answers one wins.
@@ -25,7 +25,7 @@ def open_gates(state: RunState) -> list[NodeState]:
     return [node for node in state.nodes.values() if node.gate is not None]
 
 
-def pending_prompts(state: RunState) -> list[NodeState]:
+def open_prompts(state: RunState) -> list[NodeState]:
     """The nodes whose prompt waits for the caller, in file order."""
     return [node for node in state.nodes.values() if node.prompt is not None]
 
@@ -165,7 +165,7 @@ def submit(
     request: str | None = None,
     last: e.PromptAnswered | None = None,
 ) -> e.PromptAnswered | None:
-    """Answer the pending prompt of `node`.
+    """Answer the open prompt of `node`.
 
     `last` is the newest answer in the log to this node (or to `request`): the same answer again returns None (nothing
     changes), another one is refused.

@@ -1,7 +1,7 @@
 """What a client may ask: a table of tools, each a name, a schema of its arguments, and a function.
 
 Results have the shapes of the command's `--json` (cli.md). A tool that continues a run answers as soon as somebody is
-needed, at the latest after `wait_seconds`, with the pending prompts and a line on what to do next.
+needed, at the latest after `wait_seconds`, with the open prompts and a line on what to do next.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Turn:
     `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
     reply that a check or a gate of a loop judges; for a check, `previous` is the output of the iteration before.
     `session` and `session_agent` name the session to continue. `reask` lists what was wrong with the last reply.
-    `answer` is the caller's answer to a pending prompt. `signaled` says whether the loop's last reply was judged done
+    `answer` is the caller's answer to an open prompt. `signaled` says whether the loop's last reply was judged done
     (shown by the gate). `rework` is the last reply to a rejection of the gate.
     """
 

@@ -1,7 +1,7 @@
 """One prompt and its answer: of a prompt or command node, of a loop's turn, of a rejected gate.
 
 The text is rendered, the agent is asked (or the prompt is left pending for the caller), and the reply is read: whether
-it is empty, fits `output_format`, and ends the loop. An answer to a pending prompt is read in the same way.
+it is empty, fits `output_format`, and ends the loop. An answer to an open prompt is read in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure, Reply
 from ion.core.loops import read_signal
-from ion.core.outcomes import Completed, Failed, Outcome, PromptPending, Question, Unpermitted
+from ion.core.outcomes import Completed, Failed, Outcome, PromptOpened, Question, Unpermitted
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
 from ion.foreign import unicode
@@ -58,7 +58,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
     values = Values(turn, context)
     asked = _asked(turn, context, values, None if agent is None else agent.name)
     if agent is None:
-        return _pending_prompt(asked, turn, context)
+        return _open_prompt(asked, turn, context)
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
@@ -67,7 +67,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
-    """Read the caller's answer to a pending prompt."""
+    """Read the caller's answer to an open prompt."""
     assert turn.answer is not None
     said = _Said(context.read(turn.answer.output), session=turn.answer.session)
     return await _read(said, turn, context, time.monotonic())
@@ -135,10 +135,10 @@ def _agent_texts(agent: Any, values: Values) -> Any:
     }
 
 
-def _pending_prompt(asked: _Asked, turn: Turn, context: Context) -> PromptPending:
+def _open_prompt(asked: _Asked, turn: Turn, context: Context) -> PromptOpened:
     key = context.idempotency_key(turn.node.id, turn.iteration)
     text = context.keep(asked.text)
-    return PromptPending(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
+    return PromptOpened(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
 
 
 def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _Asking | None) -> PromptRequest:

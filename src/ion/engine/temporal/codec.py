@@ -23,7 +23,7 @@ _KINDS: dict[str, type[Any]] = {
         outcomes.Failed,
         outcomes.Judged,
         outcomes.GateOpened,
-        outcomes.PromptPending,
+        outcomes.PromptOpened,
         outcomes.Unpermitted,
     )
 }
