@@ -6,8 +6,7 @@ The one place that searches a state for it; whoever shows, counts or answers wha
 from __future__ import annotations
 
 from ion.core.budgets import budget_message
-from ion.core.events import ApprovalRequested, Content
-from ion.core.requests import questions_of
+from ion.core.events import ApprovalRequested, Content, PromptRequested, Request
 from ion.core.state import NodeState, RunState
 from ion.records import dataclass
 
@@ -35,11 +34,11 @@ def waiting_in(state: RunState) -> tuple[Waiting, ...]:
 
 def waiting_at(node: NodeState) -> list[Waiting]:
     """What one node waits for: its gate, the permissions that its agent asks for, oldest first, or its prompt."""
-    found = [
-        Waiting(kind=gate.kind, node=node.id, request=gate.request, message=gate.message, gate=gate)
-        for gate in questions_of(node)
-    ]
-    if node.gate is None and node.prompt is not None:
-        said, asked = "a prompt waits for an agent", node.prompt
-        found.append(Waiting(kind="prompt", node=node.id, request=asked.request, message=said, prompt=asked.prompt))
-    return found
+    return [_waiting(one) for one in node.requests.values()]
+
+
+def _waiting(one: Request) -> Waiting:
+    if isinstance(one, PromptRequested):
+        said = "a prompt waits for an agent"
+        return Waiting(kind="prompt", node=one.node, request=one.request, message=said, prompt=one.prompt)
+    return Waiting(kind=one.kind, node=one.node, request=one.request, message=one.message, gate=one)
