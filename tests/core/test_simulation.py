@@ -170,6 +170,8 @@ class Universe(SimulatedWorld):
         return self.store.get_workflow_events("r", after=after)
 
     async def append(self, events: Sequence[e.Event], after: int) -> None:
+        begun = [event for event in events if isinstance(event, e.NodeStarted) and event.turn != "gate"]
+        assert not (self.drains and begun), "a turn begins though none was to begin"
         if self.chance(0.04):
             raise StoreUnavailableError("before the commit")
         self.acknowledged = self.store.create_workflow_event("r", events, lease=self.lease, after=after)
@@ -295,12 +297,13 @@ class Universe(SimulatedWorld):
         self.lease = self.store.acquire_lease("r", self.owner(), lease_ms=1) if self.lives else self.create()
         state = self.state
         self.turns, self.stopping, self.placing = {}, {}, False
-        self.working, self.seen = set(), state.seq
+        self.working, self.seen, self.given = set(), state.seq, set()
         self.plan = CheckedPlan(self.workflow, state, self.slots, self.agent_limits)
         try:
             begin = self.beginning(state) if self.lives > 1 else []
             if begin is not None:
                 finished(drive(self.plan, self, begin))
+                assert not self.turns, "turns are left under way"
         except (DiedError, StoreUnavailableError):
             self.plan.restart(self.state)  # this plan knows of events that may not have gone in
         finally:
@@ -323,11 +326,21 @@ class Universe(SimulatedWorld):
         died = self.rng.random() < 0.2 and not self.healthy
         return resume_events(self.workflow, state, cause=cause, at=self.clock, by={}, agent=agent, owner_died=died)
 
+    def place(self) -> None:
+        assert not self.placing, "placed twice"
+        super().place()
+
+    def stop(self, node: str, reason: str) -> None:
+        assert node in self.turns, "stopped though it does not run"
+        assert node not in self.stopping, "stopped twice"
+        super().stop(node, reason)
+
     def start(self, now: NodeState) -> None:
-        assert not self.drains, "a turn begins though none was to begin"
+        assert not self.drains, "a turn is carried out though none was to be"
         assert now.live
         assert self.workflow.workspace != "pinned" or self.plan.state.worker is not None, "carried out by any worker"
         assert now.id not in self.turns, "a turn is carried out twice"
+        assert (now.id, now.starts) not in self.given, "a turn is carried out again whose outcome came"
         super().start(now)
 
     def observe(self, recorded: Sequence[e.Recorded], state: RunState) -> None:
@@ -359,8 +372,8 @@ class Universe(SimulatedWorld):
         for now in [self.plan.state.nodes[node] for node in sorted(self.plan.state.nodes)]:
             if self.chance(0.05):
                 yield Ended(now.id, now.starts - now.live, completed("late"))
-            often = 0.25 if now.permissions else 0.5
-            if now.id in self.turns and (now.id in self.stopping or self.rng.random() < often):
+            often = 0.8 if now.id in self.stopping else 0.25 if now.permissions else 0.5
+            if now.id in self.turns and self.rng.random() < often:
                 yield self.end_of(now)
 
     def end_of(self, now: NodeState) -> Ended:
@@ -369,6 +382,7 @@ class Universe(SimulatedWorld):
             start += 1
         if self.chance(0.02):
             return Ended(now.id, start, None)
+        self.given.add((now.id, start))
         stopped = reason is not None and self.rng.random() < 0.8
         return Ended(now.id, start, Stopped(reason or "") if stopped else self.outcome(now))
 

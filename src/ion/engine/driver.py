@@ -126,7 +126,6 @@ class _UnderWay:
         for one in news:
             if isinstance(one, Ended) and self.turns.get(one.node, one.start + 1) <= one.start:
                 del self.turns[one.node]
-                self._stopping.discard(one.node)
 
 
 async def _record(plan: Plan, world: World, new: Sequence[e.Event], after: int) -> bool:
