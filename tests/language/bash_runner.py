@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
-from ion.language.shell import place, preamble, rewrite, unsafe_in_environment
+from ion.language.shell import preamble, rewrite, unsafe_in_environment
+from ion.language.shell.placing import place
 from ion.language.workflow import CODEC, Reference, Shell
 
 CANARY = "CANARY"

@@ -18,7 +18,8 @@ from ion.language.conditions import (
     explain,
     parse_condition,
 )
-from ion.language.references import canonical, reference_text, select_whole
+from ion.language.references import reference_text
+from ion.language.values import canonical, select_whole
 from ion.language.workflow import CODEC, Comparison, Condition, InputReference, NodeReference
 
 

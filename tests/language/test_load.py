@@ -494,15 +494,7 @@ def test_in_folded_texts_the_place_is_that_of_the_text() -> None:
     assert (only(parse_workflow(text)).line, only(parse_workflow(text)).column) == (5, 13)
 
 
-# Digest and JSON
-
-
-def test_the_digest_is_that_of_the_text() -> None:
-    """The same text has the same digest, another one another."""
-    one, same = good("- {id: a, bash: x}"), good("- {id: a, bash: x}")
-    other = good("- {id: a, bash: y}")
-    assert one.digest == same.digest != other.digest
-    assert len(one.digest) == 64
+# JSON
 
 
 @pytest.mark.parametrize("text", ARCHON_STYLE)

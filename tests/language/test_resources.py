@@ -202,18 +202,17 @@ def test_a_folder_that_is_too_large_is_an_error(project: Path) -> None:
     assert only(load_file(workflow_file(project, "s"), project)).code == "script-too-large"
 
 
-def test_the_digest_covers_commands_and_scripts(project: Path) -> None:
+def test_a_workflow_holds_its_commands_and_scripts(project: Path) -> None:
     """A changed command, or a changed file beside a script, is another workflow."""
     write(project, {".ion/commands/review.md": "one", ".ion/scripts/t/tool.ts": "x", ".ion/scripts/t/lib.ts": "x"})
-    digests = []
+    made = []
     for name, changed in (("w", ".ion/commands/review.md"), ("s", ".ion/scripts/t/lib.ts")):
         for content in ("one", "two", "one"):
             write(project, {changed: content})
-            loaded = load_file(workflow_file(project, name), project)
-            assert loaded.workflow is not None
-            digests.append(loaded.workflow.digest)
-    assert digests[0] == digests[2] != digests[1]
-    assert digests[3] == digests[5] != digests[4]
+            made.append(load_file(workflow_file(project, name), project).workflow)
+    assert None not in made
+    assert made[0] == made[2] != made[1]
+    assert made[3] == made[5] != made[4]
 
 
 # Folders

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from ion.language.shell import ShellProblem, place
+from ion.language.shell.placing import ShellProblem, place
 
 
 def warnings(script: str) -> list[ShellProblem]:

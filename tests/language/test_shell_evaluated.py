@@ -11,7 +11,8 @@ import pytest
 from bash_runner import CANARY, HOSTILE, Ran, Text, placed, run
 
 from ion.errors import UnreadableReferenceError
-from ion.language.shell import place, rewrite
+from ion.language.shell import rewrite
+from ion.language.shell.placing import place
 
 # Each prints what bash makes of the value 2, where a = 2.
 CHECKED = [

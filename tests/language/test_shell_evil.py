@@ -12,7 +12,8 @@ import pytest
 from bash_runner import CANARY, Text, encoded, run_file
 
 from ion.errors import UnreadableReferenceError
-from ion.language.shell import place, preamble, rewrite
+from ion.language.shell import preamble, rewrite
+from ion.language.shell.placing import place
 
 FORMS = [
     "$a.output",

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.language.references import find_references
-from ion.language.shell import place
+from ion.language.shell.placing import place
 from work import assert_linear
 
 BARE, DOUBLE, SINGLE, ANSI = "bare", "double", "single", "ansi"

@@ -10,7 +10,8 @@ from bash_runner import HOSTILE, Text, encoded, placed, run, run_file
 
 from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
-from ion.language.shell import Rewritten, place, preamble, rewrite, unsafe_in_environment
+from ion.language.shell import Rewritten, preamble, rewrite, unsafe_in_environment
+from ion.language.shell.placing import place
 from ion.language.workflow import CODEC, Reference, Shell
 
 

@@ -12,8 +12,7 @@ from typing import Any
 from ion.errors import UsageError
 from ion.foreign import loads
 from ion.language.graph import topological
-from ion.language.patterns import pattern
-from ion.language.placeholders import fill_placeholders
+from ion.language.patterns import fill_placeholders, pattern
 from ion.language.problems import did_you_mean
 from ion.language.source import read_file
 from ion.language.values import canonical

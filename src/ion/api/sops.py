@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from ion.api.inputs import check_inputs
 from ion.errors import InvalidWorkflowError, NotFoundError, UsageError
+from ion.language.sop.export import to_yaml
 from ion.language.sop.model import Sop
 from ion.language.sop.parse import SUFFIX, parse_sop
 from ion.language.sop.steps import slug
 from ion.language.sop.to_workflow import to_workflow
-from ion.language.sop.to_yaml import to_yaml
 from ion.language.source import MAX_BYTES, decode, read_file
 from ion.language.values import canonical
 from ion.language.workflow import Workflow
 from ion.records import dataclass
 
 if TYPE_CHECKING:
-    from ion.language.sop.skill import Exported
+    from ion.language.sop.export import Exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def sop_to_yaml(sop: Sop) -> str:
 def export_sop(sop: Sop, to: str) -> Exported:
     """The SOP for another tool: `yaml` (its workflow), `skill`, or `cursor` (a command of that editor). Raises
     `UsageError` for YAML that would be too large to be read again."""
-    from ion.language.sop.skill import Exported, to_cursor, to_skill
+    from ion.language.sop.export import Exported, to_cursor, to_skill
 
     if to != "yaml":
         return to_skill(sop) if to == "skill" else to_cursor(sop)

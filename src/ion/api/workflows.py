@@ -176,6 +176,6 @@ def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
 
 def workflow_json_schema() -> dict[str, Any]:
     """The JSON Schema of workflow files, for editors."""
-    from ion.language.schema import export
+    from ion.language import schema
 
-    return export.workflow_json_schema()
+    return schema.workflow_json_schema()

@@ -22,7 +22,7 @@ from ion.language.references import find_references, reference_text
 from ion.language.resources import SCRIPT_SUFFIXES, CommandSource, Resources, ScriptSource
 from ion.language.rules import agent_defaults
 from ion.language.shape import Draft, Shape
-from ion.language.shell import place
+from ion.language.shell.placing import place
 from ion.language.source import trim
 from ion.language.texts import Text, is_code, node_texts, note
 from ion.language.workflow import (

@@ -1,4 +1,4 @@
-"""The graph of a workflow: cycles, layers, reachability, whose session a node continues, where it ends.
+"""The graph of a workflow: cycles, layers, reachability, whose session a node continues.
 
 Functions over ids and mappings of ids, all iterative and linear in nodes and edges (except `reaches`, which says so),
 because a file may have tens of thousands of nodes and may be hostile.

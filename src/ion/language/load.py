@@ -8,13 +8,11 @@ jsonschema are imported only when a text is really parsed; `load_workflow` first
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ion.errors import NotFoundError, Problem
 from ion.language import cache
@@ -24,10 +22,6 @@ from ion.language.source import decode, read_file
 from ion.language.workflow import Workflow
 from ion.records import dataclass
 
-if TYPE_CHECKING:
-    from ion.language.check import Findings
-
-LANGUAGE_VERSION = "1"
 SOP_SUFFIX = ".sop.md"
 
 
@@ -63,7 +57,11 @@ def parse_workflow(text: str, *, file: str = "", resources: Resources | None = N
     command and script files are not looked up, and references in them are not checked.
     """
     if file.endswith(SOP_SUFFIX):
-        return _parse_sop(text, file)
+        from ion.language.sop import parse_sop, sop_name, to_workflow
+
+        parsed = parse_sop(text, file=file)
+        name = parsed.sop.name if parsed.sop else sop_name(file)
+        return Loaded(to_workflow(parsed.sop) if parsed.sop else None, parsed.problems, name)
     from ion.language.problems import Report
     from ion.language.yaml import read_yaml
 
@@ -71,21 +69,11 @@ def parse_workflow(text: str, *, file: str = "", resources: Resources | None = N
     report = Report(document, file)
     if not document.complete:
         return Loaded(None, report.result(), _name_of(document.value))
-    workflow = _parse(document.value, report, text, resources)
+    workflow = _parse(document.value, report, resources)
     return Loaded(workflow, report.result(), _name_of(document.value))
 
 
-def _parse_sop(text: str, file: str) -> Loaded:
-    from ion.language.sop import parse_sop, sop_name, to_workflow
-
-    parsed = parse_sop(text, file=file)
-    if parsed.sop is None:
-        return Loaded(None, parsed.problems, sop_name(file))
-    digest = _sha256(f"{LANGUAGE_VERSION}\0{text}".encode())
-    return Loaded(to_workflow(parsed.sop, digest=digest), parsed.problems, parsed.sop.name)
-
-
-def _parse(value: Any, report: Any, text: str, resources: Resources | None) -> Workflow | None:
+def _parse(value: Any, report: Any, resources: Resources | None) -> Workflow | None:
     from ion.language.check import check_references
     from ion.language.lower import lower
     from ion.language.problems import TooManyProblemsError
@@ -102,27 +90,12 @@ def _parse(value: Any, report: Any, text: str, resources: Resources | None) -> W
         return None
     if report.errors:
         return None
-    return lower(shape, findings, file=report.file, digest=_digest(text, findings))
+    return lower(shape, findings, file=report.file)
 
 
 def _name_of(value: Any) -> str:
     name = value.get("name") if isinstance(value, dict) else None
     return name.strip() if isinstance(name, str) else ""
-
-
-def _digest(text: str, findings: Findings) -> str:
-    """The sha256 of all that the workflow was made from, with the version of the language."""
-    parts = {
-        "language": LANGUAGE_VERSION,
-        "file": _sha256(text.encode()),
-        "commands": {name: _sha256(found.data) for name, found in findings.commands.items()},
-        "scripts": {name: [found.entry, found.files] for name, found in findings.scripts.items()},
-    }
-    return _sha256(json.dumps(parts, sort_keys=True).encode())
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def load_workflow(

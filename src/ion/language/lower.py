@@ -19,7 +19,7 @@ from ion.language.source import trim
 from ion.language.texts import is_code
 
 
-def lower(shape: Shape, findings: Findings, *, file: str, digest: str) -> workflow.Workflow:
+def lower(shape: Shape, findings: Findings, *, file: str) -> workflow.Workflow:
     """The workflow of a file that has no errors."""
     root = shape.root
     assert root is not None, "a file with faults is not lowered"
@@ -31,7 +31,6 @@ def lower(shape: Shape, findings: Findings, *, file: str, digest: str) -> workfl
         nodes=nodes,
         description=root.description,
         file=file,
-        digest=digest,
         inputs=tuple(_input(name, shape.raw["inputs"][name], item) for name, item in (root.inputs or {}).items()),
         returns=root.returns,
         interactive=root.interactive or gates,

@@ -12,26 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ion.language.patterns import pattern
-from ion.language.values import Selected, canonical, select, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
 from ion.records import dataclass
-
-__all__ = [
-    "ENGINE_NAMES",
-    "Found",
-    "Resolved",
-    "Selected",
-    "canonical",
-    "end_of",
-    "engine_names",
-    "escape",
-    "find_references",
-    "input_reference",
-    "reference_text",
-    "render",
-    "select",
-    "select_whole",
-]
 
 ENGINE_NAMES = (
     "ARGUMENTS",

@@ -11,7 +11,7 @@ from typing import Any
 
 from ion.kinds import AGENT_KINDS
 from ion.language import schema
-from ion.language.document import DocumentPath
+from ion.language.document import DocumentPath, with_texts
 from ion.language.fields import (
     AGENT_FIELDS,
     EFFECTS,
@@ -38,7 +38,6 @@ from ion.language.fields import (
     unknown_field,
 )
 from ion.language.problems import Report, near
-from ion.language.written import with_texts
 from ion.records import dataclass, field
 
 

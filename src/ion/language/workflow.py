@@ -287,7 +287,7 @@ class ScriptFile:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A whole workflow. `digest` is the sha256 of all that it was made from, with Ion's language version.
+    """A whole workflow.
 
     `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
     `pinned` (one worker carries out all nodes), `git` (each worker has a checkout of the run's commit).
@@ -297,7 +297,6 @@ class Workflow:
     nodes: tuple[Node, ...]
     description: str = ""
     file: str = ""
-    digest: str = ""
     inputs: tuple[Input, ...] = ()
     returns: str | None = None
     interactive: bool = False

@@ -17,7 +17,8 @@ from ion.core.events import Content
 from ion.core.outcomes import Failed, Judged, Outcome
 from ion.errors import MissingRuntimeError, UnreadableReferenceError
 from ion.language import shell
-from ion.language.references import canonical, engine_names, reference_text
+from ion.language.references import engine_names, reference_text
+from ion.language.values import canonical
 from ion.language.workflow import Bash, Loop, Reference, Shell
 from ion.nodes import program
 from ion.nodes.base import Context, Turn

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ion.errors import OutputFormatError
-from ion.language.references import canonical
-from ion.language.values import read_json
+from ion.language.values import canonical, read_json
 from ion.masking import head
 from ion.records import dataclass
 

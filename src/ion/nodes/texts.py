@@ -16,15 +16,8 @@ from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
 from ion.foreign import loads
 from ion.language.patterns import pattern
-from ion.language.references import (
-    Resolved,
-    canonical,
-    end_of,
-    find_references,
-    reference_text,
-    render,
-    select,
-)
+from ion.language.references import Resolved, end_of, find_references, reference_text, render
+from ion.language.values import canonical, select
 from ion.language.workflow import (
     Binding,
     EngineReference,

@@ -12,7 +12,7 @@ from sop_kit import STEP, document, good
 
 from ion.language.references import Resolved, render
 from ion.language.sop import Sop, to_workflow
-from ion.language.sop.prompts import fill_in
+from ion.language.sop.to_workflow import fill_in
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Prompt, Reference
 
 FILES = sorted((Path(__file__).parent / "files").glob("*.sop.md"))

@@ -7,7 +7,7 @@ import re
 import pytest
 from sop_kit import STEP, document, good
 
-from ion.language.sop.skill import to_cursor, to_skill
+from ion.language.sop.export import to_cursor, to_skill
 from ion.language.yaml import read_yaml
 
 

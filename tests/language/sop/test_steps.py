@@ -6,8 +6,7 @@ import pytest
 from sop_kit import at, codes, document, good, only, steps
 
 from ion.language.sop import parse_sop
-from ion.language.sop.constraints import level
-from ion.language.sop.steps import slug, split_number
+from ion.language.sop.steps import level, slug, split_number
 
 
 @pytest.mark.parametrize(

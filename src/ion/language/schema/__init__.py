@@ -6,7 +6,6 @@ and reports everything that is wrong with it at once; `workflow_json_schema` giv
 
 from __future__ import annotations
 
-from ion.language.schema.export import workflow_json_schema
 from ion.language.schema.faults import Fault, boolean_meant, check
 from ion.language.schema.models import (
     NODE_MODELS,
@@ -23,6 +22,7 @@ from ion.language.schema.models import (
     RetryModel,
     WorkflowModel,
     field_names,
+    workflow_json_schema,
 )
 from ion.language.schema.values import describe
 

@@ -1,7 +1,8 @@
 """References in bash: the exact value, in any quoting, at any size, never pasted into code (language.md §5.1).
 
-`place` reads a script with Ion's own lexer when a workflow is loaded and says where each reference stands; `rewrite`
-puts a quoted variable there when the node runs; `preamble` is the line that loads the variables. How it is used:
+`placing.place` reads a script with Ion's own lexer when a workflow is loaded and says where each reference stands;
+`rewrite` puts a quoted variable there when the node runs; `preamble` is the line that loads the variables. How it is
+used:
 
     rewritten = rewrite(shell, resolve)
     data:   for each value of rewritten.variables, in order, its UTF-8 text and a NUL (a NUL in it fails the node)
@@ -12,23 +13,11 @@ The node drops from the environment what could turn bash's own words against the
 
 from __future__ import annotations
 
-from ion.language.shell.result import ShellProblem, ShellResult
 from ion.language.shell.rewriting import Rewritten, Value, preamble, rewrite
 
-__all__ = ["Rewritten", "ShellProblem", "ShellResult", "Value", "place", "preamble", "rewrite", "unsafe_in_environment"]
+__all__ = ["Rewritten", "Value", "preamble", "rewrite", "unsafe_in_environment"]
 
 _UNSAFE = frozenset(f"BASH_FUNC_{word}%%" for word in ("builtin", "read", "export", "echo", "exit"))
-
-
-def place(text: str) -> ShellResult:
-    """The position of every reference in `text`, which is a script for bash; never raises.
-
-    A reference where bash would evaluate its value as code, or text that cannot be classified, is the error
-    `reference-position`; the warnings are `reference-in-code` and `value-used-as-arithmetic`.
-    """
-    from ion.language.shell import placing
-
-    return placing.place(text)
 
 
 def unsafe_in_environment(name: str) -> bool:

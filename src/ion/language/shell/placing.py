@@ -15,8 +15,8 @@ from ion.language.shell import parts
 from ion.language.shell.code import hint
 from ion.language.shell.grammar import Grammar
 from ion.language.shell.parts import Heredoc, ShellFindings, Spot, Unplaced, is_own
-from ion.language.shell.result import ShellProblem, ShellResult
 from ion.language.workflow import EngineReference, Placement, Shell
+from ion.records import dataclass
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _ESCAPED_IN_DOCUMENTS = re.compile(r"[$`\\]")
@@ -26,8 +26,31 @@ _GUARD = "''"
 _RAW = (parts.SINGLE, parts.ANSI, parts.HERE_QUOTED)
 
 
+@dataclass(frozen=True, slots=True)
+class ShellProblem:
+    """A problem of shell text; `offset` counts characters from its start. `severity` is `error` or `warning`."""
+
+    code: str
+    message: str
+    hint: str
+    offset: int
+    severity: str = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class ShellResult:
+    """Shell text with its references placed. It cannot be run if one of its problems is an error."""
+
+    shell: Shell
+    problems: tuple[ShellProblem, ...] = ()
+
+
 def place(text: str) -> ShellResult:
-    """See `ion.language.shell.place`."""
+    """The position of every reference in `text`, which is a script for bash; never raises.
+
+    A reference where bash would evaluate its value as code, or text that cannot be classified, is the error
+    `reference-position`; the warnings are `reference-in-code` and `value-used-as-arithmetic`.
+    """
     found = find_references(text, escapes=False)
     if not found:
         return ShellResult(Shell(text))

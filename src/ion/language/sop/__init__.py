@@ -6,10 +6,10 @@ format is read with a real markdown parser, which is imported only when a text i
 
 from __future__ import annotations
 
+from ion.language.sop.export import to_yaml
 from ion.language.sop.model import Constraint, Parameter, Section, Sop, Step, Substep
 from ion.language.sop.parse import SUFFIX, ParsedSop, parse_sop, sop_name
 from ion.language.sop.to_workflow import to_workflow
-from ion.language.sop.to_yaml import to_yaml
 
 __all__ = [
     "SUFFIX",

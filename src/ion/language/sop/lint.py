@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ion.language.placeholders import PLACEHOLDER
+from ion.language.patterns import PLACEHOLDER
 from ion.language.problems import did_you_mean
-from ion.language.sop.model import Sop, Step
-from ion.language.sop.problems import SopProblems
+from ion.language.sop.model import Sop, SopProblems, Step
 from ion.records import dataclass
 
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)

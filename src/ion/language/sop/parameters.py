@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ion.language.placeholders import PLACEHOLDER
-from ion.language.sop.model import Parameter
+from ion.language.patterns import PLACEHOLDER
+from ion.language.sop.model import Parameter, SopProblems
 from ion.language.sop.page import Block, Page, item_text, plain
-from ion.language.sop.problems import SopProblems
 from ion.language.workflow import variable_name
 from ion.records import dataclass
 
