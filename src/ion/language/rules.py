@@ -1,16 +1,16 @@
 """Rules between the fields of a node and of the workflow, beyond what types can say (language.md §2, §3, §7, §8).
 
-They look at the raw values and ignore values of the wrong type, which the schema has reported.
+They see the models of `schema`: a field of the wrong type, which the schema has reported, is absent in them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from ion.kinds import BOUND_KINDS
+from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.graph import find_cycles
@@ -34,80 +34,79 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def check_rules(shape: Shape, report: Report) -> None:
     """Every rule on every node and on the workflow."""
-    _check_inputs(_mapping(shape.raw.get("inputs")), report)
-    _check_returns(shape, report)
-    _check_pinned(shape, report)
+    if shape.root is not None:
+        _check_inputs(shape.root.inputs or {}, report)
+        _check_returns(shape.root.returns, shape.drafts, report)
+        if shape.root.workspace == "pinned":
+            _check_pinned(shape.drafts, report)
     for draft in shape.drafts:
-        rule = _RULES.get(draft.kind)
-        if rule is not None:
-            rule(draft, report)
-        _check_bindings(draft, report)
-        if "output_format" in draft.raw and draft.uses_agent:
-            _check_output_format(draft, report)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+        match draft.model:
+            case schema.ScriptNode() as node:
+                _check_script(node.script, draft.path, report)
+            case schema.ApprovalNode() as node:
+                _check_approval(node, draft.path, report)
+            case schema.LoopNode() as node:
+                _check_loop(node, draft.path, report)
+        if isinstance(draft.model, schema.Bound):
+            _check_bindings(draft.model.bindings or {}, (*draft.path, "with"), report)
+        if isinstance(draft.model, schema.AgentNode) and draft.model.output_format is not None:
+            _check_output_format(draft.model.output_format, (*draft.path, "output_format"), report)
 
 
 # The workflow
 
 
-def _check_inputs(inputs: dict[str, Any], report: Report) -> None:
+def _check_inputs(inputs: dict[str, schema.InputModel], report: Report) -> None:
     _check_folding(inputs, ("inputs",), report)
     _check_refers_to(inputs, report)
     for name, declared in inputs.items():
-        if not isinstance(declared, dict) or "default" not in declared:
+        if "default" not in declared.model_fields_set:
             continue
         path: DocumentPath = ("inputs", name)
-        if declared.get("required") is True:
+        if declared.required:
             message = f"'{name}' has a default, so it is not required"
             report.warning(
                 "required-with-default", message, (*path, "required"), hint="remove one of the two", key=True
             )
-        default = declared["default"]
-        wanted = declared.get("type")
-        enum = declared.get("enum")
-        if isinstance(wanted, str) and wanted in _TYPES and not _is_a(default, wanted):
-            hint = boolean_meant(default) if wanted == "boolean" and isinstance(default, str) else ""
-            message = f"the default is {describe(default)}, not of type {wanted}"
+        default = declared.default
+        if declared.type and not _is_a(default, declared.type):
+            hint = boolean_meant(default) if declared.type == "boolean" and isinstance(default, str) else ""
+            message = f"the default is {describe(default)}, not of type {declared.type}"
             report.error("bad-default", message, (*path, "default"), hint=hint)
-        elif isinstance(enum, list) and default not in enum:
-            hint = report.suggest(str(default), [str(item) for item in enum])
+        elif declared.enum and default not in declared.enum:
+            hint = report.suggest(str(default), [str(item) for item in declared.enum])
             report.error(
                 "bad-default", f"the default {describe(default)} is not in 'enum'", (*path, "default"), hint=hint
             )
 
 
-def _check_pinned(shape: Shape, report: Report) -> None:
+def _check_pinned(drafts: list[Draft], report: Report) -> None:
     """One worker carries out all nodes of a pinned run, so they all ask for the same label."""
-    if shape.raw.get("workspace") != "pinned" or not shape.drafts:
-        return
-    first = shape.drafts[0].raw.get("runs_on")
-    for draft in shape.drafts[1:]:
-        if draft.raw.get("runs_on") != first:
+    labels = [(draft, draft.model.runs_on) for draft in drafts if draft.model is not None]
+    for draft, label in labels[1:]:
+        first = labels[0][1]
+        if label != first:
             report.error(
                 "pinned-labels",
                 "in a pinned workspace one worker carries out all nodes, so their 'runs_on' is the same",
-                (*draft.path, "runs_on") if "runs_on" in draft.raw else draft.path,
-                hint=f"write runs_on: {first} for each" if isinstance(first, str) else "write it for each, or for none",
-                key="runs_on" in draft.raw,
+                (*draft.path, "runs_on") if label else draft.path,
+                hint=f"write runs_on: {first} for each" if first else "write it for each, or for none",
+                key=label is not None,
             )
 
 
-def _check_refers_to(inputs: dict[str, Any], report: Report) -> None:
+def _check_refers_to(inputs: dict[str, schema.InputModel], report: Report) -> None:
     """A default that names other inputs is a text, the inputs exist, and none of them refers back to it."""
     refers: dict[str, list[str]] = {name: [] for name in inputs}
     for name, declared in inputs.items():
-        listed = _mapping(declared).get("refers_to")
         path: DocumentPath = ("inputs", name, "refers_to")
-        if listed is not None and not isinstance(_mapping(declared).get("default"), str):
+        if declared.refers_to and not isinstance(declared.default, str):
             hint = "give 'default' a text with {name} in it"
             report.error("bad-default", "'refers_to' needs a default that is a text", path, hint=hint, key=True)
-        for index, other in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(other, str) and other in inputs:
+        for index, other in enumerate(declared.refers_to or ()):
+            if other in inputs:
                 refers[name].append(other)
-            elif isinstance(other, str):
+            else:
                 message = f"the default of '{name}' refers to '{other}', and no input has that name"
                 report.error("bad-default", message, (*path, index), hint=report.suggest(other, inputs))
     for cycle in find_cycles(refers):
@@ -121,7 +120,7 @@ def _is_a(value: Any, wanted: str) -> bool:
     return isinstance(value, _TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
 
 
-def _check_folding(names: dict[str, Any], path: DocumentPath, report: Report) -> None:
+def _check_folding(names: Iterable[str], path: DocumentPath, report: Report) -> None:
     """Two names that become one environment variable are an error."""
     first: dict[str, str] = {}
     for name in names:
@@ -132,10 +131,9 @@ def _check_folding(names: dict[str, Any], path: DocumentPath, report: Report) ->
         first.setdefault(variable, name)
 
 
-def _check_returns(shape: Shape, report: Report) -> None:
-    returns = shape.raw.get("returns")
-    ids = [draft.id for draft in shape.drafts if draft.id]
-    if isinstance(returns, str) and returns not in ids:
+def _check_returns(returns: str | None, drafts: list[Draft], report: Report) -> None:
+    ids = [draft.id for draft in drafts if draft.id]
+    if returns is not None and returns not in ids:
         hint = report.suggest(returns, ids)
         report.error("unknown-node", f"'returns' names '{returns}', and no node has that id", ("returns",), hint=hint)
 
@@ -145,22 +143,19 @@ def _check_returns(shape: Shape, report: Report) -> None:
 _BOUND = {"from", "if_skipped"}
 
 
-def _check_bindings(draft: Draft, report: Report) -> None:
-    if draft.kind not in BOUND_KINDS:
-        return
-    bindings = _mapping(draft.raw.get("with"))
-    _check_folding(bindings, (*draft.path, "with"), report)
+def _check_bindings(bindings: dict[str, Any], path: DocumentPath, report: Report) -> None:
+    _check_folding(bindings, path, report)
     for name, value in bindings.items():
         if not isinstance(value, dict):
             continue
-        path = (*draft.path, "with", name)
         slip = "" if "from" in value else _slip_of_from(value)
         if slip:
             message = f"'{slip}' looks like 'from'; without it the mapping itself would be the value"
-            report.error("bad-binding", message, (*path, slip), hint="did you mean 'from'?", key=True)
+            report.error("bad-binding", message, (*path, name, slip), hint="did you mean 'from'?", key=True)
         elif value.keys() & _BOUND and (value.keys() - _BOUND or not isinstance(value.get("from"), str)):
             hint = "write {from: $node.output, if_skipped: value}"
-            report.error("bad-binding", f"'{name}' must be a value, or 'from' and 'if_skipped'", path, hint=hint)
+            message = f"'{name}' must be a value, or 'from' and 'if_skipped'"
+            report.error("bad-binding", message, (*path, name), hint=hint)
 
 
 def _slip_of_from(value: dict[str, Any]) -> str:
@@ -172,114 +167,90 @@ def _slip_of_from(value: dict[str, Any]) -> str:
     return slip if slip and not others and (reads or len(value) > 1) else ""
 
 
-def _check_script(draft: Draft, report: Report) -> None:
-    script = draft.raw["script"]
-    if not isinstance(script, str) or is_code(trim(script)):
-        return
+def _check_script(script: str, path: DocumentPath, report: Report) -> None:
     name = trim(script)
-    if "/" in name or "\\" in name or ".." in name or name.startswith("."):
+    if not is_code(name) and ("/" in name or "\\" in name or ".." in name or name.startswith(".")):
+        message = f"'{name[:60]}' is a path; 'script' takes a name or code"
         hint = "give the name of a file in a 'scripts' folder, without folders and ending"
-        report.error(
-            "bad-name", f"'{name[:60]}' is a path; 'script' takes a name or code", (*draft.path, "script"), hint=hint
-        )
+        report.error("bad-name", message, (*path, "script"), hint=hint)
 
 
-def _check_approval(draft: Draft, report: Report) -> None:
-    if draft.raw.get("always_run") is True:
+def _check_approval(node: schema.ApprovalNode, path: DocumentPath, report: Report) -> None:
+    if node.always_run:
         message = "an approval cannot be run again on resume: its answer is given once"
-        report.error("always-run-on-approval", message, (*draft.path, "always_run"), hint="remove always_run", key=True)
-    approval = _mapping(draft.raw["approval"])
-    path = (*draft.path, "approval")
-    if "decisions" not in approval:
+        report.error("always-run-on-approval", message, (*path, "always_run"), hint="remove always_run", key=True)
+    path = (*path, "approval")
+    if node.approval.decisions is None:
         return
-    if "on_reject" in approval:
-        hint = "route a rejection with 'when' on the decision"
-        report.error(
-            "bad-decisions", "'on_reject' and 'decisions' exclude each other", (*path, "on_reject"), hint=hint, key=True
+    if node.approval.on_reject is not None:
+        message, hint = (
+            "'on_reject' and 'decisions' exclude each other",
+            "route a rejection with 'when' on the decision",
         )
-    decisions = approval["decisions"] if isinstance(approval["decisions"], list) else []
-    ids = [_mapping(item).get("id") for item in decisions]
+        report.error("bad-decisions", message, (*path, "on_reject"), hint=hint, key=True)
+    ids = [decision.id for decision in node.approval.decisions]
     for index, name in enumerate(ids):
-        if isinstance(name, str) and name in ids[:index]:
+        if name in ids[:index]:
             report.error("bad-decisions", f"the decision '{name}' is given twice", (*path, "decisions", index, "id"))
-    if ids and "approve" not in ids:
-        hint = "add '- id: approve'"
-        report.error(
-            "bad-decisions", "one of the decisions must have the id 'approve'", (*path, "decisions"), hint=hint
-        )
+    if "approve" not in ids:
+        message, hint = "one of the decisions must have the id 'approve'", "add '- id: approve'"
+        report.error("bad-decisions", message, (*path, "decisions"), hint=hint)
 
 
-def _check_loop(draft: Draft, report: Report) -> None:
-    path = (*draft.path, "loop")
-    if not isinstance(draft.raw["loop"], dict):
-        return
-    loop = draft.raw["loop"]
-    if "prompt" in loop and "command" in loop:
+def _check_loop(node: schema.LoopNode, path: DocumentPath, report: Report) -> None:
+    loop, path = node.loop, (*path, "loop")
+    if loop.prompt is not None and loop.command is not None:
         report.error("loop-prompt", "a loop has a prompt or a command, not both", (*path, "command"), key=True)
-    elif "prompt" not in loop and "command" not in loop:
+    elif loop.prompt is None and loop.command is None:
         report.error("loop-prompt", "a loop needs a prompt or a command", path, hint="add 'prompt:'")
     _check_ends(loop, path, report)
-    if loop.get("interactive") is True and "gate_message" not in loop:
+    if loop.interactive and loop.gate_message is None:
         hint = "say in 'gate_message' what the person is to decide"
         report.error(
             "gate-message-missing", "an interactive loop needs 'gate_message'", (*path, "interactive"), hint=hint
         )
-    if loop.get("signal_completes") is True and loop.get("interactive", False) is False:
+    if loop.signal_completes and not loop.interactive:
         message = "'signal_completes' has no effect in a loop that is not interactive"
         report.warning("no-effect", message, (*path, "signal_completes"), key=True)
-    if isinstance(loop.get("until_field"), str):
-        _check_until_field(draft, loop["until_field"], report)
+    if loop.until_field is not None:
+        _check_until_field(loop.until_field, node.output_format, (*path, "until_field"), report)
 
 
-def _check_ends(loop: dict[str, Any], path: DocumentPath, report: Report) -> None:
-    ways = {"until", "until_bash", "until_field"} & loop.keys()
+def _check_ends(loop: schema.LoopModel, path: DocumentPath, report: Report) -> None:
+    ways = [way for way in ("until", "until_bash", "until_field") if getattr(loop, way) is not None]
     if not ways:
         hint = "add 'until: DONE', 'until_bash' or 'until_field'"
         report.error("loop-without-end", "nothing ends this loop", path, hint=hint)
-    elif "until_all" not in loop and ways >= {"until", "until_bash"}:
+    elif loop.until_all is None and ways[:2] == ["until", "until_bash"]:
         message = "the signal alone ends this loop, and so does the check alone"
         hint = "write 'until_all: true' if both must hold, 'until_all: false' if one of them is enough"
         report.warning("any-of-several", message, (*path, "until_bash"), hint=hint, key=True)
-    elif loop.get("until_all") is True and len(ways) == 1:
-        message = f"'until_all' has no effect: '{min(ways)}' is all that ends this loop"
+    elif loop.until_all and len(ways) == 1:
+        message = f"'until_all' has no effect: '{ways[0]}' is all that ends this loop"
         report.warning("no-effect", message, (*path, "until_all"), key=True)
 
 
-def _check_until_field(draft: Draft, name: str, report: Report) -> None:
-    path = (*draft.path, "loop", "until_field")
+def _check_until_field(name: str, output_format: dict[str, Any] | None, path: DocumentPath, report: Report) -> None:
     hint = f"declare '{name}' in output_format: a boolean in 'properties', and named in 'required'"
-    schema = draft.raw.get("output_format")
-    if schema is None:
+    if output_format is None:
         report.error("bad-until-field", "'until_field' needs an output_format on the node", path, hint=hint)
-    if not isinstance(schema, dict):
         return
-    properties = _mapping(schema.get("properties"))
-    required = schema.get("required")
-    if name not in properties:
-        meant = report.suggest(name, properties) or hint
+    properties, required = output_format.get("properties"), output_format.get("required")
+    declared = properties.get(name) if isinstance(properties, dict) else None
+    if declared is None:
+        meant = (report.suggest(name, properties) if isinstance(properties, dict) else "") or hint
         report.error("bad-until-field", f"output_format has no property '{name}'", path, hint=meant)
     elif not isinstance(required, list) or name not in required:
         report.error("bad-until-field", f"output_format does not require '{name}'", path, hint=hint)
-    elif _mapping(properties[name]).get("type", "boolean") != "boolean":
+    elif isinstance(declared, dict) and declared.get("type", "boolean") != "boolean":
         report.error("bad-until-field", f"'{name}' is not a boolean in output_format", path, hint=hint)
-
-
-_RULES: dict[str, Callable[[Draft, Report], None]] = {
-    "script": _check_script,
-    "approval": _check_approval,
-    "loop": _check_loop,
-}
 
 
 # output_format
 
 
-def _check_output_format(draft: Draft, report: Report) -> None:
+def _check_output_format(schema: dict[str, Any], path: DocumentPath, report: Report) -> None:
     """An `output_format` must be a JSON Schema that can validate a reply without network access."""
-    schema = draft.raw["output_format"]
-    path = (*draft.path, "output_format")
-    if not isinstance(schema, dict):
-        return
     text = json.dumps(schema)
     for place, message in _schema_faults(text):
         report.error("bad-output-format", message, (*path, *place))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import ValidationError
@@ -32,28 +33,45 @@ class Fault(NamedTuple):
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
+# What is taken for a field that is missing or at fault, so that rules on the others apply as if it were right.
+_SAMPLES: dict[str | int, Any] = {
+    **dict.fromkeys(("name", "description", "prompt", "command", "bash", "script", "cancel", "message"), "-"),
+    **dict.fromkeys(("until", "until_bash", "gate_message"), "-"),
+    **dict.fromkeys(("max_iterations", "max_attempts"), 1),
+    "id": "_",
+    "nodes": [None],
+    "runtime": "bun",
+    "until_all": False,
+}
+
+
 def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Fault]]:
-    """The value as the model sees it, or None, and all of its faults. Faults with the code `unknown-field` do not
-    make it None: such fields are left out."""
+    """The value as the model sees it, and all of its faults. A field at fault is left out, or has a value from
+    `_SAMPLES`; None if nothing is left that the model could see."""
     try:
         return model.model_validate(value), []
     except ValidationError as error:
         faults = [_fault(dict(item)) for item in error.errors(include_url=False)]
-    if any(item.code != "unknown-field" for item in faults):
-        return None, faults
     for item in faults:
-        value = _without(value, item.path)
-    return model.model_validate(value), faults
+        path = (*item.path, item.field) if item.code == "missing-field" else item.path
+        if item.code != "unknown-field":  # a list is left out whole: the places of its items would change
+            path = tuple(takewhile(lambda part: isinstance(part, str), path))
+        value = _without(value, path) if path else value
+    try:
+        return model.model_validate(value), faults
+    except ValidationError:
+        return None, faults
 
 
 def _without(value: Any, path: Path) -> Any:
-    """A copy of `value` that lacks the key at `path`."""
+    """A copy of `value` that lacks what is at `path`, or has the sample of that field."""
     head, *rest = path
     if isinstance(value, list):
         return [_without(item, tuple(rest)) if index == head else item for index, item in enumerate(value)]
-    if not rest:
-        return {key: item for key, item in value.items() if key != head}
-    return {key: _without(item, tuple(rest)) if key == head else item for key, item in value.items()}
+    if rest:
+        return {key: _without(item, tuple(rest)) if key == head else item for key, item in value.items()}
+    sample = {head: _SAMPLES[head]} if head in _SAMPLES else {}
+    return {key: item for key, item in value.items() if key != head} | sample
 
 
 def _fault(error: dict[str, Any]) -> Fault:
