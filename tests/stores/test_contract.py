@@ -94,7 +94,7 @@ class TestRuns:
             lambda: store.renew_lease(lease, lease_ms=LEASE_MS),
             lambda: store.delete_workflow_run(run_id),
         ):
-            with pytest.raises(NotFoundError, match="no run"):
+            with pytest.raises(NotFoundError, match="unknown run"):
                 ask()
         store.release_lease(lease)
 

@@ -37,7 +37,7 @@ OWNERS = {"living": living(), "dead": dead(), "elsewhere": elsewhere()}
 
 EVENTS = st.one_of(
     st.builds(e.NodeStarted, TIMES, NODES, st.just("bash")),
-    st.builds(e.NodeCompleted, TIMES, NODES, OUTPUTS),
+    st.builds(e.NodeCompleted, TIMES, NODES, st.builds(e.Reply, OUTPUTS)),
     st.builds(e.NodeFailed, TIMES, NODES, FAILURES),
     st.builds(e.NodeInvalidated, TIMES, NODES, st.just("always_run")),
     st.builds(e.ApprovalRequested, TIMES, NODES, REQUESTS, TEXTS),

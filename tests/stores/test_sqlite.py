@@ -161,16 +161,17 @@ class TestFaults:
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from store_kit import begin, gate
-from ion.core.events import Content, NodeCompleted
+from ion.core.events import Content, NodeCompleted, Reply
 from ion.errors import StoreError
 from ion.stores.sqlite import SqliteStore
 from pathlib import Path
 store = SqliteStore(Path({str(path)!r}))
 lease = begin(store)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+large = NodeCompleted(2, "build", Reply(Content.inline("x" * 9000)))
 while True:
     try:
-        print(store.create_workflow_event("r1", [NodeCompleted(2, "build", Content.inline("x" * 9000))], lease=lease))
+        print(store.create_workflow_event("r1", [large], lease=lease))
     except StoreError as error:
         print(error.message)
         break

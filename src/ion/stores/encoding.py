@@ -22,7 +22,7 @@ from ion.typed import check_of
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-_ROW_NAMES = tuple(field.name for field in dataclasses.fields(WorkflowRun))
+ROW_NAMES = tuple(field.name for field in dataclasses.fields(WorkflowRun))
 # Runs are listed newest first; one whose time cannot be is damaged, and comes last.
 TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
 _STATUSES = frozenset({"running", "paused", *TERMINAL_RUN_STATES})
@@ -103,7 +103,7 @@ def require_whole(run_id: str, records: Sequence[e.Recorded], after: int, last: 
 def row(values: Sequence[Any]) -> WorkflowRun:
     """A database's row, its columns in the order of `WorkflowRun`. Raises `DamagedStoreError` if they are invalid."""
     try:
-        by_name = dict(zip(_ROW_NAMES, values, strict=True))
+        by_name = dict(zip(ROW_NAMES, values, strict=True))
         for name, check in _ROW_CHECKS.items():
             if not check(by_name[name]):
                 raise ValueError(f"its {name} cannot be {by_name[name]!r:.80}")
@@ -116,7 +116,7 @@ def row(values: Sequence[Any]) -> WorkflowRun:
 
 def damaged_row(values: Sequence[Any]) -> WorkflowRun:
     """What can still be shown of a row that is damaged, or whose log is."""
-    by_name = dict(zip(_ROW_NAMES, values, strict=True))
+    by_name = dict(zip(ROW_NAMES, values, strict=True))
     shown = {name: value for name in ("workflow", "project") if isinstance(value := by_name[name], str)}
     started_at = by_name["started_at"] if is_moment(by_name["started_at"]) else 0
     run = unreadable_run(str(by_name["run_id"]), **shown, started_at=started_at)

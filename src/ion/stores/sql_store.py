@@ -32,8 +32,8 @@ SELECT runs.run_id, workflow, project, status, digest, started_at, ended_at, las
 FROM ion.runs LEFT JOIN ion.events AS newest ON newest.run_id = runs.run_id AND newest.seq = runs.last_seq
 """
 _NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
-_COLUMNS = tuple(WorkflowRun.__dataclass_fields__)
-_INSERT_RUN = f"INSERT INTO ion.runs VALUES (:{', :'.join(_COLUMNS)}) ON CONFLICT DO NOTHING"  # noqa: S608
+
+_INSERT_RUN = f"INSERT INTO ion.runs VALUES (:{', :'.join(encoding.ROW_NAMES)}) ON CONFLICT DO NOTHING"  # noqa: S608
 _NO_LIMIT = 2**62
 # How many events are fetched at once when a log is read backwards.
 _STRETCH = 100
@@ -220,11 +220,12 @@ class SqlStore(rules.BaseStore):
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         texts = [encoding.encode(to_json(event)) for event in events]
+        columns = dict(zip(encoding.ROW_NAMES, encoding.columns(run), strict=True))
         requests = rules.OpenRequests()
         requests.apply(events)
 
         def create(sql: Transaction, again: bool) -> None:
-            if sql.execute(_INSERT_RUN, **dict(zip(_COLUMNS, encoding.columns(run), strict=True))).rowcount == 0:
+            if sql.execute(_INSERT_RUN, **columns).rowcount == 0:
                 present = self._find(sql, run.run_id) if again else None
                 if present is None or present.owner != run.owner or not _are_there(sql, run.run_id, 0, texts):
                     raise rules.run_exists(run.run_id)
