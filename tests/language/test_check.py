@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 import pytest
 from load_kit import codes, good, load, only
 
 from ion.language.conditions import parse_condition
+from ion.language.load import parse_workflow
 
 # Every place of a node where a text may refer to another node; REF stands for the reference.
 SURFACES = {
@@ -272,3 +275,17 @@ def test_resume_names_an_agent_node_upstream(nodes: str, code: str) -> None:
 def test_an_edge_by_reference_is_upstream_too() -> None:
     workflow = good("- {id: a, prompt: x}\n- {id: b, prompt: $a.output, context: {resume: a}}")
     assert workflow.nodes[1].continues == "a"
+
+
+def test_a_field_at_fault_hides_no_rule_on_the_others() -> None:
+    """The missing description, the input `name` and the loop's number are told together with what the rules find."""
+    text = """
+        name: x
+        inputs: {name: [1], n: {type: number, default: x, unknown: 1}}
+        returns: nothing
+        nodes:
+          - {id: a, loop: {max_iterations: ten, interactive: true}}
+    """
+    found = {problem.code for problem in parse_workflow(dedent(text)).problems}
+    assert {"missing-field", "wrong-type", "unknown-field", "bad-default", "unknown-node"} <= found
+    assert {"loop-prompt", "loop-without-end", "gate-message-missing"} <= found

@@ -64,14 +64,18 @@ def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Faul
 
 
 def _without(value: Any, path: Path) -> Any:
-    """A copy of `value` that lacks what is at `path`, or has the sample of that field."""
+    """A copy of `value` that lacks the key at `path`, or has the sample of that field. Below `inputs`, `env` and `with`
+    the keys are the author's own."""
     head, *rest = path
     if isinstance(value, list):
         return [_without(item, tuple(rest)) if index == head else item for index, item in enumerate(value)]
+    if not rest and head in _SAMPLES:
+        return {**value, head: _SAMPLES[head]}
+    if len(rest) == 1 and head in ("inputs", "env", "with"):
+        return {**value, head: {key: item for key, item in value[head].items() if key != rest[0]}}
     if rest:
         return {key: _without(item, tuple(rest)) if key == head else item for key, item in value.items()}
-    sample = {head: _SAMPLES[head]} if head in _SAMPLES else {}
-    return {key: item for key, item in value.items() if key != head} | sample
+    return {key: item for key, item in value.items() if key != head}
 
 
 def _fault(error: dict[str, Any]) -> Fault:
