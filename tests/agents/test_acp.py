@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pytest
 from ion.agents import acp
 from ion.agents.acp import AcpAgent, running, turn
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
-from processes import alive
+from processes import alive, eventually
 
 HERE = Path(__file__).parent
 SDK_AGENT = HERE / "acp_sdk_agent.py"
@@ -66,6 +66,11 @@ class World:
     def asked(self, method: str | None = None) -> list[Any]:
         lines = [json.loads(line) for line in self.record.read_text().splitlines()]
         return [params for name, params in lines if method in (None, name)]
+
+    async def told(self, method: str) -> None:
+        """Until the agent has been told of it, which it need not answer; and that once."""
+        await eventually(lambda: self.asked(method))
+        assert len(self.asked(method)) == 1
 
     @property
     def started(self) -> int:
@@ -316,7 +321,7 @@ class TestHostile:
             await agent.prompt(world.request(timeout_ms=700))
         assert caught.value.usage == {"input_tokens": 3, "output_tokens": 2}
         assert alive(world.programs()[0])
-        assert len(world.asked("session/cancel")) == 1
+        await world.told("session/cancel")
 
     async def test_one_that_does_not_listen_is_ended(self, world: World) -> None:
         agent = world.agent("never")
@@ -327,11 +332,11 @@ class TestHostile:
     async def test_cancelling_the_task_ends_the_turn(self, world: World) -> None:
         agent = world.agent("waits")
         turn = asyncio.create_task(agent.prompt(world.request()))
-        await _until((world.folder / "logs/node/1-prompt.out").exists)
+        await eventually((world.folder / "logs/node/1-prompt.out").exists)
         turn.cancel()
         with pytest.raises(asyncio.CancelledError):
             await turn
-        assert len(world.asked("session/cancel")) == 1
+        await world.told("session/cancel")
         assert alive(world.programs()[0])
 
     async def test_five_megabytes_on_stderr(self, world: World) -> None:
@@ -368,7 +373,7 @@ class TestHostile:
         monkeypatch.setattr(turn, "MAX_REPLY_CHARACTERS", 1_000_000)
         error = await world.fails("endless")
         assert (error.error_code, "replied with more than" in error.message) == ("bad_output", True)
-        assert len(world.asked("session/cancel")) == 1
+        await world.told("session/cancel")
 
     @pytest.mark.parametrize(
         "answer",
@@ -404,14 +409,14 @@ class TestHostile:
         agent = world.agent("parent")
         child = int((await agent.prompt(world.request())).text)
         os.kill(world.programs()[0], 9)
-        await _until(lambda: not alive(child))
+        await eventually(lambda: not alive(child))
         assert (await agent.prompt(world.request())).text != str(child)
         assert world.started == 2
 
     async def test_killed_in_the_middle_all_its_prompts_have_crashed(self, world: World) -> None:
         agent = world.agent("waits")
         turns = [asyncio.create_task(agent.prompt(world.request(f"{i}"))) for i in range(5)]
-        await _until(lambda: world.record.exists() and len(world.asked("session/prompt")) == 5)
+        await eventually(lambda: world.record.exists() and len(world.asked("session/prompt")) == 5)
         os.kill(world.programs()[0], 9)
         results = await asyncio.gather(*turns, return_exceptions=True)
         assert {getattr(error, "error_code", error) for error in results} == {"crashed"}
@@ -438,7 +443,7 @@ class TestPermissions:
             "  allow_always: Always",
             "  reject_once: No",
         ]
-        assert len(world.asked("session/cancel")) == 1
+        await world.told("session/cancel")
         verdicts = {asked.key: "reject_once"}
         again = await agent.prompt(world.request("execute rm -rf build", verdicts=verdicts))
         assert again.text == "n"
@@ -508,9 +513,3 @@ def test_everything_of_it_is_imported_late() -> None:
     code = "import sys, ion.agents.acp; sys.exit('acp' in sys.modules or 'pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert acp.DEFAULT_POLICY == "ask"
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 another process brings it about
-            await asyncio.sleep(0.02)

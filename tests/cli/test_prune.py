@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from store_kit import SHARED_BETWEEN_PROCESSES
 
-from processes import PATIENCE_S
+from processes import PATIENCE_S, until
 
 from .kit import COMMAND, Ion, Project
 
@@ -63,10 +63,7 @@ def test_what_may_still_go_on_stays(ion: Ion, project: Project) -> None:
     assert ion("run", "gate", "--run-id", "waits", "--quiet").status == 3
     process = project.start("run", "slow", "--run-id", "runs", "--quiet")
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (project.folder / "begun").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until((project.folder / "begun").exists)
         assert "No run is old enough." in ion("prune", "--older-than", "0m", "--yes").err
         everything = [f"--status={name}" for name in ("paused", "interrupted", "completed")]
         assert ion("prune", "--older-than", "0m", "--yes", *everything, "--json").json("prune")["runs"] == ["waits"]

@@ -11,10 +11,13 @@ from .terminals import BESIDE, GATED, Open
 
 
 def test_watching_a_run_of_another_process(project: Project, terminal: Open) -> None:
-    project.write("beside", BESIDE)
+    """The gate opens once the watcher shows what the node beside it said: a question takes the place of the tree."""
+    first = "  - {id: first, bash: 'until [ -e seen ]; do sleep 0.05; done'}\n"
+    project.write("beside", BESIDE.replace("  - {id: review,", first + "  - {id: review, depends_on: [first],"))
     assert project.run("run", "beside", "--run-id", "mine", "--detach").status == 0
     shown = terminal("watch", "mine")
     shown.until("step one")
+    (project.folder / "seen").touch()
     shown.until("⏸ review")
     shown.until("[l]ater   ›")
     shown.type("l")

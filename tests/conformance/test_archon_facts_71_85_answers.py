@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from conformance.kit import Clock, World, agent, error, mend, output, ran, statu
 from ion import AgentError
 from ion.core import events as e
 from ion.errors import RefusedError
-from processes import PATIENCE_S
+from processes import PATIENCE_S, until
 
 GATE = """
     nodes:
@@ -325,15 +323,8 @@ def test_fact_85_of_two_processes_that_resume_at_once_one_wins(lasting: World) -
         )
         for name in ("one", "two")
     ]
-    _wait_for(*(lasting.project / f"{name}.ready" for name in ("one", "two")))
+    until(lambda: all((lasting.project / f"{name}.ready").exists() for name in ("one", "two")))
     (lasting.project / "go").touch()
     said = sorted(process.communicate(timeout=PATIENCE_S)[0].strip() for process in both)
     assert said in (["completed", "owned"], ["completed", "ended"])
     assert ran(lasting, "b") == 2
-
-
-def _wait_for(*files: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not all(file.exists() for file in files):
-        assert time.monotonic() < deadline, "the resumers did not start"
-        time.sleep(0.005)

@@ -13,6 +13,7 @@ from conformance.kit import Clock, World, agent, codes, error, output, statuses
 from ion import AgentError, PromptRequest
 from ion.core import events as e
 from ion.errors import NotFoundError, RefusedError, UsageError
+from processes import PATIENCE_S, until
 
 TWO_GATES = """
     nodes:
@@ -260,12 +261,9 @@ def test_an_answer_reaches_a_run_that_is_being_driven(world: World) -> None:
         if request.node == "follow":
             followed.set()
             return "followed"
-        deadline = time.monotonic() + 10
-        while not any(isinstance(event, e.ApprovalRequested) for event in world.log(run_id)):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: any(isinstance(event, e.ApprovalRequested) for event in world.log(run_id)))
         ion.approve(run_id, "gate", store=world.store, project=world.project)
-        assert followed.wait(10)
+        assert followed.wait(PATIENCE_S)
         return "slow"
 
     run = world.run(

@@ -17,7 +17,7 @@ import pytest
 
 import ion
 from ion import events
-from processes import PATIENCE_S, alive, with_environment
+from processes import PATIENCE_S, alive, until, with_environment
 
 WORKFLOW = """
 nodes:
@@ -124,11 +124,10 @@ def test_a_killed_run_shows_as_interrupted_at_once_and_its_cut_off_node_runs_aga
     write("""
         nodes:
           - {id: a, bash: "echo a >> ran; echo out"}
-          - {id: b, depends_on: [a], bash: "echo b >> ran; test -e go || sleep 60; cat <<< $a.output"}
+          - {id: b, depends_on: [a], bash: "echo b >> ran; test -e go || sleep 3600; cat <<< $a.output"}
         """)
     process = drive(project, "run")
-    while not (project / "ran").exists() or (project / "ran").read_text() != "a\nb\n":
-        time.sleep(0.01)
+    until(lambda: (project / "ran").exists() and (project / "ran").read_text() == "a\nb\n")
     assert ion.get_run("k", project=project).status == "running"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -140,10 +139,9 @@ def test_a_killed_run_shows_as_interrupted_at_once_and_its_cut_off_node_runs_aga
 
 
 def test_a_live_owner_keeps_its_run(project: Path, write: Callable[..., Path]) -> None:
-    write("nodes:\n  - {id: a, bash: 'touch begun; sleep 60'}\n")
+    write("nodes:\n  - {id: a, bash: 'touch begun; sleep 3600'}\n")
     process = drive(project, "run")
-    while not (project / "begun").exists():
-        time.sleep(0.01)
+    until((project / "begun").exists)
     with pytest.raises(ion.errors.RefusedError, match=str(process.pid)):
         ion.resume_workflow_sync("k", project=project, agent=lambda request: "")
     process.send_signal(signal.SIGKILL)
@@ -154,12 +152,11 @@ def test_a_live_owner_keeps_its_run(project: Path, write: Callable[..., Path]) -
 def test_a_run_of_the_same_id_in_another_project_is_not_touched(
     project: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    write("nodes:\n  - {id: a, bash: 'touch begun; test -e go || sleep 60'}\n")
+    write("nodes:\n  - {id: a, bash: 'touch begun; test -e go || sleep 3600'}\n")
     other = tmp_path / "other"
     shutil.copytree(project, other)
     processes = [drive(folder, "run") for folder in (project, other)]
-    while not all((folder / "begun").exists() for folder in (project, other)):
-        time.sleep(0.01)
+    until(lambda: all((folder / "begun").exists() for folder in (project, other)))
     processes[0].kill()
     processes[0].wait()
     (project / "go").touch()

@@ -16,6 +16,7 @@ from postgres_server import embedded_server
 import ion
 from ion import events
 from ion.errors import StoreError
+from processes import eventually
 
 STEP = "  - {{id: n{0}, bash: 'echo {0} >> ran; sleep 0.15', depends_on: [{1}]}}\n"
 WORKFLOW = "nodes:\n" + "".join(STEP.format(i, f"n{i - 1}" if i else "") for i in range(8))
@@ -66,15 +67,14 @@ def test_an_outage_longer_than_the_lease_stops_the_children(
     server = embedded_server(f"long-outage-{os.getpid()}")
     sockets = server.get_postmaster_info().socket_dir
     store = ion.create_store(server.get_uri(), project=project)
-    workflow = write("nodes:\n  - {id: a, bash: 'touch begun; test -e go || sleep 60'}\n")
+    workflow = write("nodes:\n  - {id: a, bash: 'touch begun; test -e go || sleep 3600'}\n")
 
     async def scenario() -> None:
         run = asyncio.create_task(ion.execute_workflow(workflow, store=store, project=project, run_id="long"))
-        while not (project / "begun").exists():  # noqa: ASYNC110 another process makes it
-            await asyncio.sleep(0.01)
+        await eventually((project / "begun").exists)
         await asyncio.to_thread(control, server, "-m", "immediate", "stop")
         with pytest.raises(StoreError):
-            await asyncio.wait_for(run, 30)
+            await run
 
     try:
         asyncio.run(scenario())

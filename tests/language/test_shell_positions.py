@@ -345,27 +345,14 @@ def test_any_text_is_placed_or_refused(script: str) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(edits))
 
 
-def test_scripts_of_this_machine_are_all_read() -> None:
-    """Whatever bash scripts the system has, the lexer reads each that bash reads."""
-    folders = [Path("/etc"), Path("/usr/bin"), Path("/usr/share/bash-completion"), Path("/usr/lib/git-core")]
-    read = 0
-    for path in (path for folder in folders if folder.is_dir() for path in sorted(folder.rglob("*"))):
-        if text := shell_script(path):
-            result = place(f"# $a.output\n{text}\necho $a.output")
-            if any(problem.severity == "error" for problem in result.problems):
-                assert ask_bash(text) == "1", (path, result.problems)
-            read += 1
-    if not read:
-        pytest.skip("no shell scripts here")
+SCRIPTS = [*sorted((Path(__file__).parent / "scripts").iterdir()), Path(__file__).parents[2] / ".ci" / "run"]
 
 
-def shell_script(path: Path) -> str:
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > 200_000:
-            return ""
-        data = path.read_bytes()
-        if not (data[:40].startswith(b"#!") and b"sh" in data[:40].split(b"\n")[0]) and "completion" not in str(path):
-            return ""
-        return data.decode()
-    except (OSError, UnicodeDecodeError):
-        return ""
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_scripts_that_bash_reads_are_read(file: Path) -> None:
+    """A reference is placed after the last line as before the first: what is between is understood to its end."""
+    text = file.read_text(encoding="utf-8")
+    assert ask_bash(text) == "0"
+    result = place(f"# $a.output\n{text}\necho $a.output")
+    assert [problem for problem in result.problems if problem.severity == "error"] == []
+    assert result.shell.placements

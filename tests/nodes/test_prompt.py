@@ -13,6 +13,7 @@ from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.callable import CallableAgent
 from ion.core.events import Content, PromptAnswered
 from ion.core.outcomes import Completed, Failed, PromptOpened
+from processes import eventually
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -158,8 +159,7 @@ async def test_cancelling_the_turn_cancels_the_agent(tmp_path: Path) -> None:
         return ""
 
     task = asyncio.ensure_future(one(tmp_path, "prompt: x", CallableAgent(slow)).run("x"))
-    while not seen:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await eventually(lambda: seen)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -17,6 +17,7 @@ from ion.errors import RefusedError
 from ion.stores import lease as lease_module
 from ion.stores.lease import effective_status, is_alive, lease_clock, owner_is_live, this_process
 from ion.stores.memory import MemoryStore
+from processes import until
 
 
 def test_this_process_is_alive_and_each_call_is_another_owner() -> None:
@@ -40,10 +41,7 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped() -> None:
         owner = lease_module.Owner(**json.loads(process.stdout.readline()))
         assert is_alive(owner) is True
         process.send_signal(signal.SIGKILL)
-        deadline = time.monotonic() + 100
-        while is_alive(owner) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert is_alive(owner) is False, "a zombie counts as dead"
+        until(lambda: is_alive(owner) is False)  # a zombie counts as dead
         process.wait()
         assert is_alive(owner) is False
 

@@ -10,13 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ion
-from processes import PATIENCE_S
+from processes import PATIENCE_S, alive, until
 
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
 AGENT = """
@@ -120,13 +118,6 @@ def chain(length: int) -> str:
     return "nodes:\n" + "".join(nodes)
 
 
-def until(so: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-
-
 class Elsewhere(NamedTuple):
     """A server that somebody else has started."""
 
@@ -192,7 +183,7 @@ class Project:
     def living(self) -> list[int]:
         """The programs of the node `slow` that still run."""
         pids = [int(pid) for pid in (self.folder / "pids").read_text().split()]
-        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        return [pid for pid in pids if alive(pid)]
 
     def ran(self) -> list[str]:
         return (self.folder / "ran").read_text().split()

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from temporalio.client import Client
-from tests.engine.temporal.kit import GATE, SLOW, WORKFLOWS, Project, Server, chain, until
+from tests.engine.temporal.kit import GATE, SLOW, WORKFLOWS, Project, Server, chain
 
 from ion.engine.temporal.cluster import cluster_of, queue_of, workflow_id
+from processes import until
 
 HISTORIES = Path(__file__).parent / "histories"
 

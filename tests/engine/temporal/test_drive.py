@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
-from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain, until
+from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain
 
 import ion
 from ion.core import events as e
@@ -29,7 +29,7 @@ from ion.engine.temporal.cluster import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.temporal.workflow import IonRun
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
-from processes import alive
+from processes import alive, until, written
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -54,7 +54,7 @@ def in_the_slow_turn(project: Project) -> subprocess.Popen[bytes]:
     project.write("slow", SLOW)
     worker = project.work()
     assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "pids").exists)
+    written(project.folder / "pids")
     return worker
 
 
@@ -129,7 +129,7 @@ def test_cancel_leaves_no_process(project: Project) -> None:
     assert project.ion("cancel", "one", "--reason", "enough")[0] == 0
     until(lambda: project.status("one") == "cancelled")
     pid = int((project.folder / "pids").read_text())
-    assert not Path(f"/proc/{pid}").exists()
+    assert not alive(pid)
 
 
 def test_cancel_ends_what_left_its_group(project: Project) -> None:
@@ -141,7 +141,8 @@ def test_cancel_ends_what_left_its_group(project: Project) -> None:
     )
     project.work()
     assert project.run("w", "--run-id", "one", "--detach")[0] == 0
-    until((project.folder / "second").exists)
+    for name in ("first", "second"):
+        written(project.folder / name)
     assert project.ion("cancel", "one")[0] == 0
     for name in ("first", "second"):
         until(lambda name=name: not alive(int((project.folder / name).read_text())))
@@ -288,7 +289,7 @@ def test_all_are_killed_and_the_run_goes_on(tmp_path: Path) -> None:
         project.write("slow", SLOW + "  - {id: g, depends_on: [last], approval: {message: go?}}\n")
         workers = [project.work(), project.work()]
         assert project.run("slow", "--run-id", "one", "--detach")[0] == 0
-        until((project.folder / "pids").exists)
+        written(project.folder / "pids")
         server.kill()
         for worker in workers:
             worker.kill()

@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.engine.temporal.kit import COMMAND, Project, until
+from tests.engine.temporal.kit import COMMAND, Project
 
 import ion
 from ion.core import events as e
+from processes import until
 
 # Who carries a node out, is seen by what its shell descends from.
 WHO = "tr '\\0' ' ' < /proc/$PPID/cmdline"

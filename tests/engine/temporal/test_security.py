@@ -20,13 +20,14 @@ from temporalio.common import RetryPolicy
 from temporalio.converter import PayloadConverter, WorkflowSerializationContext
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
-from tests.engine.temporal.kit import GATE, WORKFLOWS, Project, until
+from tests.engine.temporal.kit import GATE, WORKFLOWS, Project
 
 import ion
 from ion.core import events as e
 from ion.engine.temporal.cluster import WORKFLOW_NAME, Cluster, cluster_of, queue_of, workflow_id
 from ion.engine.temporal.security import Encryption, connection
 from ion.errors import UsageError
+from processes import until
 
 PROMPT = "nodes:\n  - {id: p, prompt: hello}\n"
 
