@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ion.core.fold import fold
 from ion.core.plan import AgentLimits, Plan
 from ion.core.step import step
 from ion.engine.pool import RunPool
-from processes import PATIENCE_S
+from processes import PATIENCE_S, eventually
 
 # The threads in which a program of any size reads the store: as many as `asyncio.to_thread` has.
 DEFAULT_WORKERS = min(32, (os.cpu_count() or 1) + 4)
@@ -115,12 +114,6 @@ async def test_a_run_that_cannot_begin_is_not_there(tmp_path: Path) -> None:
             assert project.runs() == []
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():  # noqa: ASYNC110  (what it waits for tells nobody)
-            await asyncio.sleep(0.01)
-
-
 class Waits:
     """An agent that answers once it is told to, and counts how many ask it at once."""
 
@@ -164,7 +157,7 @@ async def test_a_hundred_runs_at_once_share_a_thread_and_one_poll(
         async with ion.Engine(project) as engine:
             spec = ion.RunSpec(ion.parse_workflow(ASKS), agent=agent)
             runs = [project.run((await engine.start(spec)).run_id) for _ in range(100)]
-            await until(lambda: len(agent.asked) == 100)
+            await eventually(lambda: len(agent.asked) == 100)
             assert agent.at_once == 100
             names = Counter(thread.name.rpartition("_")[0] or thread.name for thread in threading.enumerate())
             assert names["ion-store"] == 1
@@ -197,7 +190,7 @@ async def test_what_needs_no_agent_does_not_wait_for_one_that_another_run_has(tm
         async with ion.Engine(project) as engine:
             spec = ion.RunSpec(ion.parse_workflow(THREE_PROMPTS), agent=agent)
             first, second = [project.run((await engine.start(spec)).run_id) for _ in range(2)]
-            await until(lambda: second.state().nodes["d"].status == "completed")
+            await eventually(lambda: second.state().nodes["d"].status == "completed")
             assert len(agent.asked) == 1
             waits = second if first.state().nodes["a"].status == "running" else first
             assert [node.status for node in waits.state().nodes.values()][:3] == ["pending"] * 3
