@@ -55,7 +55,7 @@ def test_any_update_is_heard(kind: str, rest: dict[str, Any]) -> None:
     from ion.agents.acp.v1 import AcpConnectionV1
 
     link, listener = AcpConnectionV1.__new__(AcpConnectionV1), Listener()
-    link._host = listener
+    link._client = listener
     link._notified("session/update", {"sessionId": "s", "update": {**rest, "sessionUpdate": kind}})
     assert [session for session, _ in listener.heard] == ["s"]
 
