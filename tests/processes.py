@@ -13,9 +13,9 @@ from typing import Any
 PATIENCE_S = 120.0
 
 
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something holds, however busy the machine is."""
-    end = time.monotonic() + PATIENCE_S
+def until(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
+    """Wait until something holds, however busy the machine is; `seconds` is for sweeps alone."""
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)

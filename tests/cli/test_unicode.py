@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ion.cli.main import COMMANDS
+from processes import PATIENCE_S
 
 from .kit import COMMAND, Ion, Project, Result
 
@@ -70,7 +71,7 @@ def project(tmp_path: Path) -> Project:
 
 def raw(project: Project, *words: str) -> Result:
     """A command that prints a program's bytes as they are."""
-    done = subprocess.run([*COMMAND, *words], cwd=project.folder, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *words], cwd=project.folder, capture_output=True, timeout=PATIENCE_S, check=False)
     return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 

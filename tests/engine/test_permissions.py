@@ -17,6 +17,7 @@ from ion.core.state import RunState
 from ion.engine.run_reader import read_state
 from ion.errors import NotFoundError, RefusedError
 from ion.stores.base import WorkflowStore
+from processes import PATIENCE_S
 
 Write = Callable[..., Path]
 KINDS = ("allow_once", "reject_once")
@@ -60,7 +61,7 @@ class Careful:
 
 async def asked(store: WorkflowStore, run_id: str, count: int = 1) -> RunState:
     """Until so many permissions are open."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 state = await asyncio.to_thread(read_state, store, run_id)

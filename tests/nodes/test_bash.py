@@ -19,8 +19,6 @@ from ion.kinds import TURNS
 from ion.language.references import ENGINE_NAMES
 from processes import PATIENCE_S, eventually
 
-pytestmark = pytest.mark.timeout(60)
-
 A_THEN_B = """
     nodes:
       - {id: a, bash: echo}

@@ -19,8 +19,6 @@ from ion.nodes.checking import check_reply_now
 from ion.nodes.replies import CheckedReply
 from processes import eventually
 
-pytestmark = pytest.mark.timeout(60)
-
 # Tries every way to divide the letters into words before it says no.
 FOR_EVER: dict[str, Any] = {"properties": {"a": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
 REPLY = '{"a": "%s!"}' % ("a" * 50)

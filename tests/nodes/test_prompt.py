@@ -15,8 +15,6 @@ from ion.core.events import Content, PromptAnswered
 from ion.core.outcomes import Completed, Failed, PromptOpened
 from processes import eventually
 
-pytestmark = pytest.mark.timeout(30)
-
 SCHEMA = "output_format: {type: object, properties: {ok: {type: boolean}, n: {type: integer}}, required: [ok]}"
 
 

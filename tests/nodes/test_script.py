@@ -15,8 +15,6 @@ from ion.errors import MissingRuntimeError
 from ion.language.workflow import Script, ScriptFile
 from ion.nodes import runtimes
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def script(folder: Path, runtime: str, code: str, extra: str = "", **options: object) -> World:
     """A world with a node `a` and one script node `x`."""

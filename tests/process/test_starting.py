@@ -12,7 +12,6 @@ import pytest
 
 from ion import process
 
-pytestmark = pytest.mark.timeout(30)
 BASH = shutil.which("bash") or "bash"
 WORLD = """
 pwd -P

@@ -273,7 +273,7 @@ def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None
         (project.folder / "go").touch()
         time.sleep(1)
         server.start()
-        until(lambda: project.nodes("one")["last"] == "completed", 90)
+        until(lambda: project.nodes("one")["last"] == "completed")
         assert project.ran().count("first") == 1
     finally:
         project.close()
@@ -297,9 +297,9 @@ def test_all_are_killed_and_the_run_goes_on(tmp_path: Path) -> None:
         server.start()
         project.work()
         project.work()
-        until(lambda: len((project.folder / "pids").read_text().split()) == 2, 90)
+        until(lambda: len((project.folder / "pids").read_text().split()) == 2)
         (project.folder / "go").touch()
-        until(lambda: project.status("one") == "paused", 90)
+        until(lambda: project.status("one") == "paused")
         assert project.ran() == ["first", "slow", "last"]
         assert project.ion("approve", "one")[0] == 0
         assert not project.living()
