@@ -67,6 +67,8 @@ class Codec:
             raise MisfitError
         readers, values = self.readers(record), {}
         for name, item in data.items():
+            if name not in readers:
+                raise ValueError(f"unknown field {name!r:.80}")
             try:
                 values[name] = readers[name](item)
             except MisfitError:

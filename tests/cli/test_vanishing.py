@@ -21,7 +21,7 @@ CLEANS = """
 name: cleans
 description: A clean checkout in the middle, as many scripts make one.
 nodes:
-  - {id: a, bash: git clean -fdxq}
+  - {id: a, bash: "until git clean -fdxq; do :; done"}  # again if Ion writes a file between two looks of git
   - {id: b, depends_on: [a], bash: 'echo "$a.output"; ls "$ARTIFACTS_DIR"'}
 """
 SAYS = """

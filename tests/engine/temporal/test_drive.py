@@ -250,10 +250,15 @@ async def test_what_a_turn_that_was_begun_again_lacks_is_reported_of_that_start(
     assert said["outcome"]["error"]["code"] == "lacking", said
 
 
-def test_a_worker_that_starts_ends_what_a_killed_one_left(project: Project) -> None:
+@pytest.mark.parametrize("journal", ["whole", "lost"])
+def test_a_worker_that_starts_ends_what_a_killed_one_left(project: Project, journal: str) -> None:
+    """Also what the killed one had started and not written down yet: then before the turn begins again."""
     first = in_the_slow_turn(project)
     first.kill()
     first.wait()
+    if journal == "lost":
+        for file in project.folder.glob(".ion/runs/one/workers/*"):
+            file.unlink()
     orphan = project.living()
     assert len(orphan) == 1
     project.work()

@@ -342,11 +342,17 @@ class Activities:
         return self._secrets[run_id]
 
     def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
-        """Raises `StaleStateError` if something was written since the log was read."""
-        end_recorded_by_the_dead(known.context.folders.register.parent)
+        """Raises `StaleStateError` if something was written since the log was read.
+
+        Once the start is in the log no earlier attempt counts, so what its programs left here is ended: also that of a
+        worker that was killed between the start of a program and its line in the journal.
+        """
+        folders = known.context.folders
+        end_recorded_by_the_dead(folders.register.parent)
         again = begin_again(now, clocks.now_ms())
         self._store.create_workflow_event(lease.run_id, [again], lease=lease, after=known.reader.seq)
         known.reader.read_new()
+        end_of_node(lease.run_id, folders.artifacts, now.id)
 
     async def _up_to_now(self, run_id: str) -> _Known:
         """What is known of a run, read up to now. In a thread: its files may have to be fetched first."""
