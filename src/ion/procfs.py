@@ -132,7 +132,7 @@ def ancestors(pid: int) -> set[int]:
 def namespace(kind: str) -> str:
     """In which space of numbers or of time (`pid`, `time`) this process is: a container has its own. '' if unknown."""
     try:
-        return os.readlink(f"/proc/self/ns/{kind}")  # noqa: PTH115  (a link that is no path)
+        return os.readlink(f"/proc/self/ns/{kind}")  # noqa: PTH115  (the link names no path)
     except OSError:
         return ""
 

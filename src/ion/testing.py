@@ -154,11 +154,11 @@ class SimulatedWorld:
 
     def approve(self, node: str | None = None, comment: str = "") -> Self:
         """Somebody approves the gate of `node`, or the only open one."""
-        return self.request(requests.approve(self.state, node, at=self.clock, comment=comment, by={}))
+        return self.request(requests.answer(self.state, node, "approve", at=self.clock, text=comment, by={}))
 
     def reject(self, node: str | None = None, reason: str = "") -> Self:
         """Somebody rejects it."""
-        return self.request(requests.reject(self.state, node, at=self.clock, reason=reason, by={}))
+        return self.request(requests.answer(self.state, node, "reject", at=self.clock, text=reason, by={}))
 
     def started(self) -> e.WorkflowStarted:
         """The first event of the run."""

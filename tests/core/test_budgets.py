@@ -150,7 +150,7 @@ class TestNode:
         outcome = {"a": lambda _now, turn: GateOpened("?") if turn == "gate" else paid()}
         run = Simulation(flow, outcome).run()
         for _ in range(2):
-            run.request(requests.reject(run.state, "a", at=1, reason="no", by={})).resume()
+            run.request(requests.answer(run.state, "a", "reject", at=1, text="no", by={})).resume()
         assert [turn for _, turn in run.carried_out] == ["gate", "rejection", "gate"]
         assert run.state.nodes["a"].error.code == "budget"  # type: ignore[union-attr]
 
@@ -230,7 +230,7 @@ class TestRun:
             "gate": "waiting",
         }
         assert run.state.over_budget
-        run.request(requests.approve(run.state, "gate", at=9, comment="", by={})).resume()
+        run.request(requests.answer(run.state, "gate", "approve", at=9, text="", by={})).resume()
         assert run.statuses()["gate"] == "completed"
         assert run.state.over_budget
 

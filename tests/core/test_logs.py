@@ -72,11 +72,11 @@ def asked(question: str) -> GateOpened:
 
 
 def approve(run: Simulation, comment: str = "") -> None:
-    run.request(requests.approve(run.state, None, at=run.clock, comment=comment, by=BY)).resume()
+    run.request(requests.answer(run.state, None, "approve", at=run.clock, text=comment, by=BY)).resume()
 
 
 def reject(run: Simulation) -> None:
-    run.request(requests.reject(run.state, None, at=run.clock, reason="no", by=BY)).resume()
+    run.request(requests.answer(run.state, None, "reject", at=run.clock, text="no", by=BY)).resume()
 
 
 class TestLoops:
@@ -238,7 +238,7 @@ workflow_cancelled reason=no node=g\
             Node("g", gate), Node("b", BASH, when=parse_condition("$g.output.decision == 'x'"), order=("g",))
         )
         run = Simulation(flow, {"g": asked("?")}).run()
-        run.request(requests.respond(run.state, "g", "later", at=3, text='ü "x"', by=BY)).resume()
+        run.request(requests.answer(run.state, "g", "later", at=3, text='ü "x"', by=BY)).resume()
         assert told(run.log) == snapshot("""\
 node_started node=g turn=gate
 approval_requested node=g request=g.1 message=? decisions=["approve", "later"]
@@ -395,7 +395,7 @@ class TestEnds:
         run = Simulation(flow, {"stop": completed("not needed")}).run()
         assert run.log[-1] == e.WorkflowCancelled(run.log[-1].at, "not needed", "stop")
         rejected = Simulation(workflow(Node("g", Approval("?"))), {"g": asked("?")}).run()
-        rejected.request(requests.reject(rejected.state, "g", at=2, reason="", by=BY)).resume()
+        rejected.request(requests.answer(rejected.state, "g", "reject", at=2, text="", by=BY)).resume()
         assert rejected.log[-1] == e.WorkflowCancelled(rejected.log[-1].at, "rejected", "g")
 
     def test_nodes_that_wait_for_each_other_are_a_bug_and_said_so(self) -> None:
@@ -609,21 +609,21 @@ class TestRefusals:
         return f"{error.value.error_code}: {error.value.message}\n    {error.value.hint}".rstrip()
 
     def test_gates(self) -> None:
-        by: dict[str, Any] = {"by": BY, "comment": ""}
+        by: dict[str, Any] = {"by": BY, "text": ""}
         said = [
-            self.refused(self.log, "approve", None, **by),
-            self.refused(self.log, "approve", "g", **by),
-            self.refused(self.log, "approve", "x", **by),
-            self.refused(self.log, "approve", "b", **by),
-            self.refused(self.both, "approve", None, **by),
-            self.refused(self.both, "approve", None, request="g.9", **by),
-            self.refused(self.both, "reject", "h", by=BY, reason=""),
-            self.refused(self.both, "respond", "g", "later", by=BY, text=""),
-            self.refused(self.done, "approve", "g", **by),
-            self.refused(self.ended, "approve", None, **by),
-            self.refused(self.ended, "approve", "g", **by),
-            self.refused(self.ended, "approve", None, request="g.1", **by),
-            self.refused(self.ended, "approve", "g", request="g.1", **by),
+            self.refused(self.log, "answer", None, "approve", **by),
+            self.refused(self.log, "answer", "g", "approve", **by),
+            self.refused(self.log, "answer", "x", "approve", **by),
+            self.refused(self.log, "answer", "b", "approve", **by),
+            self.refused(self.both, "answer", None, "approve", **by),
+            self.refused(self.both, "answer", None, "approve", request="g.9", **by),
+            self.refused(self.both, "answer", "h", "reject", by=BY, text=""),
+            self.refused(self.both, "answer", "g", "later", by=BY, text=""),
+            self.refused(self.done, "answer", "g", "approve", **by),
+            self.refused(self.ended, "answer", None, "approve", **by),
+            self.refused(self.ended, "answer", "g", "approve", **by),
+            self.refused(self.ended, "answer", None, "approve", request="g.1", **by),
+            self.refused(self.ended, "answer", "g", "approve", request="g.1", **by),
         ]
         assert "\n".join(said) == snapshot("""\
 answered: no gate of this run is open
@@ -685,10 +685,10 @@ usage: $nan is not a valid budget: the run has spent $0.00 already
 
     def test_what_fits_is_recorded_as_it_was_said(self) -> None:
         made = [
-            requests.approve(fold(self.gate), None, at=9, comment="c", by=BY),
-            requests.reject(fold(self.gate), "g", at=9, reason="r", by=BY, request="g.1"),
-            requests.respond(fold(self.both), "h", "later", at=9, text="t", by=BY),
-            requests.respond(fold(self.both), "g", "reject", at=9, text="t", by=BY),
+            requests.answer(fold(self.gate), None, "approve", at=9, text="c", by=BY),
+            requests.answer(fold(self.gate), "g", "reject", at=9, text="r", by=BY, request="g.1"),
+            requests.answer(fold(self.both), "h", "later", at=9, text="t", by=BY),
+            requests.answer(fold(self.both), "g", "reject", at=9, text="t", by=BY),
             requests.submit(fold(self.log), "a", e.Content.inline("y"), at=9, by=BY, session="s", request="a.1"),
             requests.cancel(fold(self.log), at=9, reason="r", by=BY),
             requests.raise_budget(fold(self.log), 5, at=9, by=BY),
@@ -718,7 +718,12 @@ budget_raised max_budget_usd=5\
 
     def test_the_gate_of_a_loop_that_is_not_open_yet(self) -> None:
         said = self.refused(
-            (started(workflow(Node("l", Loop(2, prompt="x", interactive=True)))),), "approve", "l", by=BY, comment=""
+            (started(workflow(Node("l", Loop(2, prompt="x", interactive=True)))),),
+            "answer",
+            "l",
+            "approve",
+            by=BY,
+            text="",
         )
         assert said.startswith("not-open: the gate 'l' is not open yet")
 

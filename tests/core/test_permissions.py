@@ -44,9 +44,9 @@ def needs(*questions: Question) -> Callable[[NodeState, str], Outcome]:
 
 def answer(run: Simulation, decision: str, *, node: str | None = None, request: str | None = None) -> None:
     if node is None:
-        run.request(requests.approve(run.state, None, at=5, comment="", by=BY, request=request))
+        run.request(requests.answer(run.state, None, "approve", at=5, text="", by=BY, request=request))
     else:
-        run.request(requests.respond(run.state, node, decision, at=5, text="", by=BY, request=request))
+        run.request(requests.answer(run.state, node, decision, at=5, text="", by=BY, request=request))
 
 
 class TestAsked:
@@ -84,7 +84,7 @@ class TestAsked:
         flow = workflow(Node("a", Prompt("x")), Node("b", Prompt("y")))
         run = Simulation(flow, {"a": needs(RM), "b": needs(PUSH)}).run()
         with pytest.raises(UsageError, match="2 gates are open: a, b"):
-            requests.approve(run.state, None, at=5, comment="", by=BY)
+            requests.answer(run.state, None, "approve", at=5, text="", by=BY)
         answer(run, "approve", node="b")
         run.resume()
         assert run.statuses() == {"a": "waiting", "b": "completed"}
@@ -127,7 +127,7 @@ class TestAsked:
             return GateOpened("ok?") if turn == "gate" else needs(RM)(now, turn)
 
         run = Simulation(flow, {"gate": turn}).run()
-        run.request(requests.reject(run.state, None, at=5, reason="no", by=BY)).resume()
+        run.request(requests.answer(run.state, None, "reject", at=5, text="no", by=BY)).resume()
         assert [gate.kind for _, gate in requests.open_questions(run.state)] == ["permission"]
         answer(run, "approve")
         run.resume()
@@ -179,7 +179,7 @@ class TestHeld:
 
     def test_the_answer_reaches_it(self) -> None:
         plan, _ = self.begun()
-        plan.advance(requests.approve(plan.state, "fix", at=3, comment="", by=BY))
+        plan.advance(requests.answer(plan.state, "fix", "approve", at=3, text="", by=BY))
         now = plan.state.nodes["fix"]
         assert now.tries.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
         assert now.phase == Running("prompt")
@@ -205,7 +205,7 @@ class TestHeld:
     def answered_while_it_ended(self) -> Plan:
         plan, _ = self.begun()
         plan = Plan(self.flow, plan.state, 8, AgentLimits({"fix": "claude", "test": "claude"}))
-        plan.advance(requests.reject(plan.state, "fix", at=3, reason="", by=BY))
+        plan.advance(requests.answer(plan.state, "fix", "reject", at=3, text="", by=BY))
         for event in apply_outcome(plan.workflow, plan.state, "fix", Unpermitted((RM,), {"cost_usd": 1}), 4, 0.0):
             plan.advance(event)
         return plan
@@ -259,7 +259,7 @@ class TestHeld:
         for event in apply_outcome(self.flow, plan.state, "fix", failed("crashed"), 3, 0.0):
             plan.advance(event)
         now = plan.state.nodes["fix"]
-        plan.advance(requests.approve(plan.state, "fix", at=4, comment="", by=BY))
+        plan.advance(requests.answer(plan.state, "fix", "approve", at=4, text="", by=BY))
         assert (now.status, now.retry_at is None, list(now.tries.verdicts)) == ("waiting", False, [RM.key])
         plan.advance(e.NodeStarted(9, "fix", "prompt", 2))
         assert (list(now.tries.verdicts), now.permissions) == ([RM.key], {})
@@ -281,27 +281,27 @@ class TestDecisions:
     )
     def test_approve_and_reject_take_the_narrowest(self, kinds: tuple[str, ...], approved: str, rejected: str) -> None:
         state = self.asked(kinds)
-        assert requests.approve(state, "fix", at=5, comment="", by=BY).decision == approved
-        assert requests.reject(state, "fix", at=5, reason="", by=BY).decision == rejected
+        assert requests.answer(state, "fix", "approve", at=5, text="", by=BY).decision == approved
+        assert requests.answer(state, "fix", "reject", at=5, text="", by=BY).decision == rejected
 
     def test_what_is_not_offered_cannot_be_answered(self) -> None:
         state = self.asked(("reject_once",))
         with pytest.raises(UsageError, match="no decision 'approve'"):
-            requests.approve(state, "fix", at=5, comment="", by=BY)
+            requests.answer(state, "fix", "approve", at=5, text="", by=BY)
         with pytest.raises(UsageError, match="no decision 'yes'"):
-            requests.respond(state, "fix", "yes", at=5, text="", by=BY)
+            requests.answer(state, "fix", "yes", at=5, text="", by=BY)
 
     def test_a_decision_whose_kind_the_agent_does_not_say_has_none(self) -> None:
         state = self.asked(("allow_once",), ("yes", "perhaps"))
-        apply(state, requests.respond(state, "fix", "perhaps", at=5, text="", by=BY))
+        apply(state, requests.answer(state, "fix", "perhaps", at=5, text="", by=BY))
         assert state.nodes["fix"].tries.verdicts == {"k": Verdict("perhaps", "")}
 
     def test_a_name_cannot_turn_a_verb_around(self) -> None:
         """A decision that is called `reject` and allows is not what `reject` means."""
         state = self.asked(("allow_always", "reject_once"), ("reject", "approve"))
-        assert requests.reject(state, "fix", at=5, reason="", by=BY).decision == "approve"
+        assert requests.answer(state, "fix", "reject", at=5, text="", by=BY).decision == "approve"
         state = self.asked(("allow_always",), ("reject",))
-        assert requests.reject(state, "fix", at=5, reason="", by=BY).decision == "rejected"
+        assert requests.answer(state, "fix", "reject", at=5, text="", by=BY).decision == "rejected"
 
 
 @given(st.data())
@@ -321,7 +321,7 @@ def test_any_order_of_events_folds_and_never_leaves_a_node_between_two_states(da
             events += apply_outcome(flow, state, "fix", Unpermitted(tuple(questions)), at, 0.0)
         elif step == "answer" and now.permissions:
             request = data.draw(st.sampled_from(list(now.permissions)))
-            events.append(requests.approve(state, None, at=at, comment="", by=BY, request=request))
+            events.append(requests.answer(state, None, "approve", at=at, text="", by=BY, request=request))
         elif step == "resume":
             events += resume_events(flow, state, cause="answer", at=at, by={})
         elif step == "start" and not now.live and not (now.permissions and now.retry_at is None):

@@ -214,9 +214,9 @@ class Universe(SimulatedWorld):
         MET[kind, phase(node) if kind in OF_NODES else state.status] += 1
         by, at = {"via": via}, self.clock
         asked: dict[str, Callable[[], e.Event | None]] = {
-            "approve": lambda: requests.approve(state, node.id, at=at, comment="", by=by, request=named),
-            "reject": lambda: requests.reject(state, node.id, at=at, reason="no", by=by, request=named),
-            "respond": lambda: requests.respond(state, node.id, "defer", at=at, text="", by=by, request=named),
+            "approve": lambda: requests.answer(state, node.id, "approve", at=at, text="", by=by, request=named),
+            "reject": lambda: requests.answer(state, node.id, "reject", at=at, text="no", by=by, request=named),
+            "respond": lambda: requests.answer(state, node.id, "defer", at=at, text="", by=by, request=named),
             "submit": lambda: requests.submit(state, node.id, self.text(), at=at, by=by, request=named),
             "budget": lambda: requests.raise_budget(state, state.spent_usd + 1, at=at, by=by),
             "cancel": lambda: requests.cancel(state, at=at, reason="enough", by=by),
@@ -232,7 +232,7 @@ class Universe(SimulatedWorld):
         if permissions and self.rng.random() < 0.6:
             node, gate = self.rng.choice(permissions)
             wanted = self.rng.choice(("approve", "reject", *KINDS))
-            return requests.respond(state, node.id, wanted, at=self.clock, text="", by=by, request=gate.request)
+            return requests.answer(state, node.id, wanted, at=self.clock, text="", by=by, request=gate.request)
         if state.is_spent and self.rng.random() < 0.5:
             more = state.spent_usd + self.rng.randint(1, 4)
             return requests.raise_budget(state, more, at=self.clock, by=by)
@@ -240,10 +240,10 @@ class Universe(SimulatedWorld):
             node = self.rng.choice(gates)
             decisions = node.gate.decisions if node.gate else ()
             if decisions:
-                return requests.respond(state, node.id, self.rng.choice(decisions), at=self.clock, text="", by=by)
+                return requests.answer(state, node.id, self.rng.choice(decisions), at=self.clock, text="", by=by)
             if self.rng.random() < 0.3:
-                return requests.reject(state, node.id, at=self.clock, reason="no", by=by)
-            return requests.approve(state, node.id, at=self.clock, comment=self.rng.choice(("", "do x")), by=by)
+                return requests.answer(state, node.id, "reject", at=self.clock, text="no", by=by)
+            return requests.answer(state, node.id, "approve", at=self.clock, text=self.rng.choice(("", "do x")), by=by)
         if pending:
             node = self.rng.choice(pending)
             request = node.prompt.request if node.prompt and self.answerers[node.id] == "mcp" else None

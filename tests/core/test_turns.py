@@ -45,13 +45,13 @@ def gate(now: NodeState, turn: str) -> Outcome:
 
 def approved(simulation: Simulation, node: str | None = None, comment: str = "") -> Simulation:
     simulation.clock += 1
-    answer = requests.approve(simulation.state, node, at=simulation.clock, comment=comment, by=BY)
+    answer = requests.answer(simulation.state, node, "approve", at=simulation.clock, text=comment, by=BY)
     return simulation.request(answer).resume()
 
 
 def rejected(simulation: Simulation, node: str | None = None, reason: str = "") -> Simulation:
     simulation.clock += 1
-    answer = requests.reject(simulation.state, node, at=simulation.clock, reason=reason, by=BY)
+    answer = requests.answer(simulation.state, node, "reject", at=simulation.clock, text=reason, by=BY)
     return simulation.request(answer).resume()
 
 
@@ -125,7 +125,7 @@ class TestApproval:
             Node("now", BASH, depends_on=("ask",), when=parse_condition("$ask.output.decision == 'approve'")),
         )
         run = Simulation(flow, {"ask": gate}).run()
-        answer = requests.respond(run.state, "ask", "defer", at=5, text='say "x"', by=BY)
+        answer = requests.answer(run.state, "ask", "defer", at=5, text='say "x"', by=BY)
         run.request(answer).resume()
         output = run.state.nodes["ask"].output
         assert output is not None
@@ -136,7 +136,7 @@ class TestApproval:
         flow = workflow(Node("a", Approval("A?")), Node("b", Approval("B?")))
         run = Simulation(flow, {"a": gate, "b": gate}).run()
         with pytest.raises(UsageError, match="2 gates are open: a, b"):
-            requests.approve(run.state, None, at=1, comment="", by=BY)
+            requests.answer(run.state, None, "approve", at=1, text="", by=BY)
         approved(run, "b")
         assert run.statuses() == {"a": "waiting", "b": "completed"}
         assert run.state.status == "paused"
@@ -145,9 +145,9 @@ class TestApproval:
 
     def test_a_gate_is_answered_once(self) -> None:
         run = Simulation(workflow(Node("a", Approval("A?")), Node("b", Approval("B?"))), {"a": gate, "b": gate}).run()
-        run.request(requests.approve(run.state, "a", at=1, comment="", by=BY))
+        run.request(requests.answer(run.state, "a", "approve", at=1, text="", by=BY))
         with pytest.raises(RefusedError, match="answered already"):
-            requests.reject(run.state, "a", at=2, reason="", by=BY)
+            requests.answer(run.state, "a", "reject", at=2, text="", by=BY)
 
     def test_rejections_are_counted_per_gate(self) -> None:
         flow = workflow(
@@ -616,7 +616,7 @@ class TestResume:
             plan.advance(event)
         assert [command.node for command in plan.next_steps(9) if isinstance(command, StartTurn)] == ["a", "b"]
         plan.advance(e.NodeStarted(9, "a", "bash"))
-        plan.advance(requests.approve(plan.state, "g", at=9, comment="", by=BY))
+        plan.advance(requests.answer(plan.state, "g", "approve", at=9, text="", by=BY))
         assert [command for command in plan.next_steps(9) if isinstance(command, Record)] == []
 
     def test_an_answer_is_no_resume_and_runs_no_always_run_node_again(self) -> None:

@@ -33,7 +33,7 @@ def answer(
     accepts; returns its node. Raises `RefusedError`, and `UsageError` if several are open and neither node nor
     `request` says which."""
     state = read_state(workspace, run_id)
-    event = requests.respond(
+    event = requests.answer(
         state, node, decision, at=clocks.now_ms(), text=text, by=who(workspace.via), request=request
     )
     if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:

@@ -40,25 +40,7 @@ def questions_of(node: NodeState) -> list[e.ApprovalRequested]:
     return [one for one in node.requests.values() if isinstance(one, e.ApprovalRequested)]
 
 
-def approve(
-    state: RunState, node: str | None, *, at: int, comment: str, by: dict[str, Any], request: str | None = None
-) -> e.ApprovalResolved:
-    """Approve the gate of `node`, or the only open one; `request` says which, where there may be several.
-
-    On a gate with decisions this is the decision `approve`, if it has one; a permission is given as narrowly as the
-    agent offers.
-    """
-    return _resolve(state, node, request, "approve", at, comment, by)
-
-
-def reject(
-    state: RunState, node: str | None, *, at: int, reason: str, by: dict[str, Any], request: str | None = None
-) -> e.ApprovalResolved:
-    """Reject the gate of `node`, or the only open one."""
-    return _resolve(state, node, request, "reject", at, reason, by)
-
-
-def respond(
+def answer(
     state: RunState,
     node: str | None,
     decision: str,
@@ -68,21 +50,15 @@ def respond(
     by: dict[str, Any],
     request: str | None = None,
 ) -> e.ApprovalResolved:
-    """Answer a gate with one of its decisions; `approve` and `reject` work on every gate."""
-    return _resolve(state, node, request, decision, at, text, by)
+    """Answer the gate of `node`, or the only open one; `request` says which, where there may be several.
 
-
-def _resolve(
-    state: RunState,
-    node: str | None,
-    request: str | None,
-    decision: str,
-    at: int,
-    comment: str,
-    by: dict[str, Any],
-) -> e.ApprovalResolved:
+    `decision` is `approve` or `reject`, or one of the gate's own; a permission is given or refused as narrowly as the
+    agent offers.
+    """
     found, gate = _find_gate(state, node, request)
-    return e.ApprovalResolved(at, found.id, gate.request, _decision(found.id, gate, decision), comment, by)
+    return e.ApprovalResolved(
+        at, found.id, request=gate.request, decision=_decision(found.id, gate, decision), comment=text, by=by
+    )
 
 
 def _decision(node: str, gate: e.ApprovalRequested, wanted: str) -> str:

@@ -118,7 +118,7 @@ async def _build(
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove what unfinished builders left, and an environment that is no longer usable. A surviving builder may
+    """Remove what unfinished builders left, and an environment that cannot be used any more. A surviving builder may
     still write there; then something stays until the next time, which harms nobody."""
     (folder / _READY).unlink(missing_ok=True)
     for left in folder.glob("build-*"):

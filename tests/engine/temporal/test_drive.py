@@ -185,7 +185,7 @@ def test_what_a_killed_worker_recorded_last_and_its_answer_are_taken_in_at_once(
     assert project.run("gate", "--run-id", "one", "--detach")[0] == 0
     assert dying.wait(60) == -signal.SIGKILL
     store = ion.create_store(f"sqlite:{project.folder}/.ion/ion.db", project=project.folder)
-    answer = requests.approve(read_state(store, "one"), "g", at=1, comment="yes", by={})
+    answer = requests.answer(read_state(store, "one"), "g", "approve", at=1, text="yes", by={})
     store.create_workflow_event("one", [answer], lease=None)
     store.close()
     project.work()

@@ -96,7 +96,7 @@ class AgentRefusedError(IonError):
 
 
 class GoneError(IonError):
-    """The agent is no longer at the other end, or what it sends cannot be read."""
+    """The agent has left the other end, or what it sends cannot be read."""
 
     code = "acp-gone"
 
