@@ -181,6 +181,66 @@ _KINDS = {body: kind for kind, body in BODIES.items()}
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """A graph of nodes inside of a node. `returns` is the node whose output is that of the scope; None: the first sink
+    in file order that completed with text (language.md §13)."""
+
+    nodes: tuple[Node, ...]
+    returns: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes written in place, run once."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class LoopGroup:
+    """Nodes written in place, run again and again. `until` is looked for in the output of an iteration; `until_node`
+    ends the loop when that node completes, and its failure is allowed."""
+
+    scope: Scope
+    max_iterations: int
+    until: str | None = None
+    until_bash: Shell | None = None
+    until_node: str | None = None
+    until_all: bool = False
+    fresh_context: bool = False
+    interactive: bool = False
+    gate_message: str | None = None
+    signal_completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCall:
+    """The nodes of another workflow as a scope of their own: `name` is a key of the run's `Workflow.workflows`, whose
+    `nodes` and `returns` are the scope. Its inputs are the node's `bindings`, or `input`, the text that is its
+    `$ARGUMENTS`."""
+
+    name: str
+    input: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """The node runs once for each item. `items` is a list, or a text that is one whole reference or a JSON array once
+    it is filled in; or `lines` is a text whose non-empty lines are the items. `name` (`as`) is the input under which an
+    instance has its item. `max_parallel` None: all at once. `join` is `all_success` or `all_done`. `when` names the
+    item, and is decided for each instance."""
+
+    items: Any = None
+    lines: str | None = None
+    name: str = "item"
+    max_parallel: int | None = 5
+    join: str = "all_success"
+    fail_fast: bool = False
+    max_items: int = 1000
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """`max_attempts` counts retries after the first try (Archon's sense)."""
 
@@ -227,6 +287,7 @@ class Node:
     continues: str | None = None
     runs_on: str | None = None
     on_timeout: str = "fail"
+    fan_out: FanOut | None = None
 
     @property
     def kind(self) -> str:
@@ -291,6 +352,7 @@ class Workflow:
 
     `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
     `pinned` (one worker carries out all nodes), `git` (each worker has a checkout of the run's commit).
+    `workflows` are those that its nodes call, at any depth, by name; only the outermost workflow has them.
     """
 
     name: str
@@ -310,6 +372,7 @@ class Workflow:
     secrets: tuple[str, ...] = ()
     commands: dict[str, CommandFile] = field(default_factory=dict)
     scripts: dict[str, ScriptFile] = field(default_factory=dict)
+    workflows: dict[str, Workflow] = field(default_factory=dict)
 
     @cached_property
     def by_id(self) -> dict[str, Node]:
