@@ -43,7 +43,7 @@ def imports(tree: ast.Module) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-PURE = {"__future__", "bisect", "collections", "dataclasses", "functools", "hashlib", "heapq", "json", "operator"}
+PURE = {"__future__", "bisect", "collections", "msgspec", "functools", "hashlib", "heapq", "json", "operator"}
 PURE |= {"re", "typing", "unicodedata", "ion"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ion.records import dataclass
+from msgspec import Struct
 
 COMPLETED = 0
 FAILED = 1
@@ -32,8 +32,7 @@ RUN_STATUS_EXIT: dict[str, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True, gc=False):
     """One thing that is wrong in a file.
 
     `line` and `column` count from 1 (0: unknown). `path` is the place in the document, as in

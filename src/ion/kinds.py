@@ -7,13 +7,12 @@ body and what it does next are functions by name: `language/lower.py`, `core/dec
 
 from __future__ import annotations
 
-from ion.records import dataclass
+from msgspec import Struct
 
 PROCESS_TIMEOUT_MS = 120_000
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKind:
+class NodeKind(Struct, frozen=True, gc=False):
     """`turn` is its first turn. `asks_agent`: an agent answers its prompts. `runs_program`: it is a process.
     `bound`: it may have `with`. `has_gate`: people may be asked about it. `iterates`: each turn is an iteration, and
     what ends the node is decided between them. `ends_run`: the run ends with it. `timeout_ms`: the limit of a turn,
@@ -43,8 +42,7 @@ PROGRAM_KINDS = frozenset(name for name, kind in KINDS.items() if kind.runs_prog
 BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)
 
 
-@dataclass(frozen=True, slots=True)
-class TurnKind:
+class TurnKind(Struct, frozen=True, gc=False):
     """`runner` is what carries it out, `module:function` in `ion.nodes`. `asks_agent`: an agent answers.
     `runs_program`: a process, with a log. `brings` is what its outcome is when all goes well: an `output`, a `verdict`
     on the last output, or a `question` to people about it. `continues`: it takes up the attempt before it.

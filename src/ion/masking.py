@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
+
+from msgspec import Struct, structs
 
 MASK = "***"
 CUT = "…"
@@ -133,17 +134,17 @@ def mask_messages(record: _Record, secrets: tuple[str, ...]) -> _Record:
 def _masked_record(record: Any, secrets: tuple[str, ...]) -> Any:
     changed: dict[str, Any] = {}
     free = _MESSAGES | {"reason"} if getattr(record, "type", "") in _WITH_A_REASON else _MESSAGES
-    for name in (one.name for one in fields(record)):
+    for name in record.__struct_fields__:
         value = getattr(record, name)
         if value and name in free:
             changed[name] = type(value)(mask_json(value, secrets))
         elif value and name in _WITH_MESSAGES:
             changed[name] = _masked_within(value, secrets)
-    return replace(record, **changed) if changed else record
+    return structs.replace(record, **changed) if changed else record
 
 
 def _masked_within(value: Any, secrets: tuple[str, ...]) -> Any:
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         return _masked_record(value, secrets)
     if isinstance(value, Mapping):  # what conditions will need, or why there is none
         return {key: mask_json(one, secrets) if "error" in one else one for key, one in value.items()}

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from ion.agents.base import PromptRequest, PromptResult
 from ion.core import events as e
@@ -30,7 +32,6 @@ from ion.engine.driver import drive
 from ion.errors import InternalError, StaleStateError, StoreUnavailableError
 from ion.kinds import TURNS
 from ion.language.workflow import Workflow
-from ion.records import dataclass, field
 from ion.stores.memory import MemoryStore
 
 __all__ = ["DiedError", "FakeAgent", "MemoryStore", "SimulatedWorld", "completed", "failed", "finished"]

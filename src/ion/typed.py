@@ -6,12 +6,14 @@ reads is what is checked. `Codec` writes and reads whole records; `check_of` jud
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
+
+from msgspec import NODEFAULT
 
 Check: TypeAlias = Callable[[Any], bool]
 # Returns a value of JSON as its type has it (a list as a tuple); raises `MisfitError` if it has another type.
@@ -79,8 +81,9 @@ class Codec:
         """For each field of a record, what reads it."""
         found = self._fields.get(record)
         if found is None:
-            fields = dataclasses.fields(record)
-            found = self._fields[record] = {field.name: reader_of(str(field.type), self._readers) for field in fields}
+            found = self._fields[record] = {
+                name: reader_of(annotation, self._readers) for name, annotation, _ in fields_of(record)
+            }
         return found
 
     def _read_one_of(self, union: Mapping[str, type[Any]], data: Any) -> Any:
@@ -92,11 +95,20 @@ class Codec:
     def _defaults_of(self, record: type[Any]) -> tuple[tuple[str, Any], ...]:
         found = self._defaults.get(record)
         if found is None:
-            found = self._defaults[record] = tuple(
-                (field.name, field.default if field.default_factory is dataclasses.MISSING else field.default_factory())
-                for field in dataclasses.fields(record)
-            )
+            found = self._defaults[record] = tuple((name, default) for name, _, default in fields_of(record))
         return found
+
+
+def fields_of(record: type[Any]) -> list[tuple[str, str, Any]]:
+    """The fields of a struct: name, annotation as text, and default, `NODEFAULT` if there is none."""
+    annotations: dict[str, Any] = {}
+    for cls in reversed(record.__mro__):
+        annotations |= inspect.get_annotations(cls)
+    names = record.__struct_fields__
+    defaults = [NODEFAULT] * (len(names) - len(record.__struct_defaults__)) + [
+        one.factory() if type(one).__name__ == "Factory" else one for one in record.__struct_defaults__
+    ]
+    return [(name, str(annotations[name]), default) for name, default in zip(names, defaults, strict=True)]
 
 
 def check_of(annotation: str, records: Mapping[str, type[Any]]) -> Check:

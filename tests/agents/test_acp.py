@@ -11,11 +11,11 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ion.agents import acp
 from ion.agents.acp import AcpAgent, running, turn

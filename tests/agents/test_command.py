@@ -7,10 +7,10 @@ import contextlib
 import os
 import sys
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ion import procfs
 from ion.agents.base import AgentError, PromptRequest, PromptResult

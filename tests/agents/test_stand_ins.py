@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import ion
 
@@ -95,13 +95,14 @@ def test_the_face_lists_what_it_has() -> None:
     assert set(dir(ion)) == set(ion.__all__)
 
 
-@pytest.mark.parametrize("record", [ion.RunOptions, ion.PromptRequest, ion.PromptResult, ion.Recorded, ion.RunResult])
+@pytest.mark.parametrize(
+    "record", [ion.RunOptions, ion.RunSpec, ion.PromptRequest, ion.PromptResult, ion.Recorded, ion.RunResult]
+)
 def test_a_record_says_its_parameters(record: type) -> None:
     signature = inspect.signature(record)
-    assert list(signature.parameters) == [field.name for field in dataclasses.fields(record)]
-    for field in dataclasses.fields(record):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        assert (signature.parameters[field.name].default is inspect.Parameter.empty) == required
+    assert list(signature.parameters) == [field.name for field in structs.fields(record)]
+    for field in structs.fields(record):
+        assert (signature.parameters[field.name].default is inspect.Parameter.empty) == field.required
 
 
 def test_a_file_that_does_not_load_says_its_first_problems_with_their_places() -> None:

@@ -50,7 +50,8 @@ def test_one_signal_ends_the_programs_and_leaves_a_run_that_can_be_resumed(proje
 def test_a_second_signal_ends_at_once_what_ignores_the_first(project: Project) -> None:
     """Here the grace is an hour: longer than anything waits for a process in these tests."""
     project.write("slow", STUBBORN)
-    patient = "from ion.engine.options import DEFAULT_OPTIONS as o; object.__setattr__(o, 'grace_ms', 3_600_000)"
+    patient = "from ion.engine.options import DEFAULT_OPTIONS as o\nfrom msgspec.structs import force_setattr as put\n"
+    patient += "put(o, 'grace_ms', 3_600_000)"
     words = [sys.executable, "-P", "-c", f"{patient}\nfrom ion.cli.main import main; main()", "run", "slow"]
     with subprocess.Popen(words, cwd=project.folder, env=project.environment(), stderr=subprocess.DEVNULL) as process:
         until((project.folder / "running").exists)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import typing
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -60,7 +59,7 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
 
 def build(cls: type[Any]) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
-    return st.builds(cls, **{f.name: BY_NAME.get(f.name, STRATEGIES[hints[f.name]]) for f in fields(cls)})
+    return st.builds(cls, **{name: BY_NAME.get(name, STRATEGIES[hints[name]]) for name in cls.__struct_fields__})
 
 
 STRATEGIES[e.Reply] = build(e.Reply)

@@ -3,7 +3,6 @@ histories the fields that have another value after it. A change of the fold show
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from typing import Any
 
@@ -33,18 +32,18 @@ def told(log: list[e.Event]) -> str:
 
 
 def _fields(state: RunState) -> dict[str, str]:
-    found = {f.name: _shown(getattr(state, f.name)) for f in dataclasses.fields(state) if f.name not in _LEFT_OUT}
+    found = {name: _shown(getattr(state, name)) for name in state.__struct_fields__ if name not in _LEFT_OUT}
     for node in state.nodes.values():
         parts = {"status": node.status} | {name: getattr(node.phase, name, None) for name in _OF_PHASES}
         for part in (node, node.progress, node.tries):
-            parts |= {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.name not in _PARTS}
+            parts |= {name: getattr(part, name) for name in part.__struct_fields__ if name not in _PARTS}
         found |= {f"{node.id}.{name}": _shown(value) for name, value in parts.items()}
     return found
 
 
 _PARTS = ("phase", "progress", "tries")
 _PHASES = (Pending, Running, Waiting, Finished)
-_OF_PHASES = tuple(dict.fromkeys(f.name for phase in _PHASES for f in dataclasses.fields(phase) if f.name != "status"))
+_OF_PHASES = tuple(dict.fromkeys(name for phase in _PHASES for name in phase.__struct_fields__ if name != "status"))
 _LEFT_OUT = ("nodes", "seq", "last_at", "owner_at")  # the last two are the event's own time, here
 
 

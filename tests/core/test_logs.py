@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
+from msgspec.structs import replace
 from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e

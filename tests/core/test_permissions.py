@@ -4,12 +4,12 @@ how long, and what of it survives the death of the process."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e

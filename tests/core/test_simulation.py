@@ -16,10 +16,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from simulate import CheckedPlan, Simulation, workflow
 
 from ion.core import events as e

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e

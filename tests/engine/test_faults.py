@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import ion
 from ion import PromptRequest, events
@@ -96,7 +96,7 @@ def test_a_run_whose_owners_die_one_after_the_other_is_ended_as_poisoned(write: 
         run = store._runs["r"]
         owner = run.run.owner
         assert owner is not None
-        run.run = dataclasses.replace(run.run, owner=dataclasses.replace(owner, process_started="another"))
+        run.run = structs.replace(run.run, owner=structs.replace(owner, process_started="another"))
         taken = runs.acquire_run(workspace, "r")
         assert taken is not None
         store.create_workflow_event("r", taken._begin, lease=taken._drive.lease)

@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged

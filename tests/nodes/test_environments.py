@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import force_setattr
 from test_script import path_with, script
 from turn_kit import World
 
@@ -60,7 +61,7 @@ def logged(world: World, step: str = "1-install") -> str:
 
 def named(world: World, entry: str, files: dict[str, str], script: Script) -> World:
     """Let the world's node `x` be a script by name, with these files in its frozen folder."""
-    object.__setattr__(world.workflow.by_id["x"], "body", script)
+    force_setattr(world.workflow.by_id["x"], "body", script)
     world.workflow.scripts["report"] = ScriptFile(f"/gone/{entry}", entry, {})
     for name, text in files.items():
         path = world.context.folders.source / "report" / name

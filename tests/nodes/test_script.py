@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import force_setattr
 from turn_kit import World
 
 from ion.core.outcomes import Completed
@@ -143,7 +144,7 @@ async def test_status_signal_and_timeout(tmp_path: Path) -> None:
 async def test_a_named_script_runs_from_its_frozen_copy_with_its_neighbours(tmp_path: Path) -> None:
     world = script(tmp_path, "python", "x = 1")
     body = Script("python", name="report")
-    object.__setattr__(world.workflow.by_id["x"], "body", body)
+    force_setattr(world.workflow.by_id["x"], "body", body)
     world.workflow.scripts["report"] = ScriptFile("/gone/report.py", "report.py", {})
     folder = world.context.folders.source / "report"
     folder.mkdir(parents=True)
@@ -151,7 +152,7 @@ async def test_a_named_script_runs_from_its_frozen_copy_with_its_neighbours(tmp_
         "import helper, os, sys\nprint(helper.x, os.environ['BASE_BRANCH'], sys.argv[1:])"
     )
     (folder / "helper.py").write_text("x = 'helped'")
-    object.__setattr__(world.context, "base_branch", lambda: "trunk")
+    force_setattr(world.context, "base_branch", lambda: "trunk")
     assert await world.output("x") == "helped trunk []"
 
 

@@ -10,16 +10,17 @@ Not the same: when, by whom and by which process, and on which engine.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
+
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.engine.run_reader import read_state, read_workflow
 from ion.language.workflow import Workflow
-from ion.records import dataclass, field
 from ion.stores.base import WorkflowStore
 
 # The run's own events are told under the name of no node.

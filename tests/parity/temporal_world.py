@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from ion.engine.temporal.client import EngineError, connect, wait_for_end
 from ion.engine.temporal.cluster import cluster_of, workflow_id
 from ion.engine.temporal.worker import WorkerConfig, working
 from ion.errors import StoreError
-from ion.records import dataclass, field
 
 PATIENCE_S = 60
 ANSWERS = (e.ApprovalResolved, e.PromptAnswered, e.CancelRequested, e.BudgetRaised)

@@ -3,12 +3,12 @@ and the events of a small run."""
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import structs
 from postgres_server import emptied_database
 
 from ion.core import events as e
@@ -65,12 +65,12 @@ def dead() -> Owner:
         started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
         process.kill()
         process.wait()
-    return dataclasses.replace(this_process(), pid=process.pid, process_started=started)
+    return structs.replace(this_process(), pid=process.pid, process_started=started)
 
 
 def elsewhere() -> Owner:
     """A process of another host, of which nothing can be known."""
-    return dataclasses.replace(this_process(), host="another-host")
+    return structs.replace(this_process(), host="another-host")
 
 
 def begin(store: WorkflowStore, run_id: str = "r1", *, owner: Owner | None = None, at: int = 1_000) -> Lease:
@@ -79,7 +79,7 @@ def begin(store: WorkflowStore, run_id: str = "r1", *, owner: Owner | None = Non
         run_id,
         project="/project",
         source='{"name": "report"}',
-        event=dataclasses.replace(STARTED, at=at),
+        event=structs.replace(STARTED, at=at),
         owner=owner or living(),
         lease_ms=LEASE_MS,
     )

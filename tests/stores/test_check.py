@@ -114,14 +114,14 @@ def test_everything_derived_is_compared(kept: tuple[WorkflowStore, Harm], statem
     ids=["status", "workflow", "last_seq"],
 )
 def test_a_saved_row_of_files_is_compared_with_its_log(tmp_path: Path, change: dict[str, object]) -> None:
-    import dataclasses
+    from msgspec import structs
 
     store = STORES["file"](tmp_path, HandClock())
     lease = begin(store, owner=dead())
     store.create_workflow_event("r1", [gate(), e.WorkflowPaused(5)], lease=lease)
     row = tmp_path / "store" / "runs" / "r1" / "row"
     head, end, check, columns, requests = logfile.parse_line(row.read_bytes())
-    changed = dataclasses.replace(encoding.row(columns), **change)  # type: ignore[arg-type]
+    changed = structs.replace(encoding.row(columns), **change)  # type: ignore[arg-type]
     row.write_bytes(logfile.checked_line([head, end, check, encoding.columns(changed), requests]))
     found = damage(STORES["file"](tmp_path, HandClock()))
     assert found

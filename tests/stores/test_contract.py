@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from store_kit import (
     LEASE_MS,
     STARTED,
@@ -99,7 +99,7 @@ class TestRuns:
         store.release_lease(lease)
 
     def test_names_and_texts_come_back_exactly(self, store: WorkflowStore) -> None:
-        started = dataclasses.replace(STARTED, workflow=ODD_TEXT, arguments=ODD_TEXT, inputs={ODD_TEXT: [1.5, None]})
+        started = structs.replace(STARTED, workflow=ODD_TEXT, arguments=ODD_TEXT, inputs={ODD_TEXT: [1.5, None]})
         store.create_workflow_run(
             "r1", project=ODD_TEXT, source=ODD_TEXT, event=started, owner=living(), lease_ms=LEASE_MS
         )
@@ -170,7 +170,7 @@ class TestEvents:
             e.NodeSkipped(8, "build", "when", ODD_TEXT),
             e.NodeCancelled(9, "build", "rejected"),
             e.IterationCompleted(10, "build", 3, e.Reply(e.Content("ab" * 32, 300_000))),
-            dataclasses.replace(gate(), decisions=("ship", "hold")),
+            structs.replace(gate(), decisions=("ship", "hold")),
             approved(),
             e.PromptRequested(12, "write", "write/1", text, output_format={"type": "object"}, key="k"),
             e.PromptAnswered(13, "write", "write/1", text, "s2", {"user": "me"}),
@@ -248,7 +248,7 @@ class TestRequests:
     def test_a_request_is_answered_once(self, store: WorkflowStore) -> None:
         store.create_workflow_event("r1", [gate()], lease=begin(store))
         assert store.create_workflow_event("r1", [approved()], lease=None) == 3
-        rejected = dataclasses.replace(approved(), decision="rejected")
+        rejected = structs.replace(approved(), decision="rejected")
         with pytest.raises(RefusedError) as refusal:
             store.create_workflow_event("r1", [rejected], lease=None)
         assert code_of(refusal) == "answered"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import sys
 import time
 
 import pytest
+from msgspec import structs
 from store_kit import LEASE_MS, HandClock, begin, dead, elsewhere, living
 
 from ion import clocks, procfs
@@ -27,12 +27,12 @@ def test_this_process_is_alive_and_each_call_is_another_owner() -> None:
     assert first.token != second.token
     assert abs((first.clock_zero or 0) - (second.clock_zero or 0)) < 60_000  # taken when it was made
     same = {"token": "", "clock_zero": None}
-    assert dataclasses.replace(first, **same) == dataclasses.replace(second, **same)
+    assert structs.replace(first, **same) == structs.replace(second, **same)
 
 
 def test_a_killed_process_is_dead_even_before_it_is_reaped() -> None:
     script = "from ion.stores.lease import this_process as t; o = t(); print(*vars_of(o), flush=True); input()"
-    script = f"import dataclasses, json\nvars_of = lambda o: [json.dumps(dataclasses.asdict(o))]\n{script}"
+    script = f"import json, msgspec\nvars_of = lambda o: [json.dumps(msgspec.structs.asdict(o))]\n{script}"
     process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         import json
@@ -47,13 +47,13 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped() -> None:
 
 
 def test_a_pid_used_again_is_another_process() -> None:
-    assert is_alive(dataclasses.replace(this_process(), process_started="1")) is False
+    assert is_alive(structs.replace(this_process(), process_started="1")) is False
 
 
 @pytest.mark.parametrize("changed", [{"host": "another-host"}, {"boot_id": "another boot"}])
 def test_elsewhere_nothing_is_known(changed: dict[str, str]) -> None:
     for owner in (living(), dead()):
-        assert is_alive(dataclasses.replace(owner, **changed)) is None
+        assert is_alive(structs.replace(owner, **changed)) is None
 
 
 def test_a_process_of_another_user_is_known_by_its_start_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_without_proc_the_start_time_comes_from_ps(monkeypatch: pytest.MonkeyPat
     owner = this_process()
     assert owner.process_started[:3] in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     assert is_alive(owner) is True
-    assert is_alive(dataclasses.replace(owner, process_started="Thu Jan  1 00:00:00 1970")) is False
+    assert is_alive(structs.replace(owner, process_started="Thu Jan  1 00:00:00 1970")) is False
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_on_this_boot_leases_go_by_a_clock_that_nobody_can_set(monkeypatch: pyte
     owner, now = this_process(), time.time_ns() // 1_000_000
     monkeypatch.setattr(clocks, "now_ms", lambda: now + 3_600_000)
     assert abs(lease_clock(owner) - now) < 60_000
-    for other in (None, elsewhere(), dataclasses.replace(owner, clock_zero=None)):
+    for other in (None, elsewhere(), structs.replace(owner, clock_zero=None)):
         assert lease_clock(other) == now + 3_600_000

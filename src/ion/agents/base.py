@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from msgspec import Struct, field
+
 from ion.errors import IonError
-from ion.records import dataclass, field
 
 # language.md §9: only these may be tried again by default.
 TRANSIENT = frozenset({"rate_limited", "timeout", "crashed"})
@@ -30,8 +31,7 @@ NAMES_OF_A_TURN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True, gc=False):
     """What an agent asks for in the middle of its work. `key` is the same whenever it asks for the same; `decisions`
     are the possible answers, `kinds` what each means: `allow_once`, `allow_always`, `reject_once`, `reject_always`."""
 
@@ -41,8 +41,7 @@ class Permission:
     kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PromptRequest:
+class PromptRequest(Struct, frozen=True):
     """One prompt.
 
     `key` is the idempotency key, the same on every retry and resume. `session` is a session of this same agent to
@@ -77,8 +76,7 @@ class PromptRequest:
     ask: Callable[[Permission], Awaitable[str | None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PromptResult:
+class PromptResult(Struct, frozen=True, gc=False):
     """The reply. `structured` is the agent's own JSON for `output_format`, if it returns any. `usage` holds numbers
     (`input_tokens`, `output_tokens`, `cost_usd`, …). `notes` are sentences about the turn that a person should read
     beside its reply, such as that a tool call was refused."""

@@ -13,18 +13,18 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ion.agents.base import AgentError, PromptRequest, PromptResult
-from ion.records import dataclass
 
 Answer: TypeAlias = PromptResult | str
 Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class CallableAgent:
+class CallableAgent(Struct, frozen=True, gc=False):
     """An agent that is a function. An exception of the function passes through; only `AgentError` is a typed
     failure."""
 

@@ -11,9 +11,11 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult
@@ -22,7 +24,6 @@ from ion.agents.parsers import Printed, Reading, conclude, parser
 from ion.agents.presets import Preset
 from ion.errors import UsageError
 from ion.masking import tail
-from ion.records import dataclass, field
 
 # A reply is held in memory; no agent has this much to say.
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -30,8 +31,7 @@ _SHOWN = 2000
 _STDERR_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class CommandAgent:
+class CommandAgent(Struct, frozen=True, gc=False):
     """An agent that is a program. `preset` says how it is driven, whatever its name; `pointer` and `session_pointer`
     are for the parser `json`; `env` is added to the environment of its process, `options` are defaults for the
     options of the nodes."""
@@ -42,8 +42,8 @@ class CommandAgent:
     session_pointer: str = ""
     env: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set, repr=False)
-    _totals: dict[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
+    _said: set[str] = field(default_factory=set)
+    _totals: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Run the program once, within the request's working directory and limits; a second time, in a new session, if

@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from msgspec import Struct
+
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.presets import Flags, Preset
-from ion.records import dataclass
 
 # The longest single argument that Linux takes.
 _ARGUMENT_BYTES = 128 * 1024 - 1
@@ -20,8 +21,7 @@ _ARGUMENT_BYTES = 128 * 1024 - 1
 OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
 
 
-@dataclass(frozen=True, slots=True)
-class InFile:
+class InFile(Struct, frozen=True, gc=False):
     """An argument that names a file with `text`: the path is between `before` and `after`."""
 
     before: str
@@ -32,8 +32,7 @@ class InFile:
 Word: TypeAlias = str | InFile
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True, gc=False):
     """The command line to start, and what goes to its stdin."""
 
     words: tuple[Word, ...]

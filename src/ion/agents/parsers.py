@@ -13,26 +13,25 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
+
 from ion.agents.base import AgentError, PromptResult
 from ion.foreign import loads
 from ion.masking import head, tail
-from ion.records import dataclass, field
 
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
 _MESSAGE_CHARACTERS = 2000
 _MOST = 10**15
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(Struct, frozen=True, gc=False):
     """What a program printed."""
 
     stdout: bytes
     stderr: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True, gc=False):
     """What was found. `text` None: no result. `error` is (code, message) if the output itself reports a failure; the
     code is '' if it does not say which. `notes` as in `PromptResult`."""
 

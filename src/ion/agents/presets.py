@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ion.records import dataclass, field
+from msgspec import Struct, field
 
 NAMES = (
     *("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider"),
@@ -25,8 +25,7 @@ _LISTS = ("command", "arguments", "resume", "schema", "last")
 Words = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Struct, frozen=True, gc=False):
     """What an option becomes on the command line: `some` for a value, `none` for an empty list (None: the agent has
     no flag for that)."""
 
@@ -34,8 +33,7 @@ class Flags:
     none: Words | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(Struct, frozen=True, gc=False):
     """How one agent is driven; `presets.yaml` explains the fields."""
 
     name: str

@@ -7,20 +7,20 @@ import os
 import time
 from typing import Any
 
+from msgspec import Struct, field
+
 from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
 from ion.api.agent_settings import DEFAULT_MAX_PARALLEL
 from ion.api.agents import driven_by, find_program, make_agent, settings_of
 from ion.api.workspace import Workspace
 from ion.errors import UsageError
-from ion.records import dataclass, field
 
 CHECK_PROMPT = "Reply with the single word: ok"
 # An agent may have to start, log in and load its tools; one that is still silent then is not going to answer.
 CHECK_TIMEOUT_MS = 180_000
 
 
-@dataclass(frozen=True)
-class KnownAgent:
+class KnownAgent(Struct, frozen=True):
     """An agent with a name. `source` is `settings`, `preset`, or `command line` (the settings' default, if it is not
     a name); `path` is where its program is, None if it is not installed."""
 
@@ -49,8 +49,7 @@ class KnownAgent:
         }
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """The result of a test question to an agent. `error` is None if it answered."""
 
     name: str

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ion.records import dataclass, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from ion.language.problems import Report
@@ -20,8 +20,7 @@ DEFAULT_MAX_PARALLEL = 4
 _PLACE = re.compile(r"\{(?:value|list|names|json|file|session)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
+class AgentSettings(Struct, frozen=True, gc=False):
     """One agent of the settings. `command` are words, the program in place of the preset's if there is a `preset`;
     `arguments` follow it. `options` are defaults for the options of nodes, `flags` what further options become on the
     command line, `resume` the flags that continue a session. `pointer` and `session_pointer` are JSON pointers for

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.agents.base import Agent
 from ion.api.agent_settings import DEFAULT_MAX_PARALLEL, AgentSettings
@@ -22,7 +24,6 @@ from ion.core.plan import AgentLimits
 from ion.errors import MissingRuntimeError, UsageError
 from ion.kinds import AGENT_KINDS
 from ion.language.workflow import Approval, Node, Workflow
-from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.agents.presets import Preset
@@ -47,8 +48,7 @@ def asks(node: Node) -> bool:
     return node.kind in AGENT_KINDS or (isinstance(node.body, Approval) and node.body.on_reject is not None)
 
 
-@dataclass(frozen=True)
-class Agents:
+class Agents(Struct, frozen=True, dict=True):
     """The agents of a run's nodes. `given` is the caller's; `recorded`, the name in the log, counts if the caller
     gave none. `only_configured`: a command line is not accepted."""
 

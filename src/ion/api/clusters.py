@@ -10,9 +10,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.api.agents import IN_PROCESS, Agents, require_configured
 from ion.api.following import POLL_SECONDS, follow
@@ -36,7 +38,6 @@ from ion.engine.temporal.codec import DriveOrder, agent_limits_to_json
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
 from ion.process.survivors import end_recorded_by_the_dead
-from ion.records import dataclass
 from ion.stores.base import Lease
 
 # A cluster's run belongs to no process: its lease does not end by itself.
@@ -48,8 +49,7 @@ HEARTBEAT_MS = 10_000
 LONGEST_HISTORY = 5_000
 
 
-@dataclass(frozen=True)
-class ClusterRun:
+class ClusterRun(Struct, frozen=True):
     """A run that a cluster drives from here on, started or continued after its event number `after` (0: just
     started). `notes` and `warned` as in `api.runs.StartedRun`."""
 

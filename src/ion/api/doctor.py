@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from ion.api.workspace import Workspace
 from ion.engine.freeze import require_frozen
 from ion.errors import StoreError
 from ion.masking import without_password
-from ion.records import dataclass
 from ion.stores.check import Damage, check_runs, damage_of, stale_files
 from ion.version import VERSION
 
@@ -21,8 +21,7 @@ _PROGRAMS = ("bash", "uv", "python3", "bun", "node", "git")
 _EXTRAS = {"postgres": "psycopg"}
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """The findings. `installed` maps a name to a version or path, None if it is missing; `runs` is None if the store
     does not exist yet or cannot be opened; `notes` are remarks that are not damage."""
 
@@ -41,7 +40,7 @@ class Diagnosis:
             "project": str(self.project),
             "store": self.store,
             "runs": self.runs,
-            "damage": [asdict(one) for one in self.damage],
+            "damage": [structs.asdict(one) for one in self.damage],
             "stale_files": [str(path) for path in self.stale],
             "notes": self.notes,
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from msgspec import Struct
+
 from ion import clocks
 from ion.api.inputs import check_inputs, unused_text
 from ion.api.reading import describe
@@ -21,14 +23,12 @@ from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_run
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 from ion.stores.memory import MemoryStore
 
 RUN_ID = "dry-run"
 
 
-@dataclass(frozen=True)
-class DryRun:
+class DryRun(Struct, frozen=True):
     """The end of the plan, and notes on values that stand-ins could not give."""
 
     result: RunResult

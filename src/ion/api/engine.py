@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.api.agents import AgentLike
 from ion.api.following import POLL_SECONDS
@@ -25,7 +27,6 @@ from ion.core.state import RunState
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.pool import RunPool
 from ion.errors import IonError
-from ion.records import dataclass, field
 from ion.stores.base import WorkflowRun
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 Report: TypeAlias = Callable[[Recorded, RunState], Awaitable[None]]
 
 
-@dataclass
-class _Driven:
+class _Driven(Struct, dict=True):
     """A run as this process sees it: the task that drives it, and what has happened since somebody looked."""
 
     task: asyncio.Task[RunResult] | None = None

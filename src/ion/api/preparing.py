@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.api.agents import AgentLike, Agents, agent_name, left_out, require_agents
 from ion.api.inputs import check_inputs, unfilled, unused_text
@@ -19,15 +21,13 @@ from ion.errors import NotFoundError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_secrets
-from ion.records import dataclass
 from ion.stores.base import DEFAULT_LEASE_MS
 
 SHORTEST_LEASE_MS = 1_000
 LONGEST_LEASE_MS = 86_400_000
 
 
-@dataclass(frozen=True)
-class PreparedRun:
+class PreparedRun(Struct, frozen=True):
     """A run that is to begin and its surroundings, checked, whoever is to drive it. `notes` and `warned` as in
     `StartedRun`."""
 

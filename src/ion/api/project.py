@@ -7,9 +7,11 @@ Opening a project opens no store and loads no event loop; that happens where a m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.api import following, reading, requests
 from ion.api.hidden import Hidden
@@ -20,7 +22,6 @@ from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def open(folder: ProjectLike = None, store: StoreLike = None) -> Project:  # noq
     return Project(open_workspace(folder, store))
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True):
     """A project as one program sees it: its workflows, its runs, its store. `close`, or the end of a `with`, closes the
     store if it was opened here."""
 
@@ -138,8 +138,7 @@ class Project:
         return start(self.workspace, spec)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """A run of a project, by its id. Nothing is kept here: each method reads what the store holds at that moment."""
 
     workspace: Workspace

@@ -13,6 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion import clocks
 from ion.api.reading import list_runs
 from ion.api.workspace import Workspace
@@ -20,7 +22,6 @@ from ion.core.events import contents
 from ion.engine.folders import folders_of, mark_of
 from ion.errors import DamagedStoreError, NotFoundError, RefusedError
 from ion.names import is_run_id
-from ion.records import dataclass
 from ion.stores.base import WorkflowRun, WorkflowStore
 
 # What is over; `paused` and `interrupted` runs may continue, and are only forgotten when they are asked for.
@@ -33,8 +34,7 @@ _LEAVING = ".leaving"
 _NO_RUN = ".no-run"
 
 
-@dataclass(frozen=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """What was forgotten: the runs, how many outputs, and bytes of outputs and folders. While there are `damaged`
     runs it is not known which outputs are needed, and all of them stay."""
 

@@ -4,9 +4,10 @@ froze or of its file as it is now."""
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ion.api.agents import AgentLike, agent_name
 from ion.api.inputs import check_inputs

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from ion.core.events import PERMISSION, Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
@@ -14,12 +16,10 @@ from ion.core.waiting import Waiting, waiting_in
 from ion.engine.loading import no_collection
 from ion.errors import RUN_STATUS_EXIT
 from ion.kinds import KINDS
-from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 
 
-@dataclass(frozen=True)
-class NodeResult:
+class NodeResult(Struct, frozen=True):
     """A node of a run at one moment. `output` is its text, or None (not completed, or longer than 256 KiB: then it is
     the file `output_file` of `output_bytes`). `iterations` is of loops; `usage` is what agents reported."""
 
@@ -38,8 +38,7 @@ class NodeResult:
     output_bytes: int | None = None
 
 
-@dataclass(frozen=True)
-class WaitingFor:
+class WaitingFor(Struct, frozen=True):
     """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (`node` is None);
     `message` is what is asked, of a prompt its text. `request` says which of several permissions."""
 
@@ -50,8 +49,7 @@ class WaitingFor:
     request: str | None = None
 
 
-@dataclass(frozen=True)
-class RunResult:
+class RunResult(Struct, frozen=True, dict=True):
     """A run at one moment. `status` is `interrupted` for a running one whose owner is dead.
 
     `state` is the whole fold; `output` is the text of the run's result, or None (not completed, or no node gave one).

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
 from ion.api.preparing import engine_config_of, prepare
 from ion.api.reading import describe_state
@@ -26,14 +28,12 @@ from ion.engine.run_reader import RunReader, read_run
 from ion.errors import RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes, require_secrets
-from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.api.clusters import ClusterRun
 
 
-@dataclass
-class StartedRun:
+class StartedRun(Struct, dict=True):
     """A run that this process owns and has not driven yet. `notes` are worth a look and no reason not to run it;
     `warned` says that the workflow's file has warnings, '' if it has none."""
 

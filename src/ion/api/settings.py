@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 from ion.api.agent_settings import AgentSettings, agent_settings, check_agents, is_positive, is_text, is_texts
 from ion.errors import InvalidWorkflowError
-from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.language.problems import Report
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The content of the files. `log`, `notify` and `otel` configure observers (docs/observing.md)."""
 
     agent: str | None = None

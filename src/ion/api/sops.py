@@ -13,6 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from ion.api.inputs import check_inputs
 from ion.errors import InvalidWorkflowError, NotFoundError, UsageError
 from ion.language.sop.export import to_yaml
@@ -23,14 +25,12 @@ from ion.language.sop.to_workflow import to_workflow
 from ion.language.source import MAX_BYTES, decode, read_file
 from ion.language.values import canonical
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.language.sop.export import Exported
 
 
-@dataclass(frozen=True, slots=True)
-class PromptArgument:
+class PromptArgument(Struct, frozen=True, gc=False):
     """An argument of a prompt. All are given as texts."""
 
     name: str
@@ -38,8 +38,7 @@ class PromptArgument:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SopPrompt:
+class SopPrompt(Struct, frozen=True, gc=False):
     """An SOP in a list of prompts."""
 
     name: str

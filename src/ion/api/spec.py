@@ -4,18 +4,16 @@ drive it (this process, a process of its own, a cluster)."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from msgspec import Struct, field
+
+from ion.api.agents import AgentLike
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
-from ion.records import dataclass, field
-
-if TYPE_CHECKING:
-    from ion.api.agents import AgentLike
-    from ion.language.workflow import Workflow
+from ion.language.workflow import Workflow
 
 
-@dataclass(frozen=True)
-class RunSpec:
+class RunSpec(Struct, frozen=True):
     """The parameters of `ion.execute_workflow`. `engine` is the URL of the cluster that is to drive the run (None: this
     process); `max_budget_usd` is what the run may spend in all, in place of the workflow's own budget."""
 

@@ -7,25 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from ion.api.workspace import Workspace
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
 from ion.language import discovery
 from ion.language.discovery import Discovered, is_path
 from ion.language.load import all_problems, parse_workflow
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 
 
-@dataclass(frozen=True)
-class Validation:
+class Validation(Struct, frozen=True):
     """All problems, in the order of the files, and how many files were checked."""
 
     problems: list[Problem]
     files: int
 
 
-@dataclass(frozen=True)
-class OpenedWorkflow:
+class OpenedWorkflow(Struct, frozen=True):
     """A workflow to run or show. `warned` says that its file has warnings, '' if it has none; `missing` are command
     and script files that do not exist."""
 

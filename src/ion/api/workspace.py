@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 from ion.api.settings import Settings, read_settings
 from ion.errors import NotFoundError, UsageError
 from ion.language.resources import find_project, user_config_folder
 from ion.names import RUN_ID_RULE, is_run_id
-from ion.records import dataclass, field
 from ion.stores import create_store
 from ion.stores.disk import storage_errors, write_file
 
@@ -40,8 +41,7 @@ _GITIGNORE = """\
 _TEMPORARY: weakref.WeakKeyDictionary[WorkflowStore, Path] = weakref.WeakKeyDictionary()
 
 
-@dataclass
-class Workspace:
+class Workspace(Struct, dict=True):
     """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default. `found` is
     told the id of every run that is looked up; `via` (`library`, `cli`, `mcp`) is recorded with what is asked for."""
 

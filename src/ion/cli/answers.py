@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ion.records import dataclass
+from msgspec import Struct
+
 from ion.views.waiting import PERMISSION
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ VIEW = frozenset({"v", "view"})
 _ITERATION = "iteration"
 
 
-@dataclass(frozen=True)
-class AnswerChoice:
+class AnswerChoice(Struct, frozen=True):
     """One answer. `shown` is how it is offered ('': it is understood, and not offered); `words` are what one types for
     it, `name` is what it is called in a sentence. `asks` is the question for the text that goes with it, `needs` says
     that it cannot do without one; `silent`: it takes none, since with one it would mean something else."""
@@ -33,8 +33,7 @@ class AnswerChoice:
     silent: bool = False
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a person decided: `approve`, `reject`, or one of the gate's decisions; with what they said."""
 
     decision: str

@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 from ion import Run, RunState
 from ion import events as e
 from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.meanwhile import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
-from ion.records import dataclass, field
 from ion.views.text import one_line
 from ion.views.waiting import PERMISSION, Labels, waiting_in
 
@@ -50,8 +51,7 @@ def person_present() -> bool:
         return False
 
 
-@dataclass
-class Asker:
+class Asker(Struct, dict=True):
     """Watches a run for questions, and puts them. `pause` and `resume` make room on the screen for one; `writer` is
     what the screen writes to; `meanwhile` says what happens while one is open, unless lines do that anyway. `labels`
     are those of the workflow's decisions. `answered`: something was answered here."""

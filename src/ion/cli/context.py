@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from ion.masking import without_password
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class CliContext:
+class CliContext(Struct, frozen=True):
     """The `--store` and `--project` that were given."""
 
     store: str | None = None

@@ -14,9 +14,11 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from ion import RunOptions, RunSpec
 from ion.cli import terminal
@@ -66,7 +68,7 @@ def _start(cli: CliContext, spec: RunSpec, output_options: OutputOptions, folder
         "notify": output_options.notify,
         "otel": output_options.otel,
     }
-    message = {"store": cli.store, "project": cli.project, "spec": asdict(spec), "watchers": watchers}
+    message = {"store": cli.store, "project": cli.project, "spec": to_builtins(spec), "watchers": watchers}
     said = _hand_over(json.dumps(message), log)
     if said["error"] is not None:
         if is_new:

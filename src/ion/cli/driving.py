@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+
 from ion import Run, RunOptions
 from ion.api import reading
 from ion.api.reading import describe
@@ -24,7 +26,6 @@ from ion.api.result import RunResult
 from ion.api.runs import StartedRun
 from ion.api.workspace import Workspace
 from ion.process.limits import raise_limit
-from ion.records import dataclass, field
 from ion.views.following import follow
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def drive(workspace: Workspace, started: StartedRun | ClusterRun, view: View) ->
         view.end()
 
 
-@dataclass
-class _Driven:
+class _Driven(Struct, dict=True):
     """What signals stop: the task that drives, and the questions that stand open."""
 
     view: View

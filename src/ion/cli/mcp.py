@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from ion.cli.context import CliContext, in_context, sop_paths
 from ion.errors import UsageError

@@ -7,8 +7,9 @@ as the question is over.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ion.cli.plain import Plain
 from ion.cli.terminal import Screen

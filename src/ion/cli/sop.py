@@ -4,11 +4,11 @@ the Cursor editor."""
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import RefusedError, UsageError

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol, TextIO
 
+from msgspec import Struct
+
 from ion.errors import IonError
-from ion.records import dataclass
 from ion.views import masking
 from ion.views.text import Part, wrapped
 
@@ -57,8 +58,7 @@ class Stream(Protocol):
     def isatty(self) -> bool: ...
 
 
-@dataclass
-class Screen:
+class Screen(Struct, dict=True):
     """A stream for people. `unicode`: it can show more than ASCII. `width` is in columns."""
 
     stream: Stream | None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec import Struct
+
 from ion.cli.terminal import Screen
-from ion.records import dataclass
 from ion.views.rows import Row
 from ion.views.text import Part, cut, cut_ids, duration, one_line, pad, passing, width
 from ion.views.words import mark, role_of
@@ -22,8 +23,7 @@ _COMING = 3
 Line = list[Part]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, gc=False):
     """The first line: which run, how far, since when (ms since the epoch)."""
 
     workflow: str
@@ -31,8 +31,7 @@ class Head:
     begun_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True, gc=False):
     """The ids as they are shown, and the widths of their column and of that of agents (0: nobody has one)."""
 
     names: Mapping[str, str]

@@ -4,14 +4,15 @@ person at the terminal is asked."""
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.api.watchers import watchers
 from ion.cli import terminal
 from ion.cli.terminal import Screen
-from ion.records import dataclass, field
 from ion.views import masking
 from ion.views.waiting import labels_of
 
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from ion.cli.live import Live
 
 
-@dataclass(frozen=True)
-class OutputOptions:
+class OutputOptions(Struct, frozen=True):
     """What the command line says of it."""
 
     as_json: bool = False
@@ -39,8 +39,7 @@ class OutputOptions:
     otel: bool = False
 
 
-@dataclass
-class View:
+class View(Struct, dict=True):
     """The observers of a run, and what begins and ends with its drive. `closing` are those that
     are to be told of the end."""
 

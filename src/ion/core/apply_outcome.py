@@ -7,7 +7,8 @@ outcome. Times and the random part of a delay are parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.events import PERMISSION

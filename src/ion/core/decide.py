@@ -6,8 +6,10 @@ The answer is an event (skipped, failed, completed without a turn), or the start
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.budgets import node_spent
@@ -19,11 +21,10 @@ from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Approval, Loop, Node, Workflow
-from ion.records import dataclass, nothing
+from ion.records import nothing
 
 
-@dataclass(frozen=True, slots=True)
-class StartTurn:
+class StartTurn(Struct, frozen=True, gc=False):
     """Begin a turn: append `event()` and carry it out. `not_before` (ms since the epoch) holds a retry back."""
 
     node: str
@@ -79,8 +80,7 @@ def _next_turn(
     return start(KINDS[node.kind].turn)
 
 
-@dataclass(frozen=True, slots=True)
-class _Starter:
+class _Starter(Struct, frozen=True, gc=False):
     node: str
     now: NodeState
     inputs: dict[str, str]

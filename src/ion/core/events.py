@@ -7,15 +7,16 @@ their defaults are left out, and an unknown type is refused rather than skipped.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeAlias
 
+from msgspec import Struct, field
+
 from ion import names, typed
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
-from ion.records import dataclass, field, nothing
+from ion.records import nothing
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
 INLINE_LIMIT_BYTES = 256 * 1024
@@ -23,8 +24,7 @@ INLINE_LIMIT_BYTES = 256 * 1024
 PERMISSION = "permission"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True, gc=False):
     """A text kept whole: inline in `text`, or (`text` None) in the store's blob named `sha256`.
 
     `size` is in bytes of UTF-8.
@@ -55,8 +55,7 @@ class Content:
         return cls(sha256, size)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True, gc=False):
     """Why an attempt or a node failed. `code` decides whether trying again may help (`apply_outcome.retry_class`)."""
 
     code: str
@@ -76,8 +75,7 @@ class Failure:
         return failure
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, gc=False):
     """What a turn gave. `values`: for each reference that a condition makes to its node (`output`, `output.field`),
     `{"text"}` up to 4 KiB, else `{"sha256", "length"}`, or `{"error"}`. The rest is of an agent's turn: whose session
     it was, what it cost, whether Ion repaired its JSON, and what it left undone, in words. The JSON of an event has
@@ -93,23 +91,20 @@ class Reply:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """The base of all events. `at` is milliseconds since the epoch."""
 
     type: ClassVar[str] = ""
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeEvent(Event):
+class NodeEvent(Event, frozen=True, gc=False):
     """The base of events about one node."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowStarted(Event):
+class WorkflowStarted(Event, frozen=True, gc=False):
     """The first event of a run. `nodes` are [id, kind] in file order; `by` says who and where; `rerun_of` is the run
     (`run_id`) whose outcomes before the node `from` this one keeps; `engine` is the URL of what drives it, if no
     process of its own does."""
@@ -133,16 +128,14 @@ class WorkflowStarted(Event):
     engine: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowPaused(Event):
+class WorkflowPaused(Event, frozen=True, gc=False):
     """`over_budget`: agents have something to do, and the run's budget is spent."""
 
     type: ClassVar[str] = "workflow_paused"
     over_budget: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowResumed(Event):
+class WorkflowResumed(Event, frozen=True, gc=False):
     """A process continued the run. `cause` is `resume` or `answer`; `agent` overrides the run's from here on;
     `owner_died` says that the process before did not release the run by itself; `owned_until` (ms since the epoch)
     is when it is last known to have owned it."""
@@ -155,22 +148,19 @@ class WorkflowResumed(Event):
     owned_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowCompleted(Event):
+class WorkflowCompleted(Event, frozen=True, gc=False):
     """`output_node` is the node whose output is the run's."""
 
     type: ClassVar[str] = "workflow_completed"
     output_node: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowFailed(Event):
+class WorkflowFailed(Event, frozen=True, gc=False):
     type: ClassVar[str] = "workflow_failed"
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowCancelled(Event):
+class WorkflowCancelled(Event, frozen=True, gc=False):
     """`node` is the cancel node or the rejected gate, if one of them ended the run."""
 
     type: ClassVar[str] = "workflow_cancelled"
@@ -178,8 +168,7 @@ class WorkflowCancelled(Event):
     node: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested(Event):
+class CancelRequested(Event, frozen=True, gc=False):
     """`cause` is `person`, or `timeout` when the run's own time is over."""
 
     type: ClassVar[str] = "cancel_requested"
@@ -188,8 +177,7 @@ class CancelRequested(Event):
     by: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetRaised(Event):
+class BudgetRaised(Event, frozen=True, gc=False):
     """The run may spend `max_budget_usd` in all from here on, more than it has spent by now."""
 
     type: ClassVar[str] = "budget_raised"
@@ -197,16 +185,14 @@ class BudgetRaised(Event):
     by: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowPlaced(Event):
+class WorkflowPlaced(Event, frozen=True, gc=False):
     """From here on one worker of the cluster that drives the run carries out all of its nodes (`workspace: pinned`)."""
 
     type: ClassVar[str] = "workflow_placed"
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted(NodeEvent):
+class NodeStarted(NodeEvent, frozen=True, gc=False):
     """One attempt at one turn begins.
 
     `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
@@ -223,21 +209,18 @@ class NodeStarted(NodeEvent):
     reply: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCompleted(NodeEvent):
+class NodeCompleted(NodeEvent, frozen=True, gc=False):
     type: ClassVar[str] = "node_completed"
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFailed(NodeEvent):
+class NodeFailed(NodeEvent, frozen=True, gc=False):
     type: ClassVar[str] = "node_failed"
     error: Failure
     usage: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSkipped(NodeEvent):
+class NodeSkipped(NodeEvent, frozen=True, gc=False):
     """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `when`, `timeout`,
     `fail_fast` or `cancelled`; `detail` says it with names and values."""
 
@@ -246,16 +229,14 @@ class NodeSkipped(NodeEvent):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCancelled(NodeEvent):
+class NodeCancelled(NodeEvent, frozen=True, gc=False):
     """`reason` is `fail_fast`, `cancelled` or `rejected`."""
 
     type: ClassVar[str] = "node_cancelled"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRetrying(NodeEvent):
+class NodeRetrying(NodeEvent, frozen=True, gc=False):
     """An attempt failed and another follows at `due_at` (ms since the epoch). `reask` holds what was wrong with a reply
     that did not fit `output_format`. An `error` with the code `permission` is none: the agent needs permissions that
     were answered while its turn ended."""
@@ -267,8 +248,7 @@ class NodeRetrying(NodeEvent):
     usage: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInvalidated(NodeEvent):
+class NodeInvalidated(NodeEvent, frozen=True, gc=False):
     """A completed node will run again: `reason` is `always_run`, or `dependency`, and then `dependency` names it."""
 
     type: ClassVar[str] = "node_invalidated"
@@ -276,8 +256,7 @@ class NodeInvalidated(NodeEvent):
     dependency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IterationCompleted(NodeEvent):
+class IterationCompleted(NodeEvent, frozen=True, gc=False):
     """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done."""
 
     type: ClassVar[str] = "iteration_completed"
@@ -286,16 +265,14 @@ class IterationCompleted(NodeEvent):
     signaled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IterationJudged(NodeEvent):
+class IterationJudged(NodeEvent, frozen=True, gc=False):
     """`until_bash` judged that a loop's last iteration is not the final one."""
 
     type: ClassVar[str] = "iteration_judged"
     iteration: int
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRequested(NodeEvent):
+class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
 
     A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
@@ -316,8 +293,7 @@ class ApprovalRequested(NodeEvent):
     usage: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalResolved(NodeEvent):
+class ApprovalResolved(NodeEvent, frozen=True, gc=False):
     """A gate was answered: `decision` is `approved`, `rejected`, or one of the gate's own decisions."""
 
     type: ClassVar[str] = "approval_resolved"
@@ -327,8 +303,7 @@ class ApprovalResolved(NodeEvent):
     by: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class PromptRequested(NodeEvent):
+class PromptRequested(NodeEvent, frozen=True, gc=False):
     """A prompt waits for the caller. `key` is the idempotency key."""
 
     type: ClassVar[str] = "prompt_requested"
@@ -343,8 +318,7 @@ class PromptRequested(NodeEvent):
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PromptAnswered(NodeEvent):
+class PromptAnswered(NodeEvent, frozen=True, gc=False):
     type: ClassVar[str] = "prompt_answered"
     request: str
     output: Content
@@ -357,8 +331,7 @@ Request: TypeAlias = ApprovalRequested | PromptRequested
 Answer: TypeAlias = ApprovalResolved | PromptAnswered
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True, gc=False):
     """An event in a run's log: `seq` counts from 1 without gaps."""
 
     seq: int
@@ -392,12 +365,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PromptAnswered,
     )
 }
-_FIELDS = {
-    cls: tuple(
-        (f.name, f.default_factory() if callable(f.default_factory) else f.default) for f in dataclasses.fields(cls)
-    )
-    for cls in (*EVENT_TYPES.values(), Reply)
-}
+_RECORDS: tuple[type[Any], ...] = (*EVENT_TYPES.values(), Reply)
+_FIELDS = {cls: tuple((name, default) for name, _, default in typed.fields_of(cls)) for cls in _RECORDS}
 _REPLY_FIELDS = frozenset(name for name, _ in _FIELDS[Reply])
 _WITH_REPLY = frozenset(cls for cls in EVENT_TYPES.values() if "reply" in (name for name, _ in _FIELDS[cls]))
 _CONTENT_FIELDS = ("output", "prompt")
@@ -451,14 +420,14 @@ _CHECKS_BY_NAME: dict[str, typed.Check] = {
 
 def _checks(cls: type[Any]) -> dict[str, typed.Check]:
     known = {"Content": Content, "Failure": Failure, "Reply": Reply}
-    checks = {f.name: typed.check_of(str(f.type), known) for f in dataclasses.fields(cls)}
+    checks = {name: typed.check_of(annotation, known) for name, annotation, _ in typed.fields_of(cls)}
     named = {name: _CHECKS_BY_NAME[name] for name in checks.keys() & _CHECKS_BY_NAME.keys()}
     if cls is WorkflowCancelled:
         named["node"] = _is_node_id_or_none
     return {**checks, **named}
 
 
-_CHECKS = {cls: _checks(cls) for cls in (*EVENT_TYPES.values(), Reply)}
+_CHECKS = {cls: _checks(cls) for cls in _RECORDS}
 _FAILURE_CHECKS = _checks(Failure)
 
 

@@ -8,8 +8,9 @@ Nothing here knows the workflow; what an event cannot say by itself (which rule,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.event_facts import asked_by_others, status_after

@@ -5,7 +5,7 @@ The one place that decides it, asked after a reply and after a check.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.state import NodeState

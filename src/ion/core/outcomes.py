@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
+
 from ion.core.events import Content, Failure, Reply
-from ion.records import dataclass, field, nothing
+from ion.records import nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True, gc=False):
     """The turn has an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
     removed from its output)."""
 
@@ -17,8 +18,7 @@ class Completed:
     signaled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True, gc=False):
     """The attempt failed. `reask`: what was wrong with a reply that did not fit `output_format`."""
 
     error: Failure
@@ -26,22 +26,19 @@ class Failed:
     usage: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True, gc=False):
     """`until_bash` ended: `done` is whether its exit status was 0."""
 
     done: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GateOpened:
+class GateOpened(Struct, frozen=True, gc=False):
     """The gate's message is rendered; a person must answer."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class PromptOpened:
+class PromptOpened(Struct, frozen=True, gc=False):
     """No agent is configured: the prompt waits for the caller."""
 
     prompt: Content
@@ -52,8 +49,7 @@ class PromptOpened:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True, gc=False):
     """A permission that an agent asks for. `key` is the same whenever it asks for the same; `decisions` are what may
     be answered, `kinds` what each means (`allow_once`, `allow_always`, `reject_once`, `reject_always`)."""
 
@@ -63,8 +59,7 @@ class Question:
     kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unpermitted:
+class Unpermitted(Struct, frozen=True, gc=False):
     """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is
     then asked again, and finds the answers in `NodeState.tries`."""
 
@@ -72,8 +67,7 @@ class Unpermitted:
     usage: dict[str, Any] = field(default_factory=nothing)
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True, gc=False):
     """The engine stopped the turn (cancel, fail_fast)."""
 
     reason: str

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.decide import Decision, StartTurn, decide
@@ -23,37 +25,32 @@ from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
 from ion.errors import InternalError
 from ion.kinds import AGENT_TURNS, KINDS, SLOT_TURNS
 from ion.language.workflow import Node, Workflow
-from ion.records import dataclass, field
 
 _OUTLINE_LENGTH = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, gc=False):
     """Append this event: it is decided without carrying anything out."""
 
     event: e.Event
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True, gc=False):
     """End the running turn of a node; its outcome is then `Stopped`."""
 
     node: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True, gc=False):
     """Nothing else to do before `until` (ms since the epoch), unless a turn ends or a request comes."""
 
     until: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, gc=False):
     """Choose the worker that carries out all turns of this run; until then none is carried out."""
 
     reason: str = "the run is pinned to one worker"
@@ -62,8 +59,7 @@ class Place:
 Command: TypeAlias = Record | StartTurn | Stop | Wait | Place
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLimits:
+class AgentLimits(Struct, frozen=True, gc=False):
     """Which agent answers which node's prompts (none: the caller), and how many turns at once of those agents that are
     bounded. An agent's prompts wait in a queue of their own: one that is busy keeps nobody else waiting."""
 

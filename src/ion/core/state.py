@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeAlias
 
+from msgspec import Struct, field
+
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
-from ion.records import dataclass, field, nothing
+from ion.records import nothing
 
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
 UPSTREAM_FAILED = "upstream_failed"
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(Struct):
     """It waits for others, for room, or to act on `answer`. `begun`: it has started since it was last decided whether
     it runs, and was asked to continue."""
 
@@ -25,8 +26,7 @@ class Pending:
     answer: e.Answer | None = None
 
 
-@dataclass(slots=True)
-class Running:
+class Running(Struct):
     """`turn` runs (or ran when its owner died); None: a loop is between two of them. `requests` are permissions that
     are asked for meanwhile; `answer` is what an `answer` turn takes in."""
 
@@ -37,8 +37,7 @@ class Running:
     answer: e.PromptAnswered | None = None
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """For answers to `requests`, by their ids, or to try again at `until` after `error`, `delay_ms` later than that.
     A permission that the failed attempt asked for may still be answered."""
 
@@ -52,8 +51,7 @@ class Waiting:
     error: e.Failure | None = None
 
 
-@dataclass(slots=True)
-class Finished:
+class Finished(Struct):
     """`took_ms` is how long the run was owned from the node's start to its end."""
 
     turn: ClassVar[None] = None
@@ -70,8 +68,7 @@ class Finished:
 Phase: TypeAlias = Pending | Running | Waiting | Finished
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(Struct, frozen=True, gc=False):
     """What the present turn has come to: its starts, the retries and re-asks spent on it, what was wrong with its last
     reply, and the permissions that were answered in it, by key."""
 
@@ -88,8 +85,7 @@ NO_TRIES = Tries()
 FIRST_TRY = Tries(attempt=1)
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """What a resume keeps of a node that has not completed. `reply` is the last one: of a loop's iteration, to a
     rejection of the gate, or what the node completed with. `iterations` are finished ones, `previous_output` is that
     of the one before the last; `judged` says that what follows the last one has been decided, `signaled` that a reply
@@ -109,16 +105,14 @@ class Progress:
     spent_usd: float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """The answer to a permission: one of the decisions that the agent offered, and its kind."""
 
     decision: str
     kind: str
 
 
-@dataclass(slots=True)
-class NodeState:
+class NodeState(Struct):
     """One node: the phase it is in, and what it has come to so far. Times are ms since the epoch, durations ms.
 
     `attempts` counts the starts of turns that work, `starts` simply all, `asked` its requests. `started_at` is when it
@@ -253,8 +247,7 @@ class NodeState:
         return self.progress.reply.notes if self.progress.reply is not None else ()
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(Struct):
     """A run after the first `seq` events of its log. `owned_ms` is the time that some process owned it up to
     `owned_since` (None: nobody does), `owner_at` when its owner last wrote something; the run's timeout counts from
     `timed_from`, a value of `owned_ms`. `deaths` counts owners that died in a row without anything settling in between.

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from ion.core import events as e
 from ion.core.apply_outcome import apply_outcome, permissions_asked
 from ion.core.decide import StartTurn
 from ion.core.outcomes import Failed, Outcome, Question
 from ion.core.plan import Command, Place, Plan, Record, Stop
 from ion.core.state import NodeState
-from ion.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, gc=False):
     """The turn that began with the node's start of this number has ended. Without an outcome it is another's by now,
     and begun again here if nobody carries it out."""
 
@@ -27,8 +27,7 @@ class Ended:
     outcome: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True, gc=False):
     """The agent of a turn asks for permissions, and waits for them while its turn is held open."""
 
     node: str
@@ -36,13 +35,11 @@ class Asked:
     questions: tuple[Question, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AgentFree:
+class AgentFree(Struct, frozen=True, gc=False):
     """An agent that this run shares with others has room again. Nothing is recorded; the plan is asked once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True, gc=False):
     """This worker carries out all turns of the run from here on."""
 
     worker: str

@@ -5,14 +5,14 @@ The one place that searches a state for it; whoever shows, counts or answers wha
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from ion.core.budgets import budget_message
 from ion.core.events import ApprovalRequested, Content, PromptRequested, Request
 from ion.core.state import NodeState, RunState
-from ion.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True, gc=False):
     """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (its `node` and
     `request` are ''); `message` is what is asked. A question has its `gate`, a prompt its text (`prompt`)."""
 

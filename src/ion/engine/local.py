@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion import clocks
 from ion.core import events as e
@@ -31,7 +33,6 @@ from ion.errors import InternalError, OwnershipLostError, StoreError, StoreUnava
 from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
 from ion.process.survivors import end_left_behind
-from ion.records import dataclass
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, WorkflowStore
 
 Runner = Callable[[Turn, Context], Awaitable[Outcome]]
@@ -39,8 +40,7 @@ _log = logging.getLogger("ion")
 _Result = TypeVar("_Result")
 
 
-@dataclass
-class Drive:
+class Drive(Struct, dict=True):
     """One process driving one run that it owns: the `World` of it. The run is in `state` when the lease is taken."""
 
     store: WorkflowStore

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from ion.records import dataclass
+from msgspec import Struct
 
-if TYPE_CHECKING:
-    from ion.engine.observe import Observer
+from ion.engine.observe import Observer
 
 # How long a turn is held open for a permission. After that it is ended, and begun again once there is an answer.
 HOLD_MS = 600_000
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """How to run, apart from what: who watches, how much at once, and how long a process may take to end (ms).
 
     `hold_ms` is how long an agent's turn is held open while a person decides on a permission that it asks for.

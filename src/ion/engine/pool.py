@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+
 from ion.core.plan import AgentLimits, Plan
 from ion.engine.store_thread import StoreThread
 from ion.errors import StoreError
-from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.stores.base import WorkflowStore
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 
 
-@dataclass
-class _Joined:
+class _Joined(Struct, dict=True):
     """A drive: its plan, what wakes it where its log may hold something new, and what tells it that an agent that it
     shares is free. `busy` is what its turns were when it was last looked at."""
 

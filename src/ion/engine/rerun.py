@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion import clocks
 from ion.core import events as e
@@ -18,13 +20,11 @@ from ion.engine.freeze import digest_of, freeze
 from ion.engine.run_reader import read_workflow
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 from ion.stores.base import WorkflowStore
 from ion.version import VERSION
 
 
-@dataclass(frozen=True)
-class Edited:
+class Edited(Struct, frozen=True):
     """The workflow as its file is now, and the old run's inputs checked against what it declares."""
 
     workflow: Workflow

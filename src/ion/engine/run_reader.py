@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 
+from msgspec import Struct, field
+
 from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.engine.freeze import thaw
 from ion.engine.loading import no_collection
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Workflow
-from ion.records import dataclass, field
 from ion.stores.base import WorkflowStore
 
 
-@dataclass
-class RunReader:
+class RunReader(Struct, dict=True):
     """A run as its log described it up to event `seq`: read once, and then only what is new."""
 
     store: WorkflowStore

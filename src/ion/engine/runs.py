@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from msgspec import Struct, field
+
 from ion import clocks
 from ion.agents.base import Agent
 from ion.core import events as e
@@ -31,7 +33,6 @@ from ion.language.workflow import Node, Workflow
 from ion.masking import secret_values
 from ion.nodes.base import Context
 from ion.process.survivors import end_left_behind
-from ion.records import dataclass, field
 from ion.stores.base import DEFAULT_LEASE_MS, Lease, Owner, WorkflowStore
 from ion.stores.lease import this_process
 from ion.version import VERSION
@@ -40,8 +41,7 @@ AgentFor = Callable[[Node], Agent | None]
 SLOTS_PER_PROCESSOR = 4
 
 
-@dataclass(frozen=True)
-class EngineConfig:
+class EngineConfig(Struct, frozen=True):
     """What a driver needs to know of its surroundings. `data` is the project's `.ion` folder (or a stand-in), `secrets`
     are names of variables, besides those that the workflow names. `agent_limits` says which nodes share which agent."""
 
@@ -57,8 +57,7 @@ class EngineConfig:
     agent_limits: Callable[[Workflow], AgentLimits] = lambda _workflow: NO_AGENT_LIMITS
 
 
-@dataclass(frozen=True)
-class NewRun:
+class NewRun(Struct, frozen=True):
     """A run that is to begin: its loaded workflow, its `inputs` checked and with their defaults; `engine` is the URL of
     what is to drive it (None: this process), `max_budget_usd` what it may spend in all."""
 

@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from ion.language.resources import Resources
 from ion.language.source import read_file
-from ion.records import dataclass
 from ion.version import VERSION
 
 FORMAT = "1"
@@ -35,8 +36,7 @@ def folder_of(project: Path) -> Path | None:
     return folder if folder.parent.is_dir() and Path(os.path.realpath(folder)) == real else None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """A workflow file's place in the cache, and the key under which its content is valid."""
 
     path: Path

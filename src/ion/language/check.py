@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS, BOUND_KINDS
@@ -34,14 +36,12 @@ from ion.language.workflow import (
     Shell,
     variable_name,
 )
-from ion.records import dataclass, field
 
 _NAMES_SHOWN = 12
 _ESCAPE_HINT = "write \\$ for a literal dollar sign"
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """What was found, by the index of the node if it concerns one node; `shells` are keyed by path too."""
 
     conditions: dict[int, Condition] = field(default_factory=dict)
@@ -52,8 +52,7 @@ class Findings:
     scripts: dict[str, ScriptSource] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Checker:
+class _Checker(Struct):
     shape: Shape
     report: Report
     findings: Findings

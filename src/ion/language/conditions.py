@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
+
 from ion.errors import ConditionError, IonError
 from ion.language.patterns import pattern
 from ion.language.references import ENGINE_NAMES, reference_text
 from ion.language.values import repr_text
 from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -54,8 +55,7 @@ class ConditionSyntaxError(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True, gc=False):
     """A text too long to keep: the sha256 (hex) and the length in bytes of its UTF-8."""
 
     sha256: str

@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
 from ion.language.load import SOP_SUFFIX, LoadContext, Loaded, load_from, load_workflow
 from ion.language.problems import did_you_mean, sort_problems
 from ion.language.resources import Folder, find_project, user_config_folder, walk_files
 from ion.language.source import read_file
-from ion.records import dataclass
 
 __all__ = [
     "Discovered",
@@ -34,8 +35,7 @@ _SUFFIXES = (".yaml", ".yml", SOP_SUFFIX)
 _NAME_WITH_ESCAPE = re.compile(rb"""^['"]?name['"]?\s*:.*\\""", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Discovered:
+class Discovered(Struct, frozen=True, gc=False):
     """A workflow file that was found. `scope` is `sop-path`, `project`, `archon`, `user`, or `path` for one that was
     named by its path; `shadowed_by` is the file whose workflow of the same name is used instead."""
 

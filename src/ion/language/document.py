@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
+
 from ion.errors import Problem
 from ion.language.source import Source
-from ion.records import dataclass, field
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
 Span: TypeAlias = tuple[int, int]
@@ -15,8 +16,7 @@ Span: TypeAlias = tuple[int, int]
 _PROPERTIES = re.compile(r"(?:[&!][^\s]*\s+)*")  # anchor and tag before a value
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """What a YAML text says.
 
     `keys` and `values` map a path to the (start, end) of its characters in `source`. Below an alias nothing is mapped;

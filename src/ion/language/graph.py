@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from ion.kinds import AGENT_KINDS, KINDS
-from ion.records import dataclass
 
 # For each node, the nodes that it waits for. Names that are no key count as settled.
 Waits: TypeAlias = Mapping[str, Sequence[str]]
@@ -152,8 +153,7 @@ def reaches(pairs: Iterable[tuple[str, str]], waits: Waits) -> set[tuple[str, st
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class SessionWish:
+class SessionWish(Struct, frozen=True, gc=False):
     """What decides whose session a node continues. `identity` distinguishes one agent from another; `context` is
     `""`, `fresh`, `shared`, or the id of a node to resume."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from ion.errors import NotFoundError, Problem
 from ion.language import cache
@@ -20,13 +21,11 @@ from ion.language.problems import sort_problems
 from ion.language.resources import Listings, Resources, find_project, resources_for, user_config_folder
 from ion.language.source import decode, read_file
 from ion.language.workflow import Workflow
-from ion.records import dataclass
 
 SOP_SUFFIX = ".sop.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True, gc=False):
     """A workflow, or None if any problem is an error. `name` is the name in the file, if it has one."""
 
     workflow: Workflow | None
@@ -41,7 +40,7 @@ class Loaded:
         return {
             "name": self.name,
             "workflow": self.workflow.to_json() if self.workflow else None,
-            "problems": [asdict(problem) for problem in self.problems],
+            "problems": [structs.asdict(problem) for problem in self.problems],
         }
 
     @classmethod
@@ -114,11 +113,10 @@ def load_workflow(
     """
     path = Path(os.path.normpath(Path(path).absolute()))
     place = LoadContext.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
-    return load_from(path, place if listings is None else replace(place, listings=listings))
+    return load_from(path, place if listings is None else structs.replace(place, listings=listings))
 
 
-@dataclass(frozen=True, slots=True)
-class LoadContext:
+class LoadContext(Struct, frozen=True, gc=False):
     """Where workflow files are loaded from; folders are listed once for all of them. `cache` None: do not use a
     cache."""
 

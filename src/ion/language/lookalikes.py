@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from msgspec import Struct
+
 from ion.language.patterns import pattern
 from ion.language.references import ENGINE_NAMES, backslashes, find_references
-from ion.records import dataclass
 
 _OUTPUT = ("output", "outputs", "result", "results", "stdout", "response")
 _OUTCOME = {
@@ -40,8 +41,7 @@ _DOTTED = pattern(r"[A-Za-z_][\w-]*+(?:\.[\w-]++)*")
 _FIELD = pattern(r"[A-Za-z_]\w*")
 
 
-@dataclass(frozen=True, slots=True)
-class Lookalike:
+class Lookalike(Struct, frozen=True, gc=False):
     """One that was found: what it is, where, and what to do about it."""
 
     start: int

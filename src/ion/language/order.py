@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import Struct, field
+
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
 from ion.language import graph
@@ -17,13 +19,11 @@ from ion.language.references import reference_text
 from ion.language.shape import Draft, Shape
 from ion.language.texts import Text, note
 from ion.language.workflow import NodeReference
-from ion.records import dataclass, field
 
 _CYCLE_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True, gc=False):
     """Where a node first refers to another one."""
 
     reference: NodeReference
@@ -35,8 +35,7 @@ class Use:
         return len(reference_text(self.reference))
 
 
-@dataclass(slots=True)
-class Nodes:
+class Nodes(Struct):
     """The nodes that can be referred to and, by index, the nodes that each one refers to."""
 
     by_id: dict[str, Draft]

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from msgspec import Struct
+
 from ion.language.patterns import pattern
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
-from ion.records import dataclass
 
 ENGINE_NAMES = (
     "ARGUMENTS",
@@ -48,8 +49,7 @@ _NAME_GOES_ON = pattern("-*[A-Za-z0-9_]")
 _MENTIONED = pattern(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, gc=False):
     """A reference and its place: character offsets of the longest text that can belong to it, from its `$`."""
 
     start: int
@@ -57,8 +57,7 @@ class Found:
     reference: Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True, gc=False):
     """The text that replaces a reference; `consumed` is how many elements of its path belong to it."""
 
     text: str

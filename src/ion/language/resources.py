@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec import Struct, field
+
 from ion.errors import Problem
 from ion.language.patterns import pattern
 from ion.language.source import Source, decode, forbidden_characters, read_file, trim
-from ion.records import dataclass, field
 
 MAX_SCRIPT_BYTES = 10 * 1024 * 1024
 SCRIPT_SUFFIXES = {
@@ -35,8 +36,7 @@ Listings: TypeAlias = dict[Path, dict[tuple[str, str], Path]]
 Lookup: TypeAlias = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class CommandSource:
+class CommandSource(Struct, frozen=True, gc=False):
     """A command file. Its text begins at character `start` of `source`, after any front matter."""
 
     path: str
@@ -50,8 +50,7 @@ class CommandSource:
         return self.source.text[self.start :]
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptSource:
+class ScriptSource(Struct, frozen=True, gc=False):
     """A script and the folder it is in: `files` maps a path relative to the folder to the sha256 of its bytes."""
 
     path: str
@@ -61,16 +60,14 @@ class ScriptSource:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True, gc=False):
     """A folder to search. Links in it may lead to anything below `boundary`; None: to anything."""
 
     path: Path
     boundary: Path | None
 
 
-@dataclass(slots=True)
-class Resources:
+class Resources(Struct):
     """Where a workflow's files are searched, first match wins. `listings` may be shared by the workflows of a
     project."""
 

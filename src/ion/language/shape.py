@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct, field
+
 from ion.kinds import AGENT_KINDS
 from ion.language import schema
 from ion.language.document import DocumentPath, with_texts
@@ -38,11 +40,9 @@ from ion.language.fields import (
     unknown_field,
 )
 from ion.language.problems import Report, near
-from ion.records import dataclass, field
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """A node before lowering. `kind` is '' if it does not have exactly one that Ion runs; `id` is '' if nothing can
     refer to it. `model` is None if the node has faults. `extras` are the unknown keys."""
 
@@ -75,8 +75,7 @@ class Draft:
         return frozenset((self.kind, "on_reject") if reworks else (self.kind,))
 
 
-@dataclass(slots=True)
-class Shape:
+class Shape(Struct):
     """The whole file before lowering. `root` is None if the fields of the workflow have faults."""
 
     raw: dict[str, Any]

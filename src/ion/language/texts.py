@@ -7,8 +7,10 @@ reported them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import BOUND_KINDS
@@ -17,14 +19,12 @@ from ion.language.problems import Report, path_text
 from ion.language.resources import CommandSource
 from ion.language.shape import Draft
 from ion.language.source import BLANKS, trim
-from ion.records import dataclass
 
 # An inline script, not the name of one (language.md §3).
 _CODE_CHARACTERS = frozenset("\n;(){}&|<>$`\"' ")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True, gc=False):
     """A text of a node. `text` is what Ion uses, `whole` what the file says there, `lead` the characters trimmed off
     in front. `form` is text, shell or code. `bound`: it may use the names of the node's own `with`. `command` is the
     file that it comes from, if it is not the workflow's."""

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
+from msgspec import Struct
+
 from ion.errors import UnreadableReferenceError
 from ion.foreign import decoder, loads
 from ion.language.patterns import pattern
-from ion.records import dataclass
 
 _BLANKS = " \t\r\n\ufeff"
 _FENCE = pattern(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
@@ -27,8 +28,7 @@ _LARGEST_INDEX = 2**32 - 2
 _MISSING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(Struct, frozen=True, gc=False):
     """What a path leads to (JSON), and how many of its elements were used to get there."""
 
     value: Any

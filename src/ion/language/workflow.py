@@ -7,11 +7,11 @@ All times are milliseconds. Texts are kept as written; `references.py` and `shel
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from ion.records import dataclass, field
+from msgspec import Struct, field
+
 from ion.typed import Codec
 
 # What `runs_on` may name.
@@ -23,8 +23,7 @@ RUNTIMES = ("bun", "node", "uv", "python")
 DEFAULT_IDLE_TIMEOUT_MS = 1_800_000
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReference:
+class NodeReference(Struct, frozen=True, gc=False):
     """`$node.output.path…`; an empty path is the whole output."""
 
     node: str
@@ -36,15 +35,13 @@ class NodeReference:
         return ".".join(("output", *self.path))
 
 
-@dataclass(frozen=True, slots=True)
-class InputReference:
+class InputReference(Struct, frozen=True, gc=False):
     """`$INPUTS.name`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineReference:
+class EngineReference(Struct, frozen=True, gc=False):
     """`$ARGUMENTS`, `$ARTIFACTS_DIR`, … : a name that the engine provides."""
 
     name: str
@@ -53,8 +50,7 @@ class EngineReference:
 Reference: TypeAlias = NodeReference | InputReference | EngineReference
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True, gc=False):
     """One atom of a condition. `literal` is the text to compare with, unquoted (`true` and `'true'` are the same)."""
 
     reference: NodeReference | InputReference
@@ -62,16 +58,14 @@ class Comparison:
     literal: str
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True, gc=False):
     """A `when`: it is true if, in any of `alternatives`, every comparison is true."""
 
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True, gc=False):
     """A reference in shell text and the position it is in (`shell.py` names them).
 
     `start` and `end` are character offsets of the longest possible match; how many of the trailing `.x` belong to it
@@ -85,8 +79,7 @@ class Placement:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(Struct, frozen=True, gc=False):
     """Text for bash with its references placed. `edits` are further (start, end, replacement) that the placements
     need, such as opening a quoted here-document. `strict`: it runs with `set -euo pipefail`."""
 
@@ -96,15 +89,13 @@ class Shell:
     strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True, gc=False):
     """`command: name`; the text of the file is in `Workflow.commands`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True, gc=False):
     """`continued` is used instead of `text` if the session of the node before really continues: that session knows
     already what `text` repeats for an agent that starts anew."""
 
@@ -112,13 +103,11 @@ class Prompt:
     continued: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bash:
+class Bash(Struct, frozen=True, gc=False):
     shell: Shell
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True, gc=False):
     """`code` or `name`, never both; a named one is in `Workflow.scripts`."""
 
     runtime: str
@@ -127,8 +116,7 @@ class Script:
     deps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True, gc=False):
     max_iterations: int
     prompt: str | None = None
     command: str | None = None
@@ -142,28 +130,24 @@ class Loop:
     signal_completes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OnReject:
+class OnReject(Struct, frozen=True, gc=False):
     prompt: str
     max_attempts: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     id: str
     label: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True, gc=False):
     message: str
     capture_response: bool = False
     on_reject: OnReject | None = None
     decisions: tuple[Decision, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True, gc=False):
     reason: str
 
 
@@ -180,8 +164,7 @@ BODIES: dict[str, type[Any]] = {
 _KINDS = {body: kind for kind, body in BODIES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True, gc=False):
     """A graph of nodes inside of a node. `returns` is the node whose output is that of the scope; None: the first sink
     in file order that completed with text (language.md §13)."""
 
@@ -189,15 +172,13 @@ class Scope:
     returns: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, gc=False):
     """Nodes written in place, run once."""
 
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
-class LoopGroup:
+class LoopGroup(Struct, frozen=True, gc=False):
     """Nodes written in place, run again and again. `until` is looked for in the output of an iteration; `until_node`
     ends the loop when that node completes, and its failure is allowed."""
 
@@ -213,8 +194,7 @@ class LoopGroup:
     signal_completes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowCall:
+class WorkflowCall(Struct, frozen=True, gc=False):
     """The nodes of another workflow as a scope of their own: `name` is a key of the run's `Workflow.workflows`, whose
     `nodes` and `returns` are the scope. Its inputs are the node's `bindings`, or `input`, the text that is its
     `$ARGUMENTS`."""
@@ -223,8 +203,7 @@ class WorkflowCall:
     input: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(Struct, frozen=True, gc=False):
     """The node runs once for each item. `items` is a list, or a text that is one whole reference or a JSON array once
     it is filled in; or `lines` is a text whose non-empty lines are the items. `name` (`as`) is the input under which an
     instance has its item. `max_parallel` None: all at once. `join` is `all_success` or `all_done`. `when` names the
@@ -240,8 +219,7 @@ class FanOut:
     when: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True, gc=False):
     """`max_attempts` counts retries after the first try (Archon's sense)."""
 
     max_attempts: int
@@ -249,8 +227,7 @@ class Retry:
     on_error: str = "transient"
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True, gc=False):
     """One entry of `with:`. `value` is JSON; a text in it is a template, and a text that is one whole reference keeps
     the type of what it refers to. `if_skipped` counts only if `has_default`."""
 
@@ -259,8 +236,7 @@ class Binding:
     if_skipped: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, gc=False):
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
     `continues` is the agent node whose session this one continues, found from the layers of the graph (§3.3); None
@@ -300,8 +276,7 @@ class Node:
         return self.depends_on + self.order
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True, gc=False):
     """A declared input. `default` counts only if `has_default`.
 
     `refers_to` are the inputs whose values replace `{name}` in the default, which is then a text. `placeholder` is the
@@ -329,16 +304,14 @@ def variable_name(name: str) -> str:
     return "INPUTS_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
 
 
-@dataclass(frozen=True, slots=True)
-class CommandFile:
+class CommandFile(Struct, frozen=True, gc=False):
     """A markdown command, frozen: its text without front matter, and where it was found."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptFile:
+class ScriptFile(Struct, frozen=True, gc=False):
     """A named script, frozen with its folder: `files` maps a relative path to the sha256 of its bytes."""
 
     path: str
@@ -346,8 +319,7 @@ class ScriptFile:
     files: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Workflow:
+class Workflow(Struct, frozen=True, dict=True):
     """A whole workflow.
 
     `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
@@ -401,7 +373,11 @@ class Workflow:
 
 
 CODEC = Codec(
-    [one for one in list(globals().values()) if isinstance(one, type) and dataclasses.is_dataclass(one)],
+    [
+        one
+        for one in list(globals().values())
+        if isinstance(one, type) and issubclass(one, Struct) and one is not Struct
+    ],
     Body=BODIES,
     Reference={"node": NodeReference, "input": InputReference, "engine": EngineReference},
 )

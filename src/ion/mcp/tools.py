@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from msgspec import Struct
+
 from ion import Recorded, RunState
 from ion.api.engine import Engine
 from ion.api.hidden import Hidden
@@ -22,14 +24,12 @@ from ion.api.workflows import discover, find_in_sop_paths, is_path, listed
 from ion.api.workspace import Workspace
 from ion.errors import NotFoundError, UsageError
 from ion.masking import head
-from ion.records import dataclass
 
 DEFAULT_WAIT_SECONDS = 25
 LONGEST_WAIT_SECONDS = 600
 
 
-@dataclass(frozen=True)
-class ToolContext:
+class ToolContext(Struct, frozen=True):
     """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
     their path, so that any file of the machine that the client can name can be run; `hidden` is what no answer
     shows."""
@@ -52,8 +52,7 @@ Arguments: TypeAlias = dict[str, Any]
 Function: TypeAlias = Callable[[ToolContext, Arguments, Report], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool. `required` and `properties` make its JSON Schema; `reads`: it changes nothing."""
 
     name: str

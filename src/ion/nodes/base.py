@@ -10,18 +10,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from msgspec import Struct, field
+
 from ion.agents.base import Agent
 from ion.core.events import Content, PromptAnswered
 from ion.core.outcomes import Question
 from ion.core.state import NodeState
 from ion.language.workflow import Node, Workflow
-from ion.records import dataclass, field
 
 DEFAULT_GRACE_MS = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True, gc=False):
     """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
 
     `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
@@ -53,8 +53,7 @@ class Turn:
         return f"{self.node.id}/{self.start}-{self.kind}"
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
+class Folders(Struct, frozen=True, gc=False):
     """Where a run keeps files.
 
     `artifacts` is `$ARTIFACTS_DIR`, `state` is `$STATE_DIR` (kept across runs), `logs` holds what processes write,
@@ -72,8 +71,7 @@ class Folders:
     register: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """A run as its turns see it.
 
     `inputs` are the run's inputs with defaults applied, `env` is the workflow's environment before rendering, `nodes`

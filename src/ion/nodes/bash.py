@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Iterator
 from functools import lru_cache
 
+from msgspec import Struct
+
 from ion import process
 from ion.core.events import Content
 from ion.core.outcomes import Failed, Judged, Outcome
@@ -25,7 +27,6 @@ from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, exact
 from ion.nodes.variables import Environment, environment
 from ion.process import SpawnError
-from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 20
 
@@ -79,8 +80,7 @@ def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:
     return any(output is not None and output.text is None for output in outputs) or "BASE_BRANCH" in text.text
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(Struct, frozen=True, gc=False):
     """What bash runs, the prologue before the author's first line, its environment, and the files in memory that it
     inherits."""
 
@@ -90,8 +90,7 @@ class _Prepared:
     handed: tuple[process.ProgramFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True, gc=False):
     """A value for the script: a text, or an output that is kept by its bytes."""
 
     name: str

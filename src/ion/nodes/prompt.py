@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from msgspec import Struct, field
+
 from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure, Reply
@@ -29,7 +31,6 @@ from ion.nodes.checking import check_reply
 from ion.nodes.replies import CheckedReply, ask_again
 from ion.nodes.texts import Values, printable
 from ion.nodes.variables import environment
-from ion.records import dataclass, field
 
 _CONTEXT_NAMES = frozenset({"CONTEXT", "EXTERNAL_CONTEXT", "ISSUE_CONTEXT"})
 # An agent keeps its own limits; this much later it is given up.
@@ -38,8 +39,7 @@ _OVERDUE_MS = 2000
 _LEAST_CHECK_MS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True, gc=False):
     """A rendered prompt and its context. `fresh` is the text for a new session, if that differs; `names` are the
     engine's names that it reads."""
 
@@ -228,8 +228,7 @@ def _question(permission: Permission) -> Question:
 # ---------------------------------------------------------------------- what is answered
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(Struct, frozen=True, gc=False):
     text: str
     structured: Any = None
     session: str | None = None

@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from ion.errors import OutputFormatError
 from ion.language.values import canonical, read_json
 from ion.masking import head
-from ion.records import dataclass
 
 ERRORS_SHOWN = 20
 _ERROR_CHARACTERS = 300
@@ -40,8 +41,7 @@ _PLAIN = frozenset(
 _WITH_SCHEMAS = frozenset(("items", "additionalProperties", "anyOf", "oneOf", "allOf"))
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedReply:
+class CheckedReply(Struct, frozen=True, gc=False):
     """A reply that fits: its JSON as compact `text` and as `value`. `repaired`: the text was almost JSON."""
 
     text: str

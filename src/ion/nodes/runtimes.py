@@ -14,9 +14,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion.errors import MissingRuntimeError
 from ion.language.workflow import Script
-from ion.records import dataclass
 
 _INSTALL = {
     "uv": "install uv (https://docs.astral.sh/uv) or python3",
@@ -41,8 +42,7 @@ _LOADER = "node_modules/tsx/dist/loader.mjs"
 _PROBE_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True, gc=False):
     """A runtime that is installed: its `name` (or the name of the fallback), its `program`, what installs its
     dependencies, which these are (the script's, and Ion's own for TypeScript), and options for the program."""
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import Struct, field
+
 from ion.language.references import engine_names
 from ion.nodes import program
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values
-from ion.records import dataclass, field
 
 # Linux: MAX_ARG_STRLEN, for `NAME=value` and the NUL behind it.
 VALUE_LIMIT_BYTES = 131_072
@@ -26,8 +27,7 @@ _SMALL_BYTES = 1024
 _BASE_BRANCH = re.compile(r"\bBASE_BRANCH\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True, gc=False):
     """`variables` are complete. `files` maps the names that became `NAME_FILE` to their files."""
 
     variables: dict[str, str]

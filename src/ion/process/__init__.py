@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion import masking
 from ion.errors import IonError
 from ion.process.child import LOST, Child, beside, close, end, how_many_live, resolve, spawn
 from ion.process.limits import ScarceError, Turnstile, is_scarce
 from ion.process.program_file import ProgramFile, create, write_program_file
 from ion.process.starting import ProcessSpec, SpawnError
-from ion.records import dataclass
 
 __all__ = [
     "Exit",
@@ -40,8 +41,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True, gc=False):
     """How a program ended: by `status`, or by `signal` (its name). Both are None if the status was lost, because the
     program around Ion ignores SIGCHLD. `timed_out` and `idle` say that Ion ended it, and why."""
 

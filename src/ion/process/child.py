@@ -19,12 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct, field
+
 from ion import procfs
 from ion.process import limits, relay
 from ion.process.relay import Relay
 from ion.process.starting import ProcessSpec, SpawnError, begin
 from ion.process.survivors import signal_group, write_down
-from ion.records import dataclass, field
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
 # the second one holds the whole event loop up.
@@ -48,8 +49,7 @@ def beside(log: Path | str, suffix: str) -> Path:
     return Path(f"{log}{suffix}")
 
 
-@dataclass(slots=True)
-class Child:
+class Child(Struct):
     """A started program. `exited` is resolved when its leader has ended. `over` is resolved once, by what ends the
     waiting for it: `exited`, `broken` (its output cannot be written any more), or what the caller adds. `family`
     holds its relatives, collected before it was signalled; `ended` says that nothing of it is left; `later` starts

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
 from ion.process import limits
-from ion.records import dataclass
 
 _FOLDER = Path("/dev/fd")
 
 
-@dataclass(slots=True)
-class ProgramFile:
+class ProgramFile(Struct):
     """`path` is what the program opens; `descriptor` must be passed on to it (None: the file has a name). Close it
     when the program has ended."""
 

@@ -14,9 +14,10 @@ import errno
 import os
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from ion.process.limits import aside
 from ion.process.program_file import create
-from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 12
@@ -25,8 +26,7 @@ WATCHED_AFTER_S = 0.02
 _DRAIN_BYTES = 1 << 21
 
 
-@dataclass(slots=True)
-class Relay:
+class Relay(Struct):
     """One stream and the file at `path` that it goes to. `size` counts the bytes in the file; `error` is why writing
     failed. `writer` is the program's end, closed here once the program has it. `watched`: the loop reports new data.
     `lines` receives each line."""

@@ -9,10 +9,11 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion.errors import IonError
 from ion.process import limits
 from ion.process.program_file import write_program_file
-from ion.records import dataclass
 
 
 class SpawnError(IonError):
@@ -26,8 +27,7 @@ class SpawnError(IonError):
         self.missing = missing
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
+class ProcessSpec(Struct, frozen=True):
     """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used
     instead of `stdin` and the file for stdout; the caller keeps them."""
 

@@ -12,11 +12,12 @@ import contextlib
 import os
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion.errors import IonError
 from ion.process.child import Child, beside, close, end, spawn
 from ion.process.limits import ScarceError
 from ion.process.starting import ProcessSpec
-from ion.records import dataclass
 
 _CHUNK_BYTES = 1 << 16
 
@@ -27,8 +28,7 @@ class LineError(IonError):
     code = "line"
 
 
-@dataclass(slots=True)
-class StdioProcess:
+class StdioProcess(Struct):
     """A program at the other end. Only one task may call `read_line`, any number `write`."""
 
     child: Child

@@ -14,15 +14,15 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
+from msgspec import Struct
+
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
 from ion.errors import StoreError
-from ion.records import dataclass
 
 DEFAULT_LEASE_MS = 30_000
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True, gc=False):
     """A process, identified so that no other can be mistaken for it.
 
     `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system reports it
@@ -39,8 +39,7 @@ class Owner:
     lease_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True, gc=False):
     """The right to write to a run. `epoch` grows with each new owner and fences the writes of older ones.
 
     `owned_until` is when the previous owner is last known to have owned the run (ms since the epoch), if there was one;
@@ -54,8 +53,7 @@ class Lease:
     owner_died: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowRun:
+class WorkflowRun(Struct, frozen=True, gc=False):
     """A run's row, derived from its log. Times are ms since the epoch.
 
     `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. A store that can read

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
-from ion.records import dataclass
 from ion.stores import rules
 from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.blobs import CHUNK_BYTES
@@ -26,8 +27,7 @@ _TEMPORARY_OF_SQLITE = ".{name}.*.tmp*"
 _TEMPORARY_OF_FILE_STORE = ("new/*", "runs/*/.*.tmp", ".format.*.tmp")
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True, gc=False):
     """One thing that is not what Ion wrote. `run_id` is empty if it concerns no single run, `file` if it is not in a
     file, `offset` (bytes) is None if it concerns the whole file."""
 

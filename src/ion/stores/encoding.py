@@ -6,23 +6,24 @@ Events and sources carry a checksum: no medium is trusted to notice its own deca
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from msgspec import structs
+
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
 from ion.errors import DamagedStoreError
 from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun
-from ion.typed import check_of
+from ion.typed import check_of, fields_of
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-ROW_NAMES = tuple(field.name for field in dataclasses.fields(WorkflowRun))
+ROW_NAMES = WorkflowRun.__struct_fields__
 # Runs are listed newest first; one whose time cannot be is damaged, and comes last.
 TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
 _STATUSES = frozenset({"running", "paused", *TERMINAL_RUN_STATES})
@@ -38,7 +39,7 @@ _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "owner": lambda value: value is None or isinstance(value, str),
     "lease_expires_at": lambda value: value is None or isinstance(value, int),
 }
-_OWNER_CHECKS = {field.name: check_of(str(field.type), {}) for field in dataclasses.fields(Owner)}
+_OWNER_CHECKS = {name: check_of(annotation, {}) for name, annotation, _ in fields_of(Owner)}
 
 
 def damaged(message: str) -> DamagedStoreError:
@@ -125,7 +126,7 @@ def damaged_row(values: Sequence[Any]) -> WorkflowRun:
     except (TypeError, ValueError):
         return run
     expires_at = by_name["lease_expires_at"]
-    return dataclasses.replace(run, owner=owner, lease_expires_at=expires_at if isinstance(expires_at, int) else None)
+    return structs.replace(run, owner=owner, lease_expires_at=expires_at if isinstance(expires_at, int) else None)
 
 
 def row_or_damage(values: Sequence[Any]) -> WorkflowRun:
@@ -172,7 +173,7 @@ def columns(run: WorkflowRun) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=64)
 def owner_to_json(owner: Owner | None) -> str | None:
-    return None if owner is None else encode(dataclasses.asdict(owner))
+    return None if owner is None else encode(structs.asdict(owner))
 
 
 def owner_from_json(text: str | None) -> Owner | None:

@@ -16,7 +16,6 @@ finished folder, and so wholly or not at all.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import shutil
@@ -26,6 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import structs
 
 from ion.core.events import Content, Event, Recorded
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
@@ -281,7 +282,7 @@ class FileStore(rules.BaseStore):
                 raise
             log = self._logs.get(run_id)
             run = encoding.unreadable_run(run_id) if log is None or log.run is None else log.run
-            return dataclasses.replace(run, status="damaged")
+            return structs.replace(run, status="damaged")
 
     def _owned(self, run_id: str, run: WorkflowRun) -> WorkflowRun:
         """The row with its present owner."""
@@ -300,14 +301,14 @@ class FileStore(rules.BaseStore):
                 file=str(path),
                 offset=0,
             ) from error
-        return dataclasses.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
+        return structs.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
 
     def _own(self, run_id: str, epoch: int, owner: Owner | None, expires_at: int | None) -> None:
         replace_file(self._place(run_id) / "lease", _lease_line(epoch, owner, expires_at))
 
 
 def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> bytes:
-    return logfile.checked_line([epoch, None if owner is None else dataclasses.asdict(owner), expires_at])
+    return logfile.checked_line([epoch, None if owner is None else structs.asdict(owner), expires_at])
 
 
 def _prepare(folder: Path) -> None:

@@ -20,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from msgspec import Struct
+
 from ion.core import events as e
 from ion.errors import DamagedStoreError, StoreError
-from ion.records import dataclass
 from ion.stores.disk import sync, write_all
 from ion.stores.encoding import encode
 
@@ -31,8 +32,7 @@ _BLOCK_BYTES = 512  # no disk writes less at once
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([1-9][0-9]{0,11}) ")
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True, gc=False):
     """One write: its events, the number of the first, and its place in the file, `start` to `end` in bytes."""
 
     seq: int

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import Struct, field
+
 from ion.errors import DamagedStoreError, StoreError, UsageError
-from ion.records import dataclass, field
 from ion.stores import encoding, logfile, rules
 from ion.stores.base import WorkflowRun
 from ion.stores.disk import write_all
@@ -26,8 +27,7 @@ from ion.stores.disk import write_all
 _SAVE_EVERY_BYTES = 64 * 1024
 
 
-@dataclass(slots=True)
-class LogState:
+class LogState(Struct):
     """The state of one log after its first `end` bytes.
 
     `head` is the beginning of the log, which tells it from another one under the same name. `run` is the row without

@@ -5,7 +5,6 @@ One lock around everything is its transaction: each method checks first and chan
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import threading
@@ -14,8 +13,9 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import Struct, field, structs
+
 from ion.core.events import Content, Event, Recorded
-from ion.records import dataclass, field
 from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
@@ -23,8 +23,7 @@ from ion.stores.disk import storage_errors
 from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     run: WorkflowRun
     source: str
     events: list[Event]
@@ -93,14 +92,14 @@ class MemoryStore(rules.BaseStore):
             require_free(kept.run, self._clock(kept.run.owner))
             lease = next_lease(kept.run, owner)
             expires = self._clock(owner) + lease_ms
-            kept.run = dataclasses.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=expires)
+            kept.run = structs.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=expires)
         return lease
 
     def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
         with self._lock:
             kept = self._get(lease.run_id)
             require_lease(kept.run, lease)
-            kept.run = dataclasses.replace(kept.run, lease_expires_at=self._clock(lease.owner) + lease_ms)
+            kept.run = structs.replace(kept.run, lease_expires_at=self._clock(lease.owner) + lease_ms)
 
     def lease_clock(self, owner: Owner | None) -> int:
         return self._clock(owner)
@@ -109,7 +108,7 @@ class MemoryStore(rules.BaseStore):
         with self._lock:
             kept = self._runs.get(lease.run_id)
             if kept is not None and kept.run.epoch == lease.epoch and kept.run.owner == lease.owner:
-                kept.run = dataclasses.replace(kept.run, owner=None, lease_expires_at=self._clock(lease.owner))
+                kept.run = structs.replace(kept.run, owner=None, lease_expires_at=self._clock(lease.owner))
 
     def put_blob(self, data: bytes | Path) -> Content:
         with storage_errors("cannot keep an output"):

@@ -12,9 +12,10 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec.structs import replace
 
 from ion import clocks
 from ion.core import event_facts

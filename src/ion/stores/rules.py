@@ -7,9 +7,10 @@ the verbs that need no more than the store's other ones.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Self
+
+from msgspec import structs
 
 from ion.core import event_facts
 from ion.core import events as e
@@ -92,8 +93,8 @@ def advanced(run: WorkflowRun, events: Sequence[e.Event]) -> WorkflowRun:
     status, ended_at = outcome(events)
     last_seq = run.last_seq + len(events)
     if status is None:
-        return dataclasses.replace(run, last_seq=last_seq)
-    return dataclasses.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
+        return structs.replace(run, last_seq=last_seq)
+    return structs.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
 
 
 def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:

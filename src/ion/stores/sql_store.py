@@ -13,10 +13,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from msgspec import Struct
+
 from ion.core import event_facts
 from ion.core.events import Event, NodeEvent, Recorded, to_json
 from ion.errors import DamagedStoreError
-from ion.records import dataclass
 from ion.stores import encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import next_lease, require_free, require_lease
@@ -39,8 +40,7 @@ _NO_LIMIT = 2**62
 _STRETCH = 100
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """A connection in a transaction; `written` makes a query one of its database."""
 
     connection: Any

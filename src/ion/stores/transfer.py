@@ -16,9 +16,10 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.fold import fold

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
 from ion.errors import NotFoundError
@@ -13,7 +15,6 @@ from ion.language.conditions import explain
 from ion.language.problems import did_you_mean
 from ion.language.references import find_references, reference_text
 from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
-from ion.records import dataclass
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_of
 from ion.views.words import failure_text
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 from ion.language.workflow import Workflow
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What is shown: a node, its run, its frozen definition, its log files' sizes by stream (bytes), and the answers
     that people gave."""
 
@@ -197,8 +197,8 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
             yield from _texts(getattr(value, name))
 
 

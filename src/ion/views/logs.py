@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from ion.api import reading
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 _STREAMS = {".out": "stdout", ".err": "stderr"}
 
 
-@dataclass(frozen=True)
-class LogFile:
+class LogFile(Struct, frozen=True):
     """What one program wrote to one stream. `start` counts the node's starts, from 1."""
 
     path: Path

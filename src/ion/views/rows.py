@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from ion.core.apply_outcome import next_try
 from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
 from ion.language.workflow import Loop
-from ion.records import dataclass
 from ion.views.text import one_line, plural
 from ion.views.waiting import PERMISSION, Waiting, waiting_at
 from ion.views.words import failure_text, mark_of_node
@@ -65,8 +66,7 @@ def _why_skipped(node: NodeState) -> str:
     return (node.reason or "").replace("_", " ")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
     would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
     is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""

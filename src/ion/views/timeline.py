@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from ion.api.result import node_duration, owned_ms
-from ion.records import dataclass
 from ion.views.text import duration
 
 if TYPE_CHECKING:
     from ion.core.state import NodeState, RunState
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """From `start` to `end`, in ms of the time in which somebody drove the run."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """When the nodes of a run ran: `whole` is the run's bar, `bars` has each node's (None: it has not started)."""
 
     whole: Bar

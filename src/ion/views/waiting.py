@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from msgspec import Struct
+
 from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
-from ion.records import dataclass
 from ion.views.text import plural
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ NO_LABELS: Labels = {}
 Command: TypeAlias = Callable[..., str]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Something that waits, and the commands that answer it, each with a word on it or ''."""
 
     waiting: Waiting
@@ -160,8 +160,7 @@ def _first_unfinished(state: RunState) -> str | None:
 # ------------------------------------------------------------------ questions and answers
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """A question of a node with the answer that a person gave to it (`at` in ms since the epoch)."""
 
     request: str

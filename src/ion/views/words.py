@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from ion.core.budgets import dollars
 from ion.core.spending import COST
-from ion.records import dataclass
 from ion.views.text import Part, one_line
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def mark_of_node(node: NodeState, run_status: str) -> str:
     return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
 
 
-@dataclass(frozen=True)
-class FailureText:
+class FailureText(Struct, frozen=True):
     """A failure in one line, and the last lines that the program or agent had to say."""
 
     headline: str

@@ -39,7 +39,7 @@ def history(folder: Path, run: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for recorded in ion.get_events(run, project=folder):
         event = recorded.event
-        fields = {name: getattr(event, name) for name in event.__match_args__ if name not in ("at", "due_at", "by")}
+        fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in ("at", "due_at", "by")}
         for name, value in fields.items():
             if isinstance(value, e.Content):
                 fields[name] = value.sha256

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from sop_kit import STEP, at, codes, document, good, only
 
 from ion.language.sop import Sop, parse_sop, sop_name

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from msgspec import Struct, field
+
 from ion import process
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
 from ion.process.program_file import create
-from ion.records import dataclass, field
 
 if TYPE_CHECKING:
     from ion.agents.acp.clock import Clock
@@ -37,16 +38,14 @@ _CODES = {"login": "not_logged_in", "busy": "rate_limited", "broken": "crashed"}
 _STDERR_BYTES = 64 * 1024
 
 
-@dataclass(slots=True)
-class _Surroundings:
+class _Surroundings(Struct):
     """Where a process runs, and the process, if it is running."""
 
     lock: asyncio.Lock
     running: Running | None = None
 
 
-@dataclass(eq=False)
-class AcpAgent:
+class AcpAgent(Struct, eq=False, dict=True):
     """An agent that is a program which speaks ACP on its stdin and stdout.
 
     `permission` is `allow`, `allow-reads`, `deny` or `ask`. `options` are defaults for the options of nodes, `env` is

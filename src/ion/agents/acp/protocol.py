@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct, field
+
 from ion.errors import IonError
-from ion.records import dataclass, field
 
 # Kinds of tool calls that change nothing and reach nobody, by the agent's own account.
 READING = frozenset({"read", "search", "think"})
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(Struct, frozen=True, gc=False):
     """What an agent can do beyond the minimum. `logins` are ways to log in, as it names them."""
 
     resume: bool = False
@@ -22,8 +22,7 @@ class Abilities:
     logins: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSetting:
+class SessionSetting(Struct, frozen=True, gc=False):
     """A setting of a session. `kind` is `model`, `effort` or `mode`; `values` maps ids to names, `current` is the
     current id."""
 
@@ -33,16 +32,14 @@ class SessionSetting:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSession:
+class OpenedSession(Struct, frozen=True, gc=False):
     """A session that can be prompted."""
 
     session: str
     settings: tuple[SessionSetting, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True, gc=False):
     """What an agent does or wants to do with a tool, as far as it says. `details` is everything else that belongs to
     the call and decides what it does: input, places, changes."""
 
@@ -53,16 +50,14 @@ class ToolCall:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionOption:
+class PermissionOption(Struct, frozen=True, gc=False):
     """One answer that the agent offers. `kind` is `allow_once`, `allow_always`, `reject_once` or `reject_always`."""
 
     kind: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True, gc=False):
     """Something that an agent sent in a session: `text` of its reply (`message` names the message that it is part
     of, if the agent does), or of a thought; a `tool` call; a `plan` of (status, text); `cost`, the session's cost so
     far in dollars."""
@@ -75,8 +70,7 @@ class Update:
     cost: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, gc=False):
     """A turn is over: `reason` is `done`, `refused`, `cancelled`, or the agent's name for the limit that it reached."""
 
     reason: str

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from msgspec import Struct
+
 from ion import process
 from ion.agents.acp.protocol import (
     Abilities,
@@ -24,7 +26,6 @@ from ion.agents.acp.protocol import (
 from ion.agents.base import AgentError
 from ion.process.starting import ProcessSpec
 from ion.process.stdio import StdioProcess, start_stdio
-from ion.records import dataclass
 
 _Result = TypeVar("_Result")
 # A launcher such as npx may first have to download the agent.
@@ -42,8 +43,7 @@ class SessionTurn(Protocol):
     async def permitted(self, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None: ...
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """A session in a process. `turn` is the one that runs in it; `cost` what it has cost before, in dollars; None:
     unknown."""
 

@@ -19,11 +19,12 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from msgspec import Struct
+from msgspec.structs import replace
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
@@ -66,7 +67,6 @@ from ion.masking import mask_messages, secret_values
 from ion.nodes.base import Context, Turn
 from ion.nodes.program import in_thread
 from ion.process.survivors import end_left_behind, end_of_node, end_recorded_by_the_dead, register_here
-from ion.records import dataclass
 from ion.stores.base import Lease, WorkflowStore
 
 _log = logging.getLogger("ion")
@@ -80,8 +80,7 @@ _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetR
 EngineConfigFor = Callable[[str | None], EngineConfig]
 
 
-@dataclass
-class _Known:
+class _Known(Struct, dict=True):
     """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns
     run here."""
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
+from msgspec import Struct
+
 from ion.errors import UsageError
 from ion.language.workflow import WORKER_LABEL
-from ion.records import dataclass
 from ion.stores.base import Owner
 
 SCHEME = "temporal://"
@@ -41,8 +42,7 @@ _PARAMETERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True, gc=False):
     """A cluster's frontend, a namespace in it, and the name of the task queue, if one was given.
 
     `tls`, or any of `ca`, `cert` with `cert_key` (PEM files), `server_name` and `api_key_env`: the connection is TLS.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import zlib
 from typing import Any, NotRequired, TypedDict, cast
@@ -100,7 +99,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    return {one.name: _plain(getattr(record, one.name)) for one in dataclasses.fields(record)}
+    return {name: _plain(getattr(record, name)) for name in record.__struct_fields__}
 
 
 def _plain(value: Any) -> Any:

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from ion.engine.temporal.activities import Activities, EngineConfigFor
 from ion.engine.temporal.client import EngineError, connect
 from ion.engine.temporal.cluster import Cluster, labelled, pinned
 from ion.engine.temporal.workflow import IonRun
-from ion.records import dataclass
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -23,8 +24,7 @@ _PAUSE_S = 2.0
 _GRACE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True)
-class WorkerConfig:
+class WorkerConfig(Struct, frozen=True):
     """A worker's identity and tasks. `slots` is how many turns run at once, `labels` which nodes with `runs_on` are
     carried out besides those without (`only_labelled`: instead of them); a pinned run is placed by the `name`."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from msgspec import Struct
+
 from ion.language.references import reference_text
 from ion.language.shell.parts import HERE, HERE_QUOTED, ShellCommand, ShellFindings, Spot, Word
 from ion.language.workflow import EngineReference, Reference, variable_name
-from ion.records import dataclass
 
 SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "ash"})
 _EVAL_OPTION = {
@@ -87,8 +88,7 @@ _DATA_FORM = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Program:
+class _Program(Struct, frozen=True, gc=False):
     """What an interpreter is given: the words that are code, and whether it reads code from its standard input."""
 
     language: str

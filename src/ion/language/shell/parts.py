@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct, field
+
 from ion.language.references import Found
 from ion.language.workflow import EngineReference
-from ion.records import dataclass, field
 
 # The forms that a reference is rewritten in (reference: §5.1 of the language).
 BARE, DOUBLE, SINGLE, ANSI = "bare", "double", "single", "ansi"
@@ -32,8 +33,7 @@ class Unplaced(Exception):  # noqa: N818  (it says what happened, as StopIterati
         self.offset = offset
 
 
-@dataclass(slots=True, eq=False)
-class Spot:
+class Spot(Struct, eq=False):
     """One reference in its position. `at` is its offset in the text that is being read, which within backticks is
     not that of the file. `check` is what its value must be, `where` says why, for messages."""
 
@@ -51,8 +51,7 @@ class Spot:
             self.check, self.where = check, where
 
 
-@dataclass(slots=True, eq=False)
-class Word:
+class Word(Struct, eq=False):
     """A word of a command. `spots` are its own references, not those of commands within it; all of them are in
     `ShellFindings.spots` from `first` to `last`. `name` is the variable if it is an assignment, whose value begins
     at `value`; `keys` are the references in the subscripts of `name=([…]=…)`. `origin` is where it begins in the
@@ -83,8 +82,7 @@ class Word:
         return None if "$" in raw or "`" in raw else raw.replace("\\", "").replace('"', "").replace("'", "")
 
 
-@dataclass(slots=True, eq=False)
-class Heredoc:
+class Heredoc(Struct, eq=False):
     """A here-document: the range of its delimiter as written, of its body, and of the line that closes it."""
 
     word: tuple[int, int]
@@ -97,8 +95,7 @@ class Heredoc:
     inside: list[Spot] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class ShellCommand:
+class ShellCommand(Struct, eq=False):
     """A simple command; `inputs` are the references in its here-documents and here-strings (filled in later)."""
 
     words: list[Word] = field(default_factory=list)
@@ -106,8 +103,7 @@ class ShellCommand:
     inputs: list[list[Spot]] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class ShellFindings:
+class ShellFindings(Struct, eq=False):
     """What a script has shown so far. The pairs are a variable's name and the references that go into it; a subscript
     also has the offset after its `[`.
 

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from ion.language.references import find_references, reference_text
 from ion.language.shell import parts
 from ion.language.shell.code import hint
 from ion.language.shell.grammar import Grammar
 from ion.language.shell.parts import Heredoc, ShellFindings, Spot, Unplaced, is_own
 from ion.language.workflow import EngineReference, Placement, Shell
-from ion.records import dataclass
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _ESCAPED_IN_DOCUMENTS = re.compile(r"[$`\\]")
@@ -26,8 +27,7 @@ _GUARD = "''"
 _RAW = (parts.SINGLE, parts.ANSI, parts.HERE_QUOTED)
 
 
-@dataclass(frozen=True, slots=True)
-class ShellProblem:
+class ShellProblem(Struct, frozen=True, gc=False):
     """A problem of shell text; `offset` counts characters from its start. `severity` is `error` or `warning`."""
 
     code: str
@@ -37,8 +37,7 @@ class ShellProblem:
     severity: str = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class ShellResult:
+class ShellResult(Struct, frozen=True, gc=False):
     """Shell text with its references placed. It cannot be run if one of its problems is an error."""
 
     shell: Shell

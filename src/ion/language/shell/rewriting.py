@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 from ion.errors import UnreadableReferenceError
 from ion.language.references import Found, end_of, reference_text
 from ion.language.shell import parts
 from ion.language.values import repr_text
 from ion.language.workflow import EngineReference, NodeReference, Placement, Reference, Shell
-from ion.records import dataclass
 
 LONGEST_PATTERN = 20_000
 _INTEGER = re.compile(r"[+-]?0*([0-9]{1,19})")
@@ -52,8 +53,7 @@ class Value(Protocol):
 V = TypeVar("V", bound=Value)
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten(Generic[V]):
+class Rewritten(Struct, Generic[V], frozen=True, gc=False):
     """The script for bash, and the variables that it needs, in the order of the data file, with their values."""
 
     text: str

@@ -11,6 +11,8 @@ import json
 import re
 from typing import Any
 
+from msgspec import Struct
+
 from ion.language.problems import printable
 from ion.language.sop.lint import Mark, marks_of
 from ion.language.sop.model import Parameter, Sop
@@ -18,7 +20,6 @@ from ion.language.sop.steps import slug
 from ion.language.sop.to_workflow import tasks, to_workflow
 from ion.language.source import forbidden
 from ion.language.workflow import Input, Node, Prompt, Workflow
-from ion.records import dataclass
 
 
 def to_yaml(sop: Sop) -> str:
@@ -148,8 +149,7 @@ MAX_SKILL_NAME = 64
 MAX_SKILL_DESCRIPTION = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Struct, frozen=True, gc=False):
     """A file to write: `path` is relative to the folder that the tool reads."""
 
     path: str

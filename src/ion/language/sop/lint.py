@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from ion.language.patterns import PLACEHOLDER
 from ion.language.problems import did_you_mean
 from ion.language.sop.model import Sop, SopProblems, Step
-from ion.records import dataclass
 
 _REASON = re.compile(r"\b(?:because|since|as|to avoid|so that)\b", re.IGNORECASE)
 _BACK = re.compile(
@@ -35,8 +36,7 @@ _CONFIRMATION = re.compile(
 _NEGATIVE = frozenset({"must_not", "should_not"})
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True, gc=False):
     """A place in a step: `kind` is `jump` or `confirmation`, `words` is the text. Line and column from 1."""
 
     kind: str

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from ion.errors import Problem
 from ion.language.problems import MAX_ERRORS, MAX_WARNINGS, sort_problems
-from ion.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True, gc=False):
     """One parameter. `default` counts only if `has_default`; `prose`: the default is a description such as `current
     directory`, not a value. `refers_to` are the parameters whose `{name}` is in the default. `note` is what else its
     parentheses say."""
@@ -40,8 +40,7 @@ class Parameter:
         return "number" if isinstance(self.default, float) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Struct, frozen=True, gc=False):
     """A bullet below `**Constraints:**` with everything nested in it. `level` is `must`, `must_not`, `should`,
     `should_not`, `may`, or '' if it has no keyword."""
 
@@ -51,8 +50,7 @@ class Constraint:
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Substep:
+class Substep(Struct, frozen=True, gc=False):
     """A heading one level below its step's, or a part of the step at its own level, with the text up to the next one.
     `number` is as written, or ''."""
 
@@ -62,8 +60,7 @@ class Substep:
     number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, gc=False):
     """One step. `text` is its source, byte for byte, from its heading (or list marker) to the next step; `lead` the
     part of it before the first sub-step. `prose` are the lines of `text` without code, for checks of its words."""
 
@@ -78,8 +75,7 @@ class Step:
     prose: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True, gc=False):
     """A section outside of Steps, heading included, byte for byte."""
 
     title: str
@@ -87,8 +83,7 @@ class Section:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sop:
+class Sop(Struct, frozen=True, gc=False):
     """A whole SOP. `name` addresses it (the file's, or the front matter's), `title` is for people.
 
     `overview` and `description` are '' if they are missing; the description is one line. `sections` are those outside

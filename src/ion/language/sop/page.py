@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from ion.records import dataclass, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -25,8 +25,7 @@ _MARKER = re.compile(r"[ \t]*(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]|$)[ \t]*")
 _UNDERLINE = 4
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """`kind` is paragraph, heading, bullet_list, ordered_list, list_item, blockquote, fence, code_block, html_block or
     hr. `level` is a heading's; `text` a heading's or a paragraph's, on one line each; `info` a list item's number."""
 
@@ -48,8 +47,7 @@ class Block:
             stack += reversed(block.children)
 
 
-@dataclass
-class Page:
+class Page(Struct, dict=True):
     """A parsed text. `blocks` are those of the top level; `prose` are the lines with code emptied."""
 
     lines: list[str]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.language.patterns import PLACEHOLDER
 from ion.language.sop.model import Parameter, SopProblems
 from ion.language.sop.page import Block, Page, item_text, plain
 from ion.language.workflow import variable_name
-from ion.records import dataclass
 
 PATTERN = 'write (required), (optional) or (optional, default: "...")'
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
@@ -39,8 +40,7 @@ _SEPARATOR = re.compile(r"[ \t]*(?::|-(?=\s)|–|—)?[ \t]*")
 _SNAKE = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True, gc=False):
     """A bullet that may be a parameter: its text without marker, its place, and the status from its heading."""
 
     text: str

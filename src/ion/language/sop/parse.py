@@ -11,9 +11,11 @@ document; Ion ignores them.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.language.problems import did_you_mean
@@ -24,7 +26,6 @@ from ion.language.sop.parameters import read_parameters
 from ion.language.sop.steps import SourceSpan, read_steps, slug
 from ion.language.sop.to_workflow import MAX_TEXT, text_size
 from ion.language.source import Source, forbidden_characters
-from ion.records import dataclass
 
 SUFFIX = ".sop.md"
 # What authors call the steps when they do not call them so.
@@ -32,8 +33,7 @@ _LIKE_STEPS = ("step", "procedure", "procedures", "process", "workflow", "instru
 _SECTION_LEVEL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedSop:
+class ParsedSop(Struct, frozen=True, gc=False):
     """An SOP, or None if any problem is an error."""
 
     sop: Sop | None
@@ -44,8 +44,7 @@ class ParsedSop:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True, gc=False):
     """A heading of level 1 or 2 and the lines up to the next one, from 0."""
 
     heading: Block
@@ -203,8 +202,7 @@ _OPEN = re.compile(r"---[ \t]*")
 _CLOSE = re.compile(r"(?:---|\.\.\.)[ \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class FrontMatter:
+class FrontMatter(Struct, frozen=True, gc=False):
     """Its content, and how many lines of the file it takes."""
 
     lines: int = 0

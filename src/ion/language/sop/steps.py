@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from msgspec import Struct
+
 from ion.language.sop.model import Constraint, SopProblems, Step, Substep
 from ion.language.sop.page import Block, Page, item_text, plain
-from ion.records import dataclass
 
 STEP_LEVEL = 3
 # `1.`, `1)`, `Step 1:`, `2.1`, `2a)`, `3 -`, and the same in full width; behind it the name.
@@ -25,8 +26,7 @@ _LONGEST_ID = 100
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpan:
+class SourceSpan(Struct, frozen=True, gc=False):
     """The lines of a step, from 0, without `end`; `heading` represents it in the outline."""
 
     start: int

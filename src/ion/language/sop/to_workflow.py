@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from msgspec import Struct
+
 from ion.language.patterns import PLACEHOLDER
 from ion.language.references import escape, input_reference
 from ion.language.sop.model import Parameter, Sop, Step
 from ion.language.sop.steps import slug
 from ion.language.workflow import DEFAULT_IDLE_TIMEOUT_MS, Input, Node, Prompt, Workflow
-from ion.records import dataclass
 
 # A run keeps all texts of its workflow, and each step's holds the document around the steps.
 MAX_TEXT = 32_000_000
@@ -86,8 +87,7 @@ _ANSWER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True, gc=False):
     """The prompt of one node: a step, or a sub-step with the beginning of its step before it."""
 
     id: str

@@ -11,12 +11,12 @@ import re
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from ion.errors import Problem
 from ion.language.document import Document, DocumentPath
 from ion.language.problems import MAX_ERRORS, path_text
 from ion.language.yaml.errors import explain
-from ion.records import dataclass, field
 
 MAX_DEPTH = 50
 MAX_VALUES = 500_000
@@ -32,8 +32,7 @@ _SCALAR_TAGS: dict[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     """An open list or mapping. `dropped`: it is read, but belongs to nothing that is kept."""
 
     value: Any
@@ -50,8 +49,7 @@ class _Frame:
     merges: list[Any] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Anchored:
+class _Anchored(Struct):
     value: Any
     size: int
     height: int

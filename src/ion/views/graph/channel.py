@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import Struct, field
+
 from ion.language.graph import find_cycles, topological
-from ion.records import dataclass, field
 
 
-@dataclass(eq=False)
-class Net:
+class Net(Struct, eq=False, dict=True):
     """Rows of a net: from where it comes, where it goes. `track` is the place of its vertical, from 0; None: it is
     straight. `after` are nets that must stand left of it."""
 

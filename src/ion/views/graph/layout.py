@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import Struct
+
 from ion.language.graph import layers, topological
-from ion.records import dataclass
 from ion.views.graph.picture import Edge, Picture
 
 SWEEPS = 4
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A place in a column: a node, or (`passing`) the line of its edges on their way further."""
 
     node: str
@@ -24,8 +24,7 @@ class Slot:
     passing: bool = False
 
 
-@dataclass
-class Layout:
+class Layout(Struct, dict=True):
     """`columns` hold slots from top to bottom, `rows` their rows, `links` for each slot those to its right."""
 
     columns: list[list[Slot]]

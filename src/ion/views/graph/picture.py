@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ion.records import dataclass
+from msgspec import Struct
+
 from ion.views.words import symbol
 
 if TYPE_CHECKING:
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from ion.language.workflow import Workflow
 
 
-@dataclass(frozen=True)
-class PictureNode:
+class PictureNode(Struct, frozen=True):
     """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None."""
 
     id: str
@@ -27,8 +27,7 @@ class PictureNode:
     status: str | None = None
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """`target` waits for `source`. `kind` is `depends_on`, or `order` for one that only a reference brings about."""
 
     source: str
@@ -36,8 +35,7 @@ class Edge:
     kind: str
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A graph, nodes in file order."""
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ion.language.graph import layers
 from ion.views.graph.canvas import Canvas
