@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ion.agents.base import PromptResult as PromptResult
     from ion.agents.base import UnpermittedError as UnpermittedError
     from ion.api.engine import Engine as Engine
+    from ion.api.preparing import RunSpec as RunSpec
     from ion.api.project import Project as Project
     from ion.api.project import Run as Run
     from ion.api.project import open as open  # noqa: A004
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
     from ion.api.sops import sop_to_yaml as sop_to_yaml
-    from ion.api.spec import RunSpec as RunSpec
     from ion.api.verbs import approve as approve
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
@@ -83,7 +83,7 @@ _HOMES = {
     "NodeResult": "ion.api.result",
     "RunResult": "ion.api.result",
     "WaitingFor": "ion.api.result",
-    "RunSpec": "ion.api.spec",
+    "RunSpec": "ion.api.preparing",
     "RunOptions": "ion.engine.options",
     "execute_workflow": "ion.api.verbs",
     "execute_workflow_sync": "ion.api.verbs",

@@ -15,7 +15,7 @@ from msgspec import structs
 import ion
 from ion import PromptRequest, events
 from ion.api import runs
-from ion.api.spec import RunSpec
+from ion.api.preparing import RunSpec
 from ion.api.workspace import open_workspace
 from ion.core.resume import MAX_DEATHS
 from ion.errors import StoreError, StoreUnavailableError

@@ -22,10 +22,9 @@ from conformance.kit import Agent, World
 from ion import PromptRequest, RunResult
 from ion.api.agents import IN_PROCESS, agent_name
 from ion.api.clusters import ClusterRun, in_own_loop
-from ion.api.preparing import engine_config_of
+from ion.api.preparing import RunSpec, engine_config_of
 from ion.api.reading import describe
 from ion.api.runs import acquire_run, start
-from ion.api.spec import RunSpec
 from ion.api.workspace import Workspace, open_workspace
 from ion.core import events as e
 from ion.engine.options import RunOptions

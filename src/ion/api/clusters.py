@@ -17,13 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.api.agents import IN_PROCESS, Agents, require_configured
-from ion.api.following import POLL_SECONDS, follow
-from ion.api.preparing import engine_config_of, prepare
-from ion.api.reading import describe
+from ion.api.preparing import RunSpec, engine_config_of, prepare
+from ion.api.reading import POLL_SECONDS, describe, follow
 from ion.api.result import RunResult
-from ion.api.spec import RunSpec
-from ion.api.who import who
-from ion.api.workspace import Workspace
+from ion.api.workspace import Workspace, who
 from ion.core.fold import apply
 from ion.core.plan import AgentLimits
 from ion.core.resume import resume_cause

@@ -11,8 +11,7 @@ from ion import clocks
 from ion.api.inputs import check_inputs, unused_text
 from ion.api.reading import describe
 from ion.api.result import RunResult
-from ion.api.who import who
-from ion.api.workspace import Workspace
+from ion.api.workspace import Workspace, who
 from ion.core import events as e
 from ion.core import requests
 from ion.core.state import NodeState

@@ -16,11 +16,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.api.agents import AgentLike
-from ion.api.following import POLL_SECONDS
+from ion.api.preparing import RunSpec
 from ion.api.project import Project, Run
+from ion.api.reading import POLL_SECONDS
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun, acquire_answered, start
-from ion.api.spec import RunSpec
 from ion.core.events import Recorded
 from ion.core.resume import answered
 from ion.core.state import RunState

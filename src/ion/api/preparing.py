@@ -1,22 +1,21 @@
-"""A run that is to begin, loaded and checked with its surroundings, whoever is to drive it."""
+"""A run that is to begin: what somebody asks for, loaded and checked with its surroundings, whoever is to drive it."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.api.agents import AgentLike, Agents, agent_name, left_out, require_agents
 from ion.api.inputs import check_inputs, unfilled, unused_text
-from ion.api.spec import RunSpec
-from ion.api.who import who
 from ion.api.workflows import open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id
+from ion.api.workspace import Workspace, check_run_id, new_run_id, who
 from ion.engine import runs
-from ion.engine.options import RunOptions
+from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.errors import NotFoundError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
@@ -25,6 +24,23 @@ from ion.stores.base import DEFAULT_LEASE_MS
 
 SHORTEST_LEASE_MS = 1_000
 LONGEST_LEASE_MS = 86_400_000
+
+
+class RunSpec(Struct, frozen=True):
+    """What is to be run, and how, whoever asks for it: the parameters of `ion.execute_workflow`. `engine` is the URL of
+    the cluster that is to drive the run (None: this process); `max_budget_usd` is what the run may spend in all, in
+    place of the workflow's own budget."""
+
+    workflow: Workflow | str | Path
+    arguments: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    context: str = ""
+    agent: AgentLike = None
+    cwd: Path | str | None = None
+    run_id: str | None = None
+    engine: str | None = None
+    max_budget_usd: float | None = None
+    options: RunOptions = DEFAULT_OPTIONS
 
 
 class PreparedRun(Struct, frozen=True):

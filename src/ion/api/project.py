@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ion.api import following, reading, requests
+from ion.api import reading, requests
 from ion.api.hidden import Hidden
 from ion.api.result import RunResult
-from ion.api.spec import RunSpec
 from ion.api.workspace import Workspace, open_workspace
 from ion.core.events import Recorded
 from ion.core.state import RunState
@@ -121,6 +120,7 @@ class Project(Struct, frozen=True):
     ) -> StartedRun | ClusterRun:
         """Create a run that this process owns, or the cluster at the URL `engine`; `await started.drive()` drives it,
         or follows it. The other parameters, and what is raised, are those of `execute_workflow`."""
+        from ion.api.preparing import RunSpec
         from ion.api.runs import start
 
         spec = RunSpec(
@@ -153,7 +153,7 @@ class Run(Struct, frozen=True):
 
     def live(self) -> bool:
         """Whether a living process, or a cluster, drives the run."""
-        return following.live(self.workspace, self.run_id)
+        return reading.live(self.workspace, self.run_id)
 
     def result(self) -> RunResult:
         """The run as it is now, with the values as they are kept."""
@@ -184,7 +184,7 @@ class Run(Struct, frozen=True):
     def follow(self, *, after: int = 0) -> AsyncIterator[Recorded]:
         """The events after number `after`, each as soon as it is there, until nobody alive drives the run any more: it
         has ended, waits for people, or was cut off."""
-        return following.follow(self.workspace, self.run_id, after=after)
+        return reading.follow(self.workspace, self.run_id, after=after)
 
     def logs(self, node: str | None = None) -> list[Path]:
         """The files that the processes of the run (or of one node) wrote, oldest first: `.out` and `.err`."""
@@ -269,7 +269,7 @@ class Run(Struct, frozen=True):
     ) -> StartedRun | ClusterRun:
         """Create a new run from this one, owned by this process or by the cluster that drove this one; `await
         started.drive()` drives it. The parameters, and what is raised, are those of `rerun_workflow`."""
-        from ion.api.rerun import start_rerun
+        from ion.api.runs import start_rerun
 
         return start_rerun(
             self.workspace,

@@ -1,8 +1,11 @@
-"""Reading runs: their state, events, outputs and logs. Nothing here loads asyncio or changes anything."""
+"""Reading runs: their state, events, outputs and logs, and following those that another process drives. Nothing here
+changes anything, and only `follow` loads asyncio."""
 
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +20,7 @@ from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.lease import effective_status, lease_clock
 
+POLL_SECONDS = 0.25
 # A file that was written just before its run began may have a later time than the run, by another clock.
 _CLOCK_SLACK_MS = 2000
 
@@ -168,3 +172,44 @@ def open_content(workspace: Workspace, content: Content) -> BinaryIO:
     if content.text is not None:
         return io.BytesIO(content.text.encode("utf-8", "surrogatepass"))
     return workspace.store.open_blob(content.sha256)
+
+
+# ---------------------------------------------------------------------- while another process, or a cluster, drives it
+
+
+def live(workspace: Workspace, run_id: str) -> bool:
+    """Whether a living process, or a cluster, drives the run."""
+    return status_of(workspace.store, workspace.store.get_workflow_run(run_id)) == "running"
+
+
+def read_new_events(workspace: Workspace, run_id: str, after: int) -> tuple[bool, list[Recorded]]:
+    """Whether somebody alive drives the run, and the events after number `after`: all of them, if nobody does."""
+    alive = live(workspace, run_id)
+    return alive, read_events(workspace, run_id, after=after)
+
+
+def follow_events(workspace: Workspace, run_id: str, *, after: int = 0) -> Iterator[Recorded]:
+    """The events after number `after`, each as soon as it is there, until nobody alive drives the run. Loads no
+    event loop."""
+    alive = True
+    while alive:
+        alive, found = read_new_events(workspace, run_id, after)
+        for recorded in found:
+            after = recorded.seq
+            yield recorded
+        if alive:
+            time.sleep(POLL_SECONDS)
+
+
+async def follow(workspace: Workspace, run_id: str, *, after: int = 0) -> AsyncIterator[Recorded]:
+    """As `follow_events`, in an event loop."""
+    import asyncio
+
+    alive = True
+    while alive:
+        alive, found = await asyncio.to_thread(read_new_events, workspace, run_id, after)
+        for recorded in found:
+            after = recorded.seq
+            yield recorded
+        if alive:
+            await asyncio.sleep(POLL_SECONDS)

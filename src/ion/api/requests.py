@@ -11,8 +11,7 @@ from typing import Any
 
 from ion import clocks
 from ion.api.reading import read_state
-from ion.api.who import who
-from ion.api.workspace import Workspace
+from ion.api.workspace import Workspace, who
 from ion.core import events as e
 from ion.core import requests
 from ion.core.fold import fold

@@ -194,3 +194,15 @@ def check_run_id(run_id: str) -> str:
 def new_run_id() -> str:
     """Ten characters of lower Crockford base32: 50 random bits, short to type by a prefix."""
     return "".join("0123456789abcdefghjkmnpqrstvwxyz"[byte & 31] for byte in os.urandom(10))
+
+
+def who(via: str) -> dict[str, Any]:
+    """Who asks, and from where, for the events of starts, answers and requests: user, host, pid of this process, and
+    `via` as in `Workspace`."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return {"user": user, "host": os.uname().nodename, "pid": os.getpid(), "via": via}

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ion.api.following import POLL_SECONDS, follow_events
+from ion.api.reading import POLL_SECONDS, follow_events
 from ion.cli import ending, terminal
 from ion.cli.plain import Plain
 from ion.cli.view import OutputOptions, open_view

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def events(cli: CliContext, run: str | None, follow: bool) -> int:
     """Print the event log of RUN, one JSON object a line (with or without --json)."""
     from ion.api import reading
-    from ion.api.following import follow_events
+    from ion.api.reading import follow_events
 
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id

@@ -58,7 +58,7 @@ def _print(files: list[LogFile], run_id: str) -> None:
 
 def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
     """Print what is there and what comes, file after file, until nobody drives the run."""
-    from ion.api.following import POLL_SECONDS, live
+    from ion.api.reading import POLL_SECONDS, live
     from ion.views.logs import log_files
 
     offsets: dict[Path, int] = {}

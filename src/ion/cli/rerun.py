@@ -52,7 +52,7 @@ def rerun(
     texts and files are as they were. The exit status is that of the new run.
     """
     from ion import RunOptions
-    from ion.api.rerun import start_rerun
+    from ion.api.runs import start_rerun
     from ion.cli import ending
     from ion.cli.driving import drive
     from ion.cli.starting import say

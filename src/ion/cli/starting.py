@@ -13,8 +13,8 @@ from ion.views.masking import hide_run
 if TYPE_CHECKING:
     from ion import Observer
     from ion.api.clusters import ClusterRun
+    from ion.api.preparing import RunSpec
     from ion.api.runs import StartedRun
-    from ion.api.spec import RunSpec
     from ion.api.workspace import Workspace
 
 

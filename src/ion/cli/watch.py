@@ -93,7 +93,7 @@ async def _follow(run: Run, view: View, asker: Asker, *, from_start: bool) -> No
     """As `views.following.follow`, without holding up the questions."""
     import asyncio
 
-    from ion.api.following import POLL_SECONDS
+    from ion.api.reading import POLL_SECONDS
     from ion.views.following import Follower
 
     follower = Follower(run)

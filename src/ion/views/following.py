@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ion.api.following import follow_events, read_new_events
+from ion.api.reading import follow_events, read_new_events
 from ion.core.fold import apply
 from ion.core.state import RunState
 
