@@ -164,7 +164,7 @@ def test_a_long_text_is_compared_by_its_fingerprint() -> None:
         ("$a.output > 'abc'", 12, "compares numbers", "== or !="),
         ("$a.output < ''", 12, "compares numbers", "== or !="),
         ("$a.f.g == 'x'", 4, "any deeper", "$a.output.f"),
-        ("$INPUTS.a.b == 1", 9, "any deeper", "an input has no fields"),
+        ("$INPUTS.a.b-c == 1", 11, "no '-'", "another name"),
         ("$a.output.b-c == 'x'", 11, "no '-'", "another name"),
         ("$a.output[0] == 'x'", 9, "no elements of lists", "compute it"),
         ("$ARGUMENTS == 'x'", 0, "cannot read $ARGUMENTS", "$INPUTS.arguments"),

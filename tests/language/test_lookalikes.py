@@ -47,9 +47,7 @@ def hints(text: str, *, shell: bool = False) -> dict[str, str]:
         ("{{ inputs.mode }}", "write $INPUTS.mode"),
         ("${INPUTS.mode}", "write $INPUTS.mode"),
         ("$inputs.mode", "write $INPUTS.mode"),
-        ("$ITEM_INDEX", LATER),
         ("$RUN.status", LATER),
-        ("$LOOP_PREV.a.output", LATER),
     ],
 )
 def test_what_looks_like_a_reference(text: str, hint: str) -> None:
@@ -139,3 +137,13 @@ def test_a_hostile_text_takes_linear_time(piece: str, end: str) -> None:
 
     assert_linear(read, lambda size: piece * (size // len(piece)) + end, 2_000)
     read(piece * (400_000 // len(piece)) + end)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("$ITEM_INDEX", "a fan_out"), ("$ITEM_COUNT", "a fan_out"), ("$LOOP_PREV.a.output", "a loop_group")],
+)
+def test_a_name_outside_of_its_place_is_text(name: str, hint: str) -> None:
+    problem = only(load(f"- {{id: a, prompt: 'see {name}'}}"), "warning")
+    assert (problem.code, problem.path, problem.length) == ("not-a-reference", "nodes[0].prompt", len(name))
+    assert problem.hint == f"it is a name only inside of {hint}"

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ion.language.references import (
     ENGINE_NAMES,
@@ -48,7 +49,9 @@ def written(text: str) -> list[str]:
         ("$a.outputs $a.output_x $a.Output $1a.output ${a.output} a.output", []),
         ("$INPUTS.mode, $INPUTS.my-mode.", ["$INPUTS.mode", "$INPUTS.my-mode"]),
         ("$INPUTS.from-$INPUTS.to", ["$INPUTS.from", "$INPUTS.to"]),
-        ("$INPUTS.output.x", ["$INPUTS.output"]),
+        ("$INPUTS.output.x", ["$INPUTS.output.x"]),
+        ("$LOOP_PREV.a-b.output.x, $LOOP_PREV.a", ["$LOOP_PREV.a-b.output.x"]),
+        ("$ITEM_INDEX of $ITEM_COUNT, $ITEM_INDEXES", ["$ITEM_INDEX", "$ITEM_COUNT"]),
         ("$INPUTS $INPUTS.1", []),
         ("$WORKFLOW_ID.output.txt", ["$WORKFLOW_ID"]),
         ("$a.output$b.output", ["$a.output", "$b.output"]),
@@ -81,7 +84,9 @@ def test_without_escapes_every_match_counts() -> None:
     assert [f.start for f in find_references(r"\$a.output $b.output", escapes=False)] == [1, 11]
 
 
-@pytest.mark.parametrize("text", ["$plan.output", "$plan.output.a.b", "$INPUTS.my-mode", "$LOOP_PREV_OUTPUT"])
+@pytest.mark.parametrize(
+    "text", ["$plan.output", "$plan.output.a.b", "$INPUTS.my-mode.a", "$LOOP_PREV_OUTPUT", "$LOOP_PREV.a.output.b"]
+)
 def test_reference_text_is_what_was_written(text: str) -> None:
     assert reference_text(find_references(text)[0].reference) == text
 
@@ -204,6 +209,6 @@ def test_a_reference_to_an_input_ends_where_its_name_ends(before: str, name: str
     """Whatever stands around it; backslashes right before it are doubled by whoever puts it there."""
     before = before.rstrip("\\$")
     text = escape(before) + input_reference(name, after) + escape(after)
-    assert render(text, lambda reference: Resolved(f"<{reference_text(reference)}>")) == (
+    assert render(text, lambda reference: Resolved(f"<{reference_text(replace(reference, path=()))}>")) == (
         f"{before}<$INPUTS.{name}>{after}"
     )

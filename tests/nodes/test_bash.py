@@ -16,7 +16,7 @@ from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged
 from ion.kinds import TURNS
-from ion.language.references import ENGINE_NAMES
+from ion.language.references import ENGINE_NAMES, ITEM_NAMES
 from processes import PATIENCE_S, eventually
 
 A_THEN_B = """
@@ -210,7 +210,7 @@ async def test_a_line_that_bash_shows_is_the_authors(tmp_path: Path) -> None:
 
 async def test_every_name_of_ion_is_set_in_a_strict_script(tmp_path: Path) -> None:
     """Values that are empty or were not given, and those that no environment can carry."""
-    names = [*ENGINE_NAMES, "INPUTS_BIG", "INPUTS_NOT_GIVEN"]
+    names = [*(one for one in ENGINE_NAMES if one not in ITEM_NAMES), "INPUTS_BIG", "INPUTS_NOT_GIVEN"]
     script = f"echo [$a.output] [$INPUTS.not_given]; : {' '.join(f'${name}' for name in names)}; echo ${{#INPUTS_BIG}}"
     text = f"{STRICT}\n    inputs: {{big: {{}}, not_given: {{default: ''}}}}{A_THEN_B % script}"
     values = {"inputs": {"big": "x" * 200_000, "not_given": ""}, "base_branch": lambda: "main"}

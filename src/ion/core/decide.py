@@ -20,7 +20,7 @@ from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
-from ion.language.workflow import Approval, Loop, Node, Workflow
+from ion.language.workflow import Activation, Approval, Condition, Loop, Node, Workflow
 from ion.records import nothing
 
 
@@ -57,7 +57,11 @@ def decide(
 ) -> Decision:
     """What `node` does next. `inputs` are the fingerprints of what it waited for."""
     if not now.begun:
-        refused = _rule(state, node, at) or _when(state, node, at)
+        refused = (
+            _rule(state, node.id, node, at)
+            or next((said for one in node.activations if (said := _activation(state, node.id, one, at))), None)
+            or _when(state, node.id, node.when, at)
+        )
         if refused is not None:
             return refused
     start = _Starter(node.id, now, inputs)
@@ -104,15 +108,20 @@ class _Starter(Struct, frozen=True, gc=False):
         )
 
 
-def _rule(state: RunState, node: Node, at: int) -> e.Event | None:
+def _activation(state: RunState, node: str, one: Activation, at: int) -> e.Event | None:
+    """An include that brought the node decides as a node would (language.md §13)."""
+    return _rule(state, node, one, at) or _when(state, node, one.when, at)
+
+
+def _rule(state: RunState, node: str, one: Node | Activation, at: int) -> e.Event | None:
     """The trigger rule (language.md §3.2)."""
-    before = [state.nodes[other] for other in node.depends_on]
+    before = [state.nodes[other] for other in one.depends_on]
     votes = [other.vote for other in before]
-    if not votes or trigger_rule_holds(node.trigger_rule, votes):
+    if not votes or trigger_rule_holds(one.trigger_rule, votes):
         return None
     others = [f"{other.id} {other.status}" for other in before if other.status != "completed"]
-    detail = f"{node.trigger_rule}: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
-    return e.NodeSkipped(at, node.id, UPSTREAM_FAILED if "failed" in votes else "trigger_rule", detail)
+    detail = f"{one.trigger_rule}: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
+    return e.NodeSkipped(at, node, UPSTREAM_FAILED if "failed" in votes else "trigger_rule", detail)
 
 
 def trigger_rule_holds(rule: str, votes: list[str]) -> bool:
@@ -131,19 +140,19 @@ def trigger_rule_holds(rule: str, votes: list[str]) -> bool:
     raise ValueError(f"no such trigger rule: {rule}")
 
 
-def _when(state: RunState, node: Node, at: int) -> e.Event | None:
-    if node.when is None:
+def _when(state: RunState, node: str, when: Condition | None, at: int) -> e.Event | None:
+    if when is None:
         return None
     inputs = state.started.inputs if state.started else {}
     read = lookup(state, inputs)
     try:
-        if evaluate(node.when, read):
+        if evaluate(when, read):
             return None
-        seen = "; ".join(f"{value}" for _, value, result in explain(node.when, read) if result is False)
+        seen = "; ".join(f"{value}" for _, value, result in explain(when, read) if result is False)
     except ConditionError as error:
-        hint = error.hint or f"when: {node.when.text}"
-        return e.NodeFailed(at, node.id, e.Failure("condition", error.message, hint))
-    return e.NodeSkipped(at, node.id, "when", f"{node.when.text} (was {seen})")
+        hint = error.hint or f"when: {when.text}"
+        return e.NodeFailed(at, node, e.Failure("condition", error.message, hint))
+    return e.NodeSkipped(at, node, "when", f"{when.text} (was {seen})")
 
 
 def _approval(

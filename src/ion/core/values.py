@@ -14,8 +14,9 @@ from ion.core.events import Content
 from ion.core.state import RunState
 from ion.errors import ConditionError, IonError
 from ion.language.conditions import Fingerprint
+from ion.language.references import reference_text
 from ion.language.values import canonical, select_whole
-from ion.language.workflow import InputReference, NodeReference, Workflow
+from ion.language.workflow import InputReference, NodeReference, Reference, Workflow
 
 VALUE_LIMIT_BYTES = 4096
 
@@ -47,21 +48,31 @@ def _bounded(text: str) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "length": len(data)}
 
 
-def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[NodeReference | InputReference], str | Fingerprint]:
+def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[Reference], str | Fingerprint]:
     """How a condition reads its references in this state.
 
     The returned function raises `ConditionError` for what cannot be read: the output of a failed node, a field of a
     skipped one, a missing field, an input that was not given.
     """
 
-    def read(reference: NodeReference | InputReference) -> str | Fingerprint:
+    def read(reference: Reference) -> str | Fingerprint:
         if isinstance(reference, InputReference):
             if reference.name not in inputs:
                 raise ConditionError(f"the run has no input '{reference.name}'", hint="declare it under inputs:")
-            return canonical(inputs[reference.name])
-        return _node_value(state, reference)
+            return canonical(_field(inputs[reference.name], reference))
+        if isinstance(reference, NodeReference):
+            return _node_value(state, reference)
+        raise ConditionError(f"{reference_text(reference)} has no value here")
 
     return read
+
+
+def _field(value: Any, reference: InputReference) -> Any:
+    for name in reference.path:
+        if not isinstance(value, dict) or name not in value:
+            raise ConditionError(f"{reference_text(reference)} cannot be read: unknown field '{name}'")
+        value = value[name]
+    return value
 
 
 def _node_value(state: RunState, reference: NodeReference) -> str | Fingerprint:

@@ -20,7 +20,7 @@ from ion.language.document import DocumentPath
 from ion.language.lookalikes import find_lookalikes
 from ion.language.order import Nodes, Use, check_order, check_sessions
 from ion.language.problems import Report
-from ion.language.references import find_references, reference_text
+from ion.language.references import ITEM_NAMES, find_references, reference_text
 from ion.language.resources import SCRIPT_SUFFIXES, CommandSource, Resources, ScriptSource
 from ion.language.rules import agent_defaults
 from ion.language.shape import Draft, Shape
@@ -32,6 +32,7 @@ from ion.language.workflow import (
     EngineReference,
     InputReference,
     NodeReference,
+    PreviousReference,
     Reference,
     Shell,
     variable_name,
@@ -252,6 +253,11 @@ def _check_from(checker: _Checker, text: Text) -> None:
 
 def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Reference, offset: int) -> None:
     length = len(reference_text(reference))
+    home = _home_of(reference)
+    if home:
+        message = f"{reference_text(reference)} is not a reference: it stays as it is"
+        hint = f"it is a name only inside of a {home}"
+        note(checker.report, Problem("not-a-reference", message, "warning", hint=hint, length=length), text, offset)
     if isinstance(reference, InputReference):
         bindings = draft.raw.get("with") if text.bound and draft.kind in BOUND_KINDS else None
         _check_input(checker, bindings if isinstance(bindings, dict) else {}, text, reference, offset)
@@ -267,6 +273,13 @@ def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Ref
             hint = _otherwise(checker, text, offset, reference.node, meant)
             message = f"'{draft.name}' refers to {reference_text(reference)}, but no node has that id"
             note(checker.report, Problem("unknown-node", message, hint=hint, length=length), text, offset)
+
+
+def _home_of(reference: Reference) -> str:
+    """Where this is a name, if not everywhere."""
+    if isinstance(reference, PreviousReference):
+        return "loop_group"
+    return "fan_out" if isinstance(reference, EngineReference) and reference.name in ITEM_NAMES else ""
 
 
 def _otherwise(checker: _Checker, text: Text, offset: int, name: str, meant: str) -> str:

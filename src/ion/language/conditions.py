@@ -15,9 +15,17 @@ from msgspec import Struct
 
 from ion.errors import ConditionError, IonError
 from ion.language.patterns import pattern
-from ion.language.references import ENGINE_NAMES, reference_text
+from ion.language.references import ENGINE_NAMES, ITEM_NAMES, reference_text
 from ion.language.values import repr_text
-from ion.language.workflow import Comparison, Condition, InputReference, NodeReference
+from ion.language.workflow import (
+    Comparison,
+    Condition,
+    EngineReference,
+    InputReference,
+    NodeReference,
+    PreviousReference,
+    Reference,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -25,9 +33,14 @@ if TYPE_CHECKING:
 _BLANK = r"[\s\ufeff]*"
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _FIELD = r"[A-Za-z_][A-Za-z0-9_]*"
+_PATH = rf"(?:\.{_FIELD})*"
+# The engine's names that a condition can read.
+CONDITION_NAMES = (*ITEM_NAMES, "LOOP_ITERATION")
 _REFERENCE = pattern(
-    rf"\$(?:INPUTS\.(?P<input>{_NAME})|(?!INPUTS\.)(?P<node>{_NAME})\."
-    rf"(?:output(?![A-Za-z0-9_])(?P<path>(?:\.{_FIELD})*)|(?P<field>{_FIELD})))"
+    rf"\$(?:INPUTS\.(?P<input>{_NAME})(?P<inner>{_PATH})|(?P<engine>{'|'.join(CONDITION_NAMES)})(?![\w.-])"
+    rf"|LOOP_PREV\.(?P<previous>{_NAME})\.output(?![A-Za-z0-9_])(?P<before>{_PATH})"
+    rf"|(?!INPUTS\.|LOOP_PREV\.)(?P<node>{_NAME})\."
+    rf"(?:output(?![A-Za-z0-9_])(?P<path>{_PATH})|(?P<field>{_FIELD})))"
 )
 _OPERATOR = pattern(rf"{_BLANK}(==|!=|<=|>=|<|>)(?![=<>]){_BLANK}")
 _LITERAL = pattern(r"'(?P<quoted>[^']*)'|(?P<bare>-?[0-9]+(?:\.[0-9]+)?|true|false)(?![\w.+-])")
@@ -62,7 +75,7 @@ class Fingerprint(Struct, frozen=True, gc=False):
     length: int
 
 
-Lookup: TypeAlias = Callable[[NodeReference | InputReference], str | Fingerprint]
+Lookup: TypeAlias = Callable[[Reference], str | Fingerprint]
 
 
 def parse_condition(text: str) -> Condition:
@@ -138,12 +151,20 @@ def _comparison(text: str, position: int) -> tuple[Comparison, int]:
     return Comparison(_to_reference(reference), operator[1], value), literal.end()
 
 
-def _to_reference(match: re.Match[str]) -> NodeReference | InputReference:
+def _to_reference(match: re.Match[str]) -> Reference:
     if match["input"]:
-        return InputReference(match["input"])
+        return InputReference(match["input"], _path(match["inner"]))
+    if match["engine"]:
+        return EngineReference(match["engine"])
+    if match["previous"]:
+        return PreviousReference(match["previous"], _path(match["before"]))
     if match["field"]:
         return NodeReference(match["node"], (match["field"],))
-    return NodeReference(match["node"], tuple(match["path"].split(".")[1:]))
+    return NodeReference(match["node"], _path(match["path"]))
+
+
+def _path(written: str) -> tuple[str, ...]:
+    return tuple(written.split(".")[1:])
 
 
 def _no_reference(text: str, position: int) -> ConditionSyntaxError:
@@ -213,7 +234,7 @@ def _no_operator(text: str, reference: re.Match[str]) -> ConditionSyntaxError:
 def _deeper_hint(reference: re.Match[str]) -> str:
     if reference["field"]:
         return f"write ${reference['node']}.output.{reference['field']}…; only $node.field may leave out 'output'"
-    return "an input has no fields" if reference["input"] else "a field's name is letters, digits and _"
+    return "a field's name is letters, digits and _"
 
 
 def _no_literal(text: str, position: int) -> ConditionSyntaxError:
@@ -260,10 +281,11 @@ def _after_comparison(text: str, position: int) -> ConditionSyntaxError:
 
 
 def _holds(comparison: Comparison, lookup: Lookup) -> bool:
-    return _judge(comparison, lookup(comparison.reference))
+    return judge(comparison, lookup(comparison.reference))
 
 
-def _judge(comparison: Comparison, value: str | Fingerprint) -> bool:
+def judge(comparison: Comparison, value: str | Fingerprint) -> bool:
+    """Whether a comparison holds for this value of its reference. Raises `ConditionError` as `evaluate` does."""
     if comparison.operator in ("==", "!="):
         return _equal(comparison.literal, value) == (comparison.operator == "==")
     left, right = _number(comparison, value), _number(comparison, comparison.literal)
@@ -303,7 +325,7 @@ def _trim(text: str) -> str:
 def _seen(comparison: Comparison, lookup: Lookup) -> tuple[str, bool | None]:
     try:
         value = lookup(comparison.reference)
-        return _short(value), _judge(comparison, value)
+        return _short(value), judge(comparison, value)
     except IonError as error:
         return error.message, None
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from msgspec import Struct
 
 from ion.language.patterns import pattern
-from ion.language.references import ENGINE_NAMES, backslashes, find_references
+from ion.language.references import backslashes, find_references
 
 _OUTPUT = ("output", "outputs", "result", "results", "stdout", "response")
 _OUTCOME = {
@@ -32,7 +32,7 @@ _WORDS = "|".join(word for word in (*_OUTPUT, *_OUTCOME) if word != "output")
 _PATTERN = pattern(
     r"\$?\{\{(?P<braces>[^{}]*)\}\}"
     r"|\$\{(?P<braced>[A-Za-z_][\w-]*+(?:\.[\w-]++)+)\}"
-    r"|\$(?P<later>RUN\.(?:status|error)|ITEM_INDEX|ITEM_COUNT|LOOP_PREV\.[A-Za-z_][\w-]*+\.output)\b"
+    r"|\$(?P<later>RUN\.(?:status|error))\b"
     r"|\$(?P<indexed>[A-Za-z_][\w-]*+)\[[^\]\s]{0,40}\]\.output\b"
     rf"|\$(?P<node>[A-Za-z_][\w-]*+)\.(?P<word>{_WORDS})\b(?P<path>(?:\.[A-Za-z_]\w*+)*)"
     r"|\$inputs\.(?P<input>[A-Za-z_][\w-]*+)"
@@ -65,9 +65,7 @@ def find_lookalikes(text: str, nodes: Collection[str], inputs: Collection[str], 
 
 def _hint(match: re.Match[str], nodes: Collection[str], inputs: Collection[str]) -> str:
     if match["later"]:
-        name = match["later"].partition(".")[0]
-        built = name in ENGINE_NAMES or find_references(match[0])
-        return "" if built else "this name belongs to a part of the language that is not supported yet"
+        return "this name belongs to a part of the language that is not supported yet"
     if match["input"]:
         return f"write $INPUTS.{match['input']}" if match["input"] in inputs else ""
     if match["indexed"]:

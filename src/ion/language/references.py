@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from msgspec import Struct
 
 from ion.language.patterns import pattern
-from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
 
 ENGINE_NAMES = (
     "ARGUMENTS",
@@ -33,17 +34,24 @@ ENGINE_NAMES = (
     "LOOP_USER_INPUT",
     "REJECTION_REASON",
     "REWORK",
+    "ITEM_INDEX",
+    "ITEM_COUNT",
 )
+# Those that are names only inside of a fan_out (language.md §13).
+ITEM_NAMES = ("ITEM_INDEX", "ITEM_COUNT")
 
 # A name ends where no further word follows: `$ARGUMENTS_X` is another name, the `_` of `_run $WORKFLOW_ID_` is text.
 _NAME_ENDS = r"(?!_*[A-Za-z0-9])"
 _ENGINE = "|".join(sorted(ENGINE_NAMES, key=len, reverse=True))
+_NODE = "[A-Za-z_][A-Za-z0-9_-]*+"
+_PATH = r"(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _PATTERN = pattern(
     rf"\$(?:(?P<engine>{_ENGINE}){_NAME_ENDS}"
-    r"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)"
+    rf"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(?P<inner>{_PATH})"
     # Its end in text where the name would run on: `$INPUTS.{name}-draft.md`. In a shell this is a brace expansion.
     r"|(?P<braced>INPUTS\.\{[A-Za-z_][A-Za-z0-9_-]*\})"
-    rf"|(?!INPUTS\.)(?P<node>[A-Za-z_][A-Za-z0-9_-]*+)\.output{_NAME_ENDS}(?P<path>(?:\.[A-Za-z_][A-Za-z0-9_]*)*))"
+    rf"|LOOP_PREV\.(?P<previous>{_NODE})\.output{_NAME_ENDS}(?P<before>{_PATH})"
+    rf"|(?!INPUTS\.)(?P<node>{_NODE})\.output{_NAME_ENDS}(?P<path>{_PATH}))"
 )
 _NAME_GOES_ON = pattern("-*[A-Za-z0-9_]")
 _MENTIONED = pattern(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
@@ -119,9 +127,18 @@ def render(text: str, resolve: Callable[[Reference], Resolved]) -> str:
 
 def end_of(found: Found, consumed: int) -> int:
     """The offset after a reference of which `consumed` path elements belong to it; the rest is text."""
-    if not isinstance(found.reference, NodeReference):
-        return found.end
-    return found.end - sum(len(element) + 1 for element in found.reference.path[consumed:])
+    return found.end - sum(len(element) + 1 for element in path_of(found.reference)[consumed:])
+
+
+def path_of(reference: Reference) -> tuple[str, ...]:
+    """The fields that a reference names below its value."""
+    return () if isinstance(reference, EngineReference) else reference.path
+
+
+def whole_reference(text: Any) -> Reference | None:
+    """The reference that `text` is, from its first character to its last."""
+    found = find_references(text) if isinstance(text, str) else []
+    return found[0].reference if len(found) == 1 and found[0].end - found[0].start == len(text) else None
 
 
 def reference_text(reference: Reference) -> str:
@@ -129,8 +146,10 @@ def reference_text(reference: Reference) -> str:
     match reference:
         case NodeReference(node=node):
             return f"${node}.{reference.key}"
-        case InputReference(name):
-            return f"$INPUTS.{name}"
+        case PreviousReference(node, path):
+            return ".".join((f"$LOOP_PREV.{node}.output", *path))
+        case InputReference(name, path):
+            return ".".join((f"$INPUTS.{name}", *path))
         case EngineReference(name):
             return f"${name}"
 
@@ -145,11 +164,16 @@ def _reference(match: re.Match[str]) -> Reference:
     if match["engine"]:
         return EngineReference(match["engine"])
     if match["input"]:
-        return InputReference(match["input"])
+        return InputReference(match["input"], _path(match["inner"]))
     if match["braced"]:
         return InputReference(match["braced"][len("INPUTS.{") : -1])
-    path = match["path"]
-    return NodeReference(match["node"], tuple(path[1:].split(".")) if path else ())
+    if match["previous"]:
+        return PreviousReference(match["previous"], _path(match["before"]))
+    return NodeReference(match["node"], _path(match["path"]))
+
+
+def _path(written: str) -> tuple[str, ...]:
+    return tuple(written.split(".")[1:])
 
 
 def backslashes(text: str, end: int) -> int:

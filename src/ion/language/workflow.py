@@ -7,6 +7,7 @@ All times are milliseconds. Texts are kept as written; `references.py` and `shel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -35,10 +36,18 @@ class NodeReference(Struct, frozen=True, gc=False):
         return ".".join(("output", *self.path))
 
 
+class PreviousReference(Struct, frozen=True, gc=False):
+    """`$LOOP_PREV.node.output.path…`: of a node of the loop_group around, one iteration ago; '' in the first."""
+
+    node: str
+    path: tuple[str, ...] = ()
+
+
 class InputReference(Struct, frozen=True, gc=False):
-    """`$INPUTS.name`."""
+    """`$INPUTS.name.path…`: an input, or the item of a fan_out around."""
 
     name: str
+    path: tuple[str, ...] = ()
 
 
 class EngineReference(Struct, frozen=True, gc=False):
@@ -47,19 +56,19 @@ class EngineReference(Struct, frozen=True, gc=False):
     name: str
 
 
-Reference: TypeAlias = NodeReference | InputReference | EngineReference
+Reference: TypeAlias = NodeReference | PreviousReference | InputReference | EngineReference
 
 
 class Comparison(Struct, frozen=True, gc=False):
     """One atom of a condition. `literal` is the text to compare with, unquoted (`true` and `'true'` are the same)."""
 
-    reference: NodeReference | InputReference
+    reference: Reference
     operator: str
     literal: str
 
 
 class Condition(Struct, frozen=True, gc=False):
-    """A `when`: it is true if, in any of `alternatives`, every comparison is true."""
+    """A `when`: it is true if, in any of `alternatives`, every comparison is true. Without alternatives it is false."""
 
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
@@ -151,19 +160,6 @@ class Cancel(Struct, frozen=True, gc=False):
     reason: str
 
 
-Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel
-BODIES: dict[str, type[Any]] = {
-    "command": Command,
-    "prompt": Prompt,
-    "bash": Bash,
-    "script": Script,
-    "loop": Loop,
-    "approval": Approval,
-    "cancel": Cancel,
-}
-_KINDS = {body: kind for kind, body in BODIES.items()}
-
-
 class Scope(Struct, frozen=True, gc=False):
     """A graph of nodes inside of a node. `returns` is the node whose output is that of the scope; None: the first sink
     in file order that completed with text (language.md §13)."""
@@ -203,11 +199,27 @@ class WorkflowCall(Struct, frozen=True, gc=False):
     input: str | None = None
 
 
+Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel | Group | LoopGroup | WorkflowCall
+BODIES: dict[str, type[Any]] = {
+    "command": Command,
+    "prompt": Prompt,
+    "bash": Bash,
+    "script": Script,
+    "loop": Loop,
+    "approval": Approval,
+    "cancel": Cancel,
+    "group": Group,
+    "loop_group": LoopGroup,
+    "workflow": WorkflowCall,
+}
+_KINDS = {body: kind for kind, body in BODIES.items()}
+
+
 class FanOut(Struct, frozen=True, gc=False):
     """The node runs once for each item. `items` is a list, or a text that is one whole reference or a JSON array once
     it is filled in; or `lines` is a text whose non-empty lines are the items. `name` (`as`) is the input under which an
-    instance has its item. `max_parallel` None: all at once. `join` is `all_success` or `all_done`. `when` names the
-    item, and is decided for each instance."""
+    instance has its item, '' for none. `max_parallel` None: all at once. `join` is `all_success` or `all_done`. `when`
+    names the item, and is decided for each instance."""
 
     items: Any = None
     lines: str | None = None
@@ -236,12 +248,23 @@ class Binding(Struct, frozen=True, gc=False):
     if_skipped: Any = None
 
 
+class Activation(Struct, frozen=True, gc=False):
+    """What decides whether the nodes of an `include` take part: the trigger rule over what it depends on, then its
+    `when`. If it does not hold, all of them are skipped."""
+
+    depends_on: tuple[str, ...] = ()
+    trigger_rule: str = "all_success"
+    when: Condition | None = None
+
+
 class Node(Struct, frozen=True, gc=False):
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
-    `continues` is the agent node whose session this one continues, found from the layers of the graph (§3.3); None
-    starts fresh. `options` are passed to the agent unchanged. `timeout_ms` None: no limit; `on_timeout` is `fail` or
-    `skip`. `runs_on` is the label of the workers that may carry it out, if a cluster drives the run; None: any.
+    `activations` are those of the includes that brought it, the outermost first: all must hold, once its own trigger
+    rule does. `continues` is the agent node whose session this one continues, found from the layers of the graph
+    (§3.3); None starts fresh. `options` are passed to the agent unchanged. `timeout_ms` None: no limit; `on_timeout` is
+    `fail` or `skip`. `runs_on` is the label of the workers that may carry it out, if a cluster drives the run; None:
+    any.
     """
 
     id: str
@@ -264,16 +287,24 @@ class Node(Struct, frozen=True, gc=False):
     runs_on: str | None = None
     on_timeout: str = "fail"
     fan_out: FanOut | None = None
+    activations: tuple[Activation, ...] = ()
 
     @property
     def kind(self) -> str:
-        """`command`, `prompt`, `bash`, `script`, `loop`, `approval` or `cancel`."""
+        """What its author wrote: a key of `BODIES`."""
         return _KINDS[type(self.body)]
 
     @property
     def waits_for(self) -> tuple[str, ...]:
         """Every node that must have settled before this one is decided."""
         return self.depends_on + self.order
+
+    @property
+    def comparisons(self) -> Iterator[Comparison]:
+        """All that decide whether it runs."""
+        for when in (*(one.when for one in self.activations), self.when):
+            for group in when.alternatives if when else ():
+                yield from group
 
 
 class Input(Struct, frozen=True, gc=False):
@@ -355,10 +386,9 @@ class Workflow(Struct, frozen=True, dict=True):
         """For each node, the references that some condition makes to it, each once."""
         found: dict[str, dict[NodeReference, None]] = {}
         for node in self.nodes:
-            for group in node.when.alternatives if node.when else ():
-                for comparison in group:
-                    if isinstance(comparison.reference, NodeReference):
-                        found.setdefault(comparison.reference.node, {})[comparison.reference] = None
+            for comparison in node.comparisons:
+                if isinstance(comparison.reference, NodeReference):
+                    found.setdefault(comparison.reference.node, {})[comparison.reference] = None
         return {node: tuple(references) for node, references in found.items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -379,5 +409,10 @@ CODEC = Codec(
         if isinstance(one, type) and issubclass(one, Struct) and one is not Struct
     ],
     Body=BODIES,
-    Reference={"node": NodeReference, "input": InputReference, "engine": EngineReference},
+    Reference={
+        "node": NodeReference,
+        "previous": PreviousReference,
+        "input": InputReference,
+        "engine": EngineReference,
+    },
 )

@@ -16,7 +16,7 @@ from ion.core.state import NodeState
 from ion.errors import UnreadableReferenceError
 from ion.foreign import loads
 from ion.language.patterns import pattern
-from ion.language.references import Resolved, end_of, find_references, reference_text, render
+from ion.language.references import Resolved, end_of, find_references, path_of, reference_text, render
 from ion.language.values import canonical, select
 from ion.language.workflow import (
     Binding,
@@ -83,8 +83,9 @@ class Values:
                 return self._node_value(reference)
             case InputReference(name):
                 return self._input(name), 0
-            case EngineReference(name):
+            case EngineReference(name) if name in self._engine:
                 return self._engine[name](), 0
+        return reference_text(reference), len(path_of(reference))  # a name outside of its place is text
 
     def whole(self, reference: Reference) -> Content | None:
         """The content behind a reference that, like `$plan.output`, is the whole output of a node; None for others."""
@@ -223,10 +224,10 @@ class Values:
         if len(found) == 1 and (found[0].start, found[0].end) == (0, len(value)):
             reference = found[0].reference
             result, consumed = self._outer(reference)
-            if not isinstance(reference, NodeReference):
+            if isinstance(reference, NodeReference) and not reference.path:
+                return self._structured(reference.node, result)
+            if consumed == len(path_of(reference)):
                 return result
-            if consumed == len(reference.path):
-                return result if reference.path else self._structured(reference.node, result)
         return render(value, self._outer_text)
 
     def _structured(self, node: str, output: Any) -> Any:

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
 from ion.errors import NotFoundError
 from ion.kinds import KINDS
+from ion.language.changing import references_of
 from ion.language.conditions import explain
 from ion.language.problems import did_you_mean
-from ion.language.references import find_references, reference_text
-from ion.language.workflow import EngineReference, InputReference, Node, NodeReference, Shell
+from ion.language.references import reference_text
+from ion.language.workflow import InputReference, Node, NodeReference, Shell
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_of
 from ion.views.words import failure_text
@@ -159,7 +161,7 @@ def _kind(subject: Subject) -> str:
 
 def _references(subject: Subject) -> Iterator[tuple[str, str]]:
     label = "references"
-    for reference in references_of(subject.node, subject.workflow):
+    for reference in _read_by(subject.node, subject.workflow):
         name = reference_text(reference)
         if isinstance(reference, NodeReference):
             producer = subject.state.nodes.get(reference.node)
@@ -173,16 +175,10 @@ def _references(subject: Subject) -> Iterator[tuple[str, str]]:
         label = ""
 
 
-def references_of(node: Node, workflow: Workflow) -> list[NodeReference | InputReference]:
-    """The outputs and inputs that the node's texts refer to, each once, in the order of the texts."""
-    found: dict[NodeReference | InputReference, None] = {}
-    command = workflow.commands.get(getattr(node.body, "name", None) or getattr(node.body, "command", None) or "")
-    texts = [*_texts(node.body), *_texts(node.bindings), *_texts(node.env), *([command.text] if command else [])]
-    for text in texts:
-        for one in find_references(text):
-            if not isinstance(one.reference, EngineReference):
-                found[one.reference] = None
-    return list(found)
+def _read_by(node: Node, workflow: Workflow) -> list[NodeReference | InputReference]:
+    """The outputs and inputs that the node's texts refer to, each once."""
+    found = references_of(replace(node, when=None, activations=()), workflow.commands)
+    return [one for one in found if isinstance(one, NodeReference | InputReference)]
 
 
 def _texts(value: Any) -> Iterator[str]:

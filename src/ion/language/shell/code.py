@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ion.language.references import reference_text
 from ion.language.shell.parts import HERE, HERE_QUOTED, ShellCommand, ShellFindings, Spot, Word
-from ion.language.workflow import EngineReference, Reference, variable_name
+from ion.language.workflow import EngineReference, InputReference, Reference, variable_name
 
 SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "ash"})
 _EVAL_OPTION = {
@@ -125,11 +125,11 @@ def pipes_code(source: ShellCommand, command: ShellCommand, notes: ShellFindings
 def hint(language: str, reference: Reference) -> str:
     """How to pass the value as data."""
     shown = reference_text(reference)
+    name, setting = "VALUE", f"VALUE={shown} "
     if isinstance(reference, EngineReference):
         name, setting = reference.name, ""
-    else:
-        name = variable_name(reference.name) if shown.startswith("$INPUTS.") else "VALUE"  # type: ignore[union-attr]
-        setting = "" if shown.startswith("$INPUTS.") else f"VALUE={shown} "
+    elif isinstance(reference, InputReference) and not reference.path:
+        name, setting = variable_name(reference.name), ""
     if language in _DATA_FORM:
         return f"pass the value as data: {setting}{_DATA_FORM[language].format(name=name)}"
     if language == "ssh":

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.errors import UnreadableReferenceError
 from ion.language.references import Found, end_of, reference_text
 from ion.language.shell import parts
 from ion.language.values import repr_text
-from ion.language.workflow import EngineReference, NodeReference, Placement, Reference, Shell
+from ion.language.workflow import EngineReference, Placement, Reference, Shell
 
 LONGEST_PATTERN = 20_000
 _INTEGER = re.compile(r"[+-]?0*([0-9]{1,19})")
@@ -115,9 +116,7 @@ def preamble(variables: Iterable[str], data_path: str) -> str:
 
 def _read(reference: Reference, consumed: int) -> Reference:
     """The reference without the path elements that are text."""
-    return (
-        NodeReference(reference.node, reference.path[:consumed]) if isinstance(reference, NodeReference) else reference
-    )
+    return reference if isinstance(reference, EngineReference) else replace(reference, path=reference.path[:consumed])
 
 
 def _variable(reference: Reference, value: V, names: dict[Reference, str], variables: dict[str, V]) -> str:
