@@ -6,9 +6,7 @@ file, `problems` with their places. Nothing here prints; the faces render. This 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from msgspec import Struct
+from typing import Any, ClassVar, NamedTuple
 
 COMPLETED = 0
 FAILED = 1
@@ -32,7 +30,7 @@ RUN_STATUS_EXIT: dict[str, int] = {
 }
 
 
-class Problem(Struct, frozen=True, gc=False):
+class Problem(NamedTuple):
     """One thing that is wrong in a file.
 
     `line` and `column` count from 1 (0: unknown). `path` is the place in the document, as in

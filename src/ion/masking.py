@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
-from msgspec import Struct, structs
-
 MASK = "***"
 CUT = "…"
 SHORTEST = 4
@@ -132,6 +130,8 @@ def mask_messages(record: _Record, secrets: tuple[str, ...]) -> _Record:
 
 
 def _masked_record(record: Any, secrets: tuple[str, ...]) -> Any:
+    from msgspec import structs
+
     changed: dict[str, Any] = {}
     free = _MESSAGES | {"reason"} if getattr(record, "type", "") in _WITH_A_REASON else _MESSAGES
     for name in record.__struct_fields__:
@@ -144,7 +144,7 @@ def _masked_record(record: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def _masked_within(value: Any, secrets: tuple[str, ...]) -> Any:
-    if isinstance(value, Struct):
+    if hasattr(value, "__struct_fields__"):
         return _masked_record(value, secrets)
     if isinstance(value, Mapping):  # what conditions will need, or why there is none
         return {key: mask_json(one, secrets) if "error" in one else one for key, one in value.items()}

@@ -49,8 +49,15 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
         screen.write(line)
 
 
-def from_click(error: click.ClickException, command: str, arguments: list[str]) -> IonError:
-    """A wrong command line, as an error of ours with something to type next. `command` is as in `ion runs`."""
+def as_ion_error(error: IonError | OSError | click.ClickException, command: str, arguments: list[str]) -> IonError:
+    """An error that is ours, of the system, or of click. `command` is as in `ion runs`."""
+    if isinstance(error, click.ClickException):
+        return _from_click(error, command, arguments)
+    return from_system(error) if isinstance(error, OSError) else error
+
+
+def _from_click(error: click.ClickException, command: str, arguments: list[str]) -> IonError:
+    """A wrong command line, as an error of ours with something to type next."""
     help_hint = f"{command} --help"
     if isinstance(error, click.NoSuchOption):
         hint = _near_option(error) or (_input_hint(error.option_name, arguments) if command == "ion run" else "")
@@ -94,15 +101,6 @@ def from_system(error: OSError) -> IonError:
     """What the system refused, with the file that it was about."""
     about = f"{error.filename}: " if error.filename else ""
     return IonError(f"{about}{error.strerror or error}", code="io")
-
-
-def refuse_undecodable(arguments: list[str]) -> None:
-    """Raise `UsageError` for an argument that is not UTF-8: no log and no JSON could hold it."""
-    for number, argument in enumerate(arguments, 1):
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"argument {number} is not UTF-8 text: {argument!a}") from None
 
 
 def show_bug(error: Exception, arguments: list[str], *, as_json: bool) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import click
 from ion import __version__
 from ion.cli import terminal
 from ion.errors import FAILED, INTERRUPTED, USAGE, IonError, UsageError
+from ion.views import masking
 
 # name → (module:function, one line of help); the order is that of the help.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -158,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def leave_at_once(status: int) -> NoReturn:
     """End the process without taking the interpreter down: the threads of Temporal's SDK know nothing of that, and one
     that asks for the interpreter just then aborts the process (seen as SIGABRT after all work was done)."""
+    import logging
+
     logging.shutdown()
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
@@ -167,27 +169,33 @@ def leave_at_once(status: int) -> NoReturn:
 
 def outcome(arguments: list[str]) -> int:
     """Carry a command line out and give its exit status; errors are shown."""
-    from ion.cli import failures
-    from ion.views import masking
-
     masking.begin(arguments)
 
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     command = f"ion {arguments[0]}" if arguments and arguments[0] in COMMANDS else "ion"
     try:
-        failures.refuse_undecodable(arguments)
+        _refuse_undecodable(arguments)
         status = ion.main(arguments or ["--help"], prog_name="ion", standalone_mode=False)
         if not arguments:
             return USAGE
         return status if isinstance(status, int) else 0
-    except IonError as error:
-        return failures.show_error(error, as_json=as_json)
-    except click.ClickException as error:
-        return failures.show_error(failures.from_click(error, command, arguments), as_json=as_json)
+    except (IonError, click.ClickException, OSError) as error:
+        from ion.cli import failures
+
+        return failures.show_error(failures.as_ion_error(error, command, arguments), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         terminal.talk().line("Interrupted.")
         return INTERRUPTED
-    except OSError as error:
-        return failures.show_error(failures.from_system(error), as_json=as_json)
     except Exception as error:  # noqa: BLE001 a bug of ours: said so by name, with a report
+        from ion.cli import failures
+
         return failures.show_bug(error, arguments, as_json=as_json)
+
+
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """Raise `UsageError` for an argument that is not UTF-8: no log and no JSON could hold it."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument {number} is not UTF-8 text: {argument!a}") from None

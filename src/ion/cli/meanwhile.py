@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
 from ion.views.text import cut
@@ -38,7 +36,7 @@ class Meanwhile:
         self._writer = writer
         self._lines: deque[str] = deque(maxlen=LINES)
         self._open = False
-        self._plain = Plain(replace(screen, stream=self, colour=False), cli)
+        self._plain = Plain(screen.through(self, colour=False), cli)
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         self._plain.event(run_id, recorded, state)

@@ -8,13 +8,10 @@ cannot be encoded is written as an ASCII stand-in or an escape, never as an exce
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol, TextIO
-
-from msgspec import Struct
 
 from ion.errors import IonError
 from ion.views import masking
@@ -58,14 +55,27 @@ class Stream(Protocol):
     def isatty(self) -> bool: ...
 
 
-class Screen(Struct, dict=True):
-    """A stream for people. `unicode`: it can show more than ASCII. `width` is in columns."""
+class Screen:
+    """A stream for people. `unicode`: it can show more than ASCII. `width` is in columns. A lenient one (talk, not
+    data) ignores that its stream is closed."""
 
-    stream: Stream | None
-    unicode: bool = True
-    colour: bool = False
-    width: int = DEFAULT_WIDTH
-    lenient: bool = False
+    def __init__(
+        self,
+        stream: Stream | None,
+        unicode: bool = True,
+        colour: bool = False,
+        width: int = DEFAULT_WIDTH,
+        lenient: bool = False,
+    ) -> None:
+        self.stream = stream
+        self.unicode = unicode
+        self.colour = colour
+        self.width = width
+        self.lenient = lenient
+
+    def through(self, stream: Stream, *, colour: bool = True) -> Screen:
+        """This screen as it is written by way of another stream, in colour if it has any and `colour`."""
+        return Screen(stream, self.unicode, colour and self.colour, self.width, self.lenient)
 
     def line(self, *parts: Part) -> None:
         """Write one line. Whatever is in the parts, it stays one line and acts on no terminal."""
@@ -82,16 +92,12 @@ class Screen(Struct, dict=True):
         return f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown
 
     def write(self, line: str) -> None:
-        """Write a line that is fit to be shown already. On a lenient screen (talk, not data) a closed stream is
-        ignored; otherwise raises `BrokenPipeError` or `IonError`."""
-        self._put(self.encodable(line.rstrip()) + "\n")
-
-    def _put(self, text: str) -> None:
+        """Write a line that is fit to be shown already. Raises `BrokenPipeError` or `IonError` unless lenient."""
         if self.stream is None:
             return
         try:
             with _writing():
-                self.stream.write(text)
+                self.stream.write(self.encodable(line.rstrip()) + "\n")
                 self.stream.flush()
         except (BrokenPipeError, IonError):
             if not self.lenient:
@@ -130,7 +136,11 @@ def _screen(stream: TextIO | None, *, lenient: bool) -> Screen:
     unicode = shows_unicode(stream)
     is_terminal = stream is not None and stream.isatty()
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"
-    width = max(DEFAULT_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns) if is_terminal else DEFAULT_WIDTH
+    width = DEFAULT_WIDTH
+    if is_terminal:
+        from shutil import get_terminal_size
+
+        width = max(width, get_terminal_size((width, 24)).columns)
     return Screen(stream, unicode, is_terminal and not plain, width, lenient)
 
 

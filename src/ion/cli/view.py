@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from ion.api.watchers import watchers
 from ion.cli import terminal
@@ -114,7 +113,7 @@ def _lines(screen: Screen, cli: CliContext | None) -> View:
     writer = None
     if screen.stream is not None:
         writer = BackgroundWriter(screen.stream)
-        screen = replace(screen, stream=writer)
+        screen = screen.through(writer)
     return View(screen, (Plain(screen, cli),), writer=writer)
 
 
@@ -124,7 +123,7 @@ def _live(screen: Screen, cli: CliContext) -> View:
 
     assert screen.stream is not None, "`draws` has looked at it"
     writer = BackgroundWriter(screen.stream)
-    screen = replace(screen, stream=writer)
+    screen = screen.through(writer)
     live = Live(screen, writer, cli)
     return View(screen, (live,), live, writer=writer)
 

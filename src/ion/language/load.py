@@ -40,7 +40,7 @@ class Loaded(Struct, frozen=True, gc=False):
         return {
             "name": self.name,
             "workflow": self.workflow.to_json() if self.workflow else None,
-            "problems": [structs.asdict(problem) for problem in self.problems],
+            "problems": [problem._asdict() for problem in self.problems],
         }
 
     @classmethod

@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec.structs import replace
-
 from ion.errors import Problem
 
 if TYPE_CHECKING:
@@ -101,9 +99,7 @@ class Report:
         if spoiled and any(path[:length] in spoiled for length in range(len(path) + 1)):
             return
         line, column, length = self._place(path, key, within)
-        self.add(
-            replace(problem, file=self.file, line=line, column=column, path=path_text(path), length=length),
-        )
+        self.add(problem._replace(file=self.file, line=line, column=column, path=path_text(path), length=length))
 
     def _place(self, path: DocumentPath, key: bool, within: Within | None) -> tuple[int, int, int]:
         source = self.document.source

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import BOUND_KINDS
@@ -128,7 +127,7 @@ def note(report: Report, problem: Problem, text: Text, offset: int) -> None:
     if text.command is not None:
         line, column = text.command.source.place(text.command.start + offset)
         path = path_text(text.path)
-        report.add(replace(problem, file=text.command.path, line=line, column=column, path=path))
+        report.add(problem._replace(file=text.command.path, line=line, column=column, path=path))
         return
     within = (text.whole, text.lead + offset, problem.length)
     tell = report.error if problem.severity == "error" else report.warning

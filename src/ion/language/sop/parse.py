@@ -15,7 +15,6 @@ from pathlib import PurePath
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.language.problems import did_you_mean
@@ -238,7 +237,7 @@ def _read_front(lines: list[str], notes: SopProblems) -> dict[str, Any]:
 
     document = read_yaml("\n".join(lines), notes.file)
     for problem in document.problems:
-        notes.add(replace(problem, line=problem.line + 1))
+        notes.add(problem._replace(line=problem.line + 1))
     if isinstance(document.value, dict):
         return document.value
     if document.value is not None and not document.problems:
