@@ -153,3 +153,8 @@ def test_a_name_that_names_nobody(tmp_path: Path, name: str) -> None:
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, "agents:\n  a: {x: 1}\n  b: {preset: no}\n  c: {command: 5, type: x}\nstor: x\n")
     assert [one.line for one in found] == [2, 3, 4, 4, 5]
+
+
+def test_a_file_full_of_faults_is_refused_with_the_first_thousand(tmp_path: Path) -> None:
+    found = problems(tmp_path, "".join(f"x{i}: 1\n" for i in range(1100)))
+    assert (found[0].message, found[-1].code) == ("unknown setting 'x0'", "too-many-problems")

@@ -15,7 +15,7 @@ from ion.agents.base import AgentError, PromptRequest
 from ion.agents.launch import InFile, launch, without_effect
 from ion.agents.parsers import PARSER_NAMES
 from ion.agents.presets import COMMAND_NAMES, NAMES, Flags, Preset
-from ion.api.presets import preset, presets
+from ion.api.settings import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
 PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file", "names"}
@@ -33,8 +33,8 @@ def words(name: str, request: PromptRequest = REQUEST, *, session: str | None = 
 
 
 def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None:
-    assert tuple(one.name for one in presets()) == NAMES
-    for one in presets():
+    assert tuple(presets()) == NAMES
+    for one in presets().values():
         assert one.command
         assert one.title
         assert one.install

@@ -14,9 +14,8 @@ from msgspec.structs import replace
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent
 from ion.agents.presets import COMMAND_NAMES
-from ion.api.agent_settings import AgentSettings
 from ion.api.agents import make_agent
-from ion.api.settings import Settings
+from ion.api.settings import AgentSettings, Settings
 
 SESSION = "11111111-2222-4333-8444-555555555555"
 STAND_IN = Path(__file__).with_name("stand_in.py")

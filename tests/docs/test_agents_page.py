@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
-from ion.api.presets import preset
-from ion.api.settings import read_settings
+from ion.api.settings import preset, read_settings
 
 PAGE_FILE = Path(__file__).parents[2] / "docs" / "agents.md"
 PAGE = PAGE_FILE.read_text(encoding="utf-8")

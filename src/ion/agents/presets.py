@@ -1,5 +1,5 @@
 """How an agent that is a program is driven, as data. The agents that Ion knows by name are in `presets.yaml`, which is
-read when a name first needs it (`api/presets.py`).
+read when a name first needs it (`api/settings.py`).
 
 `NAMES` repeats the names, so that a command line that is not a preset's name needs no reading; a test compares the two.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 
@@ -21,7 +20,6 @@ NAMES = (
 # Those that each prompt starts; the others speak ACP.
 COMMAND_NAMES = tuple(name for name in NAMES if not name.endswith("-acp"))
 FILE = Path(__file__).with_name("presets.yaml")
-_LISTS = ("command", "arguments", "resume", "schema", "last")
 Words = tuple[str, ...]
 
 
@@ -54,14 +52,6 @@ class Preset(Struct, frozen=True, gc=False):
     env: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     login: str = ""
-
-
-def made(name: str, values: dict[str, Any]) -> Preset:
-    """A preset, from its form in the file."""
-    fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in values.items()}
-    fields["options"] = {key: flags(value) for key, value in values.get("options", {}).items()}
-    fields["permission"] = {key: tuple(value) for key, value in values.get("permission", {}).items()}
-    return Preset(name, **fields)
 
 
 def flags(value: Iterable[str] | Mapping[str, Iterable[str]]) -> Flags:

@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
-from ion.api.agent_settings import DEFAULT_MAX_PARALLEL
 from ion.api.agents import driven_by, find_program, make_agent, settings_of
+from ion.api.settings import DEFAULT_MAX_PARALLEL
 from ion.api.workspace import Workspace
 from ion.errors import UsageError
 

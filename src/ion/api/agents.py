@@ -18,8 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.agents.base import Agent
-from ion.api.agent_settings import DEFAULT_MAX_PARALLEL, AgentSettings
-from ion.api.settings import Settings
+from ion.api.settings import DEFAULT_MAX_PARALLEL, AgentSettings, Settings, preset
 from ion.core.plan import AgentLimits
 from ion.errors import MissingRuntimeError, UsageError
 from ion.kinds import AGENT_KINDS
@@ -166,7 +165,6 @@ def settings_of(name: str, settings: Settings) -> AgentSettings | None:
 def driven_by(name: str, chosen: AgentSettings) -> Preset:
     """How this agent is driven: its preset, overridden by the settings."""
     from ion.agents.presets import Preset, flags
-    from ion.api.presets import preset
 
     base = (preset(chosen.preset) if chosen.preset is not None else None) or Preset(name)
     permitted = base.permission.get(chosen.permission, ()) if chosen.permission is not None else ()

@@ -1,21 +1,48 @@
 """The settings files: `.ion/config.yaml` of the project over `ion/config.yaml` of the user.
 
-Without a file nothing is loaded. Every problem of a file is reported at once, with its place.
+Without a file nothing is loaded. Every problem of a file is reported at once, with its place. An agent of the settings
+is a preset, possibly with another program, or a command that is configured in full; the presets are read from their own
+file when a name first needs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 
-from ion.api.agent_settings import AgentSettings, agent_settings, check_agents, is_positive, is_text, is_texts
-from ion.errors import InvalidWorkflowError
+from ion.errors import InternalError, InvalidWorkflowError
 
 if TYPE_CHECKING:
+    from ion.agents.presets import Preset
     from ion.language.problems import Report
+
+PERMISSIONS = ("allow", "allow-reads", "deny", "ask")
+DEFAULT_MAX_PARALLEL = 4
+
+
+class AgentSettings(Struct, frozen=True, gc=False):
+    """One agent of the settings. `command` are words, the program in place of the preset's if there is a `preset`;
+    `arguments` follow it. `options` are defaults for the options of nodes, `flags` what further options become on the
+    command line, `resume` the flags that continue a session. `pointer` and `session_pointer` are JSON pointers for
+    the parser `json`. `type` None: the preset's, a command."""
+
+    preset: str | None = None
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    type: str | None = None
+    parser: str | None = None
+    pointer: str = ""
+    session_pointer: str = ""
+    resume: tuple[str, ...] = ()
+    flags: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    max_parallel: int = DEFAULT_MAX_PARALLEL
+    permission: str | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -39,10 +66,18 @@ def read_settings(project_file: Path, user_file: Path) -> Settings:
     for name in ("agents", "env"):
         if name in user and name in project:
             merged[name] = {**user[name], **project[name]}
-    if "secrets" in merged:
-        merged["secrets"] = tuple(dict.fromkeys((*user.get("secrets", ()), *project.get("secrets", ()))))
-    merged["agents"] = {name: agent_settings(name, values) for name, values in merged.get("agents", {}).items()}
-    return Settings(**merged)
+    merged["secrets"] = list(dict.fromkeys((*user.get("secrets", ()), *project.get("secrets", ()))))
+    merged["agents"] = {name: _agent(name, values) for name, values in merged.get("agents", {}).items()}
+    return convert(merged, Settings)
+
+
+def _agent(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    from ion.agents.command import command_words
+
+    made = {**values, "preset": _preset_of(name, values)}
+    if isinstance(made.get("command"), str):
+        made["command"] = command_words(made["command"])
+    return made
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -51,7 +86,7 @@ def _read(file: Path) -> dict[str, Any]:
     data = file.read_bytes()
     if all(line.lstrip()[:1] in (b"", b"#") for line in data.splitlines()):
         return {}  # nothing but comments, as `ion init` writes it: no reader of YAML is loaded for that
-    from ion.language.problems import Report
+    from ion.language.problems import Report, TooManyProblemsError
     from ion.language.source import decode
     from ion.language.yaml import read_yaml
 
@@ -60,37 +95,191 @@ def _read(file: Path) -> dict[str, Any]:
     if undecodable is not None:
         report.add(undecodable)
     values = report.document.value
-    if not report.errors and values is not None:
-        _check(values, report)
+    with contextlib.suppress(TooManyProblemsError):
+        if not report.errors and values is not None:
+            _check(values, report)
     if report.errors:
         raise InvalidWorkflowError(f"the settings in {file} cannot be used", report.result())
     return dict(values or {})
 
 
+# ---------------------------------------------------------------------- what may stand there
+
+_PLACE = r"\{(?:value|list|names|json|file|session)\}"
+_Text: TypeAlias = Annotated[str, Meta(pattern=r"\S")]
+_Texts: TypeAlias = dict[str, str]
+_Positive: TypeAlias = Annotated[int, Meta(gt=0)]
+_Words: TypeAlias = list[Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]]
+# Words with at most one placeholder each.
+_Templates: TypeAlias = list[Annotated[str, Meta(pattern=rf"(?s)\A(?!.*{_PLACE}.*{_PLACE})[^\0]*\Z")]]
+_Pointer: TypeAlias = Annotated[str, Meta(pattern=r"\A(?:/|\Z)")]
+
+
+class _SomeOrNone(Struct, forbid_unknown_fields=True):
+    some: _Templates
+    none: _Templates = []
+
+
+def _one_of(*names: str) -> tuple[Any, str]:
+    return Annotated[str, Meta(pattern=rf"\A(?:{'|'.join(names)})\Z")], f"one of: {', '.join(names)}"
+
+
+# What a setting may be, as a type and in words.
+_SHAPES: dict[str, tuple[Any, str]] = {
+    "agents": (dict[str, Any], "a mapping from a name to its settings"),
+    "agent": (_Text, "a name or a command line"),
+    "store": (_Text, "a store URL, such as sqlite:.ion/ion.db"),
+    "max_concurrency": (_Positive, "a number above 0"),
+    "env": (_Texts, "a mapping of texts"),
+    "secrets": (list[_Text], "a list of names"),
+    "log": (bool | _Text, "true, or the path of a file"),
+    "notify": (_Text, "a command line"),
+    "otel": (bool, "true or false"),
+}
+_AGENT_SHAPES: dict[str, tuple[Any, str]] = {
+    "preset": (_Text, "the name of a preset"),
+    "command": (_Text | Annotated[_Words, Meta(min_length=1)], "a command line, or its words as a list"),
+    "arguments": (_Words, "a list of words"),
+    "type": _one_of("command", "acp"),
+    "parser": _one_of("text", "claude-json", "codex-jsonl", "gemini-json", "opencode-jsonl", "aider", "json"),
+    "pointer": (_Pointer, "a JSON pointer, such as /result/text"),
+    "session_pointer": (_Pointer, "a JSON pointer, such as /result/text"),
+    "resume": (_Templates, 'a list of words, such as ["--session={session}"]'),
+    "flags": (
+        dict[str, _Templates | _SomeOrNone],
+        "a mapping from an option to a list of words, or to {some: […], none: […]}, one {…} in a word",
+    ),
+    "options": (
+        dict[Annotated[str, Meta(pattern=r"\A(?!(?:agent|provider|maxBudgetUsd)\Z)")], Any],
+        "a mapping from an option to its value (but agent, provider and maxBudgetUsd are the nodes')",
+    ),
+    "env": (_Texts, "a mapping of texts"),
+    "max_parallel": (_Positive, "a number above 0"),
+    "permission": _one_of(*PERMISSIONS),
+}
+
+
 def _check(values: Any, report: Report) -> None:
     if not isinstance(values, dict):
-        report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_NAMES)}")
+        report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_SHAPES)}")
         return
+    _check_shapes(values, _SHAPES, "setting", (), report)
+    if isinstance(values.get("agents"), dict):
+        for name, agent in values["agents"].items():
+            _check_agent(name, agent, report)
+
+
+def _check_shapes(
+    values: dict[str, Any], shapes: dict[str, tuple[Any, str]], what: str, path: tuple[str, ...], report: Report
+) -> None:
     for key, value in values.items():
-        if key == "agents":
-            check_agents(value, report)
+        if key not in shapes:
+            hint = report.suggest(key, shapes) or f"one of: {', '.join(shapes)}"
+            report.error("unknown-field", f"unknown {what} '{key}'", (*path, key), hint=hint, key=True)
             continue
-        wanted = _SHAPES.get(key)
-        if wanted is None:
-            hint = report.suggest(key, _NAMES) or f"one of: {', '.join(_NAMES)}"
-            report.error("unknown-field", f"unknown setting '{key}'", (key,), hint=hint, key=True)
-        elif not wanted[0](value):
-            report.error("bad-value", f"'{key}' must be {wanted[1]}", (key,))
+        shape, words = shapes[key]
+        try:
+            convert(value, shape)
+        except ValidationError:
+            report.error("bad-value", f"'{key}' must be {words}", (*path, key))
 
 
-_SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "agent": (is_text, "a name or a command line"),
-    "store": (is_text, "a store URL, such as sqlite:.ion/ion.db"),
-    "max_concurrency": (is_positive, "a number above 0"),
-    "env": (is_texts, "a mapping of texts"),
-    "secrets": (lambda v: isinstance(v, list) and all(is_text(x) for x in v), "a list of names"),
-    "log": (lambda v: isinstance(v, bool) or is_text(v), "true, or the path of a file"),
-    "notify": (is_text, "a command line"),
-    "otel": (lambda v: isinstance(v, bool), "true or false"),
-}
-_NAMES = ("agents", *_SHAPES)
+def _check_agent(name: str, values: Any, report: Report) -> None:
+    path = ("agents", name)
+    if not name.strip() or name.startswith("python:"):
+        report.error("bad-value", f"{name!r} is not a valid name for an agent", path, key=True)
+    if not isinstance(values, dict):
+        report.error("bad-value", f"the agent '{name}' must be a mapping", path, hint="such as {preset: claude}")
+        return
+    before = report.errors
+    _check_shapes(values, _AGENT_SHAPES, "agent setting", path, report)
+    if report.errors == before:
+        _check_together(name, values, report)
+
+
+def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
+    """Rules between several keys."""
+    from ion.agents.presets import NAMES
+
+    path = ("agents", name)
+    known = _preset_of(name, values)
+    if known is not None and known not in NAMES:
+        hint = report.suggest(known, NAMES) or f"one of: {', '.join(NAMES)}"
+        report.error("unknown-preset", f"unknown preset '{known}'", (*path, "preset"), hint=hint)
+        return
+    if known is None and "command" not in values:
+        message = f"the agent '{name}' has neither a preset nor a command"
+        report.error("missing-field", message, path, hint="{preset: claude}, or {command: my-agent --json}", key=True)
+    _check_command(values.get("command"), (*path, "command"), report)
+    found = preset(known) if known is not None else None
+    parser = values.get("parser") or (found.parser if found is not None else "text")
+    for key in ("pointer", "session_pointer"):
+        if key in values and parser != "json":
+            report.error(
+                "bad-value", f"'{key}' is for the parser json", (*path, key), hint="add parser: json", key=True
+            )
+    preset_type = found.type if found is not None else "command"
+    permission, type_ = values.get("permission"), values.get("type") or preset_type
+    if found is not None and type_ != preset_type:
+        other = found.name.removesuffix("-acp") if preset_type == "acp" else f"{known}-acp"
+        hint = f"preset: {other}" if other in NAMES else "it is the preset that says so"
+        report.error("bad-value", f"the preset '{known}' is of type {preset_type}", (*path, "type"), hint=hint)
+        return
+    if type_ == "acp":
+        for key in ("parser", "pointer", "session_pointer", "resume", "flags"):
+            if key in values:
+                report.error("bad-value", f"'{key}' means nothing to an agent of type acp", (*path, key), key=True)
+    if type_ == "command" and permission is not None:
+        allowed = tuple(found.permission) if found is not None else ()
+        if permission not in allowed:
+            which = f"one of: {', '.join(allowed)}" if allowed else "give its own options in `arguments`"
+            message = f"the agent '{name}' has no option for 'permission: {permission}' on its command line"
+            report.error("bad-value", message, (*path, "permission"), hint=which)
+
+
+def _check_command(command: Any, path: tuple[str, ...], report: Report) -> None:
+    from ion.agents.command import command_words
+    from ion.errors import UsageError
+
+    if isinstance(command, list) and not command[0].strip():
+        report.error("bad-value", f"'command' must be {_AGENT_SHAPES['command'][1]}", path)
+    if isinstance(command, str):
+        try:
+            command_words(command)
+        except UsageError as error:
+            report.error("bad-value", error.message, path, hint=error.hint)
+
+
+# ---------------------------------------------------------------------- the presets
+
+
+def _preset_of(name: str, values: dict[str, Any]) -> str | None:
+    """The preset of an agent; the one of its own name, if it names no other."""
+    from ion.agents.presets import NAMES
+
+    if "preset" not in values and "command" not in values and name in NAMES:
+        return name
+    return values.get("preset")
+
+
+def preset(name: str) -> Preset | None:
+    """The preset of this name, or None."""
+    from ion.agents.presets import NAMES
+
+    return presets()[name] if name in NAMES else None
+
+
+@cache
+def presets() -> dict[str, Preset]:
+    """All of them, in the order of the file."""
+    from ion.agents.presets import FILE, Preset, flags
+    from ion.language.yaml import read_yaml
+
+    document = read_yaml(FILE.read_text(encoding="utf-8"), str(FILE))
+    if document.problems:
+        raise InternalError(f"presets.yaml cannot be read: {document.problems[0].message}")
+    made = {}
+    for name, values in document.value.items():
+        options = {option: flags(value) for option, value in values.get("options", {}).items()}
+        made[name] = convert({**values, "name": name, "options": options}, Preset)
+    return made
