@@ -363,9 +363,9 @@ class TestHostile:
         assert result.text == "".join(letter * 1024 * 1024 for letter in "abc")
 
     async def test_a_line_without_an_end(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        from ion.agents.acp import wire
+        from ion.agents.acp import v1
 
-        monkeypatch.setattr(wire, "LONGEST_LINE", 4 * 1024 * 1024)
+        monkeypatch.setattr(v1, "LONGEST_LINE", 4 * 1024 * 1024)
         error = await world.fails("endless_line")
         assert (error.error_code, "a line of more than" in error.message) == ("crashed", True), error.message
 

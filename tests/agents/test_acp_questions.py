@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ion.agents.acp import wire
+from ion.agents.acp import v1
 from ion.agents.acp.permissions import by_policy, choice_for, choice_of, decisions, key_of, merged, permission
 from ion.agents.acp.protocol import PermissionOption, ToolCall, Update
 
@@ -37,7 +37,7 @@ class Listener:
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_line_is_a_message_that_the_sdk_can_take_or_none(line: bytes) -> None:
-    message = wire._message(line)
+    message = v1._message(line)
     if message is not None:
         assert isinstance(message.get("method", ""), str | None)
         assert isinstance(message.get("error", {}), dict)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest
-from ion.agents.launch import InFile, launch, without_effect
 from ion.agents.parsers import PARSER_NAMES
-from ion.agents.presets import COMMAND_NAMES, NAMES, Flags, Preset
+from ion.agents.presets import COMMAND_NAMES, NAMES, Flags, InFile, Preset, launch, without_effect
 from ion.api.settings import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))

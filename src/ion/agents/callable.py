@@ -11,14 +11,15 @@ import contextlib
 import contextvars
 import inspect
 import threading
-import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.agents.clock import Clock
 
 Answer: TypeAlias = PromptResult | str
 Function: TypeAlias = Callable[[PromptRequest], Answer | Awaitable[Answer]]
@@ -36,12 +37,12 @@ class CallableAgent(Struct, frozen=True, gc=False):
 
         Raises `AgentError`: `timeout`, or `bad_output` if it returned neither text nor a `PromptResult`.
         """
-        pulse = _Pulse(request.progress)
+        clock = Clock(request.timeout_ms, request.idle_timeout_ms)
         if request.idle_timeout_ms is not None:
-            request = replace(request, progress=pulse)
+            request = replace(request, progress=partial(_told, clock, request.progress))
         call = asyncio.ensure_future(_call(self.function, request))
         try:
-            overdue = await _overdue(call, request, pulse)
+            overdue = await clock.overdue(call)
         finally:
             await _stop(call, request.grace_ms)
         if overdue:
@@ -55,36 +56,10 @@ class CallableAgent(Struct, frozen=True, gc=False):
         raise AgentError("bad_output", f"agent {self.name} returned {kind}, neither text nor a PromptResult")
 
 
-class _Pulse:
-    """Passes progress on and remembers when it last came."""
-
-    def __init__(self, progress: Callable[[str], None] | None) -> None:
-        self._progress = progress
-        self.last = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        self.last = time.monotonic()
-        if self._progress is not None:
-            self._progress(line)
-
-
-async def _overdue(call: asyncio.Future[Any], request: PromptRequest, pulse: _Pulse) -> str:
-    """Wait for the call, at most as long as it may take. Returns '' or the limit that was exceeded."""
-    started = pulse.last
-    while True:
-        now = time.monotonic()
-        waits = []
-        if request.timeout_ms is not None:
-            waits.append(started + request.timeout_ms / 1000 - now)
-            if waits[-1] <= 0:
-                return f"timed out after {request.timeout_ms} ms"
-        if request.idle_timeout_ms is not None:
-            waits.append(pulse.last + request.idle_timeout_ms / 1000 - now)
-            if waits[-1] <= 0:
-                return f"said nothing for {request.idle_timeout_ms} ms"
-        await asyncio.wait({call}, timeout=min(waits, default=None))
-        if call.done():
-            return ""
+def _told(clock: Clock, progress: Callable[[str], None] | None, line: str) -> None:
+    clock.alive()
+    if progress is not None:
+        progress(line)
 
 
 async def _stop(call: asyncio.Future[Any], grace_ms: int) -> None:

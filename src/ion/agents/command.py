@@ -1,7 +1,7 @@
 """Any program as an agent: a command line made from the request, the answer read from its output.
 
 The prompt is on stdin, because an argument holds at most 128 KiB and a prompt may begin with a dash; programs that do
-not read stdin get it as an argument or a file. `launch` makes the command line, `parsers` read the output.
+not read stdin get it as an argument or a file. `presets` makes the command line, `parsers` read the output.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from msgspec.structs import replace
 
 from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult
-from ion.agents.launch import InFile, Launch, launch, without_effect
 from ion.agents.parsers import Printed, Reading, conclude, parser
-from ion.agents.presets import Preset
+from ion.agents.presets import InFile, Launch, Preset, launch, without_effect
 from ion.errors import UsageError
 from ion.masking import tail
 

@@ -1,15 +1,22 @@
-"""How an agent that is a program is driven, as data. The agents that Ion knows by name are in `presets.yaml`, which is
-read when a name first needs it (`api/settings.py`).
+"""How an agent that is a program is driven: as data, and as a command line made from a request.
 
+The agents that Ion knows by name are in `presets.yaml`, which is read when a name first needs it (`api/settings.py`).
 `NAMES` repeats the names, so that a command line that is not a preset's name needs no reading; a test compares the two.
+
+Of a request, every value becomes one argument or a file. Nothing is ever joined into text that a shell or an option
+parser would split again: a value that begins with a dash stays the value of its flag.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
+
+from ion.agents.base import AgentError, PromptRequest
 
 NAMES = (
     *("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider"),
@@ -59,3 +66,118 @@ def flags(value: Iterable[str] | Mapping[str, Iterable[str]]) -> Flags:
     if not isinstance(value, Mapping):
         return Flags(tuple(value))
     return Flags(tuple(value["some"]), tuple(value["none"]) if "none" in value else None)
+
+
+# ---------------------------------------------------------------------- the command line
+
+# The longest single argument that Linux takes.
+_ARGUMENT_BYTES = 128 * 1024 - 1
+# Options that Ion acts on itself, whatever the agent does with them.
+OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
+
+
+class InFile(Struct, frozen=True, gc=False):
+    """An argument that names a file with `text`: the path is between `before` and `after`."""
+
+    before: str
+    text: str
+    after: str
+
+
+Word: TypeAlias = str | InFile
+
+
+class Launch(Struct, frozen=True, gc=False):
+    """The command line to start, and what goes to its stdin."""
+
+    words: tuple[Word, ...]
+    stdin: str
+
+
+def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | None) -> Launch:
+    """The command line that asks `prompt`, in `session` or a new one.
+
+    Raises `AgentError` (`refused`) for a value that cannot be an argument.
+    """
+    words: list[Word] = [*preset.command, *preset.arguments]
+    for name, value in request.options.items():
+        words += _flags(preset.options.get(name), name, value)
+    if request.output_format is not None and preset.schema:
+        words += _flags(Flags(preset.schema), "output_format", request.output_format)
+    if session is not None:
+        words += [_word(word, "the session", {"session": lambda: session}) for word in preset.resume]
+    words += [
+        _word(word, "the prompt", {"prompt": lambda: prompt, "prompt_file": lambda: prompt}) for word in preset.last
+    ]
+    on_stdin = not any("{prompt}" in word or "{prompt_file}" in word for word in preset.last)
+    return Launch(tuple(words), prompt if on_stdin else "")
+
+
+def without_effect(preset: Preset, options: Mapping[str, Any]) -> list[str]:
+    """The options that this agent cannot be given, in words for a person."""
+    return [_shown(name, value) for name, value in options.items() if not _has_effect(preset, name, value)]
+
+
+def _has_effect(preset: Preset, name: str, value: Any) -> bool:
+    if name in OWN_OPTIONS or value is None:
+        return True
+    known = preset.options.get(name)
+    return known is not None and (value != [] or known.none is not None)
+
+
+def _shown(name: str, value: Any) -> str:
+    return f"an empty {name}" if value == [] else name
+
+
+def _flags(known: Flags | None, name: str, value: Any) -> list[Word]:
+    if known is None or value is None:
+        return []
+    forms = {"value": _plain, "list": _list, "names": _names, "json": _json, "file": _plain}
+    places = {place: _bound(form, value) for place, form in forms.items()}
+    return [_word(word, name, places) for word in ((known.none or ()) if value == [] else known.some)]
+
+
+def _bound(form: Callable[[Any], str], value: Any) -> Callable[[], str]:
+    return lambda: form(value)
+
+
+def _word(template: str, name: str, places: Mapping[str, Callable[[], str]]) -> Word:
+    """The template with its placeholder filled in."""
+    for place, text in places.items():
+        before, found, after = template.partition("{" + place + "}")
+        if found and place.endswith("file"):
+            return InFile(before, text(), after)
+        if found:
+            return _argument(before, text() + after, name)
+    return template
+
+
+def _argument(before: str, rest: str, name: str) -> str:
+    if not before and rest.startswith("-"):
+        raise AgentError("refused", f"{name} begins with a dash, and would be taken for an option of the agent")
+    text = before + rest
+    if len(text.encode("utf-8", "replace")) > _ARGUMENT_BYTES:
+        raise AgentError("refused", f"{name} is longer than the 128 KiB that an argument of a program may have")
+    if "\0" in text:
+        raise AgentError("refused", f"{name} holds a NUL character, which no argument of a program can carry")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _json(value: Any) -> str:
+    # What reads it as TOML takes no DEL as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _list(value: Any) -> str:
+    return ",".join(_plain(item) for item in value) if isinstance(value, list) else _plain(value)
+
+
+def _names(value: Any) -> str:
+    """Tools without what is in parentheses, and without those of MCP servers: `Bash(git *)` is `Bash`."""
+    items = [_plain(item) for item in value] if isinstance(value, list) else _plain(value).split(",")
+    names = (item.partition("(")[0].strip() for item in items)
+    return ",".join(dict.fromkeys(name for name in names if not name.startswith("mcp__")))

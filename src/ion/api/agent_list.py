@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs, to_builtins
 
 from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
 from ion.api.agents import driven_by, find_program, make_agent, settings_of
@@ -31,22 +31,13 @@ class KnownAgent(Struct, frozen=True):
     program: str
     path: str | None
     max_parallel: int
-    is_default: bool
+    is_default: bool = field(name="default")
     install: str
 
     def to_json(self) -> dict[str, Any]:
         """One entry of what `ion agents --json` prints."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "type": self.type,
-            "preset": self.preset,
-            "program": self.program,
-            "path": self.path,
-            "max_parallel": self.max_parallel,
-            "default": self.is_default,
-            "install": self.install,
-        }
+        made: dict[str, Any] = to_builtins(self)
+        return made
 
 
 class Checked(Struct, frozen=True):
@@ -60,14 +51,7 @@ class Checked(Struct, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         """The object that `ion agents --check --json` prints."""
-        return {
-            "name": self.name,
-            "ok": self.error is None,
-            "reply": self.reply,
-            "duration_ms": self.duration_ms,
-            "usage": self.usage,
-            "error": self.error,
-        }
+        return {"name": self.name, "ok": self.error is None, **structs.asdict(self)}
 
 
 def known_agents(workspace: Workspace) -> list[KnownAgent]:

@@ -188,7 +188,7 @@ def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
     if not asking:
         return ()
     from ion.agents.command import CommandAgent
-    from ion.agents.launch import without_effect
+    from ion.agents.presets import without_effect
 
     found: dict[tuple[str, str], list[str]] = {}
     for node, agent in asking:

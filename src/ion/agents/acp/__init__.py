@@ -23,9 +23,9 @@ from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptRe
 from ion.process.program_file import create
 
 if TYPE_CHECKING:
-    from ion.agents.acp.clock import Clock
     from ion.agents.acp.protocol import AgentRefusedError
     from ion.agents.acp.running import Running, Session
+    from ion.agents.clock import Clock
 
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
@@ -33,7 +33,6 @@ _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 _OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", *NAMES_OF_A_TURN)
 # Options of a node and what they are in a session; an agent need not offer them.
 _SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
-_OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
 _CODES = {"login": "not_logged_in", "busy": "rate_limited", "broken": "crashed"}
 _STDERR_BYTES = 64 * 1024
 
@@ -69,8 +68,8 @@ class AcpAgent(Struct, eq=False, dict=True):
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
-        from ion.agents.acp.clock import Clock
         from ion.agents.acp.protocol import AgentRefusedError
+        from ion.agents.clock import Clock
 
         clock = Clock(request.timeout_ms, request.idle_timeout_ms)
         try:
@@ -162,11 +161,12 @@ class AcpAgent(Struct, eq=False, dict=True):
     async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
         """Apply the node's options, as far as the agent offers them."""
         from ion.agents.acp.running import CALL_SECONDS
+        from ion.agents.presets import OWN_OPTIONS
 
         for name, value in self._options(session, request).items():
             kind = _SETTINGS.get(name)
             setting = next((one for one in session.opened.settings if one.kind == kind), None)
-            if name in _OWN_OPTIONS or value is None:
+            if name in OWN_OPTIONS or value is None:
                 continue
             if setting is None:
                 self._warn(request, name)

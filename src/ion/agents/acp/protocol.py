@@ -15,11 +15,10 @@ READING = frozenset({"read", "search", "think"})
 
 
 class Abilities(Struct, frozen=True, gc=False):
-    """What an agent can do beyond the minimum. `logins` are ways to log in, as it names them."""
+    """What an agent can do beyond the minimum."""
 
     resume: bool = False
     load: bool = False
-    logins: tuple[str, ...] = ()
 
 
 class SessionSetting(Struct, frozen=True, gc=False):
@@ -103,30 +102,3 @@ class AcpClient(Protocol):
 
     async def permitted(self, session: str, call: ToolCall, choices: tuple[PermissionOption, ...]) -> int | None:
         """The number of the choice; None: no choice, since the turn is being ended."""
-
-
-class AcpConnection(Protocol):
-    """An agent at the other end. Every method raises `AgentRefusedError` and `GoneError`; none has a time limit of
-    its own."""
-
-    async def begin(self) -> Abilities:
-        """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if both speak no common version."""
-
-    async def open(self, cwd: str) -> OpenedSession:
-        """A new session."""
-
-    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
-        """A session of an earlier process, without replaying its history to the client."""
-
-    async def change(self, session: str, setting: SessionSetting, value: str) -> None:
-        """Set it to the value with this id."""
-
-    async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
-        """One turn; everything that the agent sent in it has reached the client by then. `about` is passed along for
-        agents that use it."""
-
-    async def cancel(self, session: str) -> None:
-        """Ask for the end of the turn, which then ends as `cancelled`."""
-
-    async def close(self) -> None:
-        """Release the connection; the process is not touched."""

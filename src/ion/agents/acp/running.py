@@ -13,9 +13,9 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from ion import process
+from ion.agents.acp import v1
 from ion.agents.acp.protocol import (
     Abilities,
-    AcpConnection,
     AgentRefusedError,
     GoneError,
     OpenedSession,
@@ -23,6 +23,7 @@ from ion.agents.acp.protocol import (
     ToolCall,
     Update,
 )
+from ion.agents.acp.v1 import AcpConnectionV1
 from ion.agents.base import AgentError
 from ion.process.starting import ProcessSpec
 from ion.process.stdio import StdioProcess, start_stdio
@@ -57,15 +58,12 @@ class Running:
     """A process that speaks ACP, made by `start`."""
 
     def __init__(self, name: str, conversation: StdioProcess, grace_ms: int) -> None:
-        from ion.agents.acp.v1 import AcpConnectionV1
-
         self.name = name
         self.grace_ms = grace_ms
         self.sessions: dict[str, Session] = {}
         self.abilities = Abilities()
         self._stdio = conversation
-        self._v1 = AcpConnectionV1(conversation, self)
-        self.link: AcpConnection = self._v1
+        self.link = AcpConnectionV1(conversation, self)
         self._ending: asyncio.Task[None] | None = None
         self._by_itself = False
         self._reopening = asyncio.Lock()
@@ -74,9 +72,9 @@ class Running:
     @property
     def alive(self) -> bool:
         """Whether it can be prompted."""
-        return self._ending is None and self._v1.alive and not self._stdio.child.over.done()
+        return self._ending is None and self.link.alive and not self._stdio.child.over.done()
 
-    # ------------------------------------------------------------------ what the agent says (`words.AcpClient`)
+    # ------------------------------------------------------------------ what the agent says (`protocol.AcpClient`)
 
     def updated(self, session: str, update: Update) -> None:
         """Pass it to the turn that runs in the session. Without a turn it is replayed history, or late, and is
@@ -207,9 +205,7 @@ async def start(
 ) -> Running:
     """Start an agent and agree with it on the protocol. Raises `AgentError`, `AgentRefusedError`,
     `process.SpawnError`."""
-    from ion.agents.acp.wire import LONGEST_LINE
-
-    running = Running(name, start_stdio(ProcessSpec(argv, cwd, env, log, register=register), LONGEST_LINE), grace_ms)
+    running = Running(name, start_stdio(ProcessSpec(argv, cwd, env, log, register=register), v1.LONGEST_LINE), grace_ms)
     try:
         running.abilities = await running.call(running.link.begin(), seconds, "initialize")
     except AgentRefusedError as error:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ion.agents.acp import permissions
-from ion.agents.acp.clock import Clock
 from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, PermissionOption, ToolCall, Update
 from ion.agents.acp.running import Running, Session
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
+from ion.agents.clock import Clock
 from ion.agents.parsers import refused_calls
 from ion.masking import tail
 

@@ -1,12 +1,17 @@
 """Version 1 of the Agent Client Protocol, by its official SDK (the extra `acp`): the only file that knows either.
 
 Ion declares neither files nor terminals: agents have their own. Shapes were observed with schema 1.19 (SDK 0.12).
+
+Whatever the program writes, only what the SDK can handle reaches it. The SDK runs every notification as a task of its
+own, logs tracebacks for what it does not know, and closes the connection for a line that is JSON but not an object. So
+`Wire` takes updates out, in the order in which they come, refuses requests other than the known ones, and skips
+meaningless lines.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from ion.agents.acp.protocol import (
@@ -21,9 +26,9 @@ from ion.agents.acp.protocol import (
     ToolCall,
     Update,
 )
-from ion.agents.acp.wire import Wire
+from ion.foreign import loads
 from ion.masking import head
-from ion.process.stdio import StdioProcess
+from ion.process.stdio import LineError, StdioProcess
 from ion.version import VERSION
 
 _Result = TypeVar("_Result")
@@ -33,16 +38,19 @@ _TOO_MANY = 429
 _REASONS = {"end_turn": "done", "refusal": "refused", "cancelled": "cancelled"}
 _KINDS = {"model": "model", "thought_level": "effort", "mode": "mode"}
 _MESSAGE_CHARACTERS = 2000
+# No message of an agent is longer; it would have to be held in memory several times.
+LONGEST_LINE = 64 * 1024 * 1024
 
 
 class AcpConnectionV1:
-    """An agent that speaks version 1 (`protocol.AcpConnection`)."""
+    """An agent that speaks version 1. Every method raises `AgentRefusedError` and `GoneError`; none has a time limit of
+    its own."""
 
     def __init__(self, stdio: StdioProcess, client: AcpClient) -> None:
         from acp import connect_to_agent
 
         self._client = client
-        self._wire = Wire(stdio, self._notified, frozenset({_PERMISSION}))
+        self._wire = Wire(stdio, self._notified)
         answering: Any = _Client(client)
         self._agent = connect_to_agent(answering, self._wire)
 
@@ -52,6 +60,7 @@ class AcpConnectionV1:
         return not self._wire.ended
 
     async def begin(self) -> Abilities:
+        """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if both speak no common version."""
         from acp import PROTOCOL_VERSION
         from acp.schema import ClientCapabilities, Implementation
 
@@ -71,14 +80,15 @@ class AcpConnectionV1:
         return Abilities(
             resume=sessions is not None and sessions.resume is not None,
             load=can is not None and bool(can.load_session),
-            logins=tuple(method.name for method in said.auth_methods or ()),
         )
 
     async def open(self, cwd: str) -> OpenedSession:
+        """A new session."""
         said = await self._call(self._agent.new_session(cwd=cwd, mcp_servers=[]))
         return OpenedSession(said.session_id, _settings(said))
 
     async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
+        """A session of an earlier process, without replaying its history to the client."""
         call: Awaitable[Any]
         if abilities.resume:
             call = self._agent.resume_session(session_id=session, cwd=cwd, mcp_servers=[])
@@ -87,12 +97,15 @@ class AcpConnectionV1:
         return OpenedSession(session, _settings(await self._call(call)))
 
     async def change(self, session: str, setting: SessionSetting, value: str) -> None:
+        """Set it to the value with this id."""
         if setting.id:
             await self._call(self._agent.set_config_option(config_id=setting.id, session_id=session, value=value))
         else:
             await self._call(self._agent.set_session_mode(session_id=session, mode_id=value))
 
     async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
+        """One turn; everything that the agent sent in it has reached the client by then. `about` is passed along for
+        agents that use it."""
         from acp import text_block
 
         call = self._agent.prompt(session_id=session, prompt=[text_block(text)], ion=dict(about))  # into `_meta`
@@ -100,9 +113,11 @@ class AcpConnectionV1:
         return Ended(_REASONS.get(said.stop_reason, said.stop_reason), _usage(said.usage))
 
     async def cancel(self, session: str) -> None:
+        """Ask for the end of the turn, which then ends as `cancelled`."""
         await self._call(self._agent.cancel(session_id=session))
 
     async def close(self) -> None:
+        """Release the connection; the process is not touched."""
         await self._agent.close()
 
     async def _call(self, call: Awaitable[_Result]) -> _Result:
@@ -221,3 +236,76 @@ def _tool_call(said: Any) -> ToolCall:
         mode="json", by_alias=True, exclude_none=True, include={"content", "locations", "raw_input"}
     )
     return ToolCall(said.tool_call_id, said.kind, said.title, said.status, plain)
+
+
+# ---------------------------------------------------------------------- between the program's lines and the SDK
+
+
+class Wire:
+    """A transport of the SDK over a program. `notify` gets each notification's method and parameters at once; of the
+    agent's requests, those for permission are passed on."""
+
+    def __init__(self, stdio: StdioProcess, notify: Callable[[str, Any], None]) -> None:
+        self._stdio = stdio
+        self._notify = notify
+        self.problem = ""
+        self.ended = False
+
+    async def receive(self) -> dict[str, Any] | None:
+        """The next message for the SDK; None at the end. Never raises, since the SDK would log that."""
+        try:
+            while (line := await self._stdio.read_line()) is not None:
+                message = _message(line)
+                if message is not None and await self._is_for_sdk(message):
+                    return message
+        except LineError as error:
+            self.problem = error.message
+        except OSError as error:
+            self.problem = f"it cannot be read: {error}"
+        self.ended = True
+        return None
+
+    async def _is_for_sdk(self, message: dict[str, Any]) -> bool:
+        method = message.get("method")
+        if method is None:
+            return True
+        if "id" not in message:
+            self._notify(method, message.get("params"))
+            return False
+        if method == _PERMISSION:
+            return True
+        error = {"code": _UNKNOWN, "message": "Method not found", "data": {"method": method}}
+        await self.send({"jsonrpc": "2.0", "id": message["id"], "error": error})
+        return False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write a message. Raises `ConnectionError` for a request that cannot be delivered; an answer is silently
+        lost."""
+        # Halves of surrogate pairs and what is no JSON become something that is: the SDK would log a traceback.
+        line = json.dumps(message, separators=(",", ":"), default=str) + "\n"
+        try:
+            await self._stdio.write(line.encode("utf-8", "replace"))
+        except OSError as error:
+            if "method" in message:
+                raise ConnectionError("nobody reads any more") from error
+
+    async def close(self) -> None:
+        """Nothing to close: the end of the program closes everything."""
+
+
+def _message(line: bytes) -> dict[str, Any] | None:
+    """A JSON-RPC message; None for a line that is not one."""
+    if not line.lstrip().startswith(b"{"):
+        return None
+    try:
+        message = loads(line)
+    except ValueError:
+        return None
+    if not isinstance(message, dict):
+        return None
+    method, number = message.get("method"), message.get("id")
+    if not isinstance(method, str | None) or not isinstance(number, str | int | None):
+        return None
+    if method is None and not isinstance(message.get("error", {}), dict):
+        message["error"] = {"code": 0, "message": head(str(message["error"]), 1000)}
+    return message

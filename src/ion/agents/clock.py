@@ -1,4 +1,5 @@
-"""The limits of one turn: wall clock, and time since the agent last sent anything. Both stop while a person decides."""
+"""The limits of one turn of an agent: wall clock, and time since it last gave a sign of life. Both stop while a person
+decides."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Clock:
         return None if self._timeout_ms is None else self._started + self._timeout_ms / 1000 - time.monotonic()
 
     def alive(self) -> None:
-        """The agent sent something."""
+        """The agent gave a sign of life."""
         self._last = time.monotonic()
 
     @contextlib.contextmanager
