@@ -16,7 +16,7 @@ from commands import COMMAND, Site
 import ion
 from ion import process
 from ion.core import events as e
-from ion.process import limits, starting
+from ion.process import child, limits
 from processes import PATIENCE_S, alive, until
 
 Write = Callable[..., Path]
@@ -73,7 +73,7 @@ class Scarce:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
         self.tries = 0
-        begin = starting._opened
+        begin = child._opened
 
         def spawned(*arguments: object) -> int:
             self.tries += 1
@@ -81,7 +81,7 @@ class Scarce:
                 raise OSError(number, os.strerror(number))
             return begin(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(starting, "_opened", spawned)
+        monkeypatch.setattr(child, "_opened", spawned)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from ion import process, procfs
-from ion.process import program_file, relay, survivors
+from ion.process import files, survivors
 from ion.process.child import ProcessSpec
 from ion.process.stdio import LineError, start_stdio
 from processes import PATIENCE_S, alive, eventually
@@ -142,14 +142,14 @@ async def test_what_is_still_in_the_pipe_at_the_end_is_taken(bash: Runner) -> No
 
 async def test_a_pipe_that_is_never_empty_is_left_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
-    stream = relay.start(str(tmp_path / "out"))
+    stream = files.start_relay(str(tmp_path / "out"))
 
-    def more(stream: relay.Relay) -> bool:
+    def more(stream: files.Relay) -> bool:
         stream.size += 100_000
         return True
 
-    monkeypatch.setattr(relay, "_move", more)
-    relay.finish(stream, loop)
+    monkeypatch.setattr(files, "_move", more)
+    files.finish_relay(stream, loop)
     assert stream.size < 10_000_000
 
 
@@ -484,7 +484,7 @@ async def test_failed_starts_leak_no_descriptor(bash: Runner) -> None:
 async def test_a_file_handed_to_one_program(bash: Runner, in_memory: bool) -> None:
     """It can be read as often as the program likes, by nobody else, and is gone afterwards."""
     pieces = [b"x" * 100_000, b"", b"\0\xff\n"]
-    with program_file.write_program_file(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
+    with files.write_program_file(bash.folder / "deep" / "place", iter(pieces), in_memory=in_memory) as file:
         given = () if file.descriptor is None else (file,)
         ended = await bash(f"stat -L -c %a {file.path} >&2; cat {file.path}; cat < {file.path}", handed=given)
         assert (ended.status, bash.err) == (0, b"600\n")
@@ -501,19 +501,19 @@ def test_a_file_whose_content_fails_is_not_left(tmp_path: Path, in_memory: bool)
 
     before = descriptors()
     with pytest.raises(ValueError, match="no more"):
-        program_file.write_program_file(tmp_path / "place", pieces(), in_memory=in_memory)
+        files.write_program_file(tmp_path / "place", pieces(), in_memory=in_memory)
     assert descriptors() == before
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_systems_without_files_in_memory(bash: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
-    program_file._can_be_nameless.cache_clear()
+    files._can_be_nameless.cache_clear()
     try:
         await bash("cat", stdin=b"given")
         assert bash.out == b"given"
     finally:
-        program_file._can_be_nameless.cache_clear()
+        files._can_be_nameless.cache_clear()
 
 
 async def test_descriptors_of_ion_are_not_passed_on(bash: Runner) -> None:

@@ -2,7 +2,7 @@
 
 No value is ever pasted into the script: `language.shell` puts variables where the references are, and their values are
 loaded from a data file, copied there piece by piece, so that size and bytes do not matter. The script itself runs from
-a file, since an argument holds at most 128 KiB. Nobody else can read either file (`process.program_file`).
+a file, since an argument holds at most 128 KiB. Nobody else can read either file (`process.files`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Run one program and its whole process group, from start to the last survivor.
 
 The program leads its own session, reads nothing or a file, and its output is streamed to files. Whatever it leaves in
-its group ends with it, and every wait has a limit. `starting` starts a program, `child` watches one and its group,
-`relay` moves its output, `program_file` makes a file for it, `survivors` records it and finds what is left, `limits`
-handles resources that run out.
+its group ends with it, and every wait has a limit. `child` starts and watches a program and its group, `files` moves
+its output and makes files for it, `stdio` talks to it, `survivors` records it and finds what is left, `limits` handles
+resources that run out.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from msgspec import Struct
 
 from ion import masking
 from ion.errors import IonError
-from ion.process.child import LOST, Child, beside, close, end, how_many_live, resolve, spawn
-from ion.process.limits import ScarceError, Turnstile, is_scarce
-from ion.process.program_file import ProgramFile, create, write_program_file
-from ion.process.starting import ProcessSpec, SpawnError
+from ion.process.child import LOST, Child, ProcessSpec, SpawnError, beside, close, end, how_many_live, spawn
+from ion.process.files import ProgramFile, create, write_program_file
+from ion.process.limits import ScarceError, Turnstile, is_scarce, resolve
 
 __all__ = [
     "Exit",

@@ -1,4 +1,5 @@
-"""One started program and its group: started, watched, signalled, killed, reaped.
+"""One program and its group: started in a session of its own, with nothing open but what it is given, then watched,
+signalled, killed, reaped.
 
 Its end is observed through a pidfd without reaping it, so that its number stays in use until the rest of its group has
 been signalled. `end` is the orderly way and awaits; `close` is the last resort and does not await, since the loop may
@@ -10,21 +11,22 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import errno
 import os
 import signal
+import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from msgspec import Struct, field
 
 from ion import procfs
-from ion.process import limits, relay
-from ion.process.relay import Relay
-from ion.process.starting import ProcessSpec, SpawnError, begin
+from ion.errors import IonError
+from ion.process import files, limits
+from ion.process.files import Relay, write_program_file
 from ion.process.survivors import signal_group, write_down
 
 # How long a killed process may take to vanish before it is left behind (it sleeps in the kernel, on a dead disk say);
@@ -36,7 +38,6 @@ _POLL_S = (0.005, 0.02, 0.05, 0.1)
 LOST = 1 << 16
 # (who started it, program): a fork of this interpreter must not end programs that are not its own.
 _living: set[tuple[int, int]] = set()
-_Result = TypeVar("_Result")
 
 
 def how_many_live() -> int:
@@ -47,6 +48,32 @@ def how_many_live() -> int:
 def beside(log: Path | str, suffix: str) -> Path:
     """The file of a log stem: `.out` or `.err`."""
     return Path(f"{log}{suffix}")
+
+
+class SpawnError(IonError):
+    """A program could not be started. `missing`: the program was not found."""
+
+    code = "spawn"
+
+    def __init__(self, program: str, reason: str, *, missing: bool = False, hint: str = "") -> None:
+        super().__init__(f"cannot start {program}: {reason}", hint=hint)
+        self.program = program
+        self.missing = missing
+
+
+class ProcessSpec(Struct, frozen=True):
+    """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used
+    instead of `stdin` and the file for stdout; the caller keeps them."""
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    log: Path | str
+    stdin: bytes | None = None
+    descriptors: Sequence[int] = ()
+    register: Path | None = None
+    ends: tuple[int, int] | None = None
+    said: Callable[[str], None] | None = None
 
 
 class Child(Struct):
@@ -90,9 +117,9 @@ def _spawn(start: ProcessSpec) -> Child:
     with contextlib.ExitStack() as undo:
         relays = []
         for suffix in (".out", ".err") if start.ends is None else (".err",):
-            lines = relay.LineSplitter(start.said) if start.said is not None else None
-            relays.append(relay.start(f"{start.log}{suffix}", lines))
-            undo.callback(relay.finish, relays[-1], loop)
+            lines = files.LineSplitter(start.said) if start.said is not None else None
+            relays.append(files.start_relay(f"{start.log}{suffix}", lines))
+            undo.callback(files.finish_relay, relays[-1], loop)
         limits.require_room(max(relays[-1].source, relays[-1].writer), len(_living))
         before = procfs.ticks()
         pid = _begin(start, relays)
@@ -101,7 +128,7 @@ def _spawn(start: ProcessSpec) -> Child:
         _living.add((os.getpid(), pid))
         undo.callback(close, child)
         _watch(child)
-        child.later = loop.call_later(relay.WATCHED_AFTER_S, _follow, child)
+        child.later = loop.call_later(files.WATCHED_AFTER_S, _follow, child)
         if start.register is not None:
             write_down(start.register, pid, born)
         undo.pop_all()
@@ -111,16 +138,68 @@ def _spawn(start: ProcessSpec) -> Child:
 def _begin(start: ProcessSpec, relays: Sequence[Relay]) -> int:
     out = start.ends[1] if start.ends is not None else relays[0].writer
     try:
-        return begin(start, out, relays[-1].writer)
+        return _start(start, out, relays[-1].writer)
     finally:
         for stream in relays:
-            relay.release(stream)
+            files.release(stream)
+
+
+def _start(start: ProcessSpec, out: int, err: int) -> int:
+    """Start it with these descriptors as its stdout and stderr, and return its number. Raises `SpawnError`, and
+    `ScarceError` if it may work later."""
+    program = start.argv[0]
+    try:
+        with _source(start) as source:
+            highest = max(source, out, err, *start.descriptors)
+            with limits.given_back(highest):
+                pid = _opened(start, source, out, err)
+            limits.give_back(pid, highest)
+            return pid
+    except FileNotFoundError as error:
+        if error.filename is not None and Path(error.filename) == start.cwd:
+            raise SpawnError(program, f"the working directory {start.cwd} does not exist") from error
+        raise SpawnError(program, "no such program", missing=True, hint="is it installed and on PATH?") from error
+    except OSError as error:
+        if limits.is_scarce(error):
+            raise limits.ScarceError(program, error) from error
+        hint = "arguments and environment are too large together" if error.errno == errno.E2BIG else ""
+        raise SpawnError(program, os.strerror(error.errno or 0), hint=hint) from error
+    except ValueError as error:
+        raise SpawnError(program, f"an argument or a variable cannot be passed on ({error})") from error
+
+
+@contextlib.contextmanager
+def _source(start: ProcessSpec) -> Iterator[int]:
+    """The descriptor that it reads from; -1 for nothing."""
+    if start.ends is not None:
+        yield start.ends[0]
+        return
+    if not start.stdin:
+        yield -1
+        return
+    with write_program_file(f"{start.log}.in", [start.stdin]) as handed, Path(handed.path).open("rb") as stream:
+        yield stream.fileno()
+
+
+def _opened(start: ProcessSpec, source: int, out: int, err: int) -> int:
+    popen = subprocess.Popen(
+        start.argv,
+        cwd=start.cwd,
+        env=start.env,
+        stdin=source if source >= 0 else subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+        pass_fds=start.descriptors,
+    )
+    popen.returncode = 0  # it is reaped by `_take_status`
+    return popen.pid
 
 
 def _follow(child: Child) -> None:
     """The program runs longer than a moment: take its output as it comes."""
     for stream in child.relays:
-        relay.watch(stream, child.loop, partial(resolve, child.over, "broken"))
+        files.watch(stream, child.loop, partial(limits.resolve, child.over, "broken"))
 
 
 def _watch(child: Child) -> None:
@@ -139,14 +218,8 @@ def _exited(child: Child) -> None:
         child.loop.remove_reader(child.pidfd)
         os.close(child.pidfd)
         child.pidfd = None
-    resolve(child.exited, None)
-    resolve(child.over, "exited")
-
-
-def resolve(future: asyncio.Future[_Result], result: _Result) -> None:
-    """Resolve a future that is neither resolved nor cancelled."""
-    if not future.done():
-        future.set_result(result)
+    limits.resolve(child.exited, None)
+    limits.resolve(child.over, "exited")
 
 
 def _watch_blocking(child: Child) -> None:
@@ -235,7 +308,7 @@ def close(child: Child) -> None:
     if child.later is not None:
         child.later.cancel()
     for stream in child.relays:
-        relay.finish(stream, child.loop)
+        files.finish_relay(stream, child.loop)
     if child.pidfd is not None:
         with contextlib.suppress(RuntimeError):
             child.loop.remove_reader(child.pidfd)

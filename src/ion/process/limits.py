@@ -18,9 +18,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import TypeVar
 
 from ion.errors import IonError
 
+_Result = TypeVar("_Result")
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 # More than any number of slots needs; a system may allow a billion, and have tables for them.
 _ENOUGH = 65_536
@@ -149,10 +151,11 @@ def something_freed() -> None:
         loop, freed = _waiting.popleft()
         if not freed.done():
             with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_settle, freed)
+                loop.call_soon_threadsafe(resolve, freed, None)
             return
 
 
-def _settle(freed: asyncio.Future[None]) -> None:
-    if not freed.done():
-        freed.set_result(None)
+def resolve(future: asyncio.Future[_Result], result: _Result) -> None:
+    """Resolve a future that is neither resolved nor cancelled."""
+    if not future.done():
+        future.set_result(result)

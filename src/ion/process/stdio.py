@@ -12,12 +12,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.errors import IonError
-from ion.process.child import Child, beside, close, end, spawn
-from ion.process.limits import ScarceError
-from ion.process.starting import ProcessSpec
+from ion.process.child import Child, ProcessSpec, beside, close, end, spawn
+from ion.process.limits import ScarceError, resolve
 
 _CHUNK_BYTES = 1 << 16
 
@@ -36,10 +36,10 @@ class StdioProcess(Struct):
     _to: int
     _from: int
     _longest: int
-    _buffer: bytearray
-    _searched: int
-    _writing: asyncio.Lock
-    _waiting: set[asyncio.Future[None]]
+    _buffer: bytearray = field(default_factory=bytearray)
+    _searched: int = 0
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     async def read_line(self) -> bytes | None:
         """The next line without its newline; None at the end. Raises `LineError`."""
@@ -69,7 +69,7 @@ class StdioProcess(Struct):
                 if ended:
                     break
             ready = self._pending()
-            self.child.loop.add_reader(self._from, _settle, ready)
+            self.child.loop.add_reader(self._from, resolve, ready, None)
             try:
                 await ready
             finally:
@@ -86,7 +86,7 @@ class StdioProcess(Struct):
 
     def _wake_all(self) -> None:
         for ready in self._waiting:
-            _settle(ready)
+            resolve(ready, None)
 
     async def write(self, data: bytes) -> None:
         """Write all of it. Raises `BrokenPipeError` when nobody reads any more."""
@@ -99,7 +99,7 @@ class StdioProcess(Struct):
                     rest = rest[os.write(self._to, rest) :]
                 except BlockingIOError:
                     ready = self._pending()
-                    self.child.loop.add_writer(self._to, _settle, ready)
+                    self.child.loop.add_writer(self._to, resolve, ready, None)
                     try:
                         await ready
                     finally:
@@ -140,11 +140,6 @@ class StdioProcess(Struct):
         return beside(self.log, ".err")
 
 
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def start_stdio(start: ProcessSpec, longest_line: int) -> StdioProcess:
     """Start a program and keep its stdin and stdout open; `start.ends` is made here. Raises `SpawnError`, and
     `ScarceError` if it may work later."""
@@ -158,7 +153,7 @@ def start_stdio(start: ProcessSpec, longest_line: int) -> StdioProcess:
     try:
         for descriptor in (ours_out, ours_in):
             os.set_blocking(descriptor, False)
-        child = spawn(_with_ends(start, (theirs_in, theirs_out)))
+        child = spawn(replace(start, ends=(theirs_in, theirs_out)))
     except BaseException:
         os.close(ours_out)
         os.close(ours_in)
@@ -166,17 +161,7 @@ def start_stdio(start: ProcessSpec, longest_line: int) -> StdioProcess:
     finally:
         os.close(theirs_in)
         os.close(theirs_out)
-    made = StdioProcess(
-        child=child,
-        log=start.log,
-        _to=ours_out,
-        _from=ours_in,
-        _longest=longest_line,
-        _buffer=bytearray(),
-        _searched=0,
-        _writing=asyncio.Lock(),
-        _waiting=set(),
-    )
+    made = StdioProcess(child=child, log=start.log, _to=ours_out, _from=ours_in, _longest=longest_line)
     child.exited.add_done_callback(lambda _: made._wake_all())  # noqa: SLF001
     return made
 
@@ -186,7 +171,3 @@ def _pipe(start: ProcessSpec) -> tuple[int, int]:
         return os.pipe()
     except OSError as error:
         raise ScarceError(start.argv[0], error) from error
-
-
-def _with_ends(start: ProcessSpec, ends: tuple[int, int]) -> ProcessSpec:
-    return ProcessSpec(start.argv, start.cwd, start.env, start.log, register=start.register, ends=ends)

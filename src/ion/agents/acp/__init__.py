@@ -20,7 +20,6 @@ from msgspec import Struct, field
 
 from ion import process
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
-from ion.process.program_file import create
 
 if TYPE_CHECKING:
     from ion.agents.acp.protocol import AgentRefusedError
@@ -240,7 +239,7 @@ def _logged(request: PromptRequest, stderr: Path) -> Iterator[Callable[[str], No
 
         def said(text: str) -> None:
             if not out and request.log is not None:
-                out.append(files.enter_context(os.fdopen(create(process.beside(request.log, ".out")), "wb", 0)))
+                out.append(files.enter_context(os.fdopen(process.create(process.beside(request.log, ".out")), "wb", 0)))
             out[0].write(text.encode("utf-8", "replace"))
 
         try:
@@ -264,5 +263,5 @@ def _copy(source: Path, begin: int, target: Path) -> None:
     with source.open("rb") as stream:
         stream.seek(max(begin, size - _STDERR_BYTES))
         data = stream.read(_STDERR_BYTES)
-    with os.fdopen(create(target), "wb") as copy:
+    with os.fdopen(process.create(target), "wb") as copy:
         copy.write(data)

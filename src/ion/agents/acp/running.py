@@ -25,7 +25,7 @@ from ion.agents.acp.protocol import (
 )
 from ion.agents.acp.v1 import AcpConnectionV1
 from ion.agents.base import AgentError
-from ion.process.starting import ProcessSpec
+from ion.process.child import ProcessSpec
 from ion.process.stdio import StdioProcess, start_stdio
 
 _Result = TypeVar("_Result")
