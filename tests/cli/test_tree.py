@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ion.api.workflows import parse
 from ion.cli.context import CliContext
+from ion.cli.live import Head, Tree
 from ion.cli.terminal import Screen
-from ion.cli.tree import Head, Tree
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.views.rows import Row, row_of

@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from ion import Run, RunState
 from ion import events as e
 from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
-from ion.cli.meanwhile import LINES
+from ion.cli.background_writer import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
 from ion.views.text import one_line
@@ -29,8 +29,7 @@ from ion.views.waiting import PERMISSION, Labels, waiting_in
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
-    from ion.cli.background_writer import BackgroundWriter
-    from ion.cli.meanwhile import Meanwhile
+    from ion.cli.background_writer import BackgroundWriter, Meanwhile
 
 # Lines around a message that must stand on the screen with it: its header, the decisions' frame, the prompt.
 _LINES_AROUND = 7

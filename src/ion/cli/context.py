@@ -1,20 +1,35 @@
-"""Where a command works: the options that every command takes, and commands for pasting that work in the same place."""
+"""What a command line says: where a command works (and commands for pasting that work there too), the options that
+several commands take, and their values, some of them in files. A wrong value is a `UsageError`."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from msgspec import Struct
 
+from ion.errors import UsageError
 from ion.masking import without_password
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
+
+
+class OutputOptions(Struct, frozen=True):
+    """How a command line wants a run to be shown, and who else watches it."""
+
+    as_json: bool = False
+    events: bool = False
+    quiet: bool = False
+    plain: bool = False
+    log: str | None = None
+    notify: str | None = None
+    otel: bool = False
 
 
 class CliContext(Struct, frozen=True):
@@ -58,27 +73,33 @@ def in_context(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+plain_option = click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal.")
+
+
 def watched(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that drives a run the options of what else watches it."""
-    for option in (
-        click.option("--otel", is_flag=True, help="Make OpenTelemetry spans."),
-        click.option("--notify", metavar='"COMMAND"', help="Run this when the run pauses or ends."),
-        click.option("--log", metavar="FILE", help="Append each event to this file, as a JSON line."),
-    ):
-        function = option(function)
-    return function
+    function = click.option("--otel", is_flag=True, help="Make OpenTelemetry spans.")(function)
+    function = click.option("--notify", metavar='"COMMAND"', help="Run this when the run pauses or ends.")(function)
+    return click.option("--log", metavar="FILE", help="Append each event to this file, as a JSON line.")(function)
 
 
 def progress(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that continues a run the options of how that is shown."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Show no progress."),
-        click.option("--plain", is_flag=True, help="Show progress line by line, also on a terminal."),
-    ):
-        function = option(function)
-    return function
+    return plain_option(click.option("--quiet", is_flag=True, help="Show no progress.")(function))
 
 
+def shown(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand a command all of these options that it takes as one `OutputOptions`."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **values: Any) -> Any:
+        given = {name: values.pop(name) for name in OutputOptions.__struct_fields__ if name in values}
+        return function(*arguments, output=OutputOptions(**given), **values)
+
+    return command
+
+
+jobs = click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
 max_budget = click.option(
     "--max-budget-usd",
     "budget",
@@ -109,3 +130,87 @@ sop_paths = click.option(
     callback=_sop_folders,
     help="Folders whose SOPs come before all others; the first that has a name wins.",
 )
+
+
+# ------------------------------------------------------------------ values of options, some of them in files
+
+# The longest text that is taken from one file or from stdin, in bytes; the longest line of MCP and ACP too.
+LONGEST = 64 * 1024 * 1024
+
+
+def read_inputs(pairs: Iterable[str], file: str | None) -> dict[str, Any]:
+    """The inputs of `--inputs FILE` with those of `--input k=v` over them; `k=@file` takes a file's text."""
+    inputs = _read_object(file) if file is not None else {}
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, value = split_pair("--input", pair)
+        if name in given:
+            raise UsageError(f"--input {name} was given twice")
+        given[name] = read_text(value)
+    return {**inputs, **given}
+
+
+def split_pair(option: str, pair: str) -> tuple[str, str]:
+    """`name=value` in two."""
+    name, equals, value = pair.partition("=")
+    if not equals or not name:
+        raise UsageError(f"{option} takes NAME=VALUE, not {pair!r}", hint=f"as in: {option} {name or 'name'}=value")
+    return name, value
+
+
+def read_text(value: str) -> str:
+    """The text itself, or all of that in the file of `@file`."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return _decode(_read(value[1:]), value[1:])
+    except UsageError as error:
+        error.hint = error.hint or "@ takes a file's text; a text that begins with @ can be given with --inputs"
+        raise
+
+
+def read_answer(file: str) -> str:
+    """The text of a file, or of stdin for `-`, less one final end of line (as a program's output, language.md §6)."""
+    return _decode(_read(file), file).removesuffix("\n")
+
+
+def _read_object(file: str) -> dict[str, Any]:
+    from ion.foreign import loads
+
+    text = _decode(_read(file), file)
+    try:
+        value = loads(text)
+    except ValueError as error:
+        raise UsageError(f"--inputs {file} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"--inputs {file} must hold a JSON object", hint='as in: {"name": "value"}')
+    return value
+
+
+def _read(file: str) -> bytes:
+    """The bytes of a file, or of stdin for `-`: at most `LONGEST`, so that /dev/zero fills no memory."""
+    try:
+        if file != "-":
+            with Path(file).open("rb") as stream:
+                return _bounded(stream, f"the file {file}")
+        if sys.stdin is None:
+            raise UsageError("stdin is closed")
+        return _bounded(sys.stdin.buffer, "stdin")
+    except OSError as error:
+        raise UsageError(f"the file {file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"the file {file!r} cannot be read: {error}") from None
+
+
+def _bounded(stream: BinaryIO, name: str) -> bytes:
+    data = stream.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise UsageError(f"{name} is longer than {LONGEST:,} bytes", hint="put it into a file, and give its path")
+    return data
+
+
+def _decode(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{'stdin' if file == '-' else file} is not UTF-8 text (at byte {error.start})") from None

@@ -22,10 +22,9 @@ from msgspec.structs import replace
 
 from ion import RunOptions, RunSpec
 from ion.cli import terminal
-from ion.cli.context import CliContext
-from ion.cli.failures import from_system
-from ion.cli.starting import say, start
-from ion.cli.view import OutputOptions, open_view
+from ion.cli.context import CliContext, OutputOptions
+from ion.cli.failures import from_system, say_warnings
+from ion.cli.view import open_view, start
 from ion.errors import REFUSED, USAGE, InvalidWorkflowError, IonError, Problem, RefusedError, UsageError
 
 LOG_NAME = "ion.log"
@@ -40,7 +39,7 @@ def _error(said: dict[str, Any], status: int) -> IonError:
     return kind(said["message"], hint=said["hint"], code=said["code"])
 
 
-def detach(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> None:
+def detach(cli: CliContext, spec: RunSpec, output: OutputOptions) -> None:
     """Start the run in a process of its own and print its id. Raises whatever kept it from starting."""
     from ion.api.reading import describe
     from ion.api.workspace import check_run_id, new_run_id
@@ -50,8 +49,8 @@ def detach(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> Non
             raise UsageError("a store in memory ends with this process", hint="leave out --detach, or --store")
         run_id = check_run_id(spec.run_id) if spec.run_id is not None else new_run_id()
         folder = workspace.data / "runs" / run_id
-        _start(cli, replace(spec, run_id=run_id), output_options, folder)
-        if output_options.as_json:
+        _start(cli, replace(spec, run_id=run_id), output, folder)
+        if output.as_json:
             terminal.write_json(describe(workspace, run_id).to_json())
         else:
             terminal.data().line(run_id)
@@ -59,14 +58,14 @@ def detach(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> Non
             screen.line(f"It runs in the background: {cli.command('watch', run_id)}, {cli.command('show', run_id)}")
 
 
-def _start(cli: CliContext, spec: RunSpec, output_options: OutputOptions, folder: Path) -> None:
+def _start(cli: CliContext, spec: RunSpec, output: OutputOptions, folder: Path) -> None:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
     watchers = {
-        "log": output_options.log and str(Path(output_options.log).absolute()),
-        "notify": output_options.notify,
-        "otel": output_options.otel,
+        "log": output.log and str(Path(output.log).absolute()),
+        "notify": output.notify,
+        "otel": output.otel,
     }
     message = {"store": cli.store, "project": cli.project, "spec": to_builtins(spec), "watchers": watchers}
     said = _hand_over(json.dumps(message), log)
@@ -76,7 +75,7 @@ def _start(cli: CliContext, spec: RunSpec, output_options: OutputOptions, folder
                 log.unlink()
                 folder.rmdir()
         raise _error(said["error"], said["status"])
-    say(said["warned"], () if output_options.quiet else said["notes"])
+    say_warnings(said["warned"], () if output.quiet else said["notes"])
 
 
 def _hand_over(message: str, log: Path) -> dict[str, Any]:

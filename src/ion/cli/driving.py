@@ -1,5 +1,5 @@
 """Driving a run from the command line: the event loop, the signals that end it cleanly, and the person who is asked;
-or following it where a cluster drives it.
+or following it where a cluster or another process drives it.
 
 The first SIGINT, SIGTERM or SIGHUP cancels the task that drives: every process of the run is ended, the lease is given
 back, and the run can be resumed. The second one cuts the grace short. A signal that is ignored already (nohup, a job
@@ -21,15 +21,17 @@ from msgspec import Struct, field
 
 from ion import Run, RunOptions
 from ion.api import reading
-from ion.api.reading import describe
+from ion.api.reading import POLL_SECONDS, describe
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun
 from ion.api.workspace import Workspace
 from ion.process.limits import raise_limit
-from ion.views.following import follow
+from ion.views.following import Follower, follow
+from ion.views.waiting import labels_in
 
 if TYPE_CHECKING:
     from ion.api.clusters import ClusterRun
+    from ion.cli.asking import Asker
     from ion.cli.view import View
 
 # How long a run may wait for a worker before a message says so.
@@ -160,3 +162,52 @@ def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: V
                     view.screen.line(f"No worker is free for the node {node}. One is started by: {command}")
         if done.wait(_LOOK_AGAIN_S):
             return
+
+
+# ------------------------------------------------------------------ a run that another process drives
+
+
+def follow_and_ask(run: Run, view: View, *, from_start: bool) -> bool:
+    """Show the events of a run until no living process drives it and no question is left that the person here wants to
+    answer; `from_start`: also those that are there already. Gives whether something was answered here.
+
+    Ctrl-C ends the watching of a living run with `KeyboardInterrupt`; else it only means: later.
+    """
+    if view.asker is None:
+        if from_start:
+            follow(run, view.observers, from_start=True)
+        return False
+    view.asker.answered = False
+    view.asker.labels = labels_in(run.workspace, run.run_id, run.state())
+    asyncio.run(_attend(run, view, view.asker, from_start=from_start))
+    return view.asker.answered
+
+
+async def _attend(run: Run, view: View, asker: Asker, *, from_start: bool) -> None:
+    following = asyncio.ensure_future(_follow(run, view, asker, from_start=from_start))
+
+    def stop() -> None:
+        asker.give_up()
+        following.cancel()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        await asker.attend(run.run_id, following)
+        await following
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _follow(run: Run, view: View, asker: Asker, *, from_start: bool) -> None:
+    """As `views.following.follow`, without holding up the questions."""
+    follower = Follower(run)
+    follower.catch_up(view.observers if from_start else (asker,))
+    alive = True
+    while alive:
+        alive, events = await asyncio.to_thread(follower.look)
+        follower.show(events, view.observers)
+        if alive:
+            await asyncio.sleep(POLL_SECONDS)

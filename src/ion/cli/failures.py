@@ -1,4 +1,4 @@
-"""Errors as a person or a program reads them: what was asked, what was found, what to type next.
+"""Errors and warnings as a person or a program reads them: what was asked, what was found, what to type next.
 
 Everything that can go wrong ends here as an `IonError`. What does not is a bug: one line says so, and a report with
 the traceback is written where the person can find it.
@@ -6,6 +6,7 @@ the traceback is written where the person can find it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -47,6 +48,14 @@ def show_problems(screen: terminal.Screen, problems: tuple[Problem, ...] | list[
     masking.hide_urls(shown)
     for line in masking.masked(shown).split("\n"):
         screen.write(line)
+
+
+def say_warnings(warned: str, notes: Iterable[str] = ()) -> None:
+    """That the workflow's file has warnings, which no --quiet hides, and what else is worth a look."""
+    screen = terminal.talk()
+    if warned:
+        screen.line(("warning", warned))
+    screen.lines(f"note: {note}" for note in notes)
 
 
 def as_ion_error(error: IonError | OSError | click.ClickException, command: str, arguments: list[str]) -> IonError:

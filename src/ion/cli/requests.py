@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ion.cli import completing
-from ion.cli.context import CliContext, as_json, in_context, progress
+from ion.cli import completing, terminal
+from ion.cli.context import CliContext, OutputOptions, as_json, in_context, progress, read_answer, shown
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
     from ion.cli.terminal import Screen
-    from ion.cli.view import OutputOptions
 
 _request = click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 _no_resume = click.option("--no-resume", is_flag=True, help="Only record it.")
@@ -21,7 +20,7 @@ _no_resume = click.option("--no-resume", is_flag=True, help="Only record it.")
 
 def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that answers a question the options that all of them take."""
-    return _request(_no_resume(progress(as_json(in_context(function)))))
+    return _request(_no_resume(progress(as_json(in_context(shown(function))))))
 
 
 @click.command()
@@ -71,26 +70,19 @@ def _answer(
     node: str | None,
     text: str,
     *,
+    output: OutputOptions,
     request: str | None,
     no_resume: bool,
-    **shown: bool,
 ) -> int:
     from ion import Run
     from ion.cli.continuing import after_request, show_question
 
-    output_options = _output_options(**shown)
     with cli.open() as workspace:
         found = Run.find(workspace, run)
-        if not output_options.quiet:
+        if not output.quiet:
             show_question(found, node, request)
         found.answer(decision, node, text=text, request=request)
-        return after_request(found, cli, resume=not no_resume, output_options=output_options)
-
-
-def _output_options(*, as_json: bool, plain: bool, quiet: bool) -> OutputOptions:
-    from ion.cli.view import OutputOptions
-
-    return OutputOptions(as_json=as_json, plain=plain, quiet=quiet)
+        return after_request(found, cli, resume=not no_resume, output=output)
 
 
 @click.command("next")
@@ -100,7 +92,6 @@ def _output_options(*, as_json: bool, plain: bool, quiet: bool) -> OutputOptions
 def next_prompts(cli: CliContext, run: str | None, as_json: bool) -> int:
     """Print the prompts of RUN that wait for an agent, with the commands that answer them."""
     from ion.api import reading, requests
-    from ion.cli import terminal
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
@@ -137,8 +128,10 @@ def _show(screen: Screen, cli: CliContext, run_id: str, prompt: dict[str, Any]) 
 @progress
 @as_json
 @in_context
+@shown
 def submit(
     cli: CliContext,
+    output: OutputOptions,
     run: str,
     node: str,
     stdin: str | None,
@@ -146,7 +139,6 @@ def submit(
     session: str | None,
     request: str | None,
     no_resume: bool,
-    **shown: bool,
 ) -> int:
     """Answer the prompt of NODE with the text of FILE (or of stdin: -) and continue the run until it waits again.
 
@@ -155,13 +147,12 @@ def submit(
     """
     from ion import Run
     from ion.cli.continuing import after_request
-    from ion.cli.values import read_answer
 
     text = read_answer(_source(stdin, file))
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         found.submit(node, text, session=session, request=request)
-        return after_request(found, cli, resume=not no_resume, output_options=_output_options(**shown))
+        return after_request(found, cli, resume=not no_resume, output=output)
 
 
 def _source(stdin: str | None, file: str | None) -> str:
@@ -187,9 +178,7 @@ def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
     The exit status is 0 once it has; 5 if it had ended before.
     """
     from ion import Run
-    from ion.cli import terminal
     from ion.cli.continuing import continue_run
-    from ion.cli.view import OutputOptions
 
     with cli.open() as workspace:
         found = Run.find(workspace, run)

@@ -7,14 +7,33 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion import RunOptions, RunSpec
-from ion.cli import completing
-from ion.cli.context import CliContext, as_json, in_context, max_budget, progress, sop_paths, watched
-from ion.cli.starting import say, start
-from ion.cli.view import OutputOptions, open_view
-from ion.errors import UsageError
+from ion.cli import completing, terminal
+from ion.cli.context import (
+    CliContext,
+    OutputOptions,
+    as_json,
+    in_context,
+    jobs,
+    max_budget,
+    progress,
+    read_inputs,
+    read_text,
+    shown,
+    sop_paths,
+    split_pair,
+    watched,
+)
+from ion.cli.failures import say_warnings
+from ion.cli.view import open_view, start
+from ion.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ion import Observer
+    from ion.api.clusters import ClusterRun
+    from ion.api.runs import StartedRun
+    from ion.api.workspace import Workspace
 
 
 @click.command()
@@ -36,7 +55,7 @@ if TYPE_CHECKING:
     shell_complete=completing.agents,
     help="Who answers prompts; without one they wait for you.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many nodes run at once.")
+@jobs
 @click.option("--cwd", metavar="DIR", help="Where nodes run; default: the project.")
 @click.option("--run-id", metavar="ID", help="The run's id; default: a new one.")
 @click.option("--engine", metavar="URL", help="Have a cluster drive it: temporal://HOST:PORT[/NAMESPACE].")
@@ -51,15 +70,14 @@ if TYPE_CHECKING:
 @watched
 @as_json
 @in_context
-def run(cli: CliContext, **options: Any) -> int:
+@shown
+def run(cli: CliContext, output: OutputOptions, **options: Any) -> int:
     """Run WORKFLOW, by its name or a path, with TEXT as $ARGUMENTS.
 
     The run's output is printed on stdout, progress on stderr. The exit status is 0 completed, 1 failed, 3 waits for an
     answer, 4 cancelled, 130 interrupted (ion resume continues it).
     """
-    from ion.cli.values import read_inputs, read_text
-
-    output_options = _output_options(options)
+    _check_options(output, options)
     spec = RunSpec(
         workflow=_named(cli, options["workflow"], options["sop_paths"]),
         arguments=" ".join(options["text"]),
@@ -73,14 +91,14 @@ def run(cli: CliContext, **options: Any) -> int:
         options=RunOptions(max_concurrency=options["jobs"], strict=options["strict"]),
     )
     if options["dry_run"]:
-        return _dry_run(cli, spec, output_options, options["stubs"])
+        return _dry_run(cli, spec, output, options["stubs"])
     if not options["detach"]:
-        return _run(cli, spec, output_options)
+        return _run(cli, spec, output)
     if spec.engine is not None:
-        return _leave_to_engine(cli, spec, output_options)
+        return _leave_to_engine(cli, spec, output)
     from ion.cli.detach import detach
 
-    detach(cli, spec, output_options)
+    detach(cli, spec, output)
     return 0
 
 
@@ -94,72 +112,69 @@ def _named(cli: CliContext, workflow: str, sop_paths: tuple[Path, ...]) -> str:
         return find_in_sop_paths(workspace, workflow, sop_paths)
 
 
-def _output_options(options: dict[str, Any]) -> OutputOptions:
+def _check_options(output: OutputOptions, options: dict[str, Any]) -> None:
+    given = {**options, "json": output.as_json, "events": output.events}
     excluded = [
-        ("events", "as_json", "--events prints lines, --json one object"),
+        ("events", "json", "--events prints lines, --json one object"),
         ("detach", "dry_run", "a dry run is over at once"),
         ("engine", "dry_run", "a dry run has no engine"),
         ("detach", "events", "ion events RUN --follow prints them"),
     ]
     for one, other, hint in excluded:
-        if options[one] and options[other]:
-            first, second = (f"--{name.replace('as_', '').replace('_', '-')}" for name in (one, other))
-            raise UsageError(f"{first} and {second} do not go together", hint=hint)
+        if given[one] and given[other]:
+            raise UsageError(f"--{one} and --{other.replace('_', '-')} do not go together", hint=hint)
     if options["stubs"] and not options["dry_run"]:
         raise UsageError("--stub is for --dry-run", hint="add --dry-run")
-    names = ("as_json", "events", "quiet", "plain", "log", "notify", "otel")
-    return OutputOptions(**{name: options[name] for name in names})
 
 
-def _run(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
+def _run(cli: CliContext, spec: RunSpec, output: OutputOptions) -> int:
     from ion.cli import ending
     from ion.cli.driving import drive
 
     with cli.open() as workspace:
-        view = open_view(workspace, cli, output_options)
-        started = start(workspace, spec, view.observers)
-        say(started.warned, () if output_options.quiet else started.notes)
+        view = open_view(workspace, cli, output)
+        started = _start(workspace, spec, view.observers, output)
         result = drive(workspace, started, view)
-        return ending.finish(
-            workspace, cli, result, as_json=output_options.as_json, silent_output=output_options.events
-        )
+        return ending.finish(workspace, cli, result, as_json=output.as_json, silent_output=output.events)
 
 
-def _leave_to_engine(cli: CliContext, spec: RunSpec, output_options: OutputOptions) -> int:
-    from ion.cli import terminal
-
+def _leave_to_engine(cli: CliContext, spec: RunSpec, output: OutputOptions) -> int:
     with cli.open() as workspace:
-        started = start(workspace, spec, ())
-        say(started.warned, () if output_options.quiet else started.notes)
-        terminal.data().line(started.run_id)
+        terminal.data().line(_start(workspace, spec, (), output).run_id)
     return 0
 
 
-def _dry_run(cli: CliContext, spec: RunSpec, output_options: OutputOptions, stubs: tuple[str, ...]) -> int:
+def _start(
+    workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...], output: OutputOptions
+) -> StartedRun | ClusterRun:
+    started = start(workspace, spec, observers)
+    say_warnings(started.warned, () if output.quiet else started.notes)
+    return started
+
+
+def _dry_run(cli: CliContext, spec: RunSpec, output: OutputOptions, stubs: tuple[str, ...]) -> int:
     from ion.api.dry import dry_run
     from ion.api.workflows import open_workflow
-    from ion.cli import ending, terminal
-    from ion.cli.values import read_stubs
-    from ion.errors import FAILED
+    from ion.cli import ending
 
     with cli.open() as workspace:
-        view = open_view(workspace, None, output_options)
+        view = open_view(workspace, None, output)
         opened = open_workflow(workspace, spec.workflow, strict=spec.options.strict, without_files=True)
-        say(opened.warned)
+        say_warnings(opened.warned)
         done = dry_run(
             workspace,
             opened.workflow,
             arguments=spec.arguments,
             inputs=spec.inputs,
-            stubs=read_stubs(stubs),
+            stubs=dict(split_pair("--stub", stub) for stub in stubs),
             observers=view.observers,
             strict=spec.options.strict,
         )
         view.end()
         notes = (*(problem.message for problem in opened.missing), *done.notes)
-        say("", () if output_options.quiet else notes)
-        if output_options.as_json:
+        say_warnings("", () if output.quiet else notes)
+        if output.as_json:
             terminal.write_json(done.result.to_json())
-        elif not output_options.events:
+        elif not output.events:
             ending.print_output(workspace, done.result)
     return FAILED if done.result.status == "failed" else 0

@@ -36,11 +36,11 @@ def convert(
     """Print an SOP as the YAML of its workflow, or write it as a skill or a command for another tool."""
     from ion.api.sops import export_sop, load_sop
     from ion.api.workflows import open_workflow
-    from ion.cli.starting import say
+    from ion.cli.failures import say_warnings
 
     sop = load_sop(file)
     with cli.open() as workspace:
-        say(open_workflow(workspace, file).warned)
+        say_warnings(open_workflow(workspace, file).warned)
     if to != "yaml" and (split or fresh):
         raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
     if to == "yaml":

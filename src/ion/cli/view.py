@@ -1,5 +1,5 @@
-"""How a run is shown while it is running: as a live tree, line by line, as JSON lines, or not at all; and whether the
-person at the terminal is asked."""
+"""Starting a run, and how it is shown while it is running: as a live tree, line by line, as JSON lines, or not at all;
+and whether the person at the terminal is asked."""
 
 from __future__ import annotations
 
@@ -8,34 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from ion.api.watchers import watchers
+from ion.api.watchers import event_object, watchers
 from ion.cli import terminal
 from ion.cli.terminal import Screen
 from ion.views import masking
 from ion.views.waiting import labels_of
 
 if TYPE_CHECKING:
-    from ion import Observer, Workflow
+    from ion import Observer, Recorded, RunSpec, RunState, Workflow
+    from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
     from ion.api.watchers import Watcher
     from ion.api.workspace import Workspace
     from ion.cli.asking import Asker
     from ion.cli.background_writer import BackgroundWriter
-    from ion.cli.context import CliContext
+    from ion.cli.context import CliContext, OutputOptions
     from ion.cli.live import Live
-
-
-class OutputOptions(Struct, frozen=True):
-    """What the command line says of it."""
-
-    as_json: bool = False
-    events: bool = False
-    quiet: bool = False
-    plain: bool = False
-    log: str | None = None
-    notify: str | None = None
-    otel: bool = False
 
 
 class View(Struct, dict=True):
@@ -71,28 +61,56 @@ class View(Struct, dict=True):
             observer.close()
 
 
-def open_view(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
+class EventLines:
+    """An observer that prints each event to stdout. When stdout is closed it stops printing, and the run continues."""
+
+    wants_lines = False
+
+    def __init__(self) -> None:
+        self._silent = False
+
+    def event(self, run_id: str, recorded: Recorded, _state: RunState) -> None:
+        if self._silent:
+            return
+        try:
+            terminal.write_json(event_object(run_id, recorded), indent=None)
+        except BrokenPipeError:
+            self._silent = True
+            terminal.discard_stdout()
+
+    def progress(self, run_id: str, node: str, line: str) -> None:
+        """Not an event."""
+
+
+def start(workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...]) -> StartedRun | ClusterRun:
+    """Create the run in the store, owned by this process or by a cluster. Raises what `ion.api.runs.start` raises."""
+    from ion.api import runs
+
+    started = runs.start(workspace, replace(spec, options=replace(spec.options, observers=observers)))
+    masking.hide_run(workspace, started.run_id)
+    return started
+
+
+def open_view(workspace: Workspace, cli: CliContext | None, output: OutputOptions) -> View:
     """The view for this command line and these streams. `cli` None: no commands are shown (a dry run)."""
-    view = _shown(workspace, cli, output_options)
+    view = _shown(workspace, cli, output)
     if cli is not None:
-        log, notify, otel = output_options.log, output_options.notify, output_options.otel
+        log, notify, otel = output.log, output.notify, output.otel
         view.closing = [*watchers(workspace, log=log, notify=notify, otel=otel, shown=masking.masked_json)]
         view.observers = (*view.observers, *view.closing)
     return view
 
 
-def _shown(workspace: Workspace, cli: CliContext | None, output_options: OutputOptions) -> View:
+def _shown(workspace: Workspace, cli: CliContext | None, output: OutputOptions) -> View:
     screen = terminal.talk()
-    if output_options.events:
-        from ion.cli.events import EventLines
-
+    if output.events:
         return View(screen, (EventLines(),))
-    if output_options.quiet:
+    if output.quiet:
         return View(screen)
-    view = _live(screen, cli) if cli is not None and not output_options.plain and draws(screen) else None
+    view = _live(screen, cli) if cli is not None and not output.plain and draws(screen) else None
     if view is None:
         view = _lines(screen, cli)
-    if cli is not None and not output_options.as_json:
+    if cli is not None and not output.as_json:
         _ask(view, workspace, cli)
     return view
 
@@ -152,7 +170,7 @@ def _ask(view: View, workspace: Workspace, cli: CliContext) -> None:
     if view.live is None:
         view.asker = Asker(workspace, view.screen, view.writer, _nothing, _nothing)
     else:
-        from ion.cli.meanwhile import Meanwhile
+        from ion.cli.background_writer import Meanwhile
 
         meanwhile = Meanwhile(view.screen, view.writer, cli)
         view.asker = Asker(workspace, view.screen, view.writer, view.live.pause, view.live.resume, meanwhile)

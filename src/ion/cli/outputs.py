@@ -1,4 +1,4 @@
-"""`ion logs`."""
+"""What a run has written: `ion events` prints its log, `ion logs` what its programs wrote, `ion output` its outputs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,78 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ion.cli import completing
-from ion.cli.context import CliContext, as_json, in_context
-from ion.errors import UsageError
+from ion.cli import completing, terminal
+from ion.cli.context import CliContext, always_json, as_json, in_context
+from ion.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from ion.api.reading import Content
+    from ion.api.result import RunResult
     from ion.api.workspace import Workspace
     from ion.views.logs import LogFile
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
+@always_json
+@in_context
+def events(cli: CliContext, run: str | None, follow: bool) -> int:
+    """Print the event log of RUN, one JSON object a line (with or without --json)."""
+    from ion.api.reading import follow_events, read_events
+    from ion.api.watchers import event_object
+
+    with cli.open() as workspace:
+        run_id = workspace.find_run(run).run_id
+        for recorded in (follow_events if follow else read_events)(workspace, run_id):
+            terminal.write_json(event_object(run_id, recorded), indent=None)
+    return 0
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.argument("node", required=False, shell_complete=completing.nodes)
+@as_json
+@in_context
+def output(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
+    """Print the output of RUN, or of its NODE, whole, as it is, and nothing else.
+
+    Of a loop that waits or has failed it is that of its last iteration. The exit status is 2 if there is none.
+    """
+    from ion.api.reading import describe, output_object
+    from ion.cli.ending import print_content
+
+    with cli.open() as workspace:
+        result = describe(workspace, workspace.find_run(run).run_id)
+        content = _of_node(cli, result, node) if node is not None else _of_run(cli, result)
+        if as_json:
+            terminal.write_json(output_object(workspace, result.run_id, node, content))
+        else:
+            print_content(workspace, content)
+    return 0
+
+
+def _of_run(cli: CliContext, result: RunResult) -> Content:
+    node = result.state.output_node
+    content = result.state.nodes[node].output if node is not None else None
+    if content is None:
+        raise NotFoundError(
+            f"the run {result.run_id} has no output: it is {result.status}",
+            hint=f"of one node: {cli.command('output', result.run_id, 'NODE')}",
+        )
+    return content
+
+
+def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
+    from ion.views.explain import find_node
+
+    node = find_node(result.state, name)
+    content = node.last_output if node.output is not None or node.progress.iterations else None
+    if content is None:
+        raise NotFoundError(
+            f"'{name}' has no output: it is {node.status}", hint=f"why: {cli.command('show', result.run_id, name)}"
+        )
+    return content
 
 
 @click.command()
@@ -29,7 +94,6 @@ def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: boo
 
     A single file is printed as it is; of several each has a line above it that names it.
     """
-    from ion.cli import terminal
     from ion.views.logs import log_files
 
     if follow and as_json:
@@ -46,8 +110,6 @@ def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: boo
 
 
 def _print(files: list[LogFile], run_id: str) -> None:
-    from ion.cli import terminal
-
     if not files:
         terminal.talk().line(f"No program of {run_id} wrote anything.")
     for number, file in enumerate(files):
@@ -78,8 +140,6 @@ def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
 
 
 def _head(file: LogFile, *, first: bool) -> None:
-    from ion.cli import terminal
-
     screen = terminal.data()
     if not first:
         screen.line()
@@ -88,8 +148,6 @@ def _head(file: LogFile, *, first: bool) -> None:
 
 def _copy(path: Path, start: int) -> int:
     """Print a file from byte `start` on, on a terminal printable, else as it is; gives the byte after the last."""
-    from ion.cli import terminal
-
     with path.open("rb") as stream:
         stream.seek(start)
         if not terminal.is_terminal(sys.stdout):
