@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ion.api.engine import Engine as Engine
     from ion.api.preparing import RunSpec as RunSpec
     from ion.api.project import Project as Project
-    from ion.api.project import Run as Run
     from ion.api.project import open as open  # noqa: A004
     from ion.api.result import NodeResult as NodeResult
     from ion.api.result import RunResult as RunResult
     from ion.api.result import WaitingFor as WaitingFor
+    from ion.api.run import Run as Run
     from ion.api.sops import load_sop as load_sop
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
@@ -65,73 +65,42 @@ if TYPE_CHECKING:
     from ion.stores.base import WorkflowRun as WorkflowRun
     from ion.stores.base import WorkflowStore as WorkflowStore
 
-_HOMES = {
-    "errors": "ion.errors",
-    "events": "ion.core.events",
-    "Agent": "ion.agents.base",
-    "AgentError": "ion.agents.base",
-    "Permission": "ion.agents.base",
-    "PromptRequest": "ion.agents.base",
-    "PromptResult": "ion.agents.base",
-    "UnpermittedError": "ion.agents.base",
-    "rerun_workflow": "ion.api.verbs",
-    "rerun_workflow_sync": "ion.api.verbs",
-    "Engine": "ion.api.engine",
-    "Project": "ion.api.project",
-    "Run": "ion.api.project",
-    "open": "ion.api.project",
-    "NodeResult": "ion.api.result",
-    "RunResult": "ion.api.result",
-    "WaitingFor": "ion.api.result",
-    "RunSpec": "ion.api.preparing",
-    "RunOptions": "ion.engine.options",
-    "execute_workflow": "ion.api.verbs",
-    "execute_workflow_sync": "ion.api.verbs",
-    "resume_workflow": "ion.api.verbs",
-    "resume_workflow_sync": "ion.api.verbs",
-    "load_sop": "ion.api.sops",
-    "read_sop": "ion.api.sops",
-    "sop_to_workflow": "ion.api.sops",
-    "sop_to_yaml": "ion.api.sops",
-    "approve": "ion.api.verbs",
-    "cancel": "ion.api.verbs",
-    "create_store": "ion.api.verbs",
-    "discover_workflows": "ion.api.verbs",
-    "follow": "ion.api.verbs",
-    "get_events": "ion.api.verbs",
-    "get_logs": "ion.api.verbs",
-    "get_run": "ion.api.verbs",
-    "list_runs": "ion.api.verbs",
-    "next_prompts": "ion.api.verbs",
-    "parse_workflow": "ion.api.verbs",
-    "raise_budget": "ion.api.verbs",
-    "reject": "ion.api.verbs",
-    "respond": "ion.api.verbs",
-    "submit": "ion.api.verbs",
-    "validate": "ion.api.verbs",
-    "Failure": "ion.core.events",
-    "Recorded": "ion.core.events",
-    "NodeState": "ion.core.state",
-    "RunState": "ion.core.state",
-    "Observer": "ion.engine.observe",
-    "Sop": "ion.language.sop.model",
-    "Workflow": "ion.language.workflow",
-    "WorkflowRun": "ion.stores.base",
-    "WorkflowStore": "ion.stores.base",
+_MODULES = {"errors": "ion.errors", "events": "ion.core.events"}
+_NAMES = {
+    "ion.agents.base": "Agent AgentError Permission PromptRequest PromptResult UnpermittedError",
+    "ion.api.verbs": """
+        approve cancel create_store discover_workflows execute_workflow execute_workflow_sync follow get_events get_logs
+        get_run list_runs next_prompts parse_workflow raise_budget reject rerun_workflow rerun_workflow_sync respond
+        resume_workflow resume_workflow_sync submit validate
+    """,
+    "ion.api.engine": "Engine",
+    "ion.api.project": "Project open",
+    "ion.api.run": "Run",
+    "ion.api.result": "NodeResult RunResult WaitingFor",
+    "ion.api.preparing": "RunSpec",
+    "ion.engine.options": "RunOptions",
+    "ion.api.sops": "load_sop read_sop sop_to_workflow sop_to_yaml",
+    "ion.core.events": "Failure Recorded",
+    "ion.core.state": "NodeState RunState",
+    "ion.engine.observe": "Observer",
+    "ion.language.sop.model": "Sop",
+    "ion.language.workflow": "Workflow",
+    "ion.stores.base": "WorkflowRun WorkflowStore",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 the names are plain strings
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__all__ = ["__version__", *_MODULES, *_HOMES]  # noqa: PLE0604 the names are plain strings
 
 
 if not TYPE_CHECKING:  # so that a wrong name is an error to a type checker
 
     def __getattr__(name: str) -> Any:
-        home = _HOMES.get(name)
-        if home is None:
-            raise AttributeError(f"module 'ion' has no attribute {name!r}")
         import importlib
 
-        module = importlib.import_module(home)
-        return module if home in (f"ion.{name}", f"ion.core.{name}") else getattr(module, name)
+        if name in _MODULES:
+            return importlib.import_module(_MODULES[name])
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ion' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

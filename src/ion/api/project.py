@@ -1,4 +1,4 @@
-"""The handles for programs: a project, and a run of it. All that one can do with a run is a method of its handle.
+"""The handle of a project, for programs; that of a run is `run.Run`.
 
 Opening a project opens no store and loads no event loop; that happens where a method needs it. The short functions of
 `ion` (`execute_workflow`, `approve`, …) open a project, call one of these methods, and close it.
@@ -6,19 +6,15 @@ Opening a project opens no store and loads no event loop; that happens where a m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from ion.api import reading, requests
-from ion.api.hidden import Hidden
-from ion.api.result import RunResult
+from ion.api import reading
+from ion.api.run import Run as Run  # noqa: PLC0414  (faces import it from here)
 from ion.api.workspace import Workspace, open_workspace
-from ion.core.events import Recorded
-from ion.core.state import RunState
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowRun, WorkflowStore
@@ -136,147 +132,3 @@ class Project(Struct, frozen=True):
             options=options or DEFAULT_OPTIONS,
         )
         return start(self.workspace, spec)
-
-
-class Run(Struct, frozen=True):
-    """A run of a project, by its id. Nothing is kept here: each method reads what the store holds at that moment."""
-
-    workspace: Workspace
-    run_id: str
-
-    @classmethod
-    def find(cls, workspace: Workspace, run: str | None) -> Run:
-        """As `Project.run`."""
-        return cls(workspace, workspace.find_run(run).run_id)
-
-    # ------------------------------------------------------------------ reading
-
-    def live(self) -> bool:
-        """Whether a living process, or a cluster, drives the run."""
-        return reading.live(self.workspace, self.run_id)
-
-    def result(self) -> RunResult:
-        """The run as it is now, with the values as they are kept."""
-        return reading.describe(self.workspace, self.run_id)
-
-    def show(self) -> RunResult:
-        """The run as it is now, as `ion show` prints it: the values of its secrets, as this process has them, are
-        masked in `output`, `nodes`, `waiting` and `to_json()`; `state` is left as it is."""
-        hidden = Hidden()
-        hidden.run(self.workspace, self.run_id)
-        result = self.result()
-        output = None if result.output is None else hidden.text(result.output)
-        return replace(result, output=output, data=hidden.json(result.data))
-
-    def state(self) -> RunState:
-        """The whole state, from the log."""
-        return reading.read_state(self.workspace, self.run_id)
-
-    def workflow(self) -> Workflow:
-        """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if the source differs from what
-        was frozen."""
-        return reading.read_frozen(self.workspace, self.run_id, self.state())
-
-    def events(self, *, after: int = 0) -> list[Recorded]:
-        """The log from the event after number `after` on."""
-        return reading.read_events(self.workspace, self.run_id, after=after)
-
-    def follow(self, *, after: int = 0) -> AsyncIterator[Recorded]:
-        """The events after number `after`, each as soon as it is there, until nobody alive drives the run any more: it
-        has ended, waits for people, or was cut off."""
-        return reading.follow(self.workspace, self.run_id, after=after)
-
-    def logs(self, node: str | None = None) -> list[Path]:
-        """The files that the processes of the run (or of one node) wrote, oldest first: `.out` and `.err`."""
-        return reading.log_files(self.workspace, self.run_id, node)
-
-    def prompts(self) -> list[dict[str, Any]]:
-        """The prompts that wait for the program to answer them, as `ion next --json` prints them."""
-        return requests.next_prompts(self.workspace, self.run_id)
-
-    # ------------------------------------------------------------------ asking
-
-    def answer(self, decision: str, node: str | None = None, *, text: str = "", request: str | None = None) -> str:
-        """Answer an open gate, or a permission that an agent asks for, and return its node. `decision` is `approve`,
-        `reject`, or one of the gate's own decisions; `text` is said with it. `node` may be left out if only one is
-        open; `request` names one of several permissions (`waiting` of the run).
-
-        Raises `RefusedError` (it is not open, or was answered), `UsageError` (unknown decision, several are open). If
-        no living process drives the run, `resume` continues it.
-        """
-        return requests.answer(self.workspace, self.run_id, decision, node, text=text, request=request)
-
-    def submit(self, node: str, text: str, *, session: str | None = None, request: str | None = None) -> bool:
-        """Answer a prompt that waits; False if this same answer was given before.
-
-        Raises `OutputFormatError` (nothing is recorded), `RefusedError` (it is not open, or was answered differently).
-        """
-        return requests.submit(self.workspace, self.run_id, node, text, session=session, request=request)
-
-    def cancel(self, *, reason: str = "") -> None:
-        """Ask for the end of the run. A live owner ends it; if there is none, `resume` carries the end out."""
-        requests.cancel(self.workspace, self.run_id, reason=reason)
-
-    def raise_budget(self, max_budget_usd: float) -> None:
-        """Let the run spend this much in all. A live owner continues it; if there is none, `resume` does."""
-        requests.raise_budget(self.workspace, self.run_id, max_budget_usd)
-
-    # ------------------------------------------------------------------ driving
-
-    async def resume(
-        self,
-        *,
-        agent: AgentLike = None,
-        options: RunOptions | None = None,
-        max_budget_usd: float | None = None,
-    ) -> RunResult:
-        """Continue a failed, interrupted or answered run until it ends or waits; a paused one without an answer is
-        returned as it is. The parameters, and what is raised, are those of `resume_workflow`."""
-        taken = self.acquire(agent=agent, options=options, max_budget_usd=max_budget_usd)
-        return self.result() if taken is None else await taken.drive()
-
-    def acquire(
-        self,
-        *,
-        agent: AgentLike = None,
-        options: RunOptions | None = None,
-        resume: bool = True,
-        max_budget_usd: float | None = None,
-    ) -> StartedRun | ClusterRun | None:
-        """What `resume` does before it drives: become the owner of the run, or have its cluster continue it. None: it
-        waits for people, and nothing came. `resume` False only acts on answers, budgets and cancel requests."""
-        from ion.api.runs import acquire_run
-
-        return acquire_run(
-            self.workspace, self.run_id, agent=agent, options=options, resume=resume, max_budget_usd=max_budget_usd
-        )
-
-    def acquire_answered(self, *, options: RunOptions | None = None) -> StartedRun | ClusterRun | None:
-        """What comes after an answer: as `acquire` without `resume`, unless the run has ended meanwhile or a living
-        process owns it, which then continues it by itself."""
-        from ion.api.runs import acquire_answered
-
-        return acquire_answered(self.workspace, self.run_id, options=options)
-
-    def rerun(
-        self,
-        *,
-        from_node: str | None = None,
-        edited: bool = False,
-        agent: AgentLike = None,
-        run_id: str | None = None,
-        options: RunOptions | None = None,
-    ) -> StartedRun | ClusterRun:
-        """Create a new run from this one, owned by this process or by the cluster that drove this one; `await
-        started.drive()` drives it. The parameters, and what is raised, are those of `rerun_workflow`."""
-        from ion.api.runs import start_rerun
-
-        return start_rerun(
-            self.workspace,
-            self.run_id,
-            from_node=from_node,
-            edited=edited,
-            agent=agent,
-            new_id=run_id,
-            options=options,
-        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.core.events import PERMISSION, Content, Failure
 from ion.core.requests import REJECTED
@@ -128,11 +129,11 @@ def run_result(
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
         "nodes": nodes,
-        "waiting": [_waiting(one, outputs.text) for one in waiting_in(state)],
+        "waiting": [_waiting(one, store) for one in waiting_in(state)],
         "usage": total_usage(state),
         "max_budget_usd": state.max_budget_usd,
     }
-    text = None if result is None else outputs.text(result)
+    text = None if result is None else text_of(store, result)
     return RunResult(run_id, data["workflow"], status, state, text, data)
 
 
@@ -169,22 +170,12 @@ def _error(error: Failure | None) -> dict[str, Any] | None:
 
 
 def _node_result(node: NodeState, data: dict[str, Any]) -> NodeResult:
-    file = data.get("output_file")
-    return NodeResult(
-        id=node.id,
-        status=data["status"],
-        output=data["output"],
-        error=node.error if data["error"] is not None else None,
-        reason=data["reason"],
-        attempts=data["attempts"],
-        iterations=data["iterations"],
-        duration_ms=data["duration_ms"],
-        agent=data["agent"],
-        usage=data["usage"],
-        notes=tuple(data["notes"]),
-        output_file=Path(file) if file is not None else None,
-        output_bytes=data.get("output_bytes"),
-    )
+    shown: dict[str, Any] = {**data, "notes": tuple(data["notes"]), "error": None}
+    if data["error"] is not None and node.error is not None:
+        shown["error"] = replace(node.error, message=data["error"]["message"], hint=data["error"]["hint"])
+    if "output_file" in data:
+        shown["output_file"] = Path(data["output_file"])
+    return NodeResult(id=node.id, **shown)
 
 
 def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
@@ -212,10 +203,10 @@ def total_usage(state: RunState) -> dict[str, float]:
     return {name: round(amount, 6) for name, amount in total.items()}
 
 
-def _waiting(one: Waiting, text: Any) -> dict[str, Any]:
+def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:
     item: dict[str, Any] = {"node": one.node or None, "kind": one.kind}
     if one.prompt is not None:
-        return {**item, "prompt": text(one.prompt)}
+        return {**item, "prompt": text_of(store, one.prompt)}
     item["message"] = one.message
     if one.gate is not None and one.gate.decisions:
         item["decisions"] = list(one.gate.decisions)
@@ -231,6 +222,14 @@ def content_fields(
     return _Outputs(run_id, store, files).fields(content, name)
 
 
+def text_of(store: WorkflowStore, content: Content) -> str:
+    """A text, wherever it is kept; bytes that are not UTF-8 become U+FFFD."""
+    if content.text is not None:
+        return content.text
+    with store.open_blob(content.sha256) as stream:
+        return stream.read().decode("utf-8", "replace")
+
+
 class _Outputs:
     """Texts of a run, and files for those that are too long to print."""
 
@@ -238,12 +237,6 @@ class _Outputs:
         self._run_id = run_id
         self._store = store
         self._files = files
-
-    def text(self, content: Content) -> str:
-        if content.text is not None:
-            return content.text
-        with self._store.open_blob(content.sha256) as stream:
-            return stream.read().decode("utf-8", "replace")
 
     def fields(self, content: Content | None, name: str) -> dict[str, Any]:
         if content is None or content.text is not None:

@@ -16,10 +16,9 @@ from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_ag
 from ion.api.inputs import check_inputs
 from ion.api.preparing import RunSpec, engine_config_of, prepare
 from ion.api.reading import describe_state, status_of
-from ion.api.requests import require_outside
 from ion.api.result import RunResult
 from ion.api.workflows import OpenedWorkflow, open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id, who
+from ion.api.workspace import Workspace, check_run_id, new_run_id, require_outside, who
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs

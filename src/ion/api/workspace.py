@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from ion.api.settings import Settings, read_settings
-from ion.errors import NotFoundError, UsageError
+from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.language.resources import find_project, user_config_folder
 from ion.names import RUN_ID_RULE, is_run_id
 from ion.stores import create_store
@@ -206,3 +206,18 @@ def who(via: str) -> dict[str, Any]:
     except (KeyError, OSError):
         user = str(os.getuid())
     return {"user": user, "host": os.uname().nodename, "pid": os.getpid(), "via": via}
+
+
+def require_outside(run_id: str) -> None:
+    """Raise `RefusedError` (code `own-gate`) if this process is one of the run's, or of a run within it: the run may
+    end itself, but may not answer for people or agents."""
+    if "ION_RUN_ID" not in os.environ:  # every process of a run has it
+        return
+    from ion.process.survivors import runs_of
+
+    if run_id in runs_of(os.environ):
+        raise RefusedError(
+            "a process of the run may not answer the run's own gates or prompts, nor raise its budget",
+            hint="somebody outside of the run may",
+            code="own-gate",
+        )

@@ -91,11 +91,12 @@ def _answer(
 @in_context
 def next_prompts(cli: CliContext, run: str | None, as_json: bool) -> int:
     """Print the prompts of RUN that wait for an agent, with the commands that answer them."""
-    from ion.api import reading, requests
+    from ion.api import reading
+    from ion.api.run import Run
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
-        prompts = requests.next_prompts(workspace, row.run_id)
+        prompts = Run(workspace, row.run_id).prompts()
         status = reading.status_of(workspace.store, row)
         if as_json:
             terminal.write_json({"run_id": row.run_id, "status": status, "prompts": prompts})
