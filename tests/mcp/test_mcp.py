@@ -18,7 +18,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
 import ion
-from ion.mcp.lines import LONGEST_LINE
+from ion.mcp.server import LONGEST_LINE
 from processes import alive, until
 
 # The handshake of all versions up to 2025-11-25, and the requests without one that came after.

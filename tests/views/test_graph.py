@@ -188,7 +188,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
         text = "\n".join(drawn(picture(edges, ["start", *ids]), columns))
         found = set(re.findall(r"check-\S+", text))
         assert len(found) == 3, text
-    from ion.views.graph.svg import svg
+    from ion.views.graph.markup import svg
 
     boxes = re.findall(r"<text [^>]*>(check-[^<]*)</text>", svg(picture(edges, ["start", *ids])))
     assert len(set(boxes)) == 3
@@ -197,7 +197,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
 def test_an_svg_has_arrows_and_says_states_without_colour() -> None:
     from xml.etree import ElementTree
 
-    from ion.views.graph.svg import svg
+    from ion.views.graph.markup import svg
 
     nodes = tuple(
         PictureNode(name, "bash", "$a.output == 'not a short one'" if name == "c" else None, "all_success", state)

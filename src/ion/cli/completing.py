@@ -7,6 +7,7 @@ says nothing when something is wrong; the command itself will.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -30,11 +31,16 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]
 
 
 def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
+    """What click asks for completions, made of what finds names and a word on each."""
+
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
+        from ion.api.workspace import open_workspace
+
         try:
-            found = list(_looked_up(find, context))
+            with closing(open_workspace(context.params.get("project"), context.params.get("store"))) as workspace:
+                found = [(name, " ".join(what.split())[:60]) for name, what in find(workspace, context)]
         except (IonError, OSError):
             return []
         return [CompletionItem(name, help=what) for name, what in found if name.startswith(incomplete)]
@@ -42,17 +48,8 @@ def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
     return complete
 
 
-def _looked_up(find: Callable[[Workspace, click.Context], Found], context: click.Context) -> Found:
-    from ion.api.workspace import open_workspace
-
-    workspace = open_workspace(context.params.get("project"), context.params.get("store"))
-    try:
-        yield from ((name, " ".join(what.split())[:60]) for name, what in find(workspace, context))
-    finally:
-        workspace.close()
-
-
-def _workflows(workspace: Workspace, _context: click.Context) -> Found:
+@_completing
+def workflows(workspace: Workspace, _context: click.Context) -> Found:
     from ion.api.workflows import discover
 
     for one in discover(workspace):
@@ -60,7 +57,8 @@ def _workflows(workspace: Workspace, _context: click.Context) -> Found:
             yield one.name, one.loaded.workflow.description
 
 
-def _runs(workspace: Workspace, _context: click.Context) -> Found:
+@_completing
+def runs(workspace: Workspace, _context: click.Context) -> Found:
     from ion.api.reading import list_runs
 
     found = list_runs(workspace, limit=_RUNS_SHOWN)
@@ -70,11 +68,13 @@ def _runs(workspace: Workspace, _context: click.Context) -> Found:
         yield run.run_id, f"{run.workflow}, {status}"
 
 
-def _runs_that_ask(workspace: Workspace, _context: click.Context) -> Found:
+@_completing
+def runs_that_ask(workspace: Workspace, _context: click.Context) -> Found:
     return _asking(workspace, lambda one: one.gate is not None)
 
 
-def _runs_with_prompts(workspace: Workspace, _context: click.Context) -> Found:
+@_completing
+def runs_with_prompts(workspace: Workspace, _context: click.Context) -> Found:
     return _asking(workspace, lambda one: one.prompt is not None)
 
 
@@ -93,7 +93,8 @@ def _asking(workspace: Workspace, asks: Callable[[Waiting], bool]) -> Found:
             yield run.run_id, f"{run.workflow}, {', '.join(nodes)}"
 
 
-def _inputs(workspace: Workspace, context: click.Context) -> Found:
+@_completing
+def inputs(workspace: Workspace, context: click.Context) -> Found:
     from ion.api.workflows import load
 
     named = _first(context, "workflow")
@@ -118,13 +119,15 @@ def _state(workspace: Workspace, context: click.Context) -> RunState | None:
     return read_state(workspace, workspace.find_run(_first(context, "run")).run_id)
 
 
-def _nodes(workspace: Workspace, context: click.Context) -> Found:
+@_completing
+def nodes(workspace: Workspace, context: click.Context) -> Found:
     state = _state(workspace, context)
     for node in state.nodes.values() if state is not None else ():
         yield node.id, f"{node.kind}, {node.status}"
 
 
-def _waiting(workspace: Workspace, context: click.Context) -> Found:
+@_completing
+def waiting(workspace: Workspace, context: click.Context) -> Found:
     from ion.views.waiting import waiting_in
 
     state = _state(workspace, context)
@@ -133,7 +136,8 @@ def _waiting(workspace: Workspace, context: click.Context) -> Found:
             yield one.node, one.message if one.gate is not None else ""
 
 
-def _decisions(workspace: Workspace, context: click.Context) -> Found:
+@_completing
+def decisions(workspace: Workspace, context: click.Context) -> Found:
     from ion.views.waiting import waiting_in
 
     state = _state(workspace, context)
@@ -142,21 +146,11 @@ def _decisions(workspace: Workspace, context: click.Context) -> Found:
             yield from ((name, "") for name in one.gate.decisions or ("approve", "reject"))
 
 
-def _agents(workspace: Workspace, _context: click.Context) -> Found:
+@_completing
+def agents(workspace: Workspace, _context: click.Context) -> Found:
     from ion.api.agent_list import known_agents
 
     yield from ((one.name, "") for one in known_agents(workspace))
-
-
-workflows = _completing(_workflows)
-runs = _completing(_runs)
-runs_that_ask = _completing(_runs_that_ask)
-runs_with_prompts = _completing(_runs_with_prompts)
-inputs = _completing(_inputs)
-nodes = _completing(_nodes)
-waiting = _completing(_waiting)
-decisions = _completing(_decisions)
-agents = _completing(_agents)
 
 
 @click.command()

@@ -77,7 +77,7 @@ async def _drive(workspace: Workspace, started: StartedRun, view: View) -> RunRe
     driven = _Driven(view)
     with _stopping(driven):
         while True:
-            view.begin(started)
+            view.show(started.workflow, started.logs)
             task = driven.task = asyncio.ensure_future(started.drive())
             if view.asker is not None:
                 await view.asker.attend(started.run_id, task)
@@ -127,8 +127,7 @@ def _follow_engine_run(workspace: Workspace, started: ClusterRun, view: View) ->
     try:
         if view.live is not None:
             state = reading.read_state(workspace, run_id)
-            view.live.begin(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
-            view.live.resume()
+            view.show(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_LOG_POLL_S)
         follow(Run(workspace, run_id), view.observers, from_start=started.after == 0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
-    from ion.views.logs import LogFile
+    from ion.views.following import LogFile
 
 
 @click.command()
@@ -94,7 +94,7 @@ def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: boo
 
     A single file is printed as it is; of several each has a line above it that names it.
     """
-    from ion.views.logs import log_files
+    from ion.views.following import log_files
 
     if follow and as_json:
         raise UsageError("--follow and --json do not go together", hint="ion events RUN --follow prints JSON lines")
@@ -121,7 +121,7 @@ def _print(files: list[LogFile], run_id: str) -> None:
 def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
     """Print what is there and what comes, file after file, until nobody drives the run."""
     from ion.api.reading import POLL_SECONDS, live
-    from ion.views.logs import log_files
+    from ion.views.following import log_files
 
     offsets: dict[Path, int] = {}
     shown: Path | None = None

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ion.cli.ending import say_next
 from ion.views.explain import head_of, rows_of, talk_of
-from ion.views.rows import note_of
+from ion.views.rows import axis, bar, note_of, timeline_of
 from ion.views.text import cut, cut_ids, duration, moment, pad, width
-from ion.views.timeline import axis, bar, timeline_of
 from ion.views.waiting import labels_of
 from ion.views.words import cost_line, mark, mark_of_node, role_of
 

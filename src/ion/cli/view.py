@@ -39,10 +39,6 @@ class View(Struct, dict=True):
     writer: BackgroundWriter | None = None
     closing: list[Watcher] = field(default_factory=list)
 
-    def begin(self, started: StartedRun) -> None:
-        """The drive of this run begins."""
-        self.show(started.workflow, started.logs)
-
     def show(self, workflow: Workflow | None, logs: Path) -> None:
         """A run of this workflow is shown from here on."""
         if self.asker is not None:

@@ -139,8 +139,7 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
         for row in draw(screen, picture):
             screen.line(*row)
     else:
-        from ion.views.graph.markup import dot, mermaid
-        from ion.views.graph.svg import svg
+        from ion.views.graph.markup import dot, mermaid, svg
 
         terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
     return 0

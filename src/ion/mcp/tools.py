@@ -124,22 +124,13 @@ async def _submit(host: ToolContext, arguments: Arguments, report: Report) -> di
     return {**await _step(host, run, arguments, report), "recorded": recorded}
 
 
-async def _approve(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    return await _answer(host, arguments, report, "approve", arguments.get("comment", ""))
-
-
-async def _reject(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    return await _answer(host, arguments, report, "reject", arguments.get("reason", ""))
-
-
-async def _respond(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
-    return await _answer(host, arguments, report, arguments["decision"], arguments.get("text", ""))
-
-
-async def _answer(host: ToolContext, arguments: Arguments, report: Report, decision: str, text: str) -> dict[str, Any]:
+async def _answer(
+    host: ToolContext, arguments: Arguments, report: Report, decision: str = "", text: str = "text"
+) -> dict[str, Any]:
+    """Answer a gate: with `decision`, or the client's own; `text` names the argument that holds what was said."""
     run = await _run(host, arguments)
-    node, request = arguments.get("node"), arguments.get("request")
-    await asyncio.to_thread(run.answer, decision, node, text=text, request=request)
+    said, node, request = arguments.get(text, ""), arguments.get("node"), arguments.get("request")
+    await asyncio.to_thread(run.answer, decision or arguments["decision"], node, text=said, request=request)
     return await _step(host, run, arguments, report)
 
 
@@ -285,7 +276,7 @@ TOOLS = (
     Tool(
         "ion_approve",
         "Approve an open gate, when the person in charge has said so.",
-        _approve,
+        partial(_answer, decision="approve", text="comment"),
         {**_RUN, **_GATE, "comment": _text("What they said."), **_WAIT},
         ("run_id",),
         gate=True,
@@ -293,7 +284,7 @@ TOOLS = (
     Tool(
         "ion_reject",
         "Reject an open gate, when the person in charge has said so.",
-        _reject,
+        partial(_answer, decision="reject", text="reason"),
         {**_RUN, **_GATE, "reason": _text("Why."), **_WAIT},
         ("run_id",),
         gate=True,
@@ -301,7 +292,7 @@ TOOLS = (
     Tool(
         "ion_respond",
         "Answer a gate that has decisions of its own, when the person in charge has chosen one.",
-        _respond,
+        _answer,
         {
             **_RUN,
             "node": _GATE["node"],

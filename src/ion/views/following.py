@@ -1,9 +1,13 @@
-"""Following a run: its events, each with the state after it."""
+"""Following a run: its events, each with the state after it; and what its programs wrote."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
+from ion.api import reading
 from ion.api.reading import follow_events, read_new_events
 from ion.core.fold import apply
 from ion.core.state import RunState
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ion import Observer, Run
+    from ion.api.workspace import Workspace
     from ion.core.events import Recorded
 
 
@@ -50,3 +55,41 @@ def follow(run: Run, observers: Iterable[Observer], *, from_start: bool) -> None
     follower = Follower(run)
     follower.catch_up(observers if from_start else ())
     follower.follow(observers)
+
+
+class LogFile(Struct, frozen=True):
+    """What one program wrote to one stream. `start` counts the node's starts, from 1."""
+
+    path: Path
+    node: str
+    start: int
+    turn: str
+    stream: str
+
+    @classmethod
+    def of(cls, path: Path) -> LogFile:
+        """From its path, `NODE/START-TURN.out` or `.err` (nodes/base.py, `log_name`)."""
+        start, _, turn = path.stem.partition("-")
+        return cls(path, path.parent.name, int(start), turn, "stderr" if path.suffix == ".err" else "stdout")
+
+    @property
+    def title(self) -> str:
+        """`tests, bash, start 2, stderr`."""
+        again = [f"start {self.start}"] if self.start > 1 else []
+        return ", ".join([self.node, self.turn, *again, self.stream])
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `ion logs --json`."""
+        return {
+            "node": self.node,
+            "start": self.start,
+            "turn": self.turn,
+            "stream": self.stream,
+            "file": str(self.path),
+            "text": self.path.read_bytes().decode("utf-8", "replace"),
+        }
+
+
+def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[LogFile]:
+    """What the programs of a run (or of one node) wrote, oldest first; files that are empty are left out."""
+    return [LogFile.of(path) for path in reading.log_files(workspace, run_id, node) if path.stat().st_size]

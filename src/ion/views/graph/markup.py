@@ -1,5 +1,5 @@
 """A graph as a text that other programs draw: DOT (graphviz.org/doc/info/lang.html), where all names and texts are
-quoted strings, and Mermaid (mermaid.js.org, `flowchart`).
+quoted strings; Mermaid (mermaid.js.org, `flowchart`); and SVG, readable on light and dark pages.
 
 In Mermaid nodes have made-up names, since `end` is a word of the language; texts are quoted, with entity codes for what
 would end the quote or be taken for markup.
@@ -7,8 +7,11 @@ would end the quote or be taken for markup.
 
 from __future__ import annotations
 
+from xml.sax.saxutils import escape, quoteattr
+
 from ion.language.problems import printable
-from ion.views.graph.picture import Picture, PictureNode, label
+from ion.views.graph.picture import Layout, Picture, PictureNode, Slot, label, lay_out
+from ion.views.text import cut, cut_ids, width
 
 _DOT_SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
 _DOT_COLOURS = {
@@ -81,3 +84,134 @@ def _box(node: PictureNode) -> str:
 def _escape(text: str) -> str:
     """Everything but letters, digits, blanks and a few marks as `#code;`."""
     return "".join(c if c.isalnum() or c in " ._-$=!'/" else f"#{ord(c)};" for c in printable(text))
+
+
+MAX_ID_COLUMNS = 32
+MAX_CONDITION_COLUMNS = 48
+_CHARACTER, _HEIGHT, _ROW, _GAP, _MARGIN = 7.6, 30, 46, 44, 16
+_STYLE = """\
+text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1c1f23; }
+.when { font-size: 10px; fill: #6b7280; }
+.head { fill: #8b929c; }
+.box { fill: #f6f7f9; stroke: #6b7280; stroke-width: 1.2; }
+.edge { fill: none; stroke: #8b929c; stroke-width: 1.4; }
+.order { stroke-dasharray: 5 4; }
+.completed { fill: #d8f3dc; stroke: #2d8a4e; } .failed { fill: #fde0e0; stroke: #c43d3d; }
+.running { fill: #dbeafe; stroke: #2563eb; } .waiting { fill: #fef3c7; stroke: #b7791f; }
+.skipped, .cancelled { fill: #eceef1; stroke: #a3a9b2; stroke-dasharray: 3 3; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6e8eb; } .when { fill: #9aa3af; } .box { fill: #262a30; stroke: #8b929c; } .edge { stroke: #7d8590; }
+  .head { fill: #7d8590; }
+  .completed { fill: #14361f; stroke: #4cc277; } .failed { fill: #4a1d1d; stroke: #f07b7b; }
+  .running { fill: #16294d; stroke: #6ea8fe; } .waiting { fill: #43350f; stroke: #e3b341; }
+  .skipped, .cancelled { fill: #1f2227; stroke: #5c636e; }
+}"""
+# Its tip is where the line ends.
+_DEFINITIONS = (
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
+    'markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+)
+# Of the small text of conditions.
+_SMALL_CHARACTER = 6.1
+_SYMBOLS = {"approval": " ‖", "loop": " ↻", "cancel": " ✗"}
+
+
+def svg(picture: Picture) -> str:
+    """The whole document, with an end of line."""
+    return _Drawing(picture).document()
+
+
+class _Drawing:
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.nodes = {node.id: node for node in picture.nodes}
+        ids = cut_ids((_safe(node.id) for node in picture.nodes), MAX_ID_COLUMNS)
+        self.labels = {node.id: label(node, ids[_safe(node.id)], _SYMBOLS) for node in picture.nodes}
+        self.layout: Layout = lay_out(picture)
+        self.order = {(edge.source, edge.target) for edge in picture.edges if edge.kind == "order"}
+        self.left: list[float] = []
+        self.widths: list[float] = []
+        place = float(_MARGIN)
+        for column in self.layout.columns:
+            nodes = [self.nodes[slot.node] for slot in column if not slot.passing]
+            boxes = max((self._box_width(node) for node in nodes), default=22.0)
+            self.left.append(place)
+            self.widths.append(max([boxes, *(width(_condition(node)) * _SMALL_CHARACTER + 8 for node in nodes)]))
+            place += self.widths[-1] + _GAP
+        self.width = place - _GAP + _MARGIN
+        self.height = (max(self.layout.rows.values(), default=0) + 1) * _ROW + 2 * _MARGIN - (_ROW - _HEIGHT)
+
+    def document(self) -> str:
+        """Edges first, so that boxes stand on them."""
+        edges = [self._edge(slot, other) for slot, others in self.layout.links.items() for other in others]
+        boxes = [self._box(slot) for column in self.layout.columns for slot in column if not slot.passing]
+        across = [self._across(slot) for column in self.layout.columns for slot in column if slot.passing]
+        size = f"{self.width:.0f} {self.height:.0f}"
+        return "\n".join(
+            [
+                (
+                    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{self.width:.0f}" '
+                    f'height="{self.height:.0f}" role="img">'
+                ),
+                f"<title>{escape(_safe(self.picture.name))}</title>",
+                f"<style>{_STYLE}</style>",
+                _DEFINITIONS,
+                *across,
+                *edges,
+                *boxes,
+                "</svg>",
+                "",
+            ]
+        )
+
+    def _box_width(self, node: PictureNode) -> float:
+        return width(self.labels[node.id]) * _CHARACTER + 22
+
+    def _middle(self, slot: Slot) -> float:
+        return _MARGIN + self.layout.rows[slot] * _ROW + _HEIGHT / 2
+
+    def _edge(self, slot: Slot, other: Slot) -> str:
+        start = self.left[slot.layer] + self.widths[slot.layer]
+        end, bend = self.left[other.layer], _GAP / 2
+        y, to = self._middle(slot), self._middle(other)
+        kind = "edge order" if (slot.node, other.node) in self.order else "edge"
+        curve = f"M{start:.1f} {y:.1f}C{start + bend:.1f} {y:.1f} {end - bend:.1f} {to:.1f} {end:.1f} {to:.1f}"
+        head = "" if other.passing else ' marker-end="url(#head)"'
+        return f'<path class="{kind}" d="{curve}"{head}/>'
+
+    def _across(self, slot: Slot) -> str:
+        """A line on its way through a column."""
+        left, y = self.left[slot.layer], self._middle(slot)
+        return f'<path class="edge" d="M{left:.1f} {y:.1f}H{left + self.widths[slot.layer]:.1f}"/>'
+
+    def _box(self, slot: Slot) -> str:
+        node, left = self.nodes[slot.node], self.left[slot.layer]
+        top, box = self._middle(slot) - _HEIGHT / 2, self._box_width(node)
+        parts = [f"<g><title>{escape(_tip(node))}</title>"]
+        if box < self.widths[slot.layer]:
+            line = f"M{left + box:.1f} {top + _HEIGHT / 2:.1f}H{left + self.widths[slot.layer]:.1f}"
+            parts.append(f'<path class="edge" d="{line}"/>' if self.layout.links[slot] else "")
+        classes = quoteattr(f"box {node.status}" if node.status is not None else "box")
+        parts.append(
+            f'<rect class={classes} x="{left:.1f}" y="{top:.1f}" width="{box:.1f}" height="{_HEIGHT}" rx="6"/>'
+        )
+        parts.append(f'<text x="{left + 11:.1f}" y="{top + 19.5:.1f}">{escape(self.labels[slot.node])}</text>')
+        if node.when is not None:
+            shown = escape(_condition(node))
+            parts.append(f'<text class="when" x="{left + 4:.1f}" y="{top + _HEIGHT + 10:.1f}">{shown}</text>')
+        return "".join([*parts, "</g>"])
+
+
+def _condition(node: PictureNode) -> str:
+    """The text below the box; its column is as wide, so that no line runs through it."""
+    return cut(_safe(node.when), MAX_CONDITION_COLUMNS) if node.when is not None else ""
+
+
+def _tip(node: PictureNode) -> str:
+    """What a pointer over the node shows."""
+    parts = [f"{node.id} ({node.kind})", node.status or "", f"when: {node.when}" if node.when is not None else ""]
+    return _safe(" · ".join(part for part in parts if part))
+
+
+def _safe(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Iterator
+
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ion.language.graph import layers
-from ion.views.graph.canvas import Canvas
-from ion.views.graph.channel import Net, route
-from ion.views.graph.layout import Layout, Slot, implied, lay_out
-from ion.views.graph.picture import Picture, label
+from ion.language.graph import find_cycles, layers, topological
+from ion.views.graph.picture import Layout, Picture, Slot, implied, label, lay_out
 from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
 from ion.views.words import role_of
 
@@ -16,6 +16,25 @@ MAX_ID_COLUMNS = 28
 MAX_DRAWN_NODES = 250
 MAX_INDENT = 12
 _SUFFIXES = {"approval": " ⏸", "loop": " ↻", "cancel": " ✗"}
+
+LEFT, RIGHT, UP, DOWN = 1, 2, 4, 8
+_SHAPES = {
+    LEFT: "─",
+    RIGHT: "─",
+    UP: "│",
+    DOWN: "│",
+    LEFT | RIGHT: "─",
+    UP | DOWN: "│",
+    LEFT | DOWN: "┐",
+    LEFT | UP: "┘",
+    RIGHT | DOWN: "┌",
+    RIGHT | UP: "└",
+    LEFT | RIGHT | DOWN: "┬",
+    LEFT | RIGHT | UP: "┴",
+    UP | DOWN | RIGHT: "├",
+    UP | DOWN | LEFT: "┤",
+    LEFT | RIGHT | UP | DOWN: "┼",
+}
 
 
 def draw(sheet: Sheet, picture: Picture) -> list[list[Part]]:
@@ -124,3 +143,163 @@ def _list(sheet: Sheet, picture: Picture) -> list[list[Part]]:
             role = role_of(node.status) if node.status is not None else ""
             rows.append([indent, (role, labels[name]), ("faint", cut(after, room + 3))])
     return rows
+
+
+# ------------------------------------------------------------------ the lines between two columns
+#
+# A net is everything that leads from one set of sources to one set of targets; it has one vertical (two, if it must
+# dodge). A line that ends at a vertical and one that begins in the same row must not touch, so the first's vertical
+# is left of the second's. Where this goes round in a circle, a net dodges: it leaves its row at once, continues in the
+# empty one below, and turns to its targets last.
+
+
+class Net(Struct, eq=False, dict=True):
+    """Rows of a net: from where it comes, where it goes. `track` is the place of its vertical, from 0; None: it is
+    straight. `after` are nets that must stand left of it."""
+
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    track: int | None = None
+    after: list[Net] = field(default_factory=list)
+
+    @property
+    def straight(self) -> bool:
+        return self.sources == self.targets and len(self.sources) == 1
+
+    @property
+    def span(self) -> tuple[int, int]:
+        rows = self.sources + self.targets
+        return min(rows), max(rows)
+
+
+def route(leads: Iterable[tuple[int, tuple[int, ...]]]) -> tuple[list[Net], int]:
+    """The nets for (row of a source, rows of its targets), and how many tracks they take. Rows are even; the odd ones
+    between them are free for dodging."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for source, targets in leads:
+        if targets:
+            groups.setdefault(tuple(sorted(set(targets))), []).append(source)
+    nets = [Net(tuple(sorted(sources)), targets) for targets, sources in groups.items()]
+    nets = _without_circles(nets)
+    return nets, _assign(nets)
+
+
+def _without_circles(nets: list[Net]) -> list[Net]:
+    while True:
+        waits = _constraints(nets)
+        cycles = find_cycles(waits)
+        if not cycles:
+            for number, net in enumerate(nets):
+                net.after += [nets[int(other)] for other in waits[str(number)]]
+            return nets
+        dodging = nets.pop(int(cycles[0][0]))
+        free_row = dodging.sources[0] + 1
+        leaving = Net(dodging.sources, (free_row,))
+        nets += [leaving, Net((free_row,), dodging.targets, after=[leaving])]
+
+
+def _constraints(nets: list[Net]) -> dict[str, list[str]]:
+    """For each net (by number) those that must stand left of it."""
+    by_source = {
+        row: number for number, net in enumerate(nets) if not net.straight for row in net.sources if row % 2 == 0
+    }
+    waits: dict[str, list[str]] = {}
+    for number, net in enumerate(nets):
+        lefts = {by_source[row] for row in net.targets if by_source.get(row, number) != number}
+        lefts |= {nets.index(left) for left in net.after}
+        waits[str(number)] = [] if net.straight else [str(left) for left in sorted(lefts)]
+    return waits
+
+
+def _assign(nets: list[Net]) -> int:
+    """Give each net that turns the first track where it overlaps with no other; gives the number of tracks."""
+    taken: list[list[tuple[int, int]]] = []
+    waits = {str(number): [str(nets.index(left)) for left in net.after] for number, net in enumerate(nets)}
+    for number in topological(waits):
+        net = nets[int(number)]
+        if net.straight:
+            continue
+        low, high = net.span
+        track = max((left.track + 1 for left in net.after if left.track is not None), default=0)
+        while track < len(taken) and any(start <= high and low <= end for start, end in taken[track]):
+            track += 1
+        if track == len(taken):
+            taken.append([])
+        taken[track].append((low, high))
+        net.track = track
+    return len(taken)
+
+
+# ------------------------------------------------------------------ the field that they are drawn on
+
+
+class Canvas:
+    """Rows and columns count from 0. A vertical that passes a horizontal without meeting it is drawn over it."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, dict[int, int]] = {}
+        self._over: dict[int, dict[int, int]] = {}
+        self._labels: dict[int, list[tuple[int, Part]]] = {}
+
+    def label(self, row: int, column: int, part: Part) -> None:
+        """A text from `column` on."""
+        self._labels.setdefault(row, []).append((column, part))
+
+    def across(self, row: int, first: int, last: int) -> None:
+        """A horizontal over all columns from `first` to `last`."""
+        for column in range(first, last + 1):
+            self._add(row, column, LEFT | RIGHT)
+
+    def into(self, row: int, first: int, last: int) -> None:
+        """A horizontal that ends in the vertical at `last`."""
+        self.across(row, first, last - 1)
+        self._add(row, last, LEFT)
+
+    def out_of(self, row: int, first: int, last: int) -> None:
+        """A horizontal that begins in the vertical at `first`."""
+        self._add(row, first, RIGHT)
+        self.across(row, first + 1, last)
+
+    def down(self, column: int, top: int, bottom: int, comes: Container[int], goes: Container[int]) -> None:
+        """A vertical that takes up the lines of the rows in `comes` from the left and sends lines to the right in the
+        rows in `goes`.
+
+        All other lines from the left pass below it: there it has no arm to the left, also where it sends a line of its
+        own along with them. So an eye that follows a line to the right never strays into one that only joins it.
+        """
+        for row in range(top, bottom + 1):
+            bits = (UP if row > top else 0) | (DOWN if row < bottom else 0)
+            if row in comes:
+                self._add(row, column, bits)
+            else:
+                over = bits | RIGHT if row in goes else UP | DOWN
+                self._over.setdefault(row, {})[column] = over
+
+    def _add(self, row: int, column: int, bits: int) -> None:
+        cells = self._lines.setdefault(row, {})
+        cells[column] = cells.get(column, 0) | bits
+
+    def tangles(self) -> int:
+        """How often lines pass over each other, or meet from all four sides: there an eye may go astray."""
+        passing = ((self._lines.get(row, {}), column) for row, columns in self._over.items() for column in columns)
+        meeting = (bits == LEFT | RIGHT | UP | DOWN for line in self._lines.values() for bits in line.values())
+        return sum(bool(line.get(column, 0) & LEFT) for line, column in passing) + sum(meeting)
+
+    def rows(self) -> Iterator[list[Part]]:
+        """The rows from the top, less those in which nothing happens, each as parts for a screen."""
+        used = {*self._lines, *self._labels}
+        for row in range(max(used, default=-1) + 1):
+            if row in used:
+                yield self._row(row)
+
+    def _row(self, row: int) -> list[Part]:
+        bits = self._lines.get(row, {}) | self._over.get(row, {})
+        cells = {column: _SHAPES[arms] for column, arms in bits.items()}
+        parts: list[Part] = []
+        done = 0
+        for column, part in [*sorted(self._labels.get(row, ()), key=lambda item: item[0]), (None, "")]:
+            end = column if column is not None else max(cells, default=-1) + 1
+            parts.append("".join(cells.get(place, " ") for place in range(done, max(done, end))))
+            parts.append(part)
+            done = end + width(part[1] if isinstance(part, tuple) else part)
+        return parts
