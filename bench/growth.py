@@ -167,7 +167,7 @@ def _log(made: Workflow, *, done: int, source: str = "") -> list[e.Event]:
     """The log of a run of a chain that was cut off when `done` nodes were completed, or of a whole one."""
     nodes = tuple((node.id, node.kind) for node in made.nodes)
     events: list[e.Event] = [e.WorkflowStarted(1, made.name, digest_of(source), nodes, cwd=".")]
-    output = e.Content.inline("ok")
+    output = e.Content("ok")
     seen = f"completed:{output.sha256[:16]}"
     for node in made.nodes[:done]:
         events.append(e.NodeStarted(1, node.id, "prompt", inputs=dict.fromkeys(node.depends_on, seen)))

@@ -136,7 +136,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str, found: set[st
 
 def test_messages_of_records_are_masked_and_nothing_else() -> None:
     secrets = ("hunter2",)
-    output = e.Content.inline("hunter2")
+    output = e.Content("hunter2")
     failure = e.Failure("x", "was hunter2", "not hunter2")
     masked = e.Failure("x", "was ***", "not ***")
     assert mask_messages(e.NodeFailed(1, "n", failure), secrets) == e.NodeFailed(1, "n", masked)
@@ -144,8 +144,8 @@ def test_messages_of_records_are_masked_and_nothing_else() -> None:
     assert mask_messages(e.WorkflowCancelled(1, "by hunter2"), secrets).reason == "by ***"
     assert mask_messages(GateOpened("hunter2?"), secrets) == GateOpened("***?")
     assert mask_messages(Failed(failure, ("hunter2",)), secrets) == Failed(masked, ("***",))
-    values = {"output.a": {"error": "it is hunter2"}, "output": {"text": "hunter2"}}
+    values = {"output.a": e.Value(error="it is hunter2"), "output": e.Value(text="hunter2")}
     completed = mask_messages(e.NodeCompleted(1, "n", e.Reply(output, values, notes=("hunter2",))), secrets)
     assert (completed.reply.output, completed.reply.notes) == (output, ("***",))
-    assert completed.reply.values == {"output.a": {"error": "it is ***"}, "output": {"text": "hunter2"}}
+    assert completed.reply.values == {"output.a": e.Value(error="it is ***"), "output": e.Value(text="hunter2")}
     assert mask_messages(e.NodeFailed(1, "n", failure), ()).error is failure

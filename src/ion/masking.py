@@ -144,10 +144,12 @@ def _masked_record(record: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def _masked_within(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return mask(value, secrets)
     if hasattr(value, "__struct_fields__"):
         return _masked_record(value, secrets)
     if isinstance(value, Mapping):  # what conditions will need, or why there is none
-        return {key: mask_json(one, secrets) if "error" in one else one for key, one in value.items()}
+        return {key: _masked_record(one, secrets) for key, one in value.items()}
     return tuple(_masked_record(one, secrets) for one in value)
 
 

@@ -12,15 +12,18 @@ RESERVED_NODE_IDS = ("INPUTS", "LOOP_PREV", "RUN")
 RUN_ID_RULE = "up to 64 of a-z 0-9 _ -, beginning with a letter or digit, and not 'last'"
 # The last moment that a calendar of four digits knows: 9999-12-31, in ms since the epoch.
 LATEST_MS = 253_402_300_799_999
-_NODE_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+# As patterns that stand for a whole text.
+NODE_ID = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z)[A-Za-z_][A-Za-z0-9_-]*\Z"
+SHA256 = r"^[0-9a-f]{64}\Z"
+_NODE_ID = re.compile(NODE_ID)
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(SHA256)
 _LONGEST_FILE_NAME = 255
 
 
 def is_node_id(name: object) -> bool:
     """Whether this is a valid node id (language.md §3)."""
-    return isinstance(name, str) and _NODE_ID.fullmatch(name) is not None and name not in RESERVED_NODE_IDS
+    return isinstance(name, str) and _NODE_ID.match(name) is not None
 
 
 def is_run_id(name: object) -> bool:
@@ -42,7 +45,7 @@ def is_relative_path(path: object) -> bool:
 
 def is_sha256(text: object) -> bool:
     """Whether this is a hash as Ion writes it."""
-    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+    return isinstance(text, str) and _SHA256.match(text) is not None
 
 
 def is_moment(value: object) -> bool:

@@ -80,7 +80,7 @@ _Result = TypeVar("_Result")
 
 def completed(text: str = "ok", *, signaled: bool = False, **values: Any) -> Completed:
     """A turn gave this output; `signaled` as in `Completed`, `values` as in `events.Reply`."""
-    return Completed(e.Reply(e.Content.inline(text), **values), signaled)
+    return Completed(e.Reply(e.Content(text), **values), signaled)
 
 
 def failed(code: str = "exit-status", message: str = "exit 1") -> Failed:

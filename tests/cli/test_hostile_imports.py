@@ -53,7 +53,7 @@ FURTHER = [
     e.NodeRetrying(5_003, "big", e.Failure("timeout", "m"), 6_000, ("wrong",), {"cost_usd": 2}),
     e.NodeInvalidated(5_004, "same", "dependency", "big"),
     e.IterationCompleted(
-        5_005, "again", 1, e.Reply(e.Content.inline("x"), {"output": {"text": "x"}}, "s", "a", {}, True), True
+        5_005, "again", 1, e.Reply(e.Content("x"), {"output": e.Value(text="x")}, "s", "a", {}, True), True
     ),
     e.IterationJudged(5_006, "again", 1),
     e.ApprovalRequested(
@@ -215,8 +215,8 @@ def begun_twice(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> No
         (lambda lines, _events: lines[0].update(source="{}"), 1, "not the one that it began with"),
         (lambda _lines, events: events[0].update(workflow="another"), 1, "its name is not that of its frozen workflow"),
         (without_outputs, 1, "of 300000 bytes is not in it"),
-        (lambda _lines, events: events[0].update(at=10**18), 1, "its field 'at' cannot be"),
-        (lambda _lines, events: events[1].update(node="../../up"), 1, "its field 'node' cannot be"),
+        (lambda _lines, events: events[0].update(at=10**18), 1, "its field 'at' is invalid"),
+        (lambda _lines, events: events[1].update(node="../../up"), 1, "its field 'node' is invalid"),
         (lambda _lines, events: events[1].update(node="nowhere"), 1, "not a node of the run"),
         (begun_twice, 1, "its first event, and no other, is the run's start"),
     ],

@@ -22,7 +22,7 @@ from ion.core.state import RunState
 STARTED = e.WorkflowStarted(
     0, "fix-issue", "digest", (("fetch", "bash"), ("plan", "prompt"), ("a-node-with-a-rather-long-name", "loop"))
 )
-OUTPUT = e.Content.inline("text")
+OUTPUT = e.Content("text")
 EXIT = e.Failure("exit-status", "bash failed [exit 1]: one\ntwo", exit_status=1)
 LIMITED = e.Failure("rate_limited", "the agent was refused\ntry later", "wait an hour")
 REFUSED = e.Failure("refused", "no")

@@ -36,31 +36,27 @@ nodes:
 """)
 NODES = tuple((node.id, node.kind) for node in WORKFLOW.nodes)
 BY = {"user": "ana", "host": "hill"}
-JSON = e.Content.inline('{"type":"bug","severity":"high"}')
-TYPE = {"output.type": {"text": "bug"}}
+JSON = e.Content('{"type":"bug","severity":"high"}')
+TYPE = {"output.type": e.Value(text="bug")}
 EXIT = e.Failure("exit-status", "bash failed [exit 1]: a\ntests/test_auth.py:41: AssertionError", exit_status=1)
 EVENTS: list[e.Event] = [
     e.WorkflowStarted(
         0, "fix-issue", "d", NODES, "/home/ana/app/.ion/workflows/fix-issue.yaml", by=BY, cwd="/home/ana"
     ),
     e.NodeStarted(0, "fetch", "bash"),
-    e.NodeCompleted(400, "fetch", e.Reply(e.Content.inline("an issue"))),
+    e.NodeCompleted(400, "fetch", e.Reply(e.Content("an issue"))),
     e.NodeStarted(400, "classify", "prompt", inputs={"fetch": "completed:1"}),
     e.NodeCompleted(
         8_500, "classify", e.Reply(JSON, TYPE, agent="claude", usage={"cost_usd": 0.12, "input_tokens": 21_000})
     ),
     e.NodeSkipped(8_500, "plan", "when", "$classify.output.type == 'feature' (was 'bug')"),
     e.NodeStarted(8_500, "investigate", "prompt"),
-    e.NodeCompleted(
-        39_500, "investigate", e.Reply(e.Content.inline("two\nlines"), agent="claude", usage={"cost_usd": 0.3})
-    ),
+    e.NodeCompleted(39_500, "investigate", e.Reply(e.Content("two\nlines"), agent="claude", usage={"cost_usd": 0.3})),
     e.NodeStarted(39_500, "implement", "prompt", 1, 1),
     e.IterationCompleted(45_000, "implement", 1, e.Reply(JSON, agent="claude")),
     e.NodeStarted(45_000, "implement", "prompt", 1, 2),
-    e.IterationCompleted(
-        49_300, "implement", 2, e.Reply(e.Content.inline("Changed the expiry check"), agent="claude"), True
-    ),
-    e.NodeCompleted(49_300, "implement", e.Reply(e.Content.inline("Changed the expiry check"), agent="claude")),
+    e.IterationCompleted(49_300, "implement", 2, e.Reply(e.Content("Changed the expiry check"), agent="claude"), True),
+    e.NodeCompleted(49_300, "implement", e.Reply(e.Content("Changed the expiry check"), agent="claude")),
     e.NodeStarted(39_500, "review", "gate"),
     e.ApprovalRequested(39_600, "review", "review.1", "go?\nreally"),
     e.NodeStarted(49_300, "tests", "bash", inputs={"implement": "completed:1"}),

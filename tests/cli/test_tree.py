@@ -35,11 +35,11 @@ nodes:
   - {id: publish, depends_on: [review], bash: x}
 """)
 STARTED = e.WorkflowStarted(0, "fix-issue", "d", tuple((node.id, node.kind) for node in WORKFLOW.nodes))
-JSON = e.Content.inline('{"type":"bug","severity":"high"}')
+JSON = e.Content('{"type":"bug","severity":"high"}')
 EVENTS = [
     STARTED,
     e.NodeStarted(0, "fetch", "bash"),
-    e.NodeCompleted(400, "fetch", e.Reply(e.Content.inline("an issue"))),
+    e.NodeCompleted(400, "fetch", e.Reply(e.Content("an issue"))),
     e.NodeStarted(400, "classify", "prompt"),
     e.NodeCompleted(8_500, "classify", e.Reply(JSON, agent="claude")),
     e.NodeSkipped(8_500, "plan", "when", "$classify.output.type == 'feature' (was 'bug')"),
@@ -47,7 +47,7 @@ EVENTS = [
     e.ApprovalRequested(8_600, "ask", "ask.1", "go?\nreally"),
     e.NodeStarted(8_500, "docs", "bash"),
     e.NodeFailed(9_000, "docs", e.Failure("exit-status", "bash failed [exit 2]: no such page", exit_status=2)),
-    e.NodeCompleted(39_500, "investigate", e.Reply(e.Content.inline("two\nlines"), agent="claude")),
+    e.NodeCompleted(39_500, "investigate", e.Reply(e.Content("two\nlines"), agent="claude")),
     e.NodeStarted(39_500, "implement", "prompt", 1, 1),
     e.IterationCompleted(45_000, "implement", 1, e.Reply(JSON, agent="claude")),
     e.NodeStarted(45_000, "implement", "prompt", 1, 2),

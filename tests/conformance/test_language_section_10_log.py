@@ -84,11 +84,11 @@ def test_what_conditions_need_stands_in_the_event(lasting: World) -> None:
     run = lasting.run(CONDITIONS)
     (completed,) = lasting.log(run, e.NodeCompleted, "a")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    assert completed.reply.values == {"output": {"sha256": digest, "length": len(text)}, "output.f": {"text": "y"}}
+    assert completed.reply.values == {"output": e.Value(sha256=digest, length=len(text)), "output.f": e.Value(text="y")}
     lasting.file("text", "plain")
     (completed,) = lasting.log(lasting.run(CONDITIONS), e.NodeCompleted, "a")
-    assert completed.reply.values["output"] == {"text": "plain"}
-    assert "not JSON" in completed.reply.values["output.f"]["error"]
+    assert completed.reply.values["output"] == e.Value(text="plain")
+    assert "not JSON" in str(completed.reply.values["output.f"].error)
 
 
 class WithoutBlobs:

@@ -73,7 +73,7 @@ def test_the_outline_of_a_log_is_enough_for_a_plan(text: str, chosen: str) -> No
     flow = workflow(Node("a", Bash(Shell("true"))), Node("b", Bash(Shell("true"))))
     log: list[e.Event] = [started(flow)]
     for node, output in (("a", text), ("b", "b")):
-        log += [e.NodeStarted(1, node, "bash"), e.NodeCompleted(2, node, e.Reply(e.Content.inline(output)))]
+        log += [e.NodeStarted(1, node, "bash"), e.NodeCompleted(2, node, e.Reply(e.Content(output)))]
     outlines = [outline(event) for event in log]
     assert len(str(outlines)) < 2000 or not text.strip()
     ends = [Plan(flow, fold(events), 8).next_steps(3) for events in (log, outlines)]
@@ -84,7 +84,7 @@ def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> N
     flow = workflow(Node("g", Approval("ok?")), Node("b", Cancel("x")), Node("c", Cancel("x"), depends_on=("g", "b")))
     done = [
         e.NodeStarted(1, "g", "gate"),
-        e.NodeCompleted(2, "g", e.Reply(e.Content.inline(""))),
+        e.NodeCompleted(2, "g", e.Reply(e.Content(""))),
         e.NodeStarted(2, "b", "cancel"),
     ]
     plan = Plan(flow, fold([started(flow), *done]), 8)
@@ -95,7 +95,7 @@ def test_a_late_answer_to_a_node_that_has_settled_lets_nobody_start_early() -> N
 
 def test_a_cancel_node_that_was_invalidated_does_not_end_the_run() -> None:
     flow = workflow(Node("stop", Cancel("x"), always_run=True))
-    done = [e.NodeStarted(1, "stop", "cancel"), e.NodeCompleted(2, "stop", e.Reply(e.Content.inline("x")))]
+    done = [e.NodeStarted(1, "stop", "cancel"), e.NodeCompleted(2, "stop", e.Reply(e.Content("x")))]
     plan = Plan(flow, fold([started(flow), *done]), 8)
     plan.advance(e.WorkflowResumed(4))
     plan.advance(e.NodeInvalidated(4, "stop", "always_run"))
@@ -105,7 +105,7 @@ def test_a_cancel_node_that_was_invalidated_does_not_end_the_run() -> None:
 def test_what_a_resume_invalidates_runs_again_though_it_had_settled_before_that_was_read() -> None:
     """The page ended between the two events of the resume."""
     flow = workflow(Node("a", Approval("ok?")), Node("b", Approval("ok?"), depends_on=("a",)))
-    done = [e.NodeStarted(1, "a", "gate"), e.NodeCompleted(2, "a", e.Reply(e.Content.inline("")))]
+    done = [e.NodeStarted(1, "a", "gate"), e.NodeCompleted(2, "a", e.Reply(e.Content("")))]
     plan = Plan(flow, fold([started(flow), *done, e.WorkflowFailed(3, e.Failure("timeout", ""))]), 8)
     plan.advance(e.WorkflowResumed(4))
     plan.next_steps(4)

@@ -219,7 +219,7 @@ class TestRun:
         more = [Node("sh", Bash(Shell("true")), depends_on=("p0",)), Node("host", Prompt("hi"), depends_on=("p0",))]
         gate = Node("gate", Approval("?"), depends_on=("p0",))
         flow = workflow(*nodes, *more, gate, max_budget_usd=0.1)
-        outcomes = {**PAID, "host": PromptOpened(e.Content.inline("hi")), "gate": GateOpened("?")}
+        outcomes = {**PAID, "host": PromptOpened(e.Content("hi")), "gate": GateOpened("?")}
         run = Simulation(flow, outcomes, agent_limits=ALL_A).run()
         assert run.state.status == "paused"
         assert run.statuses() == {
@@ -239,7 +239,7 @@ class TestRun:
 
     def test_prompts_at_the_host_cost_nothing(self) -> None:
         flow = workflow(Node("p0", Prompt("hi")), Node("host", Prompt("hi"), depends_on=("p0",)), max_budget_usd=0.1)
-        run = Simulation(flow, {**PAID, "host": PromptOpened(e.Content.inline("hi"))}, agent_limits=ALL_A).run()
+        run = Simulation(flow, {**PAID, "host": PromptOpened(e.Content("hi"))}, agent_limits=ALL_A).run()
         assert (run.statuses()["host"], run.state.over_budget) == ("waiting", False)
 
     def test_failed_attempts_count(self) -> None:

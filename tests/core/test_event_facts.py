@@ -7,7 +7,7 @@ import pytest
 from ion.core import event_facts
 from ion.core import events as e
 
-TEXT = e.Content.inline("")
+TEXT = e.Content("")
 FAILURE = e.Failure("x", "")
 ASKED = (e.ApprovalRequested(1, "a", "a.1", "?"), e.PromptRequested(1, "a", "a.1", TEXT))
 ANSWERED = (e.ApprovalResolved(1, "a", "a.1", "approved"), e.PromptAnswered(1, "a", "a.1", TEXT))

@@ -74,7 +74,7 @@ def started(*nodes: tuple[str, str], **values: Any) -> e.WorkflowStarted:
 
 
 def text(words: str) -> e.Content:
-    return e.Content.inline(words)
+    return e.Content(words)
 
 
 def asks(at: int, request: str, key: str, *, held: bool, **values: Any) -> e.ApprovalRequested:
@@ -96,7 +96,7 @@ def test_a_program_is_tried_again_fails_and_is_resumed() -> None:
         e.NodeStarted(21, "a", "bash"),
         e.WorkflowResumed(30, owner_died=True),
         e.NodeStarted(31, "a", "bash"),
-        e.NodeCompleted(33, "a", e.Reply(text("out"), {"output": {"text": "out"}})),
+        e.NodeCompleted(33, "a", e.Reply(text("out"), {"output": e.Value(text="out")})),
         e.NodeStarted(33, "b", "bash", inputs={"a": "completed:2"}),
         e.NodeCompleted(34, "b", e.Reply(text(""), notes=("n",))),
         e.WorkflowCompleted(35, "a"),
@@ -143,10 +143,10 @@ def test_a_gate_is_rejected_reworked_by_the_host_and_approved() -> None:
         e.PromptAnswered(8, "g", "g.2", text("better")),
         e.WorkflowResumed(9, "answer"),
         e.NodeStarted(9, "g", "answer", iteration=1),
-        e.NodeStarted(10, "g", "gate", reply=e.Reply(text("better"), {"output": {"text": "better"}})),
+        e.NodeStarted(10, "g", "gate", reply=e.Reply(text("better"), {"output": e.Value(text="better")})),
         e.ApprovalRequested(11, "g", "g.3", "ok?"),
         e.ApprovalResolved(12, "g", "g.3", "approved", "yes"),
-        e.NodeCompleted(13, "g", e.Reply(text("better"), {"output": {"text": "better"}})),
+        e.NodeCompleted(13, "g", e.Reply(text("better"), {"output": e.Value(text="better")})),
         e.NodeInvalidated(14, "g", "dependency", "x"),
     ]
     assert told(log) == snapshot("""\
@@ -180,7 +180,7 @@ def test_a_loop_is_checked_asked_about_and_exhausted() -> None:
         started(("a", "loop")),
         e.NodeStarted(2, "a", "prompt", iteration=1),
         e.IterationCompleted(
-            3, "a", 1, e.Reply(text("one"), {"output": {"text": "one"}}, "s1", "claude", {"cost_usd": 2})
+            3, "a", 1, e.Reply(text("one"), {"output": e.Value(text="one")}, "s1", "claude", {"cost_usd": 2})
         ),
         e.NodeStarted(3, "a", "until_bash", iteration=1),
         e.IterationJudged(4, "a", 1),

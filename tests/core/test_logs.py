@@ -53,10 +53,9 @@ def told(log: list[e.Event]) -> str:
     """A log without the first event and the times, one event a line."""
     lines: list[str] = []
     for event in log[1:]:
-        data = {name: value for name, value in e.to_json(event).items() if name not in ("type", "at", "by", "inputs")}
-        said = " ".join(
-            f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in data.items()
-        )
+        data = [item for item in e.to_json(event).items() if item[0] not in ("type", "at", "by", "inputs")]
+        data = [one for name, value in data for one in (value.items() if name == "reply" else [(name, value)])]
+        said = " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in data)
         lines += textwrap.wrap(f"{event.type} {said}", 110, subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(lines)
 
@@ -96,11 +95,11 @@ iteration_completed node=a iteration=2 output={"text": "2"}
 node_started node=a turn=until_bash iteration=2
 node_failed node=a error={"code": "max_iterations", "message": "2 iterations without the signal 'DONE' or a
     passing until_bash check", "hint": "a resume starts again at iteration 1"}
-workflow_failed error={"code": "node-failed", "message": "1 of 1 nodes failed: a", "hint": ""}\
+workflow_failed error={"code": "node-failed", "message": "1 of 1 nodes failed: a"}\
 """)
 
     def test_a_check_ends_it_with_all_that_the_reply_brought(self) -> None:
-        last = Completed(e.Reply(e.Content.inline("2"), {"output": {"text": "2"}}, "s", "claude", {}, True, ("n",)))
+        last = Completed(e.Reply(e.Content("2"), {"output": e.Value(text="2")}, "s", "claude", {}, True, ("n",)))
         run = self.run(replies(completed("1"), Judged(False), last, Judged(True)))
         assert told(run.log) == snapshot("""\
 node_started node=a turn=prompt iteration=1
@@ -252,9 +251,9 @@ workflow_completed output_node=g\
 """)
 
     def test_a_prompt_of_the_host_has_all_that_it_needs(self) -> None:
-        pending = PromptOpened(e.Content.inline("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
+        pending = PromptOpened(e.Content("hi"), "sys", "s1", {"type": "object"}, {"model": "x"}, "key")
         run = Simulation(workflow(Node("a", Prompt("hi"))), {"a": replies(pending, completed("yes"))}).run()
-        answer = requests.submit(run.state, "a", e.Content.inline("yes"), at=3, by=BY, session="s2")
+        answer = requests.submit(run.state, "a", e.Content("yes"), at=3, by=BY, session="s2")
         assert answer is not None
         run.request(answer).resume()
         assert told(run.log) == snapshot("""\
@@ -277,11 +276,11 @@ class TestPrograms:
         run = Simulation(flow, {"a": replies(failed(), slow, slow)}, slots=1).run()
         assert told(run.log) == snapshot("""\
 node_started node=a turn=bash
-node_retrying node=a error={"code": "exit-status", "message": "exit 1", "hint": ""} due_at=1002
+node_retrying node=a error={"code": "exit-status", "message": "exit 1"} due_at=1002
 node_started node=b turn=bash
 node_completed node=b output={"text": "ok"}
 node_started node=a turn=bash attempt=2
-node_retrying node=a error={"code": "timeout", "message": "slow", "hint": ""} due_at=3003
+node_retrying node=a error={"code": "timeout", "message": "slow"} due_at=3003
 node_started node=a turn=bash attempt=3
 node_skipped node=a reason=timeout detail=slow
 workflow_completed output_node=b\
@@ -472,7 +471,7 @@ node_completed node=g output={"text": ""}\
         assert [event.node for event in events if isinstance(event, e.NodeCompleted)] == ["z", *("a" if kept else "")]
         if kept:
             assert isinstance(events[-1], e.NodeCompleted)
-            assert events[-1].reply.values == {"output": {"text": "ok"}}
+            assert events[-1].reply.values == {"output": e.Value(text="ok")}
 
     def test_of_another_file_the_texts_and_files_count(self) -> None:
         command, script, loop = (
@@ -516,7 +515,7 @@ class TestGoingOn:
 
     flow = workflow(Node("a", Prompt("x")), Node("g", Approval("?")))
     begun = (started(flow), e.NodeStarted(1, "a", "prompt"))
-    pending = (*begun, e.PromptRequested(2, "a", "a.1", e.Content.inline("x")), e.WorkflowPaused(2))
+    pending = (*begun, e.PromptRequested(2, "a", "a.1", e.Content("x")), e.WorkflowPaused(2))
     unpermitted = (
         started(flow, agent="claude"),
         e.NodeStarted(1, "a", "prompt"),
@@ -532,7 +531,7 @@ class TestGoingOn:
             ((*begun, e.WorkflowFailed(2, e.Failure("x", ""))), None, "resume", None),
             (pending, None, None, None),
             (pending, "claude", "answer", "answer"),
-            ((*pending, e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))), None, "answer", "answer"),
+            ((*pending, e.PromptAnswered(3, "a", "a.1", e.Content("y"))), None, "answer", "answer"),
             ((*pending, e.CancelRequested(3, "x")), None, "answer", "answer"),
             ((*begun, e.WorkflowPaused(2, over_budget=True), e.BudgetRaised(3, 5)), None, "answer", "answer"),
             (unpermitted, "claude", None, None),
@@ -557,7 +556,7 @@ class TestGoingOn:
 class TestSteps:
     def test_an_outcome_that_came_before_is_passed_over_and_the_next_one_taken(self) -> None:
         flow = workflow(Node("a", BASH), Node("b", BASH))
-        log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x")))]
+        log = [started(flow), e.NodeStarted(1, "a", "bash"), e.NodeCompleted(2, "a", e.Reply(e.Content("x")))]
         plan = Plan(flow, fold([*log, e.NodeStarted(2, "b", "bash")]), 8)
         late, good = completed("late"), completed("good")
         new, commands = step(plan, [Ended("a", 1, late), Ended("b", 2, late), Ended("b", 1, good)], 3, lambda: 0.0)
@@ -585,7 +584,7 @@ class TestRefusals:
     log = (
         started(flow),
         e.NodeStarted(1, "a", "prompt"),
-        e.PromptRequested(1, "a", "a.1", e.Content.inline("x")),
+        e.PromptRequested(1, "a", "a.1", e.Content("x")),
         e.NodeStarted(1, "g", "gate"),
     )
     gate = (*log, e.ApprovalRequested(2, "g", "g.1", "?"))
@@ -597,10 +596,10 @@ class TestRefusals:
     done = (
         *gate,
         e.ApprovalResolved(3, "g", "g.1", "approved"),
-        e.NodeCompleted(4, "g", e.Reply(e.Content.inline(""))),
+        e.NodeCompleted(4, "g", e.Reply(e.Content(""))),
     )
     ended = (*gate, e.WorkflowCancelled(5, "x"))
-    answer = e.PromptAnswered(3, "a", "a.1", e.Content.inline("y"))
+    answer = e.PromptAnswered(3, "a", "a.1", e.Content("y"))
 
     def refused(self, log: tuple[e.Event, ...], verb: str, *words: Any, **values: Any) -> str:
         call: Any = getattr(requests, verb)
@@ -649,7 +648,7 @@ ended: the run has ended (cancelled)\
 """)
 
     def test_prompts_budgets_and_cancel(self) -> None:
-        other = e.Content.inline("z")
+        other = e.Content("z")
         said = [
             self.refused(self.log, "submit", "x", other, by=BY),
             self.refused(self.log, "submit", "g", other, by=BY),
@@ -689,7 +688,7 @@ usage: $nan is not a valid budget: the run has spent $0.00 already
             requests.answer(fold(self.gate), "g", "reject", at=9, text="r", by=BY, request="g.1"),
             requests.answer(fold(self.both), "h", "later", at=9, text="t", by=BY),
             requests.answer(fold(self.both), "g", "reject", at=9, text="t", by=BY),
-            requests.submit(fold(self.log), "a", e.Content.inline("y"), at=9, by=BY, session="s", request="a.1"),
+            requests.submit(fold(self.log), "a", e.Content("y"), at=9, by=BY, session="s", request="a.1"),
             requests.cancel(fold(self.log), at=9, reason="r", by=BY),
             requests.raise_budget(fold(self.log), 5, at=9, by=BY),
             requests.submit(fold((*self.log, self.answer)), "a", self.answer.output, at=9, by=BY, last=self.answer),
@@ -739,21 +738,21 @@ class TestValues:
         when = parse_condition("$a.output == 'x' || $a.output.f == 'y' || $a.output.g == 'z'")
         flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), when=when))
 
-        def values(text: str) -> dict[str, dict[str, Any]]:
-            return condition_values(flow, "a", e.Content.inline(text), lambda content: content.text or "")
+        def values(text: str) -> dict[str, e.Value]:
+            return condition_values(flow, "a", e.Content(text), lambda content: content.text or "")
 
         assert values('{"f": [1, "ü"]}') == {
-            "output": {"text": '{"f": [1, "ü"]}'},
-            "output.f": {"text": '[1,"ü"]'},
-            "output.g": {"error": "unknown field 'g'; the fields are 'f'"},
+            "output": e.Value(text='{"f": [1, "ü"]}'),
+            "output.f": e.Value(text='[1,"ü"]'),
+            "output.g": e.Value(error="unknown field 'g'; the fields are 'f'"),
         }
         edge = values('{"f": "' + "x" * 4096 + '"}')
-        assert edge["output.f"] == {"text": "x" * 4096}
-        assert edge["output"].keys() == {"sha256", "length"}
-        assert values('{"f": "' + "ü" * 2049 + '"}')["output.f"].keys() == {"sha256", "length"}
-        assert values("x" * 4096)["output"] == {"text": "x" * 4096}
-        assert values("x" * 4097)["output"] == {"sha256": e.Content.inline("x" * 4097).sha256, "length": 4097}
-        assert condition_values(flow, "b", e.Content.inline("x"), lambda content: "") == {}
+        assert edge["output.f"] == e.Value(text="x" * 4096)
+        assert edge["output"].sha256 is not None
+        assert values('{"f": "' + "ü" * 2049 + '"}')["output.f"].sha256 is not None
+        assert values("x" * 4096)["output"] == e.Value(text="x" * 4096)
+        assert values("x" * 4097)["output"] == e.Value(sha256=e.Content("x" * 4097).sha256, length=4097)
+        assert condition_values(flow, "b", e.Content("x"), lambda content: "") == {}
 
     @pytest.mark.parametrize(
         ("when", "event", "error"),  # the hint names the condition, if there is nothing better to say
@@ -762,12 +761,12 @@ class TestValues:
             ("$a.output == 'x'", e.NodeFailed(2, "a", e.Failure("x", "")), "'a' failed, so its output cannot be read"),
             (
                 "$a.output == 'x'",
-                e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x"), {"output": {"error": "it is broken"}})),
+                e.NodeCompleted(2, "a", e.Reply(e.Content("x"), {"output": e.Value(error="it is broken")})),
                 "it is broken",
             ),
             (
                 "$a.output == 'x'",
-                e.NodeCompleted(2, "a", e.Reply(e.Content.inline("x"))),
+                e.NodeCompleted(2, "a", e.Reply(e.Content("x"))),
                 "the value of $a.output was not recorded",
             ),
             ("$a.output.f.g == 'x'", e.NodeSkipped(2, "a", "when"), "'a' was skipped, so it has no field 'f.g'"),
@@ -785,12 +784,12 @@ class TestValues:
 
     def test_a_long_value_is_compared_by_its_hash(self) -> None:
         text = "x" * 5000
-        hashed = {"output": {"sha256": e.Content.inline(text).sha256, "length": 5000}}
+        hashed = {"output": e.Value(sha256=e.Content(text).sha256, length=5000)}
         for wanted, kind in ((text, StartTurn), ("x", Record)):
             flow = workflow(
                 Node("a", BASH), Node("b", BASH, order=("a",), when=parse_condition(f"$a.output == '{wanted}'"))
             )
-            log = [started(flow), e.NodeCompleted(2, "a", e.Reply(e.Content.inline(text), hashed))]
+            log = [started(flow), e.NodeCompleted(2, "a", e.Reply(e.Content(text), hashed))]
             assert isinstance(Plan(flow, fold(log), 8).next_steps(3)[0], kind)
 
     def test_a_skipped_node_is_empty_whole(self) -> None:

@@ -66,7 +66,7 @@ class TestAsked:
         assert resume_cause(run.state, agent=None) == "answer"
         run.resume()
         assert run.state.status == "completed"
-        assert run.state.nodes["fix"].output == e.Content.inline("rm -rf build: allow_once")
+        assert run.state.nodes["fix"].output == e.Content("rm -rf build: allow_once")
         assert run.carried_out.count(("fix", "prompt")) == 2
 
     def test_with_several_questions_all_are_waited_for(self) -> None:
@@ -78,7 +78,7 @@ class TestAsked:
         assert resume_cause(run.state, agent=None) is None
         answer(run, "allow_always", node="fix")
         run.resume()
-        assert run.state.nodes["fix"].output == e.Content.inline("git push: reject_once, rm -rf build: allow_always")
+        assert run.state.nodes["fix"].output == e.Content("git push: reject_once, rm -rf build: allow_always")
 
     def test_several_nodes_ask_at_once(self) -> None:
         flow = workflow(Node("a", Prompt("x")), Node("b", Prompt("y")))

@@ -251,7 +251,7 @@ class Universe(SimulatedWorld):
         return None
 
     def text(self) -> e.Content:
-        return e.Content.inline(self.value())
+        return e.Content(self.value())
 
     def value(self) -> str:
         return self.rng.choice(("v1", "v2"))
@@ -262,7 +262,7 @@ class Universe(SimulatedWorld):
         if now.turn == "until_bash":
             return Judged(self.rng.random() < 0.4)
         if now.turn in AGENT_TURNS and self.answerers[now.id] != "agent":
-            return PromptOpened(e.Content.inline("go"))
+            return PromptOpened(e.Content("go"))
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
             return Unpermitted(questions, self.usage())
@@ -270,7 +270,7 @@ class Universe(SimulatedWorld):
             code = self.rng.choice(("timeout", "exit-status", "refused", "bad_output"))
             reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
             return Failed(e.Failure(code, "failed"), reask, self.usage() if now.turn in AGENT_TURNS else {})
-        content = now.answer.output if now.answer else e.Content.inline(self.value())
+        content = now.answer.output if now.answer else e.Content(self.value())
         values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
         usage = self.usage() if now.turn in AGENT_TURNS else {}
         return Completed(e.Reply(content, values, usage=usage), signaled=self.rng.random() < 0.5)
@@ -489,7 +489,7 @@ def check_budget(agent_limits: AgentLimits, log: list[e.Event]) -> None:
         if isinstance(event, e.NodeStarted) and agent_limits.lane(event.node, event.turn):
             assert not state.is_spent, f"O7: {event.node} asked its agent with {state.spent_usd} spent"
         apply(state, event)
-    told = sum(e.to_json(event).get("usage", {}).get("cost_usd", 0) for event in log)
+    told = sum(getattr(getattr(event, "reply", event), "usage", {}).get("cost_usd", 0) for event in log)
     assert told == state.spent_usd == sum(node.usage.get("cost_usd", 0) for node in state.nodes.values())
 
 

@@ -14,7 +14,7 @@ from ion.language.workflow import Approval, Bash, Node, Shell
 
 FLOW = workflow(Node("a", Bash(Shell("true"))), Node("g", Approval("?")), timeout_ms=10_000)
 BEGUN = (started(FLOW), e.NodeStarted(1_000, "a", "bash"))
-DONE = e.Content.inline("ok")
+DONE = e.Content("ok")
 
 
 def after(*events: e.Event) -> RunState:

@@ -76,7 +76,7 @@ class TestApproval:
         assert run.statuses() == {"ask": "waiting", "other": "completed", "after": "pending"}
         approved(run, comment="ship it")
         assert run.state.status == "completed"
-        assert run.state.nodes["ask"].output == e.Content.inline("ship it")
+        assert run.state.nodes["ask"].output == e.Content("ship it")
 
     @pytest.mark.parametrize(
         ("capture", "comment", "output"), [(False, "go", ""), (True, "go", "go"), (True, "", "Approved")]
@@ -84,7 +84,7 @@ class TestApproval:
     def test_output_of_an_approved_gate(self, capture: bool, comment: str, output: str) -> None:
         run = Simulation(workflow(Node("ask", Approval("Go?", capture_response=capture))), {"ask": gate}).run()
         approved(run, comment=comment)
-        assert run.state.nodes["ask"].output == e.Content.inline(output)
+        assert run.state.nodes["ask"].output == e.Content(output)
 
     def test_rejection_without_rework_cancels_the_run(self) -> None:
         flow = workflow(Node("ask", Approval("Go?")), Node("after", BASH, depends_on=("ask",)))
@@ -107,7 +107,7 @@ class TestApproval:
     def test_the_output_of_a_gate_that_was_reworked_is_the_last_reply(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Fix it"))))
         run = approved(rejected(Simulation(flow, {"ask": gate}).run()), comment="fine now")
-        assert run.state.nodes["ask"].output == e.Content.inline("reworked")
+        assert run.state.nodes["ask"].output == e.Content("reworked")
 
     def test_a_death_during_rework_does_the_rework_again_and_not_after_it(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
@@ -169,7 +169,7 @@ class TestLoop:
         run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert starts(run, "loop") == [("prompt", 1, 1), ("prompt", 2, 1)]
         node = run.state.nodes["loop"]
-        assert (node.status, node.progress.iterations, node.output) == ("completed", 2, e.Content.inline("two"))
+        assert (node.status, node.progress.iterations, node.output) == ("completed", 2, e.Content("two"))
 
     def test_max_iterations_fail_and_a_resume_starts_at_one(self) -> None:
         run = Simulation(workflow(self.loop())).run()
@@ -183,7 +183,7 @@ class TestLoop:
         replies: list[Outcome] = [completed("one"), failed("refused"), completed("two", signaled=True)]
         run = Simulation(workflow(self.loop()), {"loop": replies}).run()
         assert run.state.status == "failed"
-        assert run.state.nodes["loop"].last_output == e.Content.inline("one")
+        assert run.state.nodes["loop"].last_output == e.Content("one")
         run.resume()
         assert [iteration for _, iteration, _ in starts(run, "loop")] == [1, 2, 2]
         assert run.state.status == "completed"
@@ -199,7 +199,7 @@ class TestLoop:
             run = Simulation(workflow(self.loop()), {"loop": answer}, list(whole.log[:died])).resume()
             finished = [ev.iteration for ev in run.log if isinstance(ev, e.IterationCompleted)]
             assert finished == [1, 2, 3]
-            assert run.state.nodes["loop"].output == e.Content.inline("3")
+            assert run.state.nodes["loop"].output == e.Content("3")
 
     def test_until_bash_is_asked_only_without_a_signal_and_its_verdict_counts(self) -> None:
         node = self.loop(until=None, until_bash=Shell("test -f done"))
@@ -213,7 +213,7 @@ class TestLoop:
 
         run = Simulation(workflow(node), {"loop": answer}).run()
         assert [turn for turn, _, _ in starts(run, "loop")] == ["prompt", "until_bash", "prompt", "until_bash"]
-        assert run.state.nodes["loop"].output == e.Content.inline("reply 2")
+        assert run.state.nodes["loop"].output == e.Content("reply 2")
 
     @pytest.mark.parametrize(
         ("ways", "signaled", "then"),
@@ -235,7 +235,7 @@ class TestLoop:
     ) -> None:
         """With `until_all` where nothing else speaks against the end, otherwise where nothing else brings it."""
         flow = workflow(self.loop(**{"until": None, "until_bash": Shell("check"), **ways}))
-        reply = e.IterationCompleted(2, "loop", 1, e.Reply(e.Content.inline("x")), signaled)
+        reply = e.IterationCompleted(2, "loop", 1, e.Reply(e.Content("x")), signaled)
         log = [started(flow), e.NodeStarted(1, "loop", "prompt", iteration=1), reply]
         (next_one,) = Plan(flow, fold(log), 8).next_steps(3)
         assert (next_one.event.type if isinstance(next_one, Record) else next_one.turn) == then  # type: ignore[union-attr]
@@ -287,7 +287,7 @@ class TestLoop:
         assert run.state.nodes["loop"].progress.user_input == "change x"
         assert [(t, i) for t, i, _ in starts(run, "loop")] == [("prompt", 1), ("gate", 1), ("prompt", 2), ("gate", 2)]
         approved(run)
-        assert run.state.nodes["loop"].output == e.Content.inline("r2")
+        assert run.state.nodes["loop"].output == e.Content("r2")
 
     def test_interactive_without_a_signal_goes_on_after_a_bare_approval(self) -> None:
         run = approved(self.interactive({2}))
@@ -312,7 +312,7 @@ class TestRetry:
         run = Simulation(flow, {"ask": [failed("rate_limited"), failed("timeout"), completed("yes")]}).run()
         waits = [ev.due_at - ev.at for ev in run.log if isinstance(ev, e.NodeRetrying)]
         assert waits == [3000, 6000]
-        assert run.state.nodes["ask"].output == e.Content.inline("yes")
+        assert run.state.nodes["ask"].output == e.Content("yes")
         assert run.state.nodes["ask"].attempts == 3
 
     def test_an_agent_that_fails_a_third_time_has_failed(self) -> None:
@@ -377,7 +377,7 @@ class TestRetry:
 
 
 class TestPendingPrompts:
-    pending = PromptOpened(e.Content.inline("hi"), key="run/ask")
+    pending = PromptOpened(e.Content("hi"), key="run/ask")
 
     def outcome(self, now: NodeState, turn: str) -> Outcome:
         return completed(now.answer.output.text or "") if now.answer else self.pending
@@ -385,22 +385,22 @@ class TestPendingPrompts:
     def test_waits_for_the_host_and_completes_with_the_answer(self) -> None:
         run = Simulation(workflow(Node("ask", Prompt("hi"))), {"ask": self.outcome}).run()
         assert run.state.status == "paused"
-        answer = requests.submit(run.state, "ask", e.Content.inline("42"), at=9, by=BY)
+        answer = requests.submit(run.state, "ask", e.Content("42"), at=9, by=BY)
         assert answer is not None
         run.request(answer).resume()
-        assert run.state.nodes["ask"].output == e.Content.inline("42")
+        assert run.state.nodes["ask"].output == e.Content("42")
         assert run.state.nodes["ask"].attempts == 1
 
     def test_the_same_answer_again_changes_nothing_and_another_is_refused(self) -> None:
         run = Simulation(
             workflow(Node("ask", Prompt("hi")), Node("b", Approval("?"))), {"ask": self.outcome, "b": gate}
         ).run()
-        answer = requests.submit(run.state, "ask", e.Content.inline("42"), at=9, by=BY)
+        answer = requests.submit(run.state, "ask", e.Content("42"), at=9, by=BY)
         assert answer is not None
         run.request(answer).resume()
-        assert requests.submit(run.state, "ask", e.Content.inline("42"), at=9, by=BY, last=answer) is None
+        assert requests.submit(run.state, "ask", e.Content("42"), at=9, by=BY, last=answer) is None
         with pytest.raises(RefusedError, match="differently"):
-            requests.submit(run.state, "ask", e.Content.inline("43"), at=9, by=BY, last=answer)
+            requests.submit(run.state, "ask", e.Content("43"), at=9, by=BY, last=answer)
 
     def test_a_resume_with_an_agent_takes_the_prompt_over(self) -> None:
         def answer(now: NodeState, turn: str) -> Outcome:
@@ -412,7 +412,7 @@ class TestPendingPrompts:
         run.resume(agent="claude")
         assert run.state.status == "completed"
         with pytest.raises(RefusedError):
-            requests.submit(run.state, "ask", e.Content.inline("late"), at=9, by=BY, request=request.request)
+            requests.submit(run.state, "ask", e.Content("late"), at=9, by=BY, request=request.request)
 
     def test_an_answer_belongs_to_the_attempt_that_asked(self) -> None:
         """A first reply does not fit; the host is asked again, and its second reply is read as the second attempt."""
@@ -426,7 +426,7 @@ class TestPendingPrompts:
             pending = run.state.nodes["ask"].prompt
             assert pending is not None
             assert pending.attempt == attempt
-            answer = requests.submit(run.state, "ask", e.Content.inline(text), at=9, by=BY)
+            answer = requests.submit(run.state, "ask", e.Content(text), at=9, by=BY)
             assert answer is not None
             run.request(answer).resume()
         assert starts(run, "ask") == [("prompt", 0, 1), ("answer", 0, 1), ("prompt", 0, 2), ("answer", 0, 2)]
@@ -438,7 +438,7 @@ class TestPendingPrompts:
     def test_a_rework_that_the_host_wrote_leaves_nothing_that_keeps_the_gate_from_its_answer(self) -> None:
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
         run = rejected(Simulation(flow, {"ask": self.rework}).run())
-        answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
+        answer = requests.submit(run.state, "ask", e.Content("better"), at=9, by=BY)
         assert answer is not None
         run.request(answer).resume()
         assert [turn for turn, _, _ in starts(run, "ask")] == ["gate", "rejection", "answer", "gate"]
@@ -449,7 +449,7 @@ class TestPendingPrompts:
         """The answer is read again: it is kept until a turn has acted on it."""
         flow = workflow(Node("ask", Approval("Go?", on_reject=OnReject("Mend it"))))
         run = rejected(Simulation(flow, {"ask": self.rework}).run())
-        answer = requests.submit(run.state, "ask", e.Content.inline("better"), at=9, by=BY)
+        answer = requests.submit(run.state, "ask", e.Content("better"), at=9, by=BY)
         assert answer is not None
         run.request(answer)
         run.die_after = len(run.log) + 2
@@ -579,7 +579,7 @@ def test_a_start_says_what_it_saw_of_those_before_it() -> None:
     flow = workflow(Node("a", BASH), Node("b", BASH), Node("c", BASH, depends_on=("b",)))
     rest = Node("d", BASH, depends_on=("a", "b", "c"), trigger_rule="all_done")
     run = Simulation(workflow(*flow.nodes, rest), {"b": failed()}).run()
-    digest = e.Content.inline("ok").sha256[:16]
+    digest = e.Content("ok").sha256[:16]
     assert run.state.nodes["d"].inputs == {"a": f"completed:{digest}", "b": "failed", "c": "upstream_failed"}
 
 
@@ -703,13 +703,13 @@ class TestDeaths:
     @pytest.mark.parametrize(
         "then",
         [
-            e.NodeCompleted(5, "a", e.Reply(e.Content.inline(""))),
+            e.NodeCompleted(5, "a", e.Reply(e.Content(""))),
             e.NodeFailed(5, "a", e.Failure("exit-status", "")),
             e.NodeSkipped(5, "a", "timeout"),
             e.NodeRetrying(5, "a", e.Failure("timeout", ""), 6),
-            e.IterationCompleted(5, "a", 1, e.Reply(e.Content.inline(""))),
+            e.IterationCompleted(5, "a", 1, e.Reply(e.Content(""))),
             e.ApprovalRequested(5, "a", "a.1", "?"),
-            e.PromptRequested(5, "a", "a.1", e.Content.inline("")),
+            e.PromptRequested(5, "a", "a.1", e.Content("")),
         ],
         ids=lambda event: event.type,
     )

@@ -26,7 +26,7 @@ def import_long(store: WorkflowStore, project: Path, run_id: str, turns: int) ->
     """A run that was cut off after so many turns of its loop: two events for each."""
     workflow = load(open_workspace(project, store), "w")
     source = freeze.freeze(workflow, store)
-    reply = e.Content.inline("not yet")
+    reply = e.Content("not yet")
     log: list[e.Event] = [e.WorkflowStarted(1, "w", freeze.digest_of(source), (("l", "loop"),), cwd=str(project))]
     for turn in range(1, turns + 1):
         log += [e.NodeStarted(turn, "l", "prompt"), e.IterationCompleted(turn, "l", turn, e.Reply(reply))]

@@ -40,9 +40,7 @@ async def test_a_message_that_cannot_be_filled_in_asks_nobody(tmp_path: Path) ->
 @pytest.mark.parametrize(("signaled", "words"), [(True, "done, by its own account"), (False, "not done yet")])
 async def test_the_gate_of_a_loop_shows_where_it_stands(tmp_path: Path, signaled: bool, words: str) -> None:
     world = World(tmp_path, LOOP, arguments="Bo")
-    asked = message(
-        await world.run("l", "gate", iteration=2, signaled=signaled, previous=Content.inline("  the draft\n"))
-    )
+    asked = message(await world.run("l", "gate", iteration=2, signaled=signaled, previous=Content("  the draft\n")))
     status, excerpt, said = asked.split("\n\n")
     assert status.startswith("Iteration 2 of 4: ")
     assert words in status
@@ -51,11 +49,11 @@ async def test_the_gate_of_a_loop_shows_where_it_stands(tmp_path: Path, signaled
 
 async def test_an_output_that_can_be_read_is_asked_about_whole(tmp_path: Path) -> None:
     draft = "\n".join(f"line {number}" for number in range(3000))
-    assert draft in message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=Content.inline(draft)))
+    assert draft in message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=Content(draft)))
 
 
 async def test_an_endless_output_is_shown_by_its_ends(tmp_path: Path) -> None:
-    previous = Content.inline("begin" + "x" * 100_000 + "end")
+    previous = Content("begin" + "x" * 100_000 + "end")
     asked = message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=previous))
     assert len(asked) < 51_000
     assert "\n\nbegin" in asked

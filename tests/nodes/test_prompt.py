@@ -48,7 +48,7 @@ async def test_the_reply_is_the_output(tmp_path: Path) -> None:
     agent = Asked(PromptResult("  two lines\n\n", session="s1", usage={"input_tokens": 3, "cost_usd": 0.5}))
     outcome = await one(tmp_path, "prompt: Do it", agent).run("x")
     assert isinstance(outcome, Completed)
-    assert outcome.reply.output == Content.inline("  two lines\n\n")
+    assert outcome.reply.output == Content("  two lines\n\n")
     assert (outcome.reply.session, outcome.reply.agent, outcome.reply.usage) == (
         "s1",
         "asked",
@@ -305,7 +305,7 @@ async def test_a_reply_that_is_only_the_signal_is_an_empty_output(tmp_path: Path
 
 async def test_a_loop_sees_its_last_output_and_what_the_person_said(tmp_path: Path) -> None:
     agent = Asked()
-    await one(tmp_path, LOOP, agent).output("x", iteration=2, previous=Content.inline("draft"), user_input=", shorter")
+    await one(tmp_path, LOOP, agent).output("x", iteration=2, previous=Content("draft"), user_input=", shorter")
     assert agent.prompt_text == "go on from [draft], shorter"
 
 
@@ -346,14 +346,14 @@ async def test_an_open_prompt_can_be_large(tmp_path: Path) -> None:
 
 async def test_the_hosts_answer_is_read_like_any_reply(tmp_path: Path) -> None:
     world = one(tmp_path, f"prompt: x, {SCHEMA}")
-    answer = PromptAnswered(0, "x", "x.1", Content.inline('```\n{"ok": true}\n```'), "s9")
+    answer = PromptAnswered(0, "x", "x.1", Content('```\n{"ok": true}\n```'), "s9")
     outcome = await world.run("x", "answer", answer=answer)
     assert isinstance(outcome, Completed)
     assert (outcome.reply.output.text, outcome.reply.session, outcome.reply.agent) == ('{"ok":true}', "s9", None)
 
 
 async def test_the_hosts_answer_can_end_a_loop(tmp_path: Path) -> None:
-    answer = PromptAnswered(0, "x", "x.1", Content.inline("all done\nDONE"))
+    answer = PromptAnswered(0, "x", "x.1", Content("all done\nDONE"))
     outcome = await one(tmp_path, LOOP).run("x", "answer", iteration=1, answer=answer)
     assert isinstance(outcome, Completed)
     assert outcome.signaled

@@ -59,8 +59,8 @@ def test_names_in_texts(tmp_path: Path, text: str, expected: str) -> None:
     world = World(tmp_path, NODES, arguments="do it", external_context="ctx", base_branch=lambda: "trunk").completed(
         "a", '{"n": {"m": {"k": 5}}, "t": "text"}'
     )
-    fields = {"previous": Content.inline("prev"), "user_input": "said", "rejection_reason": "why"}
-    fields["rework"] = Content.inline("redone")
+    fields = {"previous": Content("prev"), "user_input": "said", "rejection_reason": "why"}
+    fields["rework"] = Content("redone")
     assert render(world, text, **fields) == expected
 
 

@@ -46,7 +46,7 @@ def turns(world: World) -> list[Turn]:
     found = []
     for number, node in enumerate(world.workflow.nodes):
         turn = Turn(node, "bash")
-        said = Content.inline(f"said {number}")
+        said = Content(f"said {number}")
         found += [turn, replace(turn, iteration=2, previous=said, user_input="go on\0", rejection_reason="ü\udc80")]
         found.append(replace(turn, user_input="x" * 40_000))
     return found

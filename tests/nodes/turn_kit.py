@@ -71,7 +71,7 @@ class World:
 
     def _keep(self, item: str | Path) -> Content:
         if isinstance(item, str):
-            content = Content.inline(item)
+            content = Content(item)
             return content if content.size <= INLINE_LIMIT_BYTES else blobs.keep(self._blobs, item.encode())
         return blobs.keep(self._blobs, item)
 

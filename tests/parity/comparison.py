@@ -98,6 +98,7 @@ def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str,
         event = replace(event, agent=None)  # whether it was said once more who answers
     said = {name: value for name, value in e.to_json(event).items() if name not in _DIFFERENT}
     texts = [_text(content, store) for content in e.contents(event)]
+    said |= said.pop("reply", {})
     return {**said, **dict.fromkeys(said.keys() & {"output", "prompt"}, *texts)}
 
 

@@ -24,7 +24,7 @@ WORKFLOW = parse_workflow(
 
 
 def text(said: str) -> e.Content:
-    return e.Content.inline(said)
+    return e.Content(said)
 
 
 LOG: list[e.Event] = [

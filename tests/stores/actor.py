@@ -57,7 +57,7 @@ def append(store: WorkflowStore, run_id: str) -> None:
     seq = store.get_workflow_run(run_id).last_seq
     while True:
         text = f"output after {seq} " * (seq % 50)
-        content = e.Content.inline(text) if seq % 7 else store.put_blob(text.encode())
+        content = e.Content(text) if seq % 7 else store.put_blob(text.encode())
         batch = [e.NodeStarted(seq, "build", "bash"), e.NodeCompleted(seq + 1, "build", e.Reply(content))]
         seq = store.create_workflow_event(run_id, batch, lease=lease, after=seq)
         say(seq)

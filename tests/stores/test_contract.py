@@ -155,7 +155,7 @@ class TestEvents:
         assert store.get_workflow_events("r1", after=6) == store.get_workflow_events("r1", after=60) == []
 
     def test_every_kind_of_event_survives(self, store: WorkflowStore) -> None:
-        text = e.Content.inline(ODD_TEXT)
+        text = e.Content(ODD_TEXT)
         failure = e.Failure("exit", ODD_TEXT, "hint", 3)
         events = [
             e.WorkflowResumed(1, "answer", "claude", {"pid": 1}),
@@ -163,13 +163,13 @@ class TestEvents:
             e.NodeStarted(3, "build", "bash", 2, 1, {"a": "completed:1"}, True),
             e.NodeRetrying(4, "build", failure, 99, ("a", "b"), {"tokens": 1.5}),
             e.NodeCompleted(
-                5, "build", e.Reply(text, {"output.x": {"text": ODD_TEXT}}, "s1", "claude", {"cost": 0.1}, True)
+                5, "build", e.Reply(text, {"output.x": e.Value(text=ODD_TEXT)}, "s1", "claude", {"cost": 0.1}, True)
             ),
             e.NodeInvalidated(6, "build", "dependency", "other"),
             e.NodeFailed(7, "build", failure),
             e.NodeSkipped(8, "build", "when", ODD_TEXT),
             e.NodeCancelled(9, "build", "rejected"),
-            e.IterationCompleted(10, "build", 3, e.Reply(e.Content("ab" * 32, 300_000))),
+            e.IterationCompleted(10, "build", 3, e.Reply(e.Content(blob="ab" * 32, length=300_000))),
             structs.replace(gate(), decisions=("ship", "hold")),
             approved(),
             e.PromptRequested(12, "write", "write/1", text, output_format={"type": "object"}, key="k"),
@@ -229,7 +229,7 @@ class TestEvents:
 
     def test_outputs_are_those_of_nodes_that_are_completed_now(self, store: WorkflowStore) -> None:
         lease = begin(store)
-        first, second = e.Content.inline("one"), e.Content("cd" * 32, 400_000)
+        first, second = e.Content("one"), e.Content(blob="cd" * 32, length=400_000)
         store.create_workflow_event(
             "r1",
             [
@@ -258,7 +258,7 @@ class TestRequests:
         "closing",
         [
             e.NodeStarted(3, "ask", "gate"),
-            e.NodeCompleted(3, "ask", e.Reply(e.Content.inline(""))),
+            e.NodeCompleted(3, "ask", e.Reply(e.Content(""))),
             e.NodeFailed(3, "ask", e.Failure("x", "y")),
             e.NodeSkipped(3, "ask", "when"),
             e.NodeCancelled(3, "ask", "cancelled"),
@@ -267,19 +267,19 @@ class TestRequests:
     @pytest.mark.parametrize("at_once", [True, False])
     def test_a_request_ends_when_its_node_goes_on(self, store: WorkflowStore, closing: e.Event, at_once: bool) -> None:
         lease = begin(store)
-        prompt = e.PromptRequested(2, "write", "write/1", e.Content.inline("?"))
+        prompt = e.PromptRequested(2, "write", "write/1", e.Content("?"))
         writes = [[gate(), prompt, closing]] if at_once else [[gate()], [prompt], [closing]]
         for events in writes:
             store.create_workflow_event("r1", events, lease=lease)
         with pytest.raises(RefusedError) as refusal:
             store.create_workflow_event("r1", [approved()], lease=None)
         assert code_of(refusal) == "answered"
-        answer = e.PromptAnswered(4, "write", "write/1", e.Content.inline("!"))
+        answer = e.PromptAnswered(4, "write", "write/1", e.Content("!"))
         assert store.create_workflow_event("r1", [answer], lease=None) == 5
 
     def test_a_request_that_is_asked_again_by_another_node_is_that_node_s(self, store: WorkflowStore) -> None:
         lease = begin(store)
-        again = e.PromptRequested(2, "write", gate().request, e.Content.inline("?"))
+        again = e.PromptRequested(2, "write", gate().request, e.Content("?"))
         store.create_workflow_event("r1", [gate(), again], lease=lease)
         store.create_workflow_event("r1", [e.NodeStarted(3, "ask", "gate")], lease=lease)
         assert store.create_workflow_event("r1", [approved()], lease=None) == 5

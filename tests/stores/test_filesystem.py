@@ -32,7 +32,7 @@ def log_file(folder: Path, run_id: str = "r1") -> Path:
 
 
 def completed(text: str) -> e.NodeCompleted:
-    return e.NodeCompleted(2_000, "build", e.Reply(e.Content.inline(text)))
+    return e.NodeCompleted(2_000, "build", e.Reply(e.Content(text)))
 
 
 class TestFolder:
@@ -423,7 +423,7 @@ class TestCache:
 class TestLines:
     @given(
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         )
     )

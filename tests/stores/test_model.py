@@ -32,7 +32,7 @@ REQUESTS = st.sampled_from(["q/1", "q/2", "q/3"])
 TEXTS = st.text(max_size=20)
 TIMES = st.integers(2_000, 9_000)
 FAILURES = st.builds(e.Failure, TEXTS, TEXTS)
-OUTPUTS = st.builds(e.Content.inline, TEXTS)
+OUTPUTS = TEXTS.map(e.Content)
 OWNERS = {"living": living(), "dead": dead(), "elsewhere": elsewhere()}
 
 EVENTS = st.one_of(

@@ -146,7 +146,7 @@ class TestFaults:
         lease = begin(store)
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
-        big = e.NodeCompleted(2, "build", e.Reply(e.Content.inline("x" * 200_000)))
+        big = e.NodeCompleted(2, "build", e.Reply(e.Content("x" * 200_000)))
         with pytest.raises(StoreError, match="no room") as failure:
             store.create_workflow_event("r1", [gate(), big], lease=lease)
         assert "make room" in failure.value.hint
@@ -168,7 +168,7 @@ from pathlib import Path
 store = SqliteStore(Path({str(path)!r}))
 lease = begin(store)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-large = NodeCompleted(2, "build", Reply(Content.inline("x" * 9000)))
+large = NodeCompleted(2, "build", Reply(Content("x" * 9000)))
 while True:
     try:
         print(store.create_workflow_event("r1", [large], lease=lease))
@@ -286,7 +286,7 @@ except StoreError as error:
         store = SqliteStore(path)
         lease = begin(store, owner=dead())
         for i in range(40):
-            output = e.Content.inline(f"output {i} " * (i * 3))
+            output = e.Content(f"output {i} " * (i * 3))
             store.create_workflow_event(
                 "r1", [gate(f"q{i}"), e.NodeCompleted(i, "build", e.Reply(output))], lease=lease
             )

@@ -103,7 +103,7 @@ def test_an_export_needs_the_whole_run(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         export_run(store, "r1", io.BytesIO())
     store.create_workflow_event(
-        "r1", [e.NodeCompleted(2, "build", e.Reply(e.Content("cd" * 32, 9)))], lease=begin(store)
+        "r1", [e.NodeCompleted(2, "build", e.Reply(e.Content(blob="cd" * 32, length=9)))], lease=begin(store)
     )
     with pytest.raises(DamagedStoreError, match="cdcd"):
         export_run(store, "r1", io.BytesIO())
@@ -119,9 +119,10 @@ def test_another_file_is_refused(text: bytes) -> None:
         import_run(MemoryStore(), io.BytesIO(text))
 
 
-def test_the_export_of_a_newer_ion_is_refused(export: bytes) -> None:
-    with pytest.raises(UsageError, match="newer Ion"):
-        import_run(MemoryStore(), io.BytesIO(export.replace(b'{"ion_run":1', b'{"ion_run":2')))
+@pytest.mark.parametrize(("version", "why"), [(b"3", "newer Ion"), (b"1", "earlier preview of Ion")])
+def test_the_export_of_another_ion_is_refused(export: bytes, version: bytes, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        import_run(MemoryStore(), io.BytesIO(export.replace(b'{"ion_run":2', b'{"ion_run":' + version)))
 
 
 def test_every_cut_off_export_is_refused(export: bytes) -> None:

@@ -247,5 +247,5 @@ def _check_format(node: str, output_format: dict[str, Any] | None, text: str) ->
 
 
 def _content(store: WorkflowStore, text: str) -> e.Content:
-    content = e.Content.inline(text)
+    content = e.Content(text)
     return content if content.size <= e.INLINE_LIMIT_BYTES else store.put_blob(text.encode("utf-8", "surrogatepass"))

@@ -21,7 +21,6 @@ from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
 from ion.language.workflow import Activation, Approval, Condition, Loop, Node, Workflow
-from ion.records import nothing
 
 
 class StartTurn(Struct, frozen=True, gc=False):
@@ -179,7 +178,7 @@ def _approval(
         if approval.capture_response:
             return _approved(workflow, node, answer.comment or "Approved", at)
         if now.progress.reply is not None:
-            return e.NodeCompleted(at, node.id, replace(now.progress.reply, usage=nothing()))
+            return e.NodeCompleted(at, node.id, replace(now.progress.reply, usage={}))
         return _approved(workflow, node, "", at)
     if approval.on_reject is None or now.progress.rejections >= approval.on_reject.max_attempts:
         return e.NodeCancelled(at, node.id, "rejected")
@@ -187,7 +186,7 @@ def _approval(
 
 
 def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompleted:
-    output = e.Content.inline(text)
+    output = e.Content(text)
     values = condition_values(workflow, node.id, output, lambda _: text)
     return e.NodeCompleted(at, node.id, e.Reply(output, values))
 

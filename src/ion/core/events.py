@@ -1,107 +1,130 @@
 """The event types: everything that can happen in a run, as data (language.md §10).
 
 Each event is a frozen record with `at` (milliseconds since the epoch, given by the writer: nothing here reads a clock).
-The store numbers events; `Recorded` pairs an event with its number. `to_json`/`from_json` are exact inverses, fields at
-their defaults are left out, and an unknown type is refused rather than skipped.
+The store numbers events; `Recorded` pairs an event with its number. As JSON an event is an object of its `type` and of
+the fields that differ from their defaults; what is read is checked against the types here, once, and an unknown type is
+refused rather than skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypeAlias
+from functools import cache
+from typing import Annotated, Any, TypeAlias, Union
 
-from msgspec import Struct, field
+import msgspec
+from msgspec import Meta, Struct, field
 
-from ion import names, typed
+from ion import names
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
-from ion.records import nothing
 
 # Longer texts live beside the log as blobs named by their hash (design.md, "Store").
 INLINE_LIMIT_BYTES = 256 * 1024
 # The kind of a request that an agent makes in the middle of a turn.
 PERMISSION = "permission"
 
+# A float holds every whole number up to here, and so does every JSON reader.
+Int: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Moment: TypeAlias = Annotated[int, Meta(ge=0, le=names.LATEST_MS)]
+NodeId: TypeAlias = Annotated[str, Meta(pattern=names.NODE_ID)]
+Sha256: TypeAlias = Annotated[str, Meta(pattern=names.SHA256)]
+Kind: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(KINDS)})\Z")]
+Turn: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(TURNS)})\Z")]
 
-class Content(Struct, frozen=True, gc=False):
-    """A text kept whole: inline in `text`, or (`text` None) in the store's blob named `sha256`.
 
-    `size` is in bytes of UTF-8.
-    """
+class Content(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """A text kept whole: inline in `text`, or in the store's blob of that hash, `length` bytes long."""
 
-    sha256: str
-    size: int
     text: str | None = None
+    blob: Sha256 | None = None
+    length: Annotated[int, Meta(ge=0, le=2**53)] = field(default=0, name="bytes")
 
-    @classmethod
-    def inline(cls, text: str) -> Content:
-        data = text.encode("utf-8", "surrogatepass")
-        return cls(hashlib.sha256(data).hexdigest(), len(data), text)
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.blob is None):
+            raise ValueError("an output is a text or a blob")
 
-    def to_json(self) -> dict[str, Any]:
-        if self.text is None:
-            return {"blob": self.sha256, "bytes": self.size}
-        return {"text": self.text}
+    @property
+    def sha256(self) -> str:
+        return self.blob or hashlib.sha256(self._encoded).hexdigest()
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Content:
-        """Raises `ValueError` for an invalid hash or size."""
-        if "text" in data:
-            return cls.inline(data["text"])
-        sha256, size = data["blob"], data["bytes"]
-        if not names.is_sha256(sha256) or type(size) is not int or size < 0:
-            raise ValueError(f"{sha256!r:.80} of {size!r:.20} bytes names no output")
-        return cls(sha256, size)
+    @property
+    def size(self) -> int:
+        """In bytes of UTF-8."""
+        return self.length if self.text is None else len(self._encoded)
+
+    @property
+    def _encoded(self) -> bytes:
+        return (self.text or "").encode("utf-8", "surrogatepass")
 
 
-class Failure(Struct, frozen=True, gc=False):
+class Failure(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """Why an attempt or a node failed. `code` decides whether trying again may help (`apply_outcome.retry_class`)."""
 
     code: str
     message: str
     hint: str = ""
-    exit_status: int | None = None
+    exit_status: Int | None = None
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
         return data if self.exit_status is None else {**data, "exit_status": self.exit_status}
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Failure:
-        """Raises `ValueError` if a field has another type."""
-        failure = cls(data["code"], data["message"], data.get("hint", ""), data.get("exit_status"))
-        _require_types(failure.to_json(), _FAILURE_CHECKS)
-        return failure
+
+class Value(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """What a condition will read: the text up to 4 KiB, else its hash and length in bytes, or why there is none."""
+
+    text: str | None = None
+    sha256: Sha256 | None = None
+    length: Int = 0
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if [self.text, self.sha256, self.error].count(None) != 2:
+            raise ValueError("a value is a text, a hash or an error")
 
 
-class Reply(Struct, frozen=True, gc=False):
-    """What a turn gave. `values`: for each reference that a condition makes to its node (`output`, `output.field`),
-    `{"text"}` up to 4 KiB, else `{"sha256", "length"}`, or `{"error"}`. The rest is of an agent's turn: whose session
-    it was, what it cost, whether Ion repaired its JSON, and what it left undone, in words. The JSON of an event has
-    these fields among its own.
+class Reply(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """What a turn gave. `values`: one for each reference that a condition makes to its node (`output`,
+    `output.field`). The rest is of an agent's turn: whose session it was, what it cost, whether Ion repaired its JSON,
+    and what it left undone, in words.
     """
 
     output: Content
-    values: dict[str, dict[str, Any]] = field(default_factory=nothing)
+    values: dict[str, Value] = field(default_factory=dict)
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
     repaired: bool = False
     notes: tuple[str, ...] = ()
 
 
-class Event(Struct, frozen=True, gc=False):
+class Event(
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag=lambda name: re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower(),
+):
     """The base of all events. `at` is milliseconds since the epoch."""
 
-    type: ClassVar[str] = ""
-    at: int
+    at: Moment
+
+    @property
+    def type(self) -> str:
+        """`node_completed` and the like."""
+        return str(self.__struct_config__.tag)
 
 
 class NodeEvent(Event, frozen=True, gc=False):
     """The base of events about one node."""
 
-    node: str
+    node: NodeId
 
 
 class WorkflowStarted(Event, frozen=True, gc=False):
@@ -109,29 +132,31 @@ class WorkflowStarted(Event, frozen=True, gc=False):
     (`run_id`) whose outcomes before the node `from` this one keeps; `engine` is the URL of what drives it, if no
     process of its own does."""
 
-    type: ClassVar[str] = "workflow_started"
     workflow: str
     digest: str
-    nodes: tuple[tuple[str, str], ...]
+    nodes: tuple[tuple[NodeId, Kind], ...]
     file: str = ""
-    inputs: dict[str, Any] = field(default_factory=nothing)
+    inputs: dict[str, Any] = field(default_factory=dict)
     arguments: str = ""
     context: str = ""
     agent: str | None = None
     cwd: str = ""
-    max_concurrency: int | None = None
+    max_concurrency: Int | None = None
     ion_version: str = ""
     git_head: str | None = None
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
     max_budget_usd: float | None = None
-    rerun_of: dict[str, Any] = field(default_factory=nothing)
+    rerun_of: dict[str, Any] = field(default_factory=dict)
     engine: str | None = None
+
+    def __post_init__(self) -> None:
+        if len({node for node, _ in self.nodes}) < len(self.nodes):
+            raise ValueError("two of its nodes have one id")
 
 
 class WorkflowPaused(Event, frozen=True, gc=False):
     """`over_budget`: agents have something to do, and the run's budget is spent."""
 
-    type: ClassVar[str] = "workflow_paused"
     over_budget: bool = False
 
 
@@ -140,55 +165,48 @@ class WorkflowResumed(Event, frozen=True, gc=False):
     `owner_died` says that the process before did not release the run by itself; `owned_until` (ms since the epoch)
     is when it is last known to have owned it."""
 
-    type: ClassVar[str] = "workflow_resumed"
     cause: str = "resume"
     agent: str | None = None
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
     owner_died: bool = False
-    owned_until: int | None = None
+    owned_until: Moment | None = None
 
 
 class WorkflowCompleted(Event, frozen=True, gc=False):
     """`output_node` is the node whose output is the run's."""
 
-    type: ClassVar[str] = "workflow_completed"
-    output_node: str | None = None
+    output_node: NodeId | None = None
 
 
 class WorkflowFailed(Event, frozen=True, gc=False):
-    type: ClassVar[str] = "workflow_failed"
     error: Failure
 
 
 class WorkflowCancelled(Event, frozen=True, gc=False):
     """`node` is the cancel node or the rejected gate, if one of them ended the run."""
 
-    type: ClassVar[str] = "workflow_cancelled"
     reason: str = ""
-    node: str | None = None
+    node: NodeId | None = None
 
 
 class CancelRequested(Event, frozen=True, gc=False):
     """`cause` is `person`, or `timeout` when the run's own time is over."""
 
-    type: ClassVar[str] = "cancel_requested"
     reason: str = ""
     cause: str = "person"
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
 
 
 class BudgetRaised(Event, frozen=True, gc=False):
     """The run may spend `max_budget_usd` in all from here on, more than it has spent by now."""
 
-    type: ClassVar[str] = "budget_raised"
     max_budget_usd: float
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
 
 
 class WorkflowPlaced(Event, frozen=True, gc=False):
     """From here on one worker of the cluster that drives the run carries out all of its nodes (`workspace: pinned`)."""
 
-    type: ClassVar[str] = "workflow_placed"
     worker: str
 
 
@@ -200,31 +218,27 @@ class NodeStarted(NodeEvent, frozen=True, gc=False):
     from a loop's check to its gate. `reply` is the rework that a gate follows at once.
     """
 
-    type: ClassVar[str] = "node_started"
-    turn: str
-    attempt: int = 1
-    iteration: int = 0
-    inputs: dict[str, str] = field(default_factory=nothing)
+    turn: Turn
+    attempt: Int = 1
+    iteration: Int = 0
+    inputs: dict[str, str] = field(default_factory=dict)
     signaled: bool = False
     reply: Reply | None = None
 
 
 class NodeCompleted(NodeEvent, frozen=True, gc=False):
-    type: ClassVar[str] = "node_completed"
     reply: Reply
 
 
 class NodeFailed(NodeEvent, frozen=True, gc=False):
-    type: ClassVar[str] = "node_failed"
     error: Failure
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 class NodeSkipped(NodeEvent, frozen=True, gc=False):
     """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `when`, `timeout`,
     `fail_fast` or `cancelled`; `detail` says it with names and values."""
 
-    type: ClassVar[str] = "node_skipped"
     reason: str
     detail: str = ""
 
@@ -232,7 +246,6 @@ class NodeSkipped(NodeEvent, frozen=True, gc=False):
 class NodeCancelled(NodeEvent, frozen=True, gc=False):
     """`reason` is `fail_fast`, `cancelled` or `rejected`."""
 
-    type: ClassVar[str] = "node_cancelled"
     reason: str
 
 
@@ -241,26 +254,23 @@ class NodeRetrying(NodeEvent, frozen=True, gc=False):
     that did not fit `output_format`. An `error` with the code `permission` is none: the agent needs permissions that
     were answered while its turn ended."""
 
-    type: ClassVar[str] = "node_retrying"
     error: Failure
-    due_at: int
+    due_at: Moment
     reask: tuple[str, ...] = ()
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 class NodeInvalidated(NodeEvent, frozen=True, gc=False):
     """A completed node will run again: `reason` is `always_run`, or `dependency`, and then `dependency` names it."""
 
-    type: ClassVar[str] = "node_invalidated"
     reason: str
-    dependency: str | None = None
+    dependency: NodeId | None = None
 
 
 class IterationCompleted(NodeEvent, frozen=True, gc=False):
     """A loop's turn was answered. `signaled`: the signal or the field says that the loop is done."""
 
-    type: ClassVar[str] = "iteration_completed"
-    iteration: int
+    iteration: Int
     reply: Reply
     signaled: bool = False
 
@@ -268,8 +278,7 @@ class IterationCompleted(NodeEvent, frozen=True, gc=False):
 class IterationJudged(NodeEvent, frozen=True, gc=False):
     """`until_bash` judged that a loop's last iteration is not the final one."""
 
-    type: ClassVar[str] = "iteration_judged"
-    iteration: int
+    iteration: Int
 
 
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):
@@ -280,50 +289,46 @@ class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     request again, not held: its turn was ended, and the prompt is asked again once all its requests are answered.
     """
 
-    type: ClassVar[str] = "approval_requested"
     request: str
     message: str
     kind: str = "approval"
-    iteration: int = 0
+    iteration: Int = 0
     signaled: bool = False
     decisions: tuple[str, ...] = ()
     key: str = ""
     kinds: tuple[str, ...] = ()
     held: bool = False
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 class ApprovalResolved(NodeEvent, frozen=True, gc=False):
     """A gate was answered: `decision` is `approved`, `rejected`, or one of the gate's own decisions."""
 
-    type: ClassVar[str] = "approval_resolved"
     request: str
     decision: str
     comment: str = ""
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
 
 
 class PromptRequested(NodeEvent, frozen=True, gc=False):
     """A prompt waits for the caller. `key` is the idempotency key."""
 
-    type: ClassVar[str] = "prompt_requested"
     request: str
     prompt: Content
     system: str | None = None
-    iteration: int = 0
-    attempt: int = 1
+    iteration: Int = 0
+    attempt: Int = 1
     session: str | None = None
     output_format: dict[str, Any] | None = None
-    options: dict[str, Any] = field(default_factory=nothing)
+    options: dict[str, Any] = field(default_factory=dict)
     key: str = ""
 
 
 class PromptAnswered(NodeEvent, frozen=True, gc=False):
-    type: ClassVar[str] = "prompt_answered"
     request: str
     output: Content
     session: str | None = None
-    by: dict[str, Any] = field(default_factory=nothing)
+    by: dict[str, Any] = field(default_factory=dict)
 
 
 # A request is opened by one event and answered by another; the store lets one answer win.
@@ -334,12 +339,12 @@ Answer: TypeAlias = ApprovalResolved | PromptAnswered
 class Recorded(Struct, frozen=True, gc=False):
     """An event in a run's log: `seq` counts from 1 without gaps."""
 
-    seq: int
+    seq: Int
     event: Event
 
 
 EVENT_TYPES: dict[str, type[Event]] = {
-    cls.type: cls
+    str(cls.__struct_config__.tag): cls
     for cls in (
         WorkflowStarted,
         WorkflowPaused,
@@ -365,131 +370,58 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PromptAnswered,
     )
 }
-_RECORDS: tuple[type[Any], ...] = (*EVENT_TYPES.values(), Reply)
-_FIELDS = {cls: tuple((name, default) for name, _, default in typed.fields_of(cls)) for cls in _RECORDS}
-_REPLY_FIELDS = frozenset(name for name, _ in _FIELDS[Reply])
-_WITH_REPLY = frozenset(cls for cls in EVENT_TYPES.values() if "reply" in (name for name, _ in _FIELDS[cls]))
-_CONTENT_FIELDS = ("output", "prompt")
-_TUPLE_FIELDS = ("decisions", "kinds", "notes", "reask")
 
 
-def _is_moment_or_none(value: Any) -> bool:
-    return value is None or names.is_moment(value)
+@cache
+def _decoder() -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(Union[tuple(EVENT_TYPES.values())])  # noqa: UP007
 
 
-def _is_node_id_or_none(value: Any) -> bool:
-    return value is None or names.is_node_id(value)
+_encoder = msgspec.json.Encoder()
 
 
-def _are_nodes(value: Any) -> bool:
-    """Whether these are the ids of nodes, each once, and their kinds."""
-    ids, kinds = [node for node, _ in value], {kind for _, kind in value}
-    return all(map(names.is_node_id, ids)) and len({*ids}) == len(ids) and kinds <= KINDS.keys()
+def encode(data: Any) -> str:
+    """An event, or JSON that may hold events, as text that every medium can hold. Where a text in it is not valid
+    Unicode (a byte in a path, PEP 383), all that is not ASCII is escaped."""
+    try:
+        return _encoder.encode(data).decode()
+    except UnicodeEncodeError:
+        return json.dumps(to_json(data), separators=(",", ":"))
 
 
-def _is_turn(value: Any) -> bool:
-    return type(value) is str and value in TURNS
+def decode(text: str | bytes) -> Event:
+    """The event that `encode` wrote.
+
+    Every event from a file or a database is parsed and checked here, once: its types, and the names of nodes and
+    outputs. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or invalid fields.
+    """
+    try:
+        return _decoder().decode(text)
+    except (ValueError, RecursionError):  # or it holds a text that is not valid Unicode
+        return from_json(json.loads(text))
 
 
-def _are_values(value: Any) -> bool:
-    """Whether these are values as `values.condition_values` makes them."""
-    return isinstance(value, dict) and all(map(_is_value, value.values()))
+def to_json(data: Any) -> Any:
+    """As `encode`, as plain JSON data."""
+    return msgspec.to_builtins(data)
 
 
-def _is_value(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    texts = [value[name] for name in ("error", "text", "sha256") if name in value]
-    whole = "sha256" not in value or type(value.get("length")) is int
-    return bool(texts) and whole and all(type(text) is str for text in texts)
-
-
-# What a field holds, besides what its type says, wherever its name appears.
-_CHECKS_BY_NAME: dict[str, typed.Check] = {
-    "at": names.is_moment,
-    "due_at": names.is_moment,
-    "owned_until": _is_moment_or_none,
-    "node": names.is_node_id,
-    "output_node": _is_node_id_or_none,
-    "dependency": _is_node_id_or_none,
-    "nodes": _are_nodes,
-    "turn": _is_turn,
-    "values": _are_values,
-}
-
-
-def _checks(cls: type[Any]) -> dict[str, typed.Check]:
-    known = {"Content": Content, "Failure": Failure, "Reply": Reply}
-    checks = {name: typed.check_of(annotation, known) for name, annotation, _ in typed.fields_of(cls)}
-    named = {name: _CHECKS_BY_NAME[name] for name in checks.keys() & _CHECKS_BY_NAME.keys()}
-    if cls is WorkflowCancelled:
-        named["node"] = _is_node_id_or_none
-    return {**checks, **named}
-
-
-_CHECKS = {cls: _checks(cls) for cls in _RECORDS}
-_FAILURE_CHECKS = _checks(Failure)
-
-
-def _require_types(values: dict[str, Any], checks: dict[str, typed.Check]) -> None:
-    for name, value in values.items():
-        if not checks[name](value):
-            raise ValueError(f"its field {name!r} cannot be {value!r:.80}")
-
-
-def to_json(event: Event) -> dict[str, Any]:
-    """The event as a JSON object: `type`, `at`, and every field that differs from its default."""
-    data: dict[str, Any] = {"type": event.type}
-    _add(data, event)
-    return data
-
-
-def _add(data: dict[str, Any], record: Event | Reply) -> None:
-    for name, default in _FIELDS[type(record)]:
-        value = getattr(record, name)
-        if value is default or value == default:
-            continue
-        if isinstance(value, Reply):
-            _add(data, value)
-        else:
-            data[name] = value.to_json() if isinstance(value, Content | Failure) else value
+def from_json(data: Any) -> Event:
+    """As `decode`, from JSON data: of a cluster, or of another's file."""
+    try:
+        event: Event = msgspec.convert(data, _decoder().type)
+    except (msgspec.ValidationError, RecursionError) as error:
+        name = data.get("type") if isinstance(data, dict) else None
+        hint = "another version of Ion may have written it; use that one"
+        if not isinstance(name, str) or name not in EVENT_TYPES:
+            raise DamagedStoreError(f"the log holds an event of the unknown type {name!r:.80}", hint=hint) from error
+        what, _, path = str(error).partition(" - at `$.")
+        why = f"its field '{path.rstrip('`')}' is invalid: {what[:80].lower()}" if path else what[:80]
+        raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {why}", hint=hint) from error
+    return event
 
 
 def contents(event: Event) -> Iterator[Content]:
     """The texts that this event holds or names."""
     found = (getattr(event, name, None) for name in ("output", "prompt", "reply"))
     return (one.output if isinstance(one, Reply) else one for one in found if one is not None)
-
-
-def from_json(data: dict[str, Any]) -> Event:
-    """The event that `to_json` wrote.
-
-    Every event from a file, a database or a cluster is parsed and checked here, once: its types, and the names of nodes
-    and outputs. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or invalid fields.
-    """
-    values = dict(data)
-    name = values.pop("type", None)
-    cls = EVENT_TYPES.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise DamagedStoreError(
-            f"the log holds an event of the unknown type {name!r}", hint="it may come from a newer Ion; use that one"
-        )
-    try:
-        for key in _CONTENT_FIELDS:
-            if key in values:
-                values[key] = Content.from_json(values[key])
-        if "error" in values:
-            values["error"] = Failure.from_json(values["error"])
-        for key in _TUPLE_FIELDS:
-            if key in values:
-                values[key] = tuple(values[key])
-        if cls is WorkflowStarted:
-            values["nodes"] = tuple((node, kind) for node, kind in values["nodes"])
-        if cls in _WITH_REPLY and "output" in values:
-            reply = {key: values.pop(key) for key in _REPLY_FIELDS & values.keys()}
-            _require_types(reply, _CHECKS[Reply])
-            values["reply"] = Reply(**reply)
-        _require_types(values, _CHECKS[cls])
-        return cls(**values)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {error}") from error

@@ -31,7 +31,6 @@ from ion.core.state import (
 )
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
-from ion.records import nothing
 
 _PROGRESS = (
     e.NodeCompleted,
@@ -323,7 +322,7 @@ def _permission_resolved(node: NodeState, request: e.ApprovalRequested, decision
 
 def _prompt_requested(state: RunState, event: e.PromptRequested) -> None:
     node = state.nodes[event.node]
-    node.phase, node.tries = Waiting({event.request: event}), replace(node.tries, verdicts=nothing())
+    node.phase, node.tries = Waiting({event.request: event}), replace(node.tries, verdicts={})
     node.asked += 1
 
 

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from ion.core import events as e
 from ion.core.state import NodeState
 from ion.language.workflow import Loop
-from ion.records import nothing
 
 
 def after_iteration(
@@ -40,7 +39,7 @@ def loop_completed(now: NodeState, at: int) -> e.NodeCompleted:
     """The loop is done: its reply is the last iteration's, whose usage counted then."""
     if now.progress.reply is None:
         raise ValueError(f"loop '{now.id}' ended without an iteration")
-    return e.NodeCompleted(at, now.id, replace(now.progress.reply, usage=nothing()))
+    return e.NodeCompleted(at, now.id, replace(now.progress.reply, usage={}))
 
 
 def next_iteration(loop: Loop, now: NodeState, at: int) -> e.NodeFailed | str:

@@ -7,10 +7,13 @@ from typing import Any, TypeAlias
 from msgspec import Struct, field
 
 from ion.core.events import Content, Failure, Reply
-from ion.records import nothing
 
 
-class Completed(Struct, frozen=True, gc=False):
+class _Outcome(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True, tag_field="kind"):
+    """On the way from a worker an outcome is JSON, with a name of its own for its kind."""
+
+
+class Completed(_Outcome, frozen=True, gc=False, tag="completed"):
     """The turn has an output. `signaled` says that a loop's signal or field was found in the reply (tags are already
     removed from its output)."""
 
@@ -18,34 +21,34 @@ class Completed(Struct, frozen=True, gc=False):
     signaled: bool = False
 
 
-class Failed(Struct, frozen=True, gc=False):
+class Failed(_Outcome, frozen=True, gc=False, tag="failed"):
     """The attempt failed. `reask`: what was wrong with a reply that did not fit `output_format`."""
 
     error: Failure
     reask: tuple[str, ...] = ()
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
-class Judged(Struct, frozen=True, gc=False):
+class Judged(_Outcome, frozen=True, gc=False, tag="judged"):
     """`until_bash` ended: `done` is whether its exit status was 0."""
 
     done: bool
 
 
-class GateOpened(Struct, frozen=True, gc=False):
+class GateOpened(_Outcome, frozen=True, gc=False, tag="gate"):
     """The gate's message is rendered; a person must answer."""
 
     message: str
 
 
-class PromptOpened(Struct, frozen=True, gc=False):
+class PromptOpened(_Outcome, frozen=True, gc=False, tag="prompt"):
     """No agent is configured: the prompt waits for the caller."""
 
     prompt: Content
     system: str | None = None
     session: str | None = None
     output_format: dict[str, Any] | None = None
-    options: dict[str, Any] = field(default_factory=nothing)
+    options: dict[str, Any] = field(default_factory=dict)
     key: str = ""
 
 
@@ -59,15 +62,15 @@ class Question(Struct, frozen=True, gc=False):
     kinds: tuple[str, ...]
 
 
-class Unpermitted(Struct, frozen=True, gc=False):
+class Unpermitted(_Outcome, frozen=True, gc=False, tag="permissions"):
     """The agent needs permissions, and the turn was ended rather than held until they are answered. The prompt is
     then asked again, and finds the answers in `NodeState.tries`."""
 
     questions: tuple[Question, ...]
-    usage: dict[str, Any] = field(default_factory=nothing)
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
-class Stopped(Struct, frozen=True, gc=False):
+class Stopped(_Outcome, frozen=True, gc=False, tag="stopped"):
     """The engine stopped the turn (cancel, fail_fast)."""
 
     reason: str

@@ -102,7 +102,7 @@ def outline(event: e.Event) -> e.Event:
     output = event.reply.output
     if len(output.text or "") <= _OUTLINE_LENGTH or not _has_text(output):
         return event
-    return replace(event, reply=replace(event.reply, output=e.Content(output.sha256, output.size)))
+    return replace(event, reply=replace(event.reply, output=e.Content(blob=output.sha256, length=output.size)))
 
 
 def _has_text(output: e.Content) -> bool:

@@ -13,7 +13,6 @@ from ion.core.values import condition_values
 from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.workflow import Command, Node, Script, Workflow
-from ion.records import nothing
 
 
 def kept_events(
@@ -42,7 +41,7 @@ def kept_events(
         now = state.nodes.get(node.id)
         if node.id in anew or node.always_run or now is None or now.status != "completed" or now.progress.reply is None:
             continue
-        reply = replace(now.progress.reply, usage=nothing())
+        reply = replace(now.progress.reply, usage={})
         if before is not None and read is not None:
             if definition(workflow, node) != definition(before, before.by_id[node.id]):
                 continue

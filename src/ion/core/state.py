@@ -8,7 +8,6 @@ from msgspec import Struct, field
 
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
-from ion.records import nothing
 
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
 UPSTREAM_FAILED = "upstream_failed"
@@ -33,7 +32,7 @@ class Running(Struct):
     status: ClassVar[str] = "running"
     reason: ClassVar[None] = None
     turn: str | None = None
-    requests: dict[str, e.Request] = field(default_factory=nothing)
+    requests: dict[str, e.Request] = field(default_factory=dict)
     answer: e.PromptAnswered | None = None
 
 
@@ -45,7 +44,7 @@ class Waiting(Struct):
     turn: ClassVar[None] = None
     answer: ClassVar[None] = None
     reason: ClassVar[None] = None
-    requests: dict[str, e.Request] = field(default_factory=nothing)
+    requests: dict[str, e.Request] = field(default_factory=dict)
     until: int | None = None
     delay_ms: int = 0
     error: e.Failure | None = None
@@ -76,7 +75,7 @@ class Tries(Struct, frozen=True, gc=False):
     retries: int = 0
     reasks: int = 0
     reask: tuple[str, ...] = ()
-    verdicts: dict[str, Verdict] = field(default_factory=nothing)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
 
 
 # What most nodes have, and share: nothing changes a phase or tries in place.
@@ -124,11 +123,11 @@ class NodeState(Struct):
     phase: Phase = field(default_factory=lambda: PENDING)
     progress: Progress = field(default_factory=Progress)
     tries: Tries = NO_TRIES
-    inputs: dict[str, str] = field(default_factory=nothing)
+    inputs: dict[str, str] = field(default_factory=dict)
     attempts: int = 0
     starts: int = 0
     asked: int = 0
-    usage: dict[str, float] = field(default_factory=nothing)
+    usage: dict[str, float] = field(default_factory=dict)
     started_at: int | None = None
     owned_from: int | None = None
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from ion.core.events import Content
+from ion.core.events import Content, Value
 from ion.core.state import RunState
 from ion.errors import ConditionError, IonError
 from ion.language.conditions import Fingerprint
@@ -23,29 +23,29 @@ VALUE_LIMIT_BYTES = 4096
 
 def condition_values(
     workflow: Workflow, node: str, output: Content, read: Callable[[Content], str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Value]:
     """What `node_completed.values` holds for this output. `read` is asked only for a field of a JSON output, or for a
     whole output of at most 4 KiB that is not inline."""
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, Value] = {}
     declared = workflow.by_id[node].output_format
     for reference in workflow.condition_references.get(node, ()):
         if not reference.path and output.size > VALUE_LIMIT_BYTES:
-            values[reference.key] = {"sha256": output.sha256, "length": output.size}
+            values[reference.key] = Value(sha256=output.sha256, length=output.size)
             continue
         try:
             value = select_whole(read(output), reference.path, declared)
         except IonError as error:
-            values[reference.key] = {"error": error.message}
+            values[reference.key] = Value(error=error.message)
         else:
             values[reference.key] = _bounded(canonical(value))
     return values
 
 
-def _bounded(text: str) -> dict[str, Any]:
+def _bounded(text: str) -> Value:
     data = text.encode("utf-8", "surrogatepass")
     if len(data) <= VALUE_LIMIT_BYTES:
-        return {"text": text}
-    return {"sha256": hashlib.sha256(data).hexdigest(), "length": len(data)}
+        return Value(text=text)
+    return Value(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
 
 
 def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[Reference], str | Fingerprint]:
@@ -81,9 +81,9 @@ def _node_value(state: RunState, reference: NodeReference) -> str | Fingerprint:
         value = node.progress.reply.values.get(reference.key) if node.progress.reply is not None else None
         if value is None:
             raise ConditionError(f"the value of ${reference.node}.{reference.key} was not recorded")
-        if "error" in value:
-            raise ConditionError(value["error"])
-        return value["text"] if "text" in value else Fingerprint(value["sha256"], value["length"])
+        if value.error is not None:
+            raise ConditionError(value.error)
+        return Fingerprint(value.sha256, value.length) if value.sha256 is not None else value.text or ""
     if node.status == "skipped" and not reference.path:
         return ""
     if node.status == "skipped":

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ion.core.events import Content, Reply
+from ion.core.events import Content, Reply, Value
 from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
 from ion.engine.local import Runner
@@ -28,7 +28,7 @@ def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str]
         text = stubs.get(node.id)
         if text is None:
             text = _default(turn)
-        output = Content.inline(text)
+        output = Content(text)
         return Completed(Reply(output, values_of(node.id, output)), signaled=isinstance(node.body, Loop))
 
     async def gate(turn: Turn, _context: Context) -> Outcome:
@@ -49,9 +49,7 @@ def _default(turn: Turn) -> str:
     return node.body.reason if isinstance(node.body, Cancel) else f"[dry run: {node.id}]"
 
 
-def _lenient_values(
-    workflow: Workflow, note: Callable[[str], None]
-) -> Callable[[str, Content], dict[str, dict[str, Any]]]:
+def _lenient_values(workflow: Workflow, note: Callable[[str], None]) -> Callable[[str, Content], dict[str, Value]]:
     """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is expected)."""
     numeric = {
         comparison.reference
@@ -61,14 +59,14 @@ def _lenient_values(
         if comparison.operator in _ORDERED
     }
 
-    def values_of(node: str, output: Content) -> dict[str, dict[str, Any]]:
+    def values_of(node: str, output: Content) -> dict[str, Value]:
         values = condition_values(workflow, node, output, lambda content: content.text or "")
         for reference in workflow.condition_references.get(node, ()):
             value = values[reference.key]
-            number = reference in numeric and not _is_number(value.get("text", ""))
-            if "error" in value or number:
+            number = reference in numeric and not _is_number(value.text or "")
+            if value.error is not None or number:
                 stand_in = "1" if reference in numeric else ""
-                values[reference.key] = {"text": stand_in}
+                values[reference.key] = Value(text=stand_in)
                 note(f"${node}.{reference.key} is taken to be '{stand_in}': the stand-in output has no such value")
         return values
 

@@ -22,6 +22,9 @@ _TIMES = ("at", "due_at", "owned_until")
 def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
     """One event with its run and number; times are ISO-8601 in UTC."""
     fields = to_json(recorded.event)
+    fields |= fields.pop("reply", {})
+    if "error" in fields:
+        fields["error"] = {"hint": "", **fields["error"]}
     for name in _TIMES:
         if name in fields:
             moment = datetime.fromtimestamp(fields[name] / 1000, UTC)

@@ -253,7 +253,7 @@ def _open(store: WorkflowStore, content: e.Content) -> BinaryIO:
 def _keep(store: WorkflowStore, inline_limit: int, item: str | Path) -> e.Content:
     if isinstance(item, Path):
         return store.put_blob(item)
-    content = e.Content.inline(item)
+    content = e.Content(item)
     if content.size <= inline_limit:
         return content
     return store.put_blob(item.encode("utf-8", "surrogatepass"))

@@ -21,7 +21,7 @@ from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn
 
 STDERR_SHOWN = 2000
-_NOTHING = Content.inline("")
+_NOTHING = Content("")
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
@@ -133,7 +133,7 @@ def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:
         data = path.read_bytes()
         text = _text(data[:-1] if data.endswith(b"\n") else data)
         if text is not None:
-            return Content.inline(text)
+            return Content(text)
     _cut_newline(path, size)
     return keep(path)
 

@@ -132,7 +132,7 @@ def _copy(data: bytes | Path, target: Path) -> Content:
             file.write(chunk)
         file.flush()
         sync(file.fileno())
-    return Content(digest.hexdigest(), size)
+    return Content(blob=digest.hexdigest(), length=size)
 
 
 def _is_intact(place: Path, sha256: str) -> bool:

@@ -21,7 +21,6 @@ from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun
 from ion.typed import check_of, fields_of
 
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 ROW_NAMES = WorkflowRun.__struct_fields__
 # Runs are listed newest first; one whose time cannot be is damaged, and comes last.
@@ -45,12 +44,6 @@ _OWNER_CHECKS = {name: check_of(annotation, {}) for name, annotation, _ in field
 def damaged(message: str) -> DamagedStoreError:
     """The error for one damaged run; the others are not affected."""
     return DamagedStoreError(message, hint="restore the store from a backup; other runs in it can still be read")
-
-
-def encode(data: Any) -> str:
-    """JSON text that every medium can hold: lone surrogates and NUL are escaped, all else stays readable."""
-    text = _encode_json(data)
-    return text if _is_utf8(text) else _encode_ascii(data)
 
 
 def _is_utf8(text: str) -> bool:
@@ -80,10 +73,10 @@ def decode_source(run_id: str, data: object, check: object) -> str:
 
 
 def decode_event(run_id: str, seq: int, text: str, check: int) -> e.Recorded:
-    """The event that `encode(to_json(event))` wrote. Raises `DamagedStoreError` if it is not what was written."""
+    """The event that `events.encode` wrote. Raises `DamagedStoreError` if it is not what was written."""
     if checksum(run_id, seq, text) != check:
         raise damaged(f"event {seq} of run {run_id} is damaged: its checksum differs")
-    return e.Recorded(seq, e.from_json(json.loads(text)))
+    return e.Recorded(seq, e.decode(text))
 
 
 def decode_newest(run: WorkflowRun, text: str | None, check: int | None, more: bool) -> e.Event:
@@ -173,7 +166,7 @@ def columns(run: WorkflowRun) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=64)
 def owner_to_json(owner: Owner | None) -> str | None:
-    return None if owner is None else encode(structs.asdict(owner))
+    return None if owner is None else e.encode(structs.asdict(owner))
 
 
 def owner_from_json(text: str | None) -> Owner | None:

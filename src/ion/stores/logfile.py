@@ -25,7 +25,6 @@ from msgspec import Struct
 from ion.core import events as e
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores.disk import sync, write_all
-from ion.stores.encoding import encode
 
 LOCK_TIMEOUT_S = 30.0
 _BLOCK_BYTES = 512  # no disk writes less at once
@@ -44,7 +43,7 @@ class Unit(Struct, frozen=True, gc=False):
 
 def checked_line(data: Any) -> bytes:
     """JSON as a line with length and checksum."""
-    text = encode(data).encode()
+    text = e.encode(data).encode()
     return b"%08x %d %s\n" % (zlib.crc32(text), len(text), text)
 
 
@@ -63,7 +62,7 @@ def parse_line(line: bytes) -> Any:
 
 def unit_line(seq: int, events: Sequence[e.Event], **extra: Any) -> bytes:
     """The line that holds one write; `seq` numbers its first event."""
-    return checked_line({"seq": seq, **extra, "events": [e.to_json(event) for event in events]})
+    return checked_line({"seq": seq, **extra, "events": events})
 
 
 def read_units(file: BinaryIO, path: Path, start: int, end: int, seq: int, acknowledged: int = 0) -> Iterator[Unit]:

@@ -117,7 +117,7 @@ class MemoryStore(rules.BaseStore):
         with self._lock:
             self._blobs[sha256] = content
             self._put_at[sha256] = self._clock(None)
-        return Content(sha256, len(content))
+        return Content(blob=sha256, length=len(content))
 
     def open_blob(self, sha256: str) -> BinaryIO:
         with self._lock:

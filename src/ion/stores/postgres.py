@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ion import clocks
 from ion.core import event_facts
-from ion.core.events import Content, Event, to_json
+from ion.core.events import Content, Event, encode
 from ion.errors import StoreError
 from ion.masking import without_password
 from ion.stores import blobs, encoding, rules
@@ -48,7 +48,7 @@ class PostgresStore(SqlStore):
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
-        texts = [encoding.encode(to_json(event)) for event in events]
+        texts = [encode(event) for event in events]
         tried_after = None
         if lease is not None and after is not None and events and not any(map(_touches_requests, events)):
             unsure = False
@@ -81,7 +81,7 @@ class PostgresStore(SqlStore):
                 size += len(chunk)
             sha256 = digest.hexdigest()
             self._link.work(lambda connection, _again: _insert_blob(connection, sha256, size, data))
-        return Content(sha256, size)
+        return Content(blob=sha256, length=size)
 
     def open_blob(self, sha256: str) -> BinaryIO:
         query = "SELECT size FROM ion.blobs WHERE sha256 = %s"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from msgspec import Struct
 
 from ion.core import event_facts
-from ion.core.events import Event, NodeEvent, Recorded, to_json
+from ion.core.events import Event, NodeEvent, Recorded, encode
 from ion.errors import DamagedStoreError
 from ion.stores import encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
@@ -109,7 +109,7 @@ class SqlStore(rules.BaseStore):
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
-        return self._write(run_id, events, [encoding.encode(to_json(event)) for event in events], lease, after)
+        return self._write(run_id, events, [encode(event) for event in events], lease, after)
 
     def _write(
         self,
@@ -219,7 +219,7 @@ class SqlStore(rules.BaseStore):
         self._work(delete)
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
-        texts = [encoding.encode(to_json(event)) for event in events]
+        texts = [encode(event) for event in events]
         columns = dict(zip(encoding.ROW_NAMES, encoding.columns(run), strict=True))
         requests = rules.OpenRequests()
         requests.apply(events)

@@ -29,9 +29,8 @@ from ion.masking import mask_json, mask_stream
 from ion.stores import rules
 from ion.stores.base import WorkflowStore
 from ion.stores.disk import storage_errors
-from ion.stores.encoding import encode
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK_BYTES = 768 * 1024
 _LONGEST_LINE = 256 * 1024 * 1024
 _DEEPEST = 200
@@ -53,7 +52,7 @@ def export_run(store: WorkflowStore, run_id: str, file: BinaryIO, *, secrets: tu
     digest = hashlib.sha256()
 
     def put(data: Any) -> None:
-        line = encode(data).encode() + b"\n"
+        line = e.encode(data).encode() + b"\n"
         digest.update(line)
         file.write(line)
 
@@ -119,6 +118,9 @@ def _first_line(lines: _Lines, name: str) -> dict[str, Any]:
         raise UsageError(f"{name} is not an export of Ion", hint="make one with: ion export RUN --output FILE")
     if version > _FORMAT:
         raise UsageError(f"{name} was exported by a newer Ion (format {version})", hint="update Ion")
+    if version < _FORMAT:
+        hint = "import it with that Ion, whose store this one cannot read either"
+        raise UsageError(f"{name} was exported by an earlier preview of Ion (format {version})", hint=hint)
     return first
 
 
@@ -164,8 +166,10 @@ def _masked_event(event: dict[str, Any], secrets: tuple[str, ...], blobs: dict[s
             shown[key] = blobs.get(shown[key].get("blob"), shown[key])
             shown[key] = {**shown[key], **mask_json({k: v for k, v in shown[key].items() if k == "text"}, secrets)}
     if "error" in shown:
-        texts = {key: shown["error"][key] for key in ("message", "hint")}
+        texts = {key: value for key, value in shown["error"].items() if key in ("message", "hint")}
         shown["error"] = {**shown["error"], **mask_json(texts, secrets)}
+    if "reply" in shown:
+        shown["reply"] = _masked_event(shown["reply"], secrets, blobs)
     return shown
 
 

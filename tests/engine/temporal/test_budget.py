@@ -45,7 +45,7 @@ def paused_over_budget(folder: Path) -> ion.RunResult:
     lease = store.create_workflow_run(
         "r1", project=str(folder), source=source, event=started, owner=owner, lease_ms=1 << 40
     )
-    done = e.NodeCompleted(3, "one", e.Reply(e.Content.inline("x"), usage={"cost_usd": 2.0}))
+    done = e.NodeCompleted(3, "one", e.Reply(e.Content("x"), usage={"cost_usd": 2.0}))
     log = [e.NodeStarted(2, "one", "prompt"), done, e.WorkflowPaused(4, over_budget=True)]
     store.create_workflow_event("r1", log, lease=lease)
     store.close()

@@ -131,7 +131,7 @@ async def test_activities_are_for_the_drive_of_their_run_alone(project: Project)
     project.work()
     assert (await asyncio.to_thread(project.run, "gate", "--run-id", "one"))[0] == 3
     before = ion.get_events("one", project=project.folder)
-    forged = e.to_json(e.NodeCompleted(1, "g", e.Reply(e.Content.inline("forged"))))
+    forged = e.to_json(e.NodeCompleted(1, "g", e.Reply(e.Content("forged"))))
     async with stranger(project, "one") as someone:
         calls: list[tuple[str, list[Any]]] = [
             ("ion-read-source", ["one"]),
@@ -164,7 +164,7 @@ def test_a_drive_writes_no_requests() -> None:
     refused = [
         e.WorkflowStarted(1, "w", "digest", (("a", "bash"),)),
         e.ApprovalResolved(1, "g", "r", "approved"),
-        e.PromptAnswered(1, "p", "r", e.Content.inline("x")),
+        e.PromptAnswered(1, "p", "r", e.Content("x")),
         e.BudgetRaised(1, 100.0),
         e.CancelRequested(1),
         e.WorkflowResumed(1, "answer", "touch pwned"),

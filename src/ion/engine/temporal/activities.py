@@ -49,7 +49,6 @@ from ion.engine.temporal.codec import (
     ShapeError,
     agent_limits_to_json,
     check_lease,
-    outcome_to_json,
     pack,
 )
 from ion.engine.turns import turn_of
@@ -258,14 +257,14 @@ class Activities:
                     raise
                 finally:
                     known.turns -= 1
-                return {"node": node, "number": number, "outcome": outcome_to_json(outcome)}
+                return {"node": node, "number": number, "outcome": e.to_json(outcome)}
         except StoreError:
             raise  # to be tried again
         except OwnershipLostError as error:
             raise _final(error) from error
         except IonError as error:  # what the turn needs around it is not there, or was changed
             failure = Failure(error.error_code, error.message, error.hint)
-            return {"node": node, "number": number, "outcome": outcome_to_json(Failed(failure))}
+            return {"node": node, "number": number, "outcome": e.to_json(Failed(failure))}
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -7,25 +7,14 @@ import json
 import zlib
 from typing import Any, NotRequired, TypedDict, cast
 
-from ion.core import outcomes
-from ion.core.events import Content, Failure, Reply
-from ion.core.outcomes import Outcome, Question
+from msgspec import ValidationError, convert
+
+from ion.core.outcomes import Outcome
 from ion.core.plan import AgentLimits
 from ion.errors import IonError
 
 # A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.
 INLINE_LIMIT_BYTES = 64 * 1024
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        outcomes.Completed,
-        outcomes.Failed,
-        outcomes.Judged,
-        outcomes.GateOpened,
-        outcomes.PromptOpened,
-        outcomes.Unpermitted,
-    )
-}
 
 
 class ShapeError(IonError):
@@ -92,46 +81,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """What a worker returns for a turn."""
-    values = _fields(outcome)
-    return {"kind": type(outcome).__name__, **values.pop("reply", {}), **values}
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: _plain(getattr(record, name)) for name in record.__struct_fields__}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Content | Failure):
-        return value.to_json()
-    if isinstance(value, Question | Reply):
-        return _fields(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def outcome_from_json(data: dict[str, Any]) -> Outcome:
-    """The inverse."""
-    values = dict(data)
-    kind = _KINDS[values.pop("kind")]
-    for name in ("output", "prompt"):
-        if name in values:
-            values[name] = Content.from_json(values[name])
-    if kind is outcomes.Completed:
-        values["notes"] = tuple(values.get("notes", ()))
-        values = {"signaled": values.pop("signaled"), "reply": Reply(**values)}
-    if "error" in values:
-        values["error"] = Failure.from_json(values["error"])
-    if "reask" in values:
-        values["reask"] = tuple(values["reask"])
-    if "questions" in values:
-        values["questions"] = tuple(
-            Question(one["key"], one["message"], tuple(one["decisions"]), tuple(one["kinds"]))
-            for one in values["questions"]
-        )
-    outcome: Outcome = kind(**values)
+def outcome_from_json(data: Any) -> Outcome:
+    """What a worker returned for a turn. Raises `ShapeError` for anything else."""
+    try:
+        outcome: Outcome = convert(data, Outcome)
+    except ValidationError as error:
+        raise ShapeError(f"the outcome of a turn cannot be read: {error}") from error
     return outcome
 
 
