@@ -130,6 +130,7 @@ def test_inputs_have_defaults_and_types(world: World) -> None:
         ({"name": "Ana", "ratio": "1e999"}, "'ratio' must be of the type number"),
         ({"name": "Ana", "ratio": float("nan")}, "'ratio' holds NaN or an infinity"),
         ({"name": "Ana", "extra": {"a": [float("-inf")]}}, "'extra' holds NaN or an infinity"),
+        ({"name": "Ana", "extra": {1, 2}}, "'extra' is not JSON"),
         ({"name": "Ana", "loud": "yes"}, "'loud' must be of the type boolean: true or false"),
     ],
 )

@@ -84,6 +84,19 @@ async def test_the_request_carries_everything(tmp_path: Path) -> None:
     assert world.said == [("x", "thinking")]
 
 
+async def test_usage_that_is_not_a_number_is_noted_and_not_added_up(tmp_path: Path) -> None:
+    usage = {"tokens": 7, "cost_usd": float("nan"), "model": "m"}
+
+    class Odd(Asked):
+        async def prompt(self, request: PromptRequest) -> PromptResult:
+            return PromptResult("ok", usage=usage)  # type: ignore[arg-type]
+
+    outcome = await one(tmp_path, "prompt: x", Odd()).run("x")
+    assert isinstance(outcome, Completed)
+    assert outcome.reply.usage == {"tokens": 7}
+    assert outcome.reply.notes == ("the usage 'cost_usd' is not a number", "the usage 'model' is not a number")
+
+
 async def test_options_of_the_workflow_stay_as_they_are(tmp_path: Path) -> None:
     """What was rendered for one turn must not be there in the next."""
     agent = Asked()

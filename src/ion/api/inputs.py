@@ -122,7 +122,7 @@ def _unknown(name: str, workflow: Workflow) -> str:
 
 def _value(item: Input, value: Any) -> Any:
     if not isinstance(value, str):
-        _refuse_non_numbers(value)
+        _require_json(value)
     expected = _JSON_TYPES.get(item.type or "")
     if expected is not None:
         value = _typed(item, value, expected)
@@ -133,11 +133,13 @@ def _value(item: Input, value: Any) -> Any:
     return value
 
 
-def _refuse_non_numbers(value: Any) -> None:
+def _require_json(value: Any) -> None:
     try:
-        json.dumps(value, allow_nan=False, default=str)
+        json.dumps(value, allow_nan=False)
     except ValueError:
         raise ValueError("holds NaN or an infinity, which are not numbers") from None
+    except TypeError as error:
+        raise ValueError(f"is not JSON: {error}") from None
 
 
 def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:

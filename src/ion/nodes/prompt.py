@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -62,8 +63,16 @@ async def run(turn: Turn, context: Context) -> Outcome:
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
-    said = _Said(answered.text, answered.structured, answered.session, agent.name, answered.usage, answered.notes)
+    usage = _numbers(answered.usage)
+    others = tuple(f"the usage {name!r} is not a number" for name in answered.usage if name not in usage)
+    notes = (*answered.notes, *others)
+    said = _Said(answered.text, answered.structured, answered.session, agent.name, usage, notes)
     return await _read(said, turn, context, began)
+
+
+def _numbers(usage: Mapping[str, Any]) -> dict[str, float]:
+    """What can be added up: what an agent says of its usage comes from outside."""
+    return {name: one for name, one in usage.items() if type(one) in (int, float) and math.isfinite(one)}
 
 
 async def run_answer(turn: Turn, context: Context) -> Outcome:
@@ -180,9 +189,9 @@ async def _ask(
         async with overdue:
             return await agent.prompt(request)
     except UnpermittedError as error:
-        return Unpermitted(tuple(map(_question, error.permissions)), dict(error.usage))
+        return Unpermitted(tuple(map(_question, error.permissions)), _numbers(error.usage))
     except AgentError as error:
-        return Failed(Failure(error.error_code, error.message, error.hint), usage=dict(error.usage))
+        return Failed(Failure(error.error_code, error.message, error.hint), usage=_numbers(error.usage))
     except TimeoutError as error:
         how = f"did not keep its time limit of {limit} ms" if overdue.expired() else f"raised TimeoutError: {error}"
         return Failed(Failure("timeout", f"agent {agent.name} {how}"))
@@ -266,7 +275,7 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
         values,
         session=said.session,
         agent=said.agent,
-        usage=dict(said.usage),
+        usage=said.usage,
         repaired=reply.repaired,
         notes=notes,
     )
