@@ -22,16 +22,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import structs
 
-from ion.core.events import Content, Event, Recorded
+from ion.core.events import Event, Recorded
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
-from ion.stores import blobs, encoding, logfile, rules
+from ion.stores import encoding, logfile, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.disk import (
     inode_of,
@@ -54,6 +53,7 @@ class FileStore(rules.BaseStore):
 
     def __init__(self, folder: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._folder = folder
+        self._blob_folder = folder / "blobs"
         self._clock = clock
         self._lock = threading.RLock()
         self._logs: dict[str, LogState] = {}
@@ -76,23 +76,15 @@ class FileStore(rules.BaseStore):
             log.read_on(file, size)
             return self._owned(run_id, log.row)
 
-    def list_workflow_runs(
-        self,
-        *,
-        project: str | None = None,
-        status: str | None = None,
-        workflow: str | None = None,
-        prefix: str = "",
-        limit: int | None = None,
-    ) -> list[WorkflowRun]:
+    def _list(self, wanted: rules.Wanted) -> list[WorkflowRun]:
         with storage_errors(f"cannot read the store {self._folder}"):
             run_ids = [path.name for path in (self._folder / "runs").iterdir() if is_run_id(path.name)]
         rows = []
         for run_id in run_ids:
-            if run_id.startswith(prefix):
+            if run_id.startswith(wanted.prefix):
                 with contextlib.suppress(NotFoundError):  # deleted since it was seen
                     rows.append(self._row_or_damage(run_id))
-        return rules.selected(rows, project, status, workflow, prefix, limit)
+        return rules.selected(rows, wanted)
 
     def get_source(self, run_id: str) -> str:
         with self._reading(run_id) as (log, file, size):
@@ -157,15 +149,6 @@ class FileStore(rules.BaseStore):
             run = self._owned(lease.run_id, log.row)
             if run.epoch == lease.epoch and run.owner == lease.owner:
                 self._own(lease.run_id, lease.epoch, None, self._clock(lease.owner))
-
-    def put_blob(self, data: bytes | Path) -> Content:
-        return blobs.keep(self._folder / "blobs", data)
-
-    def open_blob(self, sha256: str) -> BinaryIO:
-        return blobs.open_kept(self._folder / "blobs", sha256)
-
-    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
-        return blobs.forget(self._folder / "blobs", used, before)
 
     def delete_workflow_run(self, run_id: str) -> None:
         """Also of a damaged run: only its lease is read."""

@@ -48,18 +48,10 @@ class MemoryStore(rules.BaseStore):
         with self._lock:
             return self._get(run_id).run
 
-    def list_workflow_runs(
-        self,
-        *,
-        project: str | None = None,
-        status: str | None = None,
-        workflow: str | None = None,
-        prefix: str = "",
-        limit: int | None = None,
-    ) -> list[WorkflowRun]:
+    def _list(self, wanted: rules.Wanted) -> list[WorkflowRun]:
         with self._lock:
             runs = [kept.run for kept in self._runs.values()]
-        return rules.selected(runs, project, status, workflow, prefix, limit)
+        return rules.selected(runs, wanted)
 
     def get_source(self, run_id: str) -> str:
         with self._lock:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import BinaryIO, Self
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ion.core import event_facts
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import NotFoundError, RefusedError, StaleStateError, StoreError, UsageError
 from ion.names import RUN_ID_RULE, is_run_id
+from ion.stores import blobs
 from ion.stores.base import Lease, Owner, WorkflowRun, WorkflowStore
 from ion.stores.encoding import damaged
 from ion.stores.lease import require_lease
@@ -121,25 +124,25 @@ def require_agreement(run: WorkflowRun, newest_first: Iterable[e.Event]) -> None
     raise damaged(f"the log of run {run.run_id} does not say that it ever began")
 
 
-def selected(
-    runs: Iterable[WorkflowRun],
-    project: str | None,
-    status: str | None,
-    workflow: str | None,
-    prefix: str,
-    limit: int | None,
-) -> list[WorkflowRun]:
-    """The result of `list_workflow_runs`, for stores without a query language. A damaged run whose project cannot be
-    read any more is in every project's list, so that it does not vanish."""
-    wanted = {"project": project, "status": status, "workflow": workflow}
-    tests = [(name, value) for name, value in wanted.items() if value is not None]
+class Wanted(Struct, frozen=True, gc=False):
+    """Which runs to list: those with these `values` of their rows (None: any), newest first."""
+
+    values: dict[str, str | None]
+    prefix: str
+    limit: int | None
+
+
+def selected(runs: Iterable[WorkflowRun], wanted: Wanted) -> list[WorkflowRun]:
+    """Those that are wanted, for stores without a query language. A damaged run whose project cannot be read any more
+    is in every project's list, so that it does not vanish."""
+    tests = [(name, value) for name, value in wanted.values.items() if value is not None]
     fitting = [
         run
         for run in runs
-        if run.run_id.startswith(prefix)
+        if run.run_id.startswith(wanted.prefix)
         and all(getattr(run, name) == value or (name == "project" and _is_unreadable(run)) for name, value in tests)
     ]
-    return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[:limit]
+    return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[: wanted.limit]
 
 
 def _is_unreadable(run: WorkflowRun) -> bool:
@@ -188,11 +191,35 @@ class OpenRequests:
 
 
 class BaseStore(WorkflowStore):
-    """What every store does with its own methods: runs that are made, and the verbs that append one event."""
+    """What every store does with its own methods: runs that are made and listed, the verbs that append one event, and
+    blobs in files, for stores that have a `_blob_folder`."""
+
+    _blob_folder: Path
 
     @property
     def unwritable(self) -> StoreError | None:
         return None
+
+    def list_workflow_runs(
+        self,
+        *,
+        project: str | None = None,
+        status: str | None = None,
+        workflow: str | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+    ) -> list[WorkflowRun]:
+        values = {"project": project, "status": status, "workflow": workflow}
+        return self._list(Wanted(values, prefix, limit))
+
+    def put_blob(self, data: bytes | Path) -> e.Content:
+        return blobs.keep(self._blob_folder, data)
+
+    def open_blob(self, sha256: str) -> BinaryIO:
+        return blobs.open_kept(self._blob_folder, sha256)
+
+    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
+        return blobs.forget(self._blob_folder, used, before)
 
     def create_workflow_run(
         self, run_id: str, *, project: str, source: str, event: e.WorkflowStarted, owner: Owner, lease_ms: int
@@ -219,6 +246,9 @@ class BaseStore(WorkflowStore):
 
     def __exit__(self, *_raised: object) -> None:
         self.close()
+
+    def _list(self, wanted: Wanted) -> list[WorkflowRun]:
+        raise NotImplementedError
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[e.Event]) -> None:
         """Keep a new run, all or nothing. Raises `RefusedError` (code `run-exists`) if the id is taken."""

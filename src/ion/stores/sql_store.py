@@ -72,29 +72,24 @@ class SqlStore(rules.BaseStore):
     def get_workflow_run(self, run_id: str) -> WorkflowRun:
         return self._work(lambda sql, _again: self._get(sql, run_id), write=False)
 
-    def list_workflow_runs(
-        self,
-        *,
-        project: str | None = None,
-        status: str | None = None,
-        workflow: str | None = None,
-        prefix: str = "",
-        limit: int | None = None,
-    ) -> list[WorkflowRun]:
-        wanted = {"project": project, "status": encoding.kept_status(status), "workflow": workflow}
-        values: dict[str, Any] = {n: encoding.column(value) for n, value in wanted.items() if value is not None}
+    def _list(self, wanted: rules.Wanted) -> list[WorkflowRun]:
+        status = wanted.values["status"]
+        asked = {**wanted.values, "status": encoding.kept_status(status)}
+        values: dict[str, Any] = {name: encoding.column(value) for name, value in asked.items() if value is not None}
         tests = [f"{name} = :{name}" for name in values]
-        if prefix:
-            values["prefix"] = encoding.column(prefix)
+        if wanted.prefix:
+            values["prefix"] = encoding.column(wanted.prefix)
             tests.append("substr(runs.run_id, 1, length(:prefix)) = :prefix")
 
         def read(sql: Transaction, _again: bool) -> list[WorkflowRun]:
             found: list[WorkflowRun] = []
             for when in encoding.TIMES_TO_LIST:
-                values["limit"] = _NO_LIMIT if limit is None else limit - len(found)
+                values["limit"] = _NO_LIMIT if wanted.limit is None else wanted.limit - len(found)
                 rows = sql.execute(f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}", **values)
-                found += encoding.of_status(status, (_run_or_damage(sql, row) for row in rows.fetchall()))
-            return found[:limit]
+                found += encoding.of_status(
+                    wanted.values["status"], (_run_or_damage(sql, row) for row in rows.fetchall())
+                )
+            return found[: wanted.limit]
 
         return self._work(read, write=False)
 

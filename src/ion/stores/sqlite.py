@@ -10,14 +10,10 @@ import functools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
 
-from ion.core.events import Content
 from ion.errors import StoreError
-from ion.stores import blobs
 from ion.stores.base import Owner
 from ion.stores.disk import inode_of, not_in_place
 from ion.stores.lease import lease_clock
@@ -37,6 +33,7 @@ class SqliteStore(SqlStore):
 
     def __init__(self, path: Path, *, clock: Callable[[Owner | None], int] = lease_clock) -> None:
         self._path = path
+        self._blob_folder = path.parent / "blobs"
         self._clock = clock
         self._lock = threading.RLock()
         self._unusable: StoreError | None = None
@@ -60,15 +57,6 @@ class SqliteStore(SqlStore):
 
     def lease_clock(self, owner: Owner | None) -> int:
         return self._clock(owner)
-
-    def put_blob(self, data: bytes | Path) -> Content:
-        return blobs.keep(self._path.parent / "blobs", data)
-
-    def open_blob(self, sha256: str) -> BinaryIO:
-        return blobs.open_kept(self._path.parent / "blobs", sha256)
-
-    def delete_blobs(self, used: AbstractSet[str], *, before: int) -> tuple[int, int]:
-        return blobs.forget(self._path.parent / "blobs", used, before)
 
     def close(self) -> None:
         with self._lock:
