@@ -154,7 +154,7 @@ def test_prunes_at_once_and_runs_that_are_gone_meanwhile(
     ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another prune comes first with each single thing."""
-    from ion.api import prune
+    from ion.api import maintenance as prune
 
     project.write("big", BIG)
     assert ion("run", "big", "--run-id", "one", "--quiet").status == 0
@@ -213,7 +213,7 @@ RACE = """
 import sys
 from pathlib import Path
 from ion.stores import create_store
-from ion.api.prune import used_blobs
+from ion.api.maintenance import used_blobs
 
 store = create_store(sys.argv[1], project=Path(sys.argv[2]))
 if sys.argv[3] == "put":

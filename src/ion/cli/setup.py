@@ -15,7 +15,7 @@ from ion.views.text import cut, cut_middle, duration, one_line, pad, plural, wid
 
 if TYPE_CHECKING:
     from ion.api.agent_list import Checked, KnownAgent
-    from ion.api.doctor import Damage, Diagnosis
+    from ion.api.maintenance import Damage, Diagnosis
     from ion.cli.terminal import Screen
 
 _MAX_REPLY = 200
@@ -102,7 +102,7 @@ def doctor(cli: CliContext, as_json: bool) -> int:
 
     Every run is read through, outputs too. The exit status is 1 if something is damaged.
     """
-    from ion.api.doctor import diagnose
+    from ion.api.maintenance import diagnose
 
     with cli.open() as workspace:
         found = diagnose(workspace)

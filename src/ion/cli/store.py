@@ -29,7 +29,7 @@ def export(cli: CliContext, run: str | None, output: str | None, as_json: bool) 
 
     A run that is running is written as it is now.
     """
-    from ion.api.moving import export_to_file, export_to_stream
+    from ion.api.maintenance import export_to_file, export_to_stream
 
     to_stdout = output in (None, "-")
     if as_json and to_stdout:
@@ -59,7 +59,7 @@ def import_run(cli: CliContext, file: str, as_json: bool) -> int:
 
     It is checked first and then there wholly or not at all. The exit status is 5 if the store has a run of its id.
     """
-    from ion.api.moving import import_from_file, import_from_stream
+    from ion.api.maintenance import import_from_file, import_from_stream
 
     with cli.open() as workspace:
         if file != "-":
@@ -116,7 +116,7 @@ def prune(
 
     A run that a living process owns is never touched; one that waits or was cut off only if --status says so.
     """
-    from ion.api.prune import OVER, Pruned, prunable_runs, prune_runs
+    from ion.api.maintenance import OVER, Pruned, prunable_runs, prune_runs
 
     screen = terminal.talk()
     with cli.open() as workspace:
