@@ -11,7 +11,7 @@ from inline_snapshot import snapshot
 from ion.api.result import run_result
 from ion.api.workflows import parse
 from ion.cli import ending
-from ion.cli import screens as run_screen
+from ion.cli import runs as run_screen
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.core import events as e

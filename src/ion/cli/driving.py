@@ -25,13 +25,17 @@ from ion.api.reading import POLL_SECONDS, describe
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun
 from ion.api.workspace import Workspace
+from ion.cli import terminal
+from ion.cli.plain import Plain
+from ion.cli.view import open_view
 from ion.process.limits import raise_limit
 from ion.views.following import Follower, follow
-from ion.views.waiting import labels_in
+from ion.views.waiting import answered, labels_in
 
 if TYPE_CHECKING:
     from ion.api.clusters import ClusterRun
     from ion.cli.asking import Asker
+    from ion.cli.context import CliContext, OutputOptions
     from ion.cli.view import View
 
 # How long a run may wait for a worker before a message says so.
@@ -210,3 +214,27 @@ async def _follow(run: Run, view: View, asker: Asker, *, from_start: bool) -> No
         follower.show(events, view.observers)
         if alive:
             await asyncio.sleep(POLL_SECONDS)
+
+
+# ------------------------------------------------------------------ a run that was answered
+
+
+def continue_run(run: Run, cli: CliContext, output: OutputOptions) -> RunResult:
+    """Continue a run that was answered or asked to end, and describe it afterwards: here, unless a living process owns
+    it; then it continues there, and is followed until it ends or waits again."""
+    screen = terminal.talk()
+    while True:
+        if run.live():
+            if not output.quiet:
+                owner = run.workspace.store.get_workflow_run(run.run_id).owner
+                where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
+                screen.line(f"The run continues where it is running{where}; what happens there:")
+            follow(run, [] if output.quiet else [Plain(screen, cli)], from_start=False)
+        result = run.result()
+        if result.state.ended or not answered(result.state):
+            return result
+        view = open_view(run.workspace, cli, output)
+        taken = run.acquire_answered(options=RunOptions(observers=view.observers))
+        if taken is not None:  # nobody else was faster
+            return drive(run.workspace, taken, view)
+        time.sleep(POLL_SECONDS)

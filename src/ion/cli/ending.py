@@ -19,20 +19,18 @@ if TYPE_CHECKING:
     from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
-    from ion.cli.context import CliContext
+    from ion.cli.context import CliContext, OutputOptions
     from ion.cli.terminal import Screen
 
 
-def finish(
-    workspace: Workspace, cli: CliContext, result: RunResult, *, as_json: bool, silent_output: bool = False
-) -> int:
+def finish(workspace: Workspace, cli: CliContext, result: RunResult, output: OutputOptions) -> int:
     """Say how the run ended or what it waits for, print its output, and give the exit status."""
     changed = reading.source_changed(workspace, result.run_id, result.state) if result.status == "failed" else ""
     say_next(terminal.talk(), cli, result, open_labels(workspace, result), changed)
     try:
-        if as_json:
+        if output.as_json:
             terminal.write_json(result.to_json())
-        elif not silent_output:
+        elif not output.events:
             print_output(workspace, result)
     except BrokenPipeError:  # the reader of stdout is gone; the run is what it is
         terminal.discard_stdout()

@@ -12,6 +12,7 @@ from ion.cli.context import CliContext, OutputOptions, as_json, in_context, prog
 from ion.errors import UsageError
 
 if TYPE_CHECKING:
+    from ion import Run
     from ion.cli.terminal import Screen
 
 _request = click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
@@ -75,14 +76,44 @@ def _answer(
     no_resume: bool,
 ) -> int:
     from ion import Run
-    from ion.cli.continuing import after_request, show_question
 
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         if not output.quiet:
-            show_question(found, node, request)
+            _show_question(found, node, request)
         found.answer(decision, node, text=text, request=request)
-        return after_request(found, cli, resume=not no_resume, output=output)
+        return _proceed(found, cli, output, resume=not no_resume)
+
+
+def _show_question(run: Run, node: str | None, request: str | None) -> None:
+    """What is about to be answered, whole; nothing where it is not clear what that is, which the answer itself says."""
+    from ion.cli.ending import say_question
+    from ion.views.waiting import waiting_in
+
+    found = [
+        one
+        for one in waiting_in(run.state())
+        if one.gate is not None and node in (None, one.node) and request in (None, one.request)
+    ]
+    if len(found) == 1:
+        say_question(terminal.talk(), found[0].node, found[0].message)
+
+
+def _proceed(run: Run, cli: CliContext, output: OutputOptions, *, resume: bool) -> int:
+    """What is done once an answer is in the log: the run is continued, or (`resume` False) only said how it is. Gives
+    the exit status."""
+    if resume:
+        from ion.cli.driving import continue_run
+        from ion.cli.ending import finish
+
+        return finish(run.workspace, cli, continue_run(run, cli, output), output)
+    if output.as_json:
+        terminal.write_json(run.result().to_json())
+    elif run.live():
+        terminal.talk().line(f"Recorded. The run continues where it is running: {cli.command('watch', run.run_id)}")
+    else:
+        terminal.talk().line(f"Recorded. Continue the run: {cli.command('resume', run.run_id)}")
+    return 0
 
 
 @click.command("next")
@@ -147,13 +178,12 @@ def submit(
     the node's output_format, 5 if the prompt was answered already, and differently.
     """
     from ion import Run
-    from ion.cli.continuing import after_request
 
     text = read_answer(_source(stdin, file))
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         found.submit(node, text, session=session, request=request)
-        return after_request(found, cli, resume=not no_resume, output=output)
+        return _proceed(found, cli, output, resume=not no_resume)
 
 
 def _source(stdin: str | None, file: str | None) -> str:
@@ -179,7 +209,7 @@ def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
     The exit status is 0 once it has; 5 if it had ended before.
     """
     from ion import Run
-    from ion.cli.continuing import continue_run
+    from ion.cli.driving import continue_run
 
     with cli.open() as workspace:
         found = Run.find(workspace, run)

@@ -46,15 +46,14 @@ def resume(
     """
     from ion import Run, RunOptions
     from ion.cli import ending
-    from ion.cli.continuing import continue_run
-    from ion.cli.driving import drive, follow_and_ask
+    from ion.cli.driving import continue_run, drive, follow_and_ask
     from ion.cli.view import open_view
 
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         if budget is not None and found.live():
             found.raise_budget(budget)
-            return ending.finish(workspace, cli, continue_run(found, cli, output), as_json=output.as_json)
+            return ending.finish(workspace, cli, continue_run(found, cli, output), output)
         if not output.quiet:
             ending.say_changed(workspace, cli, found.run_id)
         view = open_view(workspace, cli, output)
@@ -64,7 +63,7 @@ def resume(
             taken = found.acquire(agent=agent, options=options, resume=False)
         result = drive(workspace, taken, view) if taken is not None else found.result()
         view.end()
-        return ending.finish(workspace, cli, result, as_json=output.as_json)
+        return ending.finish(workspace, cli, result, output)
 
 
 @click.command()
@@ -125,7 +124,7 @@ def rerun(
         )
         hide_run(workspace, started.run_id)
         say_warnings(started.warned)
-        return ending.finish(workspace, cli, drive(workspace, started, view), as_json=output.as_json)
+        return ending.finish(workspace, cli, drive(workspace, started, view), output)
 
 
 @click.command()
@@ -140,8 +139,7 @@ def watch(cli: CliContext, run: str | None, plain: bool) -> int:
     from ion import Run
     from ion.api.reading import source_changed
     from ion.cli import ending
-    from ion.cli.continuing import continue_run
-    from ion.cli.driving import follow_and_ask
+    from ion.cli.driving import continue_run, follow_and_ask
     from ion.cli.view import open_watching
     from ion.views.waiting import open_labels
 
@@ -153,7 +151,8 @@ def watch(cli: CliContext, run: str | None, plain: bool) -> int:
         finally:
             view.end()
         if answered:
-            ending.finish(workspace, cli, continue_run(found, cli, OutputOptions(plain=plain)), as_json=False)
+            output = OutputOptions(plain=plain)
+            ending.finish(workspace, cli, continue_run(found, cli, output), output)
         else:
             result = found.result()
             changed = source_changed(workspace, found.run_id, result.state)

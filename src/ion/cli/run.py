@@ -135,7 +135,7 @@ def _run(cli: CliContext, spec: RunSpec, output: OutputOptions) -> int:
         view = open_view(workspace, cli, output)
         started = _start(workspace, spec, view.observers, output)
         result = drive(workspace, started, view)
-        return ending.finish(workspace, cli, result, as_json=output.as_json, silent_output=output.events)
+        return ending.finish(workspace, cli, result, output)
 
 
 def _leave_to_engine(cli: CliContext, spec: RunSpec, output: OutputOptions) -> int:

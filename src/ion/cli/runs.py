@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ion.cli import completing, terminal
 from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import IonError
-from ion.views.text import cut_middle, duration, moment, pad
+from ion.views.text import cut, cut_ids, cut_middle, duration, moment, pad, width
 
 if TYPE_CHECKING:
     from ion import Workflow, WorkflowRun
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
+    from ion.views.explain import Subject
 
+MAX_ID_COLUMNS = 24
+LABEL_COLUMNS = 13
+MAX_NOTE_COLUMNS = 34
+MIN_BAR_COLUMNS = 12
 _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
 
 
@@ -83,7 +90,6 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
 def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
     from ion.api.reading import describe, now_of, source_changed
-    from ion.cli.screens import show_run
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
@@ -111,7 +117,6 @@ def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
 
 def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
-    from ion.cli.screens import show_node
     from ion.views.explain import Subject, find_node, node_json
     from ion.views.waiting import answers_of
 
@@ -126,3 +131,93 @@ def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: s
         terminal.write_json(node_json(subject))
     else:
         show_node(terminal.data(), cli, subject)
+
+
+def show_run(
+    screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, changed: str = ""
+) -> None:
+    """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch;
+    `changed` is what became of its file (`reading.source_changed`)."""
+    from ion.cli.ending import say_next
+    from ion.views.waiting import labels_of
+    from ion.views.words import cost_line
+
+    _header(screen, result, now, changed)
+    screen.line()
+    _nodes(screen, result, workflow, now)
+    cost = cost_line(result.state)
+    if cost:
+        screen.line(cost)
+    say_next(screen, cli, result, labels_of(workflow), changed)
+
+
+def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
+    started = result.state.started
+    took = duration(result.data["duration_ms"])
+    parts = [f"{result.workflow}  {result.run_id}", result.status]
+    parts.append(f"started {moment(result.state.started_at, now)}, {took}")
+    if started is not None:
+        parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []
+        parts += [_relative(started.file) + (f" ({changed})" if changed else "")] if started.file else []
+        parts += [_rerun(started.rerun_of)] if started.rerun_of else []
+    line = ""
+    for part in parts:
+        if line and width(line) + 3 + width(part) > screen.width:
+            screen.line(line)
+            line = " "
+        line = f"{line}   {part}" if line else part
+    screen.line(line)
+
+
+def _rerun(origin: dict[str, Any]) -> str:
+    node = f" from {origin['from']}" if origin.get("from") else ""
+    edited = ", edited" if origin.get("edited") else ""
+    return f"rerun of {origin.get('run_id')}{node}{edited}"
+
+
+def _relative(file: str) -> str:
+    path = Path(file)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else file
+
+
+def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: int) -> None:
+    from ion.views.rows import axis, bar, note_of, timeline_of
+    from ion.views.words import mark, mark_of_node, role_of
+
+    state = result.state
+    nodes = list(state.nodes.values())
+    notes = {node.id: note_of(node, state, workflow, result.status) for node in nodes}
+    names = cut_ids(state.nodes, MAX_ID_COLUMNS)
+    ids = max(map(width, names.values()), default=0)
+    symbols = 1 if screen.unicode else 5
+    room = screen.width - ids - symbols - 12
+    note_columns = min(
+        max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
+    )
+    bars = room - note_columns
+    timeline = timeline_of(state, result.status, now)
+    for node in nodes:
+        span, state_shown = timeline.bars[node.id], mark_of_node(node, result.status)
+        cut_off = state_shown == "interrupted"  # nobody saw its end
+        took = duration(span.end - span.start) if span is not None and not cut_off else ""
+        name, symbol = pad(names[node.id], ids), mark(state_shown, unicode=screen.unicode)
+        shown, note = (role_of(node.status), bar(span, timeline.whole, bars)), cut(notes[node.id], note_columns)
+        screen.line(name, "  ", symbol, " ", shown, f" {took:<6}  ", note)
+    if any(node.started_at is not None for node in nodes):
+        screen.line(("faint", " " * (ids + symbols + 3) + axis(timeline.whole, bars)))
+
+
+def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
+    """The whole screen of `ion show RUN NODE`."""
+    from ion.views.explain import head_of, rows_of, talk_of
+    from ion.views.words import role_of
+
+    now = subject.now
+    screen.line(
+        ("strong", now.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in head_of(subject))
+    )
+    for label, text in rows_of(subject, cli.command):
+        screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))
+    for label, text in talk_of(subject, cli.command):
+        for number, line in enumerate(screen.wrap(text, indent=LABEL_COLUMNS + 2)):
+            screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)

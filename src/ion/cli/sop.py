@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
 
+from ion.cli import terminal
 from ion.cli.context import CliContext, as_json, in_context
+from ion.cli.failures import say_warnings
 from ion.errors import RefusedError, UsageError
-
-if TYPE_CHECKING:
-    from ion import Sop
-    from ion.api.sops import Exported
 
 # Where the other tools look, in the project.
 _FOLDERS = {"skill": "skills", "cursor": ".cursor/commands"}
@@ -36,58 +33,35 @@ def convert(
     """Print an SOP as the YAML of its workflow, or write it as a skill or a command for another tool."""
     from ion.api.sops import export_sop, load_sop
     from ion.api.workflows import open_workflow
-    from ion.cli.failures import say_warnings
 
     sop = load_sop(file)
     with cli.open() as workspace:
         say_warnings(open_workflow(workspace, file).warned)
-    if to != "yaml" and (split or fresh):
-        raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
-    if to == "yaml":
-        return _yaml(_chosen(sop, split, fresh), output, force, as_json)
-    exported = export_sop(sop, to)
-    folder = Path(output) if output is not None else _project(cli) / _FOLDERS[to]
-    return _written(folder / exported.path, exported, force, as_json)
-
-
-def _chosen(sop: Sop, split: str | None, fresh: bool) -> Sop:
+        project = workspace.project
+    if to != "yaml":
+        if split or fresh:
+            raise UsageError("--split and --fresh are for --to yaml", hint=f"a {to} holds the SOP as it is")
+        exported = export_sop(sop, to)
+        folder = Path(output) if output is not None else project / _FOLDERS[to]
+        return _write(folder / exported.path, exported.text, as_json, force=force)
     if split is not None:
         sop = replace(sop, split=split == "substeps")
-    return replace(sop, context="fresh") if fresh else sop
-
-
-def _project(cli: CliContext) -> Path:
-    with cli.open() as workspace:
-        return workspace.project
-
-
-def _yaml(sop: Sop, output: str | None, force: bool, as_json: bool) -> int:
-    from ion.api.sops import export_sop
-    from ion.cli import terminal
-
-    exported = export_sop(sop, "yaml")
+    text = export_sop(replace(sop, context="fresh") if fresh else sop, "yaml").text
     if output is not None:
-        return _written(Path(output), exported, force, as_json)
+        return _write(Path(output), text, as_json, force=force)
+    return _print({"name": sop.name, "text": text}, as_json)
+
+
+def _print(shown: dict[str, str], as_json: bool) -> int:
     if as_json:
-        terminal.write_json({"name": sop.name, "text": exported.text})
+        terminal.write_json(shown)
     else:
-        terminal.write_bytes(io.BytesIO(exported.text.encode()))
+        terminal.write_bytes(io.BytesIO(shown["text"].encode()))
     return 0
 
 
-def _written(path: Path, exported: Exported, force: bool, as_json: bool) -> int:
-    from ion.cli import terminal
-
-    write_file(path, exported.text, force=force)
-    if as_json:
-        terminal.write_json({"file": str(path.absolute())})
-    else:
-        terminal.data().line(str(path))
-    return 0
-
-
-def write_file(path: Path, text: str, *, force: bool) -> None:
-    """Write a new file, with the folders that it needs; one that has this text already is left alone.
+def _write(path: Path, text: str, as_json: bool, *, force: bool = False) -> int:
+    """Write a new file, with the folders that it needs, and say where; one that has this text already is left alone.
 
     Raises `RefusedError` for a file with other content, unless `force`.
     """
@@ -96,6 +70,11 @@ def write_file(path: Path, text: str, *, force: bool) -> None:
         raise RefusedError(f"{path} is there already", code="file-exists", hint="add --force to write over it")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+    if as_json:
+        terminal.write_json({"file": str(path.absolute())})
+    else:
+        terminal.data().line(str(path))
+    return 0
 
 
 @click.group(no_args_is_help=False)
@@ -111,13 +90,8 @@ def sop(cli: CliContext) -> None:
 def rule(cli: CliContext, as_json: bool) -> int:  # noqa: ARG001 every command takes --store and --project
     """Print how to write an SOP, for you or for the agent that writes it."""
     from ion.api.sops import authoring_guide
-    from ion.cli import terminal
 
-    if as_json:
-        terminal.write_json({"text": authoring_guide()})
-    else:
-        terminal.write_bytes(io.BytesIO(authoring_guide().encode()))
-    return 0
+    return _print({"text": authoring_guide()}, as_json)
 
 
 @sop.command()
@@ -129,15 +103,8 @@ def rule(cli: CliContext, as_json: bool) -> int:  # noqa: ARG001 every command t
 def new(outer: CliContext, cli: CliContext, name: str, folder: str | None, as_json: bool) -> int:
     """Write NAME.sop.md, an SOP that runs as it is, to begin with."""
     from ion.api.sops import new_sop
-    from ion.cli import terminal
 
     text = new_sop(name)
     with CliContext(cli.store or outer.store, cli.project or outer.project).open() as workspace:
         home = Path(folder) if folder is not None else workspace.make_data_folder() / "workflows"
-    path = home / f"{name}.sop.md"
-    write_file(path, text, force=False)
-    if as_json:
-        terminal.write_json({"file": str(path.absolute())})
-    else:
-        terminal.data().line(str(path))
-    return 0
+    return _write(home / f"{name}.sop.md", text, as_json)

@@ -103,9 +103,7 @@ def _shown(workspace: Workspace, cli: CliContext | None, output: OutputOptions) 
         return View(screen, (EventLines(),))
     if output.quiet:
         return View(screen)
-    view = _live(screen, cli) if cli is not None and not output.plain and draws(screen) else None
-    if view is None:
-        view = _lines(screen, cli)
+    view = _on(screen, cli, live=cli is not None and not output.plain and draws(screen))
     if cli is not None and not output.as_json:
         _ask(view, workspace, cli)
     return view
@@ -120,26 +118,21 @@ def draws(screen: Screen) -> bool:
     )
 
 
-def _lines(screen: Screen, cli: CliContext | None) -> View:
+def _on(screen: Screen, cli: CliContext | None, *, live: bool) -> View:
+    """The view as a tree (`live`) or as lines, written in the background."""
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.plain import Plain
 
-    writer = None
-    if screen.stream is not None:
-        writer = BackgroundWriter(screen.stream)
-        screen = screen.through(writer)
-    return View(screen, (Plain(screen, cli),), writer=writer)
-
-
-def _live(screen: Screen, cli: CliContext) -> View:
-    from ion.cli.background_writer import BackgroundWriter
-    from ion.cli.live import Live
-
-    assert screen.stream is not None, "`draws` has looked at it"
+    if screen.stream is None:
+        return View(screen, (Plain(screen, cli),))
     writer = BackgroundWriter(screen.stream)
     screen = screen.through(writer)
-    live = Live(screen, writer, cli)
-    return View(screen, (live,), live, writer=writer)
+    if not live:
+        return View(screen, (Plain(screen, cli),), writer=writer)
+    from ion.cli.live import Live
+
+    tree = Live(screen, writer, cli)
+    return View(screen, (tree,), tree, writer=writer)
 
 
 def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: bool) -> View:
@@ -149,10 +142,10 @@ def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: 
 
     on_terminal = terminal.is_terminal(terminal.data().stream)
     if not plain and draws(terminal.talk()) and on_terminal:
-        view = _live(terminal.talk(), cli)
+        view = _on(terminal.talk(), cli, live=True)
         view.show(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
     else:
-        view = _lines(terminal.data(), cli)
+        view = _on(terminal.data(), cli, live=False)
     if on_terminal:
         _ask(view, workspace, cli)
     return view
