@@ -5,7 +5,7 @@ Pure: a question and a line in, a choice or a word on what is wrong with it out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -40,55 +40,24 @@ class Answer(Struct, frozen=True):
     said: str = ""
 
 
-_APPROVE = AnswerChoice(
-    decision="approve", name="approve", words=frozenset({"a", "y", "yes", "approve"}), shown="[a]pprove"
+def _choice(decision: str, words: str, shown: str, **said: Any) -> AnswerChoice:
+    said.setdefault("name", words.rsplit(maxsplit=1)[-1])
+    return AnswerChoice(decision=decision, words=frozenset(words.split()), shown=shown, **said)
+
+
+_APPROVE = _choice("approve", "a y yes approve", "[a]pprove")
+_COMMENT = _choice(
+    "approve", "w with", "approve [w]ith a comment", name="approve with a comment (w)", asks="comment ›", needs=True
 )
-_COMMENT = AnswerChoice(
-    decision="approve",
-    name="approve with a comment (w)",
-    words=frozenset({"w", "with"}),
-    shown="approve [w]ith a comment",
-    asks="comment ›",
-    needs=True,
-)
-_REJECT = AnswerChoice(
-    decision="reject", name="reject", words=frozenset({"r", "n", "no", "reject"}), shown="[r]eject", asks="why not? ›"
-)
-_FINISH = AnswerChoice(
-    decision="approve", name="finish", words=frozenset({"f", "finish"}), shown="[f]inish", silent=True
-)
-_AGAIN = AnswerChoice(
-    decision="approve",
-    name="another round (a)",
-    words=frozenset({"a", "another", "approve"}),
-    shown="[a]nother round",
-    asks="what should it do? ›",
-)
+_REJECT = _choice("reject", "r n no reject", "[r]eject", asks="why not? ›")
+_FINISH = _choice("approve", "f finish", "[f]inish", silent=True)
+_ANOTHER = "another round (a)"
+_AGAIN = _choice("approve", "approve a another", "[a]nother round", name=_ANOTHER, asks="what should it do? ›")
 # After a signal an approval without a word would finish the loop.
-_ONCE_MORE = AnswerChoice(
-    decision="approve",
-    name="another round (a)",
-    words=frozenset({"a", "another"}),
-    shown="[a]nother round",
-    asks="what should change? ›",
-    needs=True,
-)
-_END = AnswerChoice(
-    decision="reject",
-    name="reject (ends the loop, and the run with it)",
-    words=frozenset({"r", "reject"}),
-    asks="why not? ›",
-)
-_ALLOW = AnswerChoice(
-    decision="approve", name="allow", words=frozenset({"a", "y", "yes", "allow", "approve"}), shown="[a]llow"
-)
-_REFUSE = AnswerChoice(
-    decision="reject",
-    name="refuse",
-    words=frozenset({"r", "n", "no", "refuse", "reject", "deny"}),
-    shown="[r]efuse",
-    asks="why not? ›",
-)
+_ONCE_MORE = _choice("approve", "a another", "[a]nother round", name=_ANOTHER, asks="what should change? ›", needs=True)
+_END = _choice("reject", "r reject", "", name="reject (ends the loop, and the run with it)", asks="why not? ›")
+_ALLOW = _choice("approve", "a y yes approve allow", "[a]llow")
+_REFUSE = _choice("reject", "r n no reject deny refuse", "[r]efuse", asks="why not? ›")
 
 
 def choices(question: e.ApprovalRequested) -> tuple[AnswerChoice, ...]:

@@ -79,18 +79,16 @@ def _from_click(error: click.ClickException, command: str, arguments: list[str])
 
 
 def _near_option(error: click.NoSuchOption) -> str:
-    from ion.views.problems import did_you_mean
+    from ion.views.problems import suggestion
 
     context = error.ctx
     if context is None:
         return ""
     known = [name for parameter in context.command.get_params(context) for name in parameter.opts]
-    near = did_you_mean(error.option_name, [name for name in known if name.startswith("--")])
-    if near:
-        return f"did you mean '{near}'?"
-    if isinstance(context.command, click.Group):
+    near = suggestion(error.option_name, [name for name in known if name.startswith("--")])
+    if not near and isinstance(context.command, click.Group):
         return f"options come after the command, as in: ion run WORKFLOW {error.option_name}"
-    return ""
+    return near
 
 
 def _input_hint(option: str, arguments: list[str]) -> str:

@@ -17,7 +17,7 @@ from ion.api.sops import PromptArgument, SopPrompt, fenced, load_sop, render_pro
 from ion.api.workflows import Discovered, discover
 from ion.api.workspace import Workspace
 from ion.errors import NotFoundError, UsageError
-from ion.views.problems import did_you_mean
+from ion.views.problems import suggestion
 
 TEXT_ARGUMENT = "arguments"
 
@@ -61,8 +61,7 @@ def render(workspace: Workspace, sop_paths: Sequence[Path], name: str, given: Ma
     """
     prompts = all_prompts(workspace, sop_paths)
     if name not in prompts:
-        near = did_you_mean(name, prompts)
-        raise NotFoundError(f"unknown prompt {name!r}", hint=f"did you mean {near!r}?" if near else "")
+        raise NotFoundError(f"unknown prompt {name!r}", hint=suggestion(name, prompts))
     shown, one = prompts[name]
     if one.is_sop:
         return shown.description, render_prompt(load_sop(one.path), given)

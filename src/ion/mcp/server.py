@@ -20,6 +20,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from msgspec.structs import asdict
+
 from ion.errors import IonError, NotFoundError
 from ion.foreign import dumps, loads
 from ion.mcp import prompts
@@ -138,10 +140,7 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
                     name=shown.name,
                     title=shown.title,
                     description=shown.description,
-                    arguments=[
-                        types.PromptArgument(name=one.name, description=one.description, required=one.required)
-                        for one in shown.arguments
-                    ],
+                    arguments=[types.PromptArgument(**asdict(one)) for one in shown.arguments],
                 )
                 for shown, _ in found.values()
             ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.values import lookup
@@ -14,9 +14,9 @@ from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.changing import references_of
 from ion.language.conditions import explain
-from ion.language.problems import did_you_mean
 from ion.language.references import reference_text
 from ion.language.workflow import InputReference, Node, NodeReference, Shell
+from ion.views.problems import suggestion
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_of
 from ion.views.words import failure_text
@@ -24,8 +24,7 @@ from ion.views.words import failure_text
 if TYPE_CHECKING:
     from ion.api.result import RunResult
     from ion.core.state import NodeState, RunState
-    from ion.kinds import KINDS
-from ion.language.workflow import Workflow
+    from ion.language.workflow import Workflow
 
 
 class Subject(Struct, frozen=True):
@@ -50,8 +49,7 @@ class Subject(Struct, frozen=True):
 def find_node(state: RunState, name: str) -> NodeState:
     """The node of this name. Raises `NotFoundError`, with the name that was meant or those that there are."""
     if name not in state.nodes:
-        near = did_you_mean(name, state.nodes)
-        hint = f"did you mean '{near}'?" if near else f"its nodes: {', '.join(list(state.nodes)[:20])}"
+        hint = suggestion(name, state.nodes) or f"its nodes: {', '.join(list(state.nodes)[:20])}"
         raise NotFoundError(f"the run has no node '{name}'", hint=hint)
     return state.nodes[name]
 
@@ -275,15 +273,5 @@ def node_json(subject: Subject) -> dict[str, Any]:
         "session": subject.now.session,
         "usage": subject.now.usage,
         "log_bytes": subject.logged,
-        "answers": [
-            {
-                "request": one.request,
-                "message": one.message,
-                "decision": one.decision,
-                "comment": one.comment,
-                "by": one.by,
-                "at": timestamp(one.at),
-            }
-            for one in subject.answers
-        ],
+        "answers": [{**asdict(one), "at": timestamp(one.at)} for one in subject.answers],
     }

@@ -17,11 +17,15 @@ from ion.language.source import Source
 from ion.views.text import plural
 from ion.views.text import width as columns_of
 
-__all__ = ["WIDTH", "Style", "did_you_mean", "plain_style", "render_problem", "render_problems", "summary"]
-
 WIDTH = 100
 # (role, text) → text; roles: error, warning, code, message, place, gutter, source, caret, hint.
 Style: TypeAlias = Callable[[str, str], str]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A hint `did you mean …?`, or ''."""
+    near = did_you_mean(word, known)
+    return f"did you mean '{near}'?" if near else ""
 
 
 def summary(problems: Iterable[Problem], files: int) -> str:

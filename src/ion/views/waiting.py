@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Struct
 
 from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
-from ion.core.resume import answered
+from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
 from ion.views.text import plural
@@ -20,28 +20,6 @@ if TYPE_CHECKING:
     from ion.core.events import Recorded
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
-
-__all__ = [
-    "NO_LABELS",
-    "PERMISSION",
-    "Answered",
-    "Asked",
-    "Command",
-    "Labels",
-    "Waiting",
-    "all_asked",
-    "answered",
-    "answers_of",
-    "budget_command",
-    "edited_command",
-    "labels_in",
-    "labels_of",
-    "open_labels",
-    "shortest_answer",
-    "summary",
-    "waiting_at",
-    "waiting_in",
-]
 
 # Node → decision → its label.
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]

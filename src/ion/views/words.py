@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
-__all__ = [
-    "COST",
-    "FailureText",
-    "cost_line",
-    "dollars",
-    "failure_text",
-    "mark",
-    "mark_of_node",
-    "needs_of",
-    "role_of",
-    "symbol",
-]
-
 # state → (symbol, ASCII stand-in, role)
 _MARKS = {
     "completed": ("✓", "ok", "good"),

@@ -14,13 +14,14 @@ from ion.views.graph.picture import Layout, Picture, PictureNode, Slot, label, l
 from ion.views.text import cut, cut_ids, width
 
 _DOT_SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
-_DOT_COLOURS = {
-    "completed": "#d3f2d3",
-    "failed": "#f8d0d0",
-    "running": "#d0e8f8",
-    "waiting": "#fbeec2",
-    "skipped": "#eeeeee",
-    "cancelled": "#eeeeee",
+# state → (what fills its nodes, how Mermaid draws them besides)
+_COLOURS = {
+    "completed": ("#d3f2d3", "stroke:#2a8a2a"),
+    "failed": ("#f8d0d0", "stroke:#b02020"),
+    "running": ("#d0e8f8", "stroke:#2060a0"),
+    "waiting": ("#fbeec2", "stroke:#a07010"),
+    "skipped": ("#eeeeee", "stroke:#999999,color:#777777"),
+    "cancelled": ("#eeeeee", "stroke:#999999,color:#777777"),
 }
 
 
@@ -39,8 +40,8 @@ def _attributes(node: PictureNode) -> str:
     attributes = [f"label={_quoted(label(node, node.id, {}) + when)}"]
     if node.kind in _DOT_SHAPES:
         attributes.append(f"shape={_DOT_SHAPES[node.kind]}")
-    if node.status in _DOT_COLOURS:
-        attributes.append(f'style=filled, fillcolor="{_DOT_COLOURS[node.status]}"')
+    if node.status in _COLOURS:
+        attributes.append(f'style=filled, fillcolor="{_COLOURS[node.status][0]}"')
     return ", ".join(attributes)
 
 
@@ -50,14 +51,6 @@ def _quoted(text: str) -> str:
 
 
 _MERMAID_SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("([", "])")}
-_MERMAID_COLOURS = {
-    "completed": "fill:#d3f2d3,stroke:#2a8a2a",
-    "failed": "fill:#f8d0d0,stroke:#b02020",
-    "running": "fill:#d0e8f8,stroke:#2060a0",
-    "waiting": "fill:#fbeec2,stroke:#a07010",
-    "skipped": "fill:#eeeeee,stroke:#999999,color:#777777",
-    "cancelled": "fill:#eeeeee,stroke:#999999,color:#777777",
-}
 
 
 def mermaid(picture: Picture) -> str:
@@ -68,10 +61,10 @@ def mermaid(picture: Picture) -> str:
     for edge in picture.edges:
         arrow = "-->" if edge.kind == "depends_on" else "-.->"
         lines.append(f"    {names[edge.source]} {arrow} {names[edge.target]}")
-    for status, colour in _MERMAID_COLOURS.items():
+    for status, (fill, others) in _COLOURS.items():
         members = [names[node.id] for node in picture.nodes if node.status == status]
         if members:
-            lines += [f"    classDef {status} {colour}", f"    class {','.join(members)} {status}"]
+            lines += [f"    classDef {status} fill:{fill},{others}", f"    class {','.join(members)} {status}"]
     return "\n".join(lines) + "\n"
 
 
