@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from ion.agents import acp
 from ion.agents.acp import AcpAgent, running, turn
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
+from ion.agents.presets import Preset
 from processes import alive, eventually
 
 HERE = Path(__file__).parent
@@ -40,7 +41,9 @@ class World:
         return self.program(*argv, **values)
 
     def program(self, *argv: str, **values: Any) -> AcpAgent:
-        self.agents.append(AcpAgent(argv, "claude", **{"permission": "deny", **values}))
+        driven = {name: values.pop(name) for name in ("asking_mode", "install", "usage") if name in values}
+        preset = Preset("claude", type="acp", command=argv, **driven)
+        self.agents.append(AcpAgent(preset, "claude", **{"permission": "deny", **values}))
         return self.agents[-1]
 
     def request(self, prompt: str = "hello", **values: Any) -> PromptRequest:
@@ -231,12 +234,12 @@ class TestEnds:
     @pytest.mark.parametrize("how", ["error", "cut", "silent"])
     async def test_a_turn_that_no_model_answered_is_a_crash(self, world: World, how: str) -> None:
         with pytest.raises(AgentError) as caught:
-            await world.agent("unanswered", counted=True).prompt(world.request(how))
+            await world.agent("unanswered", usage="always").prompt(world.request(how))
         assert caught.value.error_code == "crashed"
         assert ("HTTP 500" in caught.value.message) is (how != "silent")
 
     async def test_an_answer_that_nobody_counted_is_an_answer(self, world: World) -> None:
-        assert (await world.agent("uncounted", counted=True).prompt(world.request())).text == "fine"
+        assert (await world.agent("uncounted", usage="always").prompt(world.request())).text == "fine"
 
     async def test_what_a_policy_refused_is_noted(self, world: World) -> None:
         result = await world.agent("asks", permission="allow-reads").prompt(

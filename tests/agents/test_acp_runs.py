@@ -17,6 +17,7 @@ import pytest
 
 import ion
 from ion.agents.acp import AcpAgent
+from ion.agents.presets import Preset
 from ion.core.events import WorkflowStarted
 from processes import PATIENCE_S, alive, until, with_environment
 
@@ -84,7 +85,7 @@ async def test_twenty_prompts_at_once_on_one_process_and_nothing_is_left(tmp_pat
     nodes = "".join(f"- id: n{i}\n  prompt: p{i}\n" for i in range(20))
     project = Project(tmp_path, "echo", nodes=nodes)
     argv = (sys.executable, "-S", str(HERE / "acp_stand_in.py"), "echo", str(project.record))
-    agent = AcpAgent(argv, "robot")
+    agent = AcpAgent(Preset("robot", command=argv), "robot")
     descriptors: list[set[str]] = []
     for number in range(3):
         result = await ion.execute_workflow(

@@ -100,9 +100,9 @@ def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
     mine, claude = make_agent("a", settings), make_agent("b", settings)
     assert isinstance(mine, AcpAgent)
     assert isinstance(claude, AcpAgent)
-    assert (mine.argv, mine.permission) == (("mine", "--acp"), "deny")
-    assert (claude.argv[0], claude.argv[-1], claude.permission) == ("npx", "-v", "ask")
-    assert "log in" in claude.login
+    assert (mine.preset.command, mine.permission) == (("mine", "--acp"), "deny")
+    assert (claude.preset.command[0], claude.preset.arguments[-1], claude.permission) == ("npx", "-v", "ask")
+    assert "log in" in claude.preset.login
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,7 @@ class CommandAgent(Struct, frozen=True, gc=False):
         try:
             ended = await self._run(order, request, log)
         except process.SpawnError as error:
-            code = "not_found" if error.missing else "crashed"
-            hint = f"install it: {self.preset.install}" if error.missing and self.preset.install else error.hint
-            raise AgentError(code, error.message, hint=hint) from error
+            raise self.preset.not_started(error) from error
         except process.OutputError as error:
             raise AgentError("crashed", error.message) from error
         printed = Printed(_read(process.beside(log, ".out"), self.name), _last(process.beside(log, ".err")))

@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct, field
 
 from ion.agents.base import AgentError, PromptRequest
+
+if TYPE_CHECKING:
+    from ion.process import SpawnError
 
 NAMES = (
     *("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider"),
@@ -59,6 +62,14 @@ class Preset(Struct, frozen=True, gc=False):
     env: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     login: str = ""
+
+    def not_started(self, error: SpawnError) -> AgentError:
+        """Why it could not be started."""
+        if not error.missing:
+            return AgentError("crashed", error.message, hint=error.hint)
+        return AgentError(
+            "not_found", error.message, hint=f"install it: {self.install}" if self.install else error.hint
+        )
 
 
 def flags(value: Iterable[str] | Mapping[str, Iterable[str]]) -> Flags:

@@ -25,6 +25,8 @@ from ion.kinds import AGENT_KINDS
 from ion.language.workflow import Approval, Node, Workflow
 
 if TYPE_CHECKING:
+    from ion.agents.acp import AcpAgent
+    from ion.agents.command import CommandAgent
     from ion.agents.presets import Preset
 
 # What a caller may give: an agent, a sync or async function, a configured name or a command line, or nothing.
@@ -112,7 +114,7 @@ def _in_process(given: Any) -> Agent:
     return agent
 
 
-def make_agent(name: str, settings: Settings) -> Agent:
+def make_agent(name: str, settings: Settings) -> CommandAgent | AcpAgent:
     """The agent of this name: a configured one, else a preset, else a command line.
 
     Raises `UsageError` for any other name.
@@ -128,7 +130,7 @@ def make_agent(name: str, settings: Settings) -> Agent:
     return CommandAgent(driven, name, chosen.pointer, chosen.session_pointer, chosen.env, chosen.options)
 
 
-def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
+def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> AcpAgent:
     """Raises `MissingRuntimeError` if the SDK is not installed."""
     import importlib.util
 
@@ -139,17 +141,7 @@ def _acp_agent(name: str, chosen: AgentSettings, driven: Preset) -> Agent:
             f"the agent '{name}' speaks ACP, and the SDK for that is not installed",
             hint="pip install 'ion-workflows[acp]'",
         )
-    return AcpAgent(
-        argv=(*driven.command, *driven.arguments),
-        name=name,
-        permission=chosen.permission or DEFAULT_POLICY,
-        options=chosen.options,
-        env={**driven.env, **chosen.env},
-        install=driven.install,
-        login=driven.login,
-        asking_mode=driven.asking_mode,
-        counted=driven.usage == "always",
-    )
+    return AcpAgent(driven, name, chosen.permission or DEFAULT_POLICY, chosen.options, chosen.env)
 
 
 def settings_of(name: str, settings: Settings) -> AgentSettings | None:
@@ -252,27 +244,11 @@ def _missing(
 ) -> tuple[str, str] | None:
     """What is not installed, and what to do; None if everything is there."""
     agent = make_agent(name, settings)
-    found = _program(agent)
-    if found is None:
-        return None
-    program, own_env, install = found
-    if find_program(program, {**env, **own_env}, cwd) is not None:
+    program, install = agent.preset.command[0], agent.preset.install
+    if find_program(program, {**env, **agent.preset.env, **agent.env}, cwd) is not None:
         return None
     hint = f"install it: {install}" if install else f"{_near(name, settings)}is it installed and on PATH?"
     return f"{program}, the agent of {_listed(nodes)}, is not installed", hint
-
-
-def _program(agent: Agent) -> tuple[str, Mapping[str, str], str] | None:
-    """An agent's program, its environment, and how it is installed; None for an agent that is not a program."""
-    from ion.agents.command import CommandAgent
-
-    if isinstance(agent, CommandAgent):
-        return agent.preset.command[0], agent.env, agent.preset.install
-    from ion.agents.acp import AcpAgent
-
-    if isinstance(agent, AcpAgent):
-        return agent.argv[0], agent.env, agent.install
-    return None
 
 
 def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from ion import process
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
+from ion.agents.presets import OWN_OPTIONS, Preset
 
 if TYPE_CHECKING:
     from ion.agents.acp.protocol import AgentRefusedError
@@ -44,22 +45,15 @@ class _Surroundings(Struct):
 
 
 class AcpAgent(Struct, eq=False, dict=True):
-    """An agent that is a program which speaks ACP on its stdin and stdout.
+    """An agent that is a program which speaks ACP on its stdin and stdout. `preset` says how it is driven, `permission`
+    is `allow`, `allow-reads`, `deny` or `ask`, `options` are defaults for the options of nodes, `env` is added to the
+    environment."""
 
-    `permission` is `allow`, `allow-reads`, `deny` or `ask`. `options` are defaults for the options of nodes, `env` is
-    added to the environment. `install` and `login` are the hints if it is missing or not logged in. `asking_mode` is
-    the session mode in which it asks for permissions. `counted`: each turn that a model answered reports its usage.
-    """
-
-    argv: tuple[str, ...]
+    preset: Preset
     name: str
     permission: str = DEFAULT_POLICY
     options: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    install: str = ""
-    login: str = ""
-    asking_mode: str = ""
-    counted: bool = False
     _places: dict[_Key, _Surroundings] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _started: int = 0
@@ -85,9 +79,7 @@ class AcpAgent(Struct, eq=False, dict=True):
         except AgentRefusedError as error:
             raise self._refused(error) from error
         except process.SpawnError as error:
-            code = "not_found" if error.missing else "crashed"
-            hint = f"install it: {self.install}" if error.missing and self.install else error.hint
-            raise AgentError(code, error.message, hint=hint) from error
+            raise self.preset.not_started(error) from error
 
     async def end_run(self, run_id: str) -> None:
         """End every process that was started for the run."""
@@ -110,7 +102,7 @@ class AcpAgent(Struct, eq=False, dict=True):
         """The process for this prompt; a dead one is replaced. Concurrent prompts share one start."""
         from ion.agents.acp.running import BEGIN_SECONDS, start
 
-        env = {**(request.env or os.environ), **self.env, "NO_COLOR": "1"}
+        env = {**(request.env or os.environ), **self.preset.env, **self.env, "NO_COLOR": "1"}
         for name in _OF_ONE_PROMPT:
             env.pop(name, None)
             env.pop(f"{name}_FILE", None)
@@ -124,7 +116,7 @@ class AcpAgent(Struct, eq=False, dict=True):
                 place.running = None
                 place.running = await start(
                     self.name,
-                    self.argv,
+                    (*self.preset.command, *self.preset.arguments),
                     cwd=cwd,
                     env=env,
                     log=self._log(request),
@@ -160,7 +152,6 @@ class AcpAgent(Struct, eq=False, dict=True):
     async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
         """Apply the node's options, as far as the agent offers them."""
         from ion.agents.acp.running import CALL_SECONDS
-        from ion.agents.presets import OWN_OPTIONS
 
         for name, value in self._options(session, request).items():
             kind = _SETTINGS.get(name)
@@ -187,8 +178,8 @@ class AcpAgent(Struct, eq=False, dict=True):
         refused, and the error lists its modes.
         """
         options = {**self.options, **request.options}
-        if self.asking_mode and any(one.kind == "mode" for one in session.opened.settings):
-            options.setdefault("mode", self.asking_mode)
+        if self.preset.asking_mode and any(one.kind == "mode" for one in session.opened.settings):
+            options.setdefault("mode", self.preset.asking_mode)
         return options
 
     def _warn(self, request: PromptRequest, option: str) -> None:
@@ -210,12 +201,13 @@ class AcpAgent(Struct, eq=False, dict=True):
         from ion.agents.acp.turn import PromptTurn
 
         with _logged(request, running.stderr) as said:
-            turn = PromptTurn(running, session, request, self.permission, said, counted=self.counted)
+            turn = PromptTurn(running, session, request, self.permission, said, counted=self.preset.usage == "always")
             return await turn.run(prompt, clock)
 
     def _refused(self, error: AgentRefusedError) -> AgentError:
         if error.kind == "login":
-            return AgentError("not_logged_in", f"agent {self.name} is not logged in: {error.message}", hint=self.login)
+            message = f"agent {self.name} is not logged in: {error.message}"
+            return AgentError("not_logged_in", message, hint=self.preset.login)
         return AgentError(_CODES.get(error.kind, "bad_output"), f"agent {self.name} answered: {error.message}")
 
 
