@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,18 +244,7 @@ def _from_environment(name: str, default: int) -> int:
 
 def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in a thread with an event loop of its own, and return its result; works inside of a loop too."""
-    found: list[Any] = []
-
-    def run() -> None:
-        try:
-            found.append((asyncio.run(coroutine), None))
-        except BaseException as error:  # noqa: BLE001  (it is raised again below)
-            found.append((None, error))
-
-    thread = threading.Thread(target=run, name="ion-engine")
-    thread.start()
-    thread.join()
-    value, error = found[0]
-    if error is not None:
-        raise error
-    return value
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ion-engine")
+    future = pool.submit(asyncio.run, coroutine)
+    pool.shutdown(wait=False)
+    return future.result()

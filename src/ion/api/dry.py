@@ -14,7 +14,7 @@ from ion.api.result import RunResult
 from ion.api.workspace import Workspace, who
 from ion.core import events as e
 from ion.core import requests
-from ion.core.state import NodeState
+from ion.core.state import NodeState, RunState
 from ion.engine import runs
 from ion.engine.dry import stand_ins
 from ion.engine.observe import Observer
@@ -80,7 +80,7 @@ async def _drive(config: runs.EngineConfig, new: runs.NewRun, stubs: dict[str, s
     state = await runs.start(config, new).run()
     while state.status == "paused":
         for gate in requests.open_gates(state):
-            config.store.create_workflow_event(RUN_ID, [_approval(gate, stubs)], lease=None)
+            config.store.create_workflow_event(RUN_ID, [_approval(state, gate, stubs)], lease=None)
         taken = runs.acquire(config, read_run(config.store, RUN_ID), agent=None, by=new.by)
         if taken is None:
             return
@@ -88,12 +88,8 @@ async def _drive(config: runs.EngineConfig, new: runs.NewRun, stubs: dict[str, s
         state = await drive.run(begin)
 
 
-def _approval(node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
-    if node.gate is None:
-        raise ValueError(f"{node.id} has no open gate")
-    decisions = node.gate.decisions
-    decision = stubs.get(node.id, "approve" if "approve" in decisions else decisions[0]) if decisions else "approved"
-    if decisions and decision not in decisions:
-        raise UsageError(f"unknown decision '{decision}' of '{node.id}'", hint=f"one of: {', '.join(decisions)}")
-    comment = "" if decisions else stubs.get(node.id, "")
-    return e.ApprovalResolved(clocks.now_ms(), node.id, node.gate.request, decision, comment, who("dry-run"))
+def _approval(state: RunState, node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
+    decisions, stub = node.gate.decisions if node.gate is not None else (), stubs.get(node.id, "")
+    usual = "approve" if not decisions or "approve" in decisions else decisions[0]
+    decision, text = (stub or usual, "") if decisions else (usual, stub)
+    return requests.answer(state, node.id, decision, at=clocks.now_ms(), text=text, by=who("dry-run"))

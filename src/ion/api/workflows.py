@@ -46,10 +46,13 @@ def load(workspace: Workspace, workflow: str | Path) -> Workflow:
 
 def find(workspace: Workspace, workflow: str | Path) -> Discovered:
     """The file of the workflow of this name or path. Raises as `load` does."""
+    return discovery.find_workflow(_named(workflow), project=workspace.project, user_config=workspace.user_config)
+
+
+def _named(workflow: str | Path) -> str:
+    """What a workflow is looked for by: a path looks like one."""
     name = str(workflow)
-    if isinstance(workflow, Path) and not is_path(name):
-        name = f"./{name}"
-    return discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)
+    return f"./{name}" if isinstance(workflow, Path) and not is_path(name) else name
 
 
 def open_workflow(
@@ -158,9 +161,9 @@ def _targets(workspace: Workspace, target: str | Path) -> list[Discovered]:
 
 
 def _one(workspace: Workspace, target: str | Path) -> list[Discovered]:
-    name = f"./{target}" if isinstance(target, Path) and not is_path(str(target)) else str(target)
+    name = _named(target)
     try:
-        return [discovery.find_workflow(name, project=workspace.project, user_config=workspace.user_config)]
+        return [find(workspace, target)]
     except InvalidWorkflowError:
         if is_path(name):
             from ion.language.load import load_workflow
