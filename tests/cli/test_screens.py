@@ -30,7 +30,7 @@ nodes:
   - {id: plan, depends_on: [classify], when: $classify.output.type == 'feature', prompt: x}
   - {id: investigate, depends_on: [classify], prompt: x}
   - {id: implement, depends_on: [investigate], loop: {prompt: x, until: DONE, max_iterations: 10}}
-  - {id: tests, depends_on: [implement], when: $classify.output.type == 'bug', bash: "make test # $implement.output"}
+  - {id: tests, depends_on: [implement], when: $classify.output.type == 'bug', bash: "make test $implement.output"}
   - {id: review, depends_on: [investigate], approval: {message: go?}}
   - {id: publish, depends_on: [tests], bash: x}
 """)

@@ -14,6 +14,7 @@ import select
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -109,10 +110,14 @@ class Asker(Struct, dict=True):
                 continue
             if drive.done():
                 return
-            self._news.clear()
-            news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait((news, drive), return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
+            await self._news_or(drive)
+
+    async def _news_or(self, something: asyncio.Future[Any]) -> None:
+        """Wait until it is done or something has happened in the run."""
+        self._news.clear()
+        news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
+        await asyncio.wait((something, news), return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
 
     def give_up(self) -> None:
         """No more questions: the person pressed Ctrl-C."""
@@ -134,7 +139,8 @@ class Asker(Struct, dict=True):
 
     async def _record(self, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
         try:
-            await asyncio.to_thread(_request, self.workspace, run_id, question, answer)
+            run, which = Run(self.workspace, run_id), question.request if question.kind == PERMISSION else None
+            await asyncio.to_thread(run.answer, answer.decision, question.node, text=answer.said, request=which)
         except IonError as error:
             self.screen.line("  ", ("attention", "not recorded"), f": {error.message}")
             if not isinstance(error, RefusedError):  # it is open as before, and can be taken up again
@@ -192,7 +198,7 @@ class Asker(Struct, dict=True):
         lines = self._lines(question)
         labels = self.labels.get(question.node, {})
         decisions = () if question.kind == PERMISSION else question.decisions
-        room = max(3, self._height() - _LINES_AROUND - LINES - len(decisions))
+        room = max(3, shutil.get_terminal_size().lines - _LINES_AROUND - LINES - len(decisions))
         screen.line()
         screen.line(("attention", "⏸" if screen.unicode else "gate"), " ", ("strong", question.node), f"   {lines[0]}")
         for line in lines[1:room]:
@@ -217,13 +223,10 @@ class Asker(Struct, dict=True):
         apart = [""] if rest and rest[0].strip() else []
         return self.screen.wrap("\n".join([f"{first}{turn}", *apart, *rest]), indent=4, first=head - 4)
 
-    def _height(self) -> int:
-        return shutil.get_terminal_size().lines
-
     async def _view(self, question: e.ApprovalRequested) -> None:
         """The whole message, a screen at a time."""
         lines = self._lines(question)
-        page = max(3, self._height() - 2 - LINES)
+        page = max(3, shutil.get_terminal_size().lines - 2 - LINES)
         self.screen.line()
         for start in range(0, len(lines), page):
             self.screen.lines(f"    {line}" if line else "" for line in lines[start : start + page])
@@ -240,7 +243,7 @@ class Asker(Struct, dict=True):
         descriptor = sys.stdin.fileno()
         # In this order in the thread that writes: what is typed before the question can be read is dropped, and what
         # is typed once the prompt is there counts.
-        self.writer.then(lambda: self._forget_typed_ahead(descriptor))
+        self.writer.then(partial(_forget_typed, descriptor))
         stands = f"{self.screen.plain(prompt)} "
         if self.meanwhile is not None:
             self.meanwhile.open(stands)
@@ -283,19 +286,15 @@ class Asker(Struct, dict=True):
     async def _still(self, something: asyncio.Future[Any], request: str) -> bool:
         """Wait for it; False if the question is over before."""
         while not something.done() and request not in self._closed and request not in self._later:
-            self._news.clear()
-            news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait((something, news), return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
+            await self._news_or(something)
         return something.done()
 
-    @staticmethod
-    def _forget_typed_ahead(descriptor: int) -> None:
-        """What was typed before the question was shown does not answer it."""
-        import termios
 
-        with contextlib.suppress(termios.error):
-            termios.tcflush(descriptor, termios.TCIFLUSH)
+def _forget_typed(descriptor: int) -> None:
+    import termios
+
+    with contextlib.suppress(termios.error):
+        termios.tcflush(descriptor, termios.TCIFLUSH)
 
 
 def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
@@ -311,9 +310,3 @@ def _read(descriptor: int, typed: asyncio.Future[bytes]) -> None:
     except OSError:
         data = b""
     typed.set_result(data)
-
-
-def _request(workspace: Workspace, run_id: str, question: e.ApprovalRequested, answer: Answer) -> None:
-    """Record the answer. Raises `RefusedError` if another one was first."""
-    which = question.request if question.kind == PERMISSION else None
-    Run(workspace, run_id).answer(answer.decision, question.node, text=answer.said, request=which)

@@ -195,16 +195,15 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
             "Then ion_next."
         )
-    match result.status:
-        case "completed":
-            return "The run is complete; `output` is its result."
-        case "failed":
-            return "The run failed; ion_status says where. ion_next with resume: true tries again what failed."
-        case "cancelled":
-            return "The run was cancelled."
-        case "running":
-            return "Nothing to do yet: call ion_next, which waits."
-    return "Call ion_next, which continues the run."
+    return _ADVICE.get(result.status, "Call ion_next, which continues the run.")
+
+
+_ADVICE = {
+    "completed": "The run is complete; `output` is its result.",
+    "failed": "The run failed; ion_status says where. ion_next with resume: true tries again what failed.",
+    "cancelled": "The run was cancelled.",
+    "running": "Nothing to do yet: call ion_next, which waits.",
+}
 
 
 _RUN = {"run_id": {"type": "string", "description": "The run's id, as ion_start gave it."}}
