@@ -155,6 +155,8 @@ def test_a_command_loads_only_what_it_uses(project: Project) -> None:
     for arguments in (("runs",), ("show", "mine"), ("show", "mine", "review"), ("events", "mine"), ("logs", "mine")):
         assert not loaded(project, *arguments) & heavy, arguments
     assert not loaded(project, "approve", "mine", "--no-resume") & heavy
+    for command in ("run", "resume", "approve", "export", "mcp", "validate"):  # a completion loads all of them
+        assert not loaded(project, command, "--help") & (heavy | {"sqlite3", "ion.core", "ion.engine"}), command
     assert status_of(project, "mine") == "paused"
 
 

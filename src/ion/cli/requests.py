@@ -77,12 +77,13 @@ def _answer(
 ) -> int:
     from ion import Run
 
+    proceed = _proceeding(resume=not no_resume)
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         if not output.quiet:
             _show_question(found, node, request)
         found.answer(decision, node, text=text, request=request)
-        return _proceed(found, cli, output, resume=not no_resume)
+        return proceed(found, cli, output)
 
 
 def _show_question(run: Run, node: str | None, request: str | None) -> None:
@@ -99,14 +100,18 @@ def _show_question(run: Run, node: str | None, request: str | None) -> None:
         say_question(terminal.talk(), found[0].node, found[0].message)
 
 
-def _proceed(run: Run, cli: CliContext, output: OutputOptions, *, resume: bool) -> int:
-    """What is done once an answer is in the log: the run is continued, or (`resume` False) only said how it is. Gives
-    the exit status."""
-    if resume:
-        from ion.cli.driving import continue_run
-        from ion.cli.ending import finish
+def _proceeding(*, resume: bool) -> Callable[[Run, CliContext, OutputOptions], int]:
+    """What is done once an answer is in the log, and gives the exit status: the run is continued, or only said how it
+    is. Loaded before: a run that is alive does not wait to be followed."""
+    if not resume:
+        return _say_recorded
+    from ion.cli.driving import continue_run
+    from ion.cli.ending import finish
 
-        return finish(run.workspace, cli, continue_run(run, cli, output), output)
+    return lambda run, cli, output: finish(run.workspace, cli, continue_run(run, cli, output), output)
+
+
+def _say_recorded(run: Run, cli: CliContext, output: OutputOptions) -> int:
     if output.as_json:
         terminal.write_json(run.result().to_json())
     elif run.live():
@@ -179,11 +184,12 @@ def submit(
     """
     from ion import Run
 
+    proceed = _proceeding(resume=not no_resume)
     text = read_answer(_source(stdin, file))
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         found.submit(node, text, session=session, request=request)
-        return _proceed(found, cli, output, resume=not no_resume)
+        return proceed(found, cli, output)
 
 
 def _source(stdin: str | None, file: str | None) -> str:

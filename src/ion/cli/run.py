@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ion import RunOptions, RunSpec
 from ion.cli import completing, terminal
 from ion.cli.context import (
     CliContext,
@@ -24,13 +23,12 @@ from ion.cli.context import (
     watched,
 )
 from ion.cli.failures import say_warnings
-from ion.cli.view import open_view, start
 from ion.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ion import Observer
+    from ion import Observer, RunSpec
     from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
     from ion.api.workspace import Workspace
@@ -77,6 +75,8 @@ def run(cli: CliContext, output: OutputOptions, **options: Any) -> int:
     The run's output is printed on stdout, progress on stderr. The exit status is 0 completed, 1 failed, 3 waits for an
     answer, 4 cancelled, 130 interrupted (ion resume continues it).
     """
+    from ion import RunOptions, RunSpec
+
     _check_options(output, options)
     spec = RunSpec(
         workflow=_named(cli, options["workflow"], options["sop_paths"]),
@@ -130,6 +130,7 @@ def _check_options(output: OutputOptions, options: dict[str, Any]) -> None:
 def _run(cli: CliContext, spec: RunSpec, output: OutputOptions) -> int:
     from ion.cli import ending
     from ion.cli.driving import drive
+    from ion.cli.view import open_view
 
     with cli.open() as workspace:
         view = open_view(workspace, cli, output)
@@ -147,6 +148,8 @@ def _leave_to_engine(cli: CliContext, spec: RunSpec, output: OutputOptions) -> i
 def _start(
     workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...], output: OutputOptions
 ) -> StartedRun | ClusterRun:
+    from ion.cli.view import start
+
     started = start(workspace, spec, observers)
     say_warnings(started.warned, () if output.quiet else started.notes)
     return started
@@ -156,6 +159,7 @@ def _dry_run(cli: CliContext, spec: RunSpec, output: OutputOptions, stubs: tuple
     from ion.api.dry import dry_run
     from ion.api.workflows import open_workflow
     from ion.cli import ending
+    from ion.cli.view import open_view
 
     with cli.open() as workspace:
         view = open_view(workspace, None, output)

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from ion.cli import terminal
 from ion.cli.context import CliContext, in_context, sop_paths
 from ion.errors import UsageError
-from ion.process.limits import raise_limit
 
 
 @click.command()
@@ -30,6 +29,7 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
     from ion.api.workspace import open_workspace
     from ion.mcp.server import serve
     from ion.mcp.tools import ToolContext
+    from ion.process.limits import raise_limit
 
     hidden = Hidden()
     hidden.url(cli.store or os.environ.get("ION_STORE", ""))
@@ -60,6 +60,7 @@ def worker(
     worker, or a checkout of the run's commit.
     """
     from ion.api.clusters import work
+    from ion.process.limits import raise_limit
 
     if only_labelled and not labels:
         raise UsageError("--only-labelled needs a --label")
