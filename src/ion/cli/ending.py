@@ -15,7 +15,6 @@ from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, open
 from ion.views.words import FailureText, failure_text
 
 if TYPE_CHECKING:
-    from ion import RunState
     from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
@@ -65,7 +64,11 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
     elif result.status == "failed":
         say_failed(screen, cli, result, changed)
     elif result.status == "interrupted":
-        say_interrupted(screen, cli, result)
+        nodes = result.state.nodes.values()
+        done = sum(node.status == "completed" for node in nodes)
+        screen.line()
+        screen.line(("attention", "Interrupted"), f" with {done} of {len(nodes)} nodes completed. Continue with")
+        screen.line("  ", cli.command("resume", result.run_id))
     elif result.status == "running":
         screen.line()
         screen.line("It is running: ", cli.command("watch", result.run_id))
@@ -102,57 +105,33 @@ def _say_commands(screen: Screen, commands: tuple[tuple[str, str], ...]) -> None
 
 
 def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str = "") -> None:
-    """What failed, the last that it said, and where to look."""
-    node, text = _worst(result.state)
+    """What failed first, the last that it said, and where to look."""
+    state, run_id = result.state, result.run_id
+    failed = [node for node in state.nodes.values() if node.status == "failed" and node.error is not None]
+    first = min(failed, key=lambda node: node.ended_at or 0, default=None)
+    error = first.error if first is not None else state.error
+    text = failure_text(error) if error is not None else FailureText("", ())
+    what = text.headline
+    if first is not None:
+        exited = what.startswith("exit ")
+        what = f"{first.id} exited with {what.removeprefix('exit ')}" if exited else f"{first.id}: {what}"
     took = duration(result.data["duration_ms"])
     screen.line()
-    screen.line(
-        ("bad", "✗" if screen.unicode else "FAIL"), f" {result.workflow} failed after {took}: {_what(node, text)}"
-    )
+    screen.line(("bad", "✗" if screen.unicode else "FAIL"), f" {result.workflow} failed after {took}: {what}")
     if text.said:
         screen.line()
         for line in text.said:
             screen.line("    ", cut(line, max(screen.width - 4, 76)))
     screen.line()
-    kept = sum(one.status == "completed" for one in result.state.nodes.values())
-    if node is not None:
-        screen.line("  logs     ", cli.command("logs", result.run_id, node))
-        screen.line("  why      ", cli.command("show", result.run_id, node))
+    if first is not None:
+        screen.line("  logs     ", cli.command("logs", run_id, first.id))
+        screen.line("  why      ", cli.command("show", run_id, first.id))
+    kept = sum(node.status == "completed" for node in state.nodes.values())
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
-    screen.line("  continue ", cli.command("resume", result.run_id), note)
-    if result.state.started is not None and result.state.started.file and not changed.startswith("gone"):
+    screen.line("  continue ", cli.command("resume", run_id), note)
+    if state.started is not None and state.started.file and not changed.startswith("gone"):
         when = "the file has changed since" if changed else "once the file is corrected"
-        screen.line("  fix      ", edited_command(cli.command, result.run_id, result.state), f"      ({when})")
-
-
-def _worst(state: RunState) -> tuple[str | None, FailureText]:
-    """The node that failed first, with its failure; without one, the run's own."""
-    failed = [node for node in state.nodes.values() if node.status == "failed" and node.error is not None]
-    if failed:
-        first = min(failed, key=lambda node: node.ended_at or 0)
-        if first.error is not None:
-            return first.id, failure_text(first.error)
-    if state.error is not None:
-        return None, failure_text(state.error)
-    return None, FailureText("", ())
-
-
-def _what(node: str | None, text: FailureText) -> str:
-    if node is None:
-        return text.headline
-    if text.headline.startswith("exit "):
-        return f"{node} exited with {text.headline.removeprefix('exit ')}"
-    return f"{node}: {text.headline}"
-
-
-def say_interrupted(screen: Screen, cli: CliContext, result: RunResult) -> None:
-    """The run was interrupted, and how to continue it."""
-    done = sum(node.status == "completed" for node in result.state.nodes.values())
-    screen.line()
-    screen.line(
-        ("attention", "Interrupted"), f" with {done} of {len(result.state.nodes)} nodes completed. Continue with"
-    )
-    screen.line("  ", cli.command("resume", result.run_id))
+        screen.line("  fix      ", edited_command(cli.command, run_id, state), f"      ({when})")
 
 
 def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:

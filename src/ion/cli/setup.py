@@ -15,7 +15,7 @@ from ion.views.text import cut, cut_middle, duration, one_line, pad, plural, wid
 
 if TYPE_CHECKING:
     from ion.api.agent_list import Checked, KnownAgent
-    from ion.api.maintenance import Damage, Diagnosis
+    from ion.api.maintenance import Diagnosis
     from ion.cli.terminal import Screen
 
 _MAX_REPLY = 200
@@ -120,7 +120,10 @@ def _show_diagnosis(screen: Screen, found: Diagnosis) -> None:
     runs = "none there yet" if found.runs is None and not found.damage else plural(found.runs or 0, "run")
     screen.line(f"{'store':<14} {found.store}  ({runs})")
     for one in found.damage:
-        _show_damage(screen, one)
+        screen.line(("bad", "damaged"), f"  {f'run {one.run_id}: ' if one.run_id else ''}{one.message}")
+        if one.file and one.file not in one.message:
+            screen.line(f"         in {one.file}" + ("" if one.offset is None else f" at byte {one.offset}"))
+        screen.line(("hint", f"         {one.hint}"))
     for path in found.stale:
         screen.line(("attention", "left over"), f"  {path}  (of a process that died; it can be deleted)")
     for note in found.notes:
@@ -129,14 +132,6 @@ def _show_diagnosis(screen: Screen, found: Diagnosis) -> None:
         screen.line(("bad", f"{plural(len(found.damage), 'damaged place')}."), " Nothing was changed.")
     else:
         screen.line(("good", "No damage found."))
-
-
-def _show_damage(screen: Screen, one: Damage) -> None:
-    place = "" if one.offset is None else f" at byte {one.offset}"
-    screen.line(("bad", "damaged"), f"  {f'run {one.run_id}: ' if one.run_id else ''}{one.message}")
-    if one.file and one.file not in one.message:
-        screen.line(f"         in {one.file}{place}")
-    screen.line(("hint", f"         {one.hint}"))
 
 
 SCHEMA_NAME = "workflow.schema.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,7 +88,15 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
 
 
 @click.command()
-@click.option("--older-than", callback=_age, default="30d", metavar="AGE", show_default=True, help="Ended longer ago.")
+@click.option(
+    "--older-than",
+    "older_than_ms",
+    callback=_age,
+    default="30d",
+    metavar="AGE",
+    show_default=True,
+    help="Ended longer ago.",
+)
 @click.option("--keep", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the newest N in any case.")
 @click.option(
     "--status",
@@ -102,52 +110,34 @@ def _age(_context: click.Context, _option: click.Parameter, value: str) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 @in_context
-def prune(
-    cli: CliContext,
-    older_than: int,
-    keep: int,
-    statuses: tuple[str, ...],
-    workflow: str | None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def prune(cli: CliContext, dry_run: bool, yes: bool, as_json: bool, **which: Any) -> int:
     """Forget old runs: logs, outputs that no other run needs, and files under .ion/runs. Asks first.
 
     A run that a living process owns is never touched; one that waits or was cut off only if --status says so.
     """
     from ion.api.maintenance import OVER, Pruned, prunable_runs, prune_runs
 
-    screen = terminal.talk()
+    screen, done = terminal.talk(), Pruned((), 0, 0)
     with cli.open() as workspace:
-        found = prunable_runs(
-            workspace, older_than_ms=older_than, keep=keep, statuses=statuses or OVER, workflow=workflow
-        )
+        found = prunable_runs(workspace, **{**which, "statuses": which["statuses"] or OVER})
         runs = [run for run, _ in found]
         if not as_json:
             _list(screen, found)
-        if dry_run or not (runs or yes):
-            done = Pruned((), 0, 0)
-        else:
+        forget = not dry_run and (bool(runs) or yes)
+        if forget:
             _ask(len(runs), yes=yes)
             done = prune_runs(workspace, runs)
-            if not as_json:
-                screen.line(
-                    f"{plural(len(done.run_ids), 'run')} and {plural(done.outputs, 'output')} are gone, "
-                    f"{size(done.size)}."
-                )
-                if done.damaged:
-                    screen.line(
-                        f"All outputs stay: which of them {plural(len(done.damaged), 'damaged run')} "
-                        f"({', '.join(done.damaged[:5])}) needs is not known."
-                    )
-                    screen.line(("hint", f"{cli.command('doctor')} names the damage; --status damaged forgets them"))
     if as_json:
         listed = [run.run_id for run in runs] if dry_run else list(done.run_ids)
-        found_damaged = {"damaged": list(done.damaged)}
-        terminal.write_json(
-            {"runs": listed, "outputs": done.outputs, "bytes": done.size, "dry_run": dry_run, **found_damaged}
-        )
+        counted = {"outputs": done.outputs, "bytes": done.size, "dry_run": dry_run, "damaged": list(done.damaged)}
+        terminal.write_json({"runs": listed, **counted})
+    elif forget:
+        gone = f"{plural(len(done.run_ids), 'run')} and {plural(done.outputs, 'output')} are gone"
+        screen.line(f"{gone}, {size(done.size)}.")
+        if done.damaged:
+            damaged = f"{plural(len(done.damaged), 'damaged run')} ({', '.join(done.damaged[:5])})"
+            screen.line(f"All outputs stay: which of them {damaged} needs is not known.")
+            screen.line(("hint", f"{cli.command('doctor')} names the damage; --status damaged forgets them"))
     return 0
 
 
