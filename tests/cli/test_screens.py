@@ -17,9 +17,9 @@ from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.testing import MemoryStore
+from ion.views.drawing import draw
 from ion.views.explain import Subject
-from ion.views.graph.picture import picture_of
-from ion.views.graph.text import draw
+from ion.views.graph import picture_of
 
 WORKFLOW = parse("""
 name: fix-issue

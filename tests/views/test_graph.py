@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ion.cli.terminal import Screen
-from ion.views.graph.markup import dot, mermaid
-from ion.views.graph.picture import Edge, Picture, PictureNode
-from ion.views.graph.text import draw
+from ion.views.drawing import draw
+from ion.views.graph import Edge, Picture, PictureNode
+from ion.views.markup import dot, mermaid
 from ion.views.text import width
 
 STEP = {"right": (0, 1), "up": (-1, 0), "down": (1, 0)}
@@ -188,7 +188,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
         text = "\n".join(drawn(picture(edges, ["start", *ids]), columns))
         found = set(re.findall(r"check-\S+", text))
         assert len(found) == 3, text
-    from ion.views.graph.markup import svg
+    from ion.views.markup import svg
 
     boxes = re.findall(r"<text [^>]*>(check-[^<]*)</text>", svg(picture(edges, ["start", *ids])))
     assert len(set(boxes)) == 3
@@ -197,7 +197,7 @@ def test_ids_that_would_be_cut_to_the_same_text_are_told_apart() -> None:
 def test_an_svg_has_arrows_and_says_states_without_colour() -> None:
     from xml.etree import ElementTree
 
-    from ion.views.graph.markup import svg
+    from ion.views.markup import svg
 
     nodes = tuple(
         PictureNode(name, "bash", "$a.output == 'not a short one'" if name == "c" else None, "all_success", state)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ion.api.workflows import Discovered
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
-    from ion.views.graph.picture import Picture
+    from ion.views.graph import Picture
 
 # Where the other tools look, in the project.
 _FOLDERS = {"skill": "skills", "cursor": ".cursor/commands"}
@@ -139,20 +139,20 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
     if as_json:
         terminal.write_json(picture.to_json())
     elif style == "text":
-        from ion.views.graph.text import draw
+        from ion.views.drawing import draw
 
         screen = terminal.data()
         for row in draw(screen, picture):
             screen.line(*row)
     else:
-        from ion.views.graph.markup import dot, mermaid, svg
+        from ion.views.markup import dot, mermaid, svg
 
         terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
     return 0
 
 
 def _picture(workspace: Workspace, workflow: str | None, run: str | None) -> Picture:
-    from ion.views.graph.picture import picture_of
+    from ion.views.graph import picture_of
 
     if run is None:
         from ion.api.workflows import open_workflow

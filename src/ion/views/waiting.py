@@ -46,31 +46,20 @@ def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) ->
 def _commands(
     command: Command, run_id: str, state: RunState, one: Waiting, labels: Labels, *, several: bool
 ) -> list[tuple[str, str]]:
+    node, gate = one.node, one.gate
     if one.kind == "budget":
         return [(budget_command(command, run_id, state), "")]
-    if one.gate is None:
-        return [(command("next", run_id), ""), (command("submit", run_id, one.node, "--file FILE"), "")]
+    if gate is None:
+        return [(command("next", run_id), ""), (command("submit", run_id, node, "--file FILE"), "")]
     if one.kind == PERMISSION:
-        return [(each, "") for each in _permission_commands(command, run_id, one.node, one.gate)]
-    return _gate_commands(command, run_id, one.node, one.gate, labels.get(one.node, {}), several=several)
-
-
-def _permission_commands(command: Command, run_id: str, node: str, gate: ApprovalRequested) -> list[str]:
-    """`--request` is always part of them: the agent may ask for something else by the time it is typed."""
-    which = f"--request {gate.request}"
-    wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
-    return [
-        command("approve", run_id, node, which),
-        command("reject", run_id, node, which),
-        *(command("respond", run_id, node, name, which) for name in wider),
-    ]
-
-
-def _gate_commands(
-    command: Command, run_id: str, node: str, gate: ApprovalRequested, labels: Mapping[str, str], *, several: bool
-) -> list[tuple[str, str]]:
+        which = f"--request {gate.request}"  # always: the agent may ask for something else by the time it is typed
+        wider = [name for name, kind in zip(gate.decisions, gate.kinds, strict=False) if kind.endswith("_always")]
+        answers = [command(answer, run_id, node, which) for answer in ("approve", "reject")]
+        answers += [command("respond", run_id, node, name, which) for name in wider]
+        return [(answer, "") for answer in answers]
     if gate.decisions:
-        return [(command("respond", run_id, node, name), labels.get(name, "")) for name in gate.decisions]
+        noted = labels.get(node, {})
+        return [(command("respond", run_id, node, name), noted.get(name, "")) for name in gate.decisions]
     name = (node,) if several else ()
     approve, comment = command("approve", run_id, *name), command("approve", run_id, *name, '--comment "…"')
     if gate.kind == "iteration":

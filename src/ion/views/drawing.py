@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.language.graph import find_cycles, layers, topological
-from ion.views.graph.picture import Layout, Picture, Slot, implied, label, lay_out
+from ion.views.graph import Layout, Picture, Slot, implied, label, lay_out
 from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
 from ion.views.words import role_of
 

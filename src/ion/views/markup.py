@@ -10,7 +10,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 from ion.language.problems import printable
-from ion.views.graph.picture import Layout, Picture, PictureNode, Slot, label, lay_out
+from ion.views.graph import Layout, Picture, PictureNode, Slot, label, lay_out
 from ion.views.text import cut, cut_ids, width
 
 _DOT_SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
