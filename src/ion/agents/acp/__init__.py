@@ -14,18 +14,17 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from msgspec import Struct, field
 
 from ion import process
+from ion.agents.acp.protocol import AgentRefusedError
+from ion.agents.acp.running import BEGIN_SECONDS, CALL_SECONDS, Running, Session, start
+from ion.agents.acp.turn import PromptTurn
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
+from ion.agents.clock import Clock
 from ion.agents.presets import OWN_OPTIONS, Preset
-
-if TYPE_CHECKING:
-    from ion.agents.acp.protocol import AgentRefusedError
-    from ion.agents.acp.running import Running, Session
-    from ion.agents.clock import Clock
 
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
@@ -61,9 +60,6 @@ class AcpAgent(Struct, eq=False, dict=True):
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
-        from ion.agents.acp.protocol import AgentRefusedError
-        from ion.agents.clock import Clock
-
         clock = Clock(request.timeout_ms, request.idle_timeout_ms)
         try:
             async with contextlib.AsyncExitStack() as held:
@@ -75,7 +71,10 @@ class AcpAgent(Struct, eq=False, dict=True):
                         await self._set_up(running, session, request)
                 except TimeoutError:
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
-                return await self._turn(running, session, request, prompt, clock)
+                with _logged(request, running.stderr) as said:
+                    counted = self.preset.usage == "always"
+                    turn = PromptTurn(running, session, request, self.permission, said, counted=counted)
+                    return await turn.run(prompt, clock)
         except AgentRefusedError as error:
             raise self._refused(error) from error
         except process.SpawnError as error:
@@ -100,8 +99,6 @@ class AcpAgent(Struct, eq=False, dict=True):
 
     async def _running(self, request: PromptRequest) -> Running:
         """The process for this prompt; a dead one is replaced. Concurrent prompts share one start."""
-        from ion.agents.acp.running import BEGIN_SECONDS, start
-
         env = {**(request.env or os.environ), **self.preset.env, **self.env, "NO_COLOR": "1"}
         for name in _OF_ONE_PROMPT:
             env.pop(name, None)
@@ -151,8 +148,6 @@ class AcpAgent(Struct, eq=False, dict=True):
 
     async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
         """Apply the node's options, as far as the agent offers them."""
-        from ion.agents.acp.running import CALL_SECONDS
-
         for name, value in self._options(session, request).items():
             kind = _SETTINGS.get(name)
             setting = next((one for one in session.opened.settings if one.kind == kind), None)
@@ -192,17 +187,6 @@ class AcpAgent(Struct, eq=False, dict=True):
     def _say(request: PromptRequest, line: str) -> None:
         if request.progress is not None:
             request.progress(line)
-
-    # ------------------------------------------------------------------ one turn
-
-    async def _turn(
-        self, running: Running, session: Session, request: PromptRequest, prompt: str, clock: Clock
-    ) -> PromptResult:
-        from ion.agents.acp.turn import PromptTurn
-
-        with _logged(request, running.stderr) as said:
-            turn = PromptTurn(running, session, request, self.permission, said, counted=self.preset.usage == "always")
-            return await turn.run(prompt, clock)
 
     def _refused(self, error: AgentRefusedError) -> AgentError:
         if error.kind == "login":
