@@ -20,11 +20,12 @@ from msgspec import Struct, field
 
 from ion import process
 from ion.agents.acp.protocol import AgentRefusedError
-from ion.agents.acp.running import BEGIN_SECONDS, CALL_SECONDS, Running, Session, start
+from ion.agents.acp.running import Running, Session, start
 from ion.agents.acp.turn import PromptTurn
 from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
 from ion.agents.clock import Clock
 from ion.agents.presets import OWN_OPTIONS, Preset
+from ion.process.child import ProcessSpec
 
 DEFAULT_POLICY = "ask"
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
@@ -111,16 +112,9 @@ class AcpAgent(Struct, eq=False, dict=True):
                 if place.running is not None:
                     await place.running.end()
                 place.running = None
-                place.running = await start(
-                    self.name,
-                    (*self.preset.command, *self.preset.arguments),
-                    cwd=cwd,
-                    env=env,
-                    log=self._log(request),
-                    register=request.register,
-                    grace_ms=request.grace_ms,
-                    seconds=BEGIN_SECONDS,
-                )
+                argv = (*self.preset.command, *self.preset.arguments)
+                program = ProcessSpec(argv, cwd, env, self._log(request), register=request.register)
+                place.running = await start(self.name, program, request.grace_ms)
             return place.running
 
     def _log(self, request: PromptRequest) -> Path:
@@ -161,7 +155,7 @@ class AcpAgent(Struct, eq=False, dict=True):
                 message = f"agent {self.name} has no {name} '{value}'"
                 raise AgentError("refused", message, hint=f"one of: {', '.join(setting.values)}")
             call = running.link.change(session.opened.session, setting, wanted)
-            await running.call(call, CALL_SECONDS, f"when it was given its {name}")
+            await running.call(call, f"when it was given its {name}")
         if request.system is not None and "systemPrompt" not in request.options:
             self._warn(request, "systemPrompt")
 

@@ -6,7 +6,7 @@ It lives as long as the run is driven here. When it dies, every turn in it has c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -93,7 +93,7 @@ class Running:
 
     # ------------------------------------------------------------------ what Ion asks
 
-    async def call(self, call: Awaitable[_Result], seconds: float, what: str) -> _Result:
+    async def call(self, call: Awaitable[_Result], what: str, seconds: float = CALL_SECONDS) -> _Result:
         """Wait for a call, with a time limit. Raises `AgentError` for a silent or dead agent, and
         `AgentRefusedError`."""
         try:
@@ -108,7 +108,7 @@ class Running:
 
     async def new_session(self, cwd: str) -> Session:
         """A new, empty session. Raises `AgentError`, `AgentRefusedError`."""
-        opened = await self.call(self.link.open(cwd), CALL_SECONDS, "session/new")
+        opened = await self.call(self.link.open(cwd), "session/new")
         if opened.session in self.sessions:
             raise AgentRefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
         return self._keep(opened)
@@ -124,7 +124,7 @@ class Running:
                 return self.sessions[session]
             try:
                 call = self.link.reopen(session, cwd, self.abilities)
-                opened = await self.call(call, CALL_SECONDS, "for its session")
+                opened = await self.call(call, "for its session")
             except AgentRefusedError as error:
                 if error.kind == "login":
                     raise
@@ -192,22 +192,12 @@ def _status(conversation: StdioProcess) -> str:
     return "no status" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
-async def start(
-    name: str,
-    argv: tuple[str, ...],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    log: Path,
-    register: Path | None,
-    grace_ms: int,
-    seconds: float,
-) -> Running:
+async def start(name: str, program: ProcessSpec, grace_ms: int) -> Running:
     """Start an agent and agree with it on the protocol. Raises `AgentError`, `AgentRefusedError`,
     `process.SpawnError`."""
-    running = Running(name, start_stdio(ProcessSpec(argv, cwd, env, log, register=register), v1.LONGEST_LINE), grace_ms)
+    running = Running(name, start_stdio(program, v1.LONGEST_LINE), grace_ms)
     try:
-        running.abilities = await running.call(running.link.begin(), seconds, "initialize")
+        running.abilities = await running.call(running.link.begin(), "initialize", BEGIN_SECONDS)
     except AgentRefusedError as error:
         await running.end()
         if error.kind != "unknown":
