@@ -97,14 +97,11 @@ class Asker(Struct, dict=True):
         self._open.pop(request, None)
         self._closed[request] = how
 
-    def _next(self) -> e.ApprovalRequested | None:
-        return next((one for one in self._open.values() if one.request not in self._later), None)
-
     async def attend(self, run_id: str, drive: asyncio.Future[Any]) -> None:
         """Put every question that comes up, until the drive is over and none is left that somebody wants to answer."""
         self._news = asyncio.Event()  # one belongs to one loop
         while True:
-            question = self._next()
+            question = next((one for one in self._open.values() if one.request not in self._later), None)
             if question is not None:
                 await self._put(run_id, question)
                 continue

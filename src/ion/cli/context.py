@@ -140,7 +140,17 @@ LONGEST = 64 * 1024 * 1024
 
 def read_inputs(pairs: Iterable[str], file: str | None) -> dict[str, Any]:
     """The inputs of `--inputs FILE` with those of `--input k=v` over them; `k=@file` takes a file's text."""
-    inputs = _read_object(file) if file is not None else {}
+    inputs = {}
+    if file is not None:
+        from ion.foreign import loads
+
+        text = _decode(_read(file), file)
+        try:
+            inputs = loads(text)
+        except ValueError as error:
+            raise UsageError(f"--inputs {file} is not JSON: {error}") from None
+        if not isinstance(inputs, dict):
+            raise UsageError(f"--inputs {file} must hold a JSON object", hint='as in: {"name": "value"}')
     given: dict[str, str] = {}
     for pair in pairs:
         name, value = split_pair("--input", pair)
@@ -172,19 +182,6 @@ def read_text(value: str) -> str:
 def read_answer(file: str) -> str:
     """The text of a file, or of stdin for `-`, less one final end of line (as a program's output, language.md §6)."""
     return _decode(_read(file), file).removesuffix("\n")
-
-
-def _read_object(file: str) -> dict[str, Any]:
-    from ion.foreign import loads
-
-    text = _decode(_read(file), file)
-    try:
-        value = loads(text)
-    except ValueError as error:
-        raise UsageError(f"--inputs {file} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"--inputs {file} must hold a JSON object", hint='as in: {"name": "value"}')
-    return value
 
 
 def _read(file: str) -> bytes:

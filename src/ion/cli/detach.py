@@ -132,7 +132,9 @@ def main() -> int:
     answer = int(sys.argv[1])
     os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
     message = json.loads(sys.stdin.buffer.read())
-    _close_stdin()
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     cli = CliContext(message["store"], message["project"])
     spec = RunSpec(**{**message["spec"], "options": RunOptions(**message["spec"]["options"])})
     with cli.open() as workspace:
@@ -145,12 +147,6 @@ def main() -> int:
             return error.exit_status
         _answer(answer, {"error": None, "warned": started.warned, "notes": started.notes})
         return drive(workspace, started, view).exit_status
-
-
-def _close_stdin() -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.close(nothing)
 
 
 def _answer(descriptor: int, message: dict[str, object]) -> None:

@@ -54,27 +54,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-# What other tools call it → the command that one looks for.
+# The command that one looks for → what other tools call it.
 CALLED = {
-    "stop": "cancel",
-    "kill": "cancel",
-    "abort": "cancel",
-    "status": "show",
-    "inspect": "show",
-    "ps": "runs",
-    "history": "runs",
-    "retry": "resume",
-    "continue": "resume",
-    "start": "run",
-    "exec": "run",
-    "ls": "list",
-    "check": "validate",
-    "lint": "validate",
-    "tail": "logs",
-    "attach": "watch",
-    "follow": "watch",
-    "answer": "respond",
-    "result": "output",
+    "cancel": ("stop", "kill", "abort"),
+    "show": ("status", "inspect"),
+    "runs": ("ps", "history"),
+    "resume": ("retry", "continue"),
+    "run": ("start", "exec"),
+    "list": ("ls",),
+    "validate": ("check", "lint"),
+    "logs": ("tail",),
+    "watch": ("attach", "follow"),
+    "respond": ("answer",),
+    "output": ("result",),
 }
 
 
@@ -118,8 +110,9 @@ def _instead(name: str) -> str:
 
     if name == "help":
         return "ion --help lists the commands, ion COMMAND --help says what one does"
-    if name in CALLED:
-        return f"ion {CALLED[name]}: {COMMANDS[CALLED[name]][1]}"
+    for command, others in CALLED.items():
+        if name in others:
+            return f"ion {command}: {COMMANDS[command][1]}"
     near = did_you_mean(name, COMMANDS)
     return f"did you mean 'ion {near}'?" if near else "ion --help lists the commands"
 

@@ -1,5 +1,5 @@
-"""Workflow files: `ion list`, `ion validate` and `ion graph` look at them; `ion sop` helps with writing SOPs, and `ion
-convert` makes one the YAML of its workflow, an agent skill, or a command of the Cursor editor."""
+"""Workflow files: `ion list`, `ion validate` and `ion graph` look at them; `ion sop` helps with writing SOPs, and
+`ion convert` makes one the YAML of its workflow, an agent skill, or a command of the Cursor editor."""
 
 from __future__ import annotations
 

@@ -108,9 +108,12 @@ class Layout(Struct, dict=True):
 
 
 def lay_out(picture: Picture) -> Layout:
-    """The layout of a picture. Its graph has no cycle (a workflow with one does not load)."""
-    waits = {node: list(others) for node, others in picture.waits().items()}
-    _drop_implied_order(picture, waits)
+    """The layout of a picture, without ordering edges that are implied. Its graph has no cycle: a workflow with one
+    does not load."""
+    waits = picture.waits()
+    for edge in implied(picture):
+        if edge.kind == "order":
+            waits[edge.target].remove(edge.source)
     columns, links = _columns(waits)
     _untangle(columns, links)
     return Layout(columns, _rows(columns, links), links)
@@ -120,16 +123,9 @@ def implied(picture: Picture) -> list[Edge]:
     """The edges between nodes that wait for each other through others anyway."""
     waits = picture.waits()
     ancestors: dict[str, set[str]] = {}
-    for node in topological({node: list(others) for node, others in waits.items()}):
+    for node in topological(waits):
         ancestors[node] = set(waits[node]).union(*(ancestors[other] for other in waits[node]))
     return [edge for edge in picture.edges if any(edge.source in ancestors[other] for other in waits[edge.target])]
-
-
-def _drop_implied_order(picture: Picture, waits: dict[str, list[str]]) -> None:
-    """Leave out ordering edges between nodes that wait for each other through others anyway."""
-    for edge in implied(picture):
-        if edge.kind == "order":
-            waits[edge.target].remove(edge.source)
 
 
 def _columns(waits: dict[str, list[str]]) -> tuple[list[list[Slot]], dict[Slot, list[Slot]]]:
