@@ -41,7 +41,7 @@ from ion.stores.disk import (
     sync_folder,
     write_file,
 )
-from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
+from ion.stores.lease import lease_clock, require_free
 from ion.stores.logstate import LogState
 
 _FORMAT = 1
@@ -128,27 +128,8 @@ class FileStore(rules.BaseStore):
             log.read_on(file, size)
             return dict(log.requests.node_of)
 
-    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
-        with self._writing(run_id) as (log, _descriptor):
-            run = self._owned(run_id, log.row)
-            require_free(run, self._clock(run.owner))
-            lease = next_lease(run, owner)
-            self._own(run_id, lease.epoch, owner, self._clock(owner) + lease_ms)
-            return lease
-
-    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
-        with self._writing(lease.run_id, owned=True) as (log, _descriptor):
-            require_lease(self._owned(lease.run_id, log.row), lease)
-            self._own(lease.run_id, lease.epoch, lease.owner, self._clock(lease.owner) + lease_ms)
-
     def lease_clock(self, owner: Owner | None) -> int:
         return self._clock(owner)
-
-    def release_lease(self, lease: Lease) -> None:
-        with contextlib.suppress(NotFoundError), self._writing(lease.run_id) as (log, _descriptor):
-            run = self._owned(lease.run_id, log.row)
-            if run.epoch == lease.epoch and run.owner == lease.owner:
-                self._own(lease.run_id, lease.epoch, None, self._clock(lease.owner))
 
     def delete_workflow_run(self, run_id: str) -> None:
         """Also of a damaged run: only its lease is read."""
@@ -165,6 +146,14 @@ class FileStore(rules.BaseStore):
         with self._lock:
             self._closed = True
             self._logs.clear()
+
+    def _change_lease(
+        self, run_id: str, change: Callable[[WorkflowRun, rules.Clock], rules.NewLease], *, owned: bool = False
+    ) -> None:
+        with self._writing(run_id, owned=owned) as (log, _descriptor):
+            new = change(self._owned(run_id, log.row), self._clock)
+            if new is not None:
+                replace_file(self._place(run_id) / "lease", _lease_line(*new))
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         run_id = run.run_id
@@ -285,9 +274,6 @@ class FileStore(rules.BaseStore):
                 offset=0,
             ) from error
         return structs.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
-
-    def _own(self, run_id: str, epoch: int, owner: Owner | None, expires_at: int | None) -> None:
-        replace_file(self._place(run_id) / "lease", _lease_line(epoch, owner, expires_at))
 
 
 def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> bytes:

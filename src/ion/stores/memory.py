@@ -20,7 +20,7 @@ from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
 from ion.stores.disk import storage_errors
-from ion.stores.lease import lease_clock, next_lease, require_free, require_lease
+from ion.stores.lease import lease_clock, require_free
 
 
 class _Kept(Struct):
@@ -78,29 +78,8 @@ class MemoryStore(rules.BaseStore):
         with self._lock:
             return dict(self._get(run_id).requests.node_of)
 
-    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
-        with self._lock:
-            kept = self._get(run_id)
-            require_free(kept.run, self._clock(kept.run.owner))
-            lease = next_lease(kept.run, owner)
-            expires = self._clock(owner) + lease_ms
-            kept.run = structs.replace(kept.run, epoch=lease.epoch, owner=owner, lease_expires_at=expires)
-        return lease
-
-    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
-        with self._lock:
-            kept = self._get(lease.run_id)
-            require_lease(kept.run, lease)
-            kept.run = structs.replace(kept.run, lease_expires_at=self._clock(lease.owner) + lease_ms)
-
     def lease_clock(self, owner: Owner | None) -> int:
         return self._clock(owner)
-
-    def release_lease(self, lease: Lease) -> None:
-        with self._lock:
-            kept = self._runs.get(lease.run_id)
-            if kept is not None and kept.run.epoch == lease.epoch and kept.run.owner == lease.owner:
-                kept.run = structs.replace(kept.run, owner=None, lease_expires_at=self._clock(lease.owner))
 
     def put_blob(self, data: bytes | Path) -> Content:
         with storage_errors("cannot keep an output"):
@@ -133,6 +112,20 @@ class MemoryStore(rules.BaseStore):
 
     def close(self) -> None:
         """Nothing to release: what is kept goes with the object."""
+
+    def _change_lease(
+        self,
+        run_id: str,
+        change: Callable[[WorkflowRun, rules.Clock], rules.NewLease],
+        *,
+        owned: bool = False,  # noqa: ARG002
+    ) -> None:
+        with self._lock:
+            kept = self._get(run_id)
+            new = change(kept.run, self._clock)
+            if new is not None:
+                epoch, owner, expires_at = new
+                kept.run = structs.replace(kept.run, epoch=epoch, owner=owner, lease_expires_at=expires_at)
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         kept = _Kept(run, source, list(events))

@@ -63,12 +63,12 @@ class PostgresStore(SqlStore):
             tried_after = after if unsure else None
         return self._write(run_id, events, texts, lease, after, tried_after)
 
-    def _next_lease(self, run: WorkflowRun, owner: Owner, now: int) -> Lease:
+    def _next_lease(self, run: WorkflowRun, owner: Owner, clock: rules.Clock) -> Lease:
         """Its `owned_until` goes from the database's clock to that of this machine, by which the run's events go."""
         lease = next_lease(run, owner)
         if lease.owned_until is None or self._clock is not None:
             return lease
-        return replace(lease, owned_until=max(0, clocks.now_ms() - (now - lease.owned_until)))
+        return replace(lease, owned_until=max(0, clocks.now_ms() - (clock(owner) - lease.owned_until)))
 
     def lease_clock(self, owner: Owner | None) -> int:
         return self._work(lambda sql, _again: self._now(sql, owner))

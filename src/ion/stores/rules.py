@@ -6,11 +6,12 @@ the verbs that need no more than the store's other ones.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -22,7 +23,7 @@ from ion.names import RUN_ID_RULE, is_run_id
 from ion.stores import blobs
 from ion.stores.base import Lease, Owner, WorkflowRun, WorkflowStore
 from ion.stores.encoding import damaged
-from ion.stores.lease import require_lease
+from ion.stores.lease import next_lease, require_free, require_lease
 
 
 def require_run_id(run_id: str) -> None:
@@ -190,9 +191,14 @@ class OpenRequests:
         self._of_node.setdefault(node, set()).add(request)
 
 
+# The clock of an owner's leases, and what becomes of a run's lease: its epoch, owner and end; None: it stays as it is.
+Clock: TypeAlias = Callable[[Owner | None], int]
+NewLease: TypeAlias = tuple[int, Owner | None, int] | None
+
+
 class BaseStore(WorkflowStore):
-    """What every store does with its own methods: runs that are made and listed, the verbs that append one event, and
-    blobs in files, for stores that have a `_blob_folder`."""
+    """What every store does with its own methods: runs that are made and listed, their leases, the verbs that append
+    one event, and blobs in files, for stores that have a `_blob_folder`."""
 
     _blob_folder: Path
 
@@ -231,6 +237,34 @@ class BaseStore(WorkflowStore):
     def import_workflow_run(self, run_id: str, *, project: str, source: str, events: Sequence[e.Event]) -> None:
         self._create(first_row(run_id, project, events, None, None), source, events)
 
+    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
+        taken: list[Lease] = []
+
+        def take(run: WorkflowRun, clock: Clock) -> NewLease:
+            if taken and run.owner == owner:  # by a try before, whose answer was lost
+                return None
+            require_free(run, clock(run.owner))
+            taken[:] = [self._next_lease(run, owner, clock)]
+            return taken[0].epoch, owner, clock(owner) + lease_ms
+
+        self._change_lease(run_id, take)
+        return taken[0]
+
+    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
+        def renew(run: WorkflowRun, clock: Clock) -> NewLease:
+            require_lease(run, lease)
+            return lease.epoch, lease.owner, clock(lease.owner) + lease_ms
+
+        self._change_lease(lease.run_id, renew, owned=True)
+
+    def release_lease(self, lease: Lease) -> None:
+        def release(run: WorkflowRun, clock: Clock) -> NewLease:
+            held = run.epoch == lease.epoch and run.owner == lease.owner
+            return (lease.epoch, None, clock(lease.owner)) if held else None
+
+        with contextlib.suppress(NotFoundError):
+            self._change_lease(lease.run_id, release)
+
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, e.Content]:
         nodes = fold(record.event for record in self.get_workflow_events(run_id)).nodes.values()
         return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}
@@ -249,6 +283,16 @@ class BaseStore(WorkflowStore):
 
     def _list(self, wanted: Wanted) -> list[WorkflowRun]:
         raise NotImplementedError
+
+    def _change_lease(
+        self, run_id: str, change: Callable[[WorkflowRun, Clock], NewLease], *, owned: bool = False
+    ) -> None:
+        """Give the run the lease that `change` makes of its row, in one transaction; it may be called again. `owned`:
+        by whoever believes to own it."""
+        raise NotImplementedError
+
+    def _next_lease(self, run: WorkflowRun, owner: Owner, _clock: Clock) -> Lease:
+        return next_lease(run, owner)
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[e.Event]) -> None:
         """Keep a new run, all or nothing. Raises `RefusedError` (code `run-exists`) if the id is taken."""

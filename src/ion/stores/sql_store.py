@@ -9,6 +9,7 @@ there already is then looked for, not written twice.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -20,7 +21,7 @@ from ion.core.events import Event, NodeEvent, Recorded, encode
 from ion.errors import DamagedStoreError
 from ion.stores import encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
-from ion.stores.lease import next_lease, require_free, require_lease
+from ion.stores.lease import require_free
 
 Result = TypeVar("Result")
 # The number of an event, its text and its checksum.
@@ -35,6 +36,7 @@ FROM ion.runs LEFT JOIN ion.events AS newest ON newest.run_id = runs.run_id AND 
 _NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
 
 _INSERT_RUN = f"INSERT INTO ion.runs VALUES (:{', :'.join(encoding.ROW_NAMES)}) ON CONFLICT DO NOTHING"  # noqa: S608
+_SET_LEASE = "UPDATE ion.runs SET epoch = :epoch, owner = :owner, lease_expires_at = :at WHERE run_id = :run_id"
 _NO_LIMIT = 2**62
 # How many events are fetched at once when a log is read backwards.
 _STRETCH = 100
@@ -86,9 +88,7 @@ class SqlStore(rules.BaseStore):
             for when in encoding.TIMES_TO_LIST:
                 values["limit"] = _NO_LIMIT if wanted.limit is None else wanted.limit - len(found)
                 rows = sql.execute(f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}", **values)
-                found += encoding.of_status(
-                    wanted.values["status"], (_run_or_damage(sql, row) for row in rows.fetchall())
-                )
+                found += encoding.of_status(status, (_run_or_damage(sql, row) for row in rows.fetchall()))
             return found[: wanted.limit]
 
         return self._work(read, write=False)
@@ -141,11 +141,8 @@ class SqlStore(rules.BaseStore):
         FROM ion.runs LEFT JOIN ion.events ON events.run_id = runs.run_id AND events.seq > :after
         WHERE runs.run_id = :run_id ORDER BY events.seq LIMIT :limit
         """
-        values = {
-            "after": after,
-            "run_id": encoding.column(run_id),
-            "limit": _NO_LIMIT if limit is None else limit or 1,
-        }
+        most = _NO_LIMIT if limit is None else limit or 1
+        values = {"after": after, "run_id": encoding.column(run_id), "limit": most}
         rows = self._work(lambda sql, _again: sql.execute(query, **values).fetchall(), write=False)
         if not rows:
             raise rules.no_such_run(run_id)
@@ -155,50 +152,13 @@ class SqlStore(rules.BaseStore):
         return records
 
     def get_open_requests(self, run_id: str) -> dict[str, str]:
-        def read(sql: Transaction, _again: bool) -> list[tuple[str, str]]:
+        def read(sql: Transaction, _again: bool) -> dict[str, str]:
             self._get(sql, run_id)
-            rows: list[tuple[str, str]]
-            rows = sql.execute(
-                "SELECT request, node FROM ion.requests WHERE run_id = :run_id", run_id=run_id
-            ).fetchall()
-            return rows
+            query = "SELECT request, node FROM ion.requests WHERE run_id = :run_id"
+            rows = sql.execute(query, run_id=run_id).fetchall()
+            return {encoding.from_column(request): encoding.from_column(node) for request, node in rows}
 
-        rows = self._work(read, write=False)
-        return {encoding.from_column(request): encoding.from_column(node) for request, node in rows}
-
-    def acquire_lease(self, run_id: str, owner: Owner, *, lease_ms: int) -> Lease:
-        taken: Lease | None = None
-
-        def acquire(sql: Transaction, again: bool) -> Lease:
-            nonlocal taken
-            run = self._get(sql, run_id, lock=True)
-            if again and taken is not None and run.owner == owner:
-                return taken
-            require_free(run, self._now(sql, run.owner))
-            now = self._now(sql, owner)
-            taken = self._next_lease(run, owner, now)
-            _set_owner(sql, run_id, taken.epoch, owner, now + lease_ms)
-            return taken
-
-        return self._work(acquire)
-
-    def _next_lease(self, run: WorkflowRun, owner: Owner, _now: int) -> Lease:
-        return next_lease(run, owner)
-
-    def renew_lease(self, lease: Lease, *, lease_ms: int) -> None:
-        def renew(sql: Transaction, _again: bool) -> None:
-            require_lease(self._get(sql, lease.run_id, lock=True), lease)
-            _set_owner(sql, lease.run_id, lease.epoch, lease.owner, self._now(sql, lease.owner) + lease_ms)
-
-        self._work(renew)
-
-    def release_lease(self, lease: Lease) -> None:
-        def release(sql: Transaction, _again: bool) -> None:
-            run = self._find(sql, lease.run_id, lock=True)
-            if run is not None and run.epoch == lease.epoch and run.owner == lease.owner:
-                _set_owner(sql, lease.run_id, lease.epoch, None, self._now(sql, lease.owner))
-
-        self._work(release)
+        return self._work(read, write=False)
 
     def delete_workflow_run(self, run_id: str) -> None:
         def delete(sql: Transaction, again: bool) -> None:
@@ -212,6 +172,21 @@ class SqlStore(rules.BaseStore):
             sql.execute("DELETE FROM ion.runs WHERE run_id = :run_id", run_id=run_id)
 
         self._work(delete)
+
+    def _change_lease(
+        self,
+        run_id: str,
+        change: Callable[[WorkflowRun, rules.Clock], rules.NewLease],
+        *,
+        owned: bool = False,  # noqa: ARG002
+    ) -> None:
+        def write(sql: Transaction, _again: bool) -> None:
+            new = change(self._get(sql, run_id, lock=True), functools.partial(self._now, sql))
+            if new is not None:
+                epoch, owner, expires_at = new
+                sql.execute(_SET_LEASE, epoch=epoch, owner=encoding.owner_to_json(owner), at=expires_at, run_id=run_id)
+
+        self._work(write)
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
         texts = [encode(event) for event in events]
@@ -352,13 +327,3 @@ def _open_request(sql: Transaction, run_id: str, request: str, node: str) -> Non
     ON CONFLICT (run_id, request) DO UPDATE SET node = excluded.node
     """
     sql.execute(query, run_id=run_id, request=encoding.column(request), node=encoding.column(node))
-
-
-def _set_owner(sql: Transaction, run_id: str, epoch: int, owner: Owner | None, expires_at: int) -> None:
-    sql.execute(
-        "UPDATE ion.runs SET epoch = :epoch, owner = :owner, lease_expires_at = :expires_at WHERE run_id = :run_id",
-        epoch=epoch,
-        owner=encoding.owner_to_json(owner),
-        expires_at=expires_at,
-        run_id=run_id,
-    )

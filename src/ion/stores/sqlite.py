@@ -10,7 +10,6 @@ import functools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ion.errors import StoreError
@@ -69,14 +68,9 @@ class SqliteStore(SqlStore):
         sql.connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", [(run_id, *row) for row in rows])
 
     def _work(self, do: Callable[[Transaction, bool], Result], *, write: bool = True) -> Result:
-        with self._transaction("BEGIN IMMEDIATE" if write else "BEGIN") as connection:
+        transaction = self._look if self._connection is None and self._unusable is None else self._change
+        with transaction("BEGIN IMMEDIATE" if write else "BEGIN") as connection:
             return do(Transaction(connection, _written), False)
-
-    def _transaction(self, begin: str) -> AbstractContextManager[sqlite3.Connection]:
-        """Everything in it is durable when it ends, or undone when it raises."""
-        if self._connection is None and self._unusable is None:
-            return self._look(begin)
-        return self._change(begin)
 
     @contextlib.contextmanager
     def _look(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -92,6 +86,7 @@ class SqliteStore(SqlStore):
 
     @contextlib.contextmanager
     def _change(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """Everything in it is durable when it ends, or undone when it raises."""
         with self._lock:
             connection = self._connection
             if self._unusable is not None or connection is None:
