@@ -35,7 +35,8 @@ class Problem(NamedTuple):
 
     `line` and `column` count from 1 (0: unknown). `path` is the place in the document, as in
     `nodes[2].loop.max_iterations`. `severity` is `error` or `warning`. `length` is how many characters the caret line
-    underlines.
+    underlines. `way` says how the file came in, if another one was asked for: a line for each that includes or calls
+    it.
     """
 
     code: str
@@ -47,6 +48,7 @@ class Problem(NamedTuple):
     path: str = ""
     hint: str = ""
     length: int = 1
+    way: str = ""
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
@@ -63,6 +65,7 @@ class Problem(NamedTuple):
             "severity": self.severity,
             "message": self.message,
             "hint": self.hint,
+            **({"way": self.way.split("\n")} if self.way else {}),
         }
 
 

@@ -36,7 +36,12 @@ KINDS: dict[str, NodeKind] = {
     "loop": NodeKind("prompt", asks_agent=True, has_gate=True, iterates=True),
     "approval": NodeKind("gate", has_gate=True),
     "cancel": NodeKind("cancel", ends_run=True),
+    "group": NodeKind("expand"),
+    "loop_group": NodeKind("expand", has_gate=True, iterates=True),
+    "workflow": NodeKind("expand", bound=True),
 }
+# What a file may say, and no run carries out yet.
+NOT_RUN_YET = frozenset(("group", "loop_group", "workflow", "fan_out"))
 AGENT_KINDS = frozenset(name for name, kind in KINDS.items() if kind.asks_agent)
 PROGRAM_KINDS = frozenset(name for name, kind in KINDS.items() if kind.runs_program)
 BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)

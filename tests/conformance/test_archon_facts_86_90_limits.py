@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.kit import Clock, World, agent, error, output, problems
+from conformance.kit import Clock, World, agent, error, output
 from ion import PromptResult
 from ion.core import events as e
+from ion.errors import UsageError
 
 
 def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
@@ -62,31 +63,12 @@ def test_fact_87_an_agents_own_json_is_checked_too(world: World) -> None:
     assert (run.status, output(run, "ask")) == ("completed", '{"x":2}')
 
 
-LATER = [
-    pytest.param("{id: many, workflow: child, fan_out: {items: $list.output}}", "workflow", id="88-fan-out"),
-    pytest.param("{id: many, workflow: child, fan_out: {items: '[1]', max_parallel: 5}}", "workflow", id="89-fan-out"),
-    pytest.param("{id: inc, include: block, with: {a: b}}", "include", id="90-include"),
-    pytest.param(
-        "{id: group, loop_group: {until: DONE, max_iterations: 2, nodes: [{id: x, bash: echo}]}}",
-        "loop_group",
-        id="90-loop-group",
-    ),
-]
-
-
-@pytest.mark.parametrize(("node", "kind"), LATER)
-def test_later_kinds_are_one_clear_problem(node: str, kind: str) -> None:
-    """88–90: not supported yet, said once, at the key, whatever else depends on the node or reads it."""
-    (problem,) = [
-        found
-        for found in problems(f"""
+def test_facts_88_to_90_what_no_run_carries_out_yet_is_refused_at_its_start(world: World) -> None:
+    """88-90: the file is valid; a run of it does not begin."""
+    with pytest.raises(UsageError, match=r"does not run loop_group \(again\) and fan_out \(many\) yet") as refused:
+        world.run("""
             nodes:
-              - {{id: list, bash: "echo '[]'"}}
-              - {node}
-              - {{id: after, depends_on: [list, {node[5 : node.index(",")]}], bash: echo after}}
+              - {id: again, loop_group: {until: DONE, max_iterations: 2, nodes: [{id: x, bash: echo}]}}
+              - {id: many, bash: echo, fan_out: {items: [1]}}
             """)
-        if found.severity == "error"
-    ]
-    assert (problem.code, problem.path) == ("not-supported-yet", f"nodes[1].{kind}")
-    assert kind in problem.message
-    assert "bash" in problem.hint
+    assert refused.value.error_code == "not-supported-yet"

@@ -6,21 +6,26 @@ from pathlib import Path
 from textwrap import dedent
 
 from ion.errors import Problem
-from ion.language.load import Loaded, load_workflow, parse_workflow
+from ion.language.library import Loaded
+from ion.language.load import load_workflow, parse_workflow
+from ion.language.resources import resources_for
 from ion.language.workflow import Node, Workflow
 
 HEAD = "name: demo\ndescription: A demonstration\n"
 
 
-def load(nodes: str, *, root: str = "") -> Loaded:
-    """A workflow with these root fields and these nodes (both dedented)."""
+def load(nodes: str, *, root: str = "", project: Path | None = None) -> Loaded:
+    """A workflow with these root fields and these nodes (both dedented), as a file of that project."""
     fields = dedent(root).strip("\n")
-    return parse_workflow(f"{HEAD}{fields}\nnodes:\n" + dedent(nodes).lstrip("\n"))
+    path = None if project is None else project / ".ion/workflows/demo.yaml"
+    resources = None if path is None or project is None else resources_for(path, project, project / "no-user-config")
+    text = f"{HEAD}{fields}\nnodes:\n" + dedent(nodes).lstrip("\n")
+    return parse_workflow(text, file=str(path or ""), resources=resources)
 
 
-def good(nodes: str, *, root: str = "") -> Workflow:
+def good(nodes: str, *, root: str = "", project: Path | None = None) -> Workflow:
     """The workflow; it must load without any error."""
-    loaded = load(nodes, root=root)
+    loaded = load(nodes, root=root, project=project)
     assert loaded.workflow is not None, shown(loaded)
     return loaded.workflow
 

@@ -11,7 +11,8 @@ import pytest
 from load_kit import HEAD, load_file, write
 
 from ion.language import cache
-from ion.language.load import Loaded, load_workflow
+from ion.language.library import Loaded
+from ion.language.load import load_workflow
 
 WORKFLOW = (
     HEAD

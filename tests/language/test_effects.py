@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from load_kit import HEAD, codes, load, only
+from load_kit import HEAD, codes, load, only, write
 
 from ion.language import schema
 from ion.language.fields import AGENT_FIELDS, EFFECTS, FIELDS, FOREIGN, FOREIGN_AT_TOP, KINDS, LATER_FIELDS, LATER_KINDS
@@ -22,6 +22,10 @@ BODIES = {
     "approval": "approval: {message: go?}",
     "on_reject": "approval: {message: go?, on_reject: {prompt: again}}",
     "cancel": "cancel: over",
+    "group": "group: {nodes: [{id: inner, bash: x}]}",
+    "loop_group": "loop_group: {nodes: [{id: inner, bash: x}], until: DONE, max_iterations: 2}",
+    "workflow": "workflow: block",
+    "include": "include: block",
 }
 VALUES = {
     "timeout": "5m",
@@ -34,14 +38,26 @@ VALUES = {
     "output_format": "{type: object}",
     "context": "fresh",
     "maxBudgetUsd": "1",
+    "fan_out": "{items: [1], as: x}",
+    "always_run": "true",
+    "runs_on": "gpu",
 }
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with a workflow to include and to call."""
+    folder = tmp_path_factory.mktemp("project")
+    block = f"{HEAD.replace('demo', 'block')}nodes:\n  - {{id: a, bash: x}}\n"
+    write(folder, {".ion/workflows/block.yaml": block, ".ion/commands/c.md": "x"})
+    return folder
 
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("field", EFFECTS)
-def test_a_control_field_acts_or_is_an_error(field: str, body: str) -> None:
+def test_a_control_field_acts_or_is_an_error(field: str, body: str, project: Path) -> None:
     """Every control field on every kind of node: it acts, or it is not built yet, or it is refused."""
-    loaded = load(f"- {{id: n, {BODIES[body]}, {field}: {VALUES.get(field, 'x')}}}\n")
+    loaded = load(f"- {{id: n, {BODIES[body]}, {field}: {VALUES.get(field, 'x')}}}\n", project=project)
     kind = "approval" if body == "on_reject" else body
     if not {kind, body} & set(EFFECTS[field]):
         problem = only(loaded)
@@ -51,7 +67,7 @@ def test_a_control_field_acts_or_is_an_error(field: str, body: str) -> None:
     elif field not in FIELDS[kind]:
         assert (only(loaded).code, only(loaded).path) == ("not-supported-yet", f"nodes[0].{field}")
     else:
-        assert codes(loaded) == []
+        assert codes(loaded) == (["always-run-on-approval"] if (field, kind) == ("always_run", "approval") else [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,9 +102,9 @@ def test_a_field_for_an_agent_is_ignored_with_a_warning_where_there_is_none(fiel
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("word", FOREIGN)
-def test_a_word_of_other_systems_is_an_error_on_every_node(word: str, kind: str) -> None:
-    loaded = load(f"- {{id: n, {BODIES[kind]}, {word}: x}}\n")
-    if (word, kind) == ("interactive", "loop"):
+def test_a_word_of_other_systems_is_an_error_on_every_node(word: str, kind: str, project: Path) -> None:
+    loaded = load(f"- {{id: n, {BODIES[kind]}, {word}: x}}\n", project=project)
+    if (word, kind) in (("interactive", "loop"), ("interactive", "loop_group")):
         assert codes(loaded) == ["unknown-field"]
         return
     problem = only(loaded)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from load_kit import HEAD, codes, good, load, marked, node, only, shown
 
-from ion.language.load import Loaded, load_workflow, parse_workflow
+from ion.language.library import Loaded
+from ion.language.load import load_workflow, parse_workflow
 from ion.language.workflow import (
     Approval,
     Bash,

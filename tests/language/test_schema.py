@@ -115,9 +115,8 @@ def test_the_full_format_loads_without_a_word() -> None:
         ("- id: a", "no-kind", ""),
         ("- {id: a, promt: x}", "no-kind", "did you mean 'prompt'?"),
         ("- {id: a, prompt: x, bash: y}", "several-kinds", "two nodes"),
-        ("- {id: a, loop_group: {nodes: []}, fan_out: 3}", "not-supported-yet", "this version runs"),
-        ("- {id: a, include: other, with: {x: 1}}", "not-supported-yet", "this version runs"),
-        ("- {id: a, workflow: other, fan_out: {items: $b.output}, isolation: worktree}", "not-supported-yet", ""),
+        ("- {id: a, wait: 30m, with: {x: 1}}", "not-supported-yet", "known kinds"),
+        ("- {id: a, prompt: x, group: {nodes: [{id: b, bash: x}]}}", "several-kinds", "two nodes"),
     ],
 )
 def test_a_node_has_exactly_one_kind(text: str, code: str, hint: str) -> None:
@@ -127,19 +126,17 @@ def test_a_node_has_exactly_one_kind(text: str, code: str, hint: str) -> None:
     assert hint in problem.hint
 
 
-def test_later_kinds_break_nothing_else() -> None:
-    """What refers to a node of a later kind, or to what it would bring, adds no problem; other nodes are still
-    checked."""
+def test_what_is_not_read_breaks_nothing_else() -> None:
+    """What refers to a node of a later kind, or to what an include that was not found would bring, adds no problem;
+    other nodes are still checked."""
     loaded = load("""
-      - id: group
-        loop_group: {nodes: [{id: inner, prompt: x}], until: DONE}
-        depends_on: [nowhere]
+      - {id: later, wait: 30m, depends_on: [nowhere]}
       - {id: inc, include: block}
-      - {id: after, bash: "echo $group.output $inc__child.output", depends_on: [group, inc__child]}
-      - {id: ask, prompt: "$inc.output", depends_on: [inc, group], when: $group.output == 'x', context: {resume: inc}}
+      - {id: after, bash: "echo $later.output $inc__child.output", depends_on: [later, inc__child]}
+      - {id: ask, prompt: "$inc.output", depends_on: [inc, later], when: $later.output == 'x'}
       - {id: wrong, bash: "echo $nothing.output"}
     """)
-    assert codes(loaded) == ["not-supported-yet", "not-supported-yet", "unknown-node"]
+    assert codes(loaded) == ["not-supported-yet", "unknown-workflow", "unknown-node"]
 
 
 def test_the_old_steps_format_says_what_to_do() -> None:
@@ -347,7 +344,7 @@ def test_a_known_key_in_the_wrong_place_says_where_it_belongs() -> None:
     assert [problem.hint for problem in loaded.problems] == [
         "it belongs below 'loop'",
         "it belongs to script nodes",
-        "it belongs to the workflow itself",
+        "it belongs to the workflow itself, or below 'fan_out'",
         "did you mean 'prompt'?",
     ]
     assert codes(loaded, "error") == []

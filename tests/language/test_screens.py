@@ -194,9 +194,8 @@ def test_a_file_written_for_archon() -> None:
             timeout: 30
             output_type: json
           - id: each
-            workflow: triage-one
+            wait: 30m
             depends_on: [list]
-            fan_out: {items: $list.output, as: number}
           - id: sum
             prompt: Sum up $each.output
             depends_on: [each]
@@ -215,13 +214,13 @@ warning[short-timeout]: 'timeout: 30' is 30 milliseconds
 warning[no-effect]: 'output_type' has no effect in Ion (it is given 2 times)
   --> w.yaml:10:5
 
-error[not-supported-yet]: 'workflow' nodes are not supported yet
+error[not-supported-yet]: 'wait' nodes are not supported yet
   --> w.yaml:12:5
    |
-12 |     workflow: triage-one
-   |     ^^^^^^^^
+12 |     wait: 30m
+   |     ^^^^
    |
-   = this version runs command, prompt, bash, script, loop, approval and cancel nodes
+   = known kinds: command, prompt, bash, script, loop, approval, cancel, group, loop_group, workflow, include
 
 1 error, 4 warnings in 1 file\
 """)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ion.errors import UsageError
-from ion.foreign import loads
 from ion.language.graph import topological
+from ion.language.inputs import input_value
 from ion.language.patterns import fill_placeholders, pattern
 from ion.language.problems import did_you_mean
 from ion.language.source import read_file
@@ -23,13 +22,6 @@ _LIKE_INPUT = pattern(
     r"\s*(?:--|(?=[\w-]+=))(?P<name>[A-Za-z_][\w-]*)(?:[=\s]+(?P<value>.*?))?(?=\s+(?:--|[\w-]+=)|\s*\Z)", re.DOTALL
 )
 _LOOKED_AT = 1000  # characters: an input that was meant as one stands at the beginning
-_JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
 
 
 def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +41,7 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
                 values[item.name] = item.default
             continue
         try:
-            values[item.name] = _value(item, given[item.name])
+            values[item.name] = input_value(item, given[item.name])
         except ValueError as error:
             faults.append(f"input '{item.name}' {error}")
     if faults:
@@ -118,34 +110,3 @@ def _unknown(name: str, workflow: Workflow) -> str:
     return f"unknown input '{name}': " + (
         f"did you mean '{near}'?" if near else f"expected one of {', '.join(declared)}"
     )
-
-
-def _value(item: Input, value: Any) -> Any:
-    if not isinstance(value, str):
-        _require_json(value)
-    expected = _JSON_TYPES.get(item.type or "")
-    if expected is not None:
-        value = _typed(item, value, expected)
-    elif item.type == "string" and not isinstance(value, str):
-        value = canonical(value)
-    if item.enum is not None and value not in item.enum and canonical(value) not in item.enum:
-        raise ValueError(f"must be one of {', '.join(canonical(choice) for choice in item.enum)}")
-    return value
-
-
-def _require_json(value: Any) -> None:
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:
-        raise ValueError("holds NaN or an infinity, which are not numbers") from None
-    except TypeError as error:
-        raise ValueError(f"is not JSON: {error}") from None
-
-
-def _typed(item: Input, value: Any, expected: tuple[type, ...]) -> Any:
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = loads(value)
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        raise ValueError(f"must be of the type {item.type}{': true or false' if item.type == 'boolean' else ''}")
-    return value

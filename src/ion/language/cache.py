@@ -1,7 +1,7 @@
 """What was loaded once, kept in `<project>/.ion/cache`, so that a second load imports neither pydantic nor yaml.
 
 Each workflow file has one entry, so the cache cannot grow without limit. An entry is valid if Ion's version, the bytes
-of the file and the answer to every lookup of a command or script file (also those that found nothing) are the same. It
+of the file and the answer to every lookup of another file (also those that found nothing) are the same. It
 carries its own checksum, so a torn or foreign entry is a miss. The cache is optional: where it cannot be written,
 loading is slower and nothing else. It is only kept in projects that have an `.ion` folder already.
 """
@@ -59,8 +59,8 @@ class Entry(Struct, frozen=True, gc=False):
             if head.decode("ascii", "replace") != _checksum(self.key, body):
                 return None
             content = json.loads(body)
-            for kind, name, runtime, fingerprint in content["lookups"]:
-                if resources().fingerprint((kind, name, runtime)) != fingerprint:
+            for kind, name, runtime, named_in, fingerprint in content["lookups"]:
+                if resources().fingerprint((kind, name, runtime, named_in)) != fingerprint:
                     return None
             return decode(content["loaded"])
         except (ValueError, KeyError, TypeError, AttributeError):  # not an entry of ours

@@ -6,6 +6,7 @@ nodes that it brings, and what a composite must wait for, are both such changes 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -76,9 +77,22 @@ class Change(Struct, frozen=True):
         return self._rewritten(code, (one for one in found if isinstance(one.reference, w.NodeReference)))
 
     def shell(self, shell: w.Shell) -> w.Shell:
-        """The text stays: what is read there is what each placement refers to."""
-        placements = tuple(replace(one, reference=self.reference(one.reference)) for one in shell.placements)
-        return replace(shell, placements=placements)
+        parts, placements, ends, done = [], [], [0], 0
+        moved = [0]
+        for one in shell.placements:
+            changed = self.reference(one.reference)
+            text = reference_text(changed) if changed != one.reference else shell.text[one.start : one.end]
+            parts += [shell.text[done : one.start], text]
+            start, done = one.start + moved[-1], one.end
+            placements.append(replace(one, start=start, end=start + len(text), reference=changed))
+            ends.append(one.end)
+            moved.append(start + len(text) - one.end)
+
+        def shift(place: int) -> int:
+            return place + moved[bisect_right(ends, place) - 1]
+
+        edits = tuple((shift(start), shift(end), text) for start, end, text in shell.edits)
+        return replace(shell, text="".join(parts) + shell.text[done:], placements=tuple(placements), edits=edits)
 
     def condition(self, condition: w.Condition) -> w.Condition:
         changed = (

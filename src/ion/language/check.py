@@ -1,158 +1,113 @@
-"""What a file's texts and conditions refer to: other nodes, inputs, command and script files.
+"""What a file's nodes refer to: other nodes, inputs, command and script files, other workflows.
 
 For each node its condition is parsed, its shell text is analysed, and each reference is looked up; `order.py` then
-makes the graph. The findings are what lowering needs. Nothing here stops at the first problem.
-"""
+makes the graph. The findings are what lowering needs. Nothing here stops at the first problem."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from msgspec import Struct, field
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any
 
 from ion.errors import Problem
-from ion.kinds import AGENT_KINDS, BOUND_KINDS
+from ion.kinds import AGENT_KINDS
+from ion.language.calls import MAX_BROUGHT, check_included, handed_over, open_named
+from ion.language.check_outputs import is_prose
+from ion.language.check_texts import check_reference, check_text, home_of, undeclared
 from ion.language.conditions import ConditionSyntaxError, parse_condition
 from ion.language.document import DocumentPath
-from ion.language.lookalikes import find_lookalikes
-from ion.language.order import Nodes, Use, check_order, check_sessions
+from ion.language.find_files import find_files
+from ion.language.order import Graph, check_order, check_sessions
 from ion.language.problems import Report
 from ion.language.references import ITEM_NAMES, find_references, reference_text
-from ion.language.resources import SCRIPT_SUFFIXES, CommandSource, Resources, ScriptSource
-from ion.language.rules import agent_defaults
-from ion.language.shape import Draft, Shape
-from ion.language.shell.placing import place
-from ion.language.source import trim
-from ion.language.texts import Text, is_code, node_texts, note
-from ion.language.workflow import (
-    Condition,
-    EngineReference,
-    InputReference,
-    NodeReference,
-    PreviousReference,
-    Reference,
-    Shell,
-    variable_name,
-)
+from ion.language.shape import Shape
+from ion.language.sight import Checker, Findings, Sight, item_name, sights
+from ion.language.texts import Text, node_texts, note
+from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
 
-_NAMES_SHOWN = 12
-_ESCAPE_HINT = "write \\$ for a literal dollar sign"
+if TYPE_CHECKING:
+    from ion.language.library import Library
 
 
-class Findings(Struct):
-    """What was found, by the index of the node if it concerns one node; `shells` are keyed by path too."""
-
-    conditions: dict[int, Condition] = field(default_factory=dict)
-    shells: dict[DocumentPath, Shell] = field(default_factory=dict)
-    order: dict[int, list[str]] = field(default_factory=dict)
-    continues: dict[str, str] = field(default_factory=dict)
-    commands: dict[str, CommandSource] = field(default_factory=dict)
-    scripts: dict[str, ScriptSource] = field(default_factory=dict)
-
-
-class _Checker(Struct):
-    shape: Shape
-    report: Report
-    findings: Findings
-    nodes: Nodes
-    inputs: frozenset[str]
-
-
-def check_references(shape: Shape, resources: Resources | None, report: Report) -> Findings:
-    """All checks that need more than one node. Without `resources`, command and script files are not looked for."""
+def check_references(shape: Shape, library: Library, report: Report) -> Findings:
+    """All checks that need more than one node."""
     declared = shape.raw.get("inputs")
     inputs = frozenset(declared if isinstance(declared, dict) else ())
-    checker = _Checker(shape, report, Findings(), Nodes.of(shape), inputs)
-    if resources is not None:
-        for draft in shape.drafts:
-            _find_files(checker, draft, resources)
+    owners = {one.id: draft.name for draft in shape.everywhere for one in draft.inside if one.id}
+    checker = Checker(shape, report, Findings(), inputs, owners)
+    graph = Graph.of(shape.drafts, (((), shape.raw),))
+    checker.findings.graphs[()] = graph
+    seen = list(sights(shape.drafts, graph, frozenset(), False, None))
+    for sight in seen:
+        checker.findings.graphs[sight.graph.path] = sight.graph
+        if library.resources is not None:
+            find_files(checker, sight.draft, library.resources)
+        if sight.draft.kind in ("include", "workflow"):
+            _find_workflow(checker, sight, library)
+    for graph in checker.findings.graphs.values():
+        _check_brought(graph, checker)
     _check_workflow_env(checker)
-    defaults = agent_defaults(shape.raw)
-    for draft in shape.drafts:
-        if not draft.later:
-            _check_condition(checker, draft)
-            for text in node_texts(draft, defaults, checker.findings.commands):
-                _check_text(checker, draft, text)
-    checker.findings.order = check_order(shape, checker.nodes, report)
-    checker.findings.continues = check_sessions(shape, checker.nodes, report)
+    for sight in seen:
+        if not sight.draft.later:
+            _check_item_name(checker, sight)
+            _check_condition(checker, sight)
+            for text in node_texts(sight.draft, sight.graph.stated, checker.findings.commands):
+                check_text(checker, sight.seen(text), text)
+            _check_body(checker, sight)
+    graphs = list(checker.findings.graphs.values())
+    _check_names(shape.raw.get("returns"), graphs[0], ("returns",), checker)
+    for graph in graphs:
+        checker.findings.order |= check_order(graph, report)
+    checker.findings.continues = check_sessions(graphs, report)
     return checker.findings
 
 
-# Files
+# The workflows that it names
 
 
-def _find_files(checker: _Checker, draft: Draft, resources: Resources) -> None:
-    command = draft.raw.get("command") if draft.kind == "command" else None
-    path: DocumentPath = (*draft.path, "command")
-    if draft.kind == "loop" and isinstance(draft.raw["loop"], dict):
-        command, path = draft.raw["loop"].get("command"), (*draft.path, "loop", "command")
-    if isinstance(command, str) and _is_name(command):
-        _find_command(checker, command, path, resources)
-    script, runtime = draft.raw.get("script"), draft.raw.get("runtime")
-    if draft.kind != "script" or not isinstance(script, str) or runtime not in SCRIPT_SUFFIXES:
+def _find_workflow(checker: Checker, sight: Sight, library: Library) -> None:
+    draft, report = sight.draft, checker.report
+    block = open_named(draft, library, report)
+    if block is None:
         return
-    if not is_code(trim(script)) and _is_name(trim(script)):
-        _find_script(checker, trim(script), runtime, (*draft.path, "script"), resources)
-
-
-def _is_name(name: str) -> bool:
-    return bool(name) and not re.search(r"[/\\\0]|\.\.|^\.", name)
-
-
-def _find_command(checker: _Checker, name: str, path: DocumentPath, resources: Resources) -> None:
-    if name in checker.findings.commands:
+    checker.findings.named[draft.path] = block
+    checker.findings.given[draft.path] = handed_over(draft, block, report)
+    if draft.kind == "workflow":
         return
-    found = resources.command(name)
-    if found is None:
-        hint = "\n".join([*_shipped_elsewhere(name), *_looked_in(resources, "command", name)])
-        checker.report.error("missing-file", f"unknown command file '{name}.md'", path, hint=hint)
-        return
-    checker.findings.commands[name] = found
-    for problem in found.problems:
-        checker.report.add(problem)
+    check_included(draft, block, report)
+    if draft.spliced:
+        sight.graph.add(draft, block)
+    total = sum(len(one.workflow.nodes) for one in checker.findings.named.values())
+    if total > MAX_BROUGHT:
+        message = f"includes and calls bring {total} nodes; at most {MAX_BROUGHT} are read"
+        report.error("too-many-nodes", message, (*draft.path, "include"))
 
 
-def _shipped_elsewhere(name: str) -> list[str]:
-    """The origin of a command that workflows of Archon use without having it in their project."""
-    if not name.startswith("archon-"):
-        return []
-    folder = ".archon/commands/defaults"
-    return [f"it ships with Archon: copy {folder} of Archon's repository to {folder} of your project"]
-
-
-def _looked_in(resources: Resources, kind: str, name: str) -> list[str]:
-    links = [f"{path} leads out of the project: it is skipped" for path in resources.passed_over(kind, name)]
-    return [*links, "looked in", *resources.places(kind)]
-
-
-def _find_script(checker: _Checker, name: str, runtime: str, path: DocumentPath, resources: Resources) -> None:
-    found = resources.script(name, runtime)
-    if found is None:
-        others = [other for other in SCRIPT_SUFFIXES if SCRIPT_SUFFIXES[other] != SCRIPT_SUFFIXES[runtime]]
-        there = next((script for other in others if (script := resources.script(name, other))), None)
-        wanted = " or ".join(f"'{name}{suffix}'" for suffix in SCRIPT_SUFFIXES[runtime])
-        hint = "\n".join(_looked_in(resources, "script", name))
-        if there is not None:
-            hint = f"{there.path} is there, but {runtime} does not run it: change 'runtime'"
-        checker.report.error("missing-file", f"unknown script {wanted}", path, hint=hint)
-        return
-    if name in checker.findings.scripts and checker.findings.scripts[name].path != found.path:
-        message = f"'{name}' names two scripts: {checker.findings.scripts[name].entry} and {found.entry}"
-        checker.report.error("bad-name", message, path, hint="rename one of them")
-        return
-    if name not in checker.findings.scripts:
-        checker.findings.scripts[name] = found
-        for problem in found.problems:
-            checker.report.add(problem)
+def _check_brought(graph: Graph, checker: Checker) -> None:
+    """An id means one node wherever it can be read, also if an include brings it."""
+    outer = {*graph.outer.names} if graph.outer else set()
+    taken = {name: f"'{name}'" for name in (*graph.by_id, *outer)}
+    for draft in graph.drafts:
+        block = checker.findings.named.get(draft.path)
+        if draft.id in outer and graph.outer is not None and draft.id not in graph.outer.by_id:
+            message = f"the id '{draft.id}' is taken already: an include outside brings it"
+            checker.report.error("duplicate-id", message, (*draft.path, "id"), hint="rename this node")
+        if block is None or draft.kind != "include":
+            continue
+        for node in block.workflow.nodes:
+            name = f"{draft.id}__{node.id}" if draft.spliced else node.id
+            if name in taken:
+                message = f"'{draft.id}' brings the id '{name}', which is taken already, by {taken[name]}"
+                hint = "rename the other node" if not draft.spliced else "rename this node, or the other one"
+                checker.report.error("duplicate-id", message, (*draft.path, "include"), hint=hint)
+            elif draft.spliced:
+                taken[name] = f"what '{draft.id}' brings"
 
 
 # Conditions
 
 
-def _check_condition(checker: _Checker, draft: Draft) -> None:
+def _check_condition(checker: Checker, sight: Sight) -> None:
+    draft = sight.draft
     when = draft.raw.get("when")
     if not isinstance(when, str):
         return
@@ -162,151 +117,92 @@ def _check_condition(checker: _Checker, draft: Draft) -> None:
     except ConditionSyntaxError as error:
         checker.report.error("bad-condition", error.message, path, hint=error.hint, within=(when, error.offset, 1))
         return
-    checker.findings.conditions[draft.index] = condition
-    text = Text(path, when, when, bound=False)
+    checker.findings.conditions[path] = condition
+    sight = sight.seen(text := Text(path, when, when, bound=False))
     for comparison in (comparison for group in condition.alternatives for comparison in group):
         reference = comparison.reference
-        offset = _offset_in_condition(when, reference)
-        _check_reference(checker, draft, text, reference, offset)
-        target = checker.nodes.by_id.get(reference.node) if isinstance(reference, NodeReference) else None
-        prose = target is not None and target.kind in AGENT_KINDS and "output_format" not in target.raw
-        if prose and isinstance(reference, NodeReference) and not reference.path:
-            message = f"'{reference.node}' answers in prose, which never equals a fixed text"
-            hint = f"give '{reference.node}' an output_format and compare a field of it"
-            checker.report.error(
-                "prose-compared", message, path, hint=hint, within=(when, offset, 1 + len(reference.node))
-            )
-
-
-def _offset_in_condition(when: str, reference: Reference) -> int:
-    name = f"INPUTS.{reference.name}" if isinstance(reference, InputReference) else ""
-    name = reference.node if isinstance(reference, NodeReference) else name
-    found = re.search(rf"\${re.escape(name)}(?![\w-])", when)
-    return found.start() if found else 0
-
-
-# Texts
-
-
-def _check_text(checker: _Checker, draft: Draft, text: Text) -> None:
-    if text.form == "shell":
-        result = place(text.text)
-        strict = draft.raw.get("strict", checker.shape.raw.get("strict")) is True
-        checker.findings.shells[text.path] = replace(result.shell, strict=strict)
-        for found in result.problems:
-            problem = Problem(found.code, found.message, found.severity, hint=found.hint)
-            note(checker.report, problem, text, found.offset)
-        references: Iterator[tuple[Reference, int]] = ((item.reference, item.start) for item in result.shell.placements)
-    else:
-        references = ((item.reference, item.start) for item in find_references(text.text))
-    spliced = False
-    told: set[str] = set()
-    for reference, offset in references:
-        if text.form == "code" and not isinstance(reference, NodeReference):
-            _name_in_code(checker, text, reference, offset, told)
+        found = re.search(rf"{re.escape(_beginning(reference))}(?![\w-])", when)
+        offset = found.start() if found else 0
+        if item_name(draft) and _names_item(reference, item_name(draft)):
+            checker.findings.per_item.add(draft.path)
+        home = home_of(reference, sight)
+        if not sight.loop and reference == EngineReference("LOOP_ITERATION"):
+            home = "loop_group"
+        if home:
+            message = f"{reference_text(reference)} is a name only inside of a {home}"
+            checker.report.error("bad-condition", message, path, within=(when, offset, 1))
             continue
-        if text.form == "code" and not spliced:
-            spliced = True
-            message = f"{reference_text(reference)} is pasted into the code as it is"
-            hint = f"pass it by name: with: {{value: {reference_text(reference)}}}, and read INPUTS_VALUE"
-            note(checker.report, Problem("reference-in-script", message, "warning", hint=hint), text, offset)
-        if reference_text(reference) not in told:
-            told.add(reference_text(reference))
-            _check_reference(checker, draft, text, reference, offset)
-    if text.form != "code":
-        _check_lookalikes(checker, text)
-    if text.path[-1:] == ("from",) and "with" in text.path:
-        _check_from(checker, text)
+        target = check_reference(checker, sight, text, reference, offset)
+        name = reference.node if isinstance(reference, NodeReference) and not reference.path else ""
+        if name and target is not None and is_prose(target, name, checker):
+            message = f"'{name}' answers in prose, which never equals a fixed text"
+            hint = f"give '{name}' an output_format and compare a field of it"
+            if target.kind not in AGENT_KINDS:
+                hint = "give the node that answers an output_format, and compare a field of it"
+            within = (when, offset, 1 + len(name))
+            checker.report.error("prose-compared", message, path, hint=hint, within=within)
 
 
-def _check_lookalikes(checker: _Checker, text: Text) -> None:
-    for found in find_lookalikes(text.text, checker.nodes.by_id, checker.inputs, shell=text.form == "shell"):
-        message = f"{found.text} is not a reference: it stays as it is"
-        problem = Problem("not-a-reference", message, "warning", hint=found.hint, length=len(found.text))
-        note(checker.report, problem, text, found.start)
+def _beginning(reference: Reference) -> str:
+    return f"${reference.node}" if isinstance(reference, NodeReference) else reference_text(reference)
 
 
-def _name_in_code(checker: _Checker, text: Text, reference: Reference, offset: int, told: set[str]) -> None:
-    """Engine names and inputs stay text in a script (language.md §5.2); Archon warns about them too."""
-    name = reference_text(reference)
-    if name not in told:
-        told.add(name)
-        variable = name.removeprefix("$")
-        if isinstance(reference, InputReference):
-            variable = variable_name(reference.name)
-        hint = f"read the environment variable {variable}"
-        note(
-            checker.report,
-            Problem("name-in-script", f"{name} stays text in a script", "warning", hint=hint),
-            text,
-            offset,
-        )
+def _names_item(reference: Reference, name: str) -> bool:
+    return (isinstance(reference, InputReference) and reference.name == name) or (
+        isinstance(reference, EngineReference) and reference.name in ITEM_NAMES
+    )
 
 
-def _check_from(checker: _Checker, text: Text) -> None:
-    found = find_references(text.text)
-    whole = len(found) == 1 and (found[0].start, found[0].end) == (0, len(text.text))
-    if not whole or isinstance(found[0].reference, EngineReference):
-        message = "'from' takes one whole reference to a node"
-        note(checker.report, Problem("bad-binding", message, hint="write from: $node.output.field"), text, 0)
+# Bodies
 
 
-def _check_reference(checker: _Checker, draft: Draft, text: Text, reference: Reference, offset: int) -> None:
-    length = len(reference_text(reference))
-    home = _home_of(reference)
-    if home:
-        message = f"{reference_text(reference)} is not a reference: it stays as it is"
-        hint = f"it is a name only inside of a {home}"
-        note(checker.report, Problem("not-a-reference", message, "warning", hint=hint, length=length), text, offset)
-    if isinstance(reference, InputReference):
-        bindings = draft.raw.get("with") if text.bound and draft.kind in BOUND_KINDS else None
-        _check_input(checker, bindings if isinstance(bindings, dict) else {}, text, reference, offset)
-    elif isinstance(reference, NodeReference):
-        if reference.node == draft.id:
-            message = f"'{draft.id}' refers to its own output, which is empty while it runs"
-            note(checker.report, Problem("self-reference", message, "warning", length=length), text, offset)
-        elif reference.node in checker.nodes.by_id:
-            uses = checker.nodes.uses.setdefault(draft.index, {})
-            uses.setdefault(reference.node, Use(reference, text, offset))
-        elif not checker.nodes.may_be_included(reference.node):
-            meant = checker.report.suggest(reference.node, checker.nodes.by_id)
-            hint = _otherwise(checker, text, offset, reference.node, meant)
-            message = f"'{draft.name}' refers to {reference_text(reference)}, but no node has that id"
-            note(checker.report, Problem("unknown-node", message, hint=hint, length=length), text, offset)
+def _check_names(name: Any, graph: Graph, path: DocumentPath, checker: Checker) -> None:
+    """A node of this graph that a field names."""
+    if isinstance(name, str) and graph.find(name) is None and not graph.may_be_brought(name):
+        hint = checker.report.suggest(name, [*graph.by_id, *graph.brought])
+        checker.report.error("unknown-node", f"'{path[-1]}' names '{name}', and no node has that id", path, hint=hint)
 
 
-def _home_of(reference: Reference) -> str:
-    """Where this is a name, if not everywhere."""
-    if isinstance(reference, PreviousReference):
-        return "loop_group"
-    return "fan_out" if isinstance(reference, EngineReference) and reference.name in ITEM_NAMES else ""
+def _check_body(checker: Checker, sight: Sight) -> None:
+    draft, inside = sight.draft, sight.inside
+    body = draft.raw.get(draft.kind)
+    if inside is None or not isinstance(body, dict):
+        return
+    for key in ("returns", "until_node"):
+        _check_names(body.get(key), inside, (*draft.path, draft.kind, key), checker)
+    shell = checker.findings.shells.get((*draft.path, draft.kind, "until_bash"))
+    told = {body.get("until_node")}
+    for one in shell.placements if shell is not None else ():
+        name = one.reference.node if isinstance(one.reference, NodeReference) else ""
+        read = inside.by_id.get(name)
+        if read is not None and name not in told and "allow_failure" not in read.raw:
+            told.add(name)
+            message = f"if '{name}' fails, the loop ends: until_bash is not asked"
+            hint = f"write until_node: {name}, if its success is to end the loop"
+            problem = Problem("ends-the-loop", message, "warning", hint=hint, length=len(reference_text(one.reference)))
+            until = body["until_bash"]
+            note(checker.report, problem, Text((*draft.path, draft.kind, "until_bash"), until, until), one.start)
 
 
-def _otherwise(checker: _Checker, text: Text, offset: int, name: str, meant: str) -> str:
-    """The hint for an unknown node name; `meant` is the nearest known name, if any is near."""
-    if text.form == "shell":
-        joined = text.text[max(0, offset - 1) : offset].isalnum()  # `$file$n.output`
-        variable = f"if ${name} is a variable of the script, write ${{{name}}}.output"
-        return variable if joined else meant or variable
-    if text.path[-1] == "when":
-        names = list(checker.nodes.by_id)
-        shown = [*names[:_NAMES_SHOWN], "…"] if len(names) > _NAMES_SHOWN else names
-        return meant or f"the nodes are {', '.join(shown)}"
-    return f"{meant}\n{_ESCAPE_HINT}" if meant else _ESCAPE_HINT
+def _check_item_name(checker: Checker, sight: Sight) -> None:
+    """`as` is the name of nothing else that the node's texts can see."""
+    name = item_name(sight.draft)
+    bindings = sight.draft.raw.get("with")
+    other = ""
+    if name in checker.inputs:
+        other = "a declared input"
+    elif isinstance(bindings, dict) and name in bindings:
+        other = "a name in 'with'"
+    elif name in sight.items:
+        other = "the item of a fan_out around it"
+    if name and other:
+        written = "as" in sight.draft.raw["fan_out"]
+        path = (*sight.draft.path, "fan_out", *(("as",) if written else ()))
+        hint = "choose another name" if written else "choose a name: as: …"
+        checker.report.error("item-name", f"the name '{name}' of the item is {other} already", path, hint=hint)
 
 
-def _check_input(
-    checker: _Checker, bound: Mapping[str, Any], text: Text, reference: InputReference, offset: int
-) -> None:
-    if reference.name not in checker.inputs and reference.name not in bound:
-        meant = checker.report.suggest(reference.name, [*checker.inputs, *bound])
-        hint = meant or f"declare it: inputs: {{{reference.name}: {{}}}}"
-        message = f"'{reference.name}' is not a declared input; the node fails when it uses it"
-        length = len(reference_text(reference))
-        note(checker.report, Problem("undeclared-input", message, "warning", hint=hint, length=length), text, offset)
-
-
-def _check_workflow_env(checker: _Checker) -> None:
+def _check_workflow_env(checker: Checker) -> None:
     env = checker.shape.raw.get("env")
     for name, value in env.items() if isinstance(env, dict) else ():
         for found in find_references(value) if isinstance(value, str) else ():
@@ -316,4 +212,6 @@ def _check_workflow_env(checker: _Checker) -> None:
                 problem = Problem("env-names-node", message, hint="put it into the 'env' of the nodes that need it")
                 note(checker.report, problem, text, found.start)
             elif isinstance(found.reference, InputReference):
-                _check_input(checker, {}, text, found.reference, found.start)
+                checker.findings.reads.add(found.reference.name)
+                if found.reference.name not in checker.inputs:
+                    undeclared(checker, text, found.reference, found.start, [*checker.inputs])

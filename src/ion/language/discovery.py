@@ -16,9 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
-from ion.language.load import SOP_SUFFIX, LoadContext, Loaded, load_from, load_workflow
+from ion.language.library import Loaded
+from ion.language.load import LoadContext, load_from, load_workflow
+from ion.language.named import SOP_SUFFIX, is_workflow_file, may_be_named, stem
 from ion.language.problems import did_you_mean, sort_problems
-from ion.language.resources import Folder, find_project, user_config_folder, walk_files
+from ion.language.resources import find_project, user_config_folder, walk_files, workflow_folders
 from ion.language.source import read_file
 
 __all__ = [
@@ -30,9 +32,6 @@ __all__ = [
     "is_workflow_file",
     "user_config_folder",
 ]
-
-_SUFFIXES = (".yaml", ".yml", SOP_SUFFIX)
-_NAME_WITH_ESCAPE = re.compile(rb"""^['"]?name['"]?\s*:.*\\""", re.MULTILINE)
 
 
 class Discovered(Struct, frozen=True, gc=False):
@@ -68,11 +67,6 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml", ".md"))
 
 
-def is_workflow_file(path: Path) -> bool:
-    """Whether a file, by its name, can hold a workflow."""
-    return path.name.endswith(_SUFFIXES)
-
-
 def discover(project: Path, user_config: Path | None = None, *, sop_paths: Sequence[Path] = ()) -> list[Discovered]:
     """All workflow files of a project and of the user, those of the project first, by name.
 
@@ -103,7 +97,15 @@ def find_workflow(
             return _valid(found)
     others = _discover(project, user_config, "", sop_paths)
     near = did_you_mean(name, [found.name for found in others if found.name and not found.passed_over])
-    places = ", ".join(map(str, [*sop_paths, *(folder.path for _, folder in _scopes(project, user_config))]))
+    places = ", ".join(
+        map(
+            str,
+            [
+                *sop_paths,
+                *(folder.path for _, folder in workflow_folders(project, user_config or user_config_folder())),
+            ],
+        )
+    )
     hint = f"did you mean '{near}'?\n" if near else ""
     for suffix in (".yaml", SOP_SUFFIX):
         if (cwd / f"{name}{suffix}").is_file():
@@ -128,19 +130,7 @@ def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -
         hint = f"did you mean '{path.parent / near}'?" if near else "ion list shows the workflows of this project"
         raise NotFoundError(f"the file {path} does not exist", hint=hint)
     loaded = load_workflow(path, project=project, user_config=user_config)
-    return Discovered(loaded.name or _stem(path), path, "path", loaded)
-
-
-def _stem(path: Path) -> str:
-    """The name of a file that declares no other: `pay.sop.md` → `pay`."""
-    return path.name.removesuffix(SOP_SUFFIX) if path.name.endswith(SOP_SUFFIX) else path.stem
-
-
-def _scopes(project: Path, user_config: Path | None) -> Iterator[tuple[str, Folder]]:
-    user = (user_config_folder() if user_config is None else user_config) / "ion"
-    yield "project", Folder(project / ".ion" / "workflows", project)
-    yield "archon", Folder(project / ".archon" / "workflows", project)
-    yield "user", Folder(user / "workflows", None)
+    return Discovered(loaded.name or stem(path), path, "path", loaded)
 
 
 def _files(
@@ -150,7 +140,7 @@ def _files(
     once all files have been visited."""
     for path in sop_paths:
         yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file()), []
-    for scope, folder in _scopes(project, user_config):
+    for scope, folder in workflow_folders(project, user_config or user_config_folder()):
         links: list[Path] = []
         yield scope, walk_files(folder, links), links
 
@@ -160,7 +150,7 @@ def _passed_over(link: Path, scope: str, project: Path) -> Discovered:
     message = f"{shown} is a link that leads out of the project: it is skipped"
     hint = f"copy it into the project, or link it from {user_config_folder() / 'ion' / 'workflows'}"
     problem = Problem("link-passed-over", message, "warning", file=str(link), hint=hint)
-    return Discovered(_stem(link), link, scope, Loaded(None, (problem,)))
+    return Discovered(stem(link), link, scope, Loaded(None, (problem,)))
 
 
 def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: Sequence[Path]) -> list[Discovered]:
@@ -179,7 +169,7 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
             except NotFoundError:  # it was there a moment ago
                 continue
             if not any(problem.code == "not-a-workflow" for problem in loaded.problems):
-                found.append(Discovered(loaded.name or _stem(path), path, scope, loaded))
+                found.append(Discovered(loaded.name or stem(path), path, scope, loaded))
         found = _mark_duplicates(found)
         result += [replace(one, shadowed_by=taken.get(one.name)) for one in found]
         for one in found:
@@ -189,13 +179,9 @@ def _discover(project: Path, user_config: Path | None, wanted: str, sop_paths: S
 
 
 def _may_be_named(path: Path, wanted: str) -> bool:
-    """Whether a file can hold the workflow `wanted`, judged by its bytes; its name is the file's if it declares
-    none."""
+    """Whether a file can hold the workflow `wanted`; one that cannot be read may."""
     data, problem = read_file(path)
-    if problem is not None or _stem(path) == wanted:
-        return True
-    words = wanted.encode("utf-8", "surrogatepass").split()
-    return all(word in data for word in words) or _NAME_WITH_ESCAPE.search(data) is not None
+    return problem is not None or may_be_named(data, path, wanted)
 
 
 def _mark_duplicates(found: list[Discovered]) -> list[Discovered]:

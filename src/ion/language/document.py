@@ -108,14 +108,21 @@ def with_texts(raw: dict[str, Any], document: Document) -> dict[str, Any]:
             name: _input(item, ("inputs", name), document) if isinstance(item, dict) else item
             for name, item in result["inputs"].items()
         }
-    if isinstance(result.get("nodes"), list):
-        result["nodes"] = [
-            _each(node, ("nodes", index), {"env": _entries, "with": _bindings}, document)
-            if isinstance(node, dict)
-            else node
-            for index, node in enumerate(result["nodes"])
-        ]
-    return result
+    return _each(result, (), {"nodes": _nodes}, document)
+
+
+def _nodes(value: Any, path: DocumentPath, document: Document) -> Any:
+    if not isinstance(value, list):
+        return value
+    fields = {"env": _entries, "with": _bindings, "group": _body, "loop_group": _body}
+    return [
+        _each(node, (*path, index), fields, document) if isinstance(node, dict) else node
+        for index, node in enumerate(value)
+    ]
+
+
+def _body(value: Any, path: DocumentPath, document: Document) -> Any:
+    return _each(value, path, {"nodes": _nodes}, document) if isinstance(value, dict) else value
 
 
 def _each(raw: dict[str, Any], path: DocumentPath, fields: dict[str, Any], document: Document) -> dict[str, Any]:

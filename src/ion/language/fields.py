@@ -15,15 +15,18 @@ from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.problems import Report, damerau, near
 
-KINDS = tuple(kinds.KINDS)
-LATER_KINDS = ("wait", "include", "workflow", "group", "loop_group")
+# An `include` is gone once the file is loaded, so no other room knows that kind.
+KINDS = (*kinds.KINDS, "include")
+LATER_KINDS = ("wait",)
 FIELDS = {kind: frozenset(schema.field_names(model)) for kind, model in schema.NODE_MODELS.items()}
 SHARED_FIELDS = frozenset(schema.field_names(schema.NodeModel))
 ROOT_FIELDS = frozenset(schema.field_names(schema.WorkflowModel))
 AGENT_OPTIONS = schema.field_names(schema.AgentOptions)
-AGENT_FIELDS = frozenset(schema.field_names(schema.AgentNode)) - SHARED_FIELDS - {"env"}
 PARTS: dict[str, type[schema.Model]] = {
     "loop": schema.LoopModel,
+    "group": schema.GroupModel,
+    "loop_group": schema.LoopGroupModel,
+    "fan_out": schema.FanOutModel,
     "approval": schema.ApprovalModel,
     "on_reject": schema.OnRejectModel,
     "decisions": schema.DecisionModel,
@@ -48,21 +51,30 @@ NO_EFFECT = frozenset(
 _AGENT_KINDS = tuple(kind for kind in KINDS if kind in kinds.AGENT_KINDS)
 _PROMPTED = (*_AGENT_KINDS, "on_reject")
 _PROGRAMS = tuple(kind for kind in KINDS if kind in kinds.PROGRAM_KINDS)
+COMPOSITES = ("group", "loop_group", "workflow")
 EFFECTS: dict[str, tuple[str, ...]] = {
-    "timeout": (*_AGENT_KINDS, *_PROGRAMS),
-    "retry": ("command", "prompt", "on_reject", *_PROGRAMS),
+    "timeout": (*_AGENT_KINDS, *_PROGRAMS, *COMPOSITES),
+    "retry": ("command", "prompt", "on_reject", *_PROGRAMS, *COMPOSITES),
     "env": (*_PROMPTED, *_PROGRAMS),
     "cwd": (*_PROMPTED, *_PROGRAMS),
     "grace": (*_PROMPTED, *_PROGRAMS),
-    "with": tuple(kind for kind in KINDS if kinds.KINDS[kind].bound),
+    "with": (*(kind for kind in kinds.KINDS if kinds.KINDS[kind].bound), "include"),
     "on_timeout": _PROGRAMS,
     "strict": ("bash",),
-    "fan_out": (*_AGENT_KINDS, *_PROGRAMS),
-    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS),
-    "catches": KINDS,
+    "fan_out": (*_AGENT_KINDS, *_PROGRAMS, *COMPOSITES, "include"),
+    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS, *COMPOSITES),
+    "catches": tuple(kinds.KINDS),
+    "always_run": tuple(kinds.KINDS),
+    "runs_on": (*_PROMPTED, *_PROGRAMS, "approval", "cancel"),
 }
+AGENT_FIELDS = frozenset(schema.field_names(schema.AgentNode)) - SHARED_FIELDS - EFFECTS.keys()
 _EFFECT_HINTS = {
     ("retry", "loop"): "each turn of a loop is tried again by itself",
+    ("always_run", "include"): "write it on the nodes of the included file",
+    ("fan_out", "approval"): "put it into a group, and fan that out",
+    ("fan_out", "cancel"): "put it into a group, and fan that out",
+    ("env", "group"): "write it on the nodes inside, or at the top of the file",
+    ("env", "loop_group"): "write it on the nodes inside, or at the top of the file",
     ("timeout", "approval"): "a gate's deadline belongs inside 'approval'",
     ("on_timeout", "approval"): "what follows a gate's deadline belongs inside 'approval'",
     ("with", "prompt"): "write the references into the prompt itself",
@@ -87,6 +99,7 @@ CONTROL_FLOW = {
     "until": "without it the signal does not end the loop",
     "until_bash": "without it no check ends the loop",
     "until_field": "without it the reply's field does not end the loop",
+    "until_node": "without it the node does not end the loop",
     "until_all": "without it any one condition ends the loop",
     "max_iterations": "without it the loop has no limit",
     "on_reject": "without it a rejection cancels the run",
@@ -123,7 +136,6 @@ FOREIGN_AT_TOP = {
 }
 # What does the same as a field that is not built yet.
 _MEANWHILE = {
-    "fan_out": "write a node for each, or let a loop take one after the other",
     "allow_failure": "let the command end well, as in: make test || true",
     "catches": "a node with trigger_rule: all_done runs after a failure too",
     "cwd": "begin the script with: cd FOLDER",
@@ -149,6 +161,9 @@ KNOWN_ANYWHERE = frozenset().union(
 
 PART_SCOPES = {
     "loop": "'loop'",
+    "group": "'group'",
+    "loop_group": "'loop_group'",
+    "fan_out": "'fan_out'",
     "approval": "'approval'",
     "on_reject": "'on_reject'",
     "decisions": "a decision",
@@ -160,7 +175,7 @@ PART_SCOPES = {
 
 def scope_of(kind: str) -> str:
     """A node of that kind, for a message."""
-    return f"an {kind} node" if kind == "approval" else f"a {kind} node" if kind else "a node"
+    return f"an {kind} node" if kind in ("approval", "include") else f"a {kind} node" if kind else "a node"
 
 
 @cache
@@ -260,4 +275,6 @@ def _home_of(key: str) -> str:
         return f"it belongs to {', '.join(kinds)} nodes"
     if kinds:
         return "it belongs to a node"
-    return f"it belongs below '{parts[0]}'" if parts else "it belongs to the workflow itself"
+    homes = ["to the workflow itself"] if key in ROOT_FIELDS else []
+    homes += [f"below '{part}'" for part in parts[:1]]
+    return f"it belongs {', or '.join(homes)}"

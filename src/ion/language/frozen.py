@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ion import names
 from ion.language import workflow as w
@@ -16,6 +19,7 @@ from ion.language.shell.rewriting import can_rewrite
 
 # What would be wrong, and whether all is well.
 _Sense: TypeAlias = Iterator[tuple[str, bool]]
+INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
@@ -34,18 +38,24 @@ def read_frozen(source: str) -> w.Workflow:
 
 def _sense(workflow: w.Workflow) -> _Sense:
     """What must hold between the fields, each with the fault to report."""
-    ids = [node.id for node in workflow.nodes]
-    known = {*ids}
-    yield "it has no nodes", bool(ids)
-    for one in ids:
-        yield f"{one!r:.80} cannot be a node's id", names.is_node_id(one)
-    yield "two of its nodes have one id", len(known) == len(ids)
-    for node in workflow.nodes:
-        for what, holds in _sense_of_node(node, known, workflow):
-            yield f"node {node.id}: {what}", holds
-    order = topological({node.id: node.waits_for for node in workflow.nodes})
-    yield "its nodes wait for each other", len(order) == len(ids)
-    yield f"it returns {workflow.returns!r:.80}, which is not a node", workflow.returns in (None, *known)
+    yield from _sense_of_one(workflow, workflow.workflows)
+    for name, called in workflow.workflows.items():
+        yield f"{name!r:.80} is not the name of what it calls", called.name == name and not called.workflows
+        yield from ((f"{name}: {what}", holds) for what, holds in _sense_of_one(called, workflow.workflows))
+    calls = {name: list(_called(one.nodes)) for name, one in workflow.workflows.items()}
+    yield "the workflows that it calls call each other", len(topological(calls)) == len(calls)
+
+
+def _called(nodes: tuple[w.Node, ...]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node.body, w.WorkflowCall):
+            yield node.body.name
+        elif isinstance(node.body, w.Group | w.LoopGroup):
+            yield from _called(node.body.scope.nodes)
+
+
+def _sense_of_one(workflow: w.Workflow, workflows: Mapping[str, w.Workflow]) -> _Sense:
+    yield from _sense_of_scope(w.Scope(workflow.nodes, workflow.returns), _Around(workflow, workflows))
     yield f"its workspace is {workflow.workspace!r:.80}", workflow.workspace in w.WORKSPACES
     yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in workflow.env)
     for name, script in workflow.scripts.items():
@@ -56,35 +66,81 @@ def _sense(workflow: w.Workflow) -> _Sense:
             yield f"{sha256!r:.80} is not a hash of {path}", names.is_sha256(sha256)
 
 
-def _sense_of_node(node: w.Node, known: set[str], workflow: w.Workflow) -> _Sense:
-    for other in (*node.waits_for, *([] if node.continues is None else [node.continues])):
+class _Around(Struct, frozen=True):
+    """What is around a node: the workflow whose text it is, those that it may call, the nodes that its texts can read,
+    those of the loop_group around it, and those of the workflow itself."""
+
+    workflow: w.Workflow
+    workflows: Mapping[str, w.Workflow]
+    outer: frozenset[str] = frozenset()
+    loop: frozenset[str] = frozenset()
+    root: frozenset[str] = frozenset()
+
+
+def _sense_of_scope(scope: w.Scope, around: _Around) -> _Sense:
+    ids = [node.id for node in scope.nodes]
+    known = frozenset(ids)
+    inside = replace(around, outer=around.outer | known, root=around.root or known)
+    yield "it has no nodes", bool(ids)
+    for one in ids:
+        yield f"{one!r:.80} cannot be a node's id", names.is_node_id(one)
+    yield "two of its nodes have one id", len(known) == len(ids) and not known & around.outer
+    for node in scope.nodes:
+        for what, holds in _sense_of_node(node, known, inside):
+            yield f"node {node.id}: {what}", holds
+    order = topological({node.id: node.waits_for for node in scope.nodes})
+    yield "its nodes wait for each other", len(order) == len(ids)
+    yield f"it returns {scope.returns!r:.80}, which is not a node", scope.returns in (None, *known)
+
+
+def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sense:
+    for other in (*node.waits_for, *(one for activation in node.activations for one in activation.depends_on)):
         yield f"it waits for {other!r:.80}, which is not a node", other in known
-    yield f"its trigger rule is {node.trigger_rule!r:.80}", node.trigger_rule in w.TRIGGER_RULES
+    yield f"it continues {node.continues!r:.80}, which is not a node", node.continues in (None, *known, *around.root)
+    for rule in (node.trigger_rule, *(one.trigger_rule for one in node.activations)):
+        yield f"its trigger rule is {rule!r:.80}", rule in w.TRIGGER_RULES
     for limit in (node.timeout_ms, node.idle_timeout_ms):
         yield f"its timeout is {limit}", limit is None or limit > 0
     yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in node.env)
     if node.runs_on is not None:
         yield f"{node.runs_on!r:.80} is not a label of workers", re.fullmatch(w.WORKER_LABEL, node.runs_on) is not None
-    if node.when is not None:
-        for comparison in (one for group in node.when.alternatives for one in group):
-            yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
-            yield from _sense_of_reference(comparison.reference, known)
+    for comparison in node.comparisons:
+        yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
+        yield from _sense_of_reference(comparison.reference, around)
+    yield from _sense_of_body(node.body, around)
+    if node.fan_out is not None:
+        yield from _sense_of_fan_out(node, node.fan_out)
+    if isinstance(node.body, w.LoopGroup):  # its check reads what is inside
+        inner = frozenset(one.id for one in node.body.scope.nodes)
+        around = replace(around, outer=around.outer | inner, loop=inner)
     for shell in (getattr(node.body, name, None) for name in ("shell", "until_bash")):
         if shell is not None:
             yield "its references do not stand where bash could have a value", can_rewrite(shell)
             for placement in shell.placements:
-                yield from _sense_of_reference(placement.reference, known)
-    yield from _sense_of_body(node.body, workflow)
+                yield from _sense_of_reference(placement.reference, around)
 
 
-def _sense_of_reference(reference: w.Reference, known: set[str]) -> _Sense:
+def _sense_of_fan_out(node: w.Node, fan_out: w.FanOut) -> _Sense:
+    yield "a fan_out has items or lines", (fan_out.items is None) != (fan_out.lines is None)
+    yield f"its items are {fan_out.items!r:.80}", isinstance(fan_out.items, str | list | None)
+    yield f"its item is {fan_out.name!r:.80}", fan_out.name == "" or INPUT_NAME.fullmatch(fan_out.name) is not None
+    yield f"at most {fan_out.max_parallel} at once", fan_out.max_parallel is None or fan_out.max_parallel > 0
+    yield f"at most {fan_out.max_items} items", 0 < fan_out.max_items <= w.MAX_ITEMS
+    yield f"its join is {fan_out.join!r:.80}", fan_out.join in w.JOINS
+    yield f"a {node.kind} cannot be fanned out", node.kind not in ("approval", "cancel")
+
+
+def _sense_of_reference(reference: w.Reference, around: _Around) -> _Sense:
     if isinstance(reference, w.NodeReference):
-        yield f"it refers to {reference.node!r:.80}, which is not a node", reference.node in known
+        yield f"it refers to {reference.node!r:.80}, which is not a node", reference.node in around.outer
+    elif isinstance(reference, w.PreviousReference):
+        yield f"it refers to {reference.node!r:.80}, which is not in a loop", reference.node in around.loop
     elif isinstance(reference, w.EngineReference):
         yield f"it refers to {reference.name!r:.80}, which Ion does not know", reference.name in ENGINE_NAMES
 
 
-def _sense_of_body(body: w.Body, workflow: w.Workflow) -> _Sense:
+def _sense_of_body(body: w.Body, around: _Around) -> _Sense:
+    workflow = around.workflow
     match body:
         case w.Command(name):
             yield f"it has no command {name!r:.80}", name in workflow.commands
@@ -98,5 +154,14 @@ def _sense_of_body(body: w.Body, workflow: w.Workflow) -> _Sense:
             yield f"it may repeat {body.max_iterations} times", body.max_iterations > 0
         case w.Approval(on_reject=w.OnReject(max_attempts=attempts)):
             yield f"it may be rejected {attempts} times", attempts > 0
+        case w.Group(scope):
+            yield from _sense_of_scope(scope, around)
+        case w.LoopGroup(scope):
+            ids = frozenset(node.id for node in scope.nodes)
+            yield from _sense_of_scope(scope, replace(around, loop=ids))
+            yield f"it may repeat {body.max_iterations} times", body.max_iterations > 0
+            yield f"{body.until_node!r:.80} is not a node of it", body.until_node in (None, *ids)
+        case w.WorkflowCall(name):
+            yield f"it has no workflow {name!r:.80}", name in around.workflows
         case _:
             pass

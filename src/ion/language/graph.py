@@ -155,19 +155,22 @@ def reaches(pairs: Iterable[tuple[str, str]], waits: Waits) -> set[tuple[str, st
 
 class SessionWish(Struct, frozen=True, gc=False):
     """What decides whose session a node continues. `identity` distinguishes one agent from another; `context` is
-    `""`, `fresh`, `shared`, or the id of a node to resume."""
+    `""`, `fresh`, `shared`, or the id of a node to resume. `several`: it has instances, each with sessions of its
+    own."""
 
     kind: str
     context: str = ""
     resume: str = ""
     identity: tuple[str, ...] = ()
+    several: bool = False
 
 
 def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, str]:
     """For each agent node that continues another's session, that other (language.md §3.3).
 
     A walk over the layers: a node alone in its layer continues the last agent node that was alone in its layer; a layer
-    of several resets that, except for `shared`. A loop starts fresh and passes on its last session.
+    of several, or of one that has instances, resets that, except for `shared`. A loop starts fresh and passes on its
+    last session.
     """
     continued: dict[str, str] = {}
     last = last_ever = ""
@@ -175,11 +178,12 @@ def sessions(wishes: Mapping[str, SessionWish], depends_on: Waits) -> dict[str, 
         for node in row:
             wish = wishes[node]
             source = wish.resume
-            if not source and len(row) == 1 and not KINDS[wish.kind].iterates and wish.context != "fresh":
+            alone = len(row) == 1 and not wish.several
+            if not source and alone and not KINDS[wish.kind].iterates and wish.context != "fresh":
                 source = last_ever if wish.context == "shared" else last
             if source and wish.kind in AGENT_KINDS and wishes[source].identity == wish.identity:
                 continued[node] = source
-        if len(row) > 1:
+        if len(row) > 1 or wishes[row[0]].several:
             last = ""
         elif wishes[row[0]].kind in AGENT_KINDS:
             last = last_ever = row[0]

@@ -11,42 +11,20 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
 from ion.errors import NotFoundError, Problem
 from ion.language import cache
+from ion.language.library import Library, Loaded, Opened
+from ion.language.named import SOP_SUFFIX, declared_name
 from ion.language.problems import sort_problems
 from ion.language.resources import Listings, Resources, find_project, resources_for, user_config_folder
 from ion.language.source import decode, read_file
-from ion.language.workflow import Workflow
 
-SOP_SUFFIX = ".sop.md"
-
-
-class Loaded(Struct, frozen=True, gc=False):
-    """A workflow, or None if any problem is an error. `name` is the name in the file, if it has one."""
-
-    workflow: Workflow | None
-    problems: tuple[Problem, ...] = ()
-    name: str = ""
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "workflow": self.workflow.to_json() if self.workflow else None,
-            "problems": [problem._asdict() for problem in self.problems],
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Loaded:
-        workflow = Workflow.from_json(data["workflow"]) if data["workflow"] is not None else None
-        return cls(workflow, tuple(Problem(**problem) for problem in data["problems"]), data["name"])
+if TYPE_CHECKING:
+    from ion.language.include import Block
 
 
 def parse_workflow(text: str, *, file: str = "", resources: Resources | None = None) -> Loaded:
@@ -55,24 +33,24 @@ def parse_workflow(text: str, *, file: str = "", resources: Resources | None = N
     `file` is the name in problems; one that ends in `.sop.md` holds an SOP, every other one YAML. Without `resources`,
     command and script files are not looked up, and references in them are not checked.
     """
-    if file.endswith(SOP_SUFFIX):
-        from ion.language.sop import parse_sop, sop_name, to_workflow
+    return Library(_read, resources).read(text, file).loaded
 
-        parsed = parse_sop(text, file=file)
-        name = parsed.sop.name if parsed.sop else sop_name(file)
-        return Loaded(to_workflow(parsed.sop) if parsed.sop else None, parsed.problems, name)
+
+def _read(text: str, file: str, library: Library) -> Opened:
+    if file.endswith(SOP_SUFFIX):
+        return _read_sop(text, file)
     from ion.language.problems import Report
     from ion.language.yaml import read_yaml
 
     document = read_yaml(text, file)
     report = Report(document, file)
-    if not document.complete:
-        return Loaded(None, report.result(), _name_of(document.value))
-    workflow = _parse(document.value, report, resources)
-    return Loaded(workflow, report.result(), _name_of(document.value))
+    block = _parse(document.value, report, library) if document.complete else None
+    workflow = None if block is None else block.workflow
+    loaded = Loaded(workflow, report.result(), declared_name(document.value))
+    return Opened(loaded, block, library.includes, library.calls)
 
 
-def _parse(value: Any, report: Any, resources: Resources | None) -> Workflow | None:
+def _parse(value: Any, report: Any, library: Library) -> Block | None:
     from ion.language.check import check_references
     from ion.language.lower import lower
     from ion.language.problems import TooManyProblemsError
@@ -84,17 +62,20 @@ def _parse(value: Any, report: Any, resources: Resources | None) -> Workflow | N
         if shape is None:
             return None
         check_rules(shape, report)
-        findings = check_references(shape, resources, report)
+        findings = check_references(shape, library, report)
+        return None if report.errors else lower(shape, findings, report)
     except TooManyProblemsError:
         return None
-    if report.errors:
-        return None
-    return lower(shape, findings, file=report.file)
 
 
-def _name_of(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else None
-    return name.strip() if isinstance(name, str) else ""
+def _read_sop(text: str, file: str) -> Opened:
+    from ion.language.include import block_of
+    from ion.language.sop import parse_sop, sop_name, to_workflow
+
+    parsed = parse_sop(text, file=file)
+    workflow = to_workflow(parsed.sop) if parsed.sop else None
+    loaded = Loaded(workflow, parsed.problems, parsed.sop.name if parsed.sop else sop_name(file))
+    return Opened(loaded, None if workflow is None else block_of(workflow))
 
 
 def load_workflow(
@@ -163,5 +144,7 @@ def _load(data: bytes, file: str, resources: Resources) -> Loaded:
 
 
 def all_problems(loaded: Sequence[Loaded]) -> list[Problem]:
-    """The problems of several files, sorted, each once (two workflows may use one command file)."""
-    return sort_problems(dict.fromkeys(problem for one in loaded for problem in one.problems))
+    """The problems of several files, sorted, each once: two may use one command file, or include one that is among
+    them."""
+    found = dict.fromkeys(problem for one in loaded for problem in one.problems)
+    return sort_problems(one for one in found if not one.way or one._replace(way="") not in found)

@@ -6,34 +6,54 @@ workflow go to its nodes, and texts, conditions and shell placements are attache
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from ion.foreign import loads
 from ion.kinds import KINDS
 from ion.language import schema, workflow
-from ion.language.check import Findings
+from ion.language.calls import binding_of
+from ion.language.changing import Change
+from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
-from ion.language.rules import agent_defaults
+from ion.language.include import Block, Files, Include, NotInsertableError, renaming
+from ion.language.order import Graph, wishes_of
+from ion.language.problems import Report
+from ion.language.references import find_references
 from ion.language.shape import Draft, Shape
+from ion.language.sight import Findings, item_name
 from ion.language.source import trim
-from ion.language.texts import is_code
+from ion.language.texts import Stated, is_code
 
 
-def lower(shape: Shape, findings: Findings, *, file: str) -> workflow.Workflow:
-    """The workflow of a file that has no errors."""
+def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
+    """The workflow of a file that has no errors, and what it is to a file that includes it. None, with a problem, if a
+    value cannot stand where an included file uses it."""
     root = shape.root
     assert root is not None, "a file with faults is not lowered"
-    nodes = tuple(_node(draft, shape, findings) for draft in shape.drafts)
-    gates = any(isinstance(node.body, workflow.Approval) for node in nodes)
-    gates = gates or any(isinstance(node.body, workflow.Loop) and node.body.interactive for node in nodes)
-    return workflow.Workflow(
+    lowering = _Lowering(shape, findings, Files(), report)
+    nodes, aliases = lowering.nodes(findings.graphs[()], {})
+    if report.errors:
+        return None
+    named = [(path, block.workflow) for path, block in findings.named.items()]
+    calls = {one.name: replace(one, workflows={}) for path, one in named if path in lowering.called}
+    for _, one in named:
+        calls |= one.workflows
+    secrets = [
+        *(root.secrets or ()),
+        *(name for path, one in named for name in one.secrets if path not in lowering.called),
+    ]
+    lowered = workflow.Workflow(
         name=root.name,
         nodes=nodes,
         description=root.description,
-        file=file,
+        file=report.file,
         inputs=tuple(_input(name, shape.raw["inputs"][name], item) for name, item in (root.inputs or {}).items()),
-        returns=root.returns,
-        interactive=root.interactive or gates,
+        returns=aliases.get(root.returns or "", root.returns),
+        interactive=root.interactive or any(map(_asks, nodes)) or any(one.interactive for _, one in named),
         tags=tuple(dict.fromkeys(trim(tag) for tag in root.tags or () if trim(tag))),
         max_concurrency=root.max_concurrency,
         max_budget_usd=root.max_budget_usd,
@@ -41,10 +61,148 @@ def lower(shape: Shape, findings: Findings, *, file: str) -> workflow.Workflow:
         fail_fast=root.fail_fast,
         workspace=root.workspace,
         env=dict(root.env or {}),
-        secrets=tuple(dict.fromkeys(root.secrets or ())),
-        commands={name: workflow.CommandFile(c.path, c.text) for name, c in findings.commands.items()},
-        scripts={name: workflow.ScriptFile(s.path, s.entry, s.files) for name, s in findings.scripts.items()},
+        secrets=tuple(dict.fromkeys(secrets)),
+        commands=lowering.files.commands,
+        scripts=lowering.files.scripts,
+        workflows=calls,
     )
+    ruled = frozenset(one.id for one in shape.drafts if "trigger_rule" in one.raw)
+    return Block(lowered, dict(wishes_of(findings.graphs[()])), ruled, frozenset(findings.reads))
+
+
+def _asks(node: workflow.Node) -> bool:
+    """Whether people are asked about it or something inside of it."""
+    body = node.body
+    if isinstance(body, workflow.Group | workflow.LoopGroup) and any(map(_asks, body.scope.nodes)):
+        return True
+    return isinstance(body, workflow.Approval) or getattr(body, "interactive", False)
+
+
+class _Lowering(Struct):
+    shape: Shape
+    findings: Findings
+    files: Files
+    report: Report
+    called: set[DocumentPath] = field(default_factory=set)
+
+    def nodes(self, graph: Graph, around: dict[str, str]) -> tuple[tuple[workflow.Node, ...], dict[str, str]]:
+        """The nodes of a graph, and what stands for each include in it and `around` it."""
+        findings = self.findings
+        own = {name: f"{name}__{block.output}" for name, block in graph.blocks.items()}
+        aliases = {**around, **own}
+        source = Files(
+            {name: workflow.CommandFile(c.path, c.text) for name, c in findings.commands.items()},
+            {name: workflow.ScriptFile(s.path, s.entry, s.files) for name, s in findings.scripts.items()},
+        )
+        change = renaming(aliases, source, self.files)
+        nodes: list[workflow.Node] = []
+        for draft in graph.drafts:
+            node = change.of(self._node(draft, graph))
+            depends_on = dict.fromkeys(_sinks(node.depends_on, graph))
+            order = dict.fromkeys(aliases.get(one, one) for one in node.order)
+            order = {one: None for one in order if one not in depends_on}
+            node = replace(node, depends_on=tuple(depends_on), order=tuple(order))
+            body = draft.raw.get(draft.kind)
+            inside = findings.graphs.get(draft.path)
+            if draft.kind == "include":
+                nodes += self._included(draft, node, change, graph)
+                continue
+            if inside is not None and isinstance(body, dict):
+                inner, names = self.nodes(inside, aliases)
+                returns = body.get("returns")
+                scope = workflow.Scope(inner, returns and names.get(returns, returns))
+                made: Any = replace(node.body, scope=scope)
+                if isinstance(made, workflow.LoopGroup) and made.until_node is not None:
+                    made = replace(made, until_node=names.get(made.until_node, made.until_node))
+                node = replace(node, body=made)
+            nodes.append(node)
+        continues = findings.continues.get(graph.path, {})
+        return tuple(replace(one, continues=continues.get(one.id)) for one in nodes), aliases
+
+    def _included(self, draft: Draft, node: workflow.Node, change: Change, graph: Graph) -> Sequence[workflow.Node]:
+        """What an include becomes: nodes of this graph or, fanned out, a group."""
+        block = self.findings.named[draft.path]
+        defaults, agent = stated_options(graph.stated), stated_agent(graph.stated)
+        bare = node if draft.spliced else workflow.Node(id=node.id, body=node.body)
+        inputs = {name: change.of(one) for name, one in self.findings.given[draft.path].items()}
+        include = Include(bare, inputs, defaults, agent, flat=draft.spliced)
+        try:
+            nodes = include.nodes(block, self.files)
+        except NotInsertableError as error:
+            path = (*draft.path, "with", error.name)
+            hint = f"hand it over whole, or compute it in a node and hand over that output; see {block.workflow.file}"
+            self.report.error("bad-binding", f"'{error.name}' cannot be handed over: {error}", path, hint=hint)
+            return ()
+        if draft.spliced:
+            return nodes
+        scope = workflow.Scope(nodes, block.workflow.returns)
+        return [replace(node, body=workflow.Group(scope), bindings={})]
+
+    def _node(self, draft: Draft, graph: Graph) -> workflow.Node:
+        model, findings = draft.model, self.findings
+        agent = draft.uses_agent
+        idle = getattr(model, "idle_timeout", None)
+        condition = findings.conditions.get((*draft.path, "when"))
+        per_item = draft.path in findings.per_item
+        if draft.kind == "workflow":
+            self.called.add(draft.path)
+        given = findings.given.get(draft.path)
+        if given is None:
+            given = {name: binding_of(value) for name, value in (getattr(model, "bindings", None) or {}).items()}
+        return workflow.Node(
+            id=model.id,
+            body=_BODIES[draft.kind](draft, findings),
+            description=model.description,
+            depends_on=tuple(dict.fromkeys(model.depends_on or ())),
+            order=tuple(findings.order[draft.path]),
+            when=None if per_item else condition,
+            trigger_rule=model.trigger_rule,
+            retry=_retry(getattr(model, "retry", None)),
+            timeout_ms=getattr(model, "timeout", None)
+            or (KINDS[draft.kind].timeout_ms if draft.kind in KINDS else None),
+            idle_timeout_ms=(idle or workflow.DEFAULT_IDLE_TIMEOUT_MS) if agent else None,
+            always_run=getattr(model, "always_run", False),
+            env=dict(getattr(model, "env", None) or {}),
+            bindings=given if draft.kind != "include" else {},
+            agent=(getattr(model, "agent", None) or stated_agent(graph.stated)) if agent else None,
+            options=_options(draft, graph) if agent else {},
+            output_format=getattr(model, "output_format", None),
+            runs_on=getattr(model, "runs_on", None),
+            on_timeout=getattr(model, "on_timeout", None) or "fail",
+            fan_out=_fan_out(draft, condition if per_item else None),
+        )
+
+
+def _sinks(names: tuple[str, ...], graph: Graph) -> Iterator[str]:
+    for name in names:
+        if name in graph.blocks:
+            yield from (f"{name}__{one}" for one in graph.blocks[name].sinks)
+        else:
+            yield name
+
+
+def _fan_out(draft: Draft, when: workflow.Condition | None) -> workflow.FanOut | None:
+    model = draft.fan_out
+    if model is None:
+        return None
+    later = draft.kind in ("workflow", "include")
+    return workflow.FanOut(
+        items=_items(model.items),
+        lines=model.lines,
+        name=item_name(draft),
+        max_parallel=None if model.max_parallel == "all" else model.max_parallel,
+        join=model.join or ("all_done" if later else "all_success"),
+        fail_fast=model.fail_fast,
+        max_items=model.max_items,
+        when=when,
+    )
+
+
+def _items(items: Any) -> Any:
+    """A literal list, also where a text has it."""
+    if isinstance(items, str) and not find_references(items):
+        return loads(items)
+    return trim(items) if isinstance(items, str) else items
 
 
 def _input(name: str, raw: Any, model: schema.InputModel) -> workflow.Input:
@@ -62,51 +220,28 @@ def _input(name: str, raw: Any, model: schema.InputModel) -> workflow.Input:
     )
 
 
-def _node(draft: Draft, shape: Shape, findings: Findings) -> workflow.Node:
-    model = draft.model
-    agent = draft.uses_agent
-    idle = getattr(model, "idle_timeout", None)
-    return workflow.Node(
-        id=model.id,
-        body=_BODIES[draft.kind](draft, findings),
-        description=model.description,
-        depends_on=tuple(dict.fromkeys(model.depends_on or ())),
-        order=tuple(findings.order[draft.index]),
-        when=findings.conditions.get(draft.index),
-        trigger_rule=model.trigger_rule,
-        retry=_retry(getattr(model, "retry", None)),
-        timeout_ms=getattr(model, "timeout", None) or KINDS[draft.kind].timeout_ms,
-        idle_timeout_ms=(idle or workflow.DEFAULT_IDLE_TIMEOUT_MS) if agent else None,
-        always_run=model.always_run,
-        env=dict(getattr(model, "env", None) or {}),
-        bindings={name: _binding(value) for name, value in (getattr(model, "bindings", None) or {}).items()},
-        agent=(getattr(model, "agent", None) or (shape.root.agent if shape.root else None)) if agent else None,
-        options=_options(draft, shape) if agent else {},
-        output_format=getattr(model, "output_format", None),
-        continues=findings.continues.get(model.id),
-        runs_on=model.runs_on,
-        on_timeout=getattr(model, "on_timeout", None) or "fail",
-    )
-
-
-def _options(draft: Draft, shape: Shape) -> dict[str, Any]:
-    """The agent's options: the workflow's, overridden by the node's, and keys that Ion does not know."""
+def _options(draft: Draft, graph: Graph) -> dict[str, Any]:
+    """The agent's options: those stated around the node, overridden by its own, and keys that Ion does not know."""
     if not KINDS[draft.kind].asks_agent:  # an approval's rework
-        return agent_defaults(shape.raw)
+        return stated_options(graph.stated)
     own = {key: draft.raw[key] for key in AGENT_OPTIONS if key in draft.raw}
-    return {**agent_defaults(shape.raw), **own, **draft.extras}
+    return {**stated_options(graph.stated), **own, **draft.extras}
+
+
+def stated_options(stated: Stated) -> dict[str, Any]:
+    """The agent options for nodes that state none."""
+    return {key: raw[key] for _, raw in reversed(stated) for key in AGENT_OPTIONS if key in raw}
+
+
+def stated_agent(stated: Stated) -> str | None:
+    """The agent for nodes that name none."""
+    return next((raw["agent"] for _, raw in stated if "agent" in raw), None)
 
 
 def _retry(model: schema.RetryModel | None) -> workflow.Retry | None:
     if model is None:
         return None
     return workflow.Retry(model.max_attempts, model.delay_ms or 3000, model.on_error or "transient")
-
-
-def _binding(value: Any) -> workflow.Binding:
-    if isinstance(value, dict) and "from" in value:
-        return workflow.Binding(value["from"], "if_skipped" in value, value.get("if_skipped"))
-    return workflow.Binding(value)
 
 
 def _command(draft: Draft, _findings: Findings) -> workflow.Body:
@@ -158,6 +293,30 @@ def _approval(draft: Draft, _findings: Findings) -> workflow.Body:
     )
 
 
+def _group(_draft: Draft, _findings: Findings) -> workflow.Body:
+    return workflow.Group(workflow.Scope(()))
+
+
+def _loop_group(draft: Draft, findings: Findings) -> workflow.Body:
+    model: schema.LoopGroupModel = draft.model.loop_group
+    return workflow.LoopGroup(
+        scope=workflow.Scope(()),
+        max_iterations=model.max_iterations,
+        until=model.until,
+        until_bash=findings.shells.get((*draft.path, "loop_group", "until_bash")),
+        until_node=model.until_node,
+        until_all=bool(model.until_all),
+        fresh_context=model.fresh_context,
+        interactive=model.interactive,
+        gate_message=model.gate_message,
+        signal_completes=model.signal_completes,
+    )
+
+
+def _workflow(draft: Draft, _findings: Findings) -> workflow.Body:
+    return workflow.WorkflowCall(draft.model.workflow, draft.model.input)
+
+
 def _cancel(draft: Draft, _findings: Findings) -> workflow.Body:
     return workflow.Cancel(trim(draft.model.cancel))
 
@@ -170,4 +329,8 @@ _BODIES: dict[str, Callable[[Draft, Findings], workflow.Body]] = {
     "loop": _loop,
     "approval": _approval,
     "cancel": _cancel,
+    "group": _group,
+    "loop_group": _loop_group,
+    "workflow": _workflow,
+    "include": _group,
 }

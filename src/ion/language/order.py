@@ -1,23 +1,26 @@
 """The order of a file's nodes: `depends_on`, the edges that references make, and whose session continues.
 
 A reference to a node that is not in `depends_on` becomes an ordering edge, with a warning unless `depends_on` implies
-the order already. A cycle through any edges is an error that names its nodes (language.md §3.1, §3.3).
+the order already. A cycle through any edges is an error that names its nodes (language.md §3.1, §3.3). The nodes inside
+of a node are a graph of their own; to the graph around it, what they refer to is what the node refers to (§13).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
 from ion.language import graph
 from ion.language.document import DocumentPath
+from ion.language.include import Block
 from ion.language.problems import Report
 from ion.language.references import reference_text
-from ion.language.shape import Draft, Shape
-from ion.language.texts import Text, note
+from ion.language.shape import Draft
+from ion.language.texts import Stated, Text, note
 from ion.language.workflow import NodeReference
 
 _CYCLE_SHOWN = 20
@@ -35,120 +38,214 @@ class Use(Struct, frozen=True, gc=False):
         return len(reference_text(self.reference))
 
 
-class Nodes(Struct):
-    """The nodes that can be referred to and, by index, the nodes that each one refers to."""
+class Graph(Struct):
+    """The nodes of the file, or those inside of one (`owner`), and, by path, the nodes that each one refers to.
 
-    by_id: dict[str, Draft]
-    included: tuple[str, ...]  # how the ids begin that an `include` would bring
-    uses: dict[int, dict[str, Use]] = field(default_factory=dict)
+    `blocks` are what its includes bring; in the order of the nodes an include counts as one. `stated` is where defaults
+    for agents are looked up.
+    """
+
+    drafts: list[Draft]
+    stated: Stated
+    owner: Draft | None = None
+    outer: Graph | None = None
+    by_id: dict[str, Draft] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)
+    brought: dict[str, str] = field(default_factory=dict)  # a node that an include brings → the include
+    uses: dict[DocumentPath, dict[str, Use]] = field(default_factory=dict)
     depends_on: dict[str, list[str]] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, shape: Shape) -> Nodes:
-        by_id: dict[str, Draft] = {}
-        for draft in shape.drafts:
+    def of(cls, drafts: list[Draft], stated: Stated, owner: Draft | None = None, outer: Graph | None = None) -> Graph:
+        made = cls(drafts, stated, owner, outer)
+        for draft in drafts:
             if draft.id:
-                by_id.setdefault(draft.id, draft)
-        included = tuple(f"{draft.id}__" for draft in shape.drafts if draft.later == "include" and draft.id)
-        return cls(by_id, included)
+                made.by_id.setdefault(draft.id, draft)
+        return made
 
-    def may_be_included(self, name: str) -> bool:
-        return bool(self.included) and name.startswith(self.included)
+    @property
+    def path(self) -> DocumentPath:
+        return () if self.owner is None else self.owner.path
+
+    @property
+    def root(self) -> Graph:
+        return self if self.outer is None else self.outer.root
+
+    @property
+    def names(self) -> list[str]:
+        """All that can be referred to here."""
+        return [*self.by_id, *self.brought, *(self.outer.names if self.outer else ())]
+
+    def add(self, draft: Draft, block: Block) -> None:
+        """What an include brings."""
+        self.blocks[draft.id] = block
+        self.brought |= {f"{draft.id}__{node.id}": draft.id for node in block.workflow.nodes}
+
+    def find(self, name: str) -> Draft | None:
+        """The node with this id, or the include that brings it."""
+        return self.by_id.get(self.brought.get(name, name))
+
+    def may_be_brought(self, name: str) -> bool:
+        """Whether an include that could not be read may bring this node; its own problem has been reported."""
+        unread = (
+            f"{one.id}__" for one in self.drafts if one.kind == "include" and one.id and one.id not in self.blocks
+        )
+        return name.startswith(tuple(unread)) or (self.outer is not None and self.outer.may_be_brought(name))
 
 
-def check_order(shape: Shape, nodes: Nodes, report: Report) -> dict[int, list[str]]:
-    """The ordering edges of each node, by index. Fills in `depends_on` and `waits` of `nodes`."""
-    order: dict[int, list[str]] = {}
-    pairs = []
-    for draft in shape.drafts:
-        depends_on = _dependencies(draft, nodes, report)
-        order[draft.index] = [other for other in nodes.uses.get(draft.index, ()) if other not in set(depends_on)]
-        if nodes.by_id.get(draft.id) is draft:
-            nodes.depends_on[draft.id] = depends_on
-            nodes.waits[draft.id] = depends_on + order[draft.index]
-            pairs += [(draft.id, other) for other in order[draft.index]]
-    implied = graph.reaches(pairs, nodes.depends_on)
-    for name, other in pairs:
+def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
+    """The ordering edges of each node, by its path. Fills in `depends_on` and `waits` of `scope`."""
+    order: dict[DocumentPath, list[str]] = {}
+    pairs: dict[tuple[str, str], Use] = {}
+    for draft in scope.drafts:
+        depends_on = _dependencies(draft, scope, report)
+        uses = scope.uses.get(draft.path, {})
+        known = set(depends_on) - scope.blocks.keys()  # the output of an include need not be one of its sinks
+        order[draft.path] = [other for other in uses if other not in known]
+        if scope.by_id.get(draft.id) is draft:
+            scope.depends_on[draft.id] = [scope.brought.get(other, other) for other in depends_on]
+            waits = [scope.brought.get(other, other) for other in order[draft.path]]
+            scope.waits[draft.id] = scope.depends_on[draft.id] + waits
+            for other, named in zip(waits, order[draft.path], strict=True):
+                pairs.setdefault((draft.id, other), uses[named])
+    implied = graph.reaches(pairs, scope.depends_on)
+    for (name, other), use in pairs.items():
         if (name, other) not in implied:
-            _warn_order(name, other, nodes, report)
-    for cycle in graph.find_cycles(nodes.waits):
-        _note_cycle(cycle, nodes, report)
+            _warn_order(name, other, use, report)
+    for cycle in graph.find_cycles(scope.waits):
+        _note_cycle(cycle, scope, pairs, report)
     return order
 
 
-def _dependencies(draft: Draft, nodes: Nodes, report: Report) -> list[str]:
+def _dependencies(draft: Draft, scope: Graph, report: Report) -> list[str]:
     """The nodes of `depends_on` that exist; the others are reported."""
     listed = draft.raw.get("depends_on")
     found: dict[str, None] = {}
     for index, other in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(other, str) and other in nodes.by_id:
+        if isinstance(other, str) and scope.find(other) is not None:
             found[other] = None
-        elif isinstance(other, str) and not draft.later and not nodes.may_be_included(other):
-            hint = report.suggest(other, nodes.by_id)
+        elif isinstance(other, str) and not draft.later and not scope.may_be_brought(other):
+            hint = report.suggest(other, [*scope.by_id, *scope.brought])
             message = f"'{draft.name}' depends on '{other}', and no node has that id"
+            if scope.outer is not None and other in scope.outer.names and scope.owner is not None:
+                message = f"'{draft.name}' depends on '{other}', which is outside of '{scope.owner.name}'"
+                hint = f"put it into depends_on of '{scope.owner.name}'"
             report.error("unknown-node", message, (*draft.path, "depends_on", index), hint=hint)
     return list(found)
 
 
-def _warn_order(name: str, other: str, nodes: Nodes, report: Report) -> None:
-    use = nodes.uses[nodes.by_id[name].index][other]
+def _warn_order(name: str, other: str, use: Use, report: Report) -> None:
     message = f"'{name}' refers to {reference_text(use.reference)} but does not depend on '{other}'"
     hint = f"it waits for '{other}' all the same: add it to depends_on"
     note(report, Problem("order-by-reference", message, "warning", hint=hint, length=use.length), use.text, use.offset)
 
 
-def _note_cycle(cycle: list[str], nodes: Nodes, report: Report) -> None:
+def _note_cycle(cycle: list[str], scope: Graph, uses: Mapping[tuple[str, str], Use], report: Report) -> None:
     first, second = cycle[0], cycle[1 % len(cycle)]
-    draft = nodes.by_id[first]
+    draft = scope.by_id[first]
     message = f"'{first}' depends on itself"
     if len(cycle) > 1:
         shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], f"… {len(cycle) - _CYCLE_SHOWN} more"]
         message = "these nodes wait for each other: " + " → ".join([*shown, first])
-    if second in nodes.depends_on[first]:
-        path = (*draft.path, "depends_on", draft.raw["depends_on"].index(second))
+    if second in scope.depends_on[first]:
+        listed = [scope.brought.get(other, other) for other in draft.raw["depends_on"]]
+        path = (*draft.path, "depends_on", listed.index(second))
         report.error("dependency-cycle", message, path, hint="remove one of these edges")
     else:
-        use = nodes.uses[draft.index][second]
+        use = uses[first, second]
         hint = f"remove one of these edges; '{first}' waits for '{second}' because it refers to it here"
         note(report, Problem("dependency-cycle", message, hint=hint, length=use.length), use.text, use.offset)
 
 
-def check_sessions(shape: Shape, nodes: Nodes, report: Report) -> dict[str, str]:
-    """Whose session each agent node continues. Empty if the file has errors: then the layers mean nothing."""
-    wishes: dict[str, graph.SessionWish] = {}
-    resumed: list[tuple[str, str]] = []
-    for name, draft in nodes.by_id.items():
-        wishes[name] = _wish(draft, shape)
-        if wishes[name].resume:
-            resumed.append((name, wishes[name].resume))
-    upstream = graph.reaches(resumed, nodes.waits)
-    for name, resume in resumed:
-        path = (*nodes.by_id[name].path, "context", "resume")
-        _check_resume(name, resume, path, (name, resume) in upstream, nodes, report)
-    return {} if report.errors else graph.sessions(wishes, nodes.depends_on)
+# Sessions
 
 
-def _wish(draft: Draft, shape: Shape) -> graph.SessionWish:
+def check_sessions(scopes: list[Graph], report: Report) -> dict[DocumentPath, dict[str, str]]:
+    """Whose session each agent node continues, for each graph by its path. Empty if the file has errors: then the
+    layers mean nothing."""
+    for scope in scopes:
+        for draft in scope.drafts:
+            if resume := _wish(draft, scope.stated).resume:
+                _check_resume(draft, resume, scope, report)
+    if report.errors:
+        return {}
+    wishes = {scope.path: dict(wishes_of(scope)) for scope in scopes}
+    outermost = wishes[()]
+    return {scope.path: graph.sessions({**outermost, **wishes[scope.path]}, dict(_expanded(scope))) for scope in scopes}
+
+
+def wishes_of(scope: Graph) -> Iterator[tuple[str, graph.SessionWish]]:
+    """What each node wishes, with those that includes bring."""
+    for name, draft in scope.by_id.items():
+        block = scope.blocks.get(name) if draft.spliced else None
+        if block is None:
+            yield name, _wish(draft, scope.stated)
+            continue
+        own = _identity(draft, scope.stated)
+        for one, wish in block.wishes.items():
+            identity = tuple(theirs or mine for theirs, mine in zip(wish.identity, own, strict=True))
+            resume = wish.resume and f"{name}__{wish.resume}"
+            yield f"{name}__{one}", replace(wish, identity=identity, resume=resume)
+
+
+def _expanded(scope: Graph) -> Iterator[tuple[str, list[str]]]:
+    """`depends_on` of each node, with those that includes bring."""
+
+    def sinks(names: list[str]) -> list[str]:
+        expanded = []
+        for name in names:
+            block = scope.blocks.get(name) if scope.by_id[name].spliced else None
+            expanded += [name] if block is None else [f"{name}__{one}" for one in block.sinks]
+        return expanded
+
+    for name, draft in scope.by_id.items():
+        block = scope.blocks.get(name) if draft.spliced else None
+        if block is None:
+            yield name, sinks(scope.depends_on[name])
+            continue
+        for node in block.workflow.nodes:
+            before = [f"{name}__{other}" for other in node.depends_on]
+            yield f"{name}__{node.id}", before or sinks(scope.depends_on[name])
+
+
+def _identity(draft: Draft, stated: Stated) -> tuple[str, ...]:
+    """What distinguishes its agent from another."""
+    stated = ((draft.path, draft.raw), *stated)
+    return tuple(str(next((raw[key] for _, raw in stated if key in raw), "")) for key in ("agent", "provider"))
+
+
+def _wish(draft: Draft, stated: Stated) -> graph.SessionWish:
     context = draft.raw.get("context") if draft.kind in AGENT_KINDS else None
-    identity = tuple(str(draft.raw.get(key, shape.raw.get(key))) for key in ("agent", "provider"))
     resume = context.get("resume") if isinstance(context, Mapping) else None
     return graph.SessionWish(
-        draft.kind,
-        context if isinstance(context, str) else "",
-        resume if isinstance(resume, str) else "",
-        identity,
+        kind=draft.kind if draft.kind != "include" else "group",
+        context=context if isinstance(context, str) else "",
+        resume=resume if isinstance(resume, str) else "",
+        identity=_identity(draft, stated),
+        several="fan_out" in draft.raw or draft.kind in ("group", "loop_group", "workflow", "include"),
     )
 
 
-def _check_resume(name: str, resume: str, path: DocumentPath, upstream: bool, nodes: Nodes, report: Report) -> None:
-    target = nodes.by_id.get(resume)
+def _check_resume(draft: Draft, resume: str, scope: Graph, report: Report) -> None:
+    path: DocumentPath = (*draft.path, "context", "resume")
+    root = scope.root
+    home = scope if scope.find(resume) is not None else root
+    target, anchor = home.find(resume), draft
+    while home is root and scope is not home and scope.owner is not None and scope.outer is not None:
+        anchor, scope = scope.owner, scope.outer
     if target is None:
-        if not nodes.may_be_included(resume):
-            hint = report.suggest(resume, nodes.by_id)
+        if not home.may_be_brought(resume):
+            hint = report.suggest(resume, [*scope.by_id, *root.by_id])
             report.error("unknown-node", f"no node has the id '{resume}'", path, hint=hint)
-    elif target.kind and target.kind not in AGENT_KINDS:
+        return
+    block = home.blocks.get(target.id)
+    node = block.workflow.by_id.get(resume.removeprefix(f"{target.id}__")) if block and resume in home.brought else None
+    kind, fanned = (node.kind, node.fan_out is not None) if node is not None else (target.kind, "fan_out" in target.raw)
+    if kind and kind not in AGENT_KINDS:
         report.error("bad-resume", f"'{resume}' has no session: no agent works on it", path)
-    elif target.kind and not upstream:
-        message = f"'{name}' cannot resume the session of '{resume}': it does not wait for it"
+    elif kind and fanned:
+        report.error("bad-resume", f"'{resume}' has many sessions: it is fanned out", path)
+    elif kind and not graph.reaches([(anchor.id, target.id)], home.waits):
+        message = f"'{anchor.name}' cannot resume the session of '{resume}': it does not wait for it"
         report.error("bad-resume", message, path, hint=f"add '{resume}' to depends_on")

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.errors import Problem
+from ion.language import named
 from ion.language.patterns import pattern
 from ion.language.source import Source, decode, forbidden_characters, read_file, trim
 
@@ -32,8 +34,9 @@ _FRONT_MATTER = pattern(r"---[ \t]*\r?\n(?:[^\n]*\n)*?---[ \t]*(?:\r?\n|\Z)")
 
 # For a folder, its files by (name without ending, ending); the first of several wins.
 Listings: TypeAlias = dict[Path, dict[tuple[str, str], Path]]
-# What is looked for: ("command", name, "") or ("script", name, runtime).
-Lookup: TypeAlias = tuple[str, str, str]
+# What is looked for: a `command`, a `script` (for a runtime) or a `workflow`, by name, and the file that names it: ''
+# for the one that is loaded, a path for one that it includes or calls.
+Lookup: TypeAlias = tuple[str, str, str, str]
 
 
 class CommandSource(Struct, frozen=True, gc=False):
@@ -68,11 +71,14 @@ class Folder(Struct, frozen=True, gc=False):
 
 
 class Resources(Struct):
-    """Where a workflow's files are searched, first match wins. `listings` may be shared by the workflows of a
-    project."""
+    """Where the files of a workflow are searched, first match wins. `listings` may be shared by the workflows of a
+    project, and `lookups`, by those that are loaded together."""
 
     commands: tuple[Folder, ...]
     scripts: tuple[Folder, ...]
+    project: Path
+    user_config: Path
+    file: str = ""
     listings: Listings = field(default_factory=dict)
     lookups: dict[Lookup, str] = field(default_factory=dict)
     _frozen: dict[Path, tuple[dict[str, str], Problem | None]] = field(default_factory=dict)
@@ -82,7 +88,7 @@ class Resources(Struct):
         found = self._find(self.commands, name, (".md",))
         source = _read_command(found[0]) if found else None
         content = hashlib.sha256(source.data).hexdigest() if source else ""
-        self.lookups["command", name, ""] = _fingerprint(source.path if source else "", content)
+        self.lookups["command", name, "", self.file] = _fingerprint(source.path if source else "", content)
         return source
 
     def script(self, name: str, runtime: str) -> ScriptSource | None:
@@ -90,17 +96,42 @@ class Resources(Struct):
         found = self._find(self.scripts, name, SCRIPT_SUFFIXES.get(runtime, ()))
         source = self._freeze(*found) if found else None
         files = sorted(source.files.items()) if source else []
-        self.lookups["script", name, runtime] = _fingerprint(source.path if source else "", repr(files))
+        self.lookups["script", name, runtime, self.file] = _fingerprint(source.path if source else "", repr(files))
         return source
+
+    def workflow(self, name: str) -> list[tuple[Path, bytes]]:
+        """The workflow files of this name in the first folder that has any, and their bytes."""
+        found: list[tuple[Path, bytes]] = []
+        for _, folder in workflow_folders(self.project, self.user_config):
+            for path in () if found else walk_files(folder):
+                data, problem = read_file(path) if named.is_workflow_file(path) else (b"", None)
+                if (
+                    data
+                    and problem is None
+                    and named.may_be_named(data, path, name)
+                    and named.name_in(data, path) == name
+                ):
+                    found.append((path, data))
+        hashes = [f"{path}\0{hashlib.sha256(data).hexdigest()}" for path, data in found]
+        self.lookups["workflow", name, "", self.file] = _fingerprint("\0".join(hashes), "")
+        return found
 
     def fingerprint(self, lookup: Lookup) -> str:
         """Look again, and return what identifies the answer."""
-        kind, name, runtime = lookup
+        kind, name, runtime, file = lookup
+        found = self.of(Path(file)) if file != self.file else self
         if kind == "command":
-            self.command(name)
+            found.command(name)
+        elif kind == "script":
+            found.script(name, runtime)
         else:
-            self.script(name, runtime)
+            found.workflow(name)
         return self.lookups[lookup]
+
+    def of(self, path: Path) -> Resources:
+        """Those of a workflow file that this one names."""
+        found = resources_for(path, self.project, self.user_config, self.listings)
+        return replace(found, file=str(path), lookups=self.lookups)
 
     def places(self, kind: str) -> list[str]:
         """The folders searched for a kind, as texts."""
@@ -164,7 +195,15 @@ def resources_for(file: Path, project: Path, user_config: Path, listings: Listin
             Folder(user_config / "ion" / kind, None),
         )
 
-    return Resources(folders("commands"), folders("scripts"), {} if listings is None else listings)
+    found = Resources(folders("commands"), folders("scripts"), project, user_config)
+    return found if listings is None else replace(found, listings=listings)
+
+
+def workflow_folders(project: Path, user_config: Path) -> Iterator[tuple[str, Folder]]:
+    """The folders of workflow files by scope, in order of precedence (language.md §1)."""
+    yield "project", Folder(project / ".ion" / "workflows", project)
+    yield "archon", Folder(project / ".archon" / "workflows", project)
+    yield "user", Folder(user_config / "ion" / "workflows", None)
 
 
 def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterator[Path]:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from ion.foreign import loads
 from ion.language import schema
 from ion.language.document import DocumentPath
-from ion.language.fields import AGENT_OPTIONS
+from ion.language.fields import FIELDS
 from ion.language.graph import find_cycles
 from ion.language.problems import Report, near
 from ion.language.references import find_references
@@ -20,7 +21,7 @@ from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
 from ion.language.texts import is_code
-from ion.language.workflow import variable_name
+from ion.language.workflow import MAX_ITEMS, variable_name
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -36,10 +37,11 @@ def check_rules(shape: Shape, report: Report) -> None:
     """Every rule on every node and on the workflow."""
     if shape.root is not None:
         _check_inputs(shape.root.inputs or {}, report)
-        _check_returns(shape.root.returns, shape.drafts, report)
         if shape.root.workspace == "pinned":
-            _check_pinned(shape.drafts, report)
-    for draft in shape.drafts:
+            _check_pinned([one for one in shape.everywhere if "runs_on" in FIELDS.get(one.kind, ())], report)
+    for draft in shape.everywhere:
+        if isinstance(draft.model, schema.FannedOut) and draft.model.fan_out is not None:
+            _check_fan_out(draft, draft.model.fan_out, report)
         match draft.model:
             case schema.ScriptNode() as node:
                 _check_script(node.script, draft.path, report)
@@ -47,6 +49,12 @@ def check_rules(shape: Shape, report: Report) -> None:
                 _check_approval(node, draft.path, report)
             case schema.LoopNode() as node:
                 _check_loop(node, draft.path, report)
+            case schema.LoopGroupNode() as node:
+                path = (*draft.path, "loop_group")
+                _check_ends(node.loop_group, ("until", "until_bash", "until_node"), path, report)
+                _check_asking(node.loop_group, path, report)
+            case schema.WorkflowNode() as node if node.input is not None:
+                _check_input_text(node, draft.path, report)
         if isinstance(draft.model, schema.Bound):
             _check_bindings(draft.model.bindings or {}, (*draft.path, "with"), report)
         if isinstance(draft.model, schema.AgentNode) and draft.model.output_format is not None:
@@ -131,13 +139,6 @@ def _check_folding(names: Iterable[str], path: DocumentPath, report: Report) -> 
         first.setdefault(variable, name)
 
 
-def _check_returns(returns: str | None, drafts: list[Draft], report: Report) -> None:
-    ids = [draft.id for draft in drafts if draft.id]
-    if returns is not None and returns not in ids:
-        hint = report.suggest(returns, ids)
-        report.error("unknown-node", f"'returns' names '{returns}', and no node has that id", ("returns",), hint=hint)
-
-
 # Nodes
 
 _BOUND = {"from", "if_skipped"}
@@ -203,7 +204,13 @@ def _check_loop(node: schema.LoopNode, path: DocumentPath, report: Report) -> No
         report.error("loop-prompt", "a loop has a prompt or a command, not both", (*path, "command"), key=True)
     elif loop.prompt is None and loop.command is None:
         report.error("loop-prompt", "a loop needs a prompt or a command", path, hint="add 'prompt:'")
-    _check_ends(loop, path, report)
+    _check_ends(loop, ("until", "until_bash", "until_field"), path, report)
+    _check_asking(loop, path, report)
+    if loop.until_field is not None:
+        _check_until_field(loop.until_field, node.output_format, (*path, "until_field"), report)
+
+
+def _check_asking(loop: schema.LoopModel | schema.LoopGroupModel, path: DocumentPath, report: Report) -> None:
     if loop.interactive and loop.gate_message is None:
         hint = "say in 'gate_message' what the person is to decide"
         report.error(
@@ -212,14 +219,14 @@ def _check_loop(node: schema.LoopNode, path: DocumentPath, report: Report) -> No
     if loop.signal_completes and not loop.interactive:
         message = "'signal_completes' has no effect in a loop that is not interactive"
         report.warning("no-effect", message, (*path, "signal_completes"), key=True)
-    if loop.until_field is not None:
-        _check_until_field(loop.until_field, node.output_format, (*path, "until_field"), report)
 
 
-def _check_ends(loop: schema.LoopModel, path: DocumentPath, report: Report) -> None:
-    ways = [way for way in ("until", "until_bash", "until_field") if getattr(loop, way) is not None]
+def _check_ends(
+    loop: schema.LoopModel | schema.LoopGroupModel, known: tuple[str, ...], path: DocumentPath, report: Report
+) -> None:
+    ways = [way for way in known if getattr(loop, way) is not None]
     if not ways:
-        hint = "add 'until: DONE', 'until_bash' or 'until_field'"
+        hint = f"add 'until: DONE', 'until_bash' or '{known[-1]}'"
         report.error("loop-without-end", "nothing ends this loop", path, hint=hint)
     elif loop.until_all is None and ways[:2] == ["until", "until_bash"]:
         message = "the signal alone ends this loop, and so does the check alone"
@@ -244,6 +251,45 @@ def _check_until_field(name: str, output_format: dict[str, Any] | None, path: Do
         report.error("bad-until-field", f"output_format does not require '{name}'", path, hint=hint)
     elif isinstance(declared, dict) and declared.get("type", "boolean") != "boolean":
         report.error("bad-until-field", f"'{name}' is not a boolean in output_format", path, hint=hint)
+
+
+def _check_fan_out(draft: Draft, fan_out: schema.FanOutModel, report: Report) -> None:
+    path: DocumentPath = (*draft.path, "fan_out")
+    given = [key for key in ("items", "lines") if getattr(fan_out, key) is not None]
+    if len(given) != 1:
+        message = "'fan_out' takes either 'items' or 'lines'" if given else "'fan_out' needs 'items' or 'lines'"
+        hint = "write items: $node.output, for a JSON array, or lines: $node.output, for one item a line"
+        report.error("bad-fan-out", message, (*path, "lines") if given else path, hint=hint, key=bool(given))
+    items: Any = fan_out.items
+    if isinstance(items, str) and not find_references(items):
+        items = _json_list(items)
+        if items is None:
+            hint = "write a list, or a reference to one, such as $node.output"
+            report.error("bad-fan-out", "'items' is a text, but not a JSON array", (*path, "items"), hint=hint)
+    if isinstance(items, list) and len(items) > fan_out.max_items:
+        message = f"'items' has {len(items)} items, and 'max_items' is {fan_out.max_items}"
+        hint = f"raise max_items (up to {MAX_ITEMS})"
+        report.error("too-many-items", message, (*path, "items"), hint=hint)
+    if draft.kind == "include" and fan_out.name is None:
+        hint = "name the input that takes the item, as in as: file"
+        report.error("missing-field", "the 'fan_out' of an include needs 'as'", path, hint=hint)
+
+
+def _json_list(text: str) -> list[Any] | None:
+    try:
+        value = loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, list) else None
+
+
+def _check_input_text(node: schema.WorkflowNode, path: DocumentPath, report: Report) -> None:
+    if node.bindings is not None:
+        hint = "give the text as one of its inputs, or leave 'with' out"
+        report.error("bad-binding", "'input' and 'with' exclude each other", (*path, "input"), hint=hint, key=True)
+    elif node.fan_out is not None:
+        message = "'input' has no effect beside 'fan_out': each instance has its item as $ARGUMENTS"
+        report.warning("no-effect", message, (*path, "input"), hint="remove it", key=True)
 
 
 # output_format
@@ -335,8 +381,3 @@ def _unresolved(reference: str, resolver: Any, verdicts: dict[int, str]) -> str:
 
 
 _OUTSIDE = "outside of this file; Ion fetches no schema"
-
-
-def agent_defaults(raw: dict[str, Any]) -> dict[str, Any]:
-    """The agent options that a workflow gives to its nodes."""
-    return {key: raw[key] for key in AGENT_OPTIONS if key in raw}

@@ -7,6 +7,7 @@ values, so that references are checked even if a model reports faults.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct, field
@@ -44,23 +45,30 @@ from ion.language.problems import Report, near
 
 class Draft(Struct):
     """A node before lowering. `kind` is '' if it does not have exactly one that Ion runs; `id` is '' if nothing can
-    refer to it. `model` is None if the node has faults. `extras` are the unknown keys."""
+    refer to it. `model` is None if the node has faults. `extras` are the unknown keys, `inside` the nodes in its
+    body."""
 
-    index: int
+    path: DocumentPath
     raw: dict[str, Any]
     id: str = ""
     kind: str = ""
     later: str = ""
     model: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> DocumentPath:
-        return ("nodes", self.index)
+    inside: list[Draft] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        return self.id or f"node {self.index + 1}"
+        return self.id or f"node {int(self.path[-1]) + 1}"
+
+    @property
+    def fan_out(self) -> schema.FanOutModel | None:
+        return self.model.fan_out if isinstance(self.model, schema.FannedOut) else None
+
+    @property
+    def spliced(self) -> bool:
+        """Whether it is gone once the file is loaded: an include that is not fanned out."""
+        return self.kind == "include" and "fan_out" not in self.raw
 
     @property
     def uses_agent(self) -> bool:
@@ -82,6 +90,15 @@ class Shape(Struct):
     root: schema.WorkflowModel | None
     drafts: list[Draft]
 
+    @property
+    def everywhere(self) -> Iterator[Draft]:
+        """The nodes at every depth, each before those inside of it."""
+        left = self.drafts[::-1]
+        while left:
+            draft = left.pop()
+            left += draft.inside[::-1]
+            yield draft
+
 
 def read_shape(value: Any, report: Report) -> Shape | None:
     """Check the keys and types of a document; None if it is not a workflow at all."""
@@ -95,17 +112,22 @@ def read_shape(value: Any, report: Report) -> Shape | None:
     value = with_texts(value, report.document)
     no_effect: dict[str, list[DocumentPath]] = {}
     root = _read_root(value, report, no_effect)
-    nodes = value.get("nodes")
-    drafts = [
-        _read_node(index, raw, report, no_effect)
-        for index, raw in enumerate(nodes if isinstance(nodes, list) else ())
-        if _is_mapping(index, raw, report)
-    ]
+    drafts = _read_nodes(value.get("nodes"), ("nodes",), report, no_effect)
     for name, paths in no_effect.items():
         more = f" (it is given {len(paths)} times)" if len(paths) > 1 else ""
         report.warning("no-effect", f"'{name}' has no effect in Ion{more}", paths[0], key=True)
-    _check_ids(drafts, report)
+    _check_ids(drafts, {}, report)
     return Shape(value, root, drafts)
+
+
+def _read_nodes(
+    nodes: Any, path: DocumentPath, report: Report, no_effect: dict[str, list[DocumentPath]]
+) -> list[Draft]:
+    return [
+        _read_node((*path, index), raw, report, no_effect)
+        for index, raw in enumerate(nodes if isinstance(nodes, list) else ())
+        if _is_mapping((*path, index), raw, report)
+    ]
 
 
 def _read_root(
@@ -140,24 +162,26 @@ def _unknown_at_top(key: str, raw: dict[str, Any], report: Report) -> None:
         unknown_field((key,), "a workflow", ROOT_FIELDS, report)
 
 
-def _is_mapping(index: int, raw: Any, report: Report) -> bool:
+def _is_mapping(path: DocumentPath, raw: Any, report: Report) -> bool:
     if isinstance(raw, dict):
         return True
     hint = "write '- id: name' and the node's fields below it"
     message = f"a node must be a mapping, not {schema.describe(raw)}"
-    report.error("wrong-type", message, ("nodes", index), hint=hint)
+    report.error("wrong-type", message, path, hint=hint)
     return False
 
 
-def _read_node(index: int, raw: dict[str, Any], report: Report, no_effect: dict[str, list[DocumentPath]]) -> Draft:
-    draft = Draft(index, raw)
+def _read_node(
+    path: DocumentPath, raw: dict[str, Any], report: Report, no_effect: dict[str, list[DocumentPath]]
+) -> Draft:
+    draft = Draft(path, raw)
     present = [kind for kind in KINDS if kind in raw]
     draft.later = next((kind for kind in LATER_KINDS if kind in raw), "")
     if draft.later:
         draft.id = raw["id"] if isinstance(raw.get("id"), str) else ""
-        hint = f"this version runs {', '.join(KINDS[:-1])} and {KINDS[-1]} nodes"
-        path = (*draft.path, draft.later)
-        report.error("not-supported-yet", f"'{draft.later}' nodes are not supported yet", path, hint=hint, key=True)
+        hint = f"known kinds: {', '.join(KINDS)}"
+        message = f"'{draft.later}' nodes are not supported yet"
+        report.error("not-supported-yet", message, (*path, draft.later), hint=hint, key=True)
         return draft
     if len(present) == 1:
         draft.kind = present[0]
@@ -172,6 +196,9 @@ def _read_node(index: int, raw: dict[str, Any], report: Report, no_effect: dict[
     if not any(item.path == ("id",) or (not item.path and item.field == "id") for item in faults):
         draft.id = raw["id"]
     _warn_short_time(raw, draft.path, ("timeout", "idle_timeout"), report)
+    body = draft.raw.get(draft.kind) if draft.kind in ("group", "loop_group") else None
+    if isinstance(body, dict):
+        draft.inside = _read_nodes(body.get("nodes"), (*path, draft.kind, "nodes"), report, no_effect)
     return draft
 
 
@@ -213,7 +240,7 @@ def _check_keys(
             continue
         elif key in NO_EFFECT:
             no_effect.setdefault(key, []).append(path)
-        elif key in FOREIGN and not (key == "interactive" and draft.kind == "loop"):
+        elif key in FOREIGN and not (key == "interactive" and draft.kind in ("loop", "loop_group")):
             foreign_field(path, FOREIGN[key], report)
         elif not draft.kind:
             if control_flow_meant(key):
@@ -234,6 +261,11 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
         where = PART_SCOPES.get(str(part), scope)
         if item.code == "unknown-field" and item.field in LATER_FIELDS.get(str(part), ()):
             not_yet(path, report)
+        elif item.code == "unknown-field" and (part, item.field) == ("loop_group", "until_field"):
+            hint = "compute it in a node inside, and write until_node, or until_bash with its output"
+            report.error(
+                "no-effect-here", "'until_field' has no effect on a loop_group node", path, hint=hint, key=True
+            )
         elif item.code == "unknown-field":
             unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
         elif item.code == "missing-field":
@@ -259,15 +291,17 @@ def _warn_short_time(raw: dict[str, Any], path: DocumentPath, names: tuple[str, 
             report.warning("short-timeout", message, (*path, name), hint=f"write {value}s if you mean seconds")
 
 
-def _check_ids(drafts: list[Draft], report: Report) -> None:
-    first: dict[str, Draft] = {}
+def _check_ids(drafts: list[Draft], outer: dict[str, Draft], report: Report) -> None:
+    """An id means one node wherever it can be read, so none inside of a node is that of a node outside."""
+    first = dict(outer)
     for draft in drafts:
-        if not draft.id:
-            continue
         if draft.id in first:
             span = report.document.span((*first[draft.id].path, "id"))
             line, _ = report.document.source.place(span[0])
             message = f"the id '{draft.id}' is taken already, in line {line}"
             report.error("duplicate-id", message, (*draft.path, "id"), hint="give each node an id of its own")
-        else:
+        elif draft.id:
             first[draft.id] = draft
+    for draft in drafts:
+        if draft.inside:
+            _check_ids(draft.inside, first, report)

@@ -1,15 +1,16 @@
 """All texts of a node: where references are allowed, in which form, and where each text is in its file.
 
-Language.md §5 lists the texts; each of the seven kinds adds its own. Values of other types are skipped: the schema has
+Language.md §5 lists the texts; each kind adds its own. Values of other types are skipped: the schema has
 reported them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import BOUND_KINDS
@@ -25,8 +26,10 @@ _CODE_CHARACTERS = frozenset("\n;(){}&|<>$`\"' ")
 
 class Text(Struct, frozen=True, gc=False):
     """A text of a node. `text` is what Ion uses, `whole` what the file says there, `lead` the characters trimmed off
-    in front. `form` is text, shell or code. `bound`: it may use the names of the node's own `with`. `command` is the
-    file that it comes from, if it is not the workflow's."""
+    in front. `form` is text, shell or code. `bound`: it may use the names of the node's own `with`. `seen` is from
+    where it sees other nodes and items: as an instance of the node does, from `outside` of it, or from `inside` of its
+    body.
+    `command` is the file that it comes from, if it is not the workflow's."""
 
     path: DocumentPath
     text: str
@@ -34,7 +37,13 @@ class Text(Struct, frozen=True, gc=False):
     lead: int = 0
     form: str = "text"
     bound: bool = True
+    seen: str = ""
     command: CommandSource | None = None
+
+
+# Where agent options can be stated for nodes that state none: the path and the values of a body's owner or of the file,
+# the nearest first.
+Stated: TypeAlias = tuple[tuple[DocumentPath, Mapping[str, Any]], ...]
 
 
 def is_code(script: str) -> bool:
@@ -42,37 +51,46 @@ def is_code(script: str) -> bool:
     return not _CODE_CHARACTERS.isdisjoint(script)
 
 
-def node_texts(draft: Draft, defaults: Mapping[str, Any], commands: Mapping[str, CommandSource]) -> Iterator[Text]:
-    """The texts of one node. `defaults` are the options of the workflow; `commands` the command files by name."""
+def node_texts(draft: Draft, stated: Stated, commands: Mapping[str, CommandSource]) -> Iterator[Text]:
+    """The texts of one node. `commands` are the command files by name."""
     raw = draft.raw
     for key, form in (("prompt", "text"), ("bash", "shell"), ("script", "code"), ("cancel", "text")):
         value = raw.get(key)
         if draft.kind == key and isinstance(value, str) and (key != "script" or is_code(trim(value))):
             lead = len(value) - len(value.lstrip(BLANKS))
             yield Text((*draft.path, key), trim(value), value, lead, form)
-    if draft.kind == "prompt":
-        yield from _below(raw, draft.path, ("continued",))
+    if draft.kind in ("prompt", "workflow"):
+        yield from _below(raw, draft.path, ("continued",) if draft.kind == "prompt" else ("input",))
     if draft.kind == "command":
         yield from _command_text((*draft.path, "command"), raw["command"], commands)
-    if draft.kind == "loop":
+    if draft.kind in ("loop", "loop_group"):
         yield from _loop_texts(draft, commands)
     if draft.kind == "approval":
         yield from _below(raw["approval"], (*draft.path, "approval"), ("message",))
         if isinstance(raw["approval"], dict):
             yield from _below(raw["approval"].get("on_reject"), (*draft.path, "approval", "on_reject"), ("prompt",))
+    yield from _items_texts(draft)
     if draft.uses_agent:
-        yield from _option_texts(draft, defaults)
+        yield from _option_texts(((draft.path, raw), *stated))
     yield from _strings(raw.get("env"), (*draft.path, "env"))
-    if draft.kind in BOUND_KINDS:
+    if draft.kind in BOUND_KINDS or draft.kind == "include":
         yield from _binding_texts(raw.get("with"), (*draft.path, "with"))
 
 
+def _items_texts(draft: Draft) -> Iterator[Text]:
+    fan_out = draft.raw.get("fan_out") if draft.kind else None
+    for key in ("items", "lines"):
+        value = fan_out.get(key) if isinstance(fan_out, dict) else None
+        for text in _strings(value, (*draft.path, "fan_out", key)):
+            yield replace(text, seen="outside")
+
+
 def _loop_texts(draft: Draft, commands: Mapping[str, CommandSource]) -> Iterator[Text]:
-    loop = draft.raw["loop"]
-    path = (*draft.path, "loop")
-    yield from _below(loop, path, ("prompt", "gate_message"))
-    yield from _below(loop, path, ("until_bash",), "shell")
-    if isinstance(loop, dict) and "command" in loop:
+    loop, path = draft.raw[draft.kind], (*draft.path, draft.kind)
+    seen = "inside" if draft.kind == "loop_group" else ""
+    yield from _below(loop, path, ("prompt", "gate_message"), seen=seen)
+    yield from _below(loop, path, ("until_bash",), "shell", seen)
+    if isinstance(loop, dict) and "command" in loop and draft.kind == "loop":
         yield from _command_text((*path, "command"), loop["command"], commands)
 
 
@@ -82,11 +100,10 @@ def _command_text(path: DocumentPath, name: Any, commands: Mapping[str, CommandS
         yield Text(path, found.text, found.text, command=found)
 
 
-def _option_texts(draft: Draft, defaults: Mapping[str, Any]) -> Iterator[Text]:
-    """`systemPrompt` and the texts of `agents`, the node's own or else the workflow's."""
+def _option_texts(stated: Stated) -> Iterator[Text]:
+    """`systemPrompt` and the texts of `agents`, as the nearest states them."""
     for key in ("systemPrompt", "agents"):
-        path: DocumentPath = (*draft.path, key) if key in draft.raw else (key,)
-        value = draft.raw.get(key, defaults.get(key))
+        path, value = next((((*path, key), raw[key]) for path, raw in stated if key in raw), ((), None))
         if key == "systemPrompt" and isinstance(value, str):
             yield Text(path, value, value)
         elif key == "agents" and isinstance(value, dict):
@@ -94,12 +111,12 @@ def _option_texts(draft: Draft, defaults: Mapping[str, Any]) -> Iterator[Text]:
                 yield from _below(agent, (*path, name), ("description", "prompt"))
 
 
-def _below(value: Any, path: DocumentPath, keys: tuple[str, ...], form: str = "text") -> Iterator[Text]:
+def _below(value: Any, path: DocumentPath, keys: tuple[str, ...], form: str = "text", seen: str = "") -> Iterator[Text]:
     if isinstance(value, dict):
         for key in keys:
             text = value.get(key)
             if isinstance(text, str):
-                yield Text((*path, key), text, text, form=form)
+                yield Text((*path, key), text, text, form=form, seen=seen)
 
 
 def _binding_texts(bindings: Any, path: DocumentPath) -> Iterator[Text]:

@@ -19,6 +19,8 @@ from ion.typed import Codec
 WORKER_LABEL = "[a-z0-9][a-z0-9_-]{0,62}"
 TRIGGER_RULES = ("all_success", "one_success", "none_failed_min_one_success", "all_done")
 WORKSPACES = ("shared", "pinned", "git")
+JOINS = ("all_success", "all_done")
+MAX_ITEMS = 10_000
 OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
 RUNTIMES = ("bun", "node", "uv", "python")
 DEFAULT_IDLE_TIMEOUT_MS = 1_800_000

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from ion.errors import MissingRuntimeError, UsageError
+from ion.kinds import NOT_RUN_YET
 from ion.language.workflow import Bash, Loop, Node, Script, Workflow
 
 
@@ -24,6 +25,19 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
     if missing:
         message = "; ".join(f"{what} (needed by {', '.join(nodes)})" for what, nodes in missing.items())
         raise MissingRuntimeError(message, hint="; ".join(hints))
+
+
+def require_runnable(workflow: Workflow) -> None:
+    """Raises `UsageError` (code `not-supported-yet`), which names what a file may say and no run carries out yet."""
+    used: dict[str, list[str]] = {}
+    for node in workflow.nodes:
+        for what in (node.kind, "fan_out" if node.fan_out else ""):
+            if what in NOT_RUN_YET:
+                used.setdefault(what, []).append(node.id)
+    if used:
+        what = " and ".join(f"{name} ({', '.join(nodes)})" for name, nodes in used.items())
+        hint = "the file is checked all the same: ion validate"
+        raise UsageError(f"this version does not run {what} yet", hint=hint, code="not-supported-yet")
 
 
 def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:

@@ -88,6 +88,9 @@ def render_problem(
     place = _place_text(problem, relative_to)
     if place:
         lines.append(style("gutter", "  --> ") + style("place", place))
+    for step in filter(None, problem.way.split("\n")):
+        shown = step if relative_to is None else step.replace(f"{relative_to}{os.sep}", "")
+        lines.append(style("gutter", "      ") + style("place", printable(shown)))
     hints = [printable(hint) for hint in problem.hint.split("\n") if hint]
     if severity == "error" and problem.line:
         lines += _snippet(problem, text, hints, style, width)

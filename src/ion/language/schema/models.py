@@ -21,13 +21,17 @@ from ion.language.schema.values import (
     NodeId,
     Positive,
     Text,
+    WorkflowName,
     absent,
     context_value,
     decision_id,
     input_or_nothing,
+    items_value,
+    parallel_value,
     retry_delay,
     worker_label,
 )
+from ion.language.workflow import MAX_ITEMS
 
 
 class Model(BaseModel):
@@ -55,6 +59,33 @@ class LoopModel(Model):
     interactive: bool = False
     gate_message: Text = absent()
     signal_completes: bool = False
+
+
+class GroupModel(Model):
+    nodes: Annotated[list[Any], Field(min_length=1)]
+    returns: str = absent()
+
+
+class LoopGroupModel(GroupModel):
+    until: Text = absent()
+    until_bash: Text = absent()
+    until_node: str = absent()
+    until_all: bool = absent()
+    max_iterations: Positive
+    fresh_context: bool = False
+    interactive: bool = False
+    gate_message: Text = absent()
+    signal_completes: bool = False
+
+
+class FanOutModel(Model):
+    items: Annotated[str | list[Any], BeforeValidator(items_value)] = absent()
+    lines: Text = absent()
+    name: InputName = absent(alias="as")
+    max_parallel: Annotated[int | Literal["all"], BeforeValidator(parallel_value)] = 5
+    join: Literal["all_success", "all_done"] = absent()
+    fail_fast: bool = False
+    max_items: Annotated[int, Field(ge=1, le=MAX_ITEMS)] = 1000
 
 
 class OnRejectModel(Model):
@@ -95,11 +126,21 @@ class NodeModel(Model):
     depends_on: list[str] = absent()
     when: str = absent()
     trigger_rule: Literal["all_success", "one_success", "none_failed_min_one_success", "all_done"] = "all_success"
-    always_run: bool = False
-    runs_on: Annotated[str, AfterValidator(worker_label)] = absent()
 
 
 # Control fields that not every kind has; `fields.py` says where each acts.
+
+
+class Rerun(Model):
+    always_run: bool = False
+
+
+class Placed(Model):
+    runs_on: Annotated[str, AfterValidator(worker_label)] = absent()
+
+
+class FannedOut(Model):
+    fan_out: FanOutModel = absent()
 
 
 class Retried(Model):
@@ -146,7 +187,7 @@ class AgentOptions(Model):
     pi: Any = None
 
 
-class AgentNode(NodeModel, Surrounded, AgentOptions):
+class AgentNode(NodeModel, Rerun, Placed, FannedOut, Surrounded, AgentOptions):
     agent: Text = absent()
     context: Annotated[
         str | dict[str, str],
@@ -173,7 +214,7 @@ class PromptNode(AgentNode, Timed, Retried):
     continued: Text = absent()
 
 
-class ProgramNode(NodeModel, Timed, Retried, Surrounded, Bound):
+class ProgramNode(NodeModel, Rerun, Placed, FannedOut, Timed, Retried, Surrounded, Bound):
     """bash and script."""
 
     on_timeout: Literal["fail", "skip"] = absent()
@@ -194,12 +235,35 @@ class LoopNode(AgentNode, Timed):
     loop: LoopModel
 
 
-class ApprovalNode(NodeModel, Retried, Surrounded):
+class ApprovalNode(NodeModel, Rerun, Placed, Retried, Surrounded):
     approval: ApprovalModel
 
 
-class CancelNode(NodeModel):
+class CancelNode(NodeModel, Rerun, Placed):
     cancel: Text
+
+
+class CompositeNode(NodeModel, Rerun, FannedOut, Timed, Retried):
+    """One node to its siblings, and a graph inside (language.md §13)."""
+
+
+class GroupNode(CompositeNode, AgentOptions):
+    agent: Text = absent()
+    group: GroupModel
+
+
+class LoopGroupNode(CompositeNode, AgentOptions):
+    agent: Text = absent()
+    loop_group: LoopGroupModel
+
+
+class WorkflowNode(CompositeNode, Bound):
+    workflow: WorkflowName
+    input: str = absent()
+
+
+class IncludeNode(NodeModel, FannedOut, Bound):
+    include: WorkflowName
 
 
 NODE_MODELS: dict[str, type[NodeModel]] = {
@@ -210,6 +274,10 @@ NODE_MODELS: dict[str, type[NodeModel]] = {
     "loop": LoopNode,
     "approval": ApprovalNode,
     "cancel": CancelNode,
+    "group": GroupNode,
+    "loop_group": LoopGroupNode,
+    "workflow": WorkflowNode,
+    "include": IncludeNode,
 }
 
 
@@ -265,7 +333,8 @@ def workflow_json_schema() -> dict[str, Any]:
         definitions |= schema.pop("$defs", {})
         definitions[model.__name__] = schema
     kinds = [{"$ref": f"#/$defs/{model.__name__}"} for model in NODE_MODELS.values()]
-    root["properties"]["nodes"]["items"] = {"oneOf": kinds}
+    for holder in (root, definitions["GroupModel"], definitions["LoopGroupModel"]):
+        holder["properties"]["nodes"]["items"] = {"oneOf": kinds}
     for schema in (root, *definitions.values()):
         schema.pop("additionalProperties", None)
     root["$defs"] = dict(sorted(definitions.items()))

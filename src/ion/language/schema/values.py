@@ -120,12 +120,38 @@ def context_value(value: Any) -> str | dict[str, str]:
     raise fault("bad-value", "{name} must be fresh, shared or {resume: node}", "leave it out for the usual rule")
 
 
+def items_value(value: Any) -> str | list[Any]:
+    if isinstance(value, str) and trim(value):
+        return value
+    if isinstance(value, list):
+        return value
+    hint = "write $node.output, a list, or a text that is a JSON array"
+    raise fault("wrong-type", f"{{name}} must be a list or a reference to one, not {describe(value)}", hint)
+
+
+def parallel_value(value: Any) -> Any:
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise fault("bad-value", f"{{name}} must be a whole number of at least 1, or all, not {describe(value)}")
+
+
+def _workflow_name(name: str) -> str:
+    _not_blank(name)
+    if "$" in name:
+        raise fault("bad-name", "{name} takes a fixed name: it is read when the file is loaded")
+    if "/" in name or name.endswith((".yaml", ".yml", ".md")):
+        hint = "write its 'name:', and keep the file in a folder of workflows"
+        raise fault("bad-name", f"'{name[:60]}' is a path; {{name}} takes the name of a workflow", hint)
+    return name
+
+
 def input_or_nothing(value: Any) -> Any:
     return {} if value is None else value
 
 
 Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
 FileName: TypeAlias = Annotated[str, AfterValidator(_file_name)]
+WorkflowName: TypeAlias = Annotated[str, AfterValidator(_workflow_name)]
 Duration: TypeAlias = Annotated[
     int,
     BeforeValidator(_duration),

@@ -1,0 +1,212 @@
+"""The references of one text: each is looked up, the nearest graph first, and becomes an edge of the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from ion.errors import Problem
+from ion.kinds import BOUND_KINDS
+from ion.language.check_outputs import check_field
+from ion.language.lookalikes import find_lookalikes
+from ion.language.order import Graph, Use
+from ion.language.references import ITEM_NAMES, find_references, reference_text, whole_reference
+from ion.language.shape import Draft
+from ion.language.shell.placing import place
+from ion.language.sight import Checker, Sight
+from ion.language.texts import Text, note
+from ion.language.workflow import (
+    EngineReference,
+    InputReference,
+    NodeReference,
+    PreviousReference,
+    Reference,
+    variable_name,
+)
+
+_NAMES_SHOWN = 12
+_ESCAPE_HINT = "write \\$ for a literal dollar sign"
+
+
+def check_text(checker: Checker, sight: Sight, text: Text) -> None:
+    if text.form == "shell":
+        references: Iterator[tuple[Reference, int]] = iter(_place(checker, sight, text))
+    else:
+        references = ((item.reference, item.start) for item in find_references(text.text))
+    spliced = False
+    told: set[str] = set()
+    for reference, offset in references:
+        if text.form == "code" and not isinstance(reference, NodeReference):
+            _name_in_code(checker, text, reference, offset, told)
+            continue
+        if text.form == "code" and not spliced:
+            spliced = True
+            message = f"{reference_text(reference)} is pasted into the code as it is"
+            hint = f"pass it by name: with: {{value: {reference_text(reference)}}}, and read INPUTS_VALUE"
+            note(checker.report, Problem("reference-in-script", message, "warning", hint=hint), text, offset)
+        if reference_text(reference) in told:
+            continue
+        told.add(reference_text(reference))
+        if home := home_of(reference, sight):
+            message = f"{reference_text(reference)} is not a reference: it stays as it is"
+            hint, length = f"it is a name only inside of a {home}", len(reference_text(reference))
+            problem = Problem("not-a-reference", message, "warning", hint=hint, length=length)
+            note(checker.report, problem, text, offset)
+        else:
+            check_reference(checker, sight, text, reference, offset)
+    if text.form != "code":
+        _check_lookalikes(checker, sight, text)
+    if text.path[-1:] == ("from",) and "with" in text.path:
+        _check_from(checker, text)
+
+
+def _place(checker: Checker, sight: Sight, text: Text) -> list[tuple[Reference, int]]:
+    """The references of shell text. One outside of its place stays the script's own."""
+    result = place(text.text)
+    strict = sight.draft.raw.get("strict", checker.shape.raw.get("strict")) is True
+    placements = tuple(one for one in result.shell.placements if not home_of(one.reference, sight))
+    checker.findings.shells[text.path] = replace(result.shell, strict=strict, placements=placements)
+    for found in result.problems:
+        problem = Problem(found.code, found.message, found.severity, hint=found.hint)
+        note(checker.report, problem, text, found.offset)
+    return [(item.reference, item.start) for item in result.shell.placements]
+
+
+def _check_lookalikes(checker: Checker, sight: Sight, text: Text) -> None:
+    for found in find_lookalikes(text.text, sight.graph.names, checker.inputs, shell=text.form == "shell"):
+        message = f"{found.text} is not a reference: it stays as it is"
+        problem = Problem("not-a-reference", message, "warning", hint=found.hint, length=len(found.text))
+        note(checker.report, problem, text, found.start)
+
+
+def _name_in_code(checker: Checker, text: Text, reference: Reference, offset: int, told: set[str]) -> None:
+    """Engine names and inputs stay text in a script (language.md §5.2); Archon warns about them too."""
+    name = reference_text(reference)
+    if name not in told:
+        told.add(name)
+        variable = name.removeprefix("$")
+        if isinstance(reference, InputReference):
+            variable = variable_name(reference.name)
+            checker.findings.reads.add(reference.name)
+        hint = f"read the environment variable {variable}"
+        note(
+            checker.report,
+            Problem("name-in-script", f"{name} stays text in a script", "warning", hint=hint),
+            text,
+            offset,
+        )
+
+
+def _check_from(checker: Checker, text: Text) -> None:
+    whole = whole_reference(text.text)
+    if whole is None or isinstance(whole, EngineReference):
+        message = "'from' takes one whole reference to a node"
+        note(checker.report, Problem("bad-binding", message, hint="write from: $node.output.field"), text, 0)
+
+
+def check_reference(checker: Checker, sight: Sight, text: Text, reference: Reference, offset: int) -> Draft | None:
+    """Look a reference up, and return the node of this file that it names."""
+    if isinstance(reference, InputReference):
+        _check_input(checker, sight, text, reference, offset)
+    elif isinstance(reference, PreviousReference):
+        loop = sight.inside if text.seen == "inside" else sight.loop
+        if loop is not None and loop.find(reference.node) is None and not loop.may_be_brought(reference.node):
+            _unknown_node(checker, sight, text, reference, offset, [*loop.by_id, *loop.brought])
+    elif isinstance(reference, NodeReference):
+        target = _look_up(checker, sight, text, reference, offset)
+        if target is not None and reference.path:
+            check_field(checker, target, text, reference, offset)
+        return target
+    return None
+
+
+def _look_up(checker: Checker, sight: Sight, text: Text, reference: NodeReference, offset: int) -> Draft | None:
+    """The node that a reference names, the nearest first. What a text refers to outside of a body is what the node
+    around the body refers to."""
+    length, name = len(reference_text(reference)), reference.node
+    graph: Graph | None = sight.graph
+    holder: Draft | None = sight.draft
+    if text.seen == "inside" and sight.inside is not None:
+        graph, holder = sight.inside, None
+    elif name == sight.draft.id:
+        message = f"'{name}' refers to its own output, which is empty while it runs"
+        note(checker.report, Problem("self-reference", message, "warning", length=length), text, offset)
+        return None
+    while graph is not None:
+        target = graph.find(name)
+        if target is not None and target is holder:
+            message = (
+                f"'{sight.draft.name}' is inside of '{target.name}', so it cannot read {reference_text(reference)}"
+            )
+            if holder is sight.draft:
+                message = f"'{target.name}' brings '{name}', so it cannot wait for it"
+            note(checker.report, Problem("dependency-cycle", message, length=length), text, offset)
+            return None
+        if target is not None:
+            if holder is not None:
+                graph.uses.setdefault(holder.path, {}).setdefault(name, Use(reference, text, offset))
+            return target
+        holder, graph = graph.owner, graph.outer
+    _unknown_node(checker, sight, text, reference, offset, (sight.inside or sight.graph).names)
+    return None
+
+
+def _unknown_node(
+    checker: Checker,
+    sight: Sight,
+    text: Text,
+    reference: NodeReference | PreviousReference,
+    offset: int,
+    names: list[str],
+) -> None:
+    name, shown = reference.node, reference_text(reference)
+    if sight.graph.may_be_brought(name) or (sight.inside is not None and sight.inside.may_be_brought(name)):
+        return
+    hint = _otherwise(text, offset, name, checker.report.suggest(name, names), names)
+    message = f"'{sight.draft.name}' refers to {shown}, but no node has that id"
+    if name in checker.owners:
+        owner = checker.owners[name]
+        message = f"'{sight.draft.name}' refers to {shown}, which is inside of '{owner}'"
+        hint = f"from outside only ${owner}.output can be read: name it in 'returns' of '{owner}'"
+    if isinstance(reference, PreviousReference):
+        message = f"'{sight.draft.name}' refers to {shown}, but no node of the loop has that id"
+    note(checker.report, Problem("unknown-node", message, hint=hint, length=len(shown)), text, offset)
+
+
+def home_of(reference: Reference, sight: Sight) -> str:
+    """In what this would be a name, if it is none for these texts."""
+    if isinstance(reference, PreviousReference):
+        return "" if sight.loop or (sight.inside and sight.draft.kind == "loop_group") else "loop_group"
+    if isinstance(reference, EngineReference) and reference.name in ITEM_NAMES:
+        return "" if sight.fanned else "fan_out"
+    return ""
+
+
+def _otherwise(text: Text, offset: int, name: str, meant: str, names: list[str]) -> str:
+    """The hint for an unknown node name; `meant` is the nearest known name, if any is near."""
+    if text.form == "shell":
+        joined = text.text[max(0, offset - 1) : offset].isalnum()  # `$file$n.output`
+        variable = f"if ${name} is a variable of the script, write ${{{name}}}.output"
+        return variable if joined else meant or variable
+    if text.path[-1] == "when":
+        shown = [*names[:_NAMES_SHOWN], "…"] if len(names) > _NAMES_SHOWN else names
+        return meant or f"the nodes are {', '.join(shown)}"
+    return f"{meant}\n{_ESCAPE_HINT}" if meant else _ESCAPE_HINT
+
+
+def _check_input(checker: Checker, sight: Sight, text: Text, reference: InputReference, offset: int) -> None:
+    bindings = sight.draft.raw.get("with") if text.bound and sight.draft.kind in BOUND_KINDS else None
+    bound = bindings if isinstance(bindings, dict) else {}
+    if reference.name in bound or reference.name in sight.items:
+        return
+    checker.findings.reads.add(reference.name)
+    if reference.name not in checker.inputs:
+        undeclared(checker, text, reference, offset, [*checker.inputs, *bound, *sight.items])
+
+
+def undeclared(checker: Checker, text: Text, reference: InputReference, offset: int, names: list[str]) -> None:
+    hint = checker.report.suggest(reference.name, names) or f"declare it: inputs: {{{reference.name}: {{}}}}"
+    message = f"'{reference.name}' is not a declared input; the node fails when it uses it"
+    length = len(reference_text(reference))
+    note(checker.report, Problem("undeclared-input", message, "warning", hint=hint, length=length), text, offset)

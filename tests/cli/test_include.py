@@ -1,0 +1,111 @@
+"""`include` from the command line: a file whose nodes become nodes of another, checked, drawn and run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .kit import Ion, Project
+
+BLOCK = """\
+name: review-block
+description: A review
+inputs:
+  base: {required: true}
+  mode: {default: full}
+nodes:
+  - id: gather
+    bash: 'echo "diff of $INPUTS.base ($INPUTS_MODE)"'
+  - id: critique
+    depends_on: [gather]
+    when: $INPUTS.mode == 'full'
+    bash: echo "read [$gather.output]"
+  - id: tidy
+    depends_on: [critique]
+    trigger_rule: all_done
+    bash: echo tidied
+returns: critique
+"""
+MAIN = """\
+name: change
+description: A change
+inputs: {on: {default: yes}}
+nodes:
+  - id: plan
+    bash: echo 'a "$(touch made)" plan'
+  - id: review
+    include: review-block
+    depends_on: [plan]
+    when: $INPUTS.on == 'yes' || $INPUTS.on == 'always'
+    with: {base: $plan.output}
+  - id: end
+    depends_on: [review]
+    trigger_rule: all_done
+    bash: echo "ended with <$review.output>"
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(project: Project) -> None:
+    project.write("review-block", BLOCK)
+    project.write("change", MAIN)
+
+
+def test_a_run_goes_through_its_nodes(ion: Ion, project: Project) -> None:
+    result = ion("run", "change", "--run-id", "r1")
+    assert result.out == 'ended with <read [diff of a "$(touch made)" plan (full)]>\n'
+    assert not (project.folder / "made").exists()
+    shown = ion("show", "r1", "--json").json()
+    assert list(shown["nodes"]) == ["plan", "review__gather", "review__critique", "review__tidy", "end"]
+    assert {node["status"] for node in shown["nodes"].values()} == {"completed"}
+    assert "diff of a" in ion("output", "r1", "review__gather").out
+    assert "$review__gather.output" in ion("show", "r1", "review__critique").out
+
+
+def test_a_skipped_include_is_skipped_whole(ion: Ion) -> None:
+    """Also the node inside that runs whatever became of those before it."""
+    assert ion("run", "change", "--run-id", "r1", "--input", "on=no").out == "ended with <>\n"
+    nodes = ion("show", "r1", "--json").json()["nodes"]
+    assert [name for name, node in nodes.items() if node["status"] == "skipped"] == [
+        "review__gather",
+        "review__critique",
+        "review__tidy",
+    ]
+
+
+def test_what_failed_inside_is_run_again(ion: Ion, project: Project) -> None:
+    project.write("review-block", BLOCK.replace('echo "read', 'test -e ok || exit 3; echo "read'))
+    assert ion("run", "change", "--run-id", "r1").status == 1
+    (project.folder / "ok").touch()
+    assert ion("resume", "r1").status == 0
+    lines = map(json.loads, ion("events", "r1", "--json").out.splitlines())
+    events = [one for one in lines if one["type"] == "node_started"]
+    assert [one["node"] for one in events].count("review__gather") == 1
+
+
+def test_graph_dry_run_and_problems(ion: Ion, project: Project) -> None:
+    graph = ion("graph", "change").out
+    assert "review__gather" in graph
+    assert ion("run", "change", "--dry-run").status == 0
+    assert ion("validate").status == 0
+    project.write("change", MAIN.replace("with: {base", "with: {bse"))
+    result = ion("validate", "change")
+    assert "error[unknown-input]: 'review-block' has no input 'bse'" in result.out
+    assert "^^^ did you mean 'base'?" in result.out
+    assert "error[missing-input]: 'review-block' needs the input 'base'" in result.out
+    project.write("change", MAIN)
+    project.write("review-block", BLOCK.replace("$gather.output", "$gathr.output"))
+    result = ion("validate", "change")
+    assert "  --> .ion/workflows/review-block.yaml:12:" in result.out
+    assert "\n      included from .ion/workflows/change.yaml:8:14\n" in result.out
+
+
+def test_a_run_of_what_is_not_carried_out_yet_is_refused_at_its_start(ion: Ion, project: Project) -> None:
+    project.write("grouped", "name: grouped\ndescription: d\nnodes:\n  - {id: g, group: {nodes: [{id: a, bash: x}]}}\n")
+    assert ion("validate", "grouped").status == 0
+    for more in ([], ["--dry-run"]):
+        result = ion("run", "grouped", *more)
+        assert result.status == 2
+        assert "this version does not run group (g) yet" in result.err
+    assert ion("runs", "--json").json() == []
