@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ion import codec
 from ion.core import events as e
 
 from .kit import Ion, Project
@@ -144,7 +145,7 @@ def changed(exported: Path, pick: random.Random) -> bytes:
     source = json.loads(lines[0]["source"])
     if pick.random() < 0.5:
         at = next(number for number, line in enumerate(lines) if "sha256" in line)
-        lines[at:at] = [{"event": copy.deepcopy(e.to_json(event))} for event in FURTHER]
+        lines[at:at] = [{"event": copy.deepcopy(codec.to_json(event))} for event in FURTHER]
     events = [line for line in lines if "event" in line]
     head = {"run_id": "evil", "project": "/x"}
     target = pick.choice([source, pick.choice(events)["event"], pick.choice(events)["event"], head])

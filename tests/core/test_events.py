@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ion import names
+from ion import codec, names
 from ion.core import events as e
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
@@ -73,8 +73,8 @@ def events() -> st.SearchStrategy[e.Event]:
 
 @given(events())
 def test_an_event_is_the_same_after_json(event: e.Event) -> None:
-    assert e.from_json(json.loads(json.dumps(e.to_json(event)))) == event
-    assert e.decode(e.encode(event)) == event
+    assert e.from_json(json.loads(json.dumps(codec.to_json(event)))) == event
+    assert e.decode(codec.encode(event)) == event
 
 
 @given(st.dictionaries(st.sampled_from(["type", "at", "node", "output", "error", "nodes", "reask"]) | TEXT, JSON))
@@ -120,7 +120,7 @@ def test_a_field_that_is_not_what_it_should_be_is_refused(field: str, value: Any
     ],
 )
 def test_what_may_be_left_out_is_checked_where_it_stands(event: e.Event, field: str) -> None:
-    data = e.to_json(event)
+    data = codec.to_json(event)
     assert e.from_json(data) == event
     assert getattr(e.from_json({**data, field: None}), field) is None
     with pytest.raises(DamagedStoreError, match=field):
@@ -146,7 +146,7 @@ def test_an_event_of_a_newer_ion_is_refused_by_name() -> None:
 
 def test_an_event_holds_a_large_text_only_as_a_reference() -> None:
     event = e.NodeCompleted(1, "a", e.Reply(e.Content(blob="ab" * 32, length=10**6)))
-    assert e.to_json(event) == {
+    assert codec.to_json(event) == {
         "type": "node_completed",
         "at": 1,
         "node": "a",

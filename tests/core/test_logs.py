@@ -13,6 +13,7 @@ from inline_snapshot import snapshot
 from msgspec.structs import replace
 from simulate import Simulation, completed, failed, started, workflow
 
+from ion import codec
 from ion.core import events as e
 from ion.core import requests
 from ion.core.apply_outcome import apply_outcome, retry_class
@@ -53,7 +54,7 @@ def told(log: list[e.Event]) -> str:
     """A log without the first event and the times, one event a line."""
     lines: list[str] = []
     for event in log[1:]:
-        data = [item for item in e.to_json(event).items() if item[0] not in ("type", "at", "by", "inputs")]
+        data = [item for item in codec.to_json(event).items() if item[0] not in ("type", "at", "by", "inputs")]
         data = [one for name, value in data for one in (value.items() if name == "reply" else [(name, value)])]
         said = " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in data)
         lines += textwrap.wrap(f"{event.type} {said}", 110, subsequent_indent="    ", break_on_hyphens=False)

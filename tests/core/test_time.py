@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from simulate import started, workflow
 
+from ion import codec
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.plan import Plan
@@ -107,4 +108,8 @@ def test_an_absurd_time_is_no_event(absurd: object) -> None:
 def test_what_ion_wrote_before_it_knew_until_when_is_still_read() -> None:
     old = {"type": "workflow_resumed", "at": 5, "cause": "resume", "owner_died": True}
     assert e.from_json(old) == e.WorkflowResumed(5, owner_died=True)
-    assert e.to_json(e.WorkflowResumed(5, owner_died=True)) == {"type": "workflow_resumed", "at": 5, "owner_died": True}
+    assert codec.to_json(e.WorkflowResumed(5, owner_died=True)) == {
+        "type": "workflow_resumed",
+        "at": 5,
+        "owner_died": True,
+    }

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import convert, to_builtins
+
 from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
 from ion.language.shell import preamble, rewrite, unsafe_in_environment
 from ion.language.shell.placing import place
-from ion.language.workflow import CODEC, Reference, Shell
+from ion.language.workflow import Reference, Shell
 
 CANARY = "CANARY"
 
@@ -117,7 +119,7 @@ def placed(script: str) -> Shell:
     result = place(script)
     errors = [problem for problem in result.problems if problem.severity == "error"]
     assert not errors, errors
-    return CODEC.read(Shell, CODEC.write(result.shell))
+    return convert(to_builtins(result.shell), Shell)
 
 
 def run(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from bash_runner import HOSTILE, Text, encoded, placed, run, run_file
+from msgspec import convert, to_builtins
 
 from ion.errors import UnreadableReferenceError
 from ion.language.references import reference_text
 from ion.language.shell import Rewritten, preamble, rewrite, unsafe_in_environment
 from ion.language.shell.placing import place
-from ion.language.workflow import CODEC, Reference, Shell
+from ion.language.workflow import Reference, Shell
 
 
 def rewritten(script: str, **consumed: int) -> Rewritten[Text]:
@@ -75,7 +76,7 @@ def test_a_quoted_here_document_without_values_stays() -> None:
 
 def test_a_placed_shell_goes_to_json_and_back() -> None:
     shell = place("declare -i x\nx=5-$a.output.n\ncat <<'EOF'\n$b.output $\nEOF\n").shell
-    assert CODEC.read(Shell, CODEC.write(shell)) == shell
+    assert convert(to_builtins(shell), Shell) == shell
     assert shell.placements[0].detail == {"check": "integer", "where": "the integer variable x", "gap": True}
 
 

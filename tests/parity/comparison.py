@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ion import codec
 from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.state import RunState
@@ -96,7 +97,7 @@ def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> Non
 def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str, Any]:
     if isinstance(event, e.WorkflowResumed) and event.agent == agent:
         event = replace(event, agent=None)  # whether it was said once more who answers
-    said = {name: value for name, value in e.to_json(event).items() if name not in _DIFFERENT}
+    said = {name: value for name, value in codec.to_json(event).items() if name not in _DIFFERENT}
     texts = [_text(content, store) for content in e.contents(event)]
     said |= said.pop("reply", {})
     return {**said, **dict.fromkeys(said.keys() & {"output", "prompt"}, *texts)}

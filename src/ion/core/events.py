@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeAlias, Union
 import msgspec
 from msgspec import Meta, Struct, field
 
-from ion import names
+from ion import codec, names
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
 
@@ -377,20 +377,8 @@ def _decoder() -> msgspec.json.Decoder[Event]:
     return msgspec.json.Decoder(Union[tuple(EVENT_TYPES.values())])  # noqa: UP007
 
 
-_encoder = msgspec.json.Encoder()
-
-
-def encode(data: Any) -> str:
-    """An event, or JSON that may hold events, as text that every medium can hold. Where a text in it is not valid
-    Unicode (a byte in a path, PEP 383), all that is not ASCII is escaped."""
-    try:
-        return _encoder.encode(data).decode()
-    except UnicodeEncodeError:
-        return json.dumps(to_json(data), separators=(",", ":"))
-
-
 def decode(text: str | bytes) -> Event:
-    """The event that `encode` wrote.
+    """The event that `codec.encode` wrote.
 
     Every event from a file or a database is parsed and checked here, once: its types, and the names of nodes and
     outputs. Raises `DamagedStoreError` for an unknown type (a newer Ion wrote it) or invalid fields.
@@ -401,24 +389,16 @@ def decode(text: str | bytes) -> Event:
         return from_json(json.loads(text))
 
 
-def to_json(data: Any) -> Any:
-    """As `encode`, as plain JSON data."""
-    return msgspec.to_builtins(data)
-
-
 def from_json(data: Any) -> Event:
     """As `decode`, from JSON data: of a cluster, or of another's file."""
     try:
-        event: Event = msgspec.convert(data, _decoder().type)
-    except (msgspec.ValidationError, RecursionError) as error:
+        return codec.from_json(data, _decoder())
+    except ValueError as error:
         name = data.get("type") if isinstance(data, dict) else None
         hint = "another version of Ion may have written it; use that one"
         if not isinstance(name, str) or name not in EVENT_TYPES:
             raise DamagedStoreError(f"the log holds an event of the unknown type {name!r:.80}", hint=hint) from error
-        what, _, path = str(error).partition(" - at `$.")
-        why = f"its field '{path.rstrip('`')}' is invalid: {what[:80].lower()}" if path else what[:80]
-        raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {why}", hint=hint) from error
-    return event
+        raise DamagedStoreError(f"the log holds a {name} event that cannot be read: {error}", hint=hint) from error
 
 
 def contents(event: Event) -> Iterator[Content]:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from ion.core.events import Recorded, to_json
+from ion import codec
+from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.foreign import dumps
 
@@ -21,7 +22,7 @@ _TIMES = ("at", "due_at", "owned_until")
 
 def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
     """One event with its run and number; times are ISO-8601 in UTC."""
-    fields = to_json(recorded.event)
+    fields = codec.to_json(recorded.event)
     fields |= fields.pop("reply", {})
     if "error" in fields:
         fields["error"] = {"hint": "", **fields["error"]}

@@ -7,10 +7,10 @@ out in the run's own folder when a process starts to drive the run, and refused 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
+from ion import codec
 from ion.core.events import WorkflowStarted
 from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
 from ion.language.frozen import read_frozen
@@ -25,7 +25,7 @@ def digest_of(source: str) -> str:
 
 def source_of(workflow: Workflow) -> str:
     """The source that a run of this workflow freezes."""
-    return json.dumps(workflow.to_json(), separators=(",", ":"))
+    return codec.encode(workflow)
 
 
 def freeze(workflow: Workflow, store: WorkflowStore) -> str:

@@ -3,7 +3,6 @@ database. Whatever the language does not allow is refused, once, here, before an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -21,15 +20,11 @@ from ion.language.shell.rewriting import can_rewrite
 _Sense: TypeAlias = Iterator[tuple[str, bool]]
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
 def read_frozen(source: str) -> w.Workflow:
     """The workflow that `Workflow.to_json` wrote. Raises `ValueError`, with a message, for anything else."""
-    try:
-        workflow = w.Workflow.from_json(json.loads(source))
-    except _UNREADABLE as error:
-        raise ValueError(str(error) if isinstance(error, ValueError) else repr(error)) from error
+    workflow = w.Workflow.decode(source)
     for what, holds in _sense(workflow):
         if not holds:
             raise ValueError(what)

@@ -8,12 +8,12 @@ All times are milliseconds. Texts are kept as written; `references.py` and `shel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 
-from ion.typed import Codec
+from ion import codec
 
 # What `runs_on` may name.
 WORKER_LABEL = "[a-z0-9][a-z0-9_-]{0,62}"
@@ -26,7 +26,19 @@ RUNTIMES = ("bun", "node", "uv", "python")
 DEFAULT_IDLE_TIMEOUT_MS = 1_800_000
 
 
-class NodeReference(Struct, frozen=True, gc=False):
+class _Part(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """What a workflow is made of: in its JSON only what differs from the defaults."""
+
+
+class _Reference(_Part, frozen=True, gc=False, tag_field="kind"):
+    pass
+
+
+class _Body(_Part, frozen=True, gc=False, tag_field="kind"):
+    pass
+
+
+class NodeReference(_Reference, frozen=True, gc=False, tag="node"):
     """`$node.output.path…`; an empty path is the whole output."""
 
     node: str
@@ -38,21 +50,21 @@ class NodeReference(Struct, frozen=True, gc=False):
         return ".".join(("output", *self.path))
 
 
-class PreviousReference(Struct, frozen=True, gc=False):
+class PreviousReference(_Reference, frozen=True, gc=False, tag="previous"):
     """`$LOOP_PREV.node.output.path…`: of a node of the loop_group around, one iteration ago; '' in the first."""
 
     node: str
     path: tuple[str, ...] = ()
 
 
-class InputReference(Struct, frozen=True, gc=False):
+class InputReference(_Reference, frozen=True, gc=False, tag="input"):
     """`$INPUTS.name.path…`: an input, or the item of a fan_out around."""
 
     name: str
     path: tuple[str, ...] = ()
 
 
-class EngineReference(Struct, frozen=True, gc=False):
+class EngineReference(_Reference, frozen=True, gc=False, tag="engine"):
     """`$ARGUMENTS`, `$ARTIFACTS_DIR`, … : a name that the engine provides."""
 
     name: str
@@ -61,7 +73,7 @@ class EngineReference(Struct, frozen=True, gc=False):
 Reference: TypeAlias = NodeReference | PreviousReference | InputReference | EngineReference
 
 
-class Comparison(Struct, frozen=True, gc=False):
+class Comparison(_Part, frozen=True, gc=False):
     """One atom of a condition. `literal` is the text to compare with, unquoted (`true` and `'true'` are the same)."""
 
     reference: Reference
@@ -69,14 +81,14 @@ class Comparison(Struct, frozen=True, gc=False):
     literal: str
 
 
-class Condition(Struct, frozen=True, gc=False):
+class Condition(_Part, frozen=True, gc=False):
     """A `when`: it is true if, in any of `alternatives`, every comparison is true. Without alternatives it is false."""
 
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
 
 
-class Placement(Struct, frozen=True, gc=False):
+class Placement(_Part, frozen=True, gc=False):
     """A reference in shell text and the position it is in (`shell.py` names them).
 
     `start` and `end` are character offsets of the longest possible match; how many of the trailing `.x` belong to it
@@ -90,7 +102,7 @@ class Placement(Struct, frozen=True, gc=False):
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-class Shell(Struct, frozen=True, gc=False):
+class Shell(_Part, frozen=True, gc=False):
     """Text for bash with its references placed. `edits` are further (start, end, replacement) that the placements
     need, such as opening a quoted here-document. `strict`: it runs with `set -euo pipefail`."""
 
@@ -100,13 +112,13 @@ class Shell(Struct, frozen=True, gc=False):
     strict: bool = False
 
 
-class Command(Struct, frozen=True, gc=False):
+class Command(_Body, frozen=True, gc=False, tag="command"):
     """`command: name`; the text of the file is in `Workflow.commands`."""
 
     name: str
 
 
-class Prompt(Struct, frozen=True, gc=False):
+class Prompt(_Body, frozen=True, gc=False, tag="prompt"):
     """`continued` is used instead of `text` if the session of the node before really continues: that session knows
     already what `text` repeats for an agent that starts anew."""
 
@@ -114,11 +126,11 @@ class Prompt(Struct, frozen=True, gc=False):
     continued: str | None = None
 
 
-class Bash(Struct, frozen=True, gc=False):
+class Bash(_Body, frozen=True, gc=False, tag="bash"):
     shell: Shell
 
 
-class Script(Struct, frozen=True, gc=False):
+class Script(_Body, frozen=True, gc=False, tag="script"):
     """`code` or `name`, never both; a named one is in `Workflow.scripts`."""
 
     runtime: str
@@ -127,7 +139,7 @@ class Script(Struct, frozen=True, gc=False):
     deps: tuple[str, ...] = ()
 
 
-class Loop(Struct, frozen=True, gc=False):
+class Loop(_Body, frozen=True, gc=False, tag="loop"):
     max_iterations: int
     prompt: str | None = None
     command: str | None = None
@@ -141,28 +153,28 @@ class Loop(Struct, frozen=True, gc=False):
     signal_completes: bool = False
 
 
-class OnReject(Struct, frozen=True, gc=False):
+class OnReject(_Part, frozen=True, gc=False):
     prompt: str
     max_attempts: int = 3
 
 
-class Decision(Struct, frozen=True, gc=False):
+class Decision(_Part, frozen=True, gc=False):
     id: str
     label: str | None = None
 
 
-class Approval(Struct, frozen=True, gc=False):
+class Approval(_Body, frozen=True, gc=False, tag="approval"):
     message: str
     capture_response: bool = False
     on_reject: OnReject | None = None
     decisions: tuple[Decision, ...] = ()
 
 
-class Cancel(Struct, frozen=True, gc=False):
+class Cancel(_Body, frozen=True, gc=False, tag="cancel"):
     reason: str
 
 
-class Scope(Struct, frozen=True, gc=False):
+class Scope(_Part, frozen=True, gc=False):
     """A graph of nodes inside of a node. `returns` is the node whose output is that of the scope; None: the first sink
     in file order that completed with text (language.md §13)."""
 
@@ -170,13 +182,13 @@ class Scope(Struct, frozen=True, gc=False):
     returns: str | None = None
 
 
-class Group(Struct, frozen=True, gc=False):
+class Group(_Body, frozen=True, gc=False, tag="group"):
     """Nodes written in place, run once."""
 
     scope: Scope
 
 
-class LoopGroup(Struct, frozen=True, gc=False):
+class LoopGroup(_Body, frozen=True, gc=False, tag="loop_group"):
     """Nodes written in place, run again and again. `until` is looked for in the output of an iteration; `until_node`
     ends the loop when that node completes, and its failure is allowed."""
 
@@ -192,7 +204,7 @@ class LoopGroup(Struct, frozen=True, gc=False):
     signal_completes: bool = False
 
 
-class WorkflowCall(Struct, frozen=True, gc=False):
+class WorkflowCall(_Body, frozen=True, gc=False, tag="workflow"):
     """The nodes of another workflow as a scope of their own: `name` is a key of the run's `Workflow.workflows`, whose
     `nodes` and `returns` are the scope. Its inputs are the node's `bindings`, or `input`, the text that is its
     `$ARGUMENTS`."""
@@ -217,7 +229,7 @@ BODIES: dict[str, type[Any]] = {
 _KINDS = {body: kind for kind, body in BODIES.items()}
 
 
-class FanOut(Struct, frozen=True, gc=False):
+class FanOut(_Part, frozen=True, gc=False):
     """The node runs once for each item. `items` is a list, or a text that is one whole reference or a JSON array once
     it is filled in; or `lines` is a text whose non-empty lines are the items. `name` (`as`) is the input under which an
     instance has its item, '' for none. `max_parallel` None: all at once. `join` is `all_success` or `all_done`. `when`
@@ -233,7 +245,7 @@ class FanOut(Struct, frozen=True, gc=False):
     when: Condition | None = None
 
 
-class Retry(Struct, frozen=True, gc=False):
+class Retry(_Part, frozen=True, gc=False):
     """`max_attempts` counts retries after the first try (Archon's sense)."""
 
     max_attempts: int
@@ -241,7 +253,7 @@ class Retry(Struct, frozen=True, gc=False):
     on_error: str = "transient"
 
 
-class Binding(Struct, frozen=True, gc=False):
+class Binding(_Part, frozen=True, gc=False):
     """One entry of `with:`. `value` is JSON; a text in it is a template, and a text that is one whole reference keeps
     the type of what it refers to. `if_skipped` counts only if `has_default`."""
 
@@ -250,7 +262,7 @@ class Binding(Struct, frozen=True, gc=False):
     if_skipped: Any = None
 
 
-class Activation(Struct, frozen=True, gc=False):
+class Activation(_Part, frozen=True, gc=False):
     """What decides whether the nodes of an `include` take part: the trigger rule over what it depends on, then its
     `when`. If it does not hold, all of them are skipped."""
 
@@ -259,7 +271,7 @@ class Activation(Struct, frozen=True, gc=False):
     when: Condition | None = None
 
 
-class Node(Struct, frozen=True, gc=False):
+class Node(_Part, frozen=True, gc=False):
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
     `activations` are those of the includes that brought it, the outermost first: all must hold, once its own trigger
@@ -309,7 +321,7 @@ class Node(Struct, frozen=True, gc=False):
                 yield from group
 
 
-class Input(Struct, frozen=True, gc=False):
+class Input(_Part, frozen=True, gc=False):
     """A declared input. `default` counts only if `has_default`.
 
     `refers_to` are the inputs whose values replace `{name}` in the default, which is then a text. `placeholder` is the
@@ -337,14 +349,14 @@ def variable_name(name: str) -> str:
     return "INPUTS_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
 
 
-class CommandFile(Struct, frozen=True, gc=False):
+class CommandFile(_Part, frozen=True, gc=False):
     """A markdown command, frozen: its text without front matter, and where it was found."""
 
     path: str
     text: str
 
 
-class ScriptFile(Struct, frozen=True, gc=False):
+class ScriptFile(_Part, frozen=True, gc=False):
     """A named script, frozen with its folder: `files` maps a relative path to the sha256 of its bytes."""
 
     path: str
@@ -352,7 +364,7 @@ class ScriptFile(Struct, frozen=True, gc=False):
     files: dict[str, str]
 
 
-class Workflow(Struct, frozen=True, dict=True):
+class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknown_fields=True):
     """A whole workflow.
 
     `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
@@ -395,26 +407,20 @@ class Workflow(Struct, frozen=True, dict=True):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; `from_json` returns an equal workflow."""
-        data: dict[str, Any] = CODEC.write(self)
+        data: dict[str, Any] = codec.to_json(self)
         return data
 
     @classmethod
     def from_json(cls, data: Any) -> Workflow:
-        """Raises `ValueError`, `TypeError` or `KeyError` for what `to_json` did not write."""
-        return CODEC.read(cls, data)
+        """Raises `ValueError` for what `to_json` did not write."""
+        return codec.from_json(data, decoder())
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Workflow:
+        """The workflow in the text that `codec.encode` wrote. Raises `ValueError` for anything else."""
+        return codec.decode(text, decoder())
 
 
-CODEC = Codec(
-    [
-        one
-        for one in list(globals().values())
-        if isinstance(one, type) and issubclass(one, Struct) and one is not Struct
-    ],
-    Body=BODIES,
-    Reference={
-        "node": NodeReference,
-        "previous": PreviousReference,
-        "input": InputReference,
-        "engine": EngineReference,
-    },
-)
+@cache
+def decoder() -> json.Decoder[Workflow]:
+    return json.Decoder(Workflow)

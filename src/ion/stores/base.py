@@ -22,7 +22,7 @@ from ion.errors import StoreError
 DEFAULT_LEASE_MS = 30_000
 
 
-class Owner(Struct, frozen=True, gc=False):
+class Owner(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A process, identified so that no other can be mistaken for it.
 
     `boot_id` changes with each boot of the host; `process_started` is the process's start time as the system reports it

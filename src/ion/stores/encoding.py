@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from msgspec import structs
+from msgspec import convert, structs
 
+from ion import codec
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
 from ion.errors import DamagedStoreError
 from ion.names import LATEST_MS, is_moment, is_run_id
 from ion.stores.base import Owner, WorkflowRun
-from ion.typed import check_of, fields_of
 
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 ROW_NAMES = WorkflowRun.__struct_fields__
@@ -38,7 +38,6 @@ _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "owner": lambda value: value is None or isinstance(value, str),
     "lease_expires_at": lambda value: value is None or isinstance(value, int),
 }
-_OWNER_CHECKS = {name: check_of(annotation, {}) for name, annotation, _ in fields_of(Owner)}
 
 
 def damaged(message: str) -> DamagedStoreError:
@@ -166,7 +165,7 @@ def columns(run: WorkflowRun) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=64)
 def owner_to_json(owner: Owner | None) -> str | None:
-    return None if owner is None else e.encode(structs.asdict(owner))
+    return None if owner is None else codec.encode(owner)
 
 
 def owner_from_json(text: str | None) -> Owner | None:
@@ -176,8 +175,8 @@ def owner_from_json(text: str | None) -> Owner | None:
 
 def owner_of(data: dict[str, Any]) -> Owner:
     """The owner with these fields. Raises `ValueError` or `TypeError` for anything else."""
-    owner = Owner(**data)
-    if not all(check(getattr(owner, name)) for name, check in _OWNER_CHECKS.items()) or owner.pid < 0:
+    owner = convert(data, Owner)
+    if owner.pid < 0:
         raise ValueError("its owner is not a process")
     return owner
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 from msgspec import Struct
 
+from ion import codec
 from ion.core import events as e
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores.disk import sync, write_all
@@ -43,7 +44,7 @@ class Unit(Struct, frozen=True, gc=False):
 
 def checked_line(data: Any) -> bytes:
     """JSON as a line with length and checksum."""
-    text = e.encode(data).encode()
+    text = codec.encode(data).encode()
     return b"%08x %d %s\n" % (zlib.crc32(text), len(text), text)
 
 

@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from msgspec.structs import replace
 
-from ion import clocks
+from ion import clocks, codec
 from ion.core import event_facts
-from ion.core.events import Content, Event, encode
+from ion.core.events import Content, Event
 from ion.errors import StoreError
 from ion.masking import without_password
 from ion.stores import blobs, encoding, rules
@@ -48,7 +48,7 @@ class PostgresStore(SqlStore):
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
-        texts = [encode(event) for event in events]
+        texts = [codec.encode(event) for event in events]
         tried_after = None
         if lease is not None and after is not None and events and not any(map(_touches_requests, events)):
             unsure = False

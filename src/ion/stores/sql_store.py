@@ -16,8 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
+from ion import codec
 from ion.core import event_facts
-from ion.core.events import Event, NodeEvent, Recorded, encode
+from ion.core.events import Event, NodeEvent, Recorded
 from ion.errors import DamagedStoreError
 from ion.stores import encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
@@ -104,7 +105,7 @@ class SqlStore(rules.BaseStore):
     def create_workflow_event(
         self, run_id: str, events: Sequence[Event], *, lease: Lease | None, after: int | None = None
     ) -> int:
-        return self._write(run_id, events, [encode(event) for event in events], lease, after)
+        return self._write(run_id, events, [codec.encode(event) for event in events], lease, after)
 
     def _write(
         self,
@@ -189,7 +190,7 @@ class SqlStore(rules.BaseStore):
         self._work(write)
 
     def _create(self, run: WorkflowRun, source: str, events: Sequence[Event]) -> None:
-        texts = [encode(event) for event in events]
+        texts = [codec.encode(event) for event in events]
         columns = dict(zip(encoding.ROW_NAMES, encoding.columns(run), strict=True))
         requests = rules.OpenRequests()
         requests.apply(events)

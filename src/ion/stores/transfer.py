@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from msgspec.structs import replace
 
+from ion import codec
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.errors import DamagedStoreError, NotFoundError, UsageError
@@ -52,7 +53,7 @@ def export_run(store: WorkflowStore, run_id: str, file: BinaryIO, *, secrets: tu
     digest = hashlib.sha256()
 
     def put(data: Any) -> None:
-        line = e.encode(data).encode() + b"\n"
+        line = codec.encode(data).encode() + b"\n"
         digest.update(line)
         file.write(line)
 
@@ -68,7 +69,7 @@ def export_run(store: WorkflowStore, run_id: str, file: BinaryIO, *, secrets: tu
             else:
                 _put_blob(store, sha256, put, required=required)
         for record in records:
-            put({"seq": record.seq, "event": _masked_event(e.to_json(record.event), secrets, masked)})
+            put({"seq": record.seq, "event": _masked_event(codec.to_json(record.event), secrets, masked)})
         put({"events": len(records), "sha256": digest.hexdigest()})
         file.flush()
 

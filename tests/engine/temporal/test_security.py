@@ -23,6 +23,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from tests.engine.temporal.kit import GATE, WORKFLOWS, Project
 
 import ion
+from ion import codec
 from ion.core import events as e
 from ion.engine.temporal.cluster import WORKFLOW_NAME, Cluster, cluster_of, queue_of, workflow_id
 from ion.engine.temporal.security import Encryption, connection
@@ -131,7 +132,7 @@ async def test_activities_are_for_the_drive_of_their_run_alone(project: Project)
     project.work()
     assert (await asyncio.to_thread(project.run, "gate", "--run-id", "one"))[0] == 3
     before = ion.get_events("one", project=project.folder)
-    forged = e.to_json(e.NodeCompleted(1, "g", e.Reply(e.Content("forged"))))
+    forged = codec.to_json(e.NodeCompleted(1, "g", e.Reply(e.Content("forged"))))
     async with stranger(project, "one") as someone:
         calls: list[tuple[str, list[Any]]] = [
             ("ion-read-source", ["one"]),
@@ -171,12 +172,12 @@ def test_a_drive_writes_no_requests() -> None:
     ]
     for event in refused:
         with pytest.raises(ApplicationError) as found:
-            hands._written_by_a_drive([e.to_json(event)])
+            hands._written_by_a_drive([codec.to_json(event)])
         assert found.value.non_retryable
     for wrong in ({"type": "no"}, {"type": "node_completed", "at": 1}, {}):
         with pytest.raises(ApplicationError):
             hands._written_by_a_drive([wrong])
-    assert hands._written_by_a_drive([e.to_json(e.CancelRequested(1, "", "timeout"))])
+    assert hands._written_by_a_drive([codec.to_json(e.CancelRequested(1, "", "timeout"))])
 
 
 # ---------------------------------------------------------------------- a key that clients and workers share

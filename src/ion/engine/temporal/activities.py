@@ -30,7 +30,7 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from ion import clocks
+from ion import clocks, codec
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
@@ -177,7 +177,7 @@ class Activities:
         events: list[dict[str, Any]] = []
         size = 0
         for item in recorded:
-            event = e.to_json(outline(item.event))
+            event = codec.to_json(outline(item.event))
             size += len(str(event))
             if events and size > PAGE_BYTES:
                 break
@@ -257,14 +257,14 @@ class Activities:
                     raise
                 finally:
                     known.turns -= 1
-                return {"node": node, "number": number, "outcome": e.to_json(outcome)}
+                return {"node": node, "number": number, "outcome": codec.to_json(outcome)}
         except StoreError:
             raise  # to be tried again
         except OwnershipLostError as error:
             raise _final(error) from error
         except IonError as error:  # what the turn needs around it is not there, or was changed
             failure = Failure(error.error_code, error.message, error.hint)
-            return {"node": node, "number": number, "outcome": e.to_json(Failed(failure))}
+            return {"node": node, "number": number, "outcome": codec.to_json(Failed(failure))}
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):

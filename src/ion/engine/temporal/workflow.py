@@ -17,6 +17,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
+from ion import codec
 from ion.core import events as e
 from ion.core.fold import fold
 from ion.core.outcomes import Stopped
@@ -181,7 +182,7 @@ class IonRun:
         return found
 
     async def append(self, events: Sequence[e.Event], after: int) -> None:
-        said = await self._near("ion-record", self._order["lease"], after, [e.to_json(event) for event in events])
+        said = await self._near("ion-record", self._order["lease"], after, [codec.to_json(event) for event in events])
         if said.get("stale"):
             raise StaleStateError("the log has changed")
 
