@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from ion.api.agents import AgentLike
 from ion.api.preparing import RunSpec
-from ion.api.project import Project, Run
+from ion.api.project import Project
 from ion.api.reading import POLL_SECONDS
 from ion.api.result import RunResult
+from ion.api.run import Run
 from ion.api.runs import StartedRun, acquire_answered, start
 from ion.core.events import Recorded
 from ion.core.resume import answered

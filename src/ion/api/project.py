@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import Struct
 
 from ion.api import reading
-from ion.api.run import Run as Run  # noqa: PLC0414  (faces import it from here)
+from ion.api.run import Run
 from ion.api.workspace import Workspace, open_workspace
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.language.workflow import Workflow

@@ -18,8 +18,8 @@ from ion import Recorded, RunState
 from ion.api.engine import Engine
 from ion.api.hidden import Hidden
 from ion.api.preparing import RunSpec
-from ion.api.project import Run
 from ion.api.result import RunResult
+from ion.api.run import Run
 from ion.api.workflows import discover, find_in_sop_paths, is_path, listed
 from ion.api.workspace import Workspace
 from ion.errors import NotFoundError, UsageError

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -68,21 +69,20 @@ class StdioProcess(Struct):
             except BlockingIOError:
                 if ended:
                     break
-            ready = self._pending()
-            self.child.loop.add_reader(self._from, resolve, ready, None)
-            try:
-                await ready
-            finally:
-                self._waiting.discard(ready)
-                if self._from >= 0:
-                    self.child.loop.remove_reader(self._from)
+            await self._ready(self._from, self.child.loop.add_reader, self.child.loop.remove_reader)
         return b""
 
-    def _pending(self) -> asyncio.Future[None]:
-        """Resolved when a pipe is ready, or its other end is closed."""
+    async def _ready(self, pipe: int, add: Callable[..., None], remove: Callable[[int], object]) -> None:
+        """Wait until a pipe is ready, or its other end is closed."""
         ready: asyncio.Future[None] = self.child.loop.create_future()
         self._waiting.add(ready)
-        return ready
+        add(pipe, resolve, ready, None)
+        try:
+            await ready
+        finally:
+            self._waiting.discard(ready)
+            if pipe in (self._from, self._to):
+                remove(pipe)
 
     def _wake_all(self) -> None:
         for ready in self._waiting:
@@ -98,14 +98,7 @@ class StdioProcess(Struct):
                 try:
                     rest = rest[os.write(self._to, rest) :]
                 except BlockingIOError:
-                    ready = self._pending()
-                    self.child.loop.add_writer(self._to, resolve, ready, None)
-                    try:
-                        await ready
-                    finally:
-                        self._waiting.discard(ready)
-                        if self._to >= 0:
-                            self.child.loop.remove_writer(self._to)
+                    await self._ready(self._to, self.child.loop.add_writer, self.child.loop.remove_writer)
 
     async def end(self, grace_ms: int) -> None:
         """Close its stdin, and end the program and its group: SIGTERM, the grace period, SIGKILL."""
