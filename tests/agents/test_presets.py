@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.parsers import PARSER_NAMES
-from ion.agents.presets import COMMAND_NAMES, NAMES, Flags, InFile, Preset, launch, without_effect
+from ion.agents.presets import NAMES, Flags, InFile, Preset, launch, without_effect
 from ion.api.settings import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
@@ -35,11 +35,10 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
     assert tuple(presets()) == NAMES
     for one in presets().values():
         assert one.command
-        assert one.title
         assert one.install
         assert one.login
         assert one.parser in PARSER_NAMES
-        assert (one.type == "command") == (one.name in COMMAND_NAMES)
+        assert (one.type == "acp") == one.name.endswith("-acp")
         assert set(one.permission) <= {"allow", "allow-reads", "deny"}
         flags = [flag for known in one.options.values() for flag in (*known.some, *(known.none or ()))]
         for word in (*one.command, *one.arguments, *one.last, *one.resume, *one.schema, *flags):

@@ -14,8 +14,6 @@ from msgspec import Struct, field
 
 from ion.errors import IonError
 
-# language.md §9: only these may be tried again by default.
-TRANSIENT = frozenset({"rate_limited", "timeout", "crashed"})
 AGENT_ERROR_CODES = frozenset(
     {"not_logged_in", "not_found", "refused", "rate_limited", "timeout", "crashed", "bad_output", "cancelled"}
 )
@@ -96,11 +94,6 @@ class AgentError(IonError):
             raise ValueError(f"unknown agent error code {code!r}")
         super().__init__(message, hint=hint, code=code)
         self.usage = usage or {}
-
-    @property
-    def transient(self) -> bool:
-        """Whether trying again may help."""
-        return self.error_code in TRANSIENT
 
 
 class UnpermittedError(IonError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -120,9 +121,7 @@ def _refused_calls(result: dict[str, Any]) -> tuple[str, ...]:
 
 def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
     """The note that tool calls were refused, with the names of the tools; empty if none were."""
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(names)
     if not counts:
         return ()
     listed = ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())

@@ -27,8 +27,6 @@ NAMES = (
     *("kimi-acp", "kiro-acp", "droid-acp", "fast-agent-acp", "grok-acp", "devin-acp", "junie-acp", "kilo-acp"),
     *("pi-acp", "qoder-acp", "trae-acp"),
 )
-# Those that each prompt starts; the others speak ACP.
-COMMAND_NAMES = tuple(name for name in NAMES if not name.endswith("-acp"))
 FILE = Path(__file__).with_name("presets.yaml")
 Words = tuple[str, ...]
 
@@ -45,7 +43,6 @@ class Preset(Struct, frozen=True, gc=False):
     """How one agent is driven; `presets.yaml` explains the fields."""
 
     name: str
-    title: str = ""
     type: str = "command"
     command: Words = ()
     arguments: Words = ()

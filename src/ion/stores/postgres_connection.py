@@ -14,7 +14,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
@@ -22,9 +21,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ion.errors import DamagedStoreError, StoreError, UsageError
 from ion.masking import mask, passwords
+from ion.stores.sql_store import migrations, require_known
 
 RETRY_S = 20.0
-_MIGRATIONS = Path(__file__).parent / "sql" / "postgres"
 _MIGRATION_LOCK = 0x496F6E31
 # A dead peer is noticed within the time of a lease, and a stopped one does not hold a run's row for ever.
 _DEFAULTS: dict[str, Any] = {
@@ -172,8 +171,8 @@ def _is_transient(error: psycopg.Error) -> bool:
 
 def _migrate(connection: Connection, place: str) -> None:
     """Bring the schema to the newest number; of processes that start at once one does it and the others wait."""
-    migrations = {int(path.name.partition("_")[0]): path for path in sorted(_MIGRATIONS.glob("*.sql"))}
-    newest = max(migrations)
+    known = migrations("postgres")
+    newest = max(known)
     if _present(connection, newest, place) == newest:
         return
     with connection.transaction():
@@ -183,7 +182,7 @@ def _migrate(connection: Connection, place: str) -> None:
         if present == 0:
             connection.execute("CREATE SCHEMA IF NOT EXISTS ion")
             connection.execute("CREATE TABLE ion.migrations (number bigint PRIMARY KEY)")
-        for number, path in migrations.items():
+        for number, path in known.items():
             if number > present:
                 connection.execute(path.read_text(encoding="utf-8").encode())
                 connection.execute("INSERT INTO ion.migrations VALUES (%s)", (number,))
@@ -195,9 +194,4 @@ def _present(connection: Connection, newest: int, place: str) -> int:
     if connection.execute(_MIGRATIONS_TABLE).fetchone() is None:
         return 0
     (present,) = connection.execute("SELECT coalesce(max(number), 0) FROM ion.migrations").fetchone() or (0,)
-    if present > newest:
-        raise StoreError(
-            f"the store {place} was written by a newer Ion (its schema is number {present}, this Ion knows {newest})",
-            hint="update Ion: uv tool upgrade ion-workflows",
-        )
-    return int(present)
+    return require_known(int(present), newest, place)

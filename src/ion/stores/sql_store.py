@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from msgspec import Struct
 from ion import codec
 from ion.core import event_facts
 from ion.core.events import Event, NodeEvent, Recorded
-from ion.errors import DamagedStoreError
+from ion.errors import DamagedStoreError, StoreError
 from ion.stores import encoding, rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.lease import require_free
@@ -52,6 +53,22 @@ class Transaction(Struct):
     def execute(self, query: str, **values: Any) -> Any:
         """A cursor."""
         return self.connection.execute(self.written(query), values)
+
+
+def migrations(database: str) -> dict[int, Path]:
+    """The changes of the schema, in their order, by number; `database` is the folder of their files."""
+    files = sorted((Path(__file__).parent / "sql" / database).glob("*.sql"))
+    return {int(file.name.partition("_")[0]): file for file in files}
+
+
+def require_known(present: int, newest: int, place: Path | str) -> int:
+    """The number of the schema in the store at `place`. Raises `StoreError` for a newer one than this Ion knows."""
+    if present > newest:
+        raise StoreError(
+            f"the store {place} was written by a newer Ion (its schema is number {present}, this Ion knows {newest})",
+            hint="update Ion: uv tool upgrade ion-workflows",
+        )
+    return present
 
 
 class SqlStore(rules.BaseStore):

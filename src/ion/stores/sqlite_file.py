@@ -24,13 +24,13 @@ from urllib.parse import quote
 
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores.disk import make_folder, storage_errors, sync_folder
+from ion.stores.sql_store import migrations, require_known
 
 BUSY_TIMEOUT_MS = 30_000
 # The second: of a damaged schema SQLite says so in words that are no UTF-8.
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _APPLICATION_ID = 0x496F6E31
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
-_MIGRATIONS = Path(__file__).parent / "sql" / "sqlite"
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # Of a database that is there: its medium takes no writes.
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
@@ -90,7 +90,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
         for open_one in (_shared, _unchanging):
             try:
                 connection = open_one(path, held)
-                newest = int(_migrations()[-1].name.partition("_")[0])
+                newest = max(migrations("sqlite"))
                 present = _require_ours(connection, path, newest)
                 break
             except DATABASE_ERRORS as error:
@@ -227,7 +227,7 @@ def _require_ours(connection: sqlite3.Connection, path: Path, newest: int) -> in
     """The number of the schema. Raises `StoreError` for the database of another program, `DamagedStoreError` for an
     empty one."""
     if _number(connection, "application_id") == _APPLICATION_ID:
-        return _require_known(connection, newest, path)
+        return require_known(_number(connection, "user_version"), newest, path)
     if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise StoreError(f"{path} is the database of another program", hint="choose another place with --store")
     raise DamagedStoreError(
@@ -261,15 +261,14 @@ def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    migrations = _migrations()
-    newest = int(migrations[-1].name.partition("_")[0])
-    if _require_known(connection, newest, path) == newest:
+    known = migrations("sqlite")
+    newest = max(known)
+    if require_known(_number(connection, "user_version"), newest, path) == newest:
         return
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        present = _require_known(connection, newest, path)
-        for migration in migrations:
-            number = int(migration.name.partition("_")[0])
+        present = require_known(_number(connection, "user_version"), newest, path)
+        for number, migration in known.items():
             if number > present:
                 for statement in _statements(migration.read_text(encoding="utf-8")):
                     connection.execute(statement)
@@ -280,20 +279,6 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _migrations() -> list[Path]:
-    return sorted(_MIGRATIONS.glob("*.sql"))
-
-
-def _require_known(connection: sqlite3.Connection, newest: int, path: Path) -> int:
-    present = _number(connection, "user_version")
-    if present > newest:
-        raise StoreError(
-            f"the store {path} was written by a newer Ion (its schema is number {present}, this Ion knows {newest})",
-            hint="update Ion: uv tool upgrade ion-workflows",
-        )
-    return present
 
 
 def _statements(script: str) -> Iterator[str]:
