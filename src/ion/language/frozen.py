@@ -85,13 +85,14 @@ def _sense_of_scope(scope: w.Scope, around: _Around) -> _Sense:
             yield f"node {node.id}: {what}", holds
     order = topological({node.id: node.waits_for for node in scope.nodes})
     yield "its nodes wait for each other", len(order) == len(ids)
-    yield f"it returns {scope.returns!r:.80}, which is not a node", scope.returns in (None, *known)
+    yield f"it returns {scope.returns!r:.80}, which is not a node", scope.returns is None or scope.returns in known
 
 
 def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sense:
     for other in (*node.waits_for, *(one for activation in node.activations for one in activation.depends_on)):
         yield f"it waits for {other!r:.80}, which is not a node", other in known
-    yield f"it continues {node.continues!r:.80}, which is not a node", node.continues in (None, *known, *around.root)
+    continued = node.continues is None or node.continues in known or node.continues in around.root
+    yield f"it continues {node.continues!r:.80}, which is not a node", continued
     for rule in (node.trigger_rule, *(one.trigger_rule for one in node.activations)):
         yield f"its trigger rule is {rule!r:.80}", rule in w.TRIGGER_RULES
     for limit in (node.timeout_ms, node.idle_timeout_ms):
