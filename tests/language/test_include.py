@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from ion.engine.freeze import source_of
 from ion.errors import Problem
 from ion.language import workflow as w
 from ion.language.frozen import read_frozen
+from ion.language.load import parse_workflow
 
 REVIEW = """
 - {id: gather, bash: 'git diff "$INPUTS.base"'}
@@ -457,3 +460,27 @@ def test_any_nesting_loads_or_is_a_problem(
     for problem in loaded.problems:
         assert isinstance(problem, Problem)
         assert problem.line > 0
+
+
+JUNK = st.sampled_from([None, True, 3, "", "x", "$a.output", [], {}, [None], {"a": 1}, {"nodes": [{"id": "a"}]}])
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in a document."""
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(inner for key, item in below for inner in places(item, (*path, key)))]
+
+
+@given(main=nodes(), data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_anything_anywhere_is_a_problem_or_nothing(main: list[Any], data: st.DataObject) -> None:
+    """A value of another kind in any place of any body: never a traceback."""
+    document: dict[str, Any] = {"name": "main", "description": "x", "nodes": deepcopy(main)}
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from(places(document)[1:]))
+        target: Any = document
+        for part in path:
+            target = target[part]
+        target[last] = deepcopy(data.draw(JUNK))
+    loaded = parse_workflow(json.dumps(document))
+    assert loaded.workflow is not None or loaded.errors

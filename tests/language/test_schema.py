@@ -356,6 +356,13 @@ def test_unknown_keys_of_an_agent_node_are_handed_to_the_agent() -> None:
     assert agent.options == {"model": "small", "allowed_tools": [], "temperature": {"deep": [1]}}
 
 
+def test_a_key_of_another_part_is_unknown_in_this_one() -> None:
+    """Whatever its name is elsewhere; the rest of the node is read."""
+    loaded = load("- {id: a, approval: {message: m, prompt: x, until: y}}")
+    assert codes(loaded) == ["unknown-field", "unknown-field"]
+    assert loaded.workflow is not None
+
+
 def test_unknown_keys_inside_of_parts() -> None:
     """Keys of retry, loop, approval, decisions and inputs are checked too, and the rest of the node is still read."""
     loaded = load(

@@ -149,7 +149,7 @@ def _note_cycle(cycle: list[str], scope: Graph, uses: Mapping[tuple[str, str], U
         shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], f"… {len(cycle) - _CYCLE_SHOWN} more"]
         message = "these nodes wait for each other: " + " → ".join([*shown, first])
     if second in scope.depends_on[first]:
-        listed = [scope.brought.get(other, other) for other in draft.raw["depends_on"]]
+        listed = [scope.brought.get(f"{other}", other) for other in draft.raw["depends_on"]]
         path = (*draft.path, "depends_on", listed.index(second))
         report.error("dependency-cycle", message, path, hint="remove one of these edges")
     else:

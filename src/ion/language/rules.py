@@ -255,7 +255,7 @@ def _check_until_field(name: str, output_format: dict[str, Any] | None, path: Do
 
 def _check_fan_out(draft: Draft, fan_out: schema.FanOutModel, report: Report) -> None:
     path: DocumentPath = (*draft.path, "fan_out")
-    given = [key for key in ("items", "lines") if getattr(fan_out, key) is not None]
+    given = [key for key in ("items", "lines") if key in draft.raw["fan_out"]]
     if len(given) != 1:
         message = "'fan_out' takes either 'items' or 'lines'" if given else "'fan_out' needs 'items' or 'lines'"
         hint = "write items: $node.output, for a JSON array, or lines: $node.output, for one item a line"

@@ -56,25 +56,25 @@ def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Faul
         path = (*item.path, item.field) if item.code == "missing-field" else item.path
         if item.code != "unknown-field":  # a list is left out whole: the places of its items would change
             path = tuple(takewhile(lambda part: isinstance(part, str), path))
-        value = _without(value, path) if path else value
+        value = _without(value, path, keep=item.code != "unknown-field") if path else value
     try:
         return model.model_validate(value), faults
     except ValidationError:
         return None, faults
 
 
-def _without(value: Any, path: Path) -> Any:
-    """A copy of `value` that lacks the key at `path`, or has the sample of that field. Below `inputs`, `env` and `with`
-    the keys are the author's own."""
+def _without(value: Any, path: Path, *, keep: bool) -> Any:
+    """A copy of `value` that lacks the key at `path`, or (`keep`) has the sample of that field. Below `inputs`, `env`
+    and `with` the keys are the author's own."""
     head, *rest = path
     if isinstance(value, list):
-        return [_without(item, tuple(rest)) if index == head else item for index, item in enumerate(value)]
-    if not rest and head in _SAMPLES:
+        return [_without(item, tuple(rest), keep=keep) if index == head else item for index, item in enumerate(value)]
+    if keep and not rest and head in _SAMPLES:
         return {**value, head: _SAMPLES[head]}
     if len(rest) == 1 and head in ("inputs", "env", "with"):
         return {**value, head: {key: item for key, item in value[head].items() if key != rest[0]}}
     if rest:
-        return {key: _without(item, tuple(rest)) if key == head else item for key, item in value.items()}
+        return {key: _without(item, tuple(rest), keep=keep) if key == head else item for key, item in value.items()}
     return {key: item for key, item in value.items() if key != head}
 
 
