@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.command import CommandAgent
-from ion.agents.presets import COMMAND_NAMES
+from ion.agents.presets import NAMES
 from ion.api.agents import make_agent
 from ion.api.settings import AgentSettings, Settings
 
@@ -51,7 +51,7 @@ def record(request: PromptRequest) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(request.env["RECORD"]).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", COMMAND_NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-acp")])
 async def test_a_prompt_and_its_answer(request_: PromptRequest, name: str) -> None:
     result = await agent(name).prompt(replace(request_, prompt="--- hi\n$x `y`"))
     assert result.text == "you said: --- hi\n$x `y`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ion.agents.presets import COMMAND_NAMES, NAMES, Preset
+from ion.agents.presets import NAMES, Preset
 from ion.api.settings import preset, read_settings
 
 PAGE_FILE = Path(__file__).parents[2] / "docs" / "agents.md"
@@ -13,7 +13,7 @@ PAGE = PAGE_FILE.read_text(encoding="utf-8")
 
 
 def commands() -> list[Preset]:
-    return [found for name in COMMAND_NAMES if (found := preset(name)) is not None]
+    return [found for name in NAMES if not name.endswith("-acp") and (found := preset(name)) is not None]
 
 
 def rows(heading: str) -> list[list[str]]:
