@@ -44,12 +44,10 @@ def test_a_follower_continues_where_it_was(tmp_path: Path) -> None:
     ion.execute_workflow_sync(ion.parse_workflow(WORKFLOW), project=tmp_path, run_id="r1")
     workspace: Any = open_workspace(str(tmp_path), None)
     notes = Notes()
-    follower = Follower(Run(workspace, "r1"))
-    alive, events = follower.look()
+    run, follower = Run(workspace, "r1"), Follower("r1")
+    events = run.events()
     follower.show(events[:2], [notes])
-    _, rest = follower.look()
-    follower.show(rest, [notes])
+    follower.show(run.events(after=follower.after), [notes])
     workspace.close()
-    assert not alive
     assert [seq for seq, _, _ in notes.seen] == [recorded.seq for recorded in events]
     assert follower.state.status == "completed"

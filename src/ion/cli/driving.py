@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from ion import Run, RunOptions
-from ion.api import reading
-from ion.api.reading import POLL_SECONDS, describe
+from ion.api.reading import POLL_SECONDS, describe, logs_folder
 from ion.api.result import RunResult
 from ion.api.runs import StartedRun
 from ion.api.workspace import Workspace
@@ -30,7 +29,7 @@ from ion.cli.plain import Plain
 from ion.cli.view import open_view
 from ion.process.limits import raise_limit
 from ion.views.following import Follower, follow
-from ion.views.waiting import answered, labels_in
+from ion.views.waiting import answered, labels_of, readable_workflow
 
 if TYPE_CHECKING:
     from ion.api.clusters import ClusterRun
@@ -124,29 +123,28 @@ def _stopping(driven: _Driven) -> Iterator[None]:
 
 def _follow_engine_run(workspace: Workspace, started: ClusterRun, view: View) -> RunResult:
     """Show what happens in the run from where the cluster has taken it up, until it ends or waits for people."""
-    done, run_id = threading.Event(), started.run_id
+    done, run_id, run = threading.Event(), started.run_id, Run(workspace, started.run_id)
     before = max(started.after, 1)
     watcher = threading.Thread(target=_say_if_nobody_works, args=(workspace, run_id, before, view, done))
     watcher.start()
     try:
         if view.live is not None:
-            state = reading.read_state(workspace, run_id)
-            view.show(reading.read_frozen(workspace, run_id, state), reading.logs_folder(workspace, run_id))
+            view.show(run.workflow(), logs_folder(workspace, run_id))
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_LOG_POLL_S)
-        follow(Run(workspace, run_id), view.observers, from_start=started.after == 0)
+        follow(run, view.observers, from_start=started.after == 0)
     finally:
         done.set()
         watcher.join()
         view.end()
-    return describe(workspace, run_id)
+    return run.result()
 
 
 def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: View, done: threading.Event) -> None:
     """Once for the run, and once for each kind of worker that its nodes wait for."""
     if done.wait(_PATIENCE_S):
         return
-    state = reading.read_state(workspace, run_id)
+    state = Run(workspace, run_id).state()
     if state.engine is None:
         return
     if workspace.store.get_workflow_run(run_id).last_seq == before:
@@ -181,7 +179,7 @@ def follow_and_ask(run: Run, view: View, *, from_start: bool) -> bool:
             follow(run, view.observers, from_start=True)
         return False
     view.asker.answered = False
-    view.asker.labels = labels_in(run.workspace, run.run_id, run.state())
+    view.asker.labels = labels_of(readable_workflow(run.workspace, run.run_id, run.state()))
     asyncio.run(_attend(run, view, view.asker, from_start=from_start))
     return view.asker.answered
 
@@ -206,14 +204,10 @@ async def _attend(run: Run, view: View, asker: Asker, *, from_start: bool) -> No
 
 async def _follow(run: Run, view: View, asker: Asker, *, from_start: bool) -> None:
     """As `views.following.follow`, without holding up the questions."""
-    follower = Follower(run)
-    follower.catch_up(view.observers if from_start else (asker,))
-    alive = True
-    while alive:
-        alive, events = await asyncio.to_thread(follower.look)
-        follower.show(events, view.observers)
-        if alive:
-            await asyncio.sleep(POLL_SECONDS)
+    follower = Follower(run.run_id)
+    follower.show(run.events(), view.observers if from_start else (asker,))
+    async for recorded in run.follow(after=follower.after):
+        follower.show([recorded], view.observers)
 
 
 # ------------------------------------------------------------------ a run that was answered

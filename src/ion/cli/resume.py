@@ -145,7 +145,7 @@ def watch(cli: CliContext, run: str | None, plain: bool) -> int:
 
     with cli.open() as workspace:
         found = Run.find(workspace, run)
-        view = open_watching(workspace, cli, found.run_id, plain=plain)
+        view = open_watching(found, cli, plain=plain)
         try:
             answered = follow_and_ask(found, view, from_start=True)
         finally:

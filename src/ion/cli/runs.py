@@ -10,7 +10,6 @@ import click
 
 from ion.cli import completing, terminal
 from ion.cli.context import CliContext, as_json, in_context
-from ion.errors import IonError
 from ion.views.text import cut, cut_ids, cut_middle, duration, moment, pad, width
 
 if TYPE_CHECKING:
@@ -90,6 +89,7 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
 def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
     from ion.api.reading import describe, now_of, source_changed
+    from ion.views.waiting import readable_workflow
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
@@ -101,18 +101,9 @@ def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> i
             terminal.write_json(result.to_json())
         else:
             changed = source_changed(workspace, run_id, result.state)
-            show_run(terminal.data(), cli, result, _frozen(workspace, result), now_of(row), changed)
+            workflow = readable_workflow(workspace, run_id, result.state)
+            show_run(terminal.data(), cli, result, workflow, now_of(row), changed)
     return 0
-
-
-def _frozen(workspace: Workspace, result: RunResult) -> Workflow | None:
-    """The run's workflow; None if it cannot be read any more: the run's states are shown all the same."""
-    from ion.api.reading import read_frozen
-
-    try:
-        return read_frozen(workspace, result.run_id, result.state)
-    except IonError:
-        return None
 
 
 def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:

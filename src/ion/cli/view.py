@@ -17,7 +17,7 @@ from ion.views import masking
 from ion.views.waiting import labels_of
 
 if TYPE_CHECKING:
-    from ion import Observer, Recorded, RunSpec, RunState, Workflow
+    from ion import Observer, Recorded, Run, RunSpec, RunState, Workflow
     from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
     from ion.api.watchers import Watcher
@@ -135,19 +135,19 @@ def _on(screen: Screen, cli: CliContext | None, *, live: bool) -> View:
     return View(screen, (tree,), tree, writer=writer)
 
 
-def open_watching(workspace: Workspace, cli: CliContext, run_id: str, *, plain: bool) -> View:
+def open_watching(run: Run, cli: CliContext, *, plain: bool) -> View:
     """The view of somebody who only watches a run that another process drives. Lines go to stdout, since they are what
     was asked for; whoever reads them there is asked as well, if that is a person."""
-    from ion.api.reading import logs_folder, read_frozen, read_state
+    from ion.api.reading import logs_folder
 
     on_terminal = terminal.is_terminal(terminal.data().stream)
     if not plain and draws(terminal.talk()) and on_terminal:
         view = _on(terminal.talk(), cli, live=True)
-        view.show(read_frozen(workspace, run_id, read_state(workspace, run_id)), logs_folder(workspace, run_id))
+        view.show(run.workflow(), logs_folder(run.workspace, run.run_id))
     else:
         view = _on(terminal.data(), cli, live=False)
     if on_terminal:
-        _ask(view, workspace, cli)
+        _ask(view, run.workspace, cli)
     return view
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from ion.api import reading
-from ion.api.reading import follow_events, read_new_events
 from ion.core.fold import apply
 from ion.core.state import RunState
 
@@ -21,25 +20,12 @@ if TYPE_CHECKING:
 
 
 class Follower:
-    """Where one reader is in the log of a run: what it has seen, and the state after that."""
+    """Where one reader is in the log of a run: the number of the last event that it has seen, and the state then."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
         self.state = RunState()
         self.after = 0
-
-    def catch_up(self, observers: Iterable[Observer]) -> None:
-        """Show these observers the events that are there already."""
-        self.show(self._run.events(), observers)
-
-    def look(self) -> tuple[bool, list[Recorded]]:
-        """Whether somebody alive drives the run, and what is new; `show` it before the next look."""
-        return read_new_events(self._run.workspace, self._run.run_id, self.after)
-
-    def follow(self, observers: Iterable[Observer]) -> None:
-        """Show what comes until no living process drives the run."""
-        for recorded in follow_events(self._run.workspace, self._run.run_id, after=self.after):
-            self.show([recorded], observers)
 
     def show(self, events: Iterable[Recorded], observers: Iterable[Observer]) -> None:
         """Show these events, which follow on what was seen so far."""
@@ -47,14 +33,15 @@ class Follower:
             apply(self.state, recorded.event)
             self.after = recorded.seq
             for observer in observers:
-                observer.event(self._run.run_id, recorded, self.state)
+                observer.event(self._run_id, recorded, self.state)
 
 
 def follow(run: Run, observers: Iterable[Observer], *, from_start: bool) -> None:
     """Show the events of a run until no living process drives it; `from_start`: also those that are there already."""
-    follower = Follower(run)
-    follower.catch_up(observers if from_start else ())
-    follower.follow(observers)
+    follower = Follower(run.run_id)
+    follower.show(run.events(), observers if from_start else ())
+    for recorded in reading.follow_events(run.workspace, run.run_id, after=follower.after):
+        follower.show([recorded], observers)
 
 
 class LogFile(Struct, frozen=True):

@@ -160,21 +160,21 @@ def answers_of(events: Iterable[Recorded], node: str) -> tuple[Answered, ...]:
     return tuple(found)
 
 
-def labels_in(workspace: Workspace, run_id: str, state: RunState) -> Labels:
-    """The labels of all gates of a run; none if its workflow cannot be read any more."""
+def readable_workflow(workspace: Workspace, run_id: str, state: RunState) -> Workflow | None:
+    """The run's workflow; None if it cannot be read any more: the run is shown all the same."""
     from ion.api.reading import read_frozen
 
     try:
-        return labels_of(read_frozen(workspace, run_id, state))
+        return read_frozen(workspace, run_id, state)
     except IonError:
-        return NO_LABELS
+        return None
 
 
 def open_labels(workspace: Workspace, result: RunResult) -> Labels:
     """The labels of the gates that are open in a run: its workflow is read only if there may be some."""
     if not any(one.gate is not None and one.gate.decisions for one in waiting_in(result.state)):
         return NO_LABELS
-    return labels_in(workspace, result.run_id, result.state)
+    return labels_of(readable_workflow(workspace, result.run_id, result.state))
 
 
 def labels_of(workflow: Workflow | None) -> Labels:
