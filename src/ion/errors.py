@@ -100,14 +100,16 @@ class NotFoundError(IonError):
 
 
 class InvalidWorkflowError(IonError):
-    """A workflow file that does not load. `problems` holds all of them, warnings included."""
+    """A workflow file that does not load. `problems` holds all of them, warnings included; `file` is its path, if it
+    has one."""
 
     code = "invalid-workflow"
     exit_status = USAGE
 
-    def __init__(self, message: str, problems: tuple[Problem, ...] = (), *, hint: str = "") -> None:
+    def __init__(self, message: str, problems: tuple[Problem, ...] = (), *, hint: str = "", file: str = "") -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
+        self.file = file
 
     def __str__(self) -> str:
         """The message and the first problems, each with its place: all that a traceback shows."""

@@ -101,6 +101,16 @@ def test_graph_dry_run_and_problems(ion: Ion, project: Project) -> None:
     assert "\n      included from .ion/workflows/change.yaml:8:14\n" in result.out
 
 
+def test_a_graph_needs_no_command_files(ion: Ion, project: Project) -> None:
+    """Also not those of an included file; it says which are missing."""
+    project.write("asks", "name: asks\ndescription: d\nnodes:\n  - {id: a, command: nowhere}\n")
+    project.write("outer", "name: outer\ndescription: d\nnodes:\n  - {id: o, include: asks}\n")
+    result = ion("graph", "outer")
+    assert (result.status, result.out.strip()) == (0, "o__a")
+    assert "nowhere" in result.err
+    assert ion("run", "outer").status == 2
+
+
 def test_a_run_of_what_is_not_carried_out_yet_is_refused_at_its_start(ion: Ion, project: Project) -> None:
     project.write("grouped", "name: grouped\ndescription: d\nnodes:\n  - {id: g, group: {nodes: [{id: a, bash: x}]}}\n")
     assert ion("validate", "grouped").status == 0

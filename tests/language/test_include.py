@@ -340,8 +340,10 @@ def test_what_cannot_be_included(nodes: str, code: str, path: str, tmp_path: Pat
     assert not path or problem.path == path
 
 
-def test_without_a_project_nothing_is_found() -> None:
+def test_where_it_is_looked_for(tmp_path: Path) -> None:
     assert only(load("- {id: i, include: block}")).code == "unknown-workflow"
+    hint = only(load("- {id: i, include: block}", project=tmp_path)).hint
+    assert hint.split("\n")[:2] == ["looked in", str(tmp_path / ".ion/workflows")]
 
 
 def test_how_deep_they_go(tmp_path: Path) -> None:

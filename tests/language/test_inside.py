@@ -190,7 +190,7 @@ def test_a_called_workflow_is_frozen_with_the_caller(tmp_path: Path) -> None:
     assert sorted(workflow.workflows) == ["block", "deep"]
     assert workflow.workflows["block"].workflows == {}
     assert workflow.workflows["deep"].commands["ask"].text == "Ask"
-    assert (workflow.commands, workflow.secrets, workflow.env) == ({}, (), {})
+    assert (workflow.commands, workflow.secrets, workflow.env) == ({}, ("T",), {})
     assert read_frozen(source_of(workflow)) == workflow
 
 

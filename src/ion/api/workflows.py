@@ -13,7 +13,7 @@ from ion.api.workspace import Workspace
 from ion.errors import InvalidWorkflowError, NotFoundError, Problem
 from ion.language import discovery
 from ion.language.discovery import Discovered, is_path
-from ion.language.load import all_problems, parse_workflow
+from ion.language.load import all_problems, load_workflow, parse_workflow
 from ion.language.workflow import Workflow
 
 
@@ -71,15 +71,21 @@ def open_workflow(
         found, problems = loaded.workflow, loaded.problems
     except InvalidWorkflowError as error:
         problems, missing = error.problems, tuple(one for one in error.problems if one.code == "missing-file")
-        if not without_files or not missing or any(_is_error(one) and one not in missing for one in problems):
+        if not without_files or not missing:
             raise
-        file = Path(missing[0].file)
-        found = parse(file.read_text(encoding="utf-8"), file=str(file))
+        found = _without_files(workspace, Path(error.file))
+        if found is None:
+            raise
     warned = _warned(str(workflow), problems)
     if found is None or (strict and warned):
         message = f"'{workflow}' has warnings, and they are errors here (--strict)"
         raise InvalidWorkflowError(message, problems, hint="follow the hints above, or leave out --strict")
     return OpenedWorkflow(found, warned, missing)
+
+
+def _without_files(workspace: Workspace, file: Path) -> Workflow | None:
+    """A workflow whose command and script files are not looked for; None if something else is wrong with it."""
+    return load_workflow(file, project=workspace.project, user_config=workspace.user_config, files=False).workflow
 
 
 def _is_error(problem: Problem) -> bool:

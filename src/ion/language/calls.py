@@ -57,7 +57,7 @@ def _not_one(name: str, found: list[Any], draft: Draft, library: Library, report
         shown = " and ".join(str(file) for file, _ in found)
         report.error("duplicate-name", f"'{name}' is the name of {shown}", path, hint="rename one of the two")
         return
-    places = library.resources.places("workflow") if library.resources else []
+    places = [str(folder.path) for _, folder in library.resources.workflow_folders] if library.resources else []
     hint = "\n".join(["looked in", *places] if places else ["workflows are found by name in a project"])
     report.error("unknown-workflow", f"unknown workflow '{name}'", path, hint=hint)
 

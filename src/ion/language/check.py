@@ -39,7 +39,7 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
     seen = list(sights(shape.drafts, graph, frozenset(), False, None))
     for sight in seen:
         checker.findings.graphs[sight.graph.path] = sight.graph
-        if library.resources is not None:
+        if library.resources is not None and library.resources.files:
             find_files(checker, sight.draft, library.resources)
         if sight.draft.kind in ("include", "workflow"):
             _find_workflow(checker, sight, library)

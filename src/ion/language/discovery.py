@@ -97,15 +97,8 @@ def find_workflow(
             return _valid(found)
     others = _discover(project, user_config, "", sop_paths)
     near = did_you_mean(name, [found.name for found in others if found.name and not found.passed_over])
-    places = ", ".join(
-        map(
-            str,
-            [
-                *sop_paths,
-                *(folder.path for _, folder in workflow_folders(project, user_config or user_config_folder())),
-            ],
-        )
-    )
+    folders = [folder.path for _, folder in workflow_folders(project, user_config or user_config_folder())]
+    places = ", ".join(map(str, [*sop_paths, *folders]))
     hint = f"did you mean '{near}'?\n" if near else ""
     for suffix in (".yaml", SOP_SUFFIX):
         if (cwd / f"{name}{suffix}").is_file():
@@ -117,7 +110,7 @@ def find_workflow(
 def _valid(found: Discovered) -> Discovered:
     if found.errors:
         count = f"{len(found.errors)} errors" if len(found.errors) > 1 else "1 error"
-        raise InvalidWorkflowError(f"'{found.name}' does not load: {count}", found.problems)
+        raise InvalidWorkflowError(f"'{found.name}' does not load: {count}", found.problems, file=str(found.path))
     return found
 
 

@@ -84,27 +84,29 @@ def load_workflow(
     project: Path | None = None,
     user_config: Path | None = None,
     use_cache: bool = True,
-    listings: Listings | None = None,
+    files: bool = True,
 ) -> Loaded:
     """Load a workflow file with the command and script files that it uses.
 
     `project` is by default the one that contains the file, `user_config` the user's (`$XDG_CONFIG_HOME`). What was
-    loaded once is taken from `<project>/.ion/cache` as long as all its files are unchanged. `listings` may be shared
-    between calls that should see the same files. Raises `NotFoundError` if the file does not exist.
+    loaded once is taken from `<project>/.ion/cache` as long as all its files are unchanged. Without `files`, command
+    and script files are not looked for. Raises `NotFoundError` if the file does not exist.
     """
     path = Path(os.path.normpath(Path(path).absolute()))
-    place = LoadContext.of(find_project(path.parent) if project is None else project, user_config, use_cache=use_cache)
-    return load_from(path, place if listings is None else structs.replace(place, listings=listings))
+    project = find_project(path.parent) if project is None else project
+    place = LoadContext.of(project, user_config, use_cache=use_cache and files)
+    return load_from(path, structs.replace(place, files=files))
 
 
 class LoadContext(Struct, frozen=True, gc=False):
     """Where workflow files are loaded from; folders are listed once for all of them. `cache` None: do not use a
-    cache."""
+    cache; `files` as in `load_workflow`."""
 
     project: Path
     user_config: Path
     cache: Path | None
     listings: Listings
+    files: bool = True
 
     @classmethod
     def of(cls, project: Path, user_config: Path | None = None, *, use_cache: bool = True) -> LoadContext:
@@ -121,7 +123,11 @@ def load_from(path: Path, place: LoadContext) -> Loaded:
     data, problem = read_file(path)
     if problem is not None:
         return Loaded(None, (problem,))
-    resources = functools.cache(lambda: resources_for(path, place.project, place.user_config, place.listings))
+    resources = functools.cache(
+        lambda: structs.replace(
+            resources_for(path, place.project, place.user_config, place.listings), files=place.files
+        )
+    )
     entry = cache.Entry.of(place.cache, path, data) if place.cache is not None else None
     found = entry.read(resources, Loaded.from_json) if entry else None
     if found is not None:

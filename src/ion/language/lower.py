@@ -42,10 +42,7 @@ def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
     calls = {one.name: replace(one, workflows={}) for path, one in named if path in lowering.called}
     for _, one in named:
         calls |= one.workflows
-    secrets = [
-        *(root.secrets or ()),
-        *(name for path, one in named for name in one.secrets if path not in lowering.called),
-    ]
+    secrets = [*(root.secrets or ()), *(name for _, one in named for name in one.secrets)]
     lowered = workflow.Workflow(
         name=root.name,
         nodes=nodes,

@@ -71,14 +71,15 @@ class Folder(Struct, frozen=True, gc=False):
 
 
 class Resources(Struct):
-    """Where the files of a workflow are searched, first match wins. `listings` may be shared by the workflows of a
-    project, and `lookups`, by those that are loaded together."""
+    """Where the files of a workflow are searched, first match wins. `files`: whether commands and scripts are looked
+    for. `listings` may be shared by the workflows of a project, and `lookups` by those that are loaded together."""
 
     commands: tuple[Folder, ...]
     scripts: tuple[Folder, ...]
     project: Path
     user_config: Path
     file: str = ""
+    files: bool = True
     listings: Listings = field(default_factory=dict)
     lookups: dict[Lookup, str] = field(default_factory=dict)
     _frozen: dict[Path, tuple[dict[str, str], Problem | None]] = field(default_factory=dict)
@@ -102,7 +103,7 @@ class Resources(Struct):
     def workflow(self, name: str) -> list[tuple[Path, bytes]]:
         """The workflow files of this name in the first folder that has any, and their bytes."""
         found: list[tuple[Path, bytes]] = []
-        for _, folder in workflow_folders(self.project, self.user_config):
+        for _, folder in self.workflow_folders:
             for path in () if found else walk_files(folder):
                 data, problem = read_file(path) if named.is_workflow_file(path) else (b"", None)
                 if (
@@ -115,6 +116,11 @@ class Resources(Struct):
         hashes = [f"{path}\0{hashlib.sha256(data).hexdigest()}" for path, data in found]
         self.lookups["workflow", name, "", self.file] = _fingerprint("\0".join(hashes), "")
         return found
+
+    @property
+    def workflow_folders(self) -> list[tuple[str, Folder]]:
+        """Where workflows are searched, by scope."""
+        return list(workflow_folders(self.project, self.user_config))
 
     def fingerprint(self, lookup: Lookup) -> str:
         """Look again, and return what identifies the answer."""
@@ -131,7 +137,7 @@ class Resources(Struct):
     def of(self, path: Path) -> Resources:
         """Those of a workflow file that this one names."""
         found = resources_for(path, self.project, self.user_config, self.listings)
-        return replace(found, file=str(path), lookups=self.lookups)
+        return replace(found, file=str(path), files=self.files, lookups=self.lookups)
 
     def places(self, kind: str) -> list[str]:
         """The folders searched for a kind, as texts."""
