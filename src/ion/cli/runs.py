@@ -172,7 +172,8 @@ def _relative(file: str) -> str:
 
 
 def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: int) -> None:
-    from ion.views.rows import axis, bar, note_of, timeline_of
+    from ion.api.result import node_duration, owned_ms
+    from ion.views.rows import axis, bar, note_of
     from ion.views.words import mark, mark_of_node, role_of
 
     state = result.state
@@ -186,16 +187,17 @@ def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: in
         max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
     )
     bars = room - note_columns
-    timeline = timeline_of(state, result.status, now)
+    whole = owned_ms(state, result.status, now)
     for node in nodes:
-        span, state_shown = timeline.bars[node.id], mark_of_node(node, result.status)
+        ran, state_shown = node_duration(node, whole), mark_of_node(node, result.status)
         cut_off = state_shown == "interrupted"  # nobody saw its end
-        took = duration(span.end - span.start) if span is not None and not cut_off else ""
+        took = "" if cut_off else duration(ran)
         name, symbol = pad(names[node.id], ids), mark(state_shown, unicode=screen.unicode)
-        shown, note = (role_of(node.status), bar(span, timeline.whole, bars)), cut(notes[node.id], note_columns)
+        shown = (role_of(node.status), bar(node.owned_from, ran, whole, bars))
+        note = cut(notes[node.id], note_columns)
         screen.line(name, "  ", symbol, " ", shown, f" {took:<6}  ", note)
     if any(node.started_at is not None for node in nodes):
-        screen.line(("faint", " " * (ids + symbols + 3) + axis(timeline.whole, bars)))
+        screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
 
 
 def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
