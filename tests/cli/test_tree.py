@@ -62,7 +62,7 @@ def rows() -> dict[str, Row]:
     state = fold(EVENTS)
     place = CliContext()
     answers = {node.id: shortest_answer(place.command, "k7m2q9", state.nodes[node.id]) for node in WORKFLOW.nodes}
-    return {node.id: row_of(state.nodes[node.id], node, state, WORKFLOW, answers[node.id]) for node in WORKFLOW.nodes}
+    return {node.id: row_of(state.nodes[node.id], state, WORKFLOW, answers[node.id]) for node in WORKFLOW.nodes}
 
 
 def drawn(columns: int, *, unicode: bool = True, height: int = 40, told: set[str] | None = None) -> str:
@@ -158,5 +158,4 @@ def test_a_frame_never_is_larger_than_the_terminal(nodes: int, height: int, colu
 )
 def test_what_is_said_of_a_node(event: e.NodeEvent, note: str) -> None:
     state = fold([STARTED, event])
-    node = WORKFLOW.by_id[event.node]
-    assert row_of(state.nodes[node.id], node, state, WORKFLOW).note == note
+    assert row_of(state.nodes[event.node], state, WORKFLOW).note == note

@@ -200,12 +200,10 @@ class Live:
         self._changed.set()
 
     def _row(self, node: str, state: RunState) -> Row:
-        known = self._workflow.by_id.get(node) if self._workflow is not None else None
-        now = state.nodes[node]
-        answer = ""
+        now, answer = state.nodes[node], ""
         if self._cli is not None and self._head is not None:
             answer = shortest_answer(self._cli.command, self._head.run_id, now)
-        return row_of(now, known, state, self._workflow, answer)
+        return row_of(now, state, self._workflow, answer)
 
     # ------------------------------------------------------------------ drawing, in the thread of `BackgroundWriter`
 

@@ -89,9 +89,10 @@ class Row(Struct, frozen=True, gc=False):
         return self.state in ("completed", "failed", "skipped", "cancelled")
 
 
-def row_of(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
-    """A node's row. `node` and `workflow` are None where the workflow cannot be read: then less is known. `answer` is
-    the command that answers what the node asks."""
+def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
+    """A node's row. `workflow` is None where it cannot be read: then less is known. `answer` is the command that answers
+    what the node asks."""
+    node = workflow.by_id.get(now.id) if workflow is not None else None
     shown = mark_of_node(now, state.status)
     retrying = shown == "retry"
     started_at, took_ms = _time_of(now, state)
