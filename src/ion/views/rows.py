@@ -90,8 +90,8 @@ class Row(Struct, frozen=True, gc=False):
 
 
 def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
-    """A node's row. `workflow` is None where it cannot be read: then less is known. `answer` is the command that answers
-    what the node asks."""
+    """A node's row. `workflow` is None where it cannot be read: then less is known. `answer` is the command that
+    answers what the node asks."""
     node = workflow.by_id.get(now.id) if workflow is not None else None
     shown = mark_of_node(now, state.status)
     retrying = shown == "retry"
