@@ -16,4 +16,4 @@ def test_each_kind_of_node_begins_with_a_turn_that_there_is() -> None:
 
 def test_each_kind_of_turn_has_a_function_that_carries_it_out() -> None:
     assert all(callable(registry._load(turn.runner)) for turn in TURNS.values())
-    assert {turn.brings for turn in TURNS.values()} == {"output", "verdict", "question"}
+    assert {turn.brings for turn in TURNS.values()} == {"instances", "output", "verdict", "question"}

@@ -41,7 +41,7 @@ KINDS: dict[str, NodeKind] = {
     "workflow": NodeKind("expand", bound=True),
 }
 # What a file may say, and no run carries out yet.
-NOT_RUN_YET = frozenset(("group", "loop_group", "workflow", "fan_out"))
+NOT_RUN_YET = frozenset(("workflow",))
 AGENT_KINDS = frozenset(name for name, kind in KINDS.items() if kind.asks_agent)
 PROGRAM_KINDS = frozenset(name for name, kind in KINDS.items() if kind.runs_program)
 BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)
@@ -50,7 +50,8 @@ BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)
 class TurnKind(Struct, frozen=True, gc=False):
     """`runner` is what carries it out, `module:function` in `ion.nodes`. `asks_agent`: an agent answers.
     `runs_program`: a process, with a log. `brings` is what its outcome is when all goes well: an `output`, a `verdict`
-    on the last output, or a `question` to people about it. `continues`: it takes up the attempt before it.
+    on the last output, a `question` to people about it, or the `instances` inside of the node. `continues`: it takes up
+    the attempt before it. `of_instances`: it is about what is inside of the node.
     `timeout_ms`: where neither the node nor its kind has one. `doing` is the word for a person where the node's kind
     does not say it."""
 
@@ -59,6 +60,7 @@ class TurnKind(Struct, frozen=True, gc=False):
     runs_program: bool = False
     brings: str = "output"
     continues: bool = False
+    of_instances: bool = False
     timeout_ms: int | None = None
     doing: str = ""
 
@@ -84,6 +86,8 @@ TURNS: dict[str, TurnKind] = {
     ),
     "gate": TurnKind("messages:gate", brings="question"),
     "cancel": TurnKind("messages:cancel"),
+    "expand": TurnKind("expand:run", brings="instances", of_instances=True),
+    "collect": TurnKind("collect:run", of_instances=True),
 }
 AGENT_TURNS = frozenset(name for name, turn in TURNS.items() if turn.asks_agent)
 SLOT_TURNS = frozenset(name for name, turn in TURNS.items() if turn.takes_slot)

@@ -13,9 +13,13 @@ RUN_ID_RULE = "up to 64 of a-z 0-9 _ -, beginning with a letter or digit, and no
 # The last moment that a calendar of four digits knows: 9999-12-31, in ms since the epoch.
 LATEST_MS = 253_402_300_799_999
 # As patterns that stand for a whole text.
-NODE_ID = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z)[A-Za-z_][A-Za-z0-9_-]*\Z"
+_ID = "[A-Za-z_][A-Za-z0-9_-]*"
+NODE_ID = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}\Z"
+# What runs is an instance of a node: an item of a fan-out, an iteration, a node inside of one (language.md §13).
+ADDRESS = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}(\.(0|[1-9][0-9]{{0,8}}|{_ID}))*\Z"
 SHA256 = r"^[0-9a-f]{64}\Z"
 _NODE_ID = re.compile(NODE_ID)
+_ADDRESS = re.compile(ADDRESS)
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _SHA256 = re.compile(SHA256)
 _LONGEST_FILE_NAME = 255
@@ -24,6 +28,11 @@ _LONGEST_FILE_NAME = 255
 def is_node_id(name: object) -> bool:
     """Whether this is a valid node id (language.md §3)."""
     return isinstance(name, str) and _NODE_ID.match(name) is not None
+
+
+def is_address(name: object) -> bool:
+    """Whether this is a valid address of an instance: `review`, `review.2`, `review.2.lint`."""
+    return isinstance(name, str) and _ADDRESS.match(name) is not None
 
 
 def is_run_id(name: object) -> bool:

@@ -11,6 +11,7 @@ assert world.resume().state.status == "completed"
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,13 @@ from msgspec.structs import replace
 from ion.agents.base import PromptRequest, PromptResult
 from ion.core import events as e
 from ion.core import requests
+from ion.core.addresses import members_of
+from ion.core.commands import NO_AGENT_LIMITS, AgentLimits
+from ion.core.composites import COLLECT, EXPAND, output_of
+from ion.core.expanding import items_of
 from ion.core.fold import fold
-from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, Stopped
-from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan
+from ion.core.outcomes import Completed, Expanded, Failed, GateOpened, Judged, Outcome, Stopped
+from ion.core.plan import Plan
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
 from ion.core.step import Ended, News, Placed
@@ -31,6 +36,7 @@ from ion.core.values import condition_values
 from ion.engine.driver import drive
 from ion.errors import InternalError, StaleStateError, StoreUnavailableError
 from ion.kinds import TURNS
+from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow
 from ion.stores.memory import MemoryStore
 
@@ -239,13 +245,37 @@ class SimulatedWorld:
             given = given(now, turn)
         elif isinstance(given, Sequence) and not isinstance(given, str):
             given = given[min(now.attempts, len(given)) - 1]
+        template = templates_of(self.workflow)[now.id]
+        if turn == EXPAND:
+            return given if isinstance(given, Outcome) else self._expanded(template)
         outcome = completed(given) if isinstance(given, str) else given
         if not isinstance(outcome, Completed):
             return outcome
+        if turn == COLLECT:
+            return self._collected(template, now, outcome)
         if not TURNS[turn].is_work:
             return GateOpened("") if TURNS[turn].brings == "question" else Judged(done=True)
-        values = condition_values(self.workflow, now.id, outcome.reply.output, lambda output: output.text or "")
+        values = condition_values(template, outcome.reply.output, lambda output: output.text or "")
         return replace(outcome, reply=replace(outcome.reply, values=values))
+
+    def _collected(self, template: Template, now: NodeState, outcome: Completed) -> Completed:
+        """The outputs of a fan-out as a list, or that of an iteration; an outcome that was given counts instead."""
+        if now.id in self.outcomes:
+            return outcome
+        members = list(members_of(self.plan.state, now.id))
+        if template.item is None:
+            output = output_of(template, members).output
+        else:
+            texts = [one.output.text if one.output is not None else None for one in members]
+            output = e.Content(json.dumps(texts))
+        return replace(outcome, reply=e.Reply(output, condition_values(template, output, lambda one: one.text or "")))
+
+    def _expanded(self, template: Template) -> Expanded:
+        """The items of a fan-out as its file lists them, and no inputs of a called workflow."""
+        fan_out = template.node.fan_out
+        if fan_out is None:
+            return Expanded(given=e.Content('{"inputs":{},"arguments":""}'))
+        return items_of(list(fan_out.items or ()), template, e.Content)
 
 
 def finished(drive: Coroutine[Any, Any, _Result]) -> _Result:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import ion
+from ion.core.commands import AgentLimits
 from ion.core.fold import fold
-from ion.core.plan import AgentLimits, Plan
+from ion.core.plan import Plan
 from ion.core.step import step
 from ion.engine.pool import RunPool
 from processes import PATIENCE_S, eventually

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from conformance.kit import Clock, World, agent, error, output
 from ion import PromptResult
 from ion.core import events as e
-from ion.errors import UsageError
 
 
 def test_fact_86_a_script_that_takes_too_long_fails(world: World) -> None:
@@ -63,12 +60,15 @@ def test_fact_87_an_agents_own_json_is_checked_too(world: World) -> None:
     assert (run.status, output(run, "ask")) == ("completed", '{"x":2}')
 
 
-def test_facts_88_to_90_what_no_run_carries_out_yet_is_refused_at_its_start(world: World) -> None:
-    """88-90: the file is valid; a run of it does not begin."""
-    with pytest.raises(UsageError, match=r"does not run loop_group \(again\) and fan_out \(many\) yet") as refused:
-        world.run("""
-            nodes:
-              - {id: again, loop_group: {until: DONE, max_iterations: 2, nodes: [{id: x, bash: echo}]}}
-              - {id: many, bash: echo, fan_out: {items: [1]}}
-            """)
-    assert refused.value.error_code == "not-supported-yet"
+def test_facts_88_to_90_nodes_inside_of_nodes(world: World) -> None:
+    """88-90: a graph is repeated until it signals the end, and a node runs for each item. [Ion]: any kind of node."""
+    run = world.run("""
+        nodes:
+          - id: again
+            loop_group:
+              until: DONE
+              max_iterations: 2
+              nodes: [{id: x, bash: 'echo no; test $LOOP_ITERATION = 1 || echo DONE'}]
+          - {id: many, bash: 'echo "$INPUTS.item!"', fan_out: {items: [1, b]}, depends_on: [again]}
+        """)
+    assert (run.status, output(run, "again"), output(run, "many")) == ("completed", "no\nDONE", '["1!","b!"]')

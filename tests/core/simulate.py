@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ion.core import events as e
-from ion.core.plan import Command, Plan, Wait
+from ion.core.commands import Command, Wait
+from ion.core.plan import Plan
 from ion.core.state import NodeState, RunState
 from ion.language.workflow import Node, Workflow
 from ion.testing import SimulatedWorld, completed, failed

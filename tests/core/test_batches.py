@@ -11,9 +11,11 @@ from simulate import started, workflow
 from test_simulation import Universe
 
 from ion.core import events as e
+from ion.core.commands import Record
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
-from ion.core.plan import Plan, Record, next_steps, outline
+from ion.core.outline import outline
+from ion.core.plan import Plan, next_steps
 from ion.core.step import step
 from ion.language.workflow import Approval, Bash, Cancel, Node, Shell
 

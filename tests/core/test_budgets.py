@@ -10,10 +10,11 @@ from simulate import Simulation, completed, started, workflow
 from ion.core import events as e
 from ion.core import requests
 from ion.core.budgets import budget_message, dollars, node_budget
+from ion.core.commands import AgentLimits
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.outcomes import Failed, GateOpened, Judged, Outcome, PromptOpened
-from ion.core.plan import AgentLimits, Plan
+from ion.core.plan import Plan
 from ion.core.resume import resume_cause
 from ion.core.state import NodeState
 from ion.errors import RefusedError, UsageError

@@ -20,6 +20,7 @@ OTHERS = (
     *(e.NodeRetrying(1, "a", FAILURE, 2), e.NodeInvalidated(1, "a", "always_run"), e.IterationJudged(1, "a", 1)),
     *(
         e.IterationCompleted(1, "a", 1, e.Reply(TEXT)),
+        e.ScopeOpened(1, "a"),
         e.CancelRequested(1),
         e.BudgetRaised(1, 2),
         e.WorkflowPlaced(1, "w"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ion import codec, names
 from ion.core import events as e
@@ -21,13 +22,16 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT, lambda x: st.lists(x) | st.dictionaries(TEXT, x), max_leaves=4
 )
 NODE_IDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,9}", fullmatch=True).filter(names.is_node_id)
+ADDRESSES = st.tuples(NODE_IDS, st.lists(st.one_of(st.integers(0, 999).map(str), NODE_IDS), max_size=3)).map(
+    lambda parts: ".".join((parts[0], *parts[1]))
+)
 MOMENTS = st.integers(0, names.LATEST_MS)
 BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "at": MOMENTS,
     "due_at": MOMENTS,
-    "node": NODE_IDS,
-    "output_node": st.none() | NODE_IDS,
-    "dependency": st.none() | NODE_IDS,
+    "node": ADDRESSES,
+    "output_node": st.none() | ADDRESSES,
+    "dependency": st.none() | ADDRESSES,
     "values": st.dictionaries(
         TEXT,
         st.builds(e.Value, text=TEXT)
@@ -35,6 +39,9 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
         | st.builds(e.Value, sha256=st.just("cd" * 32), length=st.integers(0, 9)),
     ),
     "nodes": st.lists(st.tuples(NODE_IDS, st.sampled_from(list(KINDS))), unique_by=lambda node: node[0]).map(tuple),
+    "read": st.lists(st.dictionaries(TEXT, st.builds(e.Value, text=TEXT))).map(tuple),
+    "keys": st.just(()),
+    "numbers": st.just(()),
     "turn": st.sampled_from(list(TURNS)),
 }
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
@@ -67,8 +74,14 @@ STRATEGIES[e.Reply] = build(e.Reply)
 STRATEGIES[e.Reply | None] = st.none() | STRATEGIES[e.Reply]
 
 
+def numbered(event: e.ScopeOpened, numbers: list[int]) -> e.ScopeOpened:
+    """With a key for each number of an item."""
+    return replace(event, numbers=tuple(numbers), keys=tuple(map(str, numbers)))
+
+
 def events() -> st.SearchStrategy[e.Event]:
-    return st.one_of([build(cls) for cls in e.EVENT_TYPES.values()])
+    fans = st.builds(numbered, build(e.ScopeOpened), st.lists(st.integers(0, 99), unique=True))
+    return st.one_of([*(build(cls) for cls in e.EVENT_TYPES.values()), fans])
 
 
 @given(events())

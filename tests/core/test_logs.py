@@ -17,11 +17,12 @@ from ion import codec
 from ion.core import events as e
 from ion.core import requests
 from ion.core.apply_outcome import apply_outcome, retry_class
+from ion.core.commands import Record, Stop, Wait
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.iterations import loop_completed
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptOpened
-from ion.core.plan import Plan, Record, Stop, Wait
+from ion.core.plan import Plan
 from ion.core.rerun import definition, kept_events
 from ion.core.resume import answered, resume_cause
 from ion.core.state import NodeState
@@ -29,6 +30,7 @@ from ion.core.step import Ended, step
 from ion.core.values import condition_values
 from ion.errors import InternalError, IonError
 from ion.language.conditions import parse_condition
+from ion.language.templates import templates_of
 from ion.language.workflow import (
     Approval,
     Bash,
@@ -740,7 +742,7 @@ class TestValues:
         flow = workflow(Node("a", BASH), Node("b", BASH, depends_on=("a",), when=when))
 
         def values(text: str) -> dict[str, e.Value]:
-            return condition_values(flow, "a", e.Content(text), lambda content: content.text or "")
+            return condition_values(templates_of(flow)["a"], e.Content(text), lambda content: content.text or "")
 
         assert values('{"f": [1, "ü"]}') == {
             "output": e.Value(text='{"f": [1, "ü"]}'),
@@ -753,7 +755,7 @@ class TestValues:
         assert values('{"f": "' + "ü" * 2049 + '"}')["output.f"].sha256 is not None
         assert values("x" * 4096)["output"] == e.Value(text="x" * 4096)
         assert values("x" * 4097)["output"] == e.Value(sha256=e.Content("x" * 4097).sha256, length=4097)
-        assert condition_values(flow, "b", e.Content("x"), lambda content: "") == {}
+        assert condition_values(templates_of(flow)["b"], e.Content("x"), lambda content: "") == {}
 
     @pytest.mark.parametrize(
         ("when", "event", "error"),  # the hint names the condition, if there is nothing better to say

@@ -16,10 +16,11 @@ from ion import codec
 from ion.core import events as e
 from ion.core import requests
 from ion.core.apply_outcome import apply_outcome, permissions_asked
+from ion.core.commands import AgentLimits, Record
 from ion.core.decide import StartTurn
 from ion.core.fold import apply, fold
 from ion.core.outcomes import Outcome, Question, Unpermitted
-from ion.core.plan import AgentLimits, Plan, Record
+from ion.core.plan import Plan
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, Running, RunState, Verdict, Waiting
 from ion.errors import RefusedError, UsageError

@@ -5,9 +5,10 @@ from __future__ import annotations
 from simulate import completed, started, workflow
 
 from ion.core import events as e
+from ion.core.commands import AgentLimits
 from ion.core.fold import fold
 from ion.core.outcomes import GateOpened
-from ion.core.plan import AgentLimits, Plan
+from ion.core.plan import Plan
 from ion.core.step import AgentFree, Ended, step
 from ion.language.workflow import Approval, Bash, Node, Prompt, Shell
 

@@ -24,6 +24,7 @@ from simulate import CheckedPlan, Simulation, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.commands import AgentLimits
 from ion.core.fold import apply, fold
 from ion.core.outcomes import (
     Completed,
@@ -36,7 +37,6 @@ from ion.core.outcomes import (
     Stopped,
     Unpermitted,
 )
-from ion.core.plan import AgentLimits
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
 from ion.core.step import Asked, Ended, News, Placed, begin_again
@@ -46,6 +46,7 @@ from ion.engine.driver import drive
 from ion.errors import IonError, RefusedError, StaleStateError, StoreUnavailableError
 from ion.kinds import AGENT_TURNS
 from ion.language.conditions import parse_condition
+from ion.language.templates import templates_of
 from ion.language.workflow import (
     TRIGGER_RULES,
     Approval,
@@ -271,7 +272,7 @@ class Universe(SimulatedWorld):
             reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
             return Failed(e.Failure(code, "failed"), reask, self.usage() if now.turn in AGENT_TURNS else {})
         content = now.answer.output if now.answer else e.Content(self.value())
-        values = condition_values(self.workflow, now.id, content, lambda c: c.text or "")
+        values = condition_values(templates_of(self.workflow)[now.id], content, lambda c: c.text or "")
         usage = self.usage() if now.turn in AGENT_TURNS else {}
         return Completed(e.Reply(content, values, usage=usage), signaled=self.rng.random() < 0.5)
 

@@ -10,15 +10,18 @@ from simulate import Simulation, completed, failed, started, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.commands import Record
 from ion.core.decide import StartTurn
 from ion.core.fold import fold
 from ion.core.outcomes import Completed, Failed, GateOpened, Judged, Outcome, PromptOpened
-from ion.core.plan import Plan, Record
+from ion.core.plan import Plan
 from ion.core.resume import resume_events
 from ion.core.sessions import FRESH, session_for
 from ion.core.state import NodeState
+from ion.core.surroundings import TOP
 from ion.errors import RefusedError, UsageError
 from ion.language.conditions import parse_condition
+from ion.language.templates import templates_of
 from ion.language.workflow import (
     TRIGGER_RULES,
     Approval,
@@ -737,7 +740,7 @@ class TestSessions:
     )
 
     def session(self, run: Simulation, node: str) -> tuple[str | None, str | None]:
-        return session_for(self.flow, run.state, self.flow.by_id[node], run.state.nodes[node])
+        return session_for(templates_of(self.flow)[node], run.state, run.state.nodes[node], TOP)
 
     def test_a_node_goes_on_with_the_session_before(self) -> None:
         run = Simulation(self.flow, {"a": completed(session="s1", agent="claude")}).run()
@@ -767,4 +770,4 @@ class TestSessions:
             loop = Node("loop", Loop(2, prompt="go", until="X", fresh_context=fresh))
             flow = workflow(loop)
             run = Simulation(flow, {"loop": completed(session="s1", agent="claude")}, die_after=4).run()
-            assert session_for(flow, run.state, loop, run.state.nodes["loop"]) == expected
+            assert session_for(templates_of(flow)["loop"], run.state, run.state.nodes["loop"], TOP) == expected

@@ -12,6 +12,7 @@ from turn_kit import World
 
 from ion.core.events import Content
 from ion.errors import UnreadableReferenceError
+from ion.language.templates import templates_of
 from ion.nodes.base import Turn
 from ion.nodes.texts import Values
 from ion.nodes.variables import Environment, environment
@@ -29,11 +30,11 @@ NODES = """
 
 
 def values(world: World, node: str = "x", **fields: object) -> Values:
-    return Values(Turn(world.workflow.by_id[node], "prompt", **fields), world.context)  # type: ignore[arg-type]
+    return Values(Turn(templates_of(world.workflow)[node], "prompt", node, **fields), world.context)  # type: ignore[arg-type]
 
 
 def env(world: World, *, text: str = "", code: str = "", **fields: object) -> Environment:
-    turn = Turn(world.workflow.by_id["x"], "prompt", **fields)  # type: ignore[arg-type]
+    turn = Turn(templates_of(world.workflow)["x"], "prompt", "x", **fields)  # type: ignore[arg-type]
     return environment(turn, world.context, Values(turn, world.context), text=text, code=code)
 
 

@@ -12,6 +12,7 @@ from turn_kit import World
 
 from ion.core.events import Content
 from ion.language import shell
+from ion.language.templates import templates_of
 from ion.nodes.base import Turn
 from ion.nodes.texts import Values
 from ion.nodes.variables import Environment, environment
@@ -45,7 +46,7 @@ def world(tmp_path: Path) -> World:
 def turns(world: World) -> list[Turn]:
     found = []
     for number, node in enumerate(world.workflow.nodes):
-        turn = Turn(node, "bash")
+        turn = Turn(templates_of(world.workflow)[node.id], "bash", node.id)
         said = Content(f"said {number}")
         found += [turn, replace(turn, iteration=2, previous=said, user_input="go on\0", rejection_reason="ü\udc80")]
         found.append(replace(turn, user_input="x" * 40_000))

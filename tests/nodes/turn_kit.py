@@ -18,6 +18,7 @@ from ion.core.outcomes import Completed, Failed, Outcome
 from ion.core.state import Finished, NodeState
 from ion.language.load import parse_workflow
 from ion.language.resources import Resources
+from ion.language.templates import templates_of
 from ion.nodes.base import Context, Folders, Turn
 from ion.nodes.registry import RUNNERS
 from ion.stores import blobs
@@ -100,9 +101,9 @@ class World:
 
     async def run(self, node: str, turn: str = "", **fields: Any) -> Outcome:
         """Carry one turn out."""
-        found = self.workflow.by_id[node]
-        turn = turn or {"command": "prompt", "loop": "prompt", "approval": "gate"}.get(found.kind, found.kind)
-        return await RUNNERS[turn](Turn(found, turn, **fields), self.context)
+        found = templates_of(self.workflow)[node]
+        turn = turn or {"command": "prompt", "loop": "prompt", "approval": "gate"}.get(found.node.kind, found.node.kind)
+        return await RUNNERS[turn](Turn(found, turn, node, **fields), self.context)
 
     async def output(self, node: str, turn: str = "", **fields: Any) -> str:
         """The text of a turn that must complete."""

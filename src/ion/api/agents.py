@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from ion.agents.base import Agent
 from ion.api.settings import DEFAULT_MAX_PARALLEL, AgentSettings, Settings, preset
-from ion.core.plan import AgentLimits
+from ion.core.commands import AgentLimits
 from ion.errors import MissingRuntimeError, UsageError
 from ion.kinds import AGENT_KINDS
+from ion.language.templates import templates_of
 from ion.language.workflow import Approval, Node, Workflow
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Agents(Struct, frozen=True, dict=True):
     def agent_limits(self, workflow: Workflow) -> AgentLimits:
         """Which agent answers which node, and how many of its prompts run at once. A caller's agent is bounded if it
         says so (`max_parallel`)."""
-        names = {node.id: name for node in workflow.nodes if asks(node) and (name := self.name_for(node)) is not None}
+        asking = [one for one in templates_of(workflow) if asks(one.node)]
+        names = {one.path: name for one in asking if (name := self.name_for(one.node)) is not None}
         limits = {name: limit for name in set(names.values()) if (limit := self._limit(name)) is not None}
         return AgentLimits(names, limits)
 

@@ -27,6 +27,7 @@ from ion.engine.pool import RunPool
 from ion.engine.rerun import Edited, make_rerun
 from ion.engine.run_reader import RunReader, read_run, read_state
 from ion.errors import IonError, RefusedError, UsageError
+from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow
 from ion.nodes.requirements import require_runtimes, require_secrets
 
@@ -154,8 +155,14 @@ def _require_what_is_left(found: RunReader, config: runs.EngineConfig, agents: A
     """Check what the rest of a run needs on this machine."""
     workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)
-    left = [node for node in workflow.nodes if node.always_run or state.nodes[node.id].status != "completed"]
+    left = [one.node for one in templates_of(workflow) if _may_run(state, one)]
     require_agents(agents, left, config.environ, Path(state.started.cwd if state.started else ""))
+
+
+def _may_run(state: RunState, template: Template) -> bool:
+    """Whether a resume may run it: unless the outermost node that it is in has completed for good."""
+    outermost = template.path.partition(".")[0]
+    return template.all[outermost].node.always_run or state.nodes[outermost].status != "completed"
 
 
 def _check_agent(state: RunState, agent: AgentLike) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.composites import open_scope
 from ion.core.events import PERMISSION
 from ion.core.iterations import after_iteration
 from ion.core.outcomes import (
     Completed,
+    Expanded,
     Failed,
     GateOpened,
     Judged,
@@ -25,8 +27,9 @@ from ion.core.outcomes import (
     Unpermitted,
 )
 from ion.core.state import NodeState, RunState
-from ion.kinds import AGENT_TURNS
-from ion.language.workflow import Approval, Loop, Node, Retry, Workflow
+from ion.kinds import AGENT_TURNS, TURNS
+from ion.language.templates import Template, templates_of
+from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
 TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
@@ -58,12 +61,15 @@ def apply_outcome(
     workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float
 ) -> list[e.Event]:
     """The events for the end of this node's present turn. `jitter` is from [0, 1)."""
-    node, now = workflow.by_id[node_id], state.nodes[node_id]
+    template, now = templates_of(workflow)[node_id], state.nodes[node_id]
+    node = template.node
     match outcome:
         case Completed():
-            return _completed(node, now, outcome, at)
+            return _completed(template, state, now, outcome, at)
         case Failed():
             return [_failed(node, now, outcome, at, jitter)]
+        case Expanded():
+            return [open_scope(template, state, now, outcome, now.inputs, at)]
         case Judged(done):
             return _judged(node, now, done, at)
         case GateOpened(message):
@@ -76,18 +82,31 @@ def apply_outcome(
             return [e.NodeCancelled(at, node_id, reason)]
 
 
-def _completed(node: Node, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
+def _completed(template: Template, state: RunState, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:
+    node, done = template.node, outcome.signaled
+    if template.item is not None:
+        return [e.NodeCompleted(at, now.id, outcome.reply)]
     if isinstance(node.body, Approval):
         rework = replace(outcome.reply, session=None, agent=None, repaired=False, notes=())  # it has no part in these
-        return [e.NodeStarted(at, node.id, "gate", inputs=now.inputs, reply=rework)]
-    if isinstance(node.body, Loop):
-        return [e.IterationCompleted(at, node.id, now.progress.iteration, outcome.reply, outcome.signaled)]
-    return [e.NodeCompleted(at, node.id, outcome.reply)]
+        return [e.NodeStarted(at, now.id, "gate", inputs=now.inputs, reply=rework)]
+    if isinstance(node.body, LoopGroup):
+        done = iteration_done(node.body, state, now, signaled=done)
+    if isinstance(node.body, Loop | LoopGroup):
+        return [e.IterationCompleted(at, now.id, now.progress.iteration, outcome.reply, done)]
+    return [e.NodeCompleted(at, now.id, outcome.reply)]
+
+
+def iteration_done(loop: LoopGroup, state: RunState, now: NodeState, *, signaled: bool) -> bool:
+    """Whether an iteration, apart from its check, says that it is the last."""
+    ends = [signaled] if loop.until is not None else []
+    if loop.until_node is not None:
+        ends.append(state.nodes[f"{state.scopes[now.id].prefix}{loop.until_node}"].status == "completed")
+    return all(ends) if ends and loop.until_all else any(ends)
 
 
 def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float) -> e.Event:
     if outcome.reask and now.tries.reasks < MAX_REASKS:
-        return e.NodeRetrying(at, node.id, outcome.error, at, outcome.reask, outcome.usage)
+        return e.NodeRetrying(at, now.id, outcome.error, at, outcome.reask, outcome.usage)
     retry = _policy(node, now.turn)
     if (
         not outcome.reask
@@ -96,13 +115,23 @@ def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float)
         and now.tries.retries < retry.max_attempts
     ):
         delay = retry.delay_ms * 2**now.tries.retries
-        return e.NodeRetrying(at, node.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
+        return e.NodeRetrying(at, now.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
     if node.on_timeout == "skip" and outcome.error.code == "timeout":
-        return e.NodeSkipped(at, node.id, "timeout", outcome.error.message)
-    return e.NodeFailed(at, node.id, outcome.error, outcome.usage)
+        return e.NodeSkipped(at, now.id, "timeout", outcome.error.message)
+    return e.NodeFailed(at, now.id, outcome.error, outcome.usage)
+
+
+def failed_or_tried_again(node: Node, now: NodeState, error: e.Failure, at: int) -> e.Event:
+    """What the failure of something inside of a composite node is to it: it begins again at what failed, or fails."""
+    retry = node.retry
+    if retry is None or not _may_help(retry, error) or now.tries.retries >= retry.max_attempts:
+        return e.NodeFailed(at, now.id, error)
+    return e.NodeRetrying(at, now.id, error, at + retry.delay_ms * 2**now.tries.retries)
 
 
 def _policy(node: Node, turn: str | None) -> Retry | None:
+    if turn is not None and TURNS[turn].of_instances:
+        return None
     if node.retry is not None:
         return node.retry
     return DEFAULT_AGENT_RETRY if turn in AGENT_TURNS else None
@@ -124,22 +153,22 @@ def _may_help(retry: Retry, error: e.Failure) -> bool:
 
 def _judged(node: Node, now: NodeState, done: bool, at: int) -> list[e.Event]:
     """`until_bash` has spoken."""
-    if not isinstance(node.body, Loop):
+    if not isinstance(node.body, Loop | LoopGroup):
         raise TypeError(f"{node.id} is not a loop")
     follows = after_iteration(node.body, now, at, done=done, checked=True)
     if follows == "gate":
-        return [e.NodeStarted(at, node.id, "gate", iteration=now.progress.iteration, inputs=now.inputs, signaled=done)]
-    return [e.IterationJudged(at, node.id, now.progress.iterations) if isinstance(follows, str) else follows]
+        return [e.NodeStarted(at, now.id, "gate", iteration=now.progress.iteration, inputs=now.inputs, signaled=done)]
+    return [e.IterationJudged(at, now.id, now.progress.iterations) if isinstance(follows, str) else follows]
 
 
 def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
-    request = f"{node.id}.{now.asked + 1}"
-    if isinstance(node.body, Loop):
+    request = f"{now.id}.{now.asked + 1}"
+    if isinstance(node.body, Loop | LoopGroup):
         return e.ApprovalRequested(
-            at, node.id, request, message, "iteration", now.progress.iteration, now.progress.signaled
+            at, now.id, request, message, "iteration", now.progress.iteration, now.progress.signaled
         )
     decisions = tuple(decision.id for decision in node.body.decisions) if isinstance(node.body, Approval) else ()
-    return e.ApprovalRequested(at, node.id, request, message, decisions=decisions)
+    return e.ApprovalRequested(at, now.id, request, message, decisions=decisions)
 
 
 def _open_prompt(now: NodeState, outcome: PromptOpened, at: int) -> e.Event:

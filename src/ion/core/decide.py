@@ -12,15 +12,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import node_spent
+from ion.core.composites import COLLECT, EXPAND, fan_ended, open_scope, opened, scope_ended, scope_failed
 from ion.core.iterations import after_iteration, loop_completed, next_iteration
+from ion.core.outcomes import Expanded
 from ion.core.requests import REJECTED
 from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
+from ion.core.surroundings import surroundings
 from ion.core.values import condition_values, lookup
 from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
-from ion.language.workflow import Activation, Approval, Condition, Loop, Node, Workflow
+from ion.language.templates import Template
+from ion.language.workflow import Activation, Approval, Condition, Loop, LoopGroup, Node
 
 
 class StartTurn(Struct, frozen=True, gc=False):
@@ -51,36 +56,69 @@ class StartTurn(Struct, frozen=True, gc=False):
 Decision: TypeAlias = StartTurn | e.Event | None
 
 
-def decide(
-    workflow: Workflow, state: RunState, node: Node, now: NodeState, inputs: dict[str, str], at: int
-) -> Decision:
-    """What `node` does next. `inputs` are the fingerprints of what it waited for."""
+def decide(template: Template, state: RunState, now: NodeState, inputs: dict[str, str], at: int) -> Decision:
+    """What an instance of `template` does next. `inputs` are the fingerprints of what it waited for."""
+    node = template.node
     if not now.begun:
         refused = (
-            _rule(state, node.id, node, at)
-            or next((said for one in node.activations if (said := _activation(state, node.id, one, at))), None)
-            or _when(state, node.id, node.when, at)
+            _rule(state, now.id, node, at)
+            or next((said for one in node.activations if (said := _activation(template, state, now.id, one, at))), None)
+            or _when(template, state, now.id, node.when, at)
         )
         if refused is not None:
             return refused
-    start = _Starter(node.id, now, inputs)
+    start = _Starter(now.id, now, inputs)
     answer = now.answer
     if isinstance(answer, e.PromptAnswered):
         return start("answer", now.progress.iteration)
-    decision = _next_turn(workflow, node, now, answer, start, at)
+    if template.is_composite:
+        return _composite(template, state, now, answer, start, at)
+    decision = _next_turn(template, now, answer, start, at)
     if isinstance(decision, StartTurn) and decision.turn in AGENT_TURNS:
         return node_spent(node, now, at) or decision
     return decision
 
 
 def _next_turn(
-    workflow: Workflow, node: Node, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int
+    template: Template, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int
 ) -> Decision:
+    node = template.node
     if isinstance(node.body, Loop):
         return _loop(node.body, now, answer, start, at)
     if isinstance(node.body, Approval):
-        return _approval(workflow, node, node.body, now, answer, start, at)
+        return _approval(template, node.body, now, answer, start, at)
     return start(KINDS[node.kind].turn)
+
+
+def _composite(
+    template: Template,
+    state: RunState,
+    now: NodeState,
+    answer: e.ApprovalResolved | None,
+    start: _Starter,
+    at: int,
+) -> Decision:
+    """A node with instances inside of it opens them, or makes one outcome of theirs once they have settled."""
+    loop = template.node.body
+    scope = opened(state, now)
+    if template.item is not None:
+        if scope is None:
+            return start(EXPAND)
+        return fan_ended(template, state, now, at) or start(COLLECT)
+    if scope is not None:
+        error = scope_failed(template, state, now)
+        if error is not None:
+            return failed_or_tried_again(template.node, now, error, at)
+        ended = scope_ended(template, state, now, at)
+        iterated = isinstance(loop, LoopGroup) and isinstance(ended, e.NodeCompleted)
+        return start(COLLECT, scope.iteration) if iterated else ended
+    if isinstance(loop, LoopGroup):
+        follows = _loop(loop, now, answer, start, at)
+        if not isinstance(follows, StartTurn) or follows.turn != "prompt":
+            return follows
+    if template.calls or now.retry_at is not None:
+        return start(EXPAND, now.progress.iterations + 1 if isinstance(loop, LoopGroup) else 0)
+    return open_scope(template, state, now, Expanded(), start.inputs, at)
 
 
 class _Starter(Struct, frozen=True, gc=False):
@@ -107,14 +145,15 @@ class _Starter(Struct, frozen=True, gc=False):
         )
 
 
-def _activation(state: RunState, node: str, one: Activation, at: int) -> e.Event | None:
+def _activation(template: Template, state: RunState, node: str, one: Activation, at: int) -> e.Event | None:
     """An include that brought the node decides as a node would (language.md §13)."""
-    return _rule(state, node, one, at) or _when(state, node, one.when, at)
+    return _rule(state, node, one, at) or _when(template, state, node, one.when, at)
 
 
 def _rule(state: RunState, node: str, one: Node | Activation, at: int) -> e.Event | None:
     """The trigger rule (language.md §3.2)."""
-    before = [state.nodes[other] for other in one.depends_on]
+    prefix = node[: node.rfind(".") + 1]
+    before = [state.nodes[prefix + other] for other in one.depends_on]
     votes = [other.vote for other in before]
     if not votes or trigger_rule_holds(one.trigger_rule, votes):
         return None
@@ -139,11 +178,10 @@ def trigger_rule_holds(rule: str, votes: list[str]) -> bool:
     raise ValueError(f"no such trigger rule: {rule}")
 
 
-def _when(state: RunState, node: str, when: Condition | None, at: int) -> e.Event | None:
+def _when(template: Template, state: RunState, node: str, when: Condition | None, at: int) -> e.Event | None:
     if when is None:
         return None
-    inputs = state.started.inputs if state.started else {}
-    read = lookup(state, inputs)
+    read = lookup(state, surroundings(state, template, node))
     try:
         if evaluate(when, read):
             return None
@@ -155,8 +193,7 @@ def _when(state: RunState, node: str, when: Condition | None, at: int) -> e.Even
 
 
 def _approval(
-    workflow: Workflow,
-    node: Node,
+    template: Template,
     approval: Approval,
     now: NodeState,
     answer: e.ApprovalResolved | None,
@@ -173,25 +210,27 @@ def _approval(
         text = json.dumps(
             {"decision": answer.decision, "text": answer.comment}, ensure_ascii=False, separators=(",", ":")
         )
-        return _approved(workflow, node, text, at)
+        return _approved(template, now, text, at)
     if answer.decision != REJECTED:
         if approval.capture_response:
-            return _approved(workflow, node, answer.comment or "Approved", at)
+            return _approved(template, now, answer.comment or "Approved", at)
         if now.progress.reply is not None:
-            return e.NodeCompleted(at, node.id, replace(now.progress.reply, usage={}))
-        return _approved(workflow, node, "", at)
+            return e.NodeCompleted(at, now.id, replace(now.progress.reply, usage={}))
+        return _approved(template, now, "", at)
     if approval.on_reject is None or now.progress.rejections >= approval.on_reject.max_attempts:
-        return e.NodeCancelled(at, node.id, "rejected")
+        return e.NodeCancelled(at, now.id, "rejected")
     return start("rejection", now.progress.rejections)
 
 
-def _approved(workflow: Workflow, node: Node, text: str, at: int) -> e.NodeCompleted:
+def _approved(template: Template, now: NodeState, text: str, at: int) -> e.NodeCompleted:
     output = e.Content(text)
-    values = condition_values(workflow, node.id, output, lambda _: text)
-    return e.NodeCompleted(at, node.id, e.Reply(output, values))
+    values = condition_values(template, output, lambda _: text)
+    return e.NodeCompleted(at, now.id, e.Reply(output, values))
 
 
-def _loop(loop: Loop, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int) -> Decision:
+def _loop(
+    loop: Loop | LoopGroup, now: NodeState, answer: e.ApprovalResolved | None, start: _Starter, at: int
+) -> Decision:
     done = now.progress.signaled
     if answer is not None and answer.decision == REJECTED:
         return e.NodeCancelled(at, now.id, "rejected")

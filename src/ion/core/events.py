@@ -31,6 +31,7 @@ PERMISSION = "permission"
 Int: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Moment: TypeAlias = Annotated[int, Meta(ge=0, le=names.LATEST_MS)]
 NodeId: TypeAlias = Annotated[str, Meta(pattern=names.NODE_ID)]
+Address: TypeAlias = Annotated[str, Meta(pattern=names.ADDRESS)]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=names.SHA256)]
 Kind: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(KINDS)})\Z")]
 Turn: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(TURNS)})\Z")]
@@ -122,9 +123,9 @@ class Event(
 
 
 class NodeEvent(Event, frozen=True, gc=False):
-    """The base of events about one node."""
+    """The base of events about one instance of a node, named by its address."""
 
-    node: NodeId
+    node: Address
 
 
 class WorkflowStarted(Event, frozen=True, gc=False):
@@ -175,7 +176,7 @@ class WorkflowResumed(Event, frozen=True, gc=False):
 class WorkflowCompleted(Event, frozen=True, gc=False):
     """`output_node` is the node whose output is the run's."""
 
-    output_node: NodeId | None = None
+    output_node: Address | None = None
 
 
 class WorkflowFailed(Event, frozen=True, gc=False):
@@ -186,7 +187,7 @@ class WorkflowCancelled(Event, frozen=True, gc=False):
     """`node` is the cancel node or the rejected gate, if one of them ended the run."""
 
     reason: str = ""
-    node: NodeId | None = None
+    node: Address | None = None
 
 
 class CancelRequested(Event, frozen=True, gc=False):
@@ -264,7 +265,7 @@ class NodeInvalidated(NodeEvent, frozen=True, gc=False):
     """A completed node will run again: `reason` is `always_run`, or `dependency`, and then `dependency` names it."""
 
     reason: str
-    dependency: NodeId | None = None
+    dependency: Address | None = None
 
 
 class IterationCompleted(NodeEvent, frozen=True, gc=False):
@@ -279,6 +280,28 @@ class IterationJudged(NodeEvent, frozen=True, gc=False):
     """`until_bash` judged that a loop's last iteration is not the final one."""
 
     iteration: Int
+
+
+class ScopeOpened(NodeEvent, frozen=True, gc=False):
+    """The instances inside of a node begin, or those of them that have not completed begin again.
+
+    `nodes` are the ids and kinds of a graph, in file order; `iteration` counts those of a loop. A fan-out has `items`,
+    a JSON array, and for each of them a key for its content and the number in its instance's address. `given` is what
+    a called workflow is given, a JSON object. `read` is what conditions read of either, for each item or once.
+    """
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    nodes: tuple[tuple[NodeId, Kind], ...] = ()
+    iteration: Int = 0
+    items: Content | None = None
+    keys: tuple[str, ...] = ()
+    numbers: tuple[Annotated[int, Meta(ge=0, lt=10**9)], ...] = ()
+    given: Content | None = None
+    read: tuple[dict[str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.keys) != len(self.numbers) or len({*self.numbers}) < len(self.numbers):
+            raise ValueError("its items do not have one number each")
 
 
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):
@@ -362,6 +385,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         NodeCancelled,
         NodeRetrying,
         NodeInvalidated,
+        ScopeOpened,
         IterationCompleted,
         IterationJudged,
         ApprovalRequested,
@@ -403,5 +427,5 @@ def from_json(data: Any) -> Event:
 
 def contents(event: Event) -> Iterator[Content]:
     """The texts that this event holds or names."""
-    found = (getattr(event, name, None) for name in ("output", "prompt", "reply"))
+    found = (getattr(event, name, None) for name in ("output", "prompt", "reply", "items", "given"))
     return (one.output if isinstance(one, Reply) else one for one in found if one is not None)

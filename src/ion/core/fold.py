@@ -13,7 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.addresses import drop, empty
 from ion.core.event_facts import asked_by_others, status_after
+from ion.core.scopes import ScopeState
 from ion.core.spending import added, cost_of
 from ion.core.state import (
     FIRST_TRY,
@@ -113,25 +115,54 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     other_agent = event.agent not in (None, state.agent)
     if event.agent is not None:
         state.agent = event.agent
+    for node in _under_way(state):
+        if isinstance(node.phase, Running | Waiting):
+            _left_behind(node, event, other_agent=other_agent)
+        elif isinstance(node.phase, Finished) and event.cause == "resume" and node.status != "completed":
+            _decided_anew(state, node)
+
+
+def _under_way(state: RunState) -> list[NodeState]:
+    """The instances whose outcome still matters: those inside of a composite node do as long as it runs."""
+    found: list[NodeState] = []
+    open_scopes = {""}
     for node in state.nodes.values():
-        phase = node.phase
-        if isinstance(phase, Finished):
-            if event.cause == "resume" and phase.status != "completed":
-                _decide_anew(node, phase.error)
-        elif isinstance(phase, Running) and phase.turn is not None:
-            if phase.requests and not other_agent:
-                node.phase = Waiting(phase.requests)
-            else:
-                _cut_off(node)
-        elif isinstance(phase, Waiting):
-            if phase.until is not None:  # by another clock, which may be ahead of this one
-                node.phase = replace(phase, until=min(phase.until, event.at + phase.delay_ms))
-            elif (event.agent is not None and node.prompt is not None) or (other_agent and node.permissions):
-                _cut_off(node)
+        if node.owner in open_scopes and (not node.owner or node.id in state.scopes[node.owner].members):
+            found.append(node)
+            if node.id in state.scopes and state.scopes[node.id].is_open:
+                open_scopes.add(node.id)
+    return found
+
+
+def _left_behind(node: NodeState, event: e.WorkflowResumed, *, other_agent: bool) -> None:
+    """Of a node that ran, or waited."""
+    phase = node.phase
+    if isinstance(phase, Running) and phase.turn is not None:
+        if phase.requests and not other_agent:
+            node.phase = Waiting(phase.requests)
+        else:
+            _cut_off(node)
+    elif isinstance(phase, Waiting):
+        if phase.until is not None:  # by another clock, which may be ahead of this one
+            node.phase = replace(phase, until=min(phase.until, event.at + phase.delay_ms))
+        elif (event.agent is not None and node.prompt is not None) or (other_agent and node.permissions):
+            _cut_off(node)
+
+
+def _decided_anew(state: RunState, node: NodeState) -> None:
+    error = node.error
+    _decide_anew(node, error)
+    if error is not None and error.code == "max_iterations":
+        empty(state, node.id)
 
 
 def _cut_off(node: NodeState) -> None:
-    """It is decided anew whether it runs. An answer that came belongs to the attempt that asked."""
+    """It is decided anew whether it runs. An answer that came belongs to the attempt that asked. What was put together
+    of its instances will be again, once they have settled."""
+    turn = TURNS[node.turn] if node.turn is not None else None
+    if turn is not None and turn.of_instances and turn.is_work:
+        node.phase = Running()
+        return
     answer = node.answer if isinstance(node.answer, e.PromptAnswered) else None
     node.phase = Pending(answer=answer)
     node.tries = Tries(attempt=node.tries.attempt if answer is not None else 0, verdicts=node.tries.verdicts)
@@ -219,7 +250,15 @@ def _finished(
     node = state.nodes[event.node]
     took_ms = None if node.owned_from is None else state.owned(event.at) - node.owned_from
     node.phase, node.tries = Finished(status, event.at, took_ms, reason, detail, error), NO_TRIES
+    _close(state, node)
     return node
+
+
+def _close(state: RunState, node: NodeState) -> None:
+    """What is inside of it has been taken in."""
+    scope = state.scopes.get(node.id)
+    if scope is not None:
+        scope.is_open = False
 
 
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
@@ -247,6 +286,7 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node.tries = replace(
         tries, reask=event.reask, reasks=tries.reasks + bool(event.reask), retries=tries.retries + counts
     )
+    _close(state, node)
     _spend(state, node, event.usage)
 
 
@@ -254,6 +294,54 @@ def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
     node = state.nodes[event.node]
     node.progress, node.tries = Progress(), NO_TRIES
     _decide_anew(node, None)
+    _begin_anew(state, node, keep_items=event.reason == "dependency")
+
+
+def _begin_anew(state: RunState, node: NodeState, *, keep_items: bool) -> None:
+    """What is inside of it is forgotten. A fan-out knows its items again: they keep their numbers, and with
+    `keep_items` their instances, until it is known which of them it still has."""
+    scope = state.scopes.get(node.id)
+    if scope is None:
+        return
+    if scope.items is None:
+        empty(state, node.id)
+        return
+    scope.is_open = False
+    if not keep_items:
+        for member in scope.members:
+            drop(state, member)
+        scope.members = {}
+
+
+def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
+    """Instances that have completed stay, those of items that are gone are forgotten, all others are decided anew."""
+    node = state.nodes[event.node]
+    before = state.scopes.get(node.id)
+    if before is not None and event.iteration < before.iteration:
+        empty(state, node.id)
+        before = None
+    scope = ScopeState(node.id, {}, event.iteration, event.items, event.given, event.read)
+    if event.items is not None:
+        members = [(f"{scope.prefix}{number}", node.kind) for number in event.numbers]
+        scope.numbers = {**(before.numbers if before else {}), **dict(zip(event.keys, event.numbers, strict=True))}
+    else:
+        members = [(f"{scope.prefix}{name}", kind) for name, kind in event.nodes]
+    scope.members = {address: place for place, (address, _) in enumerate(members)}
+    if before is not None and before.iteration == event.iteration:
+        for address in before.members.keys() - scope.members.keys():
+            drop(state, address)
+    for address, kind in members:
+        found = state.nodes.get(address)
+        if found is None:
+            state.nodes[address] = NodeState(address, kind, node.id)
+        elif found.status != "completed" or KINDS[kind].ends_run:
+            found.tries = NO_TRIES
+            _decide_anew(found, found.error)
+    state.scopes[node.id] = scope
+    node.phase, node.inputs = Running(), event.inputs
+    node.progress.iteration, node.progress.judged = event.iteration, True
+    if node.owned_from is None:
+        node.started_at, node.owned_from = event.at, state.owned(event.at)
 
 
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
@@ -264,6 +352,7 @@ def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
     progress.previous_output = node.last_output
     progress.signaled, progress.judged = event.signaled, False
     _reply(state, node, event.reply)
+    _close(state, node)
 
 
 def _iteration_judged(state: RunState, event: e.IterationJudged) -> None:
@@ -357,6 +446,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.NodeCancelled: _node_cancelled,
     e.NodeRetrying: _node_retrying,
     e.NodeInvalidated: _node_invalidated,
+    e.ScopeOpened: _scope_opened,
     e.IterationCompleted: _iteration_completed,
     e.IterationJudged: _iteration_judged,
     e.ApprovalRequested: _approval_requested,

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
-from ion.core.events import Content, Failure, Reply
+from ion.core.events import Content, Failure, Reply, Value
 
 
 class _Outcome(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -76,4 +76,15 @@ class Stopped(_Outcome, frozen=True, gc=False, tag="stopped"):
     reason: str
 
 
-Outcome: TypeAlias = Completed | Failed | Judged | GateOpened | PromptOpened | Unpermitted | Stopped
+class Expanded(_Outcome, frozen=True, gc=False, tag="expanded"):
+    """What a composite node is given has been read: the `items` of a fan-out as a JSON array, with a key for the
+    content of each, or what a called workflow is `given`, as a JSON object. `read` is what conditions inside will read
+    of it: for each item, or once."""
+
+    items: Content | None = None
+    keys: tuple[str, ...] = ()
+    given: Content | None = None
+    read: tuple[dict[str, Value], ...] = ()
+
+
+Outcome: TypeAlias = Completed | Failed | Expanded | Judged | GateOpened | PromptOpened | Unpermitted | Stopped

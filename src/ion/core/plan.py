@@ -1,112 +1,36 @@
 """What happens next in a run: a function of the workflow and the events so far, with the time given from outside.
 
-`Plan` keeps, beside the state, what makes that function cheap: for each node how many of those it waits for have not
-settled, and which nodes may start. `advance` takes both one event further; `next_steps` says what to do, each command
+`Plan` keeps, beside the state, what makes that function cheap: for each instance how many of those it waits for have
+not settled, and which may start. `advance` takes both one event further; `next_steps` says what to do, each command
 with its reason. A plan built from a state and one that was advanced, event by event or by many at once, give the same
 commands.
 
 A node that completed in an earlier life of the run settles only when all that it waits for has settled again with the
-values it saw; otherwise it is invalidated and runs again (language.md §10).
+values it saw; otherwise it is invalidated and runs again (language.md §10). What is inside of a node is looked at only
+once that holds for the node itself.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.addresses import is_halting
+from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Stop, Wait
+from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
+from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
-from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
+from ion.core.instances import Instance, Line, OpenScope, Place
+from ion.core.state import Finished, NodeState, Phase, RunState, Waiting, fingerprint
+from ion.core.surroundings import surroundings
 from ion.errors import InternalError
-from ion.kinds import AGENT_TURNS, KINDS, SLOT_TURNS
-from ion.language.workflow import Node, Workflow
-
-_OUTLINE_LENGTH = 1024
-
-
-class Record(Struct, frozen=True, gc=False):
-    """Append this event: it is decided without carrying anything out."""
-
-    event: e.Event
-    reason: str = ""
-
-
-class Stop(Struct, frozen=True, gc=False):
-    """End the running turn of a node; its outcome is then `Stopped`."""
-
-    node: str
-    reason: str
-
-
-class Wait(Struct, frozen=True, gc=False):
-    """Nothing else to do before `until` (ms since the epoch), unless a turn ends or a request comes."""
-
-    until: int
-    reason: str
-
-
-class Place(Struct, frozen=True, gc=False):
-    """Choose the worker that carries out all turns of this run; until then none is carried out."""
-
-    reason: str = "the run is pinned to one worker"
-
-
-Command: TypeAlias = Record | StartTurn | Stop | Wait | Place
-
-
-class AgentLimits(Struct, frozen=True, gc=False):
-    """Which agent answers which node's prompts (none: the caller), and how many turns at once of those agents that are
-    bounded. An agent's prompts wait in a queue of their own: one that is busy keeps nobody else waiting."""
-
-    agents: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)
-
-    def lane(self, node: str, turn: str | None) -> str:
-        """The agent that a turn needs, or '' for none."""
-        return self.agents.get(node, "") if turn in AGENT_TURNS else ""
-
-
-NO_AGENT_LIMITS = AgentLimits()
-
-
-class _Line:
-    """Nodes by their place in the file, each once, the first of them first."""
-
-    def __init__(self) -> None:
-        self._heap: list[int] = []
-        self._here: set[int] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
-
-    def add(self, index: int) -> None:
-        if index not in self._here:
-            self._here.add(index)
-            heapq.heappush(self._heap, index)
-
-    def pop(self) -> int:
-        index = heapq.heappop(self._heap)
-        self._here.remove(index)
-        return index
-
-
-def outline(event: e.Event) -> e.Event:
-    """The event with a long output as a reference: a plan looks at no more of it than whether it is blank."""
-    if not isinstance(event, e.NodeCompleted):
-        return event
-    output = event.reply.output
-    if len(output.text or "") <= _OUTLINE_LENGTH or not _has_text(output):
-        return event
-    return replace(event, reply=replace(event.reply, output=e.Content(blob=output.sha256, length=output.size)))
-
-
-def _has_text(output: e.Content) -> bool:
-    return output.text is None or bool(output.text.strip())
+from ion.kinds import AGENT_TURNS, SLOT_TURNS
+from ion.language.templates import Template, templates_of
+from ion.language.workflow import Workflow, WorkflowCall
 
 
 def next_steps(
@@ -123,43 +47,116 @@ class Plan:
         self, workflow: Workflow, state: RunState, max_concurrency: int, agent_limits: AgentLimits = NO_AGENT_LIMITS
     ) -> None:
         self.workflow = workflow
+        self.templates = templates_of(workflow)
         self.state = state
         self.max_concurrency = max_concurrency
         self.agent_limits = agent_limits
-        self._index = {node.id: i for i, node in enumerate(workflow.nodes)}
-        self._dependents: dict[str, list[str]] = {node.id: [] for node in workflow.nodes}
-        for node in workflow.nodes:
-            for other in node.waits_for:
-                self._dependents[other].append(node.id)
         self._build()
 
     def _build(self) -> None:
-        self._unsettled = {node.id: len(node.waits_for) for node in self.workflow.nodes}
-        self._settled: set[str] = set()
+        self._instances: dict[str, Instance] = {}
         self._outdated = False
-        self._arrived = _Line()
-        self._ready: dict[str, _Line] = {}
+        self._arrived = Line()
+        self._ready: dict[str, Line] = {}
         self._busy: dict[str, set[str]] = {lane: set() for lane in self.agent_limits.limits}
-        self._free = _Line()
-        self._timers: list[tuple[int, int]] = []
+        self._free = Line()
+        self._timers: list[tuple[int, Place, str]] = []
         self._starts: dict[str, StartTurn] = {}
+        self._ending: list[OpenScope] = []
         self.live: set[str] = set()
         self._slots: set[str] = set()
-        self._failed: set[int] = set()
-        self._halts: set[int] = set()
-        for i, node in enumerate(self.workflow.nodes):
-            now = self.state.nodes[node.id]
-            self._count(node, now)
-            self._track(now)
-            if not node.waits_for:
-                self._arrived.add(i)
+        body = self.templates.root
+        self._root = OpenScope(None, body, self.workflow.fail_fast)
+        self._fill(self._root, [(one.path, one) for one in body.members])
+        self._begin(self._root)
 
-    def _count(self, node: Node, now: NodeState) -> None:
-        """Keep in mind who failed, and who ends the run: a cancel node that ran, or a gate that was rejected."""
-        index, phase = self._index[node.id], now.phase
-        halts = KINDS[node.kind].ends_run if phase.status == "completed" else phase.reason == "rejected"
-        (self._failed.add if phase.status == "failed" else self._failed.discard)(index)
-        (self._halts.add if halts else self._halts.discard)(index)
+    # ------------------------------------------------------------------ scopes
+
+    def _fill(self, scope: OpenScope, members: Iterable[tuple[str, Template]]) -> None:
+        prefix = () if scope.owner is None else scope.owner.place
+        body, agents, nodes = scope.body, self.agent_limits.agents, self.state.nodes
+        for i, (address, template) in enumerate(members):
+            instance = Instance(address, template, scope, (*prefix, i), agents.get(template.path, ""))
+            self._instances[address] = instance
+            scope.members.append(instance)
+            now = nodes[address]
+            self._count(instance, now)
+            self._track(instance, now)
+            if body is not None:
+                instance.unsettled = len(body.waits[i])
+            if template.is_composite and opened(self.state, now) is not None:
+                self._open(instance)
+        scope.left = len(scope.members)
+
+    def _begin(self, scope: OpenScope) -> None:
+        """Let those instances begin that wait for no other."""
+        scope.has_begun = True
+        if scope.body is None:
+            self._admit(scope, scope.room or scope.left)
+        else:
+            for instance in scope.members:
+                if not instance.unsettled:
+                    self._arrived.add(instance)
+
+    def _open(self, owner: Instance) -> None:
+        """Take in the instances inside of this one, which the state has already."""
+        template, found = owner.template, self.state.scopes[owner.address]
+        fan_out = template.node.fan_out
+        if template.item is not None and fan_out is not None:
+            scope = OpenScope(owner, None, fan_out.fail_fast)
+            scope.inputs = self._read_by_items(owner, template.item)
+            scope.room = fan_out.max_parallel
+            members = [(address, template.item) for address in found.members]
+        else:
+            assert template.inside is not None
+            called = template.node.body
+            flow = self.workflow.workflows[called.name] if isinstance(called, WorkflowCall) else None
+            scope = OpenScope(owner, template.inside, flow is not None and flow.fail_fast)
+            members = list(zip(found.members, template.inside.members, strict=True))
+        owner.inside = scope
+        self._fill(scope, members)
+
+    def _admit(self, scope: OpenScope, count: int) -> None:
+        """Let the next instances of a fan-out begin, as far as there are more."""
+        for instance in scope.members[scope.next : scope.next + count]:
+            self._arrived.add(instance)
+        scope.next += count
+
+    def _close(self, owner: Instance) -> None:
+        """What is inside has come to its end, or begins again."""
+        if owner.inside is not None:
+            for instance in owner.inside.members:
+                self._close(instance)
+                self._starts.pop(instance.address, None)
+                self._instances.pop(instance.address, None)
+            owner.inside = None
+
+    def _read_by_items(self, fan_out: Instance, item: Template) -> dict[str, str]:
+        around, nodes = surroundings(self.state, fan_out.template, fan_out.address), self.state.nodes
+        found = ((name, around.find(nodes, name)) for name in item.reads)
+        return {name: "" if now is None else fingerprint(now) for name, now in found}
+
+    def _count(self, instance: Instance, now: NodeState) -> None:
+        """Keep in mind who failed, and who ends more than itself: a cancel node that ran, or a gate that was
+        rejected."""
+        phase, scope = now.phase, instance.scope
+        if phase.status == "failed" and not instance.template.may_fail:
+            scope.failed.add(instance.place)
+            if scope.fails_fast and scope.owner is not None:
+                self._ending.append(scope)
+        else:
+            scope.failed.discard(instance.place)
+        halts = is_halting(now)
+        if instance.halts is not None:
+            instance.halts.halts.pop(instance.place, None)
+            instance.halts = None
+        if halts and scope.body is not None:
+            while not scope.contains_halts and scope.owner is not None:
+                scope = scope.owner.scope
+            scope.halts[instance.place] = instance.address
+            instance.halts = scope
+            if scope.owner is not None:
+                self._ending.append(scope)
 
     # ------------------------------------------------------------------ forward
 
@@ -174,50 +171,68 @@ class Plan:
         if isinstance(event, e.WorkflowResumed):
             self._build()
         elif isinstance(event, e.NodeEvent):
-            self._outdated |= event.node in self._settled
-            self._advance_node(event)
+            instance = self._instances.get(event.node)
+            if instance is not None:  # else it is in something that is over
+                self._outdated |= instance.settled
+                self._advance_node(instance, event)
 
-    def _advance_node(self, event: e.NodeEvent) -> None:
-        node = self.workflow.by_id[event.node]
+    def _advance_node(self, instance: Instance, event: e.NodeEvent) -> None:
         now = self.state.nodes[event.node]
         self._starts.pop(event.node, None)
-        self._track(now)
-        self._count(node, now)
-        if self._unsettled[event.node] == 0:
-            self._arrived.add(self._index[event.node])
+        self._track(instance, now)
+        self._count(instance, now)
+        if instance.template.is_composite:
+            if instance.inside is not None and (isinstance(event, e.ScopeOpened) or opened(self.state, now) is None):
+                self._close(instance)
+            if isinstance(event, e.ScopeOpened):
+                self._open(instance)
+        if instance.unsettled == 0:
+            self._arrived.add(instance)
 
     def busy(self, agent: str) -> int:
         """How many turns of a bounded agent are under way in this run."""
         return len(self._busy.get(agent, ()))
 
     def in_order(self, nodes: Iterable[str]) -> list[str]:
-        """These nodes in the order of the file."""
-        return sorted(nodes, key=self._index.__getitem__)
+        """These instances in the order of the file and of the items."""
+        return sorted(nodes, key=self._place)
 
-    def _track(self, now: NodeState) -> None:
-        turn, asks = now.phase.turn, now.phase.requests
+    def _place(self, address: str) -> Place:
+        found = self._instances.get(address)
+        return () if found is None else found.place
+
+    def _track(self, instance: Instance, now: NodeState) -> None:
+        turn, asks, address = now.phase.turn, now.phase.requests, instance.address
         if turn is not None:
-            self.live.add(now.id)
+            self.live.add(address)
         else:
-            self.live.discard(now.id)
+            self.live.discard(address)
         works = turn in SLOT_TURNS and not asks
         if works:
-            self._slots.add(now.id)
+            self._slots.add(address)
         else:
-            self._slots.discard(now.id)
-        busy = self._busy.get(self.agent_limits.agents.get(now.id, ""))
+            self._slots.discard(address)
+        busy = self._busy.get(instance.agent)
         if busy is not None:
             if works and turn in AGENT_TURNS:
-                busy.add(now.id)
+                busy.add(address)
             else:
-                busy.discard(now.id)
+                busy.discard(address)
 
-    def _settle(self, node: str) -> None:
-        self._settled.add(node)
-        for dependent in self._dependents[node]:
-            self._unsettled[dependent] -= 1
-            if self._unsettled[dependent] == 0:
-                self._arrived.add(self._index[dependent])
+    def _settle(self, instance: Instance) -> None:
+        instance.settled = True
+        scope = instance.scope
+        scope.left -= 1
+        if scope.body is None:
+            self._admit(scope, 1)
+        else:
+            for i in scope.body.dependents[instance.place[-1]]:
+                dependent = scope.members[i]
+                dependent.unsettled -= 1
+                if dependent.unsettled == 0:
+                    self._arrived.add(dependent)
+        if not scope.left and scope.owner is not None:
+            self._arrived.add(scope.owner)
 
     # ------------------------------------------------------------------ what next
 
@@ -237,84 +252,102 @@ class Plan:
         end = self._end_early(at)
         if end is not None:
             return self._winding_up(end, at)
-        records = self._decide_arrived(at)
+        stops = self._end_scopes(at) if self._ending else []
+        records = [one for one in stops if isinstance(one, Record)] or self._decide_arrived(at)
         if records:
             return list(records)
-        return self._starting(at) or self._idle(at)
+        return [*stops, *(self._starting(at) or self._idle(at))]
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
-        undone: dict[int, Record] = {}
+        undone: list[tuple[Place, Instance, list[Record]]] = []
         while self._arrived:
-            index = self._arrived.pop()
-            node = self.workflow.nodes[index]
-            decision = self._judge(node, at)
+            instance = self._instances.get(self._arrived.pop())
+            decision = self._judge(instance, at) if instance is not None else None
+            if instance is None or decision is None:
+                continue
             if isinstance(decision, StartTurn):
-                self._starts[node.id] = decision
-                self._queue(node.id, decision)
-            elif decision is not None:
-                undone[index] = Record(decision, "decided without running")
-        for index in undone:
-            self._arrived.add(index)
-        return [undone[index] for index in sorted(undone)]
+                self._starts[instance.address] = decision
+                self._queue(instance, decision)
+                continue
+            closed = (
+                questions_closed(self.state, instance.address, at) if isinstance(decision, e.NodeInvalidated) else []
+            )
+            undone.append((instance.place, instance, [*closed, Record(decision, "decided without running")]))
+        for _, instance, _ in undone:
+            self._arrived.add(instance)
+        undone.sort(key=lambda one: one[0])
+        return [record for _, _, records in undone for record in records]
 
-    def _judge(self, node: Node, at: int) -> Decision:
-        now = self.state.nodes[node.id]
+    def _judge(self, instance: Instance, at: int) -> Decision:
+        now = self.state.nodes[instance.address]
         phase = now.phase
-        if phase.turn is not None or (isinstance(phase, Waiting) and phase.until is None):
+        if instance.settled or not instance.scope.has_begun or not _is_undecided(phase):
             return None
         if isinstance(phase, Finished):
-            stale = self._stale(node, now)
+            stale = _changed(now, self._inputs(instance)) if phase.status == "completed" else None
             if stale is not None:
-                return e.NodeInvalidated(at, node.id, "dependency", stale)
-            self._settle(node.id)
+                return e.NodeInvalidated(at, instance.address, "dependency", stale)
+            self._settle(instance)
             return None
-        return decide(self.workflow, self.state, node, now, self._inputs(node), at)
+        inputs = self._inputs(instance)
+        if instance.template.is_composite and instance.address in self.state.scopes:
+            # A fan-out that is not open reads its items anyway, and keeps what it can.
+            stale = _changed(now, inputs) if instance.inside or instance.template.item is None else None
+            if stale is not None:
+                return e.NodeInvalidated(at, instance.address, "dependency", stale)
+            if instance.inside is not None:
+                if not instance.inside.has_begun:
+                    self._begin(instance.inside)
+                if instance.inside.left:
+                    return None
+        return decide(instance.template, self.state, now, inputs, at)
 
-    def _inputs(self, node: Node) -> dict[str, str]:
-        return {other: fingerprint(self.state.nodes[other]) for other in node.waits_for}
+    def _inputs(self, instance: Instance) -> dict[str, str]:
+        """What this instance depends on, as it is now."""
+        scope, nodes, place = instance.scope, self.state.nodes, instance.place[-1]
+        if scope.body is None:
+            return scope.inputs_of(place)
+        waits = [scope.members[other] for other in scope.body.waits[place]]
+        return {other.template.node.id: fingerprint(nodes[other.address]) for other in waits}
 
-    def _stale(self, node: Node, now: NodeState) -> str | None:
-        """The dependency of a completed node whose value has changed since the node ran."""
-        if now.status != "completed":
-            return None
-        nodes = self.state.nodes
-        return next((other for other in node.waits_for if now.inputs.get(other) != fingerprint(nodes[other])), None)
-
-    def _queue(self, node: str, start: StartTurn) -> None:
-        index = self._index[node]
+    def _queue(self, instance: Instance, start: StartTurn) -> None:
         if start.not_before is not None:
-            heapq.heappush(self._timers, (start.not_before, index))
+            heapq.heappush(self._timers, (start.not_before, instance.place, instance.address))
         else:
-            self._line(start).add(index)
+            self._line(instance, start).add(instance)
 
-    def _line(self, start: StartTurn) -> _Line:
+    def _line(self, instance: Instance, start: StartTurn) -> Line:
         """Where a start waits: nowhere for long, or in the line of the agent that it needs."""
         if start.turn not in SLOT_TURNS:
             return self._free
-        return self._ready.setdefault(self.agent_limits.lane(start.node, start.turn), _Line())
+        lane = instance.agent if start.turn in AGENT_TURNS else ""
+        return self._ready.setdefault(lane, Line())
+
+    def _lane(self, start: StartTurn) -> str:
+        return self._instances[start.node].agent if start.turn in AGENT_TURNS else ""
 
     def _starting(self, at: int) -> list[Command]:
         while (due := self._next_due()) is not None and due[0] <= at:
             start = replace(self._starts[due[1]], not_before=None)
             self._starts[start.node] = start
-            self._queue(start.node, start)
+            self._queue(self._instances[start.node], start)
         room = self.max_concurrency - len(self._slots)
         first: list[StartTurn] = []
         for lane, line in list(self._ready.items()):
             first += self._first(line, min(room, self._room_of(lane, room)))
         if len(self._ready) > 1:
-            first.sort(key=lambda start: self._index[start.node])
-        return [*self._first(self._free, len(self.workflow.nodes)), *first[: max(0, room)]]
+            first.sort(key=lambda start: self._place(start.node))
+        return [*self._first(self._free, len(self._starts)), *first[: max(0, room)]]
 
     def _next_due(self) -> tuple[int, str] | None:
         """The start that waits for its time, of all of them the first: when, and of which node. What was set for a
         node that has started or ended since is forgotten."""
         while self._timers:
-            due, index = self._timers[0]
-            start = self._starts.get(self.workflow.nodes[index].id)
+            due, _, address = self._timers[0]
+            start = self._starts.get(address)
             if start is not None and start.not_before == due:
-                return due, start.node
+                return due, address
             heapq.heappop(self._timers)
         return None
 
@@ -331,21 +364,19 @@ class Plan:
         """Whether an agent has as many turns as it may, those of other runs included."""
         return agent in self._busy and self.agent_limits.limits[agent] <= len(self._busy[agent])
 
-    def _first(self, line: _Line, count: int) -> list[StartTurn]:
+    def _first(self, line: Line, count: int) -> list[StartTurn]:
         """The first `count` nodes of a line that are still to start; they stay in it until they have started.
 
         A line also holds what was left in it: nodes that started since, or whose next turn is in another one.
         """
         found: list[StartTurn] = []
-        kept: list[int] = []
         while line and len(found) < count:
-            index = line.pop()
-            start = self._starts.get(self.workflow.nodes[index].id)
-            if start is not None and start.not_before is None and self._line(start) is line:
+            address = line.pop()
+            start = self._starts.get(address)
+            if start is not None and start.not_before is None and self._line(self._instances[address], start) is line:
                 found.append(start)
-                kept.append(index)
-        for index in kept:
-            line.add(index)
+        for start in found:
+            line.add(self._instances[start.node])
         return found
 
     def _idle(self, at: int) -> list[Command]:
@@ -353,11 +384,11 @@ class Plan:
         is over."""
         if self.live or self._waits_for_other_runs():
             return self._timeouts()
-        if len(self._settled) == len(self.workflow.nodes):
-            return [Record(self._end(at), "every node has settled")]
+        if not self._root.left:
+            return [Record(run_end(self.state, self.templates.root, at), "every node has settled")]
         if self._next_due() is not None:
             return self._timeouts()
-        held = self.state.is_spent and any(self.agent_limits.lane(one.node, one.turn) for one in self._starts.values())
+        held = self.state.is_spent and any(self._lane(one) for one in self._starts.values())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can continue without an answer"
@@ -367,7 +398,7 @@ class Plan:
 
     def _waits_for_other_runs(self) -> bool:
         """Whether a turn waits for an agent whose turns all belong to other runs."""
-        waiting = {self.agent_limits.lane(one.node, one.turn) for one in self._starts.values()}
+        waiting = {self._lane(one) for one in self._starts.values()}
         return not self.state.is_spent and any(self._is_full(agent) for agent in waiting)
 
     def _timeouts(self) -> list[Command]:
@@ -395,69 +426,45 @@ class Plan:
 
     # ------------------------------------------------------------------ the end
 
-    def _end(self, at: int) -> e.Event:
-        """The end of a run in which every node has settled (language.md §3.2)."""
-        failed = [now.id for now in self.state.nodes.values() if now.status == "failed"]
-        if failed:
-            names = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
-            message = f"{len(failed)} of {len(self.state.nodes)} nodes failed: {names}"
-            return e.WorkflowFailed(at, e.Failure("node-failed", message))
-        if not any(now.status == "completed" for now in self.state.nodes.values()):
-            return e.WorkflowFailed(at, e.Failure("nothing-completed", "no node completed: every one was skipped"))
-        return e.WorkflowCompleted(at, self._output_node())
-
-    def _output_node(self) -> str | None:
-        if self.workflow.returns is not None:
-            return self.workflow.returns if self.state.nodes[self.workflow.returns].status == "completed" else None
-        followed = {other for node in self.workflow.nodes for other in node.depends_on}
-        for node in self.workflow.nodes:
-            output = self.state.nodes[node.id].output
-            if node.id not in followed and output is not None and _has_text(output):
-                return node.id
-        return None
-
     def _end_early(self, at: int) -> e.WorkflowFailed | e.WorkflowCancelled | None:
         """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a
         cancel node, a rejection, or `fail_fast`."""
-        request = self.state.cancel
-        if request is not None:
-            if request.cause == "timeout":
-                hint = "ion resume gives it the same time again"
-                return e.WorkflowFailed(at, e.Failure("timeout", request.reason, hint))
-            return e.WorkflowCancelled(at, request.reason)
-        if self._halts:
-            return self._halted(at, self.workflow.nodes[min(self._halts)].id)
-        if self.workflow.fail_fast and self._failed:
-            failed = self.workflow.nodes[min(self._failed)].id
+        if self.state.cancel is not None:
+            return end_requested(self.state.cancel, at)
+        if self._root.halts:
+            return cancelled_by(self.state.nodes[self._root.halts[min(self._root.halts)]], at)
+        if self._root.fails_fast and self._root.failed:
+            failed = self._root.members[min(self._root.failed)[0]].address
             return e.WorkflowFailed(at, e.Failure("node-failed", f"'{failed}' failed and fail_fast is set"))
         return None
-
-    def _halted(self, at: int, node: str) -> e.WorkflowCancelled:
-        now = self.state.nodes[node]
-        if KINDS[now.kind].ends_run:
-            return e.WorkflowCancelled(at, (now.output.text if now.output else None) or "", node)
-        return e.WorkflowCancelled(at, now.progress.rejection_reason or "rejected", node)
 
     def _winding_up(self, end: e.WorkflowFailed | e.WorkflowCancelled, at: int) -> list[Command]:
         """Stop what runs, close what waits, skip what has not started; then end."""
         reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
-        commands: list[Command] = []
-        live = False
-        for node in self.workflow.nodes:
-            now = self.state.nodes[node.id]
-            if now.terminal:
-                continue
-            if now.live:
-                live = True
-                commands.append(Stop(node.id, reason))
-            elif now.begun:
-                commands.append(Record(e.NodeCancelled(at, node.id, reason), reason))
-            else:
-                commands.append(Record(e.NodeSkipped(at, node.id, reason, self._because(end)), reason))
-        if not live:
+        because = end.error.message if isinstance(end, e.WorkflowFailed) else end.reason
+        commands = wind_up(self.state, "", reason, because, at)
+        if not any(isinstance(one, Stop) for one in commands):
             commands.append(Record(end, reason))
         return commands
 
-    @staticmethod
-    def _because(end: e.WorkflowFailed | e.WorkflowCancelled) -> str:
-        return end.error.message if isinstance(end, e.WorkflowFailed) else end.reason
+    def _end_scopes(self, at: int) -> list[Command]:
+        """The same for a part of the run that ends early."""
+        commands: list[Command] = []
+        self._ending = [one for one in self._ending if one.left and one.ends_early and one.is_open]
+        for scope in self._ending:
+            assert scope.owner is not None
+            reason = "cancelled" if scope.halts else "fail_fast"
+            address = scope.halts[min(scope.halts)] if scope.halts else scope.members[min(scope.failed)[-1]].address
+            because = f"'{address}' {'ended it' if scope.halts else 'failed and fail_fast is set'}"
+            commands += wind_up(self.state, scope.owner.address, reason, because, at)
+        return commands
+
+
+def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
+    """The dependency whose value has changed since the node ran."""
+    return next((other for other, value in inputs.items() if now.inputs.get(other) != value), None)
+
+
+def _is_undecided(phase: Phase) -> bool:
+    """Whether something may be decided about it: no turn of it runs, and nobody is asked."""
+    return phase.turn is None and not (isinstance(phase, Waiting) and phase.until is None)

@@ -12,6 +12,7 @@ from ion.core.state import RunState
 from ion.core.values import condition_values
 from ion.errors import NotFoundError
 from ion.kinds import KINDS
+from ion.language.templates import templates_of
 from ion.language.workflow import Command, Node, Script, Workflow
 
 
@@ -45,7 +46,7 @@ def kept_events(
         if before is not None and read is not None:
             if definition(workflow, node) != definition(before, before.by_id[node.id]):
                 continue
-            reply = replace(reply, values=condition_values(workflow, node.id, reply.output, read))
+            reply = replace(reply, values=condition_values(templates_of(workflow)[node.id], reply.output, read))
         events.append(e.NodeStarted(at, node.id, KINDS[node.kind].turn, inputs=now.inputs))
         events.append(e.NodeCompleted(at, node.id, reply))
     return events

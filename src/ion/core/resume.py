@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
+from ion.core.addresses import in_tree_order
 from ion.core.state import RunState
 from ion.errors import RefusedError
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 
 # So many owners may die in a row with nothing settled in between.
@@ -43,6 +45,11 @@ def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> 
     return "resume" if resume and state.cancel is None else "answer"
 
 
+def _is_open(state: RunState, owner: str) -> bool:
+    """Whether what is inside of this composite node, and of all around it, may still run."""
+    return not owner or (state.scopes[owner].is_open and _is_open(state, state.nodes[owner].owner))
+
+
 def resume_events(
     workflow: Workflow,
     state: RunState,
@@ -64,7 +71,9 @@ def resume_events(
     if cause == "resume":
         events += [
             e.NodeInvalidated(at, node.id, "always_run")
-            for node in workflow.nodes
-            if node.always_run and state.nodes[node.id].status == "completed"
+            for node in in_tree_order(state)
+            if node.status == "completed"
+            and templates_of(workflow)[node.id].node.always_run
+            and _is_open(state, node.owner)
         ]
     return events

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
+from ion.core.scopes import ScopeState
 
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
 UPSTREAM_FAILED = "upstream_failed"
@@ -26,8 +27,8 @@ class Pending(Struct):
 
 
 class Running(Struct):
-    """`turn` runs (or ran when its owner died); None: a loop is between two of them. `requests` are permissions that
-    are asked for meanwhile; `answer` is what an `answer` turn takes in."""
+    """`turn` runs (or ran when its owner died); None: a loop is between two of them, or what is inside of it runs.
+    `requests` are permissions that are asked for meanwhile; `answer` is what an `answer` turn takes in."""
 
     status: ClassVar[str] = "running"
     reason: ClassVar[None] = None
@@ -112,7 +113,8 @@ class Verdict(Struct, frozen=True, gc=False):
 
 
 class NodeState(Struct):
-    """One node: the phase it is in, and what it has come to so far. Times are ms since the epoch, durations ms.
+    """One instance of a node: the phase it is in, and what it has come to so far. Times are ms since the epoch,
+    durations ms. `id` is its address, `owner` that of the composite node that it is inside of ('' for none).
 
     `attempts` counts the starts of turns that work, `starts` simply all, `asked` its requests. `started_at` is when it
     first started since it was last decided whether it runs, `owned_from` for how long the run had been owned then.
@@ -120,6 +122,7 @@ class NodeState(Struct):
 
     id: str
     kind: str
+    owner: str = ""
     phase: Phase = field(default_factory=lambda: PENDING)
     progress: Progress = field(default_factory=Progress)
     tries: Tries = NO_TRIES
@@ -247,17 +250,19 @@ class NodeState(Struct):
 
 
 class RunState(Struct):
-    """A run after the first `seq` events of its log. `owned_ms` is the time that some process owned it up to
-    `owned_since` (None: nobody does), `owner_at` when its owner last wrote something; the run's timeout counts from
-    `timed_from`, a value of `owned_ms`. `deaths` counts owners that died in a row without anything settling in between.
-    `spent_usd` is what agents reported in all, failed attempts included; `over_budget` says that the run is paused
-    because of `max_budget_usd`; `worker` is the one that carries out all nodes, if there is such a one."""
+    """A run after the first `seq` events of its log. `nodes` are all instances by address, each after the one that it
+    is inside of; `scopes` say what is inside of the composite ones. `owned_ms` is the time that some process owned it
+    up to `owned_since` (None: nobody does), `owner_at` when its owner last wrote something; the run's timeout counts
+    from `timed_from`, a value of `owned_ms`. `deaths` counts owners that died in a row without anything settling in
+    between. `spent_usd` is what agents reported in all, failed attempts included; `over_budget` says that the run is
+    paused because of `max_budget_usd`; `worker` is the one that carries out all nodes, if there is such a one."""
 
     status: str = "pending"
     seq: int = 0
     started: e.WorkflowStarted | None = None
     agent: str | None = None
     nodes: dict[str, NodeState] = field(default_factory=dict)
+    scopes: dict[str, ScopeState] = field(default_factory=dict)
     error: e.Failure | None = None
     reason: str = ""
     output_node: str | None = None

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from ion.core import events as e
 from ion.core.apply_outcome import apply_outcome, permissions_asked
+from ion.core.commands import Command, Place, Record, Stop
 from ion.core.decide import StartTurn
 from ion.core.outcomes import Failed, Outcome, Question
-from ion.core.plan import Command, Place, Plan, Record, Stop
+from ion.core.plan import Plan
 from ion.core.state import NodeState
 
 

@@ -7,28 +7,27 @@ values, and a large output is never read again for a comparison.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core.events import Content, Value
-from ion.core.state import RunState
-from ion.errors import ConditionError, IonError
+from ion.core.state import NodeState, RunState
+from ion.core.surroundings import Surroundings
+from ion.errors import ConditionError, IonError, UnreadableReferenceError
 from ion.language.conditions import Fingerprint
-from ion.language.references import reference_text
+from ion.language.templates import Template
 from ion.language.values import canonical, select_whole
-from ion.language.workflow import InputReference, NodeReference, Reference, Workflow
+from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
 
 VALUE_LIMIT_BYTES = 4096
 
 
-def condition_values(
-    workflow: Workflow, node: str, output: Content, read: Callable[[Content], str]
-) -> dict[str, Value]:
-    """What `node_completed.values` holds for this output. `read` is asked only for a field of a JSON output, or for a
-    whole output of at most 4 KiB that is not inline."""
+def condition_values(template: Template, output: Content, read: Callable[[Content], str]) -> dict[str, Value]:
+    """What `node_completed.values` holds for this output of the node. `read` is asked only for a field of a JSON
+    output, or for a whole output of at most 4 KiB that is not inline."""
     values: dict[str, Value] = {}
-    declared = workflow.by_id[node].output_format
-    for reference in workflow.condition_references.get(node, ()):
+    declared = template.output_format
+    for reference in template.references:
         if not reference.path and output.size > VALUE_LIMIT_BYTES:
             values[reference.key] = Value(sha256=output.sha256, length=output.size)
             continue
@@ -48,44 +47,85 @@ def _bounded(text: str) -> Value:
     return Value(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
 
 
-def lookup(state: RunState, inputs: dict[str, Any]) -> Callable[[Reference], str | Fingerprint]:
-    """How a condition reads its references in this state.
+def item_values(references: Iterable[InputReference], value: Any, *, declared: bool = False) -> dict[str, Value]:
+    """The same for an item of a fan-out, or with `declared` for the inputs of a called workflow (`value` by name)."""
+    values: dict[str, Value] = {}
+    for reference in references:
+        if declared and reference.name not in value:
+            continue
+        try:
+            values[_key(reference)] = _bounded(_field(value[reference.name] if declared else value, reference.path))
+        except IonError as error:
+            values[_key(reference)] = Value(error=error.message)
+    return values
+
+
+def _key(reference: InputReference) -> str:
+    return ".".join((reference.name, *reference.path))
+
+
+def _field(value: Any, path: tuple[str, ...]) -> str:
+    """The text of a JSON value, or of a field of it."""
+    return canonical(select_whole(canonical(value), path)) if path else canonical(value)
+
+
+def lookup(state: RunState, around: Surroundings) -> Callable[[Reference], str | Fingerprint]:
+    """How a condition reads its references in this state, with these surroundings.
 
     The returned function raises `ConditionError` for what cannot be read: the output of a failed node, a field of a
     skipped one, a missing field, an input that was not given.
     """
 
     def read(reference: Reference) -> str | Fingerprint:
-        if isinstance(reference, InputReference):
-            if reference.name not in inputs:
-                raise ConditionError(f"the run has no input '{reference.name}'", hint="declare it under inputs:")
-            return canonical(_field(inputs[reference.name], reference))
-        if isinstance(reference, NodeReference):
-            return _node_value(state, reference)
-        raise ConditionError(f"{reference_text(reference)} has no value here")
+        match reference:
+            case NodeReference(node, path):
+                found = around.find(state.nodes, node)
+                if found is None:
+                    raise ConditionError(f"'{node}' cannot be read here")
+                return _node_value(found, node, path)
+            case PreviousReference(node, path):
+                before = state.nodes.get(f"{around.previous}{node}") if around.iteration > 1 else None
+                return _node_value(before, node, path) if before is not None else ""
+            case InputReference():
+                return _input_value(state, around, reference)
+            case EngineReference(name):
+                named = {"ITEM_INDEX": around.item_index, "ITEM_COUNT": around.item_count}
+                value = named.get(name, around.iteration)
+                return "" if value is None else str(value)
 
     return read
 
 
-def _field(value: Any, reference: InputReference) -> Any:
-    for name in reference.path:
-        if not isinstance(value, dict) or name not in value:
-            raise ConditionError(f"{reference_text(reference)} cannot be read: unknown field '{name}'")
-        value = value[name]
-    return value
+def _input_value(state: RunState, around: Surroundings, reference: InputReference) -> str | Fingerprint:
+    for given in around.given:
+        if given.name in (reference.name, None):
+            if _key(reference) not in given.values and given.name is None:
+                raise ConditionError(f"'{reference.name}' was not given to the workflow")
+            return _recorded(given.values.get(_key(reference)), f"$INPUTS.{_key(reference)}")
+    inputs = state.started.inputs if state.started else {}
+    if reference.name not in inputs:
+        raise ConditionError(f"the run has no input '{reference.name}'", hint="declare it under inputs:")
+    try:
+        return _field(inputs[reference.name], reference.path)
+    except UnreadableReferenceError as error:
+        raise ConditionError(error.message, hint=error.hint) from error
 
 
-def _node_value(state: RunState, reference: NodeReference) -> str | Fingerprint:
-    node = state.nodes[reference.node]
-    if node.status == "completed":
-        value = node.progress.reply.values.get(reference.key) if node.progress.reply is not None else None
-        if value is None:
-            raise ConditionError(f"the value of ${reference.node}.{reference.key} was not recorded")
-        if value.error is not None:
-            raise ConditionError(value.error)
-        return Fingerprint(value.sha256, value.length) if value.sha256 is not None else value.text or ""
-    if node.status == "skipped" and not reference.path:
+def _recorded(value: Value | None, name: str) -> str | Fingerprint:
+    if value is None:
+        raise ConditionError(f"the value of {name} was not recorded")
+    if value.error is not None:
+        raise ConditionError(value.error)
+    return Fingerprint(value.sha256, value.length) if value.sha256 is not None else value.text or ""
+
+
+def _node_value(now: NodeState, node: str, path: tuple[str, ...]) -> str | Fingerprint:
+    if now.status == "completed":
+        key = ".".join(("output", *path))
+        values = now.progress.reply.values if now.progress.reply is not None else {}
+        return _recorded(values.get(key), f"${node}.{key}")
+    if now.status == "skipped" and not path:
         return ""
-    if node.status == "skipped":
-        raise ConditionError(f"'{reference.node}' was skipped, so it has no field '{'.'.join(reference.path)}'")
-    raise ConditionError(f"'{reference.node}' {node.status}, so its output cannot be read")
+    if now.status == "skipped":
+        raise ConditionError(f"'{node}' was skipped, so it has no field '{'.'.join(path)}'")
+    raise ConditionError(f"'{node}' {now.status}, so its output cannot be read")

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from ion.core import events as e
+from ion.core.commands import Command, Place, Stop, Wait
 from ion.core.fold import fold
 from ion.core.outcomes import Stopped
-from ion.core.plan import Command, Place, Plan, Stop, Wait
+from ion.core.plan import Plan
 from ion.core.state import NodeState, RunState
 from ion.core.step import Ended, News, step
 from ion.engine.loading import no_collection

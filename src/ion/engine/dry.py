@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
+from ion.core.composites import COLLECT
 from ion.core.events import Content, Reply, Value
-from ion.core.outcomes import Completed, GateOpened, Judged, Outcome
+from ion.core.expanding import call_of, items_of
+from ion.core.outcomes import Completed, Expanded, GateOpened, Judged, Outcome
 from ion.core.values import condition_values
 from ion.engine.local import Runner
+from ion.errors import UnreadableReferenceError
 from ion.kinds import TURNS
+from ion.language.templates import Template, comparisons, templates_of
 from ion.language.workflow import Approval, Cancel, Loop, Workflow
+from ion.nodes import collect, expand
 from ion.nodes.base import Context, Turn
 
 _ORDERED = frozenset({"<", "<=", ">", ">="})
@@ -19,17 +27,26 @@ _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str], None]) -> dict[str, Runner]:
     """A runner for each turn. An agent with `output_format` returns the smallest valid value, a cancel node its
-    reason, every other node `[dry run: id]`; `stubs` (node → output) override these. A loop takes one turn. `note` is
+    reason, every other node `[dry run: id]`; `stubs` (node → output) override these. A loop takes one turn, a
+    fan-out the items that can be read, else one. `note` is
     called for each value that a condition reads and these outputs do not have."""
     values_of = _lenient_values(workflow, note)
 
-    async def produce(turn: Turn, _context: Context) -> Outcome:
-        node = turn.node
-        text = stubs.get(node.id)
-        if text is None:
-            text = _default(turn)
-        output = Content(text)
-        return Completed(Reply(output, values_of(node.id, output)), signaled=isinstance(node.body, Loop))
+    async def produce(turn: Turn, context: Context) -> Outcome:
+        if turn.kind == COLLECT:
+            return replace(await collect.run(turn, context), signaled=True)
+        text = stubs.get(turn.address, stubs.get(turn.node.id))
+        output = Content(_default(turn) if text is None else text)
+        return Completed(Reply(output, values_of(turn.template, output)), signaled=isinstance(turn.node.body, Loop))
+
+    async def expand_it(turn: Turn, context: Context) -> Outcome:
+        with suppress(UnreadableReferenceError):
+            found = await expand.run(turn, context)
+            if isinstance(found, Expanded):
+                return found
+        if turn.template.item is None:
+            return call_of({}, "", turn.template, Content)
+        return items_of([f"[dry run: an item of {turn.node.id}]"], turn.template, Content)
 
     async def gate(turn: Turn, _context: Context) -> Outcome:
         body = turn.node.body
@@ -38,7 +55,7 @@ def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str]
     async def check(_turn: Turn, _context: Context) -> Outcome:
         return Judged(done=True)
 
-    by_outcome: dict[str, Runner] = {"output": produce, "verdict": check, "question": gate}
+    by_outcome: dict[str, Runner] = {"output": produce, "verdict": check, "question": gate, "instances": expand_it}
     return {name: by_outcome[turn.brings] for name, turn in TURNS.items()}
 
 
@@ -49,25 +66,25 @@ def _default(turn: Turn) -> str:
     return node.body.reason if isinstance(node.body, Cancel) else f"[dry run: {node.id}]"
 
 
-def _lenient_values(workflow: Workflow, note: Callable[[str], None]) -> Callable[[str, Content], dict[str, Value]]:
+def _lenient_values(workflow: Workflow, note: Callable[[str], None]) -> Callable[[Template, Content], dict[str, Value]]:
     """What conditions see: as in a run, but a field that a stand-in lacks is '' (1 where a number is expected)."""
     numeric = {
         comparison.reference
-        for node in workflow.nodes
-        for group in (node.when.alternatives if node.when else ())
-        for comparison in group
+        for one in templates_of(workflow)
+        for comparison in comparisons(one.node)
         if comparison.operator in _ORDERED
     }
 
-    def values_of(node: str, output: Content) -> dict[str, Value]:
-        values = condition_values(workflow, node, output, lambda content: content.text or "")
-        for reference in workflow.condition_references.get(node, ()):
+    def values_of(template: Template, output: Content) -> dict[str, Value]:
+        values = condition_values(template, output, lambda content: content.text or "")
+        for reference in template.references:
             value = values[reference.key]
             number = reference in numeric and not _is_number(value.text or "")
             if value.error is not None or number:
                 stand_in = "1" if reference in numeric else ""
                 values[reference.key] = Value(text=stand_in)
-                note(f"${node}.{reference.key} is taken to be '{stand_in}': the stand-in output has no such value")
+                what = f"${template.node.id}.{reference.key}"
+                note(f"{what} is taken to be '{stand_in}': the stand-in output has no such value")
         return values
 
     return values_of

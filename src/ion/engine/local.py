@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from ion import clocks
 from ion.core import events as e
+from ion.core.commands import NO_AGENT_LIMITS, AgentLimits
 from ion.core.outcomes import Outcome
-from ion.core.plan import NO_AGENT_LIMITS, AgentLimits, Plan
+from ion.core.plan import Plan
 from ion.core.state import NodeState, RunState
 from ion.core.step import AgentFree, Asked, Ended, News
 from ion.engine.agent_registry import AgentRegistry
@@ -186,7 +187,7 @@ class Drive(Struct, dict=True):
     async def _perform(self, turn: Turn) -> Ended:
         """Carry out a turn. What a runner raises is not an outcome: it ends this process's drive, and the run can be
         resumed."""
-        return Ended(turn.node.id, turn.start, await self.runners[turn.kind](turn, self.context))
+        return Ended(turn.address, turn.start, await self.runners[turn.kind](turn, self.context))
 
     def _agent_is_free(self) -> None:
         self._agent_free = True

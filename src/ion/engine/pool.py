@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from ion.core.plan import AgentLimits, Plan
+from ion.core.commands import AgentLimits
+from ion.core.plan import Plan
 from ion.engine.store_thread import StoreThread
 from ion.errors import StoreError
 

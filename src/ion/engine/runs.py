@@ -17,8 +17,8 @@ from msgspec import Struct, field
 from ion import clocks
 from ion.agents.base import Agent
 from ion.core import events as e
+from ion.core.commands import NO_AGENT_LIMITS, AgentLimits
 from ion.core.fold import fold
-from ion.core.plan import NO_AGENT_LIMITS, AgentLimits
 from ion.core.requests import raise_budget
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState

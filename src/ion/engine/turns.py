@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from ion.core.addresses import members_of
 from ion.core.events import PromptAnswered
 from ion.core.sessions import session_for
 from ion.core.state import RunState
+from ion.core.surroundings import surroundings
 from ion.kinds import KINDS, TURNS
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.nodes.base import Turn
 
 
 def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
-    """The present turn of a live node."""
-    node, now = workflow.by_id[node_id], state.nodes[node_id]
-    session, agent = session_for(workflow, state, node, now)
+    """The present turn of a live instance."""
+    template, now = templates_of(workflow)[node_id], state.nodes[node_id]
     assert now.turn is not None, "a node that is live has one"
     turn, iterates, last = TURNS[now.turn], KINDS[now.kind].iterates, now.last_output
+    around = surroundings(state, template, node_id, inside=not turn.of_instances and template.inside is not None)
+    session, agent = session_for(template, state, now, around)
     return Turn(
-        node=node,
+        template=template,
         kind=now.turn,
+        address=node_id,
+        around=around,
+        members=tuple(members_of(state, node_id)) if turn.of_instances else (),
         attempt=now.tries.attempt,
         iteration=now.progress.iteration,
         signaled=now.progress.signaled,

@@ -395,16 +395,6 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
     def by_id(self) -> dict[str, Node]:
         return {node.id: node for node in self.nodes}
 
-    @cached_property
-    def condition_references(self) -> dict[str, tuple[NodeReference, ...]]:
-        """For each node, the references that some condition makes to it, each once."""
-        found: dict[str, dict[NodeReference, None]] = {}
-        for node in self.nodes:
-            for comparison in node.comparisons:
-                if isinstance(comparison.reference, NodeReference):
-                    found.setdefault(comparison.reference.node, {})[comparison.reference] = None
-        return {node: tuple(references) for node, references in found.items()}
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; `from_json` returns an equal workflow."""
         data: dict[str, Any] = codec.to_json(self)

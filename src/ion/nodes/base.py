@@ -16,14 +16,17 @@ from ion.agents.base import Agent
 from ion.core.events import Content, PromptAnswered
 from ion.core.outcomes import Question
 from ion.core.state import NodeState
+from ion.core.surroundings import TOP, Surroundings
+from ion.language.templates import Template
 from ion.language.workflow import Node, Workflow
 
 DEFAULT_GRACE_MS = 5000
 
 
 class Turn(Struct, frozen=True, gc=False):
-    """One turn to carry out (see `events.NodeStarted.turn` for the kinds).
+    """One turn to carry out (see `events.NodeStarted.turn` for the kinds), of the instance of `template` at `address`.
 
+    `around` is what its texts see; `members` are the instances inside of it, in order, for a turn that is about them.
     `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
     reply that a check or a gate of a loop judges; for a check, `previous` is the output of the iteration before.
     `session` and `session_agent` name the session to continue. `reask` lists what was wrong with the last reply.
@@ -31,8 +34,9 @@ class Turn(Struct, frozen=True, gc=False):
     (shown by the gate). `rework` is the last reply to a rejection of the gate.
     """
 
-    node: Node
+    template: Template
     kind: str
+    address: str
     attempt: int = 1
     iteration: int = 0
     signaled: bool = False
@@ -46,11 +50,26 @@ class Turn(Struct, frozen=True, gc=False):
     start: int = 1
     judged: Content | None = None
     rework: Content | None = None
+    around: Surroundings = TOP
+    members: tuple[NodeState, ...] = ()
+
+    @property
+    def node(self) -> Node:
+        return self.template.node
+
+    def find(self, node: str, context: Context) -> NodeState | None:
+        """The instance that an id means in its texts."""
+        return self.around.find(context.nodes, node)
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it is an item of a fan-out, and not a node inside of one."""
+        return self.address.rpartition(".")[2].isdigit()
 
     @property
     def log_name(self) -> str:
         """A path stem inside the run's log folder, unique for each start: `node/2-bash`."""
-        return f"{self.node.id}/{self.start}-{self.kind}"
+        return f"{self.address}/{self.start}-{self.kind}"
 
 
 class Folders(Struct, frozen=True, gc=False):
@@ -110,6 +129,6 @@ class Context(Struct, frozen=True):
         with self.open(content) as stream:
             return stream.read().decode("utf-8", "surrogateescape")
 
-    def idempotency_key(self, node: str, iteration: int) -> str:
-        """`run/node`, and `run/node/iteration` in loops (language.md §10)."""
-        return f"{self.run_id}/{node}/{iteration}" if iteration else f"{self.run_id}/{node}"
+    def idempotency_key(self, address: str, iteration: int) -> str:
+        """`run/address`, and `run/address/iteration` in loops (language.md §10)."""
+        return f"{self.run_id}/{address}/{iteration}" if iteration else f"{self.run_id}/{address}"

@@ -21,7 +21,7 @@ from ion.errors import MissingRuntimeError, UnreadableReferenceError
 from ion.language import shell
 from ion.language.references import engine_names, reference_text
 from ion.language.values import canonical
-from ion.language.workflow import Bash, Loop, Reference, Shell
+from ion.language.workflow import Bash, Loop, LoopGroup, Reference, Shell
 from ion.nodes import program
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, exact
@@ -45,7 +45,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
 async def run_until(turn: Turn, context: Context) -> Outcome:
     """Run a loop's `until_bash`: status 0 ends the loop, any other does not; a signal or the timeout fails it."""
     body = turn.node.body
-    assert isinstance(body, Loop)
+    assert isinstance(body, Loop | LoopGroup)
     assert body.until_bash is not None
     failed = await _run(body.until_bash, turn, context)
     return failed if failed is not None and failed.error.code != "exit-status" else Judged(done=failed is None)
@@ -76,7 +76,8 @@ def _bash(path: str | None) -> str | None:
 
 def _may_take_long(text: Shell, turn: Turn, context: Context) -> bool:
     """Whether large values may be copied, or git may be asked for a branch."""
-    outputs = (turn.previous, turn.judged, *(context.nodes[other].output for other in turn.node.waits_for))
+    read = (turn.find(other, context) for other in turn.node.waits_for)
+    outputs = (turn.previous, turn.judged, *(now.output for now in read if now is not None))
     return any(output is not None and output.text is None for output in outputs) or "BASE_BRANCH" in text.text
 
 

@@ -44,7 +44,7 @@ async def provide(runtime: Runtime, turn: Turn, context: Context, env: Mapping[s
     folder = await program.in_thread(_folder, runtime, env)
     if (found := _ready(folder, runtime)) is not None:
         return found
-    context.progress(turn.node.id, f"installing {', '.join(runtime.deps)}")
+    context.progress(turn.address, f"installing {', '.join(runtime.deps)}")
     deadline = time.monotonic() + INSTALL_TIMEOUT_MS / 1000
     async with _alone(folder, runtime, deadline):
         return _ready(folder, runtime) or await _build(folder, runtime, turn, context, env, deadline)
@@ -97,7 +97,7 @@ async def _build(
     place = Path(tempfile.mkdtemp(prefix="build-", dir=folder))
     try:
         for step, argv in _steps(runtime, place):
-            log = context.folders.logs / turn.node.id / f"{turn.start}-{step}"
+            log = context.folders.logs / turn.address / f"{turn.start}-{step}"
             ended = await process.run(
                 argv,
                 cwd=place,

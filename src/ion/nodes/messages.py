@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ion.core.events import Reply
 from ion.core.outcomes import Completed, GateOpened, Outcome
-from ion.language.workflow import Approval, Cancel, Loop
+from ion.language.workflow import Approval, Cancel, Loop, LoopGroup
 from ion.nodes.base import Context, Turn
 from ion.nodes.texts import Values, printable
 
@@ -20,7 +20,7 @@ async def gate(turn: Turn, context: Context) -> Outcome:
     match turn.node.body:
         case Approval(message):
             return GateOpened(values.render(message))
-        case Loop() as loop:
+        case Loop() | LoopGroup() as loop:
             said = values.render(loop.gate_message or "")
             parts = (_status(turn, loop), _excerpt(turn, context), said)
             return GateOpened("\n\n".join(part for part in parts if part))
@@ -34,7 +34,7 @@ async def cancel(turn: Turn, context: Context) -> Outcome:
     return Completed(Reply(context.keep(Values(turn, context).render(body.reason))))
 
 
-def _status(turn: Turn, loop: Loop) -> str:
+def _status(turn: Turn, loop: Loop | LoopGroup) -> str:
     """What approving would mean now (language.md §7)."""
     count = f"Iteration {turn.iteration} of {loop.max_iterations}"
     if turn.signaled:

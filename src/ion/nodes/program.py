@@ -50,7 +50,7 @@ async def run(
         register=context.folders.register,
         timeout_ms=limit(turn),
         grace_ms=context.grace_ms,
-        said=partial(context.lines, turn.node.id) if context.lines is not None else None,
+        said=partial(context.lines, turn.address) if context.lines is not None else None,
     )
 
 
@@ -99,7 +99,7 @@ async def completed(turn: Turn, context: Context) -> Completed:
     else:
         path = Path(printed)
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
-    return Completed(Reply(output, condition_values(context.workflow, turn.node.id, output, context.read)))
+    return Completed(Reply(output, condition_values(turn.template, output, context.read)))
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:

@@ -87,7 +87,7 @@ async def run_answer(turn: Turn, context: Context) -> Outcome:
 
 def _asked(turn: Turn, context: Context, values: Values, agent: str | None) -> _Asked:
     session = turn.session if turn.session_agent == agent else None
-    template, fresh = _template(turn, context), None
+    template, fresh = _template(turn), None
     if session is not None and isinstance(turn.node.body, Prompt) and turn.node.body.continued is not None:
         fresh = _filled(template, context, values)
         template = turn.node.body.continued
@@ -112,12 +112,12 @@ def _engine_names(template: str) -> frozenset[str]:
     return frozenset(reference.name for reference in found if isinstance(reference, EngineReference))
 
 
-def _template(turn: Turn, context: Context) -> str:
+def _template(turn: Turn) -> str:
     match turn.node.body:
         case Prompt(text):
             return text
         case Command(name) | Loop(command=str(name)):
-            return context.workflow.commands[name].text
+            return turn.template.workflow.commands[name].text
         case Loop(prompt=str(text)):
             return text
         case Approval(on_reject=rejected) if rejected is not None:
@@ -145,7 +145,7 @@ def _agent_texts(agent: Any, values: Values) -> Any:
 
 
 def _open_prompt(asked: _Asked, turn: Turn, context: Context) -> PromptOpened:
-    key = context.idempotency_key(turn.node.id, turn.iteration)
+    key = context.idempotency_key(turn.address, turn.iteration)
     text = context.keep(asked.text)
     return PromptOpened(text, asked.system, asked.session, turn.node.output_format, asked.options, key)
 
@@ -154,9 +154,9 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _
     node = turn.node
     return PromptRequest(
         run_id=context.run_id,
-        node=node.id,
+        node=turn.address,
         prompt=asked.text,
-        key=context.idempotency_key(node.id, turn.iteration),
+        key=context.idempotency_key(turn.address, turn.iteration),
         cwd=context.cwd,
         iteration=turn.iteration,
         attempt=turn.attempt,
@@ -168,11 +168,11 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _
         timeout_ms=node.timeout_ms,
         idle_timeout_ms=node.idle_timeout_ms,
         grace_ms=context.grace_ms,
-        progress=partial(context.progress, node.id),
+        progress=partial(context.progress, turn.address),
         log=context.folders.logs / turn.log_name,
         register=context.folders.register,
         fresh_prompt=asked.fresh,
-        verdicts={key: verdict.decision for key, verdict in context.nodes[node.id].tries.verdicts.items()},
+        verdicts={key: verdict.decision for key, verdict in context.nodes[turn.address].tries.verdicts.items()},
         ask=ask,
     )
 
@@ -183,7 +183,7 @@ async def _ask(
     """Ask, and handle everything an agent can do: answer, need permissions, fail with a typed error, crash, hang."""
     limit = turn.node.timeout_ms
     overdue = asyncio.timeout(None if limit is None else (limit + context.grace_ms + _OVERDUE_MS) / 1000)
-    ask = None if context.ask is None else _Asking(partial(context.ask, turn.node.id), overdue)
+    ask = None if context.ask is None else _Asking(partial(context.ask, turn.address), overdue)
     request = _request(asked, turn, context, values, ask)
     try:
         async with overdue:
@@ -268,7 +268,7 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
         both = loop.until_all and loop.until is not None
         signaled = signaled and field_holds if both else signaled or field_holds
     output = context.keep(reply.text)
-    values = condition_values(context.workflow, node.id, output, context.read)
+    values = condition_values(turn.template, output, context.read)
     notes = tuple(map(printable, said.notes))
     brought = Reply(
         output,

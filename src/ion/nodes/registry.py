@@ -46,7 +46,7 @@ async def _once_there_is_room(run: Run, turn: Turn, context: Context) -> Outcome
             return await run(turn, context)
         except process.ScarceError as error:
             if not said:
-                context.progress(turn.node.id, f"waits: {error.reason}")
+                context.progress(turn.address, f"waits: {error.reason}")
                 said = True
             if not await turnstile.wait(process.how_many_live()):
                 raise

@@ -8,7 +8,8 @@ from functools import cache
 
 from ion.errors import MissingRuntimeError, UsageError
 from ion.kinds import NOT_RUN_YET
-from ion.language.workflow import Bash, Loop, Node, Script, Workflow
+from ion.language.templates import templates_of
+from ion.language.workflow import Bash, Loop, LoopGroup, Node, Script, Workflow
 
 
 def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
@@ -16,11 +17,11 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
     missing: dict[str, list[str]] = {}
     hints: dict[str, None] = {}
     has_bash = cache(lambda: shutil.which("bash", path=env.get("PATH")) is not None)
-    for node in workflow.nodes:
+    for one in templates_of(workflow):
         try:
-            _require(node, workflow, env, has_bash)
+            _require(one.node, one.workflow, env, has_bash)
         except MissingRuntimeError as error:
-            missing.setdefault(error.message, []).append(node.id)
+            missing.setdefault(error.message, []).append(one.path)
             hints[error.hint] = None
     if missing:
         message = "; ".join(f"{what} (needed by {', '.join(nodes)})" for what, nodes in missing.items())
@@ -30,10 +31,9 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
 def require_runnable(workflow: Workflow) -> None:
     """Raises `UsageError` (code `not-supported-yet`), which names what a file may say and no run carries out yet."""
     used: dict[str, list[str]] = {}
-    for node in workflow.nodes:
-        for what in (node.kind, "fan_out" if node.fan_out else ""):
-            if what in NOT_RUN_YET:
-                used.setdefault(what, []).append(node.id)
+    for one in templates_of(workflow):
+        if one.node.kind in NOT_RUN_YET:
+            used.setdefault(one.node.kind, []).append(one.path)
     if used:
         what = " and ".join(f"{name} ({', '.join(nodes)})" for name, nodes in used.items())
         hint = "the file is checked all the same: ion validate"
@@ -62,6 +62,6 @@ def _require(node: Node, workflow: Workflow, env: Mapping[str, str], has_bash: C
         entry = workflow.scripts[body.name].entry if body.name is not None else ""
         runtimes.find(body, env, entry)
         return
-    needs_bash = isinstance(body, Bash) or (isinstance(body, Loop) and body.until_bash is not None)
+    needs_bash = isinstance(body, Bash) or (isinstance(body, Loop | LoopGroup) and body.until_bash is not None)
     if needs_bash and not has_bash():
         raise MissingRuntimeError("bash is not installed", hint="install bash")

@@ -27,7 +27,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
     script = turn.node.body
     assert isinstance(script, Script)
     values = Values(turn, context)
-    named = None if script.name is None else _named(script.name, context)
+    named = None if script.name is None else _named(script.name, turn, context)
     code = values.splice(script.code or "") if named is None else named.read_text("utf-8", "replace")
     env = environment(turn, context, values, code=code).variables
     runtime = await program.in_thread(runtimes.find, script, env, named.name if named else "")
@@ -40,8 +40,8 @@ async def run(turn: Turn, context: Context) -> Outcome:
     return program.failure(ended, turn, context, shown) or await program.completed(turn, context)
 
 
-def _named(name: str, context: Context) -> Path:
-    return context.folders.source / name / context.workflow.scripts[name].entry
+def _named(name: str, turn: Turn, context: Context) -> Path:
+    return context.folders.source / name / turn.template.workflow.scripts[name].entry
 
 
 def _written(runtime: runtimes.Runtime, code: str, turn: Turn, context: Context) -> Path:
@@ -54,7 +54,7 @@ def _written(runtime: runtimes.Runtime, code: str, turn: Turn, context: Context)
 
 def _beside(packages: Path, script: Script, path: Path, turn: Turn, context: Context) -> Path:
     """Put the script and `packages` side by side; returns where the script is now."""
-    folder = context.folders.scratch / turn.node.id
+    folder = context.folders.scratch / turn.address
     if script.name is not None:
         folder = folder / "named"
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,16 +17,19 @@ from ion.errors import UnreadableReferenceError
 from ion.foreign import loads
 from ion.language.patterns import pattern
 from ion.language.references import Resolved, end_of, find_references, path_of, reference_text, render
+from ion.language.templates import Template
 from ion.language.values import canonical, select
 from ion.language.workflow import (
     Binding,
     EngineReference,
     InputReference,
     NodeReference,
+    PreviousReference,
     Reference,
     variable_name,
 )
 from ion.nodes.base import Context, Turn
+from ion.nodes.given import inputs_of
 from ion.process.survivors import runs_around
 
 # Halves of surrogate pairs that stand for no byte.
@@ -81,8 +84,10 @@ class Values:
         match reference:
             case NodeReference():
                 return self._node_value(reference)
-            case InputReference(name):
-                return self._input(name), 0
+            case PreviousReference() if self._turn.around.iteration:
+                return self._previous_value(reference)
+            case InputReference(name, path):
+                return _within(self._input(name), path)
             case EngineReference(name) if name in self._engine:
                 return self._engine[name](), 0
         return reference_text(reference), len(path_of(reference))  # a name outside of its place is text
@@ -93,20 +98,29 @@ class Values:
             return None
         return self._readable(reference).output
 
+    def outer(self, value: Any) -> Any:
+        """JSON with its texts filled in, as in `with:`; it does not see the bindings of the node."""
+        return self._filled(value)
+
     @cached_property
     def bindings(self) -> dict[str, Any]:
         """The node's `with:` by name, as JSON."""
         return {name: self._bound(binding) for name, binding in self._turn.node.bindings.items()}
 
+    @cached_property
+    def given(self) -> tuple[dict[str, Any], str]:
+        """The inputs around the node, by name, and the text for `$ARGUMENTS`."""
+        return inputs_of(self._turn, self._context)
+
     def variables(self) -> dict[str, str]:
         """All names as environment variables, the engine's last and so strongest; `BASE_BRANCH` is not among them."""
-        found = {declared.variable: "" for declared in self._context.workflow.inputs}
-        for name, value in (self._context.inputs | self.bindings).items():
+        found = {declared.variable: "" for declared in self._turn.template.workflow.inputs}
+        for name, value in (self.given[0] | self.bindings).items():
             found[variable_name(name)] = exact(canonical(value))
         found |= {name: exact(read()) for name, read in self._engine.items() if name != "BASE_BRANCH"}
         found["ION_RUN_ID"] = self._context.run_id
-        found["ION_NODE_ID"] = self._turn.node.id
-        found["ION_IDEMPOTENCY_KEY"] = self._context.idempotency_key(self._turn.node.id, self._turn.iteration)
+        found["ION_NODE_ID"] = self._turn.address
+        found["ION_IDEMPOTENCY_KEY"] = self._context.idempotency_key(self._turn.address, self._turn.iteration)
         return found | runs_around(self._context.environ)
 
     def _read(self, content: Content | None) -> str:
@@ -120,17 +134,21 @@ class Values:
         node = self._readable(reference)
         if node.output is None:
             return "", 0
-        text = self._context.read(node.output)
-        declared = self._context.workflow.by_id[reference.node].output_format
+        return self._selected(node.output, reference, self._turn.template.named(reference.node, inside=True))
+
+    def _selected(
+        self, output: Content, reference: NodeReference | PreviousReference, template: Template | None
+    ) -> tuple[Any, int]:
+        declared = template.output_format if template is not None else None
         try:
-            selected = select(text, reference.path, declared)
+            selected = select(self._context.read(output), reference.path, declared)
         except UnreadableReferenceError as error:
             raise UnreadableReferenceError(f"{reference_text(reference)}: {error.message}", hint=error.hint) from error
         return selected.value, selected.consumed
 
     def _readable(self, reference: NodeReference) -> NodeState:
         """The state of a node whose output may be read in this form: completed, or skipped and read as a whole."""
-        written, node = reference_text(reference), self._context.nodes.get(reference.node)
+        written, node = reference_text(reference), self._turn.find(reference.node, self._context)
         if node is None:
             raise UnreadableReferenceError(f"{written} cannot be read: unknown node '{reference.node}'")
         if node.status == "skipped" and reference.path:
@@ -145,15 +163,24 @@ class Values:
             )
         return node
 
+    def _previous_value(self, reference: PreviousReference) -> tuple[Any, int]:
+        """Of a node of the loop around, in the iteration before; '' in the first one."""
+        around = self._turn.around
+        before = self._context.nodes.get(f"{around.previous}{reference.node}") if around.iteration > 1 else None
+        if before is None or before.output is None:
+            return "", len(reference.path)
+        template = self._turn.template.named_before(reference.node)
+        return self._selected(before.output, reference, template)
+
     def _input(self, name: str) -> Any:
         if name in self.bindings:
             return self.bindings[name]
         return self._run_input(name)
 
     def _run_input(self, name: str) -> Any:
-        if name in self._context.inputs:
-            return self._context.inputs[name]
-        names = {declared.name: declared.placeholder for declared in self._context.workflow.inputs}
+        if name in self.given[0]:
+            return self.given[0][name]
+        names = {declared.name: declared.placeholder for declared in self._turn.template.workflow.inputs}
         if (placeholder := names.get(name)) is not None:
             return placeholder
         if name in names:
@@ -166,10 +193,10 @@ class Values:
 
     @cached_property
     def _engine(self) -> dict[str, Callable[[], str]]:
-        turn, context = self._turn, self._context
+        turn, context, around = self._turn, self._context, self._turn.around
         return {
-            "ARGUMENTS": lambda: context.arguments,
-            "USER_MESSAGE": lambda: context.arguments,
+            "ARGUMENTS": lambda: self.given[1],
+            "USER_MESSAGE": lambda: self.given[1],
             "WORKFLOW_ID": lambda: context.run_id,
             "ARTIFACTS_DIR": lambda: str(context.folders.artifacts),
             "STATE_DIR": lambda: str(context.folders.state),
@@ -178,13 +205,19 @@ class Values:
             "CONTEXT": lambda: context.external_context,
             "EXTERNAL_CONTEXT": lambda: context.external_context,
             "ISSUE_CONTEXT": lambda: context.external_context,
-            "LOOP_ITERATION": lambda: str(turn.iteration or ""),
+            "LOOP_ITERATION": lambda: str(turn.iteration or around.iteration or ""),
             "LOOP_OUTPUT": lambda: self._read(turn.judged),
-            "LOOP_PREV_OUTPUT": lambda: self._read(turn.previous),
-            "LOOP_USER_INPUT": lambda: turn.user_input,
-            "REJECTION_REASON": lambda: turn.rejection_reason,
+            "LOOP_PREV_OUTPUT": lambda: self._read(turn.previous or around.output),
+            "LOOP_USER_INPUT": lambda: turn.user_input or around.user_input,
+            "REJECTION_REASON": lambda: turn.rejection_reason or around.rejection_reason,
             "REWORK": lambda: self._read(turn.rework),
+            **({} if around.item_index is None else self._item),
         }
+
+    @property
+    def _item(self) -> dict[str, Callable[[], str]]:
+        around = self._turn.around
+        return {"ITEM_INDEX": lambda: str(around.item_index), "ITEM_COUNT": lambda: str(around.item_count)}
 
     def _docs(self) -> str:
         """`docs/` relative to the working directory, or the absolute path if it is elsewhere."""
@@ -210,7 +243,7 @@ class Values:
         if not isinstance(value, str):
             return False
         nodes = [found.reference.node for found in find_references(value) if isinstance(found.reference, NodeReference)]
-        return any((state := self._context.nodes.get(node)) and state.status == "skipped" for node in nodes)
+        return any((state := self._turn.find(node, self._context)) and state.status == "skipped" for node in nodes)
 
     def _filled(self, value: Any) -> Any:
         """JSON with its texts filled in; a text that is one whole reference becomes the value itself, of any type."""
@@ -232,7 +265,8 @@ class Values:
 
     def _structured(self, node: str, output: Any) -> Any:
         """A whole output as JSON, if the node promised JSON."""
-        promised = node in self._context.workflow.by_id and self._context.workflow.by_id[node].output_format is not None
+        template = self._turn.template.named(node)
+        promised = template is not None and template.output_format is not None
         return loads(output) if promised and output else output
 
     def _outer_text(self, reference: Reference) -> Resolved:
@@ -242,5 +276,18 @@ class Values:
     def _outer(self, reference: Reference) -> tuple[Any, int]:
         """The value of a reference in `with:`, where `$INPUTS` are the run's inputs and not the bindings themselves."""
         if isinstance(reference, InputReference):
-            return self._run_input(reference.name), 0
+            return _within(self._run_input(reference.name), reference.path)
         return self.value(reference)
+
+
+def _within(value: Any, path: tuple[str, ...]) -> tuple[Any, int]:
+    """A field of an input, read as far as there are objects."""
+    for depth, name in enumerate(path):
+        if not isinstance(value, dict):
+            return value, depth
+        if name not in value:
+            raise UnreadableReferenceError(
+                f"the input has no field '{'.'.join(path[: depth + 1])}'", hint=f"it has: {', '.join(list(value)[:20])}"
+            )
+        value = value[name]
+    return value, len(path)

@@ -49,7 +49,7 @@ def environment(
     Raises `UnreadableReferenceError` if an `env` value cannot be filled in, or `text` needs a `$BASE_BRANCH` that is
     not found.
     """
-    ours = {name: values.render(value) for name, value in (context.workflow.env | turn.node.env).items()}
+    ours = {name: values.render(value) for name, value in (turn.template.workflow.env | turn.node.env).items()}
     ours |= values.variables()
     if "BASE_BRANCH" in engine_names(text):
         ours["BASE_BRANCH"] = values.render("$BASE_BRANCH")

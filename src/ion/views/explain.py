@@ -9,12 +9,14 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from ion.core.decide import trigger_rule_holds
+from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
 from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.changing import references_of
 from ion.language.conditions import explain
 from ion.language.references import reference_text
+from ion.language.templates import templates_of
 from ion.language.workflow import InputReference, Node, NodeReference, Shell
 from ion.views.problems import suggestion
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
@@ -120,12 +122,15 @@ def _condition(subject: Subject) -> Iterator[tuple[str, str]]:
     if not (subject.now.begun or subject.now.status in ("failed", "completed") or subject.now.reason == "when"):
         yield "when", f"{node.when.text}      not evaluated"
         return
-    started = state.started
     label = "when"
-    for comparison, seen, holds in explain(node.when, lookup(state, started.inputs if started else {})):
+    for comparison, seen, holds in explain(node.when, lookup(state, _around(subject))):
         outcome = "not evaluated" if not seen and holds is None else f"{seen}  → {_holds(holds)}"
         yield label, f"{comparison}      {outcome}"
         label = ""
+
+
+def _around(subject: Subject) -> Surroundings:
+    return surroundings(subject.state, templates_of(subject.workflow)[subject.now.id], subject.now.id)
 
 
 def _holds(holds: bool | None) -> str:
@@ -258,8 +263,7 @@ def node_json(subject: Subject) -> dict[str, Any]:
     from ion.api.result import timestamp
 
     node, state = subject.node, subject.state
-    inputs = state.started.inputs if state.started else {}
-    rows = explain(node.when, lookup(state, inputs)) if node.when is not None else []
+    rows = explain(node.when, lookup(state, _around(subject))) if node.when is not None else []
     return {
         "run_id": subject.result.run_id,
         "node": node.id,

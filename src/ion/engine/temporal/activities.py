@@ -35,7 +35,7 @@ from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Failed, Outcome
-from ion.core.plan import outline
+from ion.core.outline import outline
 from ion.core.state import NodeState
 from ion.core.step import begin_again
 from ion.engine.agent_registry import AgentRegistry

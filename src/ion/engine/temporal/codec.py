@@ -9,8 +9,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from msgspec import ValidationError, convert
 
+from ion.core.commands import AgentLimits
 from ion.core.outcomes import Outcome
-from ion.core.plan import AgentLimits
 from ion.errors import IonError
 
 # A payload may hold 2 MB (durable.md); what is longer than this is kept beside the log and named by its hash.

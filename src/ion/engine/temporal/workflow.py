@@ -211,7 +211,7 @@ class IonRun:
             said = await workflow.execute_activity(
                 "ion-turn",
                 args=[self._order["lease"], node, start],
-                task_queue=queue_for(queue, self._plan.workflow.by_id[node].runs_on, self._plan.state.worker),
+                task_queue=queue_for(queue, self._plan.templates[node].node.runs_on, self._plan.state.worker),
                 start_to_close_timeout=timedelta(days=3650),
                 heartbeat_timeout=timedelta(milliseconds=self._order["heartbeat_ms"]),
                 retry_policy=_RETRY,

@@ -1,0 +1,159 @@
+"""What a node with instances inside of it does next: opens them, and makes one outcome of theirs (language.md §13).
+
+To its siblings such a node is one node. A group is opened as soon as it is its turn; what a fan-out or a called
+workflow is given has to be read before, by a turn `expand`. The outputs of a fan-out, or of an iteration, are put
+together by a turn `collect`; the output of a group is that of one of its nodes, and needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ion.core import events as e
+from ion.core.addresses import is_halting, members_of
+from ion.core.outcomes import Expanded
+from ion.core.scopes import ScopeState, numbered
+from ion.core.state import NodeState, Running, RunState
+from ion.errors import InternalError
+from ion.language.templates import Body, Template
+from ion.language.workflow import LoopGroup
+
+# What the turns do that a composite node needs: read what it is given, put together what it gives.
+EXPAND, COLLECT = "expand", "collect"
+
+
+def opened(state: RunState, now: NodeState) -> ScopeState | None:
+    """The scope of a composite node whose instances are under way, or have settled just now."""
+    scope = state.scopes.get(now.id)
+    return scope if scope is not None and scope.is_open and isinstance(now.phase, Running) else None
+
+
+def open_scope(
+    template: Template, state: RunState, now: NodeState, given: Expanded, inputs: dict[str, str], at: int
+) -> e.ScopeOpened:
+    """The event that makes the instances inside of this node, or begins again at those that have not completed."""
+    if template.item is not None:
+        keys, numbers = numbered(state.scopes.get(now.id), given.keys)
+        return e.ScopeOpened(at, now.id, inputs=inputs, items=given.items, keys=keys, numbers=numbers, read=given.read)
+    iteration = now.progress.iterations + 1 if isinstance(template.node.body, LoopGroup) else 0
+    return e.ScopeOpened(
+        at,
+        now.id,
+        inputs=inputs,
+        nodes=body_of(template).nodes,
+        iteration=iteration,
+        given=given.given,
+        read=given.read,
+    )
+
+
+def body_of(template: Template) -> Body:
+    if template.inside is None:
+        raise InternalError(f"'{template.path}' has no nodes inside; this is a bug")
+    return template.inside
+
+
+def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event | None:
+    """The end of a fan-out whose instances have all settled; None: their outputs are to be put together."""
+    members = list(members_of(state, now.id))
+    failed = [one for one in members if one.status in ("failed", "cancelled")]
+    completed = any(one.status == "completed" for one in members)
+    fan_out = template.node.fan_out
+    strict = fan_out is not None and fan_out.join == "all_success"
+    if failed and (strict or not completed):
+        error = failure_of(failed[0])
+        more = f" ({len(failed)} of {len(members)} items failed)" if len(members) > 1 else ""
+        return e.NodeFailed(at, now.id, replace(error, message=f"{error.message}{more}"))
+    if completed or not members:
+        return None
+    return _skipped(now, members, at)
+
+
+def scope_failed(template: Template, state: RunState, now: NodeState) -> e.Failure | None:
+    """Why the graph inside of this node, all of which has settled, has failed, if it has."""
+    halted = halted_in(state, template, now.id)
+    if halted is not None:
+        code, reason = halting(halted)
+        return e.Failure(code, f"'{halted.id}': {reason}" if reason else f"'{halted.id}' ended it")
+    for one, inner in zip(members_of(state, now.id), body_of(template).members, strict=True):
+        if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail):
+            return failure_of(one)
+    return None
+
+
+def halted_in(state: RunState, template: Template, address: str) -> NodeState | None:
+    """The instance that ends the scope of this one: a called workflow, or an item. Those inside of it that are called,
+    or items, end no more than themselves."""
+    if not (template.calls or _is_item(state, address)):
+        return None
+    left = [(address, template)]
+    while left:
+        owner, around = left.pop()
+        body = around.inside
+        for now, inner in zip(members_of(state, owner), body.members if body is not None else (), strict=True):
+            if is_halting(now):
+                return now
+            if inner.inside is not None and not inner.calls and now.id in state.scopes:
+                left.append((now.id, inner))
+    return None
+
+
+def _is_item(state: RunState, address: str) -> bool:
+    owner = state.nodes[address].owner
+    return bool(owner) and state.scopes[owner].items is not None
+
+
+def scope_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event:
+    """The outcome of a graph of which nothing failed: its output, or that all of it was skipped."""
+    members = list(members_of(state, now.id))
+    if not any(one.status == "completed" for one in members):
+        return _skipped(now, members, at)
+    return e.NodeCompleted(at, now.id, output_of(template, members))
+
+
+def output_of(template: Template, members: Sequence[NodeState]) -> e.Reply:
+    """The reply whose output is that of the graph: of `returns`, else of the first sink that has text."""
+    source = output_node(body_of(template), members)
+    if source is None or source.progress.reply is None:
+        values = {reference.key: e.Value(text="") for reference in template.references if not reference.path}
+        return e.Reply(e.Content(""), values)
+    reply = source.progress.reply
+    return e.Reply(reply.output, reply.values)
+
+
+def output_node(body: Body, members: Sequence[NodeState]) -> NodeState | None:
+    """The node of a settled graph whose output is that of the graph."""
+    for one in body.outputs:
+        now = members[body.places[one.node.id]]
+        if now.output is not None and (body.returns is not None or has_text(now.output)):
+            return now
+    return None
+
+
+def has_text(output: e.Content) -> bool:
+    return output.text is None or bool(output.text.strip())
+
+
+def _skipped(now: NodeState, members: list[NodeState], at: int) -> e.NodeSkipped:
+    first = members[0]
+    detail = f"every node in it was skipped: {', '.join(one.id for one in members[:5])}"
+    return e.NodeSkipped(at, now.id, first.reason or "trigger_rule", detail)
+
+
+def failure_of(one: NodeState) -> e.Failure:
+    """What the failure of this instance is to the node that it is in."""
+    if one.error is None:
+        why = "was rejected" if one.reason == "rejected" else "was stopped"
+        return e.Failure("rejected" if one.reason == "rejected" else "cancelled", f"'{one.id}' {why}")
+    # One inside of one says by itself where it failed.
+    deeper = one.error.message.startswith(f"'{one.id}.")
+    return e.Failure(one.error.code, one.error.message if deeper else f"'{one.id}' failed: {one.error.message}")
+
+
+def halting(now: NodeState) -> tuple[str, str]:
+    """The code and the reason of what a cancel node, or a rejected gate, ends."""
+    if now.reason == "rejected":
+        return "rejected", now.progress.rejection_reason or "rejected"
+    return "cancelled", (now.output.text if now.output is not None else None) or ""

@@ -1,0 +1,97 @@
+"""What a plan keeps of each instance, and of each open scope: the counts that make its next step cheap."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TypeAlias
+
+from ion.language.templates import Body, Template
+
+# Where an instance stands in the order of the file and of the items: the places on the way to it.
+Place: TypeAlias = tuple[int, ...]
+
+
+class Instance:
+    """One instance of a node in a scope that is open. `unsettled` counts what it still waits for; `inside` is its own
+    scope once that is looked at; `agent` is who answers its prompts; `halts` is the scope that it ends."""
+
+    __slots__ = ("address", "agent", "halts", "inside", "place", "scope", "settled", "template", "unsettled")
+
+    def __init__(self, address: str, template: Template, scope: OpenScope, place: Place, agent: str) -> None:
+        self.address = address
+        self.template = template
+        self.scope = scope
+        self.place = place
+        self.agent = agent
+        self.unsettled = 0
+        self.settled = False
+        self.inside: OpenScope | None = None
+        self.halts: OpenScope | None = None
+
+
+class OpenScope:
+    """The instances of a graph, or of a fan-out (`body` None; `inputs` is what all items read besides their own).
+    `left` of the `members` have not settled; `failed` are those that failed, `halts` those that end the whole scope;
+    `next` is the first item that has no room yet, `room` how many may be under way. `has_begun`: the node around it is
+    settled in all that it waits for, so what is inside may run."""
+
+    __slots__ = (
+        *("body", "failed", "fails_fast", "halts", "has_begun", "inputs"),
+        *("left", "members", "next", "owner", "room"),
+    )
+
+    def __init__(self, owner: Instance | None, body: Body | None, fails_fast: bool) -> None:
+        self.owner = owner
+        self.body = body
+        self.fails_fast = fails_fast
+        self.members: list[Instance] = []
+        self.inputs: dict[str, str] = {}
+        self.left = 0
+        self.next = 0
+        self.room: int | None = None
+        self.has_begun = False
+        self.failed: set[Place] = set()
+        self.halts: dict[Place, str] = {}
+
+    @property
+    def contains_halts(self) -> bool:
+        """Whether what would end the run ends this scope instead: in a called workflow, and in an item."""
+        return self.owner is not None and (self.owner.template.calls or self.owner.scope.body is None)
+
+    @property
+    def ends_early(self) -> bool:
+        return bool(self.halts) or (self.fails_fast and bool(self.failed))
+
+    @property
+    def is_open(self) -> bool:
+        return self.owner is None or self.owner.inside is self
+
+    def inputs_of(self, place: int) -> dict[str, str]:
+        """What the item at this place depends on besides its own value."""
+        own = {"ITEM_INDEX": str(place), "ITEM_COUNT": str(len(self.members))}
+        if self.inputs.keys().isdisjoint(own):
+            return self.inputs
+        return {name: own.get(name, value) for name, value in self.inputs.items()}
+
+
+class Line:
+    """Instances by their place, each once, the first of them first."""
+
+    __slots__ = ("_heap", "_here")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Place, str]] = []
+        self._here: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def add(self, instance: Instance) -> None:
+        if instance.address not in self._here:
+            self._here.add(instance.address)
+            heapq.heappush(self._heap, (instance.place, instance.address))
+
+    def pop(self) -> str:
+        _, address = heapq.heappop(self._heap)
+        self._here.remove(address)
+        return address

@@ -1,0 +1,75 @@
+"""Reading what a composite node is given before its instances begin: the items of a fan-out, the inputs of a called
+workflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ion.core.events import Failure
+from ion.core.expanding import call_of, items_of
+from ion.core.outcomes import Expanded, Failed, Outcome
+from ion.foreign import loads
+from ion.language.references import whole_reference
+from ion.language.values import canonical, describe
+from ion.language.workflow import FanOut, Workflow, WorkflowCall
+from ion.nodes.base import Context, Turn
+from ion.nodes.given import parsed
+from ion.nodes.texts import Values
+
+
+async def run(turn: Turn, context: Context) -> Outcome:
+    """Raises `UnreadableReferenceError` for what cannot be read."""
+    node, values = turn.node, Values(turn, context)
+    if node.fan_out is not None:
+        items = _items(node.fan_out, values)
+        if isinstance(items, str):
+            return Failed(Failure("bad_items", items, "the items are a JSON array; lines: takes the lines of a text"))
+        most = node.fan_out.max_items
+        if len(items) > most:
+            hint = "max_items of the fan_out may raise it, up to 10000"
+            return Failed(Failure("bad_items", f"there are {len(items)} items, and at most {most} are allowed", hint))
+        return items_of(items, turn.template, context.keep)
+    if isinstance(node.body, WorkflowCall):
+        return _call(turn, context, values, node.body)
+    return Expanded()
+
+
+def _items(fan_out: FanOut, values: Values) -> list[Any] | str:
+    """The items, or what is wrong with them."""
+    if fan_out.lines is not None:
+        return [line.strip() for line in values.render(fan_out.lines).splitlines() if line.strip()]
+    found = values.outer(fan_out.items)
+    if isinstance(found, str):
+        written = whole_reference(fan_out.items)
+        what = fan_out.items if written is not None else "items"
+        try:
+            found = loads(found)
+        except ValueError:
+            return f"{what} is not a JSON array: it is text"
+        except RecursionError:
+            return f"{what} is nested too deeply"
+    return found if isinstance(found, list) else f"the items are {describe(found)}, not a JSON array"
+
+
+def _call(turn: Turn, context: Context, values: Values, body: WorkflowCall) -> Outcome:
+    """The inputs as the called workflow declares them, with its defaults."""
+    inside = turn.template.inside
+    called: Workflow | None = inside.workflow if inside is not None else None
+    inputs: dict[str, Any] = {}
+    for declared in called.inputs if called is not None else ():
+        if declared.name in values.bindings:
+            inputs[declared.name] = values.bindings[declared.name]
+        elif declared.has_default:
+            inputs[declared.name] = declared.default
+        elif declared.required:
+            return Failed(Failure("inputs", f"missing input '{declared.name}' of {body.name}"))
+    extra = {name: value for name, value in values.bindings.items() if name not in inputs}
+    return call_of({**extra, **inputs}, _arguments(turn, context, values, body), turn.template, context.keep)
+
+
+def _arguments(turn: Turn, context: Context, values: Values, body: WorkflowCall) -> str:
+    """The text that is `$ARGUMENTS` in the called workflow: its item, or `input`."""
+    if turn.is_item:
+        given = turn.around.given[0]
+        return canonical(parsed(given.content, context)[given.place])
+    return values.render(body.input) if body.input is not None else ""
