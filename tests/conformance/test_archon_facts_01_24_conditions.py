@@ -94,7 +94,6 @@ UNREADABLE = [
     pytest.param("'X' == $a.output", "write the reference on the left", id="17-literal-on-the-left"),
     pytest.param("$a.output", "compared with nothing", id="17-bare-reference"),
     pytest.param("$a.f.g == 'X'", "not read any deeper", id="17-nesting-without-output"),
-    pytest.param("$INPUTS.a.b == 1", "not read any deeper", id="22-field-of-an-input"),
     pytest.param("$a.output.b-c == 'x'", "no '-' in its name", id="24-hyphen-in-a-field"),
     pytest.param("", "a comparison is missing", id="17-empty"),
     pytest.param("$a.output contains 'x'", "unknown operator 'contains'", id="17-contains"),

@@ -183,6 +183,22 @@ def test_a_value_that_cannot_be_used_where_it_is_read(nodes: str, value: str, tm
     assert "block.yaml" in problem.hint
 
 
+def test_an_item_hides_an_input_of_its_name(tmp_path: Path) -> None:
+    nodes = "- {id: g, fan_out: {items: $INPUTS.v, as: v}, group: {nodes: [{id: q, bash: x, when: $INPUTS.v == '1'}]}}"
+    (group,) = good("- {id: i, include: block, with: {v: [1, 2]}}", project=project_of(tmp_path, block=nodes)).nodes
+    assert group.fan_out == w.FanOut(items=[1, 2], name="v")
+    assert isinstance(group.body, w.Group)
+    assert group.body.scope.nodes[0].bindings == {}
+    assert group.body.scope.nodes[0].when is not None
+
+
+def test_options_of_the_file_do_not_read_the_inputs_of_another(tmp_path: Path) -> None:
+    project = project_of(tmp_path, block="- {id: a, prompt: $INPUTS.v}")
+    root = "inputs: {v: {}}\nsystemPrompt: For $INPUTS.v"
+    problem = only(load("- {id: i, include: block, with: {v: x}}", root=root, project=project))
+    assert (problem.code, problem.path) == ("bad-binding", "nodes[0].with.v")
+
+
 DECLARED = """inputs:
   base: {required: true, description: The branch to compare with}
   depth: {type: integer, default: 3}

@@ -12,6 +12,7 @@ from ion.engine.freeze import source_of
 from ion.language import workflow as w
 from ion.language.frozen import read_frozen
 from ion.language.load import parse_workflow
+from work import assert_linear
 
 HEAD = "name: demo\ndescription: A demonstration\nnodes:\n"
 
@@ -573,3 +574,17 @@ def test_the_json_schema_knows_the_insides() -> None:
     assert list(validator.iter_errors(file)) == []
     file["nodes"] = [{"id": "g", "group": {"nodes": [{"id": "a", "bash": 3}]}}]
     assert list(validator.iter_errors(file)) != []
+
+
+def test_any_size_takes_time_in_proportion() -> None:
+    """Many groups, references, items and resumed sessions: no walk over all of them for each."""
+
+    def nodes(number: int) -> str:
+        lines = ["- {id: top, prompt: x}"]
+        for index in range(number):
+            inner = "{id: a, prompt: '$top.output {{ x }}'}, {id: b, prompt: x, depends_on: [a], context: {resume: a}}"
+            lines.append(f"- {{id: g{index}, depends_on: [top], group: {{nodes: [{inner}], returns: b}}}}")
+            lines.append(f"- {{id: u{index}, prompt: $g{index}.output, depends_on: [g{index}]}}")
+        return "\n".join(lines)
+
+    assert_linear(good, nodes, 40)

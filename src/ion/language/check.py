@@ -76,31 +76,36 @@ def _find_workflow(checker: Checker, sight: Sight, library: Library) -> None:
     check_included(draft, block, report)
     if draft.spliced:
         sight.graph.add(draft, block)
-    total = sum(len(one.workflow.nodes) for one in checker.findings.named.values())
-    if total > MAX_BROUGHT:
-        message = f"includes and calls bring {total} nodes; at most {MAX_BROUGHT} are read"
+    checker.findings.brought += len(block.workflow.nodes)
+    if checker.findings.brought > MAX_BROUGHT:
+        message = f"includes bring more than {MAX_BROUGHT} nodes"
         report.error("too-many-nodes", message, (*draft.path, "include"))
 
 
 def _check_brought(graph: Graph, checker: Checker) -> None:
     """An id means one node wherever it can be read, also if an include brings it."""
-    outer = {*graph.outer.names} if graph.outer else set()
-    taken = {name: f"'{name}'" for name in (*graph.by_id, *outer)}
+    taken = {name: f"'{name}'" for name in graph.by_id}
+    outer = graph.outer or ()
     for draft in graph.drafts:
         block = checker.findings.named.get(draft.path)
-        if draft.id in outer and graph.outer is not None and draft.id not in graph.outer.by_id:
+        if _is_brought(draft.id, graph.outer):
             message = f"the id '{draft.id}' is taken already: an include outside brings it"
             checker.report.error("duplicate-id", message, (*draft.path, "id"), hint="rename this node")
         if block is None or draft.kind != "include":
             continue
         for node in block.workflow.nodes:
             name = f"{draft.id}__{node.id}" if draft.spliced else node.id
-            if name in taken:
-                message = f"'{draft.id}' brings the id '{name}', which is taken already, by {taken[name]}"
+            if name in taken or name in outer:
+                by = taken.get(name, f"'{name}' outside")
+                message = f"'{draft.id}' brings the id '{name}', which is taken already, by {by}"
                 hint = "rename the other node" if not draft.spliced else "rename this node, or the other one"
                 checker.report.error("duplicate-id", message, (*draft.path, "include"), hint=hint)
             elif draft.spliced:
                 taken[name] = f"what '{draft.id}' brings"
+
+
+def _is_brought(name: str, graph: Graph | None) -> bool:
+    return graph is not None and (name in graph.brought or _is_brought(name, graph.outer))
 
 
 # Conditions

@@ -28,14 +28,15 @@ def is_prose(target: Draft, name: str, checker: Checker) -> bool:
 
 def _outputs(target: Draft, checker: Checker) -> list[Draft]:
     """The nodes whose output may be that of a group or loop_group."""
-    graph = checker.findings.graphs.get((*target.path,))
-    body = target.raw[target.kind]
-    returns = body.get("returns") if isinstance(body, dict) else None
-    if graph is None:
-        return []
-    followed = {other for one in target.inside for other in _listed(one)}
-    found = graph.find(returns) if isinstance(returns, str) else None
-    return [found] if found is not None else [one for one in target.inside if one.id not in followed]
+    known = checker.findings.outputs
+    if target.path not in known:
+        graph, body = checker.findings.graphs.get(target.path), target.raw[target.kind]
+        returns = body.get("returns") if isinstance(body, dict) else None
+        found = graph.find(returns) if graph is not None and isinstance(returns, str) else None
+        followed = {other for one in target.inside for other in _listed(one)}
+        sinks = [one for one in target.inside if one.id not in followed]
+        known[target.path] = sinks if found is None else [found]
+    return known[target.path]
 
 
 def _listed(draft: Draft) -> list[str]:

@@ -74,7 +74,7 @@ def _place(checker: Checker, sight: Sight, text: Text) -> list[tuple[Reference, 
 
 
 def _check_lookalikes(checker: Checker, sight: Sight, text: Text) -> None:
-    for found in find_lookalikes(text.text, sight.graph.names, checker.inputs, shell=text.form == "shell"):
+    for found in find_lookalikes(text.text, sight.graph, checker.inputs, shell=text.form == "shell"):
         message = f"{found.text} is not a reference: it stays as it is"
         problem = Problem("not-a-reference", message, "warning", hint=found.hint, length=len(found.text))
         note(checker.report, problem, text, found.start)

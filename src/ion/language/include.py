@@ -9,6 +9,7 @@ as the caller wrote it, typed, in bash as in a prompt. Only where no turn of the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
@@ -42,7 +43,7 @@ class NotInsertableError(ValueError):
         self.name = name
 
 
-class Block(Struct):
+class Block(Struct, dict=True):
     """A workflow that is included: what it became by itself, whose session each of its nodes wishes to continue, the
     nodes whose trigger rule its file states, and the inputs that its texts read."""
 
@@ -51,7 +52,7 @@ class Block(Struct):
     ruled: frozenset[str]
     reads: frozenset[str]
 
-    @property
+    @cached_property
     def sinks(self) -> tuple[str, ...]:
         """The nodes on which no other one depends, in file order."""
         followed = {other for node in self.workflow.nodes for other in node.depends_on}
@@ -142,7 +143,7 @@ class Include(Struct):
         outer = w.Activation(() if is_entry else own.depends_on, own.trigger_rule, own.when)
         inner = tuple(replace(one, depends_on=new(one.depends_on)) for one in node.activations)
         made = replace(
-            self._given(change.of(replace(node, activations=inner)), block.workflow.env, files),
+            self._given(change.of(replace(node, activations=inner)), block.workflow.env, files, self.inputs),
             id=names[node.id],
             depends_on=own.depends_on if is_entry else new(node.depends_on),
             trigger_rule=own.trigger_rule if is_entry and not ruled else node.trigger_rule,
@@ -154,62 +155,71 @@ class Include(Struct):
         order = (*new(node.order), *(own.order if is_entry else ()), *waits)
         return replace(made, order=tuple(one for one in dict.fromkeys(order) if one not in made.depends_on))
 
-    def _given(self, node: w.Node, env: dict[str, str], files: Files) -> w.Node:
+    def _given(self, node: w.Node, env: dict[str, str], files: Files, inputs: Inputs) -> w.Node:
         """A node, and those inside of it, with the values of the include and the defaults of both workflows."""
+        fan, outer = node.fan_out, inputs
+        if fan is not None:  # an item hides an input of its name
+            inputs = {name: given for name, given in inputs.items() if name != fan.name}
+            fan = replace(
+                fan,
+                items=inserted(fan.items, outer),
+                lines=inserted(fan.lines, outer),
+                when=_with_values(fan.when, inputs),
+            )
         body = node.body
         if isinstance(body, w.Group | w.LoopGroup):
-            inner = tuple(self._given(one, env, files) for one in body.scope.nodes)
+            inner = tuple(self._given(one, env, files, inputs) for one in body.scope.nodes)
             body = replace(body, scope=replace(body.scope, nodes=inner))
         elif isinstance(body, w.WorkflowCall) and body.input is not None:
-            body = replace(body, input=inserted(body.input, self.inputs))
-        own = {name: _bound(binding, self.inputs) for name, binding in node.bindings.items()}
-        fan = node.fan_out
+            body = replace(body, input=inserted(body.input, inputs))
+        own = {name: _bound(binding, inputs) for name, binding in node.bindings.items()}
         node = replace(
             node,
             body=body,
-            when=self._condition(node.when),
-            activations=tuple(replace(one, when=self._condition(one.when)) for one in node.activations),
-            bindings={**self._used(node, files), **own},
-            fan_out=fan
-            and replace(
-                fan,
-                items=inserted(fan.items, self.inputs),
-                lines=inserted(fan.lines, self.inputs),
-                when=self._condition(fan.when),
-            ),
+            when=_with_values(node.when, outer),
+            activations=tuple(replace(one, when=_with_values(one.when, outer)) for one in node.activations),
+            bindings={**_used(node, files, inputs), **own},
+            fan_out=fan,
         )
         if isinstance(body, w.Group | w.LoopGroup | w.WorkflowCall | w.Cancel):
             return node
         node = replace(node, env={**env, **node.env})
-        if node.kind in AGENT_KINDS or (isinstance(body, w.Approval) and body.on_reject):
-            return replace(node, options={**self.defaults, **node.options}, agent=node.agent or self.agent)
-        return node
+        if node.kind not in AGENT_KINDS and not (isinstance(body, w.Approval) and body.on_reject):
+            return node
+        for name in _names_in(w.Node("", w.Cancel(""), options=self.defaults), {}):
+            if name in node.bindings:
+                message = f"the agent options of the including file name $INPUTS.{name}, which is another input"
+                raise NotInsertableError(name, message)
+        return replace(node, options={**self.defaults, **node.options}, agent=node.agent or self.agent)
 
-    def _used(self, node: w.Node, files: Files) -> dict[str, w.Binding]:
-        """The inputs that the node's own turns read: those that its texts name, and all in a program's environment."""
-        if node.kind in PROGRAM_KINDS:
-            return dict(self.inputs)
-        if isinstance(node.body, w.WorkflowCall):
-            return {}
-        if isinstance(node.body, w.Group | w.LoopGroup):
-            node = replace(node, body=replace(node.body, scope=w.Scope(())))
-        named = {
-            one.name
-            for one in references_of(replace(node, bindings={}, when=None, fan_out=None), files.commands)
-            if isinstance(one, w.InputReference)
-        }
-        return {name: given for name, given in self.inputs.items() if name in named}
 
-    def _condition(self, condition: w.Condition | None) -> w.Condition | None:
-        """A condition with the caller's values; None if they make it true whatever else happens."""
-        if condition is None:
-            return None
-        alternatives = []
-        for group in condition.alternatives:
-            parts = [_compared(one, self.inputs) for one in group]
-            if False not in parts:
-                alternatives.append(tuple(one for one in parts if isinstance(one, w.Comparison)))
-        return None if () in alternatives else replace(condition, alternatives=tuple(alternatives))
+def _used(node: w.Node, files: Files, inputs: Inputs) -> dict[str, w.Binding]:
+    """The inputs that the node's own turns read: those that its texts name, and all in a program's environment."""
+    if node.kind in PROGRAM_KINDS:
+        return dict(inputs)
+    if isinstance(node.body, w.WorkflowCall):
+        return {}
+    if isinstance(node.body, w.Group | w.LoopGroup):
+        node = replace(node, body=replace(node.body, scope=w.Scope(())))
+    named = _names_in(replace(node, bindings={}, when=None, fan_out=None, activations=()), files.commands)
+    return {name: given for name, given in inputs.items() if name in named}
+
+
+def _names_in(node: w.Node, commands: Mapping[str, w.CommandFile]) -> set[str]:
+    """The inputs that a node's texts name."""
+    return {one.name for one in references_of(node, commands) if isinstance(one, w.InputReference)}
+
+
+def _with_values(condition: w.Condition | None, inputs: Inputs) -> w.Condition | None:
+    """A condition with the caller's values; None if they make it true whatever else happens."""
+    if condition is None:
+        return None
+    alternatives = []
+    for group in condition.alternatives:
+        parts = [_compared(one, inputs) for one in group]
+        if False not in parts:
+            alternatives.append(tuple(one for one in parts if isinstance(one, w.Comparison)))
+    return None if () in alternatives else replace(condition, alternatives=tuple(alternatives))
 
 
 def _nodes_in(record: Struct) -> list[w.NodeReference]:
@@ -226,11 +236,8 @@ def _compared(comparison: w.Comparison, inputs: Inputs) -> w.Comparison | bool:
     known = known_value(given.value)
     if known is None:
         whole = whole_reference(given.value)
-        if (
-            whole is None
-            or given.has_default
-            or (isinstance(whole, w.EngineReference) and whole.name not in CONDITION_NAMES)
-        ):
+        unreadable = isinstance(whole, w.EngineReference) and whole.name not in CONDITION_NAMES
+        if whole is None or given.has_default or unreadable:
             message = f"a condition compares {shown}, which is not one whole reference or a fixed value"
             raise NotInsertableError(reference.name, message)
         return replace(comparison, reference=_deeper(whole, reference))

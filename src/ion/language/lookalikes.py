@@ -8,7 +8,7 @@ variable of that name.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 
 from msgspec import Struct
 
@@ -49,7 +49,7 @@ class Lookalike(Struct, frozen=True, gc=False):
     hint: str
 
 
-def find_lookalikes(text: str, nodes: Collection[str], inputs: Collection[str], *, shell: bool) -> Iterator[Lookalike]:
+def find_lookalikes(text: str, nodes: Container[str], inputs: Container[str], *, shell: bool) -> Iterator[Lookalike]:
     """Each spelling in `text` that names one of the nodes or inputs and is not a reference, in order, each once."""
     if "$" not in text and "{{" not in text:
         return
@@ -63,7 +63,7 @@ def find_lookalikes(text: str, nodes: Collection[str], inputs: Collection[str], 
             yield Lookalike(match.start(), match[0], hint)
 
 
-def _hint(match: re.Match[str], nodes: Collection[str], inputs: Collection[str]) -> str:
+def _hint(match: re.Match[str], nodes: Container[str], inputs: Container[str]) -> str:
     if match["later"]:
         return "this name belongs to a part of the language that is not supported yet"
     if match["input"]:
@@ -80,7 +80,7 @@ def _hint(match: re.Match[str], nodes: Collection[str], inputs: Collection[str])
     return next((hint for hint in found if hint), "")
 
 
-def _of_names(names: list[str], nodes: Collection[str], inputs: Collection[str], *, bare: bool = False) -> str:
+def _of_names(names: list[str], nodes: Container[str], inputs: Container[str], *, bare: bool = False) -> str:
     """The hint for names joined by dots, as other languages write them; `bare`: an id by itself counts, too."""
     if names[0] in ("inputs", "INPUTS"):
         return f"write $INPUTS.{names[1]}" if len(names) > 1 and names[1] in inputs else ""
@@ -89,7 +89,7 @@ def _of_names(names: list[str], nodes: Collection[str], inputs: Collection[str],
     return _of_node(names, nodes) if len(names) > 1 or bare else ""
 
 
-def _of_node(names: list[str], nodes: Collection[str]) -> str:
+def _of_node(names: list[str], nodes: Container[str]) -> str:
     if not names or names[0] not in nodes:
         return ""
     node, word, path = names[0], names[1] if len(names) > 1 else "output", names[2:]

@@ -7,6 +7,7 @@ of a node are a graph of their own; to the graph around it, what they refer to i
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
@@ -77,6 +78,10 @@ class Graph(Struct):
         """All that can be referred to here."""
         return [*self.by_id, *self.brought, *(self.outer.names if self.outer else ())]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a node of that name can be referred to here."""
+        return name in self.by_id or name in self.brought or (self.outer is not None and name in self.outer)
+
     def add(self, draft: Draft, block: Block) -> None:
         """What an include brings."""
         self.blocks[draft.id] = block
@@ -128,7 +133,7 @@ def _dependencies(draft: Draft, scope: Graph, report: Report) -> list[str]:
         elif isinstance(other, str) and not draft.later and not scope.may_be_brought(other):
             hint = report.suggest(other, [*scope.by_id, *scope.brought])
             message = f"'{draft.name}' depends on '{other}', and no node has that id"
-            if scope.outer is not None and other in scope.outer.names and scope.owner is not None:
+            if scope.outer is not None and other in scope.outer and scope.owner is not None:
                 message = f"'{draft.name}' depends on '{other}', which is outside of '{scope.owner.name}'"
                 hint = f"put it into depends_on of '{scope.owner.name}'"
             report.error("unknown-node", message, (*draft.path, "depends_on", index), hint=hint)
@@ -164,15 +169,23 @@ def _note_cycle(cycle: list[str], scope: Graph, uses: Mapping[tuple[str, str], U
 def check_sessions(scopes: list[Graph], report: Report) -> dict[DocumentPath, dict[str, str]]:
     """Whose session each agent node continues, for each graph by its path. Empty if the file has errors: then the
     layers mean nothing."""
+    resumes: dict[DocumentPath, list[_Resume]] = {}
     for scope in scopes:
-        for draft in scope.drafts:
-            if resume := _wish(draft, scope.stated).resume:
-                _check_resume(draft, resume, scope, report)
+        for one in (found for draft in scope.drafts for found in _resumes(draft, scope, report)):
+            resumes.setdefault(one.home.path, []).append(one)
+    for found in resumes.values():
+        reached = graph.reaches([(one.anchor.id, one.target) for one in found], found[0].home.waits)
+        for one in found:
+            if (one.anchor.id, one.target) not in reached:
+                message = f"'{one.anchor.name}' cannot resume the session of '{one.name}': it does not wait for it"
+                report.error("bad-resume", message, one.path, hint=f"add '{one.name}' to depends_on")
     if report.errors:
         return {}
     wishes = {scope.path: dict(wishes_of(scope)) for scope in scopes}
-    outermost = wishes[()]
-    return {scope.path: graph.sessions({**outermost, **wishes[scope.path]}, dict(_expanded(scope))) for scope in scopes}
+    return {
+        path: graph.sessions(ChainMap(own, wishes[()]), dict(_expanded(scope)))
+        for scope, (path, own) in zip(scopes, wishes.items(), strict=True)
+    }
 
 
 def wishes_of(scope: Graph) -> Iterator[tuple[str, graph.SessionWish]]:
@@ -227,25 +240,38 @@ def _wish(draft: Draft, stated: Stated) -> graph.SessionWish:
     )
 
 
-def _check_resume(draft: Draft, resume: str, scope: Graph, report: Report) -> None:
+class _Resume(Struct):
+    """A node resumes the session of `name`: in the graph `home`, `anchor` is or contains the one, `target` is or brings
+    the other."""
+
+    name: str
+    path: DocumentPath
+    home: Graph
+    anchor: Draft
+    target: str
+
+
+def _resumes(draft: Draft, scope: Graph, report: Report) -> Iterator[_Resume]:
+    """The session that a node resumes, of its own graph or of the outermost one, if there is one such."""
+    resume = _wish(draft, scope.stated).resume
+    if not resume:
+        return
     path: DocumentPath = (*draft.path, "context", "resume")
-    root = scope.root
-    home = scope if scope.find(resume) is not None else root
-    target, anchor = home.find(resume), draft
-    while home is root and scope is not home and scope.owner is not None and scope.outer is not None:
-        anchor, scope = scope.owner, scope.outer
+    home = scope if scope.find(resume) is not None else scope.root
+    target, anchor, around = home.find(resume), draft, scope
+    while around is not home and around.owner is not None and around.outer is not None:
+        anchor, around = around.owner, around.outer
     if target is None:
         if not home.may_be_brought(resume):
-            hint = report.suggest(resume, [*scope.by_id, *root.by_id])
+            hint = report.suggest(resume, [*scope.by_id, *home.by_id])
             report.error("unknown-node", f"no node has the id '{resume}'", path, hint=hint)
         return
-    block = home.blocks.get(target.id)
-    node = block.workflow.by_id.get(resume.removeprefix(f"{target.id}__")) if block and resume in home.brought else None
-    kind, fanned = (node.kind, node.fan_out is not None) if node is not None else (target.kind, "fan_out" in target.raw)
+    block = home.blocks.get(target.id) if resume in home.brought else None
+    node = block.workflow.by_id[resume.removeprefix(f"{target.id}__")] if block is not None else None
+    kind, fanned = (target.kind, "fan_out" in target.raw) if node is None else (node.kind, node.fan_out is not None)
     if kind and kind not in AGENT_KINDS:
         report.error("bad-resume", f"'{resume}' has no session: no agent works on it", path)
     elif kind and fanned:
         report.error("bad-resume", f"'{resume}' has many sessions: it is fanned out", path)
-    elif kind and not graph.reaches([(anchor.id, target.id)], home.waits):
-        message = f"'{anchor.name}' cannot resume the session of '{resume}': it does not wait for it"
-        report.error("bad-resume", message, path, hint=f"add '{resume}' to depends_on")
+    elif kind:
+        yield _Resume(resume, path, home, anchor, target.id)

@@ -72,7 +72,8 @@ class Folder(Struct, frozen=True, gc=False):
 
 class Resources(Struct):
     """Where the files of a workflow are searched, first match wins. `files`: whether commands and scripts are looked
-    for. `listings` may be shared by the workflows of a project, and `lookups` by those that are loaded together."""
+    for. `listings` may be shared by the workflows of a project, `lookups` and `found` (workflows
+    by name) by those that are loaded together."""
 
     commands: tuple[Folder, ...]
     scripts: tuple[Folder, ...]
@@ -82,6 +83,7 @@ class Resources(Struct):
     files: bool = True
     listings: Listings = field(default_factory=dict)
     lookups: dict[Lookup, str] = field(default_factory=dict)
+    found: dict[str, list[tuple[Path, bytes]]] = field(default_factory=dict)
     _frozen: dict[Path, tuple[dict[str, str], Problem | None]] = field(default_factory=dict)
 
     def command(self, name: str) -> CommandSource | None:
@@ -102,19 +104,20 @@ class Resources(Struct):
 
     def workflow(self, name: str) -> list[tuple[Path, bytes]]:
         """The workflow files of this name in the first folder that has any, and their bytes."""
-        found: list[tuple[Path, bytes]] = []
-        for _, folder in self.workflow_folders:
-            for path in () if found else walk_files(folder):
-                data, problem = read_file(path) if named.is_workflow_file(path) else (b"", None)
-                if (
-                    data
-                    and problem is None
-                    and named.may_be_named(data, path, name)
-                    and named.name_in(data, path) == name
-                ):
-                    found.append((path, data))
+        if name not in self.found:
+            folders = (self._files_named(name, folder) for _, folder in self.workflow_folders)
+            self.found[name] = next(filter(None, folders), [])
+        found = self.found[name]
         hashes = [f"{path}\0{hashlib.sha256(data).hexdigest()}" for path, data in found]
         self.lookups["workflow", name, "", self.file] = _fingerprint("\0".join(hashes), "")
+        return found
+
+    def _files_named(self, name: str, folder: Folder) -> list[tuple[Path, bytes]]:
+        found = []
+        for path in filter(named.is_workflow_file, walk_files(folder)):
+            data, problem = read_file(path)
+            if problem is None and named.may_be_named(data, path, name) and named.name_in(data, path) == name:
+                found.append((path, data))
         return found
 
     @property
@@ -137,7 +140,7 @@ class Resources(Struct):
     def of(self, path: Path) -> Resources:
         """Those of a workflow file that this one names."""
         found = resources_for(path, self.project, self.user_config, self.listings)
-        return replace(found, file=str(path), files=self.files, lookups=self.lookups)
+        return replace(found, file=str(path), files=self.files, lookups=self.lookups, found=self.found)
 
     def places(self, kind: str) -> list[str]:
         """The folders searched for a kind, as texts."""

@@ -7,7 +7,8 @@ values, so that references are checked even if a model reports faults.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -240,6 +241,9 @@ def _check_keys(
             continue
         elif key in NO_EFFECT:
             no_effect.setdefault(key, []).append(path)
+        elif (key, draft.kind) == ("input", "include"):
+            hint = "$ARGUMENTS is the run's there; hand the text over in 'with'"
+            report.error("no-effect-here", "'input' has no effect on an include node", path, hint=hint, key=True)
         elif key in FOREIGN and not (key == "interactive" and draft.kind in ("loop", "loop_group")):
             foreign_field(path, FOREIGN[key], report)
         elif not draft.kind:
@@ -291,9 +295,9 @@ def _warn_short_time(raw: dict[str, Any], path: DocumentPath, names: tuple[str, 
             report.warning("short-timeout", message, (*path, name), hint=f"write {value}s if you mean seconds")
 
 
-def _check_ids(drafts: list[Draft], outer: dict[str, Draft], report: Report) -> None:
+def _check_ids(drafts: list[Draft], outer: MutableMapping[str, Draft], report: Report) -> None:
     """An id means one node wherever it can be read, so none inside of a node is that of a node outside."""
-    first = dict(outer)
+    first: ChainMap[str, Draft] = ChainMap({}, outer)
     for draft in drafts:
         if draft.id in first:
             span = report.document.span((*first[draft.id].path, "id"))

@@ -32,6 +32,8 @@ class Findings(Struct):
     given: dict[DocumentPath, dict[str, Binding]] = field(default_factory=dict)  # and what it hands over
     per_item: set[DocumentPath] = field(default_factory=set)  # nodes whose condition names the item
     reads: set[str] = field(default_factory=set)  # the inputs that texts name
+    outputs: dict[DocumentPath, list[Draft]] = field(default_factory=dict)  # the nodes that give the output of a group
+    brought: int = 0  # how many nodes the workflows that it names have
 
 
 class Sight(Struct, frozen=True):
