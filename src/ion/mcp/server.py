@@ -20,7 +20,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from msgspec.structs import asdict
+from msgspec import to_builtins
 
 from ion.errors import IonError, NotFoundError
 from ion.foreign import dumps, loads
@@ -134,17 +134,8 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
 
     async def list_prompts(_context: Any, _params: Any) -> ListPromptsResult:
         found = await asyncio.to_thread(prompts.all_prompts, host.workspace, host.sop_paths)
-        return types.ListPromptsResult(
-            prompts=[
-                types.Prompt(
-                    name=shown.name,
-                    title=shown.title,
-                    description=shown.description,
-                    arguments=[types.PromptArgument(**asdict(one)) for one in shown.arguments],
-                )
-                for shown, _ in found.values()
-            ]
-        )
+        listed = [types.Prompt.model_validate(to_builtins(shown)) for shown, _ in found.values()]
+        return types.ListPromptsResult(prompts=listed)
 
     async def get_prompt(_context: Any, params: types.GetPromptRequestParams) -> GetPromptResult:
         from mcp import MCPError
