@@ -111,11 +111,39 @@ def test_a_graph_needs_no_command_files(ion: Ion, project: Project) -> None:
     assert ion("run", "outer").status == 2
 
 
+def test_one_for_each_item(ion: Ion, project: Project) -> None:
+    """Fanned out, it is a graph of its own for each item, which is the input of that name."""
+    project.write(
+        "each",
+        """\
+name: each
+description: d
+nodes:
+  - id: list
+    bash: echo '["one", "$(touch made)"]'
+  - id: review
+    include: review-block
+    depends_on: [list]
+    fan_out: {items: $list.output, as: base}
+    with: {mode: $list.output}
+  - id: end
+    depends_on: [review]
+    bash: echo "$review.output"
+""",
+    )
+    project.write("review-block", BLOCK.replace("when: $INPUTS.mode == 'full'", "when: $INPUTS.mode != 'full'"))
+    result = ion("run", "each", "--run-id", "r1")
+    given = '["one", "$(touch made)"]'
+    assert json.loads(result.out) == [f"read [diff of {base} ({given})]" for base in json.loads(given)]
+    assert not (project.folder / "made").exists()
+    assert ion("output", "r1", "review.1.tidy").out == "tidied\n"
+
+
 def test_a_run_of_what_is_not_carried_out_yet_is_refused_at_its_start(ion: Ion, project: Project) -> None:
-    project.write("grouped", "name: grouped\ndescription: d\nnodes:\n  - {id: g, group: {nodes: [{id: a, bash: x}]}}\n")
-    assert ion("validate", "grouped").status == 0
+    project.write("calls", "name: calls\ndescription: d\nnodes:\n  - {id: c, workflow: change}\n")
+    assert ion("validate", "calls").status == 0
     for more in ([], ["--dry-run"]):
-        result = ion("run", "grouped", *more)
+        result = ion("run", "calls", *more)
         assert result.status == 2
-        assert "this version does not run group (g) yet" in result.err
+        assert "this version does not run workflow (c) yet" in result.err
     assert ion("runs", "--json").json() == []

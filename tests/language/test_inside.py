@@ -250,6 +250,26 @@ def test_includes_inside_of_groups(tmp_path: Path) -> None:
     assert q.body == w.Prompt("$p__a.output, $p__a.output, $LOOP_PREV.p__a.output")
 
 
+def test_what_an_include_inside_of_a_group_is_given_from_outside(tmp_path: Path) -> None:
+    """The group waits for it; the nodes inside wait for siblings alone."""
+    write(tmp_path, block("- {id: a, prompt: $INPUTS.v $INPUTS.w}"))
+    workflow = good(
+        """
+        - {id: out, bash: x}
+        - id: g
+          group:
+            nodes:
+              - {id: in, bash: x}
+              - {id: i, include: block, with: {v: $out.output, w: $in.output}, when: $out.output == 'x'}
+        """,
+        project=tmp_path,
+    )
+    group = workflow.by_id["g"]
+    assert isinstance(group.body, w.Group)
+    assert (group.order, group.body.scope.nodes[1].order) == (("out",), ("in",))
+    assert read_frozen(source_of(workflow)) == workflow
+
+
 def test_agent_options_of_a_group_are_defaults_inside() -> None:
     group = node(
         """

@@ -119,17 +119,18 @@ def renaming(names: Mapping[str, str], source: w.Workflow | Files, files: Files)
 
 class Include(Struct):
     """An include of the caller: what its node states, and what it gives to the nodes that it brings. `defaults` and
-    `agent` are the caller's, for nodes that state none. `flat`: they become nodes of the caller's graph."""
+    `agent` are the caller's, for nodes that state none. `siblings` are the nodes of the caller's graph that they join;
+    None: they have a graph of their own."""
 
     node: w.Node
     inputs: Inputs
     defaults: dict[str, Any]
     agent: str | None
-    flat: bool = True
+    siblings: frozenset[str] | None
 
     def nodes(self, block: Block, files: Files) -> tuple[w.Node, ...]:
         """The nodes of `block` as the caller has them. Raises `NotInsertableError`."""
-        prefix = f"{self.node.id}__" if self.flat else ""
+        prefix = "" if self.siblings is None else f"{self.node.id}__"
         names = {node.id: prefix + node.id for node in block.workflow.nodes}
         change = renaming(names, block.workflow, files)
         return tuple(self._node(node, block, names, change, files) for node in block.workflow.nodes)
@@ -150,7 +151,7 @@ class Include(Struct):
         )
         if outer.depends_on or outer.when is not None:
             made = replace(made, activations=(outer, *made.activations))
-        read = {one.node for given in self.inputs.values() for one in _nodes_in(given)} if self.flat else set()
+        read = {one.node for given in self.inputs.values() for one in _nodes_in(given)} & (self.siblings or set())
         waits = [one.node for one in _nodes_in(replace(made, activations=())) if one.node in read]
         order = (*new(node.order), *(own.order if is_entry else ()), *waits)
         return replace(made, order=tuple(one for one in dict.fromkeys(order) if one not in made.depends_on))

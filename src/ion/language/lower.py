@@ -92,6 +92,7 @@ class _Lowering(Struct):
             {name: workflow.ScriptFile(s.path, s.entry, s.files) for name, s in findings.scripts.items()},
         )
         change = renaming(aliases, source, self.files)
+        siblings = frozenset((*graph.by_id, *graph.brought))
         nodes: list[workflow.Node] = []
         for draft in graph.drafts:
             node = change.of(self._node(draft, graph))
@@ -102,7 +103,7 @@ class _Lowering(Struct):
             body = draft.raw.get(draft.kind)
             inside = findings.graphs.get(draft.path)
             if draft.kind == "include":
-                nodes += self._included(draft, node, change, graph)
+                nodes += self._included(draft, node, change, graph.stated, siblings if draft.spliced else None)
                 continue
             if inside is not None and isinstance(body, dict):
                 inner, names = self.nodes(inside, aliases)
@@ -116,13 +117,18 @@ class _Lowering(Struct):
         continues = findings.continues.get(graph.path, {})
         return tuple(replace(one, continues=continues.get(one.id)) for one in nodes), aliases
 
-    def _included(self, draft: Draft, node: workflow.Node, change: Change, graph: Graph) -> Sequence[workflow.Node]:
+    def _included(
+        self, draft: Draft, node: workflow.Node, change: Change, stated: Stated, siblings: frozenset[str] | None
+    ) -> Sequence[workflow.Node]:
         """What an include becomes: nodes of this graph or, fanned out, a group."""
         block = self.findings.named[draft.path]
-        defaults, agent = stated_options(graph.stated), stated_agent(graph.stated)
-        bare = node if draft.spliced else workflow.Node(id=node.id, body=node.body)
-        inputs = {name: change.of(one) for name, one in self.findings.given[draft.path].items()}
-        include = Include(bare, inputs, defaults, agent, flat=draft.spliced)
+        include = Include(
+            node=node if draft.spliced else workflow.Node(id=node.id, body=node.body),
+            inputs={name: change.of(one) for name, one in self.findings.given[draft.path].items()},
+            defaults=stated_options(stated),
+            agent=stated_agent(stated),
+            siblings=siblings,
+        )
         try:
             nodes = include.nodes(block, self.files)
         except NotInsertableError as error:
