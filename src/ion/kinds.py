@@ -40,8 +40,6 @@ KINDS: dict[str, NodeKind] = {
     "loop_group": NodeKind("expand", has_gate=True, iterates=True),
     "workflow": NodeKind("expand", bound=True),
 }
-# What a file may say, and no run carries out yet.
-NOT_RUN_YET = frozenset(("workflow",))
 AGENT_KINDS = frozenset(name for name, kind in KINDS.items() if kind.asks_agent)
 PROGRAM_KINDS = frozenset(name for name, kind in KINDS.items() if kind.runs_program)
 BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)

@@ -46,6 +46,7 @@ from ion.language.workflow import (
     Script,
     ScriptFile,
     Shell,
+    Workflow,
 )
 
 BASH = Bash(Shell("true"))
@@ -413,6 +414,11 @@ class TestEnds:
         assert (run.state.status, run.state.output_node) == ("completed", None)
 
 
+def definition_in(flow: Workflow) -> tuple[Any, ...]:
+    """Of its only node."""
+    return definition(templates_of(flow)[flow.nodes[0].id])
+
+
 class TestRerun:
     flow = workflow(
         Node("a", Prompt("1")),
@@ -487,19 +493,19 @@ node_completed node=g output={"text": ""}\
             "scripts": {"s": ScriptFile("s", "s.py", {})},
         }
         for node in (command, script, loop):
-            one = definition(workflow(node, **files), node)
+            one = definition_in(workflow(node, **files))
             changed = {
                 "commands": {"c": CommandFile("c.md", "2")},
                 "scripts": {"s": ScriptFile("s", "s.py", {"s.py": "2"})},
             }
-            assert definition(workflow(node, **changed), node) != one
+            assert definition_in(workflow(node, **changed)) != one
             moved = files | {"commands": {"c": CommandFile("elsewhere.md", "1")}}
-            assert definition(workflow(node, **moved), node) == one
-            assert definition(workflow(node, **files, env={"A": "b"}), node) != one
+            assert definition_in(workflow(node, **moved)) == one
+            assert definition_in(workflow(node, **files, env={"A": "b"})) != one
         plain = Node("a", Loop(2, prompt="c"))
-        assert definition(workflow(plain, **files), plain) == definition(workflow(plain), plain)
+        assert definition_in(workflow(plain, **files)) == definition(templates_of(workflow(plain))[plain.id])
         gate = Node("g", Approval("?"))
-        assert definition(workflow(gate, env={"A": "b"}), gate) == definition(workflow(gate), gate)
+        assert definition_in(workflow(gate, env={"A": "b"})) == definition(templates_of(workflow(gate))[gate.id])
 
     def test_what_waits_through_others_runs_again_too(self) -> None:
         edges = {"a": (), "b": ("a",), "c": ("b",), "d": ("a",), "e": ("d",), "f": ()}

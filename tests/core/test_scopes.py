@@ -14,7 +14,9 @@ from ion.core.addresses import in_tree_order
 from ion.core.expanding import items_of
 from ion.core.fold import fold
 from ion.core.outcomes import Outcome
+from ion.core.rerun import kept_events
 from ion.core.state import NodeState
+from ion.errors import UsageError
 from ion.language.conditions import parse_condition
 from ion.language.templates import templates_of
 from ion.language.workflow import (
@@ -23,12 +25,14 @@ from ion.language.workflow import (
     Cancel,
     FanOut,
     Group,
+    LoopGroup,
     Node,
     Prompt,
     Retry,
     Scope,
     Shell,
     Workflow,
+    WorkflowCall,
 )
 
 SHELL = Shell("true")
@@ -306,3 +310,110 @@ class TestItemsThatChange:
         run = self.lists(["a", "b"], ["b", "c"], node)
         assert [node for node, _ in run.carried_out] == ["list", "f", "f.2.x", "f.2.y", "f", "z"]
         assert "f.0.x" not in run.state.nodes
+
+
+class TestRerun:
+    FLOW = workflow(
+        bash("a"),
+        fan(group("f", bash("x"), bash("y", "x"), bash("z", "y"), depends_on=("a",)), [1, 2, 3], join="all_done"),
+        bash("b", "f"),
+    )
+
+    def again(self, from_node: str) -> Simulation:
+        old = Simulation(self.FLOW, {"f.1.x": failed()}).run()
+        new = Simulation(self.FLOW)
+        new.log = [new.started(), *kept_events(self.FLOW, old.state, from_node, 1)]
+        assert not any(event.node == from_node for event in new.log if isinstance(event, e.NodeStarted))
+        new.resume()
+        assert new.state.status == "completed"
+        return new
+
+    def test_what_does_not_wait_for_it_is_kept_with_all_inside(self) -> None:
+        run = self.again("b")
+        assert run.carried_out == [("b", "bash")]
+        assert statuses(run)["f.1.x"] == "failed"
+        assert run.state.scopes["f"].numbers.keys() == Simulation(self.FLOW).run().state.scopes["f"].numbers.keys()
+
+    def test_from_an_instance(self) -> None:
+        ran = [("f.1.x", "bash"), ("f.1.y", "bash"), ("f.1.z", "bash")]
+        assert self.again("f.2.y").carried_out == [
+            *(*ran, ("f.2.y", "bash"), ("f.2.z", "bash"), ("f", "collect"), ("b", "bash"))
+        ]
+
+    def test_one_iteration_alone_is_refused(self) -> None:
+        flow = workflow(Node("l", LoopGroup(Scope((bash("x"),)), 3, until_node="x")))
+        with pytest.raises(UsageError, match="cannot run again alone"):
+            kept_events(flow, Simulation(flow).run().state, "l.1.x", 1)
+
+
+class TestLoopGroup:
+    @staticmethod
+    def flow(**fields: Any) -> Workflow:
+        scope = Scope((bash("x"), bash("y", "x")))
+        return workflow(Node("l", LoopGroup(scope, **{"max_iterations": 3, **fields})), bash("z", "l"))
+
+    def test_it_is_repeated_until_its_node_completes(self) -> None:
+        run = every_death(self.flow(until_node="y"), {"l.1.y": failed(), "l.2.y": "done"})
+        assert statuses(run) == {"l": "completed", "l.2.x": "completed", "l.2.y": "completed", "z": "completed"}
+        assert output(run, "l") == "done"
+        assert run.state.nodes["l.1.y"].status == "failed"
+
+    def test_any_other_failure_fails_it_at_the_end_of_the_iteration(self) -> None:
+        run = every_death(self.flow(until="DONE"), {"l.1.x": failed()})
+        assert statuses(run)["l"] == "failed"
+
+    def test_after_the_last_iteration_a_resume_begins_at_the_first(self) -> None:
+        run = Simulation(self.flow(until_node="y", max_iterations=2), {"l.1.y": failed(), "l.2.y": failed()}).run()
+        error = run.state.nodes["l"].error
+        assert error is not None
+        assert error.code == "max_iterations"
+        run.carried_out.clear()
+        run.outcomes = {}
+        run.resume()
+        assert [node for node, turn in run.carried_out if turn == "bash"] == ["l.1.x", "l.1.y", "z"]
+        assert "l.2.x" not in run.state.nodes
+
+    def test_a_gate_after_each_iteration(self) -> None:
+        run = Simulation(self.flow(until_node="y", interactive=True)).run()
+        run.approve("l", "again").resume().approve("l").resume()
+        assert [node for node, turn in run.carried_out if turn == "bash"] == ["l.1.x", "l.1.y", "l.2.x", "l.2.y", "z"]
+
+    def test_what_the_iteration_before_gave_decides_about_the_next(self) -> None:
+        when = parse_condition("$LOOP_PREV.x.output == 'again'")
+        scope = Scope((bash("x"), bash("y", "x", when=when)))
+        run = every_death(
+            workflow(Node("l", LoopGroup(scope, 3, until_node="y"))), {"l.1.x": "no", "l.2.x": "again", "l.3.x": "last"}
+        )
+        assert [run.state.nodes[f"l.{i}.y"].status for i in (1, 2, 3)] == ["skipped", "skipped", "completed"]
+
+
+class TestCalls:
+    CALLED = Workflow("called", (bash("x"), bash("y", "x")), fail_fast=True)
+
+    def flow(self, *nodes: Node, **fields: Any) -> Workflow:
+        called = Workflow("called", nodes, **fields)
+        return workflow(Node("c", WorkflowCall("called")), bash("z", "c"), workflows={"called": called})
+
+    def test_the_nodes_of_another_workflow(self) -> None:
+        run = every_death(self.flow(bash("x"), bash("y", "x"), returns="x"), {"c.x": "what it returns"})
+        assert output(run, "c") == "what it returns"
+        assert statuses(run)["z"] == "completed"
+
+    def test_a_cancel_node_fails_only_the_call(self) -> None:
+        flow = self.flow(group("g", Node("stop", Cancel("enough"))), bash("y", "g"), bash("w"))
+        run = Simulation(flow, {"c.g.stop": "enough"}, slots=1).run()
+        assert statuses(run) == {
+            "c": "failed",
+            "c.g": "cancelled",
+            "c.g.stop": "completed",
+            "c.y": "skipped",
+            "c.w": "cancelled",
+            "z": "skipped",
+        }
+        assert run.state.nodes["c"].error == e.Failure("cancelled", "'c.g.stop': enough")
+
+    def test_its_fail_fast_is_its_own(self) -> None:
+        run = Simulation(self.flow(bash("x"), bash("y"), bash("w", "y"), fail_fast=True), {"c.x": failed()}).run()
+        assert statuses(run)["c.w"] == "skipped"
+        assert run.state.nodes["c.w"].reason == "fail_fast"
+        assert run.state.status == "failed"

@@ -129,3 +129,44 @@ def test_a_loop_of_several_nodes_until_the_check_passes(store: WorkflowStore, pr
     assert result.output == "draft 2 after <draft 1 after <>>"
     assert result.nodes["fix.1.check"].status == "failed"
     assert result.nodes["fix.2.check"].status == "completed"
+
+
+def test_a_called_workflow_has_inputs_scripts_and_an_environment_of_its_own(
+    store: WorkflowStore, project: Path
+) -> None:
+    workflows = project / ".ion" / "workflows"
+    (workflows / "scripts").mkdir()
+    (workflows / "scripts" / "say.py").write_text("import os; print(os.environ['INPUTS_TARGET'], os.environ['FROM'])")
+    (workflows / "inner.yaml").write_text(
+        textwrap.dedent("""
+            name: inner
+            description: called
+            inputs: {target: {required: true}, count: {type: number, default: 1}}
+            returns: report
+            env: {FROM: inner}
+            nodes:
+              - {id: build, script: say, runtime: python}
+              - id: report
+                depends_on: [build]
+                when: $INPUTS.target != 'y'
+                bash: printf '%s %s %s' $build.output "$INPUTS.count" "$ARGUMENTS"
+            """)
+    )
+    (workflows / "outer.yaml").write_text(
+        textwrap.dedent("""
+            name: outer
+            description: calls
+            nodes:
+              - id: list
+                bash: echo '["x", "y"]'
+              - id: ship
+                depends_on: [list]
+                workflow: inner
+                with: {count: "3"}
+                fan_out: {items: $list.output, as: target}
+            """)
+    )
+    result = ion.execute_workflow_sync("outer", store=store, project=project, arguments="of the run")
+    assert result.status == "completed", result
+    assert json.loads(result.output or "") == ["x inner 3 x", ""]
+    assert result.nodes["ship.1.report"].status == "skipped"

@@ -22,7 +22,6 @@ from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_run
 from ion.errors import UsageError
 from ion.language.workflow import Workflow
-from ion.nodes.requirements import require_runnable
 from ion.stores.memory import MemoryStore
 
 RUN_ID = "dry-run"
@@ -54,7 +53,6 @@ def dry_run(
     if unknown:
         raise UsageError(f"unknown node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
     notes = dict.fromkeys(unused_text(workflow, arguments, strict=strict))
-    require_runnable(workflow)
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
     config = runs.EngineConfig(

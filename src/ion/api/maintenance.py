@@ -270,8 +270,10 @@ def _script_files(store: WorkflowStore, run_id: str) -> set[str]:
     import json
 
     try:
-        scripts = json.loads(store.get_source(run_id)).get("scripts", {})
-        return {sha256 for script in scripts.values() for sha256 in script["files"].values()}
+        source = json.loads(store.get_source(run_id))
+        flows = (source, *source.get("workflows", {}).values())
+        scripts = [script for flow in flows for script in flow.get("scripts", {}).values()]
+        return {sha256 for script in scripts for sha256 in script["files"].values()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise DamagedStoreError(f"the frozen workflow of the run {run_id} cannot be read: {error}") from error
 

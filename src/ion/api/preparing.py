@@ -19,7 +19,7 @@ from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.errors import NotFoundError, UsageError
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
-from ion.nodes.requirements import require_runnable, require_secrets
+from ion.nodes.requirements import require_secrets
 from ion.stores.base import DEFAULT_LEASE_MS
 
 SHORTEST_LEASE_MS = 1_000
@@ -61,7 +61,6 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
     unused = unused_text(loaded, spec.arguments, strict=options.strict)
     values = check_inputs(loaded, spec.inputs)
     folder = _working_directory(workspace, spec.cwd)
-    require_runnable(loaded)
     require_secrets(loaded, os.environ)
     name = agent_name(spec.agent, workspace.settings)
     config = engine_config_of(workspace, spec.agent, name, options)

@@ -119,8 +119,9 @@ def _files(workspace: Workspace, run_id: str, state: RunState) -> list[Path]:
         frozen = read_frozen(workspace, run_id, state)
     except IonError:  # that is said where the workflow itself is needed
         return found
-    found += [Path(command.path) for command in frozen.commands.values()]
-    for script in frozen.scripts.values():
+    found += [Path(flow.file) for flow in frozen.workflows.values() if flow.file]
+    found += [Path(command.path) for flow in frozen.with_called for command in flow.commands.values()]
+    for script in (one for flow in frozen.with_called for one in flow.scripts.values()):
         folder = Path(script.path).parents[len(Path(script.entry).parts) - 1]
         found += [folder / relative for relative in script.files]
     return found

@@ -338,7 +338,7 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
             found.tries = NO_TRIES
             _decide_anew(found, found.error)
     state.scopes[node.id] = scope
-    node.phase, node.inputs = Running(), event.inputs
+    node.phase, node.inputs, node.tries = Running(), event.inputs, replace(node.tries, attempt=0)
     node.progress.iteration, node.progress.judged = event.iteration, True
     if node.owned_from is None:
         node.started_at, node.owned_from = event.at, state.owned(event.at)

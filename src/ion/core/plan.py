@@ -290,6 +290,8 @@ class Plan:
                 return e.NodeInvalidated(at, instance.address, "dependency", stale)
             self._settle(instance)
             return None
+        if self._ending and self._is_ending(instance.scope):
+            return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
             # A fan-out that is not open reads its items anyway, and keeps what it can.
@@ -302,6 +304,10 @@ class Plan:
                 if instance.inside.left:
                     return None
         return decide(instance.template, self.state, now, inputs, at)
+
+    def _is_ending(self, scope: OpenScope) -> bool:
+        """Whether all in this scope is stopped or skipped from now on."""
+        return scope.ends_early or (scope.owner is not None and self._is_ending(scope.owner.scope))
 
     def _inputs(self, instance: Instance) -> dict[str, str]:
         """What this instance depends on, as it is now."""

@@ -8,12 +8,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from ion.core import events as e
-from ion.core.state import RunState
+from ion.core.scopes import ScopeState
+from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
-from ion.errors import NotFoundError
+from ion.errors import NotFoundError, UsageError
 from ion.kinds import KINDS
-from ion.language.templates import templates_of
-from ion.language.workflow import Command, Node, Script, Workflow
+from ion.language.templates import Body, Template, Templates, path_of, templates_of
+from ion.language.workflow import Command, Script, Workflow
 
 
 def kept_events(
@@ -32,29 +33,133 @@ def kept_events(
     their outcomes, and `read` returns the texts of outputs, since other conditions may read them now. Raises
     `NotFoundError` for an unknown node.
     """
-    if from_node not in workflow.by_id:
+    templates = templates_of(workflow)
+    path = path_of(from_node)
+    if path.partition(".")[0] not in workflow.by_id or (before is None and from_node not in state.nodes):
         names = ", ".join(node.id for node in workflow.nodes[:20])
         whose = "the run has" if before is None else "the file as it is now has"
         raise NotFoundError(f"{whose} no node '{from_node}'", hint=f"its nodes: {names}")
-    anew = _after(workflow, from_node)
+    if before is None:
+        return _Kept(templates, state, from_node, at).inside("", templates.root)
+    if "." in from_node:
+        hint = f"rerun it from '{path.partition('.')[0]}', or without --edited"
+        raise UsageError(f"'{from_node}' is inside of another node, which may be another one now", hint=hint)
     events: list[e.Event] = []
-    for node in workflow.nodes:
-        now = state.nodes.get(node.id)
-        if node.id in anew or node.always_run or now is None or now.status != "completed" or now.progress.reply is None:
+    kept = _Kept(templates, state, from_node, at)
+    anew = kept.anew("", templates.root)
+    for one in templates.root.members:
+        now = state.nodes.get(one.path)
+        if one.path in anew or not _is_kept(one, now) or now is None:
             continue
-        reply = replace(now.progress.reply, usage={})
-        if before is not None and read is not None:
-            if definition(workflow, node) != definition(before, before.by_id[node.id]):
-                continue
-            reply = replace(reply, values=condition_values(templates_of(workflow)[node.id], reply.output, read))
-        events.append(e.NodeStarted(at, node.id, KINDS[node.kind].turn, inputs=now.inputs))
-        events.append(e.NodeCompleted(at, node.id, reply))
+        if definition(one) != definition(templates_of(before)[one.path]):
+            continue
+        whole = kept.whole(one, now)
+        if read is not None and isinstance(whole[-1], e.NodeCompleted):
+            reply = whole[-1].reply
+            whole[-1] = replace(whole[-1], reply=replace(reply, values=condition_values(one, reply.output, read)))
+        events += whole
     return events
 
 
-def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
-    """What a node's outcome depends on, apart from other nodes: its body, texts and files. Its timeout, its retries
-    and what it waits for do not change the outcome."""
+def _is_kept(template: Template, now: NodeState | None) -> bool:
+    return now is not None and now.status == "completed" and not template.node.always_run
+
+
+class _Kept:
+    """The events that make the outcomes of one run those of another, but for an instance that is to run again, and
+    what waits for it."""
+
+    def __init__(self, templates: Templates, state: RunState, from_node: str, at: int) -> None:
+        self.templates = templates
+        self.state = state
+        self.from_node = from_node
+        self.at = at
+
+    def anew(self, prefix: str, body: Body) -> set[str]:
+        """Of the instances of this graph, those that do not keep their outcomes."""
+        first = [one for one in body.members if self._is_on_the_way(f"{prefix}{one.node.id}")]
+        found, left = {one.node.id for one in first}, first
+        while left:
+            place = body.places[left.pop().node.id]
+            new = [body.members[i] for i in body.dependents[place] if body.members[i].node.id not in found]
+            found.update(one.node.id for one in new)
+            left += new
+        return {f"{prefix}{name}" for name in found}
+
+    def _is_on_the_way(self, address: str) -> bool:
+        return self.from_node == address or self.from_node.startswith(f"{address}.")
+
+    def inside(self, prefix: str, body: Body) -> list[e.Event]:
+        """Of a graph."""
+        anew = self.anew(prefix, body)
+        events: list[e.Event] = []
+        for one in body.members:
+            address = f"{prefix}{one.node.id}"
+            now = self.state.nodes[address]
+            if address in anew:
+                events += self._on_the_way(one, now) if self._is_on_the_way(address) else []
+            elif _is_kept(one, now):
+                events += self.whole(one, now)
+        return events
+
+    def _on_the_way(self, template: Template, now: NodeState) -> list[e.Event]:
+        """Of a node in which something runs again: it is open, and all else inside of it keeps its outcome."""
+        scope = self.state.scopes.get(now.id)
+        if now.id == self.from_node or scope is None:
+            return []
+        if scope.iteration:
+            raise UsageError(f"one iteration of '{now.id}' cannot run again alone", hint=f"--from {now.id}")
+        events: list[e.Event] = [self._opened(template, now, scope)]
+        if template.item is None and template.inside is not None:
+            return [*events, *self.inside(scope.prefix, template.inside)]
+        for member in scope.members:
+            if template.item is not None and self._is_on_the_way(member):
+                events += self._on_the_way(template.item, self.state.nodes[member])
+            elif template.item is not None and self.state.nodes[member].status == "completed":
+                events += self.whole(template.item, self.state.nodes[member])
+        return events
+
+    def whole(self, template: Template, now: NodeState) -> list[e.Event]:
+        """Of an instance that has ended, with all inside of it."""
+        scope = self.state.scopes.get(now.id)
+        if scope is None:
+            events: list[e.Event] = [e.NodeStarted(self.at, now.id, KINDS[now.kind].turn, inputs=now.inputs)]
+        else:
+            events = [self._opened(template, now, scope)]
+            for place, member in enumerate(scope.members):
+                inner = template.item or (template.inside.members[place] if template.inside is not None else None)
+                if inner is not None:
+                    events += self.whole(inner, self.state.nodes[member])
+        match now.status:
+            case "completed" if now.progress.reply is not None:
+                return [*events, e.NodeCompleted(self.at, now.id, replace(now.progress.reply, usage={}))]
+            case "failed" if now.error is not None:
+                return [*events, e.NodeFailed(self.at, now.id, now.error)]
+            case "skipped":
+                return [e.NodeSkipped(self.at, now.id, now.reason or "when", now.detail)]
+        return []
+
+    def _opened(self, template: Template, now: NodeState, scope: ScopeState) -> e.ScopeOpened:
+        keys = {number: key for key, number in scope.numbers.items()}
+        numbers = tuple(int(member.rpartition(".")[2]) for member in scope.members) if template.item else ()
+        return e.ScopeOpened(
+            self.at,
+            now.id,
+            inputs=now.inputs,
+            nodes=template.inside.nodes if template.inside is not None else (),
+            iteration=scope.iteration,
+            items=scope.items,
+            keys=tuple(keys[number] for number in numbers),
+            numbers=numbers,
+            given=scope.given,
+            read=scope.read,
+        )
+
+
+def definition(template: Template) -> tuple[Any, ...]:
+    """What a node's outcome depends on, apart from other nodes: its body, texts and files, and those of all inside of
+    it. Its timeout, its retries and what it waits for do not change the outcome."""
+    node, workflow = template.node, template.workflow
     kind = KINDS[node.kind]
     command = getattr(node.body, "name" if isinstance(node.body, Command) else "command", None)
     script = node.body.name if isinstance(node.body, Script) else None
@@ -75,18 +180,6 @@ def definition(workflow: Workflow, node: Node) -> tuple[Any, ...]:
         workflow.commands[command].text if command else None,
         workflow.scripts[script].files if script else None,
         workflow.env if kind.asks_agent or kind.runs_program else {},
+        definition(template.item) if template.item is not None else None,
+        tuple(map(definition, template.inside.members)) if template.inside is not None else (),
     )
-
-
-def _after(workflow: Workflow, node: str) -> set[str]:
-    """The node, and all that wait for it."""
-    dependents: dict[str, list[str]] = {one.id: [] for one in workflow.nodes}
-    for one in workflow.nodes:
-        for other in one.waits_for:
-            dependents[other].append(one.id)
-    found, left = {node}, [node]
-    while left:
-        new = [one for one in dependents[left.pop()] if one not in found]
-        found.update(new)
-        left += new
-    return found

@@ -15,6 +15,7 @@ from ion.core.events import WorkflowStarted
 from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
 from ion.language.frozen import read_frozen
 from ion.language.workflow import Workflow
+from ion.nodes.base import scripts_folder
 from ion.stores.base import WorkflowStore
 
 
@@ -33,7 +34,7 @@ def freeze(workflow: Workflow, store: WorkflowStore) -> str:
 
     Raises `InvalidWorkflowError` if a script changed since the workflow was loaded.
     """
-    for name, script in workflow.scripts.items():
+    for name, script in (one for flow in workflow.with_called for one in flow.scripts.items()):
         folder = Path(script.path).parents[len(Path(script.entry).parts) - 1]
         for relative, sha256 in script.files.items():
             if store.put_blob(folder / relative).sha256 != sha256:
@@ -73,20 +74,24 @@ def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:
 
     Raises `RefusedError` (code `changed`) if an existing file differs from what was frozen.
     """
-    for name, script in workflow.scripts.items():
-        for relative, sha256 in script.files.items():
-            place = folder / name / relative
-            if place.exists():
-                if hashlib.sha256(place.read_bytes()).hexdigest() != sha256:
-                    raise RefusedError(
-                        f"the run's frozen script {place} was changed",
-                        code="changed",
-                        hint="remove the file to have it laid out again, or start a new run",
-                    )
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with store.open_blob(sha256) as stream:
-                data = stream.read()
-            temporary = place.with_name(f"{place.name}.{os.getpid()}.part")
-            temporary.write_bytes(data)
-            temporary.replace(place)
+    for flow in workflow.with_called:
+        for name, script in flow.scripts.items():
+            for relative, sha256 in script.files.items():
+                _lay_out(store, sha256, scripts_folder(folder, flow, workflow) / name / relative)
+
+
+def _lay_out(store: WorkflowStore, sha256: str, place: Path) -> None:
+    if place.exists():
+        if hashlib.sha256(place.read_bytes()).hexdigest() != sha256:
+            raise RefusedError(
+                f"the run's frozen script {place} was changed",
+                code="changed",
+                hint="remove the file to have it laid out again, or start a new run",
+            )
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with store.open_blob(sha256) as stream:
+        data = stream.read()
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.part")
+    temporary.write_bytes(data)
+    temporary.replace(place)

@@ -55,7 +55,9 @@ def secret_names(store: WorkflowStore, run_id: str) -> tuple[str, ...]:
     import json
 
     try:
-        return tuple(map(str, json.loads(store.get_source(run_id)).get("secrets", ())))
+        source = json.loads(store.get_source(run_id))
+        flows = (source, *source.get("workflows", {}).values())
+        return tuple(str(name) for flow in flows for name in flow.get("secrets", ()))
     except (DamagedStoreError, ValueError, AttributeError):
         return ()
 

@@ -239,9 +239,13 @@ def context_of(
         base_branch=functools.cache(functools.partial(git.default_branch, cwd)),
         environ=dict(config.environ),
         grace_ms=config.options.grace_ms,
-        secrets=secret_values((*workflow.secrets, *config.secrets), config.environ),
+        secrets=secret_values((*_secrets(workflow), *config.secrets), config.environ),
         lines=functools.partial(observers.lines, run_id) if observers.want_lines else None,
     )
+
+
+def _secrets(workflow: Workflow) -> tuple[str, ...]:
+    return tuple(name for flow in workflow.with_called for name in flow.secrets)
 
 
 def _open(store: WorkflowStore, content: e.Content) -> BinaryIO:

@@ -391,6 +391,11 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
     scripts: dict[str, ScriptFile] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
 
+    @property
+    def with_called(self) -> tuple[Workflow, ...]:
+        """It, and those that its nodes call at any depth."""
+        return (self, *self.workflows.values())
+
     @cached_property
     def by_id(self) -> dict[str, Node]:
         return {node.id: node for node in self.nodes}

@@ -6,6 +6,7 @@ values in the context, when it starts. Nodes do not know the store: `context.kee
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -88,6 +89,13 @@ class Folders(Struct, frozen=True, gc=False):
     scratch: Path
     source: Path
     register: Path
+
+
+def scripts_folder(folder: Path, workflow: Workflow, outermost: Workflow) -> Path:
+    """Where the scripts of a workflow are under the run's `folder` for them: those of one that is called apart."""
+    if workflow is outermost:
+        return folder
+    return folder / ".called" / hashlib.sha256(workflow.name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Context(Struct, frozen=True):

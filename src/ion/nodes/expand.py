@@ -9,9 +9,10 @@ from ion.core.events import Failure
 from ion.core.expanding import call_of, items_of
 from ion.core.outcomes import Expanded, Failed, Outcome
 from ion.foreign import loads
+from ion.language.inputs import input_value
 from ion.language.references import whole_reference
 from ion.language.values import canonical, describe
-from ion.language.workflow import FanOut, Workflow, WorkflowCall
+from ion.language.workflow import FanOut, WorkflowCall
 from ion.nodes.base import Context, Turn
 from ion.nodes.given import parsed
 from ion.nodes.texts import Values
@@ -52,24 +53,20 @@ def _items(fan_out: FanOut, values: Values) -> list[Any] | str:
 
 
 def _call(turn: Turn, context: Context, values: Values, body: WorkflowCall) -> Outcome:
-    """The inputs as the called workflow declares them, with its defaults."""
-    inside = turn.template.inside
-    called: Workflow | None = inside.workflow if inside is not None else None
-    inputs: dict[str, Any] = {}
-    for declared in called.inputs if called is not None else ():
-        if declared.name in values.bindings:
-            inputs[declared.name] = values.bindings[declared.name]
-        elif declared.has_default:
-            inputs[declared.name] = declared.default
-        elif declared.required:
-            return Failed(Failure("inputs", f"missing input '{declared.name}' of {body.name}"))
-    extra = {name: value for name, value in values.bindings.items() if name not in inputs}
-    return call_of({**extra, **inputs}, _arguments(turn, context, values, body), turn.template, context.keep)
-
-
-def _arguments(turn: Turn, context: Context, values: Values, body: WorkflowCall) -> str:
-    """The text that is `$ARGUMENTS` in the called workflow: its item, or `input`."""
+    """The inputs as the called workflow declares them, with its defaults; the item, if it is fanned out, is one of
+    them, and its text."""
+    bound, arguments = values.bindings, values.render(body.input or "")
     if turn.is_item:
         given = turn.around.given[0]
-        return canonical(parsed(given.content, context)[given.place])
-    return values.render(body.input) if body.input is not None else ""
+        item = parsed(given.content, context)[given.place]
+        bound, arguments = bound | ({given.name: item} if given.name else {}), canonical(item)
+    inputs: dict[str, Any] = {}
+    for declared in turn.template.inside.workflow.inputs if turn.template.inside is not None else ():
+        try:
+            if declared.name in bound:
+                inputs[declared.name] = input_value(declared, bound[declared.name])
+            elif declared.has_default:
+                inputs[declared.name] = declared.default
+        except ValueError as error:
+            return Failed(Failure("inputs", f"input '{declared.name}' of {body.name} {error}"))
+    return call_of({**bound, **inputs}, arguments, turn.template, context.keep)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from ion.errors import MissingRuntimeError, UsageError
-from ion.kinds import NOT_RUN_YET
 from ion.language.templates import templates_of
 from ion.language.workflow import Bash, Loop, LoopGroup, Node, Script, Workflow
 
@@ -28,22 +27,11 @@ def require_runtimes(workflow: Workflow, env: Mapping[str, str]) -> None:
         raise MissingRuntimeError(message, hint="; ".join(hints))
 
 
-def require_runnable(workflow: Workflow) -> None:
-    """Raises `UsageError` (code `not-supported-yet`), which names what a file may say and no run carries out yet."""
-    used: dict[str, list[str]] = {}
-    for one in templates_of(workflow):
-        if one.node.kind in NOT_RUN_YET:
-            used.setdefault(one.node.kind, []).append(one.path)
-    if used:
-        what = " and ".join(f"{name} ({', '.join(nodes)})" for name, nodes in used.items())
-        hint = "the file is checked all the same: ion validate"
-        raise UsageError(f"this version does not run {what} yet", hint=hint, code="not-supported-yet")
-
-
 def require_secrets(workflow: Workflow, env: Mapping[str, str]) -> None:
     """Raises `UsageError` (code `missing-secret`) with the names of the workflow's secrets that are missing or empty
     in `env`. Secrets of the settings are only masked where they are set: not every workflow needs them."""
-    missing = [name for name in workflow.secrets if not env.get(name)]
+    secrets = dict.fromkeys(name for flow in workflow.with_called for name in flow.secrets)
+    missing = [name for name in secrets if not env.get(name)]
     if missing:
         names = ", ".join(missing)
         what = "the secret" if len(missing) == 1 else "the secrets"

@@ -14,7 +14,7 @@ from pathlib import Path
 from ion.core.outcomes import Outcome
 from ion.language.workflow import Script
 from ion.nodes import environments, program, runtimes
-from ion.nodes.base import Context, Turn
+from ion.nodes.base import Context, Turn, scripts_folder
 from ion.nodes.texts import Values
 from ion.nodes.variables import environment
 
@@ -41,7 +41,9 @@ async def run(turn: Turn, context: Context) -> Outcome:
 
 
 def _named(name: str, turn: Turn, context: Context) -> Path:
-    return context.folders.source / name / turn.template.workflow.scripts[name].entry
+    workflow = turn.template.workflow
+    folder = scripts_folder(context.folders.source, workflow, context.workflow)
+    return folder / name / workflow.scripts[name].entry
 
 
 def _written(runtime: runtimes.Runtime, code: str, turn: Turn, context: Context) -> Path:
