@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Annotated, BinaryIO, Protocol, Self
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ion.core.events import Content, Event, Failure, Recorded, WorkflowStarted
 from ion.errors import StoreError
@@ -32,7 +32,7 @@ class Owner(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
     host: str
     boot_id: str
-    pid: int
+    pid: Annotated[int, Meta(ge=0)]
     process_started: str
     token: str
     clock_zero: int | None = None

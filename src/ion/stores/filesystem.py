@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from msgspec import structs
+from msgspec import convert, structs
 
 from ion.core.events import Event, Recorded
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
@@ -45,6 +45,8 @@ from ion.stores.lease import lease_clock, require_free
 from ion.stores.logstate import LogState
 
 _FORMAT = 1
+# The epoch, the owner and the end of a lease.
+_LEASE = tuple[int, Owner | None, int | None]
 _FORGOTTEN_AFTER_S = 3600
 
 
@@ -260,24 +262,23 @@ class FileStore(rules.BaseStore):
         """The row with its present owner."""
         path = self._place(run_id) / "lease"
         try:
-            epoch, owner, expires_at = logfile.parse_line(path.read_bytes())
-            named = None if owner is None else encoding.owner_of(owner)
-            if not all(type(number) is int for number in (epoch, 0 if expires_at is None else expires_at)):
-                raise ValueError("an epoch or a time is not a number")
+            epoch, owner, expires_at = convert(
+                logfile.parse_line(path.read_bytes()), tuple[int, Owner | None, int | None]
+            )
         except FileNotFoundError:
-            epoch, named, expires_at = 0, None, None
-        except (ValueError, TypeError) as error:
+            epoch, owner, expires_at = 0, None, None
+        except ValueError as error:
             raise DamagedStoreError(
                 f"{path} is damaged: {error}",
                 hint="delete it if no process is at work on this run",
                 file=str(path),
                 offset=0,
             ) from error
-        return structs.replace(run, epoch=epoch, owner=named, lease_expires_at=expires_at)
+        return structs.replace(run, epoch=epoch, owner=owner, lease_expires_at=expires_at)
 
 
 def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> bytes:
-    return logfile.checked_line([epoch, None if owner is None else structs.asdict(owner), expires_at])
+    return logfile.checked_line([epoch, owner, expires_at])
 
 
 def _prepare(folder: Path) -> None:
