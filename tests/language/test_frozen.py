@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from load_kit import good
 
 from ion.engine.freeze import source_of
 from ion.language import frozen
@@ -62,7 +63,86 @@ def test_what_the_language_made_is_read_as_it_was(path: Path) -> None:
     ],
 )
 def test_what_the_language_does_not_allow_is_refused(path: str, value: Any, said: str) -> None:
-    data: Any = json.loads(source_of(SMALL))
+    refuses(SMALL, path, value, said)
+
+
+NESTED = good("""
+  - {id: a, prompt: x}
+  - {id: m, bash: 'echo $INPUTS.item', fan_out: {items: $a.output}, depends_on: [a]}
+  - id: l
+    depends_on: [m]
+    loop_group:
+      until_bash: test $c.output
+      until_node: c
+      max_iterations: 2
+      nodes:
+        - {id: b, prompt: $LOOP_PREV.c.output, when: $LOOP_PREV.c.output == 'x'}
+        - {id: c, bash: x, depends_on: [b]}
+        - {id: g, group: {nodes: [{id: d, bash: echo $b.output, when: $c.output == ''}]}, depends_on: [c]}
+""")
+CALLING = w.Workflow(
+    name="calling",
+    nodes=(w.Node(id="w", body=w.WorkflowCall("one")),),
+    workflows={
+        "one": w.Workflow(name="one", nodes=(w.Node(id="w", body=w.WorkflowCall("two")),)),
+        "two": w.Workflow(name="two", nodes=(w.Node(id="z", body=w.Cancel("x")),)),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("nodes 2 body scope nodes", [], "no nodes"),
+        ("nodes 2 body scope nodes 0 id", "a", "one id"),
+        ("nodes 2 body scope nodes 0 id", "l", "one id"),
+        ("nodes 2 body scope nodes 2 body scope nodes 0 id", "c", "one id"),
+        ("nodes 2 body scope nodes 1 depends_on", ["a"], "not a node"),
+        ("nodes 2 body scope nodes 0 depends_on", ["c"], "wait for each other"),
+        ("nodes 2 body scope nodes 0 continues", "m.0", "not a node"),
+        ("nodes 2 body scope nodes 0 activations", [{"depends_on": ["a"]}], "not a node"),
+        ("nodes 2 body scope nodes 0 activations", [{"trigger_rule": "never"}], "trigger rule"),
+        ("nodes 2 body scope nodes 0 when alternatives 0 0 reference node", "a", "not in a loop"),
+        ("nodes 2 body scope nodes 2 body scope nodes 0 when alternatives 0 0 reference node", "z", "not a node"),
+        ("nodes 2 body scope returns", "d", "returns"),
+        ("nodes 2 body until_node", "d", "not a node of it"),
+        ("nodes 2 body max_iterations", 0, "0 times"),
+        ("nodes 2 body until_bash placements 0 reference node", "d", "not a node"),
+        ("nodes 1 fan_out", {}, "items or lines"),
+        ("nodes 1 fan_out lines", "x", "items or lines"),
+        ("nodes 1 fan_out items", 3, "its items"),
+        ("nodes 1 fan_out name", "a.b", "its item"),
+        ("nodes 1 fan_out max_parallel", 0, "at once"),
+        ("nodes 1 fan_out max_items", 10_001, "10001 items"),
+        ("nodes 1 fan_out join", "any", "join"),
+        ("nodes 1 body", {"kind": "cancel", "reason": "x"}, "cannot be fanned out"),
+    ],
+)
+def test_what_is_inside_is_checked_too(path: str, value: Any, said: str) -> None:
+    assert frozen.read_frozen(source_of(NESTED)) == NESTED
+    refuses(NESTED, path, value, said)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("nodes 0 body name", "three", "no workflow"),
+        ("workflows one nodes 0 body name", "three", "no workflow"),
+        ("workflows one nodes 0 body name", "one", "call each other"),
+        ("workflows two nodes 0 body", {"kind": "workflow", "name": "one"}, "call each other"),
+        ("workflows one name", "two", "not the name"),
+        ("workflows one workflows", {"two": {"name": "two", "nodes": []}}, "not the name"),
+        ("workflows two nodes 0 trigger_rule", "never", "two: node z: its trigger rule"),
+    ],
+)
+def test_what_is_called_is_checked_too(path: str, value: Any, said: str) -> None:
+    assert frozen.read_frozen(source_of(CALLING)) == CALLING
+    refuses(CALLING, path, value, said)
+
+
+def refuses(workflow: w.Workflow, path: str, value: Any, said: str) -> None:
+    """A frozen workflow with this value at this path is refused."""
+    data: Any = json.loads(source_of(workflow))
     *folders, last = path.split()
     place = data
     for name in folders:
