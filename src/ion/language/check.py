@@ -20,7 +20,7 @@ from ion.language.order import Graph, check_order, check_sessions
 from ion.language.problems import Report
 from ion.language.references import ITEM_NAMES, find_references, reference_text
 from ion.language.shape import Shape
-from ion.language.sight import Checker, Findings, Sight, item_name, sights
+from ion.language.surroundings import Checker, Findings, Surroundings, item_name, surroundings_of
 from ion.language.texts import Text, node_texts, note
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
 
@@ -36,23 +36,23 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
     checker = Checker(shape, report, Findings(), inputs, owners)
     graph = Graph.of(shape.drafts, (((), shape.raw),))
     checker.findings.graphs[()] = graph
-    seen = list(sights(shape.drafts, graph, frozenset(), False, None))
-    for sight in seen:
-        checker.findings.graphs[sight.graph.path] = sight.graph
+    everywhere = list(surroundings_of(shape.drafts, graph, frozenset(), False, None))
+    for around in everywhere:
+        checker.findings.graphs[around.graph.path] = around.graph
         if library.resources is not None and library.resources.files:
-            find_files(checker, sight.draft, library.resources)
-        if sight.draft.kind in ("include", "workflow"):
-            _find_workflow(checker, sight, library)
+            find_files(checker, around.draft, library.resources)
+        if around.draft.kind in ("include", "workflow"):
+            _find_workflow(checker, around, library)
     for graph in checker.findings.graphs.values():
         _check_brought(graph, checker)
     _check_workflow_env(checker)
-    for sight in seen:
-        if not sight.draft.later:
-            _check_item_name(checker, sight)
-            _check_condition(checker, sight)
-            for text in node_texts(sight.draft, sight.graph.stated, checker.findings.commands):
-                check_text(checker, sight.seen(text), text)
-            _check_body(checker, sight)
+    for around in everywhere:
+        if not around.draft.later:
+            _check_item_name(checker, around)
+            _check_condition(checker, around)
+            for text in node_texts(around.draft, around.graph.stated, checker.findings.commands):
+                check_text(checker, around.seen(text), text)
+            _check_body(checker, around)
     graphs = list(checker.findings.graphs.values())
     _check_names(shape.raw.get("returns"), graphs[0], ("returns",), checker)
     for graph in graphs:
@@ -64,8 +64,8 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
 # The workflows that it names
 
 
-def _find_workflow(checker: Checker, sight: Sight, library: Library) -> None:
-    draft, report = sight.draft, checker.report
+def _find_workflow(checker: Checker, around: Surroundings, library: Library) -> None:
+    draft, report = around.draft, checker.report
     block = open_named(draft, library, report)
     if block is None:
         return
@@ -75,7 +75,7 @@ def _find_workflow(checker: Checker, sight: Sight, library: Library) -> None:
         return
     check_included(draft, block, report)
     if draft.spliced:
-        sight.graph.add(draft, block)
+        around.graph.add(draft, block)
     checker.findings.brought += len(block.workflow.nodes)
     if checker.findings.brought > MAX_BROUGHT:
         message = f"includes bring more than {MAX_BROUGHT} nodes"
@@ -111,8 +111,8 @@ def _is_brought(name: str, graph: Graph | None) -> bool:
 # Conditions
 
 
-def _check_condition(checker: Checker, sight: Sight) -> None:
-    draft = sight.draft
+def _check_condition(checker: Checker, around: Surroundings) -> None:
+    draft = around.draft
     when = draft.raw.get("when")
     if not isinstance(when, str):
         return
@@ -123,21 +123,21 @@ def _check_condition(checker: Checker, sight: Sight) -> None:
         checker.report.error("bad-condition", error.message, path, hint=error.hint, within=(when, error.offset, 1))
         return
     checker.findings.conditions[path] = condition
-    sight = sight.seen(text := Text(path, when, when, bound=False))
+    around = around.seen(text := Text(path, when, when, bound=False))
     for comparison in (comparison for group in condition.alternatives for comparison in group):
         reference = comparison.reference
         found = re.search(rf"{re.escape(_beginning(reference))}(?![\w-])", when)
         offset = found.start() if found else 0
         if item_name(draft) and _names_item(reference, item_name(draft)):
             checker.findings.per_item.add(draft.path)
-        home = home_of(reference, sight)
-        if not sight.loop and reference == EngineReference("LOOP_ITERATION"):
+        home = home_of(reference, around)
+        if not around.loop and reference == EngineReference("LOOP_ITERATION"):
             home = "loop_group"
         if home:
             message = f"{reference_text(reference)} is a name only inside of a {home}"
             checker.report.error("bad-condition", message, path, within=(when, offset, 1))
             continue
-        target = check_reference(checker, sight, text, reference, offset)
+        target = check_reference(checker, around, text, reference, offset)
         name = reference.node if isinstance(reference, NodeReference) and not reference.path else ""
         if name and target is not None and is_prose(target, name, checker):
             message = f"'{name}' answers in prose, which never equals a fixed text"
@@ -168,8 +168,8 @@ def _check_names(name: Any, graph: Graph, path: DocumentPath, checker: Checker) 
         checker.report.error("unknown-node", f"'{path[-1]}' names '{name}', and no node has that id", path, hint=hint)
 
 
-def _check_body(checker: Checker, sight: Sight) -> None:
-    draft, inside = sight.draft, sight.inside
+def _check_body(checker: Checker, around: Surroundings) -> None:
+    draft, inside = around.draft, around.inside
     body = draft.raw.get(draft.kind)
     if inside is None or not isinstance(body, dict):
         return
@@ -189,20 +189,20 @@ def _check_body(checker: Checker, sight: Sight) -> None:
             note(checker.report, problem, Text((*draft.path, draft.kind, "until_bash"), until, until), one.start)
 
 
-def _check_item_name(checker: Checker, sight: Sight) -> None:
+def _check_item_name(checker: Checker, around: Surroundings) -> None:
     """`as` is the name of nothing else that the node's texts can see."""
-    name = item_name(sight.draft)
-    bindings = sight.draft.raw.get("with")
+    name = item_name(around.draft)
+    bindings = around.draft.raw.get("with")
     other = ""
     if name in checker.inputs:
         other = "a declared input"
     elif isinstance(bindings, dict) and name in bindings:
         other = "a name in 'with'"
-    elif name in sight.items:
+    elif name in around.items:
         other = "the item of a fan_out around it"
     if name and other:
-        written = "as" in sight.draft.raw["fan_out"]
-        path = (*sight.draft.path, "fan_out", *(("as",) if written else ()))
+        written = "as" in around.draft.raw["fan_out"]
+        path = (*around.draft.path, "fan_out", *(("as",) if written else ()))
         hint = "choose another name" if written else "choose a name: as: …"
         checker.report.error("item-name", f"the name '{name}' of the item is {other} already", path, hint=hint)
 

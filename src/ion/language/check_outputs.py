@@ -8,7 +8,7 @@ from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
 from ion.language.references import reference_text
 from ion.language.shape import Draft
-from ion.language.sight import Checker
+from ion.language.surroundings import Checker
 from ion.language.texts import Text, note
 from ion.language.workflow import NodeReference
 

@@ -14,7 +14,7 @@ from ion.language.order import Graph, Use
 from ion.language.references import ITEM_NAMES, find_references, reference_text, whole_reference
 from ion.language.shape import Draft
 from ion.language.shell.placing import place
-from ion.language.sight import Checker, Sight
+from ion.language.surroundings import Checker, Surroundings
 from ion.language.texts import Text, note
 from ion.language.workflow import (
     EngineReference,
@@ -29,9 +29,9 @@ _NAMES_SHOWN = 12
 _ESCAPE_HINT = "write \\$ for a literal dollar sign"
 
 
-def check_text(checker: Checker, sight: Sight, text: Text) -> None:
+def check_text(checker: Checker, around: Surroundings, text: Text) -> None:
     if text.form == "shell":
-        references: Iterator[tuple[Reference, int]] = iter(_place(checker, sight, text))
+        references: Iterator[tuple[Reference, int]] = iter(_place(checker, around, text))
     else:
         references = ((item.reference, item.start) for item in find_references(text.text))
     spliced = False
@@ -48,24 +48,24 @@ def check_text(checker: Checker, sight: Sight, text: Text) -> None:
         if reference_text(reference) in told:
             continue
         told.add(reference_text(reference))
-        if home := home_of(reference, sight):
+        if home := home_of(reference, around):
             message = f"{reference_text(reference)} is not a reference: it stays as it is"
             hint, length = f"it is a name only inside of a {home}", len(reference_text(reference))
             problem = Problem("not-a-reference", message, "warning", hint=hint, length=length)
             note(checker.report, problem, text, offset)
         else:
-            check_reference(checker, sight, text, reference, offset)
+            check_reference(checker, around, text, reference, offset)
     if text.form != "code":
-        _check_lookalikes(checker, sight, text)
+        _check_lookalikes(checker, around, text)
     if text.path[-1:] == ("from",) and "with" in text.path:
         _check_from(checker, text)
 
 
-def _place(checker: Checker, sight: Sight, text: Text) -> list[tuple[Reference, int]]:
+def _place(checker: Checker, around: Surroundings, text: Text) -> list[tuple[Reference, int]]:
     """The references of shell text. One outside of its place stays the script's own."""
     result = place(text.text)
-    strict = sight.draft.raw.get("strict", checker.shape.raw.get("strict")) is True
-    placements = tuple(one for one in result.shell.placements if not home_of(one.reference, sight))
+    strict = around.draft.raw.get("strict", checker.shape.raw.get("strict")) is True
+    placements = tuple(one for one in result.shell.placements if not home_of(one.reference, around))
     checker.findings.shells[text.path] = replace(result.shell, strict=strict, placements=placements)
     for found in result.problems:
         problem = Problem(found.code, found.message, found.severity, hint=found.hint)
@@ -73,8 +73,8 @@ def _place(checker: Checker, sight: Sight, text: Text) -> list[tuple[Reference, 
     return [(item.reference, item.start) for item in result.shell.placements]
 
 
-def _check_lookalikes(checker: Checker, sight: Sight, text: Text) -> None:
-    for found in find_lookalikes(text.text, sight.graph, checker.inputs, shell=text.form == "shell"):
+def _check_lookalikes(checker: Checker, around: Surroundings, text: Text) -> None:
+    for found in find_lookalikes(text.text, around.graph, checker.inputs, shell=text.form == "shell"):
         message = f"{found.text} is not a reference: it stays as it is"
         problem = Problem("not-a-reference", message, "warning", hint=found.hint, length=len(found.text))
         note(checker.report, problem, text, found.start)
@@ -105,31 +105,33 @@ def _check_from(checker: Checker, text: Text) -> None:
         note(checker.report, Problem("bad-binding", message, hint="write from: $node.output.field"), text, 0)
 
 
-def check_reference(checker: Checker, sight: Sight, text: Text, reference: Reference, offset: int) -> Draft | None:
+def check_reference(
+    checker: Checker, around: Surroundings, text: Text, reference: Reference, offset: int
+) -> Draft | None:
     """Look a reference up, and return the node of this file that it names."""
     if isinstance(reference, InputReference):
-        _check_input(checker, sight, text, reference, offset)
+        _check_input(checker, around, text, reference, offset)
     elif isinstance(reference, PreviousReference):
-        loop = sight.inside if text.seen == "inside" else sight.loop
+        loop = around.inside if text.seen == "inside" else around.loop
         if loop is not None and loop.find(reference.node) is None and not loop.may_be_brought(reference.node):
-            _unknown_node(checker, sight, text, reference, offset, [*loop.by_id, *loop.brought])
+            _unknown_node(checker, around, text, reference, offset, [*loop.by_id, *loop.brought])
     elif isinstance(reference, NodeReference):
-        target = _look_up(checker, sight, text, reference, offset)
+        target = _look_up(checker, around, text, reference, offset)
         if target is not None and reference.path:
             check_field(checker, target, text, reference, offset)
         return target
     return None
 
 
-def _look_up(checker: Checker, sight: Sight, text: Text, reference: NodeReference, offset: int) -> Draft | None:
+def _look_up(checker: Checker, around: Surroundings, text: Text, reference: NodeReference, offset: int) -> Draft | None:
     """The node that a reference names, the nearest first. What a text refers to outside of a body is what the node
     around the body refers to."""
     length, name = len(reference_text(reference)), reference.node
-    graph: Graph | None = sight.graph
-    holder: Draft | None = sight.draft
-    if text.seen == "inside" and sight.inside is not None:
-        graph, holder = sight.inside, None
-    elif name == sight.draft.id:
+    graph: Graph | None = around.graph
+    holder: Draft | None = around.draft
+    if text.seen == "inside" and around.inside is not None:
+        graph, holder = around.inside, None
+    elif name == around.draft.id:
         message = f"'{name}' refers to its own output, which is empty while it runs"
         note(checker.report, Problem("self-reference", message, "warning", length=length), text, offset)
         return None
@@ -137,9 +139,9 @@ def _look_up(checker: Checker, sight: Sight, text: Text, reference: NodeReferenc
         target = graph.find(name)
         if target is not None and target is holder:
             message = (
-                f"'{sight.draft.name}' is inside of '{target.name}', so it cannot read {reference_text(reference)}"
+                f"'{around.draft.name}' is inside of '{target.name}', so it cannot read {reference_text(reference)}"
             )
-            if holder is sight.draft:
+            if holder is around.draft:
                 message = f"'{target.name}' brings '{name}', so it cannot wait for it"
             note(checker.report, Problem("dependency-cycle", message, length=length), text, offset)
             return None
@@ -148,38 +150,38 @@ def _look_up(checker: Checker, sight: Sight, text: Text, reference: NodeReferenc
                 graph.uses.setdefault(holder.path, {}).setdefault(name, Use(reference, text, offset))
             return target
         holder, graph = graph.owner, graph.outer
-    _unknown_node(checker, sight, text, reference, offset, (sight.inside or sight.graph).names)
+    _unknown_node(checker, around, text, reference, offset, (around.inside or around.graph).names)
     return None
 
 
 def _unknown_node(
     checker: Checker,
-    sight: Sight,
+    around: Surroundings,
     text: Text,
     reference: NodeReference | PreviousReference,
     offset: int,
     names: list[str],
 ) -> None:
     name, shown = reference.node, reference_text(reference)
-    if sight.graph.may_be_brought(name) or (sight.inside is not None and sight.inside.may_be_brought(name)):
+    if around.graph.may_be_brought(name) or (around.inside is not None and around.inside.may_be_brought(name)):
         return
     hint = _otherwise(text, offset, name, checker.report.suggest(name, names), names)
-    message = f"'{sight.draft.name}' refers to {shown}, but no node has that id"
+    message = f"'{around.draft.name}' refers to {shown}, but no node has that id"
     if name in checker.owners:
         owner = checker.owners[name]
-        message = f"'{sight.draft.name}' refers to {shown}, which is inside of '{owner}'"
+        message = f"'{around.draft.name}' refers to {shown}, which is inside of '{owner}'"
         hint = f"from outside only ${owner}.output can be read: name it in 'returns' of '{owner}'"
     if isinstance(reference, PreviousReference):
-        message = f"'{sight.draft.name}' refers to {shown}, but no node of the loop has that id"
+        message = f"'{around.draft.name}' refers to {shown}, but no node of the loop has that id"
     note(checker.report, Problem("unknown-node", message, hint=hint, length=len(shown)), text, offset)
 
 
-def home_of(reference: Reference, sight: Sight) -> str:
+def home_of(reference: Reference, around: Surroundings) -> str:
     """In what this would be a name, if it is none for these texts."""
     if isinstance(reference, PreviousReference):
-        return "" if sight.loop or (sight.inside and sight.draft.kind == "loop_group") else "loop_group"
+        return "" if around.loop or (around.inside and around.draft.kind == "loop_group") else "loop_group"
     if isinstance(reference, EngineReference) and reference.name in ITEM_NAMES:
-        return "" if sight.fanned else "fan_out"
+        return "" if around.fanned else "fan_out"
     return ""
 
 
@@ -195,14 +197,14 @@ def _otherwise(text: Text, offset: int, name: str, meant: str, names: list[str])
     return f"{meant}\n{_ESCAPE_HINT}" if meant else _ESCAPE_HINT
 
 
-def _check_input(checker: Checker, sight: Sight, text: Text, reference: InputReference, offset: int) -> None:
-    bindings = sight.draft.raw.get("with") if text.bound and sight.draft.kind in BOUND_KINDS else None
+def _check_input(checker: Checker, around: Surroundings, text: Text, reference: InputReference, offset: int) -> None:
+    bindings = around.draft.raw.get("with") if text.bound and around.draft.kind in BOUND_KINDS else None
     bound = bindings if isinstance(bindings, dict) else {}
-    if reference.name in bound or reference.name in sight.items:
+    if reference.name in bound or reference.name in around.items:
         return
     checker.findings.reads.add(reference.name)
     if reference.name not in checker.inputs:
-        undeclared(checker, text, reference, offset, [*checker.inputs, *bound, *sight.items])
+        undeclared(checker, text, reference, offset, [*checker.inputs, *bound, *around.items])
 
 
 def undeclared(checker: Checker, text: Text, reference: InputReference, offset: int, names: list[str]) -> None:

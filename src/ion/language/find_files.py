@@ -7,8 +7,8 @@ import re
 from ion.language.document import DocumentPath
 from ion.language.resources import SCRIPT_SUFFIXES, Resources
 from ion.language.shape import Draft
-from ion.language.sight import Checker
 from ion.language.source import trim
+from ion.language.surroundings import Checker
 from ion.language.texts import is_code
 
 

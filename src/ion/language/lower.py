@@ -24,8 +24,8 @@ from ion.language.order import Graph, wishes_of
 from ion.language.problems import Report
 from ion.language.references import find_references
 from ion.language.shape import Draft, Shape
-from ion.language.sight import Findings, item_name
 from ion.language.source import trim
+from ion.language.surroundings import Findings, item_name
 from ion.language.texts import Stated, is_code
 
 

@@ -36,7 +36,7 @@ class Findings(Struct):
     brought: int = 0  # how many nodes the workflows that it names have
 
 
-class Sight(Struct, frozen=True):
+class Surroundings(Struct, frozen=True):
     """What the texts of a node can see: the nodes of `graph` and around it, and those of `inside`, its own body; the
     items of the fan_outs around it, `fanned` if there are any; the body of the loop_group around it."""
 
@@ -47,15 +47,16 @@ class Sight(Struct, frozen=True):
     fanned: bool
     loop: Graph | None
 
-    def seen(self, text: Text) -> Sight:
-        """As a text of the node sees it: that of an instance sees its item, that of the body's end what is inside."""
-        if text.seen == "outside" or (self.draft.fan_out is None and "fan_out" not in self.draft.raw):
+    def seen(self, text: Text) -> Surroundings:
+        """What this text of the node can see: that of an instance sees its item."""
+        if text.seen == "outside" or "fan_out" not in self.draft.raw:
             return self
-        own = frozenset(filter(None, [item_name(self.draft)]))
-        return replace(self, items=self.items | own, fanned=True)
+        return replace(self, items=self.items | {item_name(self.draft)}, fanned=True)
 
 
 class Checker(Struct):
+    """What all checks of one file share."""
+
     shape: Shape
     report: Report
     findings: Findings
@@ -63,17 +64,18 @@ class Checker(Struct):
     owners: dict[str, str]  # for each node inside of another one, that one
 
 
-def sights(
+def surroundings_of(
     drafts: list[Draft], graph: Graph, items: frozenset[str], fanned: bool, loop: Graph | None
-) -> Iterator[Sight]:
+) -> Iterator[Surroundings]:
+    """Those of these nodes and of all inside of them, which are where the arguments say."""
     for draft in drafts:
         stated = ((draft.path, draft.raw), *graph.stated)
         inside = Graph.of(draft.inside, stated, draft, graph) if draft.inside else None
-        yield Sight(draft, graph, inside, items, fanned, loop)
+        yield Surroundings(draft, graph, inside, items, fanned, loop)
         if inside is not None:
-            own = frozenset(filter(None, [item_name(draft)]))
+            own = {item_name(draft)} if "fan_out" in draft.raw else set()
             around = inside if draft.kind == "loop_group" else loop
-            yield from sights(draft.inside, inside, items | own, fanned or bool(own), around)
+            yield from surroundings_of(draft.inside, inside, items | own, fanned or bool(own), around)
 
 
 def item_name(draft: Draft) -> str:
