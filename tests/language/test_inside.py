@@ -270,6 +270,23 @@ def test_what_an_include_inside_of_a_group_is_given_from_outside(tmp_path: Path)
     assert read_frozen(source_of(workflow)) == workflow
 
 
+def test_a_session_that_is_resumed_from_inside_of_an_included_file(tmp_path: Path) -> None:
+    """It is the node's by its new name; where that node has many instances there is no such session."""
+    nodes = """
+    - {id: a, prompt: x}
+    - {id: g, depends_on: [a], group: {nodes: [{id: b, prompt: x, context: {resume: a}}]}}
+    """
+    write(tmp_path, block(nodes))
+    body = good("- {id: i, include: block}", project=tmp_path).nodes[1].body
+    assert isinstance(body, w.Group)
+    assert body.scope.nodes[0].continues == "i__a"
+    for text in (
+        "- {id: i, include: block, fan_out: {items: [1], as: x}}",
+        "- {id: o, group: {nodes: [{id: i, include: block}]}}",
+    ):
+        assert only(load(text, project=tmp_path)).code == "bad-resume"
+
+
 def test_agent_options_of_a_group_are_defaults_inside() -> None:
     group = node(
         """

@@ -21,6 +21,7 @@ Changed = TypeVar("Changed", bound=Struct)
 # For each record, its fields with references or names of files, and the form that each is in.
 _FORMS: dict[type[Any], dict[str, str]] = {
     w.Node: {
+        "continues": "node",
         "body": "record",
         "when": "condition",
         "env": "template",
@@ -48,11 +49,12 @@ _FORMS: dict[type[Any], dict[str, str]] = {
 
 
 class Change(Struct, frozen=True):
-    """What becomes of a reference, of the name of a command file, and of that of a script."""
+    """What becomes of a reference, of the name of a command file, of that of a script, and of the id of a node."""
 
     reference: Callable[[w.Reference], w.Reference]
     command: Callable[[str], str] = str
     script: Callable[[str], str] = str
+    node: Callable[[str], str] = str
 
     def of(self, record: Changed) -> Changed:
         """`record` with all of its texts changed."""

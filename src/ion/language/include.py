@@ -8,7 +8,7 @@ as the caller wrote it, typed, in bash as in a prompt. Only where no turn of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -63,11 +63,24 @@ class Block(Struct, dict=True):
         """The node whose output is that of the include."""
         return self.workflow.returns or self.sinks[0]
 
+    @property
+    def resumes_from_inside(self) -> bool:
+        """Whether a node inside of one of its nodes continues the session of one of its nodes."""
+        inside = (one for node in self.workflow.nodes for one in _inside(node))
+        return any(one.continues in self.workflow.by_id for one in inside)
+
     def outputs(self, name: str, flat: bool) -> list[w.Node]:
         """The nodes that may give the output: of the node `name`, or of the whole, as an include that is `flat` or as
         a scope."""
         found = [name] if name else [self.output] if flat or self.workflow.returns else self.sinks
         return [self.workflow.by_id[one] for one in found]
+
+
+def _inside(node: w.Node) -> Iterator[w.Node]:
+    """The nodes inside of a node, at every depth."""
+    for one in node.body.scope.nodes if isinstance(node.body, w.Group | w.LoopGroup) else ():
+        yield one
+        yield from _inside(one)
 
 
 def block_of(workflow: w.Workflow) -> Block:
@@ -113,7 +126,7 @@ def renaming(names: Mapping[str, str], source: w.Workflow | Files, files: Files)
     def script(name: str) -> str:
         return files.script(name, source.scripts[name]) if name in source.scripts else name
 
-    change = Change(reference, command, script)
+    change = Change(reference, command, script, lambda name: names.get(name, name))
     return change
 
 

@@ -6,10 +6,10 @@ workflow go to its nodes, and texts, conditions and shell placements are attache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.foreign import loads
@@ -17,7 +17,6 @@ from ion.kinds import KINDS
 from ion.language import schema, workflow
 from ion.language.calls import binding_of
 from ion.language.changing import Change
-from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.include import Block, Files, Include, NotInsertableError, renaming
 from ion.language.order import Graph, wishes_of
@@ -34,15 +33,21 @@ def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
     value cannot stand where an included file uses it."""
     root = shape.root
     assert root is not None, "a file with faults is not lowered"
-    lowering = _Lowering(shape, findings, Files(), report)
+    source = Files(
+        {name: workflow.CommandFile(c.path, c.text) for name, c in findings.commands.items()},
+        {name: workflow.ScriptFile(s.path, s.entry, s.files) for name, s in findings.scripts.items()},
+    )
+    lowering = _Lowering(findings, source, Files(), report)
     nodes, aliases = lowering.nodes(findings.graphs[()], {})
     if report.errors:
         return None
-    named = [(path, block.workflow) for path, block in findings.named.items()]
-    calls = {one.name: replace(one, workflows={}) for path, one in named if path in lowering.called}
-    for _, one in named:
-        calls |= one.workflows
-    secrets = [*(root.secrets or ()), *(name for _, one in named for name in one.secrets)]
+    named = [block.workflow for block in findings.named.values()]
+    calls = {one.name: one for each in named for one in each.workflows.values()}
+    for draft in shape.everywhere:
+        if draft.kind == "workflow":
+            called = findings.named[draft.path].workflow
+            calls[called.name] = replace(called, workflows={})
+    secrets = [*(root.secrets or ()), *(name for one in named for name in one.secrets)]
     lowered = workflow.Workflow(
         name=root.name,
         nodes=nodes,
@@ -50,7 +55,7 @@ def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
         file=report.file,
         inputs=tuple(_input(name, shape.raw["inputs"][name], item) for name, item in (root.inputs or {}).items()),
         returns=aliases.get(root.returns or "", root.returns),
-        interactive=root.interactive or any(map(_asks, nodes)) or any(one.interactive for _, one in named),
+        interactive=root.interactive or any(map(_asks, nodes)) or any(one.interactive for one in named),
         tags=tuple(dict.fromkeys(trim(tag) for tag in root.tags or () if trim(tag))),
         max_concurrency=root.max_concurrency,
         max_budget_usd=root.max_budget_usd,
@@ -76,22 +81,19 @@ def _asks(node: workflow.Node) -> bool:
 
 
 class _Lowering(Struct):
-    shape: Shape
+    """`source` are the command files and scripts as the nodes name them, `files` as they are called in the end."""
+
     findings: Findings
+    source: Files
     files: Files
     report: Report
-    called: set[DocumentPath] = field(default_factory=set)
 
-    def nodes(self, graph: Graph, around: dict[str, str]) -> tuple[tuple[workflow.Node, ...], dict[str, str]]:
-        """The nodes of a graph, and what stands for each include in it and `around` it."""
+    def nodes(self, graph: Graph, around: Mapping[str, str]) -> tuple[tuple[workflow.Node, ...], Mapping[str, str]]:
+        """The nodes of a graph, and the node that is meant by each include in it and `around` it."""
         findings = self.findings
         own = {name: f"{name}__{block.output}" for name, block in graph.blocks.items()}
-        aliases = {**around, **own}
-        source = Files(
-            {name: workflow.CommandFile(c.path, c.text) for name, c in findings.commands.items()},
-            {name: workflow.ScriptFile(s.path, s.entry, s.files) for name, s in findings.scripts.items()},
-        )
-        change = renaming(aliases, source, self.files)
+        aliases = {**around, **own} if own else around
+        change = renaming(aliases, self.source, self.files)
         siblings = frozenset((*graph.by_id, *graph.brought))
         nodes: list[workflow.Node] = []
         for draft in graph.drafts:
@@ -103,7 +105,7 @@ class _Lowering(Struct):
             body = draft.raw.get(draft.kind)
             inside = findings.graphs.get(draft.path)
             if draft.kind == "include":
-                nodes += self._included(draft, node, change, graph.stated, siblings if draft.spliced else None)
+                nodes += self._included(draft, node, change, graph, siblings if draft.spliced else None)
                 continue
             if inside is not None and isinstance(body, dict):
                 inner, names = self.nodes(inside, aliases)
@@ -118,15 +120,19 @@ class _Lowering(Struct):
         return tuple(replace(one, continues=continues.get(one.id)) for one in nodes), aliases
 
     def _included(
-        self, draft: Draft, node: workflow.Node, change: Change, stated: Stated, siblings: frozenset[str] | None
+        self, draft: Draft, node: workflow.Node, change: Change, graph: Graph, siblings: frozenset[str] | None
     ) -> Sequence[workflow.Node]:
         """What an include becomes: nodes of this graph or, fanned out, a group."""
         block = self.findings.named[draft.path]
+        if block.resumes_from_inside and (siblings is None or graph.outer is not None):
+            message = f"a node inside of a node of '{block.workflow.name}' resumes the session of one outside"
+            hint = "that one has many sessions here; include the file at the top, and do not fan it out"
+            self.report.error("bad-resume", message, (*draft.path, "include"), hint=hint)
         include = Include(
             node=node if draft.spliced else workflow.Node(id=node.id, body=node.body),
             inputs={name: change.of(one) for name, one in self.findings.given[draft.path].items()},
-            defaults=stated_options(stated),
-            agent=stated_agent(stated),
+            defaults=stated_options(graph.stated),
+            agent=stated_agent(graph.stated),
             siblings=siblings,
         )
         try:
@@ -147,8 +153,6 @@ class _Lowering(Struct):
         idle = getattr(model, "idle_timeout", None)
         condition = findings.conditions.get((*draft.path, "when"))
         per_item = draft.path in findings.per_item
-        if draft.kind == "workflow":
-            self.called.add(draft.path)
         given = findings.given.get(draft.path)
         if given is None:
             given = {name: binding_of(value) for name, value in (getattr(model, "bindings", None) or {}).items()}
