@@ -31,6 +31,11 @@ elif "Sort these issues" in prompt:
     print('Sorted:\\n```json\\n{{"urgent": [3], "waiting": [1, 2]}}\\n```')
 elif "Draft a first answer" in prompt:
     print("#3: we are looking at it")
+elif "Review the change of the file" in prompt:
+    assert "return a - b" in prompt, prompt
+    print('{{"findings": ["1: subtracts"]}}')
+elif "Write an announcement" in prompt:
+    print("Dark mode is here" if "shorter" in prompt else "You can now have it dark")
 elif "Which one is better" in prompt:
     print('{{"better": "B", "why": "shorter"}}')
 elif "said: Which flag is it?" in prompt:
