@@ -99,6 +99,11 @@ def test_graph_dry_run_and_problems(ion: Ion, project: Project) -> None:
     result = ion("validate", "change")
     assert "  --> .ion/workflows/review-block.yaml:12:" in result.out
     assert "\n      included from .ion/workflows/change.yaml:8:14\n" in result.out
+    problems = ion("validate", "change", "--json").json("validate")
+    way = [f"included from {project.folder}/.ion/workflows/change.yaml:8:14"]
+    assert [(one["code"], one.get("way")) for one in problems] == [("broken-workflow", None), ("unknown-node", way)]
+    failed = ion("run", "change", "--json").json("error")
+    assert failed["error"]["problems"][1]["way"] == way
 
 
 def test_a_graph_needs_no_command_files(ion: Ion, project: Project) -> None:
@@ -137,13 +142,3 @@ nodes:
     assert json.loads(result.out) == [f"read [diff of {base} ({given})]" for base in json.loads(given)]
     assert not (project.folder / "made").exists()
     assert ion("output", "r1", "review.1.tidy").out == "tidied\n"
-
-
-def test_a_run_of_what_is_not_carried_out_yet_is_refused_at_its_start(ion: Ion, project: Project) -> None:
-    project.write("calls", "name: calls\ndescription: d\nnodes:\n  - {id: c, workflow: change}\n")
-    assert ion("validate", "calls").status == 0
-    for more in ([], ["--dry-run"]):
-        result = ion("run", "calls", *more)
-        assert result.status == 2
-        assert "this version does not run workflow (c) yet" in result.err
-    assert ion("runs", "--json").json() == []
