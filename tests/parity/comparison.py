@@ -21,6 +21,7 @@ from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.engine.run_reader import read_state, read_workflow
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.stores.base import WorkflowStore
 
@@ -55,7 +56,7 @@ def tell_events(workflow: Workflow, events: list[e.Event], store: WorkflowStore)
     for event in events:
         name = event.node if isinstance(event, e.NodeEvent) else RUN
         _check_beginning(workflow, state, event)
-        told.after.setdefault(name, []).append({"stretch": stretch, **_counts(workflow, told, event)})
+        told.after.setdefault(name, []).append({"stretch": stretch, **_counts(workflow, state, told, event)})
         told.says.setdefault(name, []).append(_plain(event, store, state.agent))
         apply(state, event)
         if name == RUN and not isinstance(event, _REQUESTS):
@@ -77,20 +78,31 @@ def differences(here: dict[str, Told], there: dict[str, Told]) -> list[str]:
     return found
 
 
-def _counts(workflow: Workflow, told: Told, event: e.Event) -> dict[str, int]:
-    """How many events there are by now of each node that this event has to come after."""
+def _counts(workflow: Workflow, state: RunState, told: Told, event: e.Event) -> dict[str, int]:
+    """How many events there are by now of each instance that this event has to come after."""
     if isinstance(event, e.NodeEvent):
-        names = tuple(workflow.by_id[event.node].waits_for)
+        inside = state.scopes[event.node].members if event.node in state.scopes else ()
+        names = [*_waits_for(workflow, state, event.node), state.nodes[event.node].owner or event.node, *inside]
     else:
-        names = () if isinstance(event, _REQUESTS) else tuple(node.id for node in workflow.nodes)
+        names = [] if isinstance(event, _REQUESTS) else [*state.nodes]
     return {name: len(told.says.get(name, ())) for name in names}
+
+
+def _waits_for(workflow: Workflow, state: RunState, address: str) -> list[str]:
+    """The instances beside this one that it waits for: items wait for none."""
+    template, owner = templates_of(workflow)[address], state.nodes[address].owner
+    scope = state.scopes[owner] if owner else None
+    if scope is not None and scope.items is not None:
+        return []
+    body, prefix = template.body, "" if scope is None else scope.prefix
+    return [f"{prefix}{body.members[i].node.id}" for i in body.waits[body.places[template.node.id]]]
 
 
 def _check_beginning(workflow: Workflow, state: RunState, event: e.Event) -> None:
     decided = isinstance(event, e.NodeSkipped) and event.reason in ("trigger_rule", "upstream_failed", "when")
-    if isinstance(event, e.NodeStarted) or decided:
+    if isinstance(event, e.NodeStarted | e.ScopeOpened) or decided:
         assert isinstance(event, e.NodeEvent)
-        early = [name for name in workflow.by_id[event.node].waits_for if not state.nodes[name].terminal]
+        early = [name for name in _waits_for(workflow, state, event.node) if not state.nodes[name].terminal]
         assert not early, f"{event.type} of '{event.node}' is in the log before the end of {early}"
 
 
@@ -100,7 +112,7 @@ def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str,
     said = {name: value for name, value in codec.to_json(event).items() if name not in _DIFFERENT}
     texts = [_text(content, store) for content in e.contents(event)]
     said |= said.pop("reply", {})
-    return {**said, **dict.fromkeys(said.keys() & {"output", "prompt"}, *texts)}
+    return {**said, **dict.fromkeys(said.keys() & {"output", "prompt", "items", "given"}, *texts)}
 
 
 def _text(content: e.Content, store: WorkflowStore) -> str:

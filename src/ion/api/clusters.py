@@ -33,7 +33,6 @@ from ion.engine.run_reader import RunReader, read_run
 from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
 from ion.engine.temporal.codec import DriveOrder, agent_limits_to_json
 from ion.errors import UsageError
-from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.process.survivors import end_recorded_by_the_dead
 from ion.stores.base import Lease
@@ -85,11 +84,6 @@ def start(workspace: Workspace, spec: RunSpec, engine: str) -> ClusterRun:
         raise UsageError("workers cannot see a store in memory", hint="--store postgresql://…, or files that all share")
     new = prepare(workspace, replace(spec, engine=cluster.url))
     config, run = new.config, new.run
-    if templates_of(run.workflow).has_composites:
-        raise UsageError(
-            "a cluster cannot drive nodes inside of nodes yet: group, loop_group, workflow and fan_out",
-            hint="ion run drives this workflow in a process of its own",
-        )
     if run.agent is not None and not run.agent.startswith(IN_PROCESS):
         require_configured(run.agent, workspace.settings)
     notes = (*new.notes, *_check_files(run.workflow, workspace, run.cwd))

@@ -214,11 +214,6 @@ class Templates:
         """Every node, each before those inside of it."""
         return iter(self.by_path.values())
 
-    @cached_property
-    def has_composites(self) -> bool:
-        """Whether some node has instances inside of it."""
-        return any(one.is_composite for one in self)
-
     def _fill(self, body: Body, workflow: Workflow, nodes: tuple[Node, ...], prefix: str) -> Body:
         body.fill(tuple(self._template(f"{prefix}{node.id}", node, workflow, body) for node in nodes))
         return body

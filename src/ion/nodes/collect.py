@@ -83,6 +83,8 @@ def _pieces(turn: Turn, context: Context) -> Iterator[str]:
 
 def _slot(turn: Turn, now: NodeState, context: Context) -> str:
     """One item as JSON: its own JSON where it has any, else its text; null for a skipped one."""
+    if now.status == "cancelled" or now.reason == "fail_fast":  # then, or before it began
+        return json.dumps({"cancelled": True, "status": "cancelled", "node": now.id})
     if now.status == "skipped":
         return "null"
     if now.status != "completed" or now.output is None:
@@ -99,8 +101,6 @@ def _slot(turn: Turn, now: NodeState, context: Context) -> str:
 
 
 def _failed(now: NodeState) -> str:
-    if now.status == "cancelled":
-        return json.dumps({"cancelled": True, "status": now.status, "node": now.id})
     error = now.error
     slot = {
         "failed": True,
