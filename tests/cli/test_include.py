@@ -142,3 +142,32 @@ nodes:
     assert json.loads(result.out) == [f"read [diff of {base} ({given})]" for base in json.loads(given)]
     assert not (project.folder / "made").exists()
     assert ion("output", "r1", "review.1.tidy").out == "tidied\n"
+
+
+def test_a_called_workflow_has_its_own_inputs_and_defaults(ion: Ion, project: Project) -> None:
+    project.write(
+        "callee",
+        """\
+name: callee
+description: d
+inputs:
+  who: {required: true}
+  count: {type: integer, default: 7}
+  label: {default: "{who}!", refers_to: [who]}
+nodes:
+  - {id: a, when: $INPUTS.count > 5, bash: 'echo "$INPUTS.who $INPUTS.label <$ARGUMENTS>"'}
+""",
+    )
+    project.write(
+        "caller",
+        """\
+name: caller
+description: d
+nodes:
+  - {id: list, bash: "echo '[\\"x y\\"]'"}
+  - {id: one, workflow: callee, with: {who: me, count: 9}}
+  - {id: each, workflow: callee, depends_on: [list], fan_out: {items: $list.output, as: who}}
+  - {id: end, depends_on: [one, each], bash: 'echo "$one.output $each.output"'}
+""",
+    )
+    assert ion("run", "caller").out == 'me me! <> ["x y x y! <x y>"]\n'

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ion.errors import UsageError
-from ion.language.graph import topological
-from ion.language.inputs import input_value
-from ion.language.patterns import fill_placeholders, pattern
+from ion.language.inputs import input_value, with_defaults
+from ion.language.patterns import pattern
 from ion.language.problems import did_you_mean
 from ion.language.source import read_file
-from ion.language.values import canonical
 from ion.language.workflow import Input, Workflow
 
 _TEXT_NAMES = pattern(r"\b(ARGUMENTS|USER_MESSAGE)\b")
@@ -36,18 +34,14 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     faults += [f"missing input '{item.name}'{_described(item)}" for item in missing]
     values: dict[str, Any] = {}
     for item in workflow.inputs:
-        if item.name not in given:
-            if item.has_default:
-                values[item.name] = item.default
-            continue
         try:
-            values[item.name] = input_value(item, given[item.name])
+            values |= {item.name: input_value(item, given[item.name])} if item.name in given else {}
         except ValueError as error:
             faults.append(f"input '{item.name}' {error}")
     if faults:
         hint = " ".join(f"--input {item.name}=…" for item in missing)
         raise UsageError("; ".join(faults), hint=hint, code="inputs")
-    return _with_references(workflow, given, values)
+    return with_defaults(workflow.inputs, values)
 
 
 def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:
@@ -87,15 +81,6 @@ def _reads_text(workflow: Workflow) -> bool:
         return True
     files = [Path(script.path).parent / name for script in workflow.scripts.values() for name in script.files]
     return any(_TEXT_NAMES.search(read_file(path)[0].decode("utf-8", "replace")) for path in files)
-
-
-def _with_references(workflow: Workflow, given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """The values with `{name}` filled in where a default refers to other inputs, in order of dependency."""
-    refers = {item.name: item.refers_to for item in workflow.inputs if item.refers_to and item.name not in given}
-    for name in topological(refers):
-        known = {other: canonical(values[other]) for other in refers[name] if other in values}
-        values[name] = fill_placeholders(values[name], known)
-    return values
 
 
 def _described(item: Input) -> str:

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from ion.language.graph import topological
 from ion.language.include import Block, known_value
-from ion.language.inputs import input_value
-from ion.language.patterns import fill_placeholders
+from ion.language.inputs import input_value, with_defaults
 from ion.language.problems import Report
 from ion.language.references import escape
 from ion.language.shape import Draft
-from ion.language.values import canonical
 from ion.language.workflow import Binding, Input
 
 if TYPE_CHECKING:
@@ -162,15 +159,11 @@ def literal(value: Any) -> Any:
 
 
 def _defaults(declared: dict[str, Input], given: dict[str, Binding]) -> dict[str, Binding]:
-    """The defaults of the inputs that are not given, filled in where they refer to others."""
-    values = {
-        name: literal(one.default if one.has_default else one.placeholder)
-        for name, one in declared.items()
-        if name not in given and (one.has_default or one.placeholder is not None)
-    }
-    texts = {name: canonical(binding.value) for name, binding in given.items()}
-    for name in topological({name: declared[name].refers_to for name in values}):
-        known = {other: texts.get(other, canonical(values.get(other, ""))) for other in declared[name].refers_to}
-        known = {other: text for other, text in known.items() if other in texts or other in values}
-        values[name] = fill_placeholders(values[name], known) if declared[name].refers_to else values[name]
-    return {name: Binding(value) for name, value in values.items()}
+    """The defaults of the inputs that are not given, else what a text has in their place."""
+    escaped = (
+        replace(one, default=literal(one.default if one.has_default else one.placeholder), has_default=True)
+        for one in declared.values()
+        if one.has_default or one.placeholder is not None or one.name in given
+    )
+    values = with_defaults(escaped, {name: binding.value for name, binding in given.items()})
+    return {name: Binding(value) for name, value in values.items() if name not in given}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from ion.foreign import loads
+from ion.language.graph import topological
+from ion.language.patterns import fill_placeholders
 from ion.language.values import canonical
 from ion.language.workflow import Input
 
@@ -34,6 +37,22 @@ def input_value(item: Input, value: Any) -> Any:
     if item.enum is not None and value not in item.enum and canonical(value) not in item.enum:
         raise ValueError(f"must be one of {', '.join(canonical(choice) for choice in item.enum)}")
     return value
+
+
+def with_defaults(declared: Iterable[Input], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The declared inputs that are given or have a default; `{name}` in one that refers to others is filled in."""
+    values: dict[str, Any] = {}
+    refers: dict[str, tuple[str, ...]] = {}
+    for item in declared:
+        if item.name in given:
+            values[item.name] = given[item.name]
+        elif item.has_default:
+            values[item.name] = item.default
+            refers |= {item.name: item.refers_to} if item.refers_to else {}
+    for name in topological(refers):
+        known = {other: canonical(values[other]) for other in refers[name] if other in values}
+        values[name] = fill_placeholders(values[name], known)
+    return values
 
 
 def _require_json(value: Any) -> None:

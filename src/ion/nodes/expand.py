@@ -9,7 +9,7 @@ from ion.core.events import Failure
 from ion.core.expanding import call_of, items_of
 from ion.core.outcomes import Expanded, Failed, Outcome
 from ion.foreign import loads
-from ion.language.inputs import input_value
+from ion.language.inputs import input_value, with_defaults
 from ion.language.references import whole_reference
 from ion.language.values import canonical, describe
 from ion.language.workflow import FanOut, WorkflowCall
@@ -55,18 +55,16 @@ def _items(fan_out: FanOut, values: Values) -> list[Any] | str:
 def _call(turn: Turn, context: Context, values: Values, body: WorkflowCall) -> Outcome:
     """The inputs as the called workflow declares them, with its defaults; the item, if it is fanned out, is one of
     them, and its text."""
-    bound, arguments = values.bindings, values.render(body.input or "")
+    bound, arguments = dict(values.bindings), values.render(body.input or "")
     if turn.is_item:
         given = turn.around.given[0]
         item = parsed(given.content, context)[given.place]
         bound, arguments = bound | ({given.name: item} if given.name else {}), canonical(item)
-    inputs: dict[str, Any] = {}
-    for declared in turn.template.inside.workflow.inputs if turn.template.inside is not None else ():
+    inputs = turn.template.inside.workflow.inputs if turn.template.inside is not None else ()
+    for declared in inputs:
         try:
             if declared.name in bound:
-                inputs[declared.name] = input_value(declared, bound[declared.name])
-            elif declared.has_default:
-                inputs[declared.name] = declared.default
+                bound[declared.name] = input_value(declared, bound[declared.name])
         except ValueError as error:
             return Failed(Failure("inputs", f"input '{declared.name}' of {body.name} {error}"))
-    return call_of({**bound, **inputs}, arguments, turn.template, context.keep)
+    return call_of({**bound, **with_defaults(inputs, bound)}, arguments, turn.template, context.keep)
