@@ -8,6 +8,18 @@ from __future__ import annotations
 
 import re
 
+# The names that texts and environments have inside of a fan_out alone (language.md §13), and all that one turn has and
+# another has not, beside the node's id and key.
+ITEM_NAMES = ("ITEM_INDEX", "ITEM_COUNT")
+NAMES_OF_A_TURN = (
+    "LOOP_ITERATION",
+    "LOOP_OUTPUT",
+    "LOOP_PREV_OUTPUT",
+    "LOOP_USER_INPUT",
+    "REJECTION_REASON",
+    "REWORK",
+    *ITEM_NAMES,
+)
 RESERVED_NODE_IDS = ("INPUTS", "LOOP_PREV", "RUN")
 RUN_ID_RULE = "up to 64 of a-z 0-9 _ -, beginning with a letter or digit, and not 'last'"
 # The last moment that a calendar of four digits knows: 9999-12-31, in ms since the epoch.

@@ -172,7 +172,7 @@ class TestHonest:
         seen = json.loads((await agent.prompt(world.request(env={**env, "ION_IDEMPOTENCY_KEY": "k"}))).text)
         assert {**env, "EXTRA": "1", "NO_COLOR": "1"}.items() - {("ION_NODE_ID", "n")} <= seen.items()
         assert seen.keys().isdisjoint({"ION_NODE_ID", "ION_IDEMPOTENCY_KEY"})
-        await agent.prompt(world.request(env={**env, "ION_NODE_ID": "other"}))
+        await agent.prompt(world.request(env={**env, "ION_NODE_ID": "other", "ITEM_INDEX": "1", "ITEM_COUNT": "2"}))
         assert world.started == 1
         await agent.prompt(world.request(env={**env, "MINE": "x"}))
         assert world.started == 2

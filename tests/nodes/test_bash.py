@@ -16,7 +16,8 @@ from turn_kit import World
 
 from ion.core.outcomes import Completed, Failed, Judged
 from ion.kinds import TURNS
-from ion.language.references import ENGINE_NAMES, ITEM_NAMES
+from ion.language.references import ENGINE_NAMES
+from ion.names import ITEM_NAMES
 from processes import PATIENCE_S, eventually
 
 A_THEN_B = """

@@ -18,16 +18,6 @@ AGENT_ERROR_CODES = frozenset(
     {"not_logged_in", "not_found", "refused", "rate_limited", "timeout", "crashed", "bad_output", "cancelled"}
 )
 
-# The names of the environment that one turn has and another has not, beside the node's id and key.
-NAMES_OF_A_TURN = (
-    "LOOP_ITERATION",
-    "LOOP_OUTPUT",
-    "LOOP_PREV_OUTPUT",
-    "LOOP_USER_INPUT",
-    "REJECTION_REASON",
-    "REWORK",
-)
-
 
 class Permission(Struct, frozen=True, gc=False):
     """What an agent asks for in the middle of its work. `key` is the same whenever it asks for the same; `decisions`

@@ -18,11 +18,12 @@ from ion.language.document import DocumentPath
 from ion.language.find_files import find_files
 from ion.language.order import Graph, check_order, check_sessions
 from ion.language.problems import Report
-from ion.language.references import ITEM_NAMES, find_references, reference_text
+from ion.language.references import find_references, reference_text
 from ion.language.shape import Shape
 from ion.language.surroundings import Checker, Findings, Surroundings, item_name, surroundings_of
 from ion.language.texts import Text, node_texts, note
 from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+from ion.names import ITEM_NAMES
 
 if TYPE_CHECKING:
     from ion.language.library import Library

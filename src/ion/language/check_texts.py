@@ -11,7 +11,7 @@ from ion.kinds import BOUND_KINDS
 from ion.language.check_outputs import check_field
 from ion.language.lookalikes import find_lookalikes
 from ion.language.order import Graph, Use
-from ion.language.references import ITEM_NAMES, find_references, reference_text, whole_reference
+from ion.language.references import find_references, reference_text, whole_reference
 from ion.language.shape import Draft
 from ion.language.shell.placing import place
 from ion.language.surroundings import Checker, Surroundings
@@ -24,6 +24,7 @@ from ion.language.workflow import (
     Reference,
     variable_name,
 )
+from ion.names import ITEM_NAMES
 
 _NAMES_SHOWN = 12
 _ESCAPE_HINT = "write \\$ for a literal dollar sign"

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ion.errors import ConditionError, IonError
 from ion.language.patterns import pattern
-from ion.language.references import ENGINE_NAMES, ITEM_NAMES, reference_text
+from ion.language.references import ENGINE_NAMES, reference_text
 from ion.language.values import repr_text
 from ion.language.workflow import (
     Comparison,
@@ -26,6 +26,7 @@ from ion.language.workflow import (
     PreviousReference,
     Reference,
 )
+from ion.names import ITEM_NAMES
 
 if TYPE_CHECKING:
     from decimal import Decimal

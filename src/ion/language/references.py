@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ion.language.patterns import pattern
 from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
+from ion.names import NAMES_OF_A_TURN
 
 ENGINE_NAMES = (
     "ARGUMENTS",
@@ -28,17 +29,8 @@ ENGINE_NAMES = (
     "CONTEXT",
     "EXTERNAL_CONTEXT",
     "ISSUE_CONTEXT",
-    "LOOP_ITERATION",
-    "LOOP_OUTPUT",
-    "LOOP_PREV_OUTPUT",
-    "LOOP_USER_INPUT",
-    "REJECTION_REASON",
-    "REWORK",
-    "ITEM_INDEX",
-    "ITEM_COUNT",
+    *NAMES_OF_A_TURN,
 )
-# Those that are names only inside of a fan_out (language.md §13).
-ITEM_NAMES = ("ITEM_INDEX", "ITEM_COUNT")
 
 # A name ends where no further word follows: `$ARGUMENTS_X` is another name, the `_` of `_run $WORKFLOW_ID_` is text.
 _NAME_ENDS = r"(?!_*[A-Za-z0-9])"

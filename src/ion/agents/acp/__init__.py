@@ -22,9 +22,10 @@ from ion import process
 from ion.agents.acp.protocol import AgentRefusedError
 from ion.agents.acp.running import Running, Session, start
 from ion.agents.acp.turn import PromptTurn
-from ion.agents.base import NAMES_OF_A_TURN, AgentError, PromptRequest, PromptResult
+from ion.agents.base import AgentError, PromptRequest, PromptResult
 from ion.agents.clock import Clock
 from ion.agents.presets import OWN_OPTIONS, Preset
+from ion.names import NAMES_OF_A_TURN
 from ion.process.child import ProcessSpec
 
 DEFAULT_POLICY = "ask"
