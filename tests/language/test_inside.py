@@ -143,15 +143,19 @@ def test_what_an_instance_sees() -> None:
     ]
 
 
-def test_a_condition_that_names_the_item_is_each_instances() -> None:
-    found = good("""
+def test_a_condition_that_names_the_item_is_each_instances(tmp_path: Path) -> None:
+    write(tmp_path, block("- {id: z, bash: x}"))
+    text = """
       - {id: list, bash: x}
       - {id: a, bash: x, fan_out: {items: [1]}, when: "$list.output == 'x'"}
       - {id: b, bash: x, fan_out: {items: [1]}, when: "$INPUTS.item.kind == 'x' && $list.output == 'y'"}
       - {id: c, bash: x, fan_out: {items: [1]}, when: $ITEM_INDEX < 3}
-    """).nodes[1:]
+      - {id: d, workflow: block, fan_out: {items: [1]}, when: $ITEM_COUNT > 0}
+    """
+    found = good(text, project=tmp_path).nodes[1:]
     assert [(one.when is not None, one.fan_out.when is not None) for one in found if one.fan_out] == [
         (True, False),
+        (False, True),
         (False, True),
         (False, True),
     ]

@@ -24,7 +24,7 @@ from ion.language.resources import Resources
 from ion.language.source import read_file
 from ion.version import VERSION
 
-FORMAT = "1"
+FORMAT = "2"
 MAX_BYTES = 64 * 1024 * 1024
 Content = TypeVar("Content")
 

@@ -129,7 +129,7 @@ def _check_condition(checker: Checker, around: Surroundings) -> None:
         reference = comparison.reference
         found = re.search(rf"{re.escape(_beginning(reference))}(?![\w-])", when)
         offset = found.start() if found else 0
-        if item_name(draft) and _names_item(reference, item_name(draft)):
+        if "fan_out" in draft.raw and _names_item(reference, item_name(draft)):
             checker.findings.per_item.add(draft.path)
         home = home_of(reference, around)
         if not around.loop and reference == EngineReference("LOOP_ITERATION"):

@@ -135,6 +135,7 @@ def test_choices_in_front_matter() -> None:
 def test_no_title() -> None:
     """Fact 38."""
     assert only("## Steps\n\n" + STEP, "no-title").severity == "error"
+    assert only("#\n\nText\n\n## Steps\n\n" + STEP, "no-title").line == 1
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", "  \t\r\n"])

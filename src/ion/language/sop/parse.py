@@ -132,8 +132,9 @@ def _named(parts: list[_Part], key: str, notes: SopProblems) -> _Part | None:
 
 def _title(parts: list[_Part], notes: SopProblems) -> str:
     titles = [part for part in parts if part.heading.level < _SECTION_LEVEL]
-    if not titles:
-        notes.error("no-title", "the title is missing", 1, hint="begin with a line '# Name of the procedure'")
+    if not titles or not titles[0].title:
+        line = titles[0].heading.start + 1 if titles else 1
+        notes.error("no-title", "the title is missing", line, hint="begin with a line '# Name of the procedure'")
         return ""
     for part in titles[1:]:
         message = f"'# {part.title}' is a second title"
