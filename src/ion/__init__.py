@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from ion.api.result import NodeResult as NodeResult
     from ion.api.result import RunResult as RunResult
     from ion.api.result import WaitingFor as WaitingFor
+    from ion.api.run import AnsweredGates as AnsweredGates
     from ion.api.run import Run as Run
     from ion.api.sops import load_sop as load_sop
     from ion.api.sops import read_sop as read_sop
     from ion.api.sops import sop_to_workflow as sop_to_workflow
     from ion.api.sops import sop_to_yaml as sop_to_yaml
+    from ion.api.verbs import answer_each as answer_each
     from ion.api.verbs import approve as approve
     from ion.api.verbs import cancel as cancel
     from ion.api.verbs import create_store as create_store
@@ -69,13 +71,13 @@ _MODULES = {"errors": "ion.errors", "events": "ion.core.events"}
 _NAMES = {
     "ion.agents.base": "Agent AgentError Permission PromptRequest PromptResult UnpermittedError",
     "ion.api.verbs": """
-        approve cancel create_store discover_workflows execute_workflow execute_workflow_sync follow get_events get_logs
-        get_run list_runs next_prompts parse_workflow raise_budget reject rerun_workflow rerun_workflow_sync respond
-        resume_workflow resume_workflow_sync submit validate
+        answer_each approve cancel create_store discover_workflows execute_workflow execute_workflow_sync follow
+        get_events get_logs get_run list_runs next_prompts parse_workflow raise_budget reject rerun_workflow
+        rerun_workflow_sync respond resume_workflow resume_workflow_sync submit validate
     """,
     "ion.api.engine": "Engine",
     "ion.api.project": "Project open",
-    "ion.api.run": "Run",
+    "ion.api.run": "AnsweredGates Run",
     "ion.api.result": "NodeResult RunResult WaitingFor",
     "ion.api.preparing": "RunSpec",
     "ion.engine.options": "RunOptions",

@@ -34,6 +34,7 @@ _NODE_ID = re.compile(NODE_ID)
 _ADDRESS = re.compile(ADDRESS)
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _SHA256 = re.compile(SHA256)
+_BRACKETS = re.compile(r"\[([0-9]+)\]")
 _LONGEST_FILE_NAME = 255
 
 
@@ -45,6 +46,16 @@ def is_node_id(name: object) -> bool:
 def is_address(name: object) -> bool:
     """Whether this is a valid address of an instance: `review`, `review.2`, `review.2.lint`."""
     return isinstance(name, str) and _ADDRESS.match(name) is not None
+
+
+def as_address(name: str) -> str:
+    """An address as a person may write it, `review[2].lint`, as it is: `review.2.lint`."""
+    return _BRACKETS.sub(r".\1", name)
+
+
+def is_within(address: str, other: str) -> bool:
+    """Whether this is the address of the other instance, or of one inside of it."""
+    return address == other or address.startswith(f"{other}.")
 
 
 def is_run_id(name: object) -> bool:

@@ -114,3 +114,42 @@ def test_a_file_that_does_not_load_says_its_first_problems_with_their_places() -
     assert said[1].strip().startswith("w.yaml:4:")
     assert "did you mean 'bash'?" in said[1]
     assert said[-1].strip() == f"and {len(found.value.problems) - 5} more"
+
+
+def test_every_gate_inside_of_a_node_is_answered_at_once() -> None:
+    text = """
+    name: ship
+    description: A gate for each target
+    nodes:
+      - id: ship
+        fan_out: {items: [a, b], as: target}
+        group: {nodes: [{id: ok, approval: {message: "Ship $INPUTS.target?"}}]}
+    """
+    with ion.create_store("memory:") as store:
+        run = ion.execute_workflow_sync(ion.parse_workflow(text), store=store).run_id
+        ion.approve(run, "ship[0].ok", comment="by its address", store=store)
+        found = ion.answer_each(run, "ship", "reject", text="by all", store=store)
+        assert found == ion.AnsweredGates(("ship.1.ok",), {})
+        with pytest.raises(ion.errors.RefusedError, match="no gate inside of 'ship' is open"):
+            ion.answer_each(run, "ship", "approve", store=store)
+        nodes = ion.resume_workflow_sync(run, store=store).state.nodes
+        assert (nodes["ship.0.ok"].status, nodes["ship.1.ok"].status) == ("completed", "cancelled")
+
+
+def test_a_gate_that_somebody_else_answers_meanwhile_is_left_and_told() -> None:
+    text = """
+    name: two
+    description: Two gates in a group
+    nodes: [{id: g, group: {nodes: [{id: a, approval: {message: A?}}, {id: b, approval: {message: B?}}]}}]
+    """
+    with ion.create_store("memory:") as store:
+        run = ion.execute_workflow_sync(ion.parse_workflow(text), store=store).run_id
+        with ion.open(store=store) as project:
+            handle = project.run(run)
+            before = handle.state()
+            ion.reject(run, "g.a", store=store)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ion.Run, "state", lambda _: before)
+                found = handle.answer_each("approve", "g")
+        assert found.answered == ("g.b",)
+        assert list(found.refused) == ["g.a"]

@@ -111,3 +111,21 @@ nodes:
       touch running
       while :; do sleep 0.05; done
 """
+
+
+GATES_OF_ITEMS = """
+name: targets
+description: A gate for each target, and one that chooses.
+nodes:
+  - id: ship
+    fan_out: {items: [a, b, c], as: target, max_parallel: all}
+    group:
+      nodes:
+        - id: ok
+          approval: {message: "Ship $INPUTS.target?"}
+        - id: push
+          depends_on: [ok]
+          bash: echo "pushed $INPUTS.target"
+  - id: how
+    approval: {message: How?, decisions: [{id: approve}, {id: slow}]}
+"""

@@ -228,6 +228,48 @@ async def test_gates_only_where_it_was_allowed(project: Path) -> None:
         assert (step["status"], step["error"]["message"]) == ("cancelled", "too few")
 
 
+MANY = """
+name: many
+description: A prompt and a gate for each of 30 items
+nodes:
+  - id: review
+    fan_out: {items: $ARGUMENTS, max_parallel: all}
+    group:
+      nodes:
+        - {id: look, prompt: "Look at $INPUTS.item"}
+        - {id: ok, depends_on: [look], approval: {message: "Fine? $look.output"}}
+"""
+
+
+async def test_the_items_of_a_fan_out_in_a_bounded_form(project: Path) -> None:
+    """Prompts come some at a time, each with its address; gates are answered one by one, or all inside of a node."""
+    (project / ".ion" / "workflows" / "many.yaml").write_text(MANY)
+    async with server(project, "--allow-approve") as call:
+        step = await call("ion_start", workflow="many", arguments=json.dumps(list(range(30))))
+        done = 0
+        run = step["run_id"]
+        while step.get("prompts_left") != 10:
+            step = await call("ion_next", run_id=run)
+        assert len(step["prompts"]) == 20
+        while step["prompts"]:
+            one = step["prompts"][0]
+            assert (one["node"], one["prompt"]) == (f"review.{done}.look", f"Look at {done}")
+            step = await call("ion_submit", run_id=run, node=f"review[{done}].look", output=f"seen {done}")
+            done += 1
+        assert done == 30
+        while step.get("waiting_left") != 10:
+            step = await call("ion_next", run_id=run)
+        assert len(step["waiting"]) == 20
+        error = await call.refused("ion_approve", run_id=run, node="review")
+        assert (error["code"], "each" in error["hint"]) == ("several-gates", True)
+        step = await call("ion_reject", run_id=run, node="review.0.ok", reason="not that")
+        error = await call.refused("ion_approve", run_id=run, each=True)
+        assert "takes a node" in error["message"]
+        step = await call("ion_approve", run_id=run, node="review", each=True)
+        assert (step["answered"], step["not_answered"], step["refused"]) == (29, 0, {})
+        assert (step["waiting"], step["prompts"]) == ([], [])
+
+
 async def test_a_rework_that_the_client_wrote_can_be_rejected_and_approved(project: Path) -> None:
     async with server(project, "--allow-approve") as call:
         run = (await call("ion_start", workflow="rework"))["run_id"]

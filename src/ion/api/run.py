@@ -23,14 +23,23 @@ from ion.core import requests
 from ion.core.fold import fold
 from ion.core.state import RunState
 from ion.engine.options import RunOptions
-from ion.errors import OutputFormatError, UsageError
+from ion.errors import OutputFormatError, RefusedError, UsageError
 from ion.language.workflow import Workflow
+from ion.names import as_address
 from ion.stores.base import WorkflowStore
 
 if TYPE_CHECKING:
     from ion.api.agents import AgentLike
     from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
+
+
+class AnsweredGates(Struct, frozen=True):
+    """What an answer to every gate inside of a node came to: the addresses of those that it answered, and, for each of
+    the others, why it did not."""
+
+    answered: tuple[str, ...]
+    refused: dict[str, str]
 
 
 class Run(Struct, frozen=True):
@@ -117,16 +126,38 @@ class Run(Struct, frozen=True):
         """
         state, by = self.state(), who(self.workspace.via)
         event = requests.answer(state, node, decision, at=clocks.now_ms(), text=text, by=by, request=request)
-        if len(event.comment.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
-            raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
+        _check_comment(text)
         self._record(state, event)
         return event.node
+
+    def answer_each(self, decision: str, node: str, *, text: str = "") -> AnsweredGates:
+        """Give the same answer to every open gate of a node and inside of it, at any depth; one that was answered
+        meanwhile, or to which `decision` is not an answer, is left as it is. `Run.answer` says more.
+
+        Raises what that one raises if none is answered.
+        """
+        state, by = self.state(), who(self.workspace.via)
+        events, refused = requests.answer_each(state, node, decision, at=clocks.now_ms(), text=text, by=by)
+        _check_comment(text)
+        require_outside(self.run_id)
+        answered = []
+        for event in events:
+            try:
+                self.workspace.store.create_workflow_event(self.run_id, [event], lease=None)
+                answered.append(event.node)
+            except RefusedError as error:
+                refused[event.node] = error
+        if not answered:
+            raise next(iter(refused.values()))
+        self._notify(state)
+        return AnsweredGates(tuple(answered), {one: error.message for one, error in refused.items()})
 
     def submit(self, node: str, text: str, *, session: str | None = None, request: str | None = None) -> bool:
         """Answer a prompt that waits; False if this same answer was given before.
 
         Raises `OutputFormatError` (nothing is recorded), `RefusedError` (it is not open, or was answered differently).
         """
+        node = as_address(node)
         events = [recorded.event for recorded in self.events()]
         state = fold(events)
         answers = [event for event in events if isinstance(event, e.PromptAnswered) and event.node == node]
@@ -166,6 +197,9 @@ class Run(Struct, frozen=True):
         if not isinstance(event, e.CancelRequested):
             require_outside(self.run_id)
         self.workspace.store.create_workflow_event(self.run_id, [event], lease=None)
+        self._notify(state)
+
+    def _notify(self, state: RunState) -> None:
         if state.engine is not None:
             from ion.api.clusters import notify
 
@@ -230,6 +264,11 @@ class Run(Struct, frozen=True):
             new_id=run_id,
             options=options,
         )
+
+
+def _check_comment(text: str) -> None:
+    if len(text.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
+        raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
 
 
 def _check_format(node: str, output_format: dict[str, Any] | None, text: str) -> None:

@@ -17,6 +17,7 @@ from ion.api import project as projects
 from ion.api import workflows
 from ion.api.project import ProjectLike, StoreLike
 from ion.api.result import RunResult
+from ion.api.run import AnsweredGates
 from ion.core.events import Recorded
 from ion.engine.options import RunOptions
 from ion.errors import Problem
@@ -237,6 +238,15 @@ def respond(
     """Answer a gate or a permission with one of its decisions."""
     with projects.open(project, store) as opened:
         return opened.run(run).answer(decision, node, text=text, request=request)
+
+
+def answer_each(
+    run: str, node: str, decision: str, *, text: str = "", store: StoreLike = None, project: ProjectLike = None
+) -> AnsweredGates:
+    """Give one answer (`approve`, `reject`, or a decision) to every open gate of a node and inside of it: of the items
+    of a fan-out, and of the nodes in them."""
+    with projects.open(project, store) as opened:
+        return opened.run(run).answer_each(decision, node, text=text)
 
 
 def next_prompts(run: str, *, store: StoreLike = None, project: ProjectLike = None) -> list[dict[str, Any]]:

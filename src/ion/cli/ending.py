@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ion.api import reading
 from ion.cli import terminal
 from ion.views.text import cut, duration, plural, width
-from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, open_labels, summary
+from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, folded, open_labels, summary
 from ion.views.words import FailureText, failure_text
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
 
 def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labels = NO_LABELS) -> None:
     """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
-    asked = all_asked(cli.command, result.run_id, result.state, labels)
+    asked, alike = folded(cli.command, result.run_id, all_asked(cli.command, result.run_id, result.state, labels))
     screen.line()
     screen.line(("attention", "Paused"), f": {summary(result.state) or 'nothing can continue'}.")
     for one in asked:
@@ -85,6 +85,9 @@ def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labe
         elif len(asked) > 1 or one.waiting.gate is not None:
             say_question(screen, one.waiting.node, one.waiting.message)
         _say_commands(screen, one.commands)
+    for more in alike:
+        screen.line(f"  … and {more.left} more inside of {more.node}")
+        _say_commands(screen, more.commands)
 
 
 def say_question(screen: Screen, node: str, message: str) -> None:

@@ -9,19 +9,23 @@ import click
 
 from ion.cli import completing, terminal
 from ion.cli.context import CliContext, OutputOptions, as_json, in_context, progress, read_answer, shown
-from ion.errors import UsageError
+from ion.errors import SEVERAL_GATES, UsageError
+from ion.names import as_address
+from ion.views.text import plural
 
 if TYPE_CHECKING:
-    from ion import Run
+    from ion import AnsweredGates, Run
     from ion.cli.terminal import Screen
 
 _request = click.option("--request", metavar="ID", help="Which one, where a node asks for several permissions.")
 _no_resume = click.option("--no-resume", is_flag=True, help="Only record it.")
+_each = click.option("--each", is_flag=True, help="Answer every open gate of NODE and inside of it, all alike.")
+_REFUSED_SHOWN = 10
 
 
 def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that answers a question the options that all of them take."""
-    return _request(_no_resume(progress(as_json(in_context(shown(function))))))
+    return _request(_each(_no_resume(progress(as_json(in_context(shown(function)))))))
 
 
 @click.command()
@@ -31,6 +35,8 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
 @_answering
 def approve(cli: CliContext, run: str, node: str | None, comment: str, **options: Any) -> int:
     """Approve the open gate of NODE (or the only open one), or give its agent a permission, and continue the run.
+
+    NODE is an id or an address: review.2.ok. With --each, every open gate inside of NODE is answered alike.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
@@ -44,6 +50,8 @@ def approve(cli: CliContext, run: str, node: str | None, comment: str, **options
 @_answering
 def reject(cli: CliContext, run: str, node: str | None, reason: str, **options: Any) -> int:
     """Reject the open gate of NODE (or the only open one), or refuse its agent a permission, and continue the run.
+
+    NODE is an id or an address: review.2.ok. With --each, every open gate inside of NODE is answered alike.
 
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
@@ -59,6 +67,8 @@ def reject(cli: CliContext, run: str, node: str | None, reason: str, **options: 
 def respond(cli: CliContext, run: str, node: str, decision: str, text: str, **options: Any) -> int:
     """Answer the gate of NODE with DECISION, and TEXT with it, and continue the run.
 
+    NODE is an id or an address: review.2.ok. With --each, every open gate inside of NODE is answered alike.
+
     The exit status is that of the run afterwards; 5 if the gate is not open any more.
     """
     return _answer(cli, run, decision, node, text, **options)
@@ -73,31 +83,59 @@ def _answer(
     *,
     output: OutputOptions,
     request: str | None,
+    each: bool,
     no_resume: bool,
 ) -> int:
     from ion import Run
 
+    if each and (node is None or request is not None):
+        raise UsageError("--each answers the gates inside of a NODE" if node is None else "--each takes no --request")
     proceed = _proceeding(resume=not no_resume)
     with cli.open() as workspace:
         found = Run.find(workspace, run)
         if not output.quiet:
-            _show_question(found, node, request)
-        found.answer(decision, node, text=text, request=request)
+            _show_question(found, as_address(node or ""), request, each=each)
+        try:
+            if each:
+                _say_answered(found.answer_each(decision, node or "", text=text), quiet=output.quiet)
+            else:
+                found.answer(decision, node, text=text, request=request)
+        except UsageError as error:
+            if error.error_code == SEVERAL_GATES:
+                from ion.views.waiting import answers_by_address
+
+                named = as_address(node or "")
+                error.hint = "\n".join(answers_by_address(cli.command, found.run_id, found.state(), decision, named))
+            raise
         return proceed(found, cli, output)
 
 
-def _show_question(run: Run, node: str | None, request: str | None) -> None:
-    """What is about to be answered, whole; nothing where it is not clear what that is, which the answer itself says."""
-    from ion.cli.ending import say_question
-    from ion.views.waiting import waiting_in
+def _say_answered(found: AnsweredGates, *, quiet: bool) -> None:
+    """How many gates were answered, and which were not, and why."""
+    screen = terminal.talk()
+    if not quiet:
+        screen.line(f"Answered: {plural(len(found.answered), 'gate')}.")
+    for node, why in list(found.refused.items())[:_REFUSED_SHOWN]:
+        screen.line(("attention", "not answered"), f"  {node}: {why}")
+    if len(found.refused) > _REFUSED_SHOWN:
+        screen.line(f"… and {len(found.refused) - _REFUSED_SHOWN} more were not answered")
 
-    found = [
-        one
-        for one in waiting_in(run.state())
-        if one.gate is not None and node in (None, one.node) and request in (None, one.request)
-    ]
-    if len(found) == 1:
-        say_question(terminal.talk(), found[0].node, found[0].message)
+
+def _show_question(run: Run, node: str, request: str | None, *, each: bool) -> None:
+    """What is about to be answered, whole; nothing where it is not clear what that is, which the answer itself says.
+    Of many gates that are answered alike the first ones."""
+    from ion.cli.ending import say_question
+    from ion.views.waiting import PERMISSION, SHOWN_OF_ALIKE, questions_in
+
+    found = questions_in(run.state(), node, request)
+    found = (
+        [one for one in found if one.kind != PERMISSION] if each else [one for one in found if node in ("", one.node)]
+    )
+    if each or len(found) == 1:
+        for one in found[:SHOWN_OF_ALIKE]:
+            say_question(terminal.talk(), one.node, one.message)
+    if each and len(found) > SHOWN_OF_ALIKE:
+        terminal.talk().line(f"  … and {len(found) - SHOWN_OF_ALIKE} more")
 
 
 def _proceeding(*, resume: bool) -> Callable[[Run, CliContext, OutputOptions], int]:

@@ -11,11 +11,13 @@ from typing import Any
 from ion.core import events as e
 from ion.core.budgets import dollars
 from ion.core.state import NodeState, RunState
-from ion.errors import NotFoundError, RefusedError, UsageError
+from ion.errors import SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
 from ion.kinds import KINDS
+from ion.names import as_address, is_within
 
 APPROVED = "approved"
 REJECTED = "rejected"
+_NAMES_SHOWN = 10
 # What `approve` and `reject` mean for a permission: the first of these kinds that the agent offers.
 _NARROWEST = {"approve": ("allow_once", "allow_always"), "reject": ("reject_once", "reject_always")}
 
@@ -61,6 +63,31 @@ def answer(
     )
 
 
+def answer_each(
+    state: RunState, node: str, decision: str, *, at: int, text: str, by: dict[str, Any]
+) -> tuple[list[e.ApprovalResolved], dict[str, IonError]]:
+    """Answer every open gate of `node` and inside of it. Second is what is wrong with the decision for some of them, by
+    address. A permission that an agent asks for is not a gate."""
+    found = gates_below(state, node)
+    if not found:
+        raise _not_open(state, node_of(state, node))
+    answers: list[e.ApprovalResolved] = []
+    wrong: dict[str, IonError] = {}
+    for one in found:
+        request = one.gate.request if one.gate is not None else None
+        try:
+            answers.append(answer(state, one.id, decision, at=at, text=text, by=by, request=request))
+        except UsageError as error:
+            wrong[one.id] = error
+    return answers, wrong
+
+
+def gates_below(state: RunState, node: str) -> list[NodeState]:
+    """The nodes among this one and those inside of it whose gate waits for an answer."""
+    address = node_of(state, node).id
+    return [one for one in open_gates(state) if is_within(one.id, address)]
+
+
 def _decision(node: str, gate: e.ApprovalRequested, wanted: str) -> str:
     if gate.kind == e.PERMISSION and wanted in _NARROWEST:
         offered = [kind for kind in _NARROWEST[wanted] if kind in gate.kinds]
@@ -103,19 +130,38 @@ def _several(found: list[tuple[NodeState, e.ApprovalRequested]], *, one_node: bo
     if one_node or len({node.id for node, _ in found}) == 1:
         names = ", ".join(gate.request for _, gate in found)
         return UsageError(f"'{found[0][0].id}' asks for {len(found)} permissions: {names}", hint="name one: --request")
-    names = ", ".join(node.id for node, _ in found)
-    return UsageError(f"{len(found)} gates are open: {names}", hint="name the one that you answer")
+    return _unnamed([node for node, _ in found])
+
+
+def _unnamed(found: list[NodeState], below: str = "") -> UsageError:
+    names = ", ".join(node.id for node in found[:_NAMES_SHOWN])
+    more = f" and {len(found) - _NAMES_SHOWN} more" if len(found) > _NAMES_SHOWN else ""
+    said = f"{len(found)} gates are" if len(found) > 1 else "a gate is"
+    where = f" inside of '{below}'" if below else ""
+    return UsageError(
+        f"{said} open{where}: {names}{more}",
+        hint="name one; --each (each: true) answers all inside of a node",
+        code=SEVERAL_GATES,
+    )
 
 
 def node_of(state: RunState, node: str) -> NodeState:
-    """The node of this id. Raises `NotFoundError`, naming the existing ones."""
+    """The instance of this address. Raises `NotFoundError`, naming the existing ones."""
+    node = as_address(node)
     if node not in state.nodes:
         raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(state.nodes)[:20])}")
     return state.nodes[node]
 
 
-def _not_open(state: RunState, node: NodeState) -> RefusedError:
+def _not_open(state: RunState, node: NodeState) -> RefusedError | UsageError:
     _refuse_ended(state)
+    if node.id in state.scopes:
+        inside = gates_below(state, node.id)
+        if inside:
+            return _unnamed(inside, node.id)
+        return RefusedError(
+            f"no gate inside of '{node.id}' is open", code="not-open", hint="ion show says what it waits for"
+        )
     if not KINDS[node.kind].has_gate and not node.tries.verdicts:
         return RefusedError(f"'{node.id}' is a {node.kind} node and has no gate", code="no-gate")
     if node.asked:
@@ -149,7 +195,7 @@ def submit(
     found = node_of(state, node)
     pending = found.prompt
     if pending is not None and (request is None or request == pending.request):
-        return e.PromptAnswered(at, node, pending.request, output, session, by)
+        return e.PromptAnswered(at, found.id, pending.request, output, session, by)
     if last is not None and (request is None or request == last.request):
         if last.output.sha256 == output.sha256 and (session is None or session == last.session):
             return None

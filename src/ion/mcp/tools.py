@@ -27,6 +27,8 @@ from ion.masking import head
 
 DEFAULT_WAIT_SECONDS = 25
 LONGEST_WAIT_SECONDS = 600
+# So many of what waits, and of what is inside of one node, are listed; the others are counted.
+MOST_LISTED = 20
 
 
 class ToolContext(Struct, frozen=True):
@@ -130,8 +132,20 @@ async def _answer(
     """Answer a gate: with `decision`, or the client's own; `text` names the argument that holds what was said."""
     run = await _run(host, arguments)
     said, node, request = arguments.get(text, ""), arguments.get("node"), arguments.get("request")
-    await asyncio.to_thread(run.answer, decision or arguments["decision"], node, text=said, request=request)
-    return await _step(host, run, arguments, report)
+    decision = decision or arguments["decision"]
+    if not arguments.get("each", False):
+        await asyncio.to_thread(run.answer, decision, node, text=said, request=request)
+        return await _step(host, run, arguments, report)
+    if node is None or request is not None:
+        raise UsageError("each: true takes a node, inside of which all gates are answered alike, and no request")
+    found = await asyncio.to_thread(run.answer_each, decision, node, text=said)
+    refused = dict(list(found.refused.items())[:MOST_LISTED])
+    return {
+        **await _step(host, run, arguments, report),
+        "answered": len(found.answered),
+        "not_answered": len(found.refused),
+        "refused": refused,
+    }
 
 
 async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> dict[str, Any]:
@@ -166,7 +180,14 @@ async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Repor
     step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
     step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}
     waiting = [item for item in data["waiting"] if item["kind"] != "prompt"]
-    return {**step, "prompts": prompts, "waiting": waiting, "next": _advice(host, result, prompts, waiting)}
+    advice = _advice(host, result, prompts, waiting)
+    return {**step, **_some("prompts", prompts), **_some("waiting", waiting), "next": advice}
+
+
+def _some(name: str, found: list[Any]) -> dict[str, Any]:
+    """The first of many, and how many are left."""
+    left = {f"{name}_left": len(found) - MOST_LISTED} if len(found) > MOST_LISTED else {}
+    return {name: found[:MOST_LISTED], **left}
 
 
 async def _happened(report: Report, recorded: Recorded, state: RunState) -> None:
@@ -217,8 +238,15 @@ _WAIT = {
     }
 }
 _GATE = {
-    "node": {"type": "string", "description": "The node that waits; needed where several gates are open."},
+    "node": {
+        "type": "string",
+        "description": "The address of the node that waits, as in `waiting`; needed where several gates are open.",
+    },
     "request": {"type": "string", "description": "Which one, where a node asks for several permissions."},
+    "each": {
+        "type": "boolean",
+        "description": "Answer every open gate inside of `node` alike, as the person in charge has said: of all items.",
+    },
 }
 
 
@@ -264,7 +292,7 @@ TOOLS = (
         _submit,
         {
             **_RUN,
-            "node": _text("The prompt's node."),
+            "node": _text("The address of the prompt's node, as `prompts` gives it."),
             "output": _text("The answer."),
             "request": _text("The prompt's request id."),
             "session": _text("An id of the conversation that answered, for nodes that continue it."),
@@ -295,6 +323,7 @@ TOOLS = (
         {
             **_RUN,
             "node": _GATE["node"],
+            "each": _GATE["each"],
             "decision": _text("The id of the decision."),
             "text": _text("What they said."),
             **_WAIT,

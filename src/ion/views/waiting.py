@@ -12,6 +12,8 @@ from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
+from ion.language.templates import path_of
+from ion.names import is_within
 from ion.views.text import plural
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 NO_LABELS: Labels = {}
 # Makes a command that a person can paste out of its words (`cli.context.CliContext.command`).
 Command: TypeAlias = Callable[..., str]
+# Of questions that many instances of one node ask, so many are shown.
+SHOWN_OF_ALIKE = 5
 
 
 class Asked(Struct, frozen=True):
@@ -41,6 +45,37 @@ def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) ->
     found = waiting_in(state)
     several = sum(one.gate is not None for one in found) > 1
     return [Asked(one, tuple(_commands(command, run_id, state, one, labels, several=several))) for one in found]
+
+
+class Alike(Struct, frozen=True):
+    """More that waits at instances of one node inside of `node`, and the commands that answer all of it."""
+
+    node: str
+    left: int
+    commands: tuple[tuple[str, str], ...]
+
+
+def folded(command: Command, run_id: str, asked: list[Asked]) -> tuple[list[Asked], list[Alike]]:
+    """What is shown one by one, and what is only counted: of the instances of one node the first ones are shown."""
+    by_path: dict[str, list[Asked]] = {}
+    for one in asked:
+        by_path.setdefault(path_of(one.waiting.node), []).append(one)
+    shown = {id(one) for found in by_path.values() for one in found[:SHOWN_OF_ALIKE]}
+    alike = [
+        Alike(path.partition(".")[0], len(found) - SHOWN_OF_ALIKE, _to_all(command, run_id, path, found[0].waiting))
+        for path, found in by_path.items()
+        if len(found) > SHOWN_OF_ALIKE
+    ]
+    return [one for one in asked if id(one) in shown], alike
+
+
+def _to_all(command: Command, run_id: str, path: str, one: Waiting) -> tuple[tuple[str, str], ...]:
+    node, gate = path.partition(".")[0], one.gate
+    if gate is None or one.kind == PERMISSION:
+        return ((command("next" if gate is None else "show", run_id), ""),)
+    if gate.decisions:
+        return tuple((command("respond", run_id, node, name, "--each"), "") for name in gate.decisions)
+    return tuple((command(verb, run_id, node, "--each"), "") for verb in ("approve", "reject"))
 
 
 def _commands(
@@ -66,6 +101,24 @@ def _commands(
         finish = [(approve, "finishes it")] if gate.signaled else []
         return [*finish, (comment, "another round"), (command("reject", run_id, *name), "ends the run")]
     return [(comment, ""), (command("reject", run_id, *name, '--reason "…"'), "")]
+
+
+def questions_in(state: RunState, node: str = "", request: str | None = None) -> list[Waiting]:
+    """What a person may answer at a node and inside of it ('': in the whole run)."""
+    return [
+        one
+        for one in waiting_in(state)
+        if one.gate is not None and (not node or is_within(one.node, node)) and request in (None, one.request)
+    ]
+
+
+def answers_by_address(command: Command, run_id: str, state: RunState, decision: str, node: str = "") -> list[str]:
+    """The commands that give this answer to one of several gates (the first ones), and to all inside of one node."""
+    asked = [one.node for one in questions_in(state, node)]
+    around = dict.fromkeys([node] if node else [one.partition(".")[0] for one in asked if "." in one])
+    verb, after = (decision, ()) if decision in ("approve", "reject") else ("respond", (decision,))
+    one_by_one = [command(verb, run_id, one, *after) for one in asked[:SHOWN_OF_ALIKE]]
+    return [*one_by_one, *(command(verb, run_id, one, *after, "--each") for one in around)]
 
 
 def shortest_answer(command: Command, run_id: str, node: NodeState) -> str:
