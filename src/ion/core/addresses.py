@@ -33,7 +33,9 @@ def is_halting(now: NodeState) -> bool:
 
 def drop(state: RunState, address: str) -> None:
     """Forget an instance, and all inside of it."""
-    if state.nodes.pop(address, None) is not None:
+    node = state.nodes.pop(address, None)
+    if node is not None:
+        state.forgotten[address] = node.starts, node.asked
         empty(state, address)
 
 

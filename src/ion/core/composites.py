@@ -20,6 +20,8 @@ from ion.errors import InternalError
 from ion.language.templates import Body, Template
 from ion.language.workflow import LoopGroup
 
+# Failures after which a resume gives a node anew what it has used up: its own iterations, its own budget.
+_OF_ITSELF = ("max_iterations", "budget")
 # What the turns do that a composite node needs: read what it is given, put together what it gives.
 EXPAND, COLLECT = "expand", "collect"
 
@@ -63,7 +65,7 @@ def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e
     fan_out = template.node.fan_out
     strict = fan_out is not None and fan_out.join == "all_success"
     if failed and (strict or not completed):
-        error = failure_of(failed[0])
+        error = failure_of(_first(failed))
         more = f" ({len(failed)} of {len(members)} items failed)" if len(members) > 1 else ""
         return e.NodeFailed(at, now.id, replace(error, message=f"{error.message}{more}"))
     if completed or not members:
@@ -77,10 +79,16 @@ def scope_failed(template: Template, state: RunState, now: NodeState) -> e.Failu
     if halted is not None:
         code, reason = halting(halted)
         return e.Failure(code, f"'{halted.id}': {reason}" if reason else f"'{halted.id}' ended it")
-    for one, inner in zip(members_of(state, now.id), body_of(template).members, strict=True):
-        if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail):
-            return failure_of(one)
-    return None
+    members = zip(members_of(state, now.id), body_of(template).members, strict=True)
+    failed = [
+        one for one, inner in members if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail)
+    ]
+    return failure_of(_first(failed)) if failed else None
+
+
+def _first(failed: list[NodeState]) -> NodeState:
+    """The first that failed by itself, before those that were stopped."""
+    return next((one for one in failed if one.status == "failed"), failed[0])
 
 
 def halted_in(state: RunState, template: Template, address: str) -> NodeState | None:
@@ -149,7 +157,8 @@ def failure_of(one: NodeState) -> e.Failure:
         return e.Failure("rejected" if one.reason == "rejected" else "cancelled", f"'{one.id}' {why}")
     # One inside of one says by itself where it failed.
     deeper = one.error.message.startswith(f"'{one.id}.")
-    return e.Failure(one.error.code, one.error.message if deeper else f"'{one.id}' failed: {one.error.message}")
+    code = "node-failed" if one.error.code in _OF_ITSELF else one.error.code
+    return e.Failure(code, one.error.message if deeper else f"'{one.id}' failed: {one.error.message}")
 
 
 def halting(now: NodeState) -> tuple[str, str]:

@@ -333,10 +333,11 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
     for address, kind in members:
         found = state.nodes.get(address)
         if found is None:
-            state.nodes[address] = NodeState(address, kind, node.id)
+            starts, asked = state.forgotten.pop(address, (0, 0))
+            state.nodes[address] = NodeState(address, kind, node.id, starts=starts, asked=asked)
         elif found.status != "completed" or KINDS[kind].ends_run:
             found.tries = NO_TRIES
-            _decide_anew(found, found.error)
+            _decided_anew(state, found)
     state.scopes[node.id] = scope
     node.phase, node.inputs, node.tries = Running(), event.inputs, replace(node.tries, attempt=0)
     node.progress.iteration, node.progress.judged = event.iteration, True

@@ -91,7 +91,8 @@ class Plan:
     def _begin(self, scope: OpenScope) -> None:
         """Let those instances begin that wait for no other."""
         scope.has_begun = True
-        if scope.body is None:
+        if scope.body is None and scope.owner is not None:
+            scope.inputs = self._read_by_items(scope.owner)
             self._admit(scope, scope.room or scope.left)
         else:
             for instance in scope.members:
@@ -104,7 +105,6 @@ class Plan:
         fan_out = template.node.fan_out
         if template.item is not None and fan_out is not None:
             scope = OpenScope(owner, None, fan_out.fail_fast)
-            scope.inputs = self._read_by_items(owner, template.item)
             scope.room = fan_out.max_parallel
             members = [(address, template.item) for address in found.members]
         else:
@@ -131,9 +131,10 @@ class Plan:
                 self._instances.pop(instance.address, None)
             owner.inside = None
 
-    def _read_by_items(self, fan_out: Instance, item: Template) -> dict[str, str]:
+    def _read_by_items(self, fan_out: Instance) -> dict[str, str]:
+        item = fan_out.template.item
         around, nodes = surroundings(self.state, fan_out.template, fan_out.address), self.state.nodes
-        found = ((name, around.find(nodes, name)) for name in item.reads)
+        found = ((name, around.find(nodes, name)) for name in (item.reads if item is not None else ()))
         return {name: "" if now is None else fingerprint(now) for name, now in found}
 
     def _count(self, instance: Instance, now: NodeState) -> None:
@@ -379,11 +380,18 @@ class Plan:
         while line and len(found) < count:
             address = line.pop()
             start = self._starts.get(address)
-            if start is not None and start.not_before is None and self._line(self._instances[address], start) is line:
+            if (
+                start is not None
+                and start.not_before is None
+                and self._may_start(self._instances[address], start, line)
+            ):
                 found.append(start)
         for start in found:
             line.add(self._instances[start.node])
         return found
+
+    def _may_start(self, instance: Instance, start: StartTurn, line: Line) -> bool:
+        return self._line(instance, start) is line and not (self._ending and self._is_ending(instance.scope))
 
     def _idle(self, at: int) -> list[Command]:
         """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
@@ -456,9 +464,11 @@ class Plan:
     def _end_scopes(self, at: int) -> list[Command]:
         """The same for a part of the run that ends early."""
         commands: list[Command] = []
-        self._ending = [one for one in self._ending if one.left and one.ends_early and one.is_open]
+        found = {scope.owner.place: scope for scope in self._ending if scope.owner is not None and scope.is_open}
+        self._ending = [found[place] for place in sorted(found) if found[place].left and found[place].ends_early]
         for scope in self._ending:
-            assert scope.owner is not None
+            if scope.owner is None or self._is_ending(scope.owner.scope):
+                continue
             reason = "cancelled" if scope.halts else "fail_fast"
             address = scope.halts[min(scope.halts)] if scope.halts else scope.members[min(scope.failed)[-1]].address
             because = f"'{address}' {'ended it' if scope.halts else 'failed and fail_fast is set'}"

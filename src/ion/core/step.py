@@ -100,8 +100,8 @@ def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> lis
         return []
     if isinstance(news, Placed):
         return [e.WorkflowPlaced(at, news.worker)]
-    now = plan.state.nodes[news.node]
-    if not now.live or now.starts != news.start:
+    now = plan.state.nodes.get(news.node)
+    if now is None or not now.live or now.starts != news.start:
         return []  # an append of unknown fate had gone in: this is in the log
     if isinstance(news, Asked):
         return [*permissions_asked(now, news.questions, at, held=True)]

@@ -150,11 +150,16 @@ async def _next_news(plan: Plan, world: World, commands: Iterable[Command]) -> l
     until = min((command.until for command in commands if isinstance(command, Wait)), default=None)
     while True:
         news = await world.wait(until)
-        begun_again = any(isinstance(one, Ended) and one.start > plan.state.nodes[one.node].starts for one in news)
+        begun_again = any(isinstance(one, Ended) and one.start > _starts(plan, one.node) for one in news)
         if (not news or begun_again) and await read_new(plan, world):
             return news
         if news or (until is not None and world.now() >= until):
             return news
+
+
+def _starts(plan: Plan, node: str) -> int:
+    now = plan.state.nodes.get(node)
+    return 0 if now is None else now.starts
 
 
 async def read_new(plan: Plan, world: World) -> bool:
