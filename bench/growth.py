@@ -19,7 +19,7 @@ from ion.core.fold import fold
 from ion.core.state import RunState
 from ion.engine.freeze import digest_of
 from ion.engine.loading import no_collection
-from ion.language.workflow import Node, Prompt, Workflow
+from ion.language.workflow import MAX_ITEMS, FanOut, Group, Node, Prompt, Scope, Workflow
 from ion.stores.base import WorkflowStore
 
 Figures = dict[str, float]
@@ -28,10 +28,34 @@ _OLD_RUN = 1000  # events
 
 
 def workflow(shape: str, count: int) -> Workflow:
-    """`chain` or `fan` of as many prompts."""
+    """`chain` or `fan` of as many prompts; `items`: one prompt for each of as many items; `groups`: three in a group
+    for each of a third as many."""
+    if shape in ("items", "groups"):
+        return Workflow(shape, (_fanned_out(shape, count),))
     chained = {"chain": True, "fan": False}[shape]
     nodes = (Node(f"n{i}", Prompt("go"), depends_on=(f"n{i - 1}",) if chained and i else ()) for i in range(count))
     return Workflow(shape, tuple(nodes))
+
+
+def _fanned_out(shape: str, count: int) -> Node:
+    prompts = (Prompt("go"), Group(Scope(tuple(Node(f"n{i}", Prompt("go")) for i in range(3)))))
+    body, number = (prompts[0], count) if shape == "items" else (prompts[1], count // 3)
+    return Node("all", body, fan_out=FanOut(items=[*range(number)], max_parallel=None, max_items=MAX_ITEMS))
+
+
+def run_items(count: int, folder: Path) -> Figures:
+    """A prompt for each item, in a store in memory."""
+    return _run(workflow("items", count), folder, "memory:")
+
+
+def run_groups(count: int, folder: Path) -> Figures:
+    """Three prompts for each item, in a store in memory."""
+    return _run(workflow("groups", count), folder, "memory:")
+
+
+def run_flat(count: int, folder: Path) -> Figures:
+    """As many prompts without items, in a store in memory."""
+    return _run(workflow("fan", count), folder, "memory:")
 
 
 def run_chain(count: int, folder: Path) -> Figures:
@@ -102,8 +126,17 @@ def new(count: int, folder: Path) -> Figures:
 
 def steadiness(count: int, folder: Path) -> Figures:
     """`flat`: how much longer the last tenth of a chain's events took than the second tenth, in processor time."""
+    return _steadiness("chain", count, folder)
+
+
+def steadiness_of_items(count: int, folder: Path) -> Figures:
+    """The same for the items of a fan-out."""
+    return _steadiness("items", count, folder)
+
+
+def _steadiness(shape: str, count: int, folder: Path) -> Figures:
     clock = _Clock(2 * count)
-    made = workflow("chain", count)
+    made = workflow(shape, count)
     execute_workflow_sync(made, agent=_answer, store="memory:", project=folder, options=RunOptions(observers=[clock]))
     return {"flat": clock.last_tenth() / clock.second_tenth()}
 
@@ -117,6 +150,10 @@ MEASURES: dict[str, Callable[[int, Path], Figures]] = {
     "aged": aged,
     "new": new,
     "steadiness": steadiness,
+    "steadiness-items": steadiness_of_items,
+    "items": run_items,
+    "groups": run_groups,
+    "flat": run_flat,
 }
 
 

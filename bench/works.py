@@ -222,6 +222,12 @@ def _validate(folder: Path) -> list[Program]:
 
 
 _MIRRORED = graphs.mirrored(5, 0.18, 0.02)
+
+
+def _items(kind: str, count: int, folder: Path) -> list[Program]:
+    return [_driven(name, "growth", name, str(count), str(folder / name)) for name in ("flat", kind)]
+
+
 WORKS: dict[str, Work] = {
     "chain": _graph(
         "chain of 100 bash `true`",
@@ -304,6 +310,27 @@ WORKS: dict[str, Work] = {
     "steady": Work(
         "events per second from first to last, chain of 20,000",
         _steady,
+        (Question("last tenth to second tenth", "flat", below=None, limit=1.2),),
+        rounds=2,
+    ),
+    "items": Work(
+        "`fan_out` of 10,000 items, a prompt each, in memory, to a flat fan of as many",
+        partial(_items, "items", 10_000),
+        (
+            Question("processor time", "cpu", "items", "flat", limit=1.15),
+            Question("peak memory", "peak_own", "items", "flat", limit=1.3),
+        ),
+        rounds=3,
+    ),
+    "groups": Work(
+        "`fan_out` of 1,000 items, a group of three prompts each, in memory, to 3,000 flat nodes",
+        partial(_items, "groups", 3_000),
+        (Question("processor time", "cpu", "groups", "flat", limit=1.15),),
+        rounds=5,
+    ),
+    "steady-items": Work(
+        "events per second from first to last, 10,000 items",
+        lambda folder: [_driven("Ion", "growth", "steadiness-items", "10000", str(folder / "ion"))],
         (Question("last tenth to second tenth", "flat", below=None, limit=1.2),),
         rounds=2,
     ),
