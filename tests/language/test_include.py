@@ -332,6 +332,8 @@ def test_problems_of_the_file_have_their_place_and_the_way_to_it(tmp_path: Path)
         ("- {id: i, include: twice}", "duplicate-name", "nodes[0].include"),
         ("- {id: i, include: block}\n- {id: i__a, bash: x}", "duplicate-id", "nodes[0].include"),
         ("- {id: i, include: nested}\n- {id: i__n, include: block}", "duplicate-id", "nodes[1].include"),
+        (f"- {{id: {'i' * 198}, include: block}}", "bad-id", "nodes[0].include"),
+        ("- {id: i, include: block, input: x}", "no-effect-here", "nodes[0].input"),
         ("- {id: i, include: block, timeout: 5m}", "no-effect-here", "nodes[0].timeout"),
         ("- {id: i, include: block, retry: {max_attempts: 1}}", "no-effect-here", "nodes[0].retry"),
         ("- {id: i, include: block, depends_on: [i__a]}", "dependency-cycle", "nodes[0].depends_on[0]"),

@@ -603,6 +603,16 @@ def test_an_include_that_is_fanned_out_shadows_nothing(tmp_path: Path) -> None:
     assert (problem.code, problem.path) == ("duplicate-id", "nodes[1].include")
 
 
+def test_what_a_fanned_out_include_brings_is_inside_of_it(tmp_path: Path) -> None:
+    write(tmp_path, block("- {id: a, bash: x}"))
+    text = (
+        "- {id: i, include: block, fan_out: {items: [1], as: x}}\n- {id: b, bash: echo $i__a.output, depends_on: [i]}"
+    )
+    assert only(load(text, project=tmp_path)).code == "unknown-node"
+    problem = only(load(text.replace("i__a", "a"), project=tmp_path))
+    assert problem.message == "'b' refers to $a.output, which is inside of 'i'"
+
+
 def test_the_json_schema_knows_the_insides() -> None:
     """An editor checks the nodes of a body as those of the file."""
     from jsonschema import Draft202012Validator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
-from ion.language.calls import MAX_BROUGHT, check_included, handed_over, open_named
+from ion.language.calls import MAX_BROUGHT, MAX_BROUGHT_ID, check_included, handed_over, open_named
 from ion.language.check_outputs import is_prose
 from ion.language.check_texts import check_reference, check_text, home_of, undeclared
 from ion.language.conditions import ConditionSyntaxError, parse_condition
@@ -69,6 +69,7 @@ def _find_workflow(checker: Checker, around: Surroundings, library: Library) -> 
     draft, report = around.draft, checker.report
     block = open_named(draft, library, report)
     if block is None:
+        around.graph.unread |= {f"{draft.id}__"} if draft.spliced and draft.id else set()
         return
     checker.findings.named[draft.path] = block
     checker.findings.given[draft.path] = handed_over(draft, block, report)
@@ -77,6 +78,8 @@ def _find_workflow(checker: Checker, around: Surroundings, library: Library) -> 
     check_included(draft, block, report)
     if draft.spliced:
         around.graph.add(draft, block)
+    else:
+        checker.owners.update({node.id: draft.name for node in block.workflow.nodes})
     checker.findings.brought += len(block.workflow.nodes)
     if checker.findings.brought > MAX_BROUGHT:
         message = f"includes bring more than {MAX_BROUGHT} nodes"
@@ -101,6 +104,9 @@ def _check_brought(graph: Graph, checker: Checker) -> None:
                 message = f"'{draft.id}' brings the id '{name}', which is taken already, by {by}"
                 hint = "rename the other node" if not draft.spliced else "rename this node, or the other one"
                 checker.report.error("duplicate-id", message, (*draft.path, "include"), hint=hint)
+            elif len(name) > MAX_BROUGHT_ID:
+                message = f"'{draft.id}' brings an id of {len(name)} characters; at most {MAX_BROUGHT_ID} are read"
+                checker.report.error("bad-id", message, (*draft.path, "include"), hint="give the includes shorter ids")
             elif draft.spliced:
                 taken[name] = f"what '{draft.id}' brings"
 

@@ -53,6 +53,7 @@ class Graph(Struct):
     by_id: dict[str, Draft] = field(default_factory=dict)
     blocks: dict[str, Block] = field(default_factory=dict)
     brought: dict[str, str] = field(default_factory=dict)  # a node that an include brings → the include
+    unread: set[str] = field(default_factory=set)  # how the ids begin that an include would bring, if it were read
     uses: dict[DocumentPath, dict[str, Use]] = field(default_factory=dict)
     depends_on: dict[str, list[str]] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
@@ -93,10 +94,7 @@ class Graph(Struct):
 
     def may_be_brought(self, name: str) -> bool:
         """Whether an include that could not be read may bring this node; its own problem has been reported."""
-        unread = (
-            f"{one.id}__" for one in self.drafts if one.kind == "include" and one.id and one.id not in self.blocks
-        )
-        return name.startswith(tuple(unread)) or (self.outer is not None and self.outer.may_be_brought(name))
+        return name.startswith(tuple(self.unread)) or (self.outer is not None and self.outer.may_be_brought(name))
 
 
 def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
