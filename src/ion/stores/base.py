@@ -67,11 +67,11 @@ class WorkflowRun(Struct, frozen=True, gc=False):
     status: str
     digest: str
     started_at: int
-    ended_at: int | None
-    last_seq: int
-    epoch: int
-    owner: Owner | None
-    lease_expires_at: int | None
+    ended_at: int | None = None
+    last_seq: int = 0
+    epoch: int = 0
+    owner: Owner | None = None
+    lease_expires_at: int | None = None
 
 
 class WorkflowStore(Protocol):

@@ -132,17 +132,7 @@ def row_or_damage(values: Sequence[Any]) -> WorkflowRun:
 def unreadable_run(run_id: str, *, workflow: str = "", project: str = "", started_at: int = 0) -> WorkflowRun:
     """The row of a run of which no more can be read, so that it is listed and does not hide the others."""
     return WorkflowRun(
-        run_id=run_id,
-        workflow=workflow,
-        project=project,
-        status="damaged",
-        digest="",
-        started_at=started_at,
-        ended_at=None,
-        last_seq=0,
-        epoch=0,
-        owner=None,
-        lease_expires_at=None,
+        run_id=run_id, workflow=workflow, project=project, status="damaged", digest="", started_at=started_at
     )
 
 

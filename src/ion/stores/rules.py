@@ -71,8 +71,6 @@ def first_row(
         status="pending",
         digest=start.digest,
         started_at=start.at,
-        ended_at=None,
-        last_seq=0,
         epoch=1,
         owner=owner,
         lease_expires_at=lease_expires_at,
