@@ -20,6 +20,8 @@ from ion.language.values import canonical, select_whole
 from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
 
 VALUE_LIMIT_BYTES = 4096
+# Of each item of a fan-out, of which there are many in one event.
+ITEM_LIMIT_BYTES = 128
 
 
 def condition_values(template: Template, output: Content, read: Callable[[Content], str]) -> dict[str, Value]:
@@ -40,9 +42,9 @@ def condition_values(template: Template, output: Content, read: Callable[[Conten
     return values
 
 
-def _bounded(text: str) -> Value:
+def _bounded(text: str, limit: int = VALUE_LIMIT_BYTES) -> Value:
     data = text.encode("utf-8", "surrogatepass")
-    if len(data) <= VALUE_LIMIT_BYTES:
+    if len(data) <= limit:
         return Value(text=text)
     return Value(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
 
@@ -50,11 +52,13 @@ def _bounded(text: str) -> Value:
 def item_values(references: Iterable[InputReference], value: Any, *, declared: bool = False) -> dict[str, Value]:
     """The same for an item of a fan-out, or with `declared` for the inputs of a called workflow (`value` by name)."""
     values: dict[str, Value] = {}
+    limit = VALUE_LIMIT_BYTES if declared else ITEM_LIMIT_BYTES
     for reference in references:
         if declared and reference.name not in value:
             continue
         try:
-            values[_key(reference)] = _bounded(_field(value[reference.name] if declared else value, reference.path))
+            text = _field(value[reference.name] if declared else value, reference.path)
+            values[_key(reference)] = _bounded(text, limit)
         except IonError as error:
             values[_key(reference)] = Value(error=error.message)
     return values

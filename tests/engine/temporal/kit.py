@@ -62,6 +62,27 @@ nodes:
   - {id: a, bash: 'test -e once || { touch once; exit 1; }', retry: {max_attempts: 1, delay_ms: 1000, on_error: all}}
   - {id: stop, depends_on: [a], cancel: 'enough of this'}
 """,
+    "inside": """
+nodes:
+  - {id: list, bash: 'printf "[\\"a\\",\\"b\\",\\"c\\"]"'}
+  - id: each
+    depends_on: [list]
+    fan_out: {items: $list.output, join: all_done}
+    group:
+      returns: take
+      nodes:
+        - {id: take, bash: 'printf "%s" "$INPUTS.item"; head -c 3000 /dev/zero | tr "\\0" x'}
+        - {id: check, depends_on: [take], bash: 'test "$INPUTS.item" != b'}
+  - id: fix
+    depends_on: [each]
+    loop_group:
+      until_node: check
+      max_iterations: 3
+      nodes:
+        - {id: draft, bash: 'echo "$LOOP_ITERATION after $LOOP_PREV.draft.output"'}
+        - {id: check, depends_on: [draft], bash: 'echo $draft.output; test "$LOOP_ITERATION" = 2'}
+  - {id: after, depends_on: [fix], bash: 'printf "%s" "$each.output" "$fix.output"'}
+""",
 }
 GATE = """
 nodes:

@@ -342,6 +342,56 @@ def test_a_long_history_is_continued_as_a_new_one(project: Project, longest: str
     assert [event.node for event in completed] == [f"n{i}" for i in range(length)]
 
 
+@pytest.mark.parametrize("longest", ["60", "1"])
+def test_what_is_inside_of_nodes_is_continued_with_a_long_history(project: Project, longest: str) -> None:
+    """A new workflow knows from the log what is open: items, iterations, and the text that a group hands on."""
+    project.write(
+        "long",
+        """
+nodes:
+  - id: each
+    fan_out: {items: [a, b], max_parallel: 1}
+    group:
+      returns: text
+      nodes:
+        - {id: text, bash: 'printf "%s" "$INPUTS.item"; head -c 3000 /dev/zero | tr "\\0" x'}
+        - {id: one, depends_on: [text], bash: 'true'}
+        - {id: two, depends_on: [one], bash: 'echo two >> ran'}
+        - {id: three, depends_on: [two], bash: 'true'}
+  - id: fix
+    depends_on: [each]
+    loop_group: {until: DONE, max_iterations: 3, nodes: [{id: try, bash: 'test $LOOP_ITERATION != 3 || echo DONE'}]}
+  - {id: after, depends_on: [fix], bash: 'printf "%s" "$each.output" | wc -c | tr -d " "; cat ran'}
+""",
+    )
+    project.work()
+    status, out, said = project.run("long", "--run-id", "one", "--quiet", ION_LONGEST_HISTORY=longest)
+    assert status == 0, said
+    assert out.split() == [str(2 * 3001 + 7), "two", "two"]
+
+
+def test_a_list_longer_than_a_message_of_the_cluster(project: Project) -> None:
+    """Neither the items nor what conditions read of them are too much for the server."""
+    items = [{"n": n, "text": f"{n} {'x' * 4000}"} for n in range(1000)]
+    project.write_file("list.json", json.dumps(items))
+    project.write(
+        "list",
+        """
+nodes:
+  - {id: list, bash: 'cat list.json'}
+  - id: each
+    depends_on: [list]
+    when: "$INPUTS.item.text != 'x' && $INPUTS.item.n == '7'"
+    fan_out: {items: $list.output}
+    bash: 'printf "%s" "$INPUTS.item.n"'
+""",
+    )
+    project.work()
+    status, out, said = project.run("list", "--run-id", "one", "--quiet")
+    assert status == 0, said
+    assert json.loads(out) == [None] * 7 + ["7"] + [None] * 992
+
+
 async def test_a_gate_is_answered_after_thirty_days(tmp_path: Path) -> None:
     """Under the server that skips time: nothing of the run ends by itself, and it continues where it was."""
     from temporalio.testing import WorkflowEnvironment

@@ -34,7 +34,7 @@ from ion import clocks, codec
 from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
-from ion.core.outcomes import Failed, Outcome
+from ion.core.outcomes import Expanded, Failed, Outcome
 from ion.core.outline import outline
 from ion.core.state import NodeState
 from ion.core.step import begin_again
@@ -72,6 +72,7 @@ _log = logging.getLogger("ion")
 
 # How much of a log is handed over at once, before it is packed; a payload may hold 2 MB.
 PAGE_BYTES = 1024 * 1024
+_PAYLOAD_BYTES = 1900 * 1024
 # So often a worker looks whether the runs that it has worked for still continue.
 _HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
@@ -275,7 +276,7 @@ class Activities:
         context = replace(known.context, nodes=state.nodes)
         try:
             outcome = await self._engine_config_for(state.agent).runners[turn.kind](turn, context)
-            return mask_messages(outcome, context.secrets)
+            return _fitting(mask_messages(outcome, context.secrets))
         except (IonError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  (a bug: to try it again and again, as after a loss, is of no use)
@@ -415,6 +416,14 @@ async def _counts() -> bool:
             return False
         raise
     return True
+
+
+def _fitting(outcome: Outcome) -> Outcome:
+    """What a payload can hold: the values of very many items that conditions read may be more."""
+    if not isinstance(outcome, Expanded) or len(codec.encode(outcome)) <= _PAYLOAD_BYTES:
+        return outcome
+    message = f"what conditions read of the {len(outcome.keys)} items is more than a cluster carries at once"
+    return Failed(Failure("bad_items", message, "fewer items, or conditions that read less of each"))
 
 
 @contextlib.contextmanager
