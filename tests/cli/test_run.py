@@ -251,6 +251,43 @@ def test_a_dry_run_stores_nothing_and_takes_stubs(ion: Ion, project: Project) ->
     assert ion("runs", "--json").json() == []
 
 
+PROBE = """
+name: probe
+description: Looks at one thing.
+inputs: {depth: {type: number, default: 1}}
+nodes:
+  - {id: look, prompt: "Look at $ARGUMENTS"}
+  - {id: note, depends_on: [look], when: $INPUTS.depth > 0, bash: 'echo "$look.output"'}
+"""
+SWEEP = """
+name: sweep
+description: Every kind that has nodes inside.
+nodes:
+  - {id: find, bash: 'ls'}
+  - {id: first, include: probe, depends_on: [find], with: {depth: 2}}
+  - {id: each, workflow: probe, depends_on: [find], fan_out: {items: $find.output, max_parallel: 2}}
+  - {id: one, workflow: probe, depends_on: [first], with: {depth: $first.output}}
+  - id: heal
+    depends_on: [each, one]
+    loop_group: {until: CLEAN, max_iterations: 3, nodes: [{id: fix, prompt: "after $LOOP_PREV.fix.output"}]}
+"""
+
+
+def test_a_dry_run_goes_through_what_is_inside_of_nodes(ion: Ion, project: Project) -> None:
+    project.write("probe", PROBE)
+    project.write("sweep", SWEEP)
+    said = ion("run", "sweep", "--dry-run", "--plain")
+    assert said.status == 0
+    assert "each has one stand-in item" in said.err
+    for name in ("first__note", "each.0.note", "one.note", "heal.1.fix"):
+        assert f"done   {name}" in said.err, name
+    stubbed = ion("run", "sweep", "--dry-run", "--stub", 'find=["a","b","c"]', "--stub", "each.look=seen", "--plain")
+    assert (stubbed.status, "stand-in item" in stubbed.err) == (0, False)
+    assert "done   each.2.note" in stubbed.err
+    refused = ion("run", "sweep", "--dry-run", "--stub", "one=x")
+    assert (refused.status, "--stub one.look=TEXT" in refused.err) == (2, True)
+
+
 def test_a_dry_run_of_what_cancels_itself_is_a_plan_that_works(ion: Ion, project: Project) -> None:
     project.write("cancels", CANCELS)
     assert ion("run", "cancels", "--dry-run").status == 0

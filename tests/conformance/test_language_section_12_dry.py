@@ -123,3 +123,111 @@ def test_a_decision_can_be_stubbed(world: World) -> None:
         """
     assert statuses(dry(world, text).result)["now"] == "completed"
     assert statuses(dry(world, text, stubs={"gate": "later"}).result)["now"] == "skipped"
+
+
+COMPOSITES = """
+    nodes:
+      - {id: list, bash: touch HARM}
+      - {id: pairs, bash: touch HARM, depends_on: [list]}
+      - id: review
+        depends_on: [list]
+        fan_out: {items: $list.output, as: file}
+        group:
+          nodes:
+            - {id: lint, bash: touch HARM}
+            - {id: bug, depends_on: [lint], when: $INPUTS.file.size > 0, prompt: "look"}
+            - {id: ok, depends_on: [bug], approval: {message: "Good?"}}
+      - {id: each, depends_on: [pairs], fan_out: {lines: $pairs.output}, bash: "touch HARM # $INPUTS.item"}
+      - id: fix
+        depends_on: [review]
+        loop_group:
+          max_iterations: 5
+          until_node: check
+          nodes: [{id: edit, prompt: fix}, {id: check, depends_on: [edit], bash: touch HARM}]
+      - {id: one, group: {nodes: [{id: a, bash: touch HARM}, {id: b, depends_on: [a], bash: touch HARM}]}}
+      - {id: last, depends_on: [fix, each, one], when: $one.output != '', bash: "echo $review.output"}
+"""
+
+
+def test_what_is_inside_of_nodes_runs_once_with_a_stand_in_item(world: World) -> None:
+    found = dry(world, COMPOSITES)
+    state = found.result.state
+    assert found.result.status == "completed"
+    assert {node.status for node in state.nodes.values()} == {"completed"}
+    inside = [name for name in state.nodes if "." in name]
+    assert sorted(inside) == [
+        *("each.0", "fix.1.check", "fix.1.edit", "one.a", "one.b"),
+        *("review.0", "review.0.bug", "review.0.lint", "review.0.ok"),
+    ]
+    assert [note for note in found.notes if "item" in note] == [
+        """review has one stand-in item: its list is made of $list.output, a stand-in; as in --stub list='["a","b"]'""",
+        r"""each has one stand-in item: its list is made of $pairs.output, a stand-in; as in --stub pairs='a\nb'""",
+    ]
+    assert not (world.project / "HARM").exists()
+
+
+def test_a_fan_out_runs_over_the_items_of_a_stub(world: World) -> None:
+    """A node inside is stubbed by its address, or in all instances; a stub that is not a list fails as in a run."""
+    stubs = {
+        "list": '[{"size": 1}, {"size": 0}, {"size": 2}]',
+        "pairs": "p\nq",
+        "review.lint": "all",
+        "review[2].lint": "the last",
+        "each.1": "second",
+    }
+    state = dry(world, COMPOSITES, stubs=stubs).result.state
+    outputs = {name: node.output.text for name, node in state.nodes.items() if node.output is not None}
+    assert [outputs[f"review.{i}.lint"] for i in range(3)] == ["all", "all", "the last"]
+    assert (state.nodes["review.1.bug"].status, state.nodes["review.1.ok"].status) == ("skipped", "skipped")
+    assert json.loads(outputs["each"] or "") == ["[dry run: each]", "second"]
+    failed = dry(world, COMPOSITES, stubs={"list": "a, b"}).result
+    assert (failed.status, failed.data["nodes"]["review"]["error"]["code"]) == ("failed", "bad_items")
+
+
+def test_an_empty_list_of_a_stub_is_empty_and_that_of_a_stand_in_is_not(world: World) -> None:
+    text = """
+        nodes:
+          - id: list
+            prompt: which?
+            output_format:
+              type: object
+              properties:
+                files: {type: array, items: {type: object, properties: {kind: {enum: [bug, idea]}}, required: [kind]}}
+              required: [files]
+          - id: review
+            depends_on: [list]
+            fan_out: {items: $list.output.files, as: file}
+            group: {nodes: [{id: look, when: $INPUTS.file.kind == 'bug', bash: echo}]}
+        """
+    assert dry(world, text).result.state.nodes["review.0.look"].status == "completed"
+    empty = dry(world, text, stubs={"list": '{"files": []}'}).result
+    assert (list(empty.state.nodes), empty.status) == (["list", "review"], "completed")
+
+
+def test_fan_outs_in_fan_outs_end_with_stand_ins(world: World) -> None:
+    text = """
+        nodes:
+          - {id: teams, bash: list}
+          - id: team
+            depends_on: [teams]
+            fan_out: {items: $teams.output, as: team}
+            group:
+              nodes:
+                - {id: member, fan_out: {items: $INPUTS.team.members, as: member}, bash: "echo $INPUTS.member"}
+                - {id: sum, depends_on: [member], bash: "echo $member.output"}
+        """
+    assert statuses(dry(world, text).result)["team.0.member.0"] == "completed"
+    stubbed = dry(world, text, stubs={"teams": '[{"members": ["a", "b"]}, {"members": ["c"]}]'}).result.state
+    assert [name for name in stubbed.nodes if ".member." in name] == [
+        *("team.0.member.0", "team.0.member.1", "team.1.member.0"),
+    ]
+
+
+@pytest.mark.parametrize("stub", ["review", "fix", "one", "review.0"])
+def test_a_stub_of_a_node_with_nodes_inside_is_refused(world: World, stub: str) -> None:
+    """It would change nothing: the output is that of a node inside."""
+    with pytest.raises(UsageError, match=f"'{stub}' is a ") as refused:
+        dry(world, COMPOSITES, stubs={stub: "x"})
+    assert "--stub" in refused.value.hint
+    with pytest.raises(UsageError, match="unknown node"):
+        dry(world, COMPOSITES, stubs={"review.nothing": "x"})

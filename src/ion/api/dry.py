@@ -16,12 +16,14 @@ from ion.core import events as e
 from ion.core import requests
 from ion.core.state import NodeState, RunState
 from ion.engine import runs
-from ion.engine.dry import stand_ins
+from ion.engine.dry import nameless, stand_ins, stub_of
 from ion.engine.observe import Observer
 from ion.engine.options import RunOptions
 from ion.engine.run_reader import read_run
 from ion.errors import UsageError
+from ion.language.templates import path_of, templates_of
 from ion.language.workflow import Workflow
+from ion.names import as_address
 from ion.stores.memory import MemoryStore
 
 RUN_ID = "dry-run"
@@ -44,14 +46,13 @@ def dry_run(
     observers: tuple[Observer, ...] = (),
     strict: bool = False,
 ) -> DryRun:
-    """Go through the whole plan. `stubs` maps a node to its output, a gate with decisions to its decision.
+    """Go through the whole plan. `stubs` maps a node to its output, a gate with decisions to its decision: by address
+    (`review.2.lint`), or for all instances of a node (`review.lint`).
 
     Raises `UsageError` for a stub of an unknown node, and for invalid inputs.
     """
-    stubs = stubs or {}
-    unknown = [node for node in stubs if node not in workflow.by_id]
-    if unknown:
-        raise UsageError(f"unknown node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
+    stubs = {as_address(node): text for node, text in (stubs or {}).items()}
+    _check_stubs(workflow, stubs)
     notes = dict.fromkeys(unused_text(workflow, arguments, strict=strict))
     values = check_inputs(workflow, inputs or {})
     memory = Workspace(workspace.project, given_store=MemoryStore())
@@ -76,6 +77,21 @@ def dry_run(
     return DryRun(describe(memory, RUN_ID), tuple(notes))
 
 
+def _check_stubs(workflow: Workflow, stubs: dict[str, str]) -> None:
+    known = {nameless(one.path): one.item or one for one in templates_of(workflow)}
+    found = {node: known.get(nameless(path_of(node))) for node in stubs}
+    unknown = [node for node, template in found.items() if template is None]
+    if unknown:
+        raise UsageError(f"unknown node: {', '.join(unknown)}", hint="--stub NODE=TEXT takes a node of the workflow")
+    for node, template in found.items():
+        if template is not None and template.inside is not None:
+            first = nameless(template.inside.members[0].path)
+            raise UsageError(
+                f"'{node}' is a {template.node.kind} node: its output is that of the nodes inside of it",
+                hint=f"give one of those, as in: --stub {first}=TEXT",
+            )
+
+
 async def _drive(config: runs.EngineConfig, new: runs.NewRun, stubs: dict[str, str]) -> None:
     state = await runs.start(config, new).run()
     while state.status == "paused":
@@ -89,7 +105,7 @@ async def _drive(config: runs.EngineConfig, new: runs.NewRun, stubs: dict[str, s
 
 
 def _approval(state: RunState, node: NodeState, stubs: dict[str, str]) -> e.ApprovalResolved:
-    decisions, stub = node.gate.decisions if node.gate is not None else (), stubs.get(node.id, "")
+    decisions, stub = node.gate.decisions if node.gate is not None else (), stub_of(stubs, node.id) or ""
     usual = "approve" if not decisions or "approve" in decisions else decisions[0]
     decision, text = (stub or usual, "") if decisions else (usual, stub)
     return requests.answer(state, node.id, decision, at=clocks.now_ms(), text=text, by=who("dry-run"))
