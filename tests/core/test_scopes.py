@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from simulate import Simulation, completed, failed, workflow
 
@@ -312,6 +314,40 @@ class TestItemsThatChange:
         assert "f.0.x" not in run.state.nodes
 
 
+ITEMS = st.sampled_from(["a", "b", "c", "0", 0, None, [1], {"x": "../a"}])
+
+
+@given(st.lists(st.lists(ITEMS, max_size=4), min_size=2, max_size=4), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_address_ever_serves_two_items(lists: list[list[Any]], inside: bool) -> None:
+    """So no idempotency key does: however the list changes between resumes, and what around it begins again."""
+    left = iter(lists)
+    run: Simulation
+    node = fan(group("f", bash("x"), depends_on=() if inside else ("list",)), "$list.output")
+    around = group("h", node, depends_on=("list",)) if inside else node
+    flow = workflow(bash("list", always_run=True), around, bash("z", around.id))
+    address = "h.f" if inside else "f"
+
+    def expand(now: NodeState, turn: str) -> Outcome:
+        if turn != "expand":
+            return completed("c")
+        output = run.plan.state.nodes["list"].output
+        return items_of(json.loads((output and output.text) or ""), templates_of(flow)[address], e.Content)
+
+    outcomes = {"list": lambda *_: json.dumps(next(left)), address: expand, "z": [failed()] * len(lists)}
+    run = Simulation(flow, outcomes)
+    run.run()
+    for _ in lists[1:]:
+        run.resume()
+    served: dict[str, Any] = {}
+    for event in run.log:
+        if isinstance(event, e.ScopeOpened) and event.items is not None:
+            items = json.loads(event.items.text or "")
+            assert len(items) == len(event.numbers)
+            for number, item in zip(event.numbers, items, strict=True):
+                assert json.dumps(served.setdefault(f"{event.node}.{number}", item)) == json.dumps(item)
+
+
 class TestRerun:
     FLOW = workflow(
         bash("a"),
@@ -332,7 +368,7 @@ class TestRerun:
         run = self.again("b")
         assert run.carried_out == [("b", "bash")]
         assert statuses(run)["f.1.x"] == "failed"
-        assert run.state.scopes["f"].numbers.keys() == Simulation(self.FLOW).run().state.scopes["f"].numbers.keys()
+        assert run.state.numbers["f"].keys() == Simulation(self.FLOW).run().state.numbers["f"].keys()
 
     def test_from_an_instance(self) -> None:
         ran = [("f.1.x", "bash"), ("f.1.y", "bash"), ("f.1.z", "bash")]

@@ -37,7 +37,7 @@ def open_scope(
 ) -> e.ScopeOpened:
     """The event that makes the instances inside of this node, or begins again at those that have not completed."""
     if template.item is not None:
-        keys, numbers = numbered(state.scopes.get(now.id), given.keys)
+        keys, numbers = numbered(state.numbers.get(now.id, {}), given.keys)
         return e.ScopeOpened(at, now.id, inputs=inputs, items=given.items, keys=keys, numbers=numbers, read=given.read)
     iteration = now.progress.iterations + 1 if isinstance(template.node.body, LoopGroup) else 0
     return e.ScopeOpened(

@@ -323,7 +323,7 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
     scope = ScopeState(node.id, {}, event.iteration, event.items, event.given, event.read)
     if event.items is not None:
         members = [(f"{scope.prefix}{number}", node.kind) for number in event.numbers]
-        scope.numbers = {**(before.numbers if before else {}), **dict(zip(event.keys, event.numbers, strict=True))}
+        state.numbers.setdefault(node.id, {}).update(zip(event.keys, event.numbers, strict=True))
     else:
         members = [(f"{scope.prefix}{name}", kind) for name, kind in event.nodes]
     scope.members = {address: place for place, (address, _) in enumerate(members)}

@@ -140,7 +140,7 @@ class _Kept:
         return []
 
     def _opened(self, template: Template, now: NodeState, scope: ScopeState) -> e.ScopeOpened:
-        keys = {number: key for key, number in scope.numbers.items()}
+        keys = {number: key for key, number in self.state.numbers.get(now.id, {}).items()}
         numbers = tuple(int(member.rpartition(".")[2]) for member in scope.members) if template.item else ()
         return e.ScopeOpened(
             self.at,

@@ -17,8 +17,7 @@ class ScopeState(Struct):
 
     `members` are their addresses in order, with their places. A fan-out has `items`, a JSON array, a called workflow
     has `given`, a JSON object of its `inputs` and `arguments`; `read` is what conditions read of them, for each item
-    or once. `numbers` gives each item that the fan-out ever had, by its content, the number that it keeps in this run.
-    `is_open`: its end has not been taken in by the owner.
+    or once. `is_open`: its end has not been taken in by the owner.
     """
 
     owner: str
@@ -27,7 +26,6 @@ class ScopeState(Struct):
     items: Content | None = None
     given: Content | None = None
     read: tuple[dict[str, Value], ...] = ()
-    numbers: dict[str, int] = field(default_factory=dict)
     is_open: bool = True
 
     @property
@@ -36,10 +34,9 @@ class ScopeState(Struct):
         return f"{self.owner}.{self.iteration}." if self.iteration else f"{self.owner}."
 
 
-def numbered(scope: ScopeState | None, keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def numbered(known: dict[str, int], keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The keys, told apart where items are equal, and the number of each item: the one that it had, or a new one that
-    no item of this fan-out ever had."""
-    known = {} if scope is None else scope.numbers
+    no item of this fan-out ever had; `known` are those that it had."""
     free = max(known.values(), default=-1) + 1
     seen: dict[str, int] = {}
     whole: list[str] = []

@@ -252,11 +252,13 @@ class NodeState(Struct):
 class RunState(Struct):
     """A run after the first `seq` events of its log. `nodes` are all instances by address, each after the one that it
     is inside of; `scopes` say what is inside of the composite ones; `forgotten` how often those had started and asked
-    that are there no longer, since one of the same address counts from there. `owned_ms` is the time that some process
-    owned it up to `owned_since` (None: nobody does), `owner_at` when its owner last wrote something; the run's timeout
-    counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that died in a row without anything settling
-    in between. `spent_usd` is what agents reported in all, failed attempts included; `over_budget` says that the run is
-    paused because of `max_budget_usd`; `worker` is the one that carries out all nodes, if there is such a one."""
+    that are there no longer, since one of the same address counts from there; `numbers` gives each item that a fan-out
+    ever had, by its content, the number that it keeps in this run, also when the fan-out itself is forgotten.
+    `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when its owner
+    last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
+    died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
+    included; `over_budget` says that the run is paused because of `max_budget_usd`; `worker` is the one that carries
+    out all nodes, if there is such a one."""
 
     status: str = "pending"
     seq: int = 0
@@ -265,6 +267,7 @@ class RunState(Struct):
     nodes: dict[str, NodeState] = field(default_factory=dict)
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     forgotten: dict[str, tuple[int, int]] = field(default_factory=dict)
+    numbers: dict[str, dict[str, int]] = field(default_factory=dict)
     error: e.Failure | None = None
     reason: str = ""
     output_node: str | None = None
