@@ -7,13 +7,25 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 from simulate import Simulation, completed, failed, workflow
 
 from ion.core.decide import trigger_rule_holds
 from ion.core.events import NodeStarted
 from ion.core.fold import fold
 from ion.core.outcomes import Outcome
-from ion.language.workflow import TRIGGER_RULES, Bash, Node, Shell, Workflow
+from ion.language.templates import Body, Template, templates_of
+from ion.language.workflow import (
+    TRIGGER_RULES,
+    Bash,
+    FanOut,
+    Group,
+    Node,
+    Scope,
+    Shell,
+    Workflow,
+    WorkflowCall,
+)
 
 NAMES = "abcd"
 OUTCOMES: dict[str, Outcome] = {"completed": completed(), "failed": failed()}
@@ -49,12 +61,13 @@ def _expected(flow: Workflow, wanted: dict[str, str]) -> dict[str, str]:
     return statuses
 
 
-def _check(flow: Workflow, wanted: dict[str, str]) -> None:
+def _check(flow: Workflow, wanted: dict[str, str], expected: dict[str, str] | None = None) -> None:
     outcomes = {node: OUTCOMES[status] for node, status in wanted.items()}
     whole = Simulation(flow, outcomes).run()
-    expected = _expected(flow, wanted)
+    expected = expected or _expected(flow, wanted)
     assert whole.statuses() == expected
-    ends = "failed" if "failed" in expected.values() or "completed" not in expected.values() else "completed"
+    outermost = [expected[node.id] for node in flow.nodes]
+    ends = "failed" if "failed" in outermost or "completed" not in outermost else "completed"
     assert whole.state.status == ends
     for died in range(1, len(whole.log)):
         broken = Simulation(flow, outcomes, list(whole.log[:died]), check_plan=False)
@@ -80,6 +93,82 @@ def test_every_small_dag_ends_as_the_table_says_and_from_each_prefix_of_its_even
         _check(flow, wanted)
         count += 1
     assert count == {1: 2, 2: 20, 3: 520}[size]
+
+
+def _inside(kind: str, node: Node) -> Node:
+    """A node with others inside, all of them like this one or made of it."""
+    fan_out = FanOut(items=[1, 2], join="all_done" if kind.endswith("done") else "all_success")
+    match kind.partition(" ")[0]:
+        case "fan":
+            return replace(node, id="a", fan_out=fan_out)
+        case "group":
+            return Node("a", node.body)
+        case "nested":
+            return Node("a", Group(Scope((replace(node, id="g"),))))
+        case "groups":
+            return Node("a", node.body, fan_out=fan_out)
+    return Node("a", WorkflowCall("called"))
+
+
+def _nested() -> Iterator[tuple[Workflow, tuple[str, ...]]]:
+    """A node with others inside, of every kind, and one that waits for it by every rule; the addresses of what runs."""
+    for inner in _workflows(2):
+        group = Node("g", Group(Scope(inner.nodes)))
+        made = {
+            "group": ("a.a", "a.b"),
+            "nested": ("a.g.a", "a.g.b"),
+            "call": ("a.a", "a.b"),
+            "groups": ("a.0.a", "a.1.a", "a.0.b", "a.1.b"),
+            "groups done": ("a.0.a", "a.1.a", "a.0.b", "a.1.b"),
+        }
+        for (kind, leaves), rule in itertools.product(made.items(), TRIGGER_RULES):
+            if kind.startswith("groups") and rule != TRIGGER_RULES[0]:
+                continue  # which node waits for it by which rule is the others' subject
+            last = Node("b", Bash(Shell("true")), depends_on=("a",), trigger_rule=rule)
+            called = {"called": Workflow("called", inner.nodes)} if kind == "call" else {}
+            yield workflow(_inside(kind, group), last, workflows=called), (*leaves, "b")
+    for kind, rule in itertools.product(("fan", "fan done"), TRIGGER_RULES):
+        last = Node("b", Bash(Shell("true")), depends_on=("a",), trigger_rule=rule)
+        yield workflow(_inside(kind, Node("a", Bash(Shell("true")))), last), ("a.0", "a.1", "b")
+
+
+def _expected_of(template: Template, address: str, wanted: dict[str, str]) -> dict[str, str]:
+    """The oracle for a node that runs: its status, and those of all inside of it."""
+    if template.item is not None:
+        found: dict[str, str] = {}
+        for number in range(2):
+            found |= _expected_of(template.item, f"{address}.{number}", wanted)
+        ends = [found[f"{address}.{number}"] for number in range(2)]
+        fan_out = template.node.fan_out
+        strict = fan_out is not None and fan_out.join == "all_success"
+    elif template.inside is not None:
+        found = _expected_in(template.inside, f"{address}.", wanted)
+        ends, strict = [found[f"{address}.{one.node.id}"] for one in template.inside.members], True
+    else:
+        return {address: wanted[address]}
+    failed = "failed" in ends and (strict or "completed" not in ends)
+    return found | {address: "failed" if failed else "completed" if "completed" in ends else "skipped"}
+
+
+def _expected_in(body: Body, prefix: str, wanted: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    votes: dict[str, str] = {}
+    for one in body.members:
+        before = [votes[other] for other in one.node.depends_on]
+        runs = not before or trigger_rule_holds(one.node.trigger_rule, before)
+        address = f"{prefix}{one.node.id}"
+        inside = _expected_of(one, address, wanted) if runs else {address: "skipped"}
+        found |= inside
+        votes[one.node.id] = "failed" if not runs and "failed" in before else inside[address]
+    return found
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_small_graph_inside_of_a_node(part: int) -> None:
+    for number, (flow, leaves) in enumerate(_nested()):
+        for outcome in itertools.product(OUTCOMES, repeat=len(leaves)) if number % 4 == part else ():
+            wanted = dict(zip(leaves, outcome, strict=True))
+            _check(flow, wanted, _expected_in(templates_of(flow).root, "", wanted))
 
 
 @pytest.mark.sweep

@@ -108,7 +108,7 @@ def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> i
 
 def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
-    from ion.views.explain import Subject, find_node, node_json
+    from ion.views.explain import Subject, find_node, node_at, node_json
     from ion.views.waiting import answers_of
 
     find_node(result.state, node)
@@ -117,7 +117,7 @@ def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: s
     for path in log_files(workspace, result.run_id, node):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
     answers = answers_of(read_events(workspace, result.run_id), node)
-    subject = Subject(result=result, workflow=workflow, node=workflow.by_id[node], logged=logged, answers=answers)
+    subject = Subject(result=result, workflow=workflow, node=node_at(workflow, node), logged=logged, answers=answers)
     if as_json:
         terminal.write_json(node_json(subject))
     else:

@@ -56,6 +56,11 @@ def find_node(state: RunState, name: str) -> NodeState:
     return state.nodes[name]
 
 
+def node_at(workflow: Workflow, address: str) -> Node:
+    """The node that this address is an instance of, with the addresses of what it waits for."""
+    return templates_of(workflow)[address].at(address)
+
+
 def rows_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
     """What there is to say about the node, each with its label: facts of one line."""
     return [
@@ -167,7 +172,7 @@ def _references(subject: Subject) -> Iterator[tuple[str, str]]:
     for reference in _read_by(subject.node, subject.workflow):
         name = reference_text(reference)
         if isinstance(reference, NodeReference):
-            producer = subject.state.nodes.get(reference.node)
+            producer = _around(subject).find(subject.state.nodes, reference.node)
             content = producer.output if producer is not None and producer.status == "completed" else None
             status = producer.status if producer is not None else "no such node"
             shown = f"{size(content.size)}  {_quoted(content.text)}" if content is not None else status

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ion.core.apply_outcome import next_try
 from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
+from ion.language.templates import templates_of
 from ion.language.workflow import Loop
 from ion.views.text import duration, one_line, plural
 from ion.views.waiting import PERMISSION, Waiting, waiting_at
@@ -48,7 +49,8 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
     if node.status == "waiting" and node.error is not None:
         return f"tries again after: {failure_text(node.error).headline}"
     if node.status == "pending" and workflow is not None:
-        missing = [other for other in workflow.by_id[node.id].waits_for if not state.nodes[other].terminal]
+        waits_for = templates_of(workflow)[node.id].at(node.id).waits_for
+        missing = [other for other in waits_for if not state.nodes[other].terminal]
         return f"waits for {', '.join(missing)}" if missing else ""
     return ""
 
