@@ -8,14 +8,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.language.graph import find_cycles, layers, topological
-from ion.views.graph import Layout, Picture, Slot, implied, label, lay_out
+from ion.views.graph import Layout, Picture, PictureNode, Slot, implied, label, lay_out, title
 from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
 from ion.views.words import role_of
 
 MAX_ID_COLUMNS = 28
 MAX_DRAWN_NODES = 250
 MAX_INDENT = 12
-_SUFFIXES = {"approval": " ⏸", "loop": " ↻", "cancel": " ✗"}
+_LEAST_BOX = 20
+_SUFFIXES = {"approval": " ⏸", "loop": " ↻", "loop_group": " ↻", "cancel": " ✗"}
 
 LEFT, RIGHT, UP, DOWN = 1, 2, 4, 8
 _SHAPES = {
@@ -38,9 +39,44 @@ _SHAPES = {
 
 
 def draw(sheet: Sheet, picture: Picture) -> list[list[Part]]:
-    """The lines of the graph, as wide as the sheet allows."""
+    """The lines of the graph, as wide as the sheet allows, and below it a box for what is inside of each node."""
     rows = _drawing(sheet, picture)
-    return rows if rows is not None else _list(sheet, picture)
+    rows = rows if rows is not None else _list(sheet, picture)
+    for node in picture.nodes:
+        if node.inside is not None:
+            rows += [[], *_box(sheet, node, node.inside)]
+    return rows
+
+
+class _Narrower(Struct):
+    """A sheet with less room."""
+
+    sheet: Sheet
+    unicode: bool
+    width: int
+
+    def encodable(self, text: str) -> str:
+        return self.sheet.encodable(text)
+
+
+def _box(sheet: Sheet, node: PictureNode, inside: Picture) -> list[list[Part]]:
+    name = cut_ids([node.id], MAX_ID_COLUMNS)[node.id]
+    head = sheet.encodable(title(node, label(node, name, _SUFFIXES, unicode=sheet.unicode)))
+    rows = draw(_Narrower(sheet, sheet.unicode, max(_LEAST_BOX, sheet.width - 4)), inside)
+    wide = max(width(head) + 2, *(_width(row) for row in rows))
+    return [
+        [
+            "┌─ ",
+            (role_of(node.status) if node.status is not None else "strong", head),
+            f" {'─' * (wide - width(head) - 1)}┐",
+        ],
+        *(["│ ", *row, f"{' ' * (wide - _width(row))} │"] for row in rows),
+        [f"└{'─' * (wide + 2)}┘"],
+    ]
+
+
+def _width(row: list[Part]) -> int:
+    return sum(width(part[1] if isinstance(part, tuple) else part) for part in row)
 
 
 def labels_of(sheet: Sheet, picture: Picture) -> dict[str, str]:

@@ -1,36 +1,56 @@
 """What is drawn, in every format: the nodes and edges of a workflow, the states of a run if there is one, and where the
 nodes stand: in columns by layer, each in a row of its own within its column.
 
+What is inside of a node is a picture of its own, one for all of its instances: of a run each node in it counts those.
+
 An edge over several layers passes through each column in between in a row of its own, one for all edges of its source.
 Rows are chosen so that lines are straight and seldom cross (barycentres, a few sweeps: Sugiyama et al. 1981).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from ion.language.graph import layers, topological
+from ion.language.templates import Body, Template, templates_of
+from ion.language.workflow import FanOut, WorkflowCall
 from ion.views.words import symbol
 
 if TYPE_CHECKING:
+    from ion.core.scopes import ScopeState
     from ion.core.state import RunState
     from ion.language.workflow import Workflow
 
 
 SWEEPS = 4
+# The states in the order in which they are looked for.
+_ORDER = ("failed", "waiting", "running", "cancelled", "pending", "completed", "skipped")
+_UNSAID = ("completed", "pending")
 
 
 class PictureNode(Struct, frozen=True, omit_defaults=True):
-    """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None."""
+    """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None.
+
+    `fan_out` is what a fan-out runs it for: `items`, `lines`, or how many the file lists; `workflow` is the name of the
+    one that it calls. `inside` are the nodes inside of it; of a run, if some have begun. `counts` says how many of its
+    instances are in which state, if it may have several, `iteration` in which one a repeated group is.
+    """
 
     id: str
     kind: str
     when: str | None
     trigger_rule: str
     status: str | None = None
+    fan_out: str | None = None
+    workflow: str | None = None
+    counts: dict[str, int] = {}
+    iteration: int = 0
+    inside: Picture | None = None
 
 
 class Edge(Struct, frozen=True):
@@ -57,35 +77,101 @@ class Picture(Struct, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `ion graph --json`; a node has its `status` only if a run is shown."""
-        return {"nodes": to_builtins(self.nodes), "edges": to_builtins(self.edges)}
+        nodes = [
+            to_builtins(replace(node, inside=None)) | ({"inside": node.inside.to_json()} if node.inside else {})
+            for node in self.nodes
+        ]
+        return {"nodes": nodes, "edges": to_builtins(self.edges)}
 
 
 def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode: bool = True) -> str:
-    """The label of a node: the symbol of its state if there is one, its name, `?` for a condition, and what its kind
-    has in `suffixes`."""
+    """The label of a node: the symbol of its state if there is one, its name, `?` for a condition, what its kind has in
+    `suffixes`, and for how many items it runs, or how many of these are in which state."""
     state = f"{symbol(node.status, unicode=unicode)} " if node.status is not None else ""
-    return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}"
+    items = f" {'×' if unicode else 'x'} {node.fan_out}" if node.fan_out is not None else ""
+    items = f"  {counted(node.counts)}" if node.counts else items
+    return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}{items}"
+
+
+def title(node: PictureNode, text: str) -> str:
+    """The title of the box with what is inside of a node; `text` is the label of the node."""
+    called = f" · workflow {node.workflow}" if node.workflow is not None else ""
+    return f"{text}{called}{f' · iteration {node.iteration}' if node.iteration else ''}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`97 of 100 · 2 failed · 1 running`."""
+    others = [f"{number} {status}" for status, number in counts.items() if number and status not in _UNSAID]
+    return " · ".join([f"{counts.get('completed', 0)} of {sum(counts.values())}", *others])
 
 
 def picture_of(workflow: Workflow, state: RunState | None = None) -> Picture:
     """The picture of a workflow, with the states of a run of it."""
-    nodes = tuple(
-        PictureNode(
-            id=node.id,
-            kind=node.kind,
-            when=node.when.text if node.when is not None else None,
-            trigger_rule=node.trigger_rule,
-            status=state.nodes[node.id].status if state is not None else None,
-        )
-        for node in workflow.nodes
-    )
+    return _picture(workflow.name, templates_of(workflow).root, state, ("",))
+
+
+def _picture(name: str, body: Body, state: RunState | None, prefixes: Sequence[str]) -> Picture:
+    """The picture of a graph; `prefixes` are what the addresses of its instances begin with, in each scope of it."""
     edges = tuple(
-        Edge(source=other, target=node.id, kind=kind)
-        for node in workflow.nodes
-        for kind, others in (("depends_on", node.depends_on), ("order", node.order))
+        Edge(source=other, target=one.node.id, kind=kind)
+        for one in body.members
+        for kind, others in (("depends_on", one.node.depends_on), ("order", one.node.order))
         for other in others
+        if other in body.places
     )
-    return Picture(workflow.name, nodes, edges)
+    return Picture(name, tuple(_node(one, state, prefixes) for one in body.members), edges)
+
+
+def _node(template: Template, state: RunState | None, prefixes: Sequence[str]) -> PictureNode:
+    node, item = template.node, template.item or template
+    when = node.when or (node.fan_out.when if node.fan_out is not None else None)
+    begun = [f"{prefix}{node.id}" for prefix in prefixes] if state is not None else []
+    statuses = list(_statuses(state, begun))
+    status = _overall(statuses)
+    if template.item is not None:
+        begun = [member for one in _scopes(state, begun) for member in one.members]
+        statuses = list(_statuses(state, begun))
+    inside = list(_scopes(state, begun))
+    found = Counter(statuses)
+    return PictureNode(
+        id=node.id,
+        kind=node.kind,
+        when=when.text if when is not None else None,
+        trigger_rule=node.trigger_rule,
+        status=status,
+        fan_out=_items(node.fan_out) if node.fan_out is not None else None,
+        workflow=node.body.name if isinstance(node.body, WorkflowCall) else None,
+        counts={status: found[status] for status in _ORDER if found[status]}
+        if len(begun) > 1 or (template.item is not None and begun)
+        else {},
+        iteration=max((one.iteration for one in inside), default=0),
+        inside=_picture(node.id, item.inside, state, [one.prefix for one in inside])
+        if item.inside is not None and (state is None or inside)
+        else None,
+    )
+
+
+def _items(fan_out: FanOut) -> str:
+    if fan_out.lines is not None:
+        return "lines"
+    return str(len(fan_out.items)) if isinstance(fan_out.items, list) else "items"
+
+
+def _scopes(state: RunState | None, addresses: Sequence[str]) -> Iterator[ScopeState]:
+    for address in addresses if state is not None else ():
+        if state is not None and address in state.scopes:
+            yield state.scopes[address]
+
+
+def _statuses(state: RunState | None, addresses: Sequence[str]) -> Iterator[str]:
+    for address in addresses if state is not None else ():
+        if state is not None and address in state.nodes:
+            yield state.nodes[address].status
+
+
+def _overall(statuses: Sequence[str]) -> str | None:
+    """The state of several instances as one: what a person looks for comes first."""
+    return next((status for status in _ORDER if status in statuses), None)
 
 
 # ------------------------------------------------------------------ where the nodes stand

@@ -7,10 +7,11 @@ would end the quote or be taken for markup.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
 from ion.language.problems import printable
-from ion.views.graph import Layout, Picture, PictureNode, Slot, label, lay_out
+from ion.views.graph import Layout, Picture, PictureNode, Slot, label, lay_out, title
 from ion.views.text import cut, cut_ids, width
 
 _DOT_SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
@@ -28,16 +29,47 @@ _COLOURS = {
 def dot(picture: Picture) -> str:
     """The whole text, with an end of line."""
     lines = [f"digraph {_quoted(picture.name)} {{", "    rankdir=LR;", '    node [shape=box, fontname="sans-serif"];']
-    lines += [f"    {_quoted(node.id)} [{_attributes(node)}];" for node in picture.nodes]
+    if any(node.inside is not None for node in picture.nodes):
+        lines.append('    compound=true; fontname="sans-serif";')
+    return "\n".join([*lines, *_dot_lines(picture, "", "    "), "}"]) + "\n"
+
+
+def _dot_lines(picture: Picture, prefix: str, indent: str) -> Iterator[str]:
+    """What is inside of a node is a cluster; an edge that leads to it leads to a node in it, and ends at the border."""
+    nodes = {node.id: node for node in picture.nodes}
+    for node in picture.nodes:
+        if node.inside is None:
+            yield f"{indent}{_quoted(prefix + node.id)} [{_attributes(node)}];"
+            continue
+        yield f"{indent}subgraph {_quoted(f'cluster {prefix}{node.id}')} {{"
+        yield f"{indent}    label={_quoted(_titled(node))};"
+        if node.status in _COLOURS:
+            yield f'{indent}    style=filled; fillcolor="{_COLOURS[node.status][0]}";'
+        yield from _dot_lines(node.inside, f"{prefix}{node.id}.", f"{indent}    ")
+        yield f"{indent}}}"
     for edge in picture.edges:
-        style = "" if edge.kind == "depends_on" else " [style=dashed]"
-        lines.append(f"    {_quoted(edge.source)} -> {_quoted(edge.target)}{style};")
-    return "\n".join([*lines, "}"]) + "\n"
+        source, target = nodes[edge.source], nodes[edge.target]
+        attributes = ["style=dashed"] if edge.kind != "depends_on" else []
+        attributes += [f"ltail={_quoted(f'cluster {prefix}{source.id}')}"] if source.inside is not None else []
+        attributes += [f"lhead={_quoted(f'cluster {prefix}{target.id}')}"] if target.inside is not None else []
+        style = f" [{', '.join(attributes)}]" if attributes else ""
+        yield f"{indent}{_quoted(_end(source, prefix, -1))} -> {_quoted(_end(target, prefix, 0))}{style};"
+
+
+def _end(node: PictureNode, prefix: str, which: int) -> str:
+    """The node at which an edge ends: the first or last one of those inside."""
+    while node.inside is not None:
+        prefix, node = f"{prefix}{node.id}.", node.inside.nodes[which]
+    return prefix + node.id
+
+
+def _titled(node: PictureNode) -> str:
+    when = f"\nwhen: {node.when}" if node.when is not None else ""
+    return title(node, label(node, node.id, {})) + when
 
 
 def _attributes(node: PictureNode) -> str:
-    when = f"\nwhen: {node.when}" if node.when is not None else ""
-    attributes = [f"label={_quoted(label(node, node.id, {}) + when)}"]
+    attributes = [f"label={_quoted(_titled(node))}"]
     if node.kind in _DOT_SHAPES:
         attributes.append(f"shape={_DOT_SHAPES[node.kind]}")
     if node.status in _COLOURS:
@@ -55,23 +87,44 @@ _MERMAID_SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("(
 
 def mermaid(picture: Picture) -> str:
     """The whole text, with an end of line."""
-    names = {node.id: f"n{number}" for number, node in enumerate(picture.nodes)}
-    lines = ["flowchart LR"]
-    lines += [f"    {names[node.id]}{_box(node)}" for node in picture.nodes]
+    names: dict[str, str] = {}
+    by_status: dict[str, list[str]] = {}
+    lines = ["flowchart LR", *_mermaid_lines(picture, "", "    ", names, by_status)]
+    for status, (fill, others) in _COLOURS.items():
+        if status in by_status:
+            members = ",".join(by_status[status])
+            lines += [f"    classDef {status} fill:{fill},{others}", f"    class {members} {status}"]
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_lines(
+    picture: Picture, prefix: str, indent: str, names: dict[str, str], by_status: dict[str, list[str]]
+) -> Iterator[str]:
+    """`names` and `by_status` are added to: the made-up names of the nodes, and which are in which state."""
+    for node in picture.nodes:
+        name = names[prefix + node.id] = f"n{len(names)}"
+        if node.status is not None:
+            by_status.setdefault(node.status, []).append(name)
+        if node.inside is None:
+            yield f"{indent}{name}{_box(node)}"
+            continue
+        yield f'{indent}subgraph {name}["{_text(node)}"]'
+        yield f"{indent}    direction LR"
+        yield from _mermaid_lines(node.inside, f"{prefix}{node.id}.", f"{indent}    ", names, by_status)
+        yield f"{indent}end"
     for edge in picture.edges:
         arrow = "-->" if edge.kind == "depends_on" else "-.->"
-        lines.append(f"    {names[edge.source]} {arrow} {names[edge.target]}")
-    for status, (fill, others) in _COLOURS.items():
-        members = [names[node.id] for node in picture.nodes if node.status == status]
-        if members:
-            lines += [f"    classDef {status} fill:{fill},{others}", f"    class {','.join(members)} {status}"]
-    return "\n".join(lines) + "\n"
+        yield f"{indent}{names[prefix + edge.source]} {arrow} {names[prefix + edge.target]}"
 
 
 def _box(node: PictureNode) -> str:
     opening, closing = _MERMAID_SHAPES.get(node.kind, ("[", "]"))
+    return f'{opening}"{_text(node)}"{closing}'
+
+
+def _text(node: PictureNode) -> str:
     when = f"<br/>when: {_escape(node.when)}" if node.when is not None else ""
-    return f'{opening}"{_escape(label(node, node.id, {}))}{when}"{closing}'
+    return f"{_escape(title(node, label(node, node.id, {})))}{when}"
 
 
 def _escape(text: str) -> str:
@@ -82,10 +135,13 @@ def _escape(text: str) -> str:
 MAX_ID_COLUMNS = 32
 MAX_CONDITION_COLUMNS = 48
 _CHARACTER, _HEIGHT, _ROW, _GAP, _MARGIN = 7.6, 30, 46, 44, 16
+# Above what is inside of a node.
+_TITLE = 20
 _STYLE = """\
 text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1c1f23; }
 .when { font-size: 10px; fill: #6b7280; }
 .head { fill: #8b929c; }
+.panel { fill: none; stroke: #a3a9b2; }
 .box { fill: #f6f7f9; stroke: #6b7280; stroke-width: 1.2; }
 .edge { fill: none; stroke: #8b929c; stroke-width: 1.4; }
 .order { stroke-dasharray: 5 4; }
@@ -106,7 +162,7 @@ _DEFINITIONS = (
 )
 # Of the small text of conditions.
 _SMALL_CHARACTER = 6.1
-_SYMBOLS = {"approval": " ‖", "loop": " ↻", "cancel": " ✗"}
+_SYMBOLS = {"approval": " ‖", "loop": " ↻", "loop_group": " ↻", "cancel": " ✗"}
 
 
 def svg(picture: Picture) -> str:
@@ -133,12 +189,17 @@ class _Drawing:
             place += self.widths[-1] + _GAP
         self.width = place - _GAP + _MARGIN
         self.height = (max(self.layout.rows.values(), default=0) + 1) * _ROW + 2 * _MARGIN - (_ROW - _HEIGHT)
+        # Below them, what is inside of each node.
+        self.inside: list[tuple[PictureNode, _Drawing, float]] = []
+        for node in picture.nodes:
+            if node.inside is not None:
+                drawing = _Drawing(node.inside)
+                self.inside.append((node, drawing, self.height))
+                self.height += drawing.height + _TITLE + _MARGIN
+                long = width(title(node, self.labels[node.id])) * _CHARACTER + 22
+                self.width = max(self.width, max(drawing.width, long) + 2 * _MARGIN)
 
     def document(self) -> str:
-        """Edges first, so that boxes stand on them."""
-        edges = [self._edge(slot, other) for slot, others in self.layout.links.items() for other in others]
-        boxes = [self._box(slot) for column in self.layout.columns for slot in column if not slot.passing]
-        across = [self._across(slot) for column in self.layout.columns for slot in column if slot.passing]
         size = f"{self.width:.0f} {self.height:.0f}"
         return "\n".join(
             [
@@ -149,13 +210,30 @@ class _Drawing:
                 f"<title>{escape(_safe(self.picture.name))}</title>",
                 f"<style>{_STYLE}</style>",
                 _DEFINITIONS,
-                *across,
-                *edges,
-                *boxes,
+                *self.elements(),
                 "</svg>",
                 "",
             ]
         )
+
+    def elements(self) -> Iterator[str]:
+        """Edges first, so that boxes stand on them."""
+        edges = [self._edge(slot, other) for slot, others in self.layout.links.items() for other in others]
+        boxes = [self._box(slot) for column in self.layout.columns for slot in column if not slot.passing]
+        across = [self._across(slot) for column in self.layout.columns for slot in column if slot.passing]
+        yield from (*across, *edges, *boxes)
+        for node, drawing, top in self.inside:
+            yield from self._panel(node, drawing, top)
+
+    def _panel(self, node: PictureNode, drawing: _Drawing, top: float) -> Iterator[str]:
+        classes = quoteattr(f"panel {node.status}" if node.status is not None else "panel")
+        wide, high = self.width - 2 * _MARGIN, drawing.height + _TITLE
+        yield f'<rect class={classes} x="{_MARGIN}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="6"/>'
+        text = escape(title(node, self.labels[node.id]))
+        yield f'<text class="title" x="{_MARGIN + 11}" y="{top + 19.5:.1f}">{text}</text>'
+        yield f'<g transform="translate({_MARGIN} {top + _TITLE:.1f})">'
+        yield from drawing.elements()
+        yield "</g>"
 
     def _box_width(self, node: PictureNode) -> float:
         return width(self.labels[node.id]) * _CHARACTER + 22
