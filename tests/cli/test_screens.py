@@ -144,7 +144,8 @@ Paused: 1 gate is open.
 
 
 def node_at(columns: int) -> str:
-    subject = Subject(result(FAILED), WORKFLOW, WORKFLOW.by_id["tests"], {"stdout": 0, "stderr": 1434})
+    found = result(FAILED)
+    subject = Subject(found, WORKFLOW, found.state.nodes["tests"], {"stdout": 0, "stderr": 1434})
     return drawn(lambda screen: run_screen.show_node(screen, PLACE, subject), columns)
 
 

@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
+from ion.core.addresses import node_of
 from ion.core.events import Content, Recorded
 from ion.core.state import RunState
 from ion.engine import run_reader
 from ion.engine.folders import folders_of
-from ion.errors import IonError, NotFoundError
+from ion.errors import IonError
 from ion.language.workflow import Workflow
+from ion.names import is_within
 from ion.stores.base import WorkflowRun, WorkflowStore
 from ion.stores.lease import effective_status, lease_clock
 
@@ -141,15 +143,15 @@ def logs_folder(workspace: Workspace, run_id: str) -> Path:
 
 
 def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[Path]:
-    """The output files of the processes of a run (or of one node), stdout `.out` and stderr `.err`, oldest first.
+    """The output files of the processes of a run (or of one node and all inside of it), stdout `.out` and stderr
+    `.err`, oldest first.
 
     Raises `NotFoundError` for an unknown node.
     """
-    nodes = read_state(workspace, run_id).nodes
-    if node is not None and node not in nodes:
-        raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(nodes)[:20])}")
+    state = read_state(workspace, run_id)
+    around = None if node is None else node_of(state, node).id
     logs = folders_of(workspace.data, run_id, workspace.project).logs
-    wanted = [logs / name for name in ([node] if node is not None else nodes)]
+    wanted = [logs / name for name in state.nodes if around is None or is_within(name, around)]
     files = [file for folder in wanted if folder.is_dir() for file in folder.iterdir()]
     files = [file for file in files if file.suffix in (".out", ".err")]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,19 +12,30 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ion.core.addresses import instances_in, members_of, node_of
 from ion.core.events import PERMISSION, Content, Failure
 from ion.core.requests import REJECTED
 from ion.core.state import NodeState, RunState
+from ion.core.tallies import Tally, total
 from ion.core.waiting import Waiting, waiting_in
 from ion.engine.loading import no_collection
 from ion.errors import RUN_STATUS_EXIT
 from ion.kinds import KINDS
 from ion.stores.base import WorkflowStore
 
+# How many instances of a node are described, unless all are asked for.
+FIRST_INSTANCES = 100
+
 
 class NodeResult(Struct, frozen=True):
-    """A node of a run at one moment. `output` is its text, or None (not completed, or longer than 256 KiB: then it is
-    the file `output_file` of `output_bytes`). `iterations` is of loops; `usage` is what agents reported."""
+    """A node of a run at one moment, or an instance inside of one; `id` is its address. `output` is its text, or None
+    (not completed, or longer than 256 KiB: then it is the file `output_file` of `output_bytes`). `iterations` is of
+    loops; `usage` is what agents reported.
+
+    `instances` are those inside of it, in order, of a repeated group those of every iteration; `counts` says how many
+    of them have which status (and `total`), of a repeated group in its last iteration. `item` is what an instance of a
+    fan-out is for.
+    """
 
     id: str
     status: str
@@ -37,6 +50,9 @@ class NodeResult(Struct, frozen=True):
     notes: tuple[str, ...]
     output_file: Path | None = None
     output_bytes: int | None = None
+    item: Any = None
+    instances: tuple[NodeResult, ...] = ()
+    counts: dict[str, int] = {}
 
 
 class WaitingFor(Struct, frozen=True):
@@ -63,6 +79,7 @@ class RunResult(Struct, frozen=True, dict=True):
     state: RunState
     output: str | None
     data: dict[str, Any]
+    described: Described
 
     def __repr__(self) -> str:
         # asyncio.run makes a text of what its task gave; that of a whole state takes as long as the run.
@@ -75,8 +92,16 @@ class RunResult(Struct, frozen=True, dict=True):
 
     @cached_property
     def nodes(self) -> dict[str, NodeResult]:
-        """The nodes by their ids, in file order."""
-        return {name: _node_result(self.state.nodes[name], data) for name, data in self.data["nodes"].items()}
+        """The nodes of the file by their ids, in file order; what is inside of one are its `instances`."""
+        return {node.id: self._result(node) for node in members_of(self.state, "")}
+
+    def node(self, address: str) -> NodeResult:
+        """A node, or the instance of this address: `review.2.lint`, also written `review[2].lint`. Raises
+        `NotFoundError`."""
+        return self._result(node_of(self.state, address))
+
+    def _result(self, node: NodeState) -> NodeResult:
+        return _node_result(self.state, self.described.of(node, None))
 
     @cached_property
     def waiting(self) -> tuple[WaitingFor, ...]:
@@ -97,9 +122,12 @@ class RunResult(Struct, frozen=True, dict=True):
         """The exit status that this state means (cli.md)."""
         return RUN_STATUS_EXIT[self.status]
 
-    def to_json(self) -> dict[str, Any]:
-        """The object that `ion show --json` prints."""
-        return self.data
+    def to_json(self, *, instances: bool = False) -> dict[str, Any]:
+        """The object that `ion show --json` prints. `instances`: with all that are inside of nodes, not only the first
+        100 of each."""
+        if not instances:
+            return self.data
+        return {**self.data, "nodes": self.described.nodes(None)}
 
 
 def timestamp(at: int | None) -> str | None:
@@ -116,9 +144,9 @@ def run_result(
     started = state.started
     outputs = _Outputs(run_id, store, files)
     result = state.nodes[state.output_node].output if state.output_node is not None else None
-    owned = owned_ms(state, status, now)
+    described = Described(state, owned_ms(state, status, now), outputs)
     with no_collection():
-        nodes = {node.id: _node(node, owned, outputs) for node in state.nodes.values()}
+        nodes = described.nodes(FIRST_INSTANCES)
     data = {
         "run_id": run_id,
         "workflow": started.workflow if started else "",
@@ -134,7 +162,7 @@ def run_result(
         "max_budget_usd": state.max_budget_usd,
     }
     text = None if result is None else text_of(store, result)
-    return RunResult(run_id, data["workflow"], status, state, text, data)
+    return RunResult(run_id, data["workflow"], status, state, text, data, described)
 
 
 def run_duration(state: RunState, status: str, now: int) -> int | None:
@@ -169,13 +197,73 @@ def _error(error: Failure | None) -> dict[str, Any] | None:
     return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _node_result(node: NodeState, data: dict[str, Any]) -> NodeResult:
+def _node_result(state: RunState, data: dict[str, Any]) -> NodeResult:
     shown: dict[str, Any] = {**data, "notes": tuple(data["notes"]), "error": None}
+    node = state.nodes[shown.pop("address")]
+    if "instances" in data:
+        shown["instances"] = tuple(_node_result(state, one) for one in data["instances"])
     if data["error"] is not None and node.error is not None:
         shown["error"] = replace(node.error, message=data["error"]["message"], hint=data["error"]["hint"])
     if "output_file" in data:
         shown["output_file"] = Path(data["output_file"])
     return NodeResult(id=node.id, **shown)
+
+
+class Described:
+    """The nodes of a run as JSON, each with what is inside of it, `through` what masks it."""
+
+    def __init__(
+        self, state: RunState, owned: int, outputs: _Outputs, through: Callable[[Any], Any] = lambda value: value
+    ) -> None:
+        self._state = state
+        self.owned = owned
+        self._outputs = outputs
+        self._through = through
+        self._items: dict[str, list[Any]] = {}
+
+    def masked(self, through: Callable[[Any], Any]) -> Described:
+        """The same, through this function."""
+        return Described(self._state, self.owned, self._outputs, through)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What is inside of the nodes, counted."""
+        return Tally(self._state)
+
+    def nodes(self, most: int | None) -> dict[str, Any]:
+        """Those of the file by their ids. `most` instances of each node are described; None: all."""
+        found = {node.id: self._entry(node, most) for node in members_of(self._state, "")}
+        shown: dict[str, Any] = self._through(found)
+        return shown
+
+    def of(self, node: NodeState, most: int | None) -> dict[str, Any]:
+        """One instance, with its address and its item."""
+        shown: dict[str, Any] = self._through(self._of(node, most))
+        return shown
+
+    def _of(self, node: NodeState, most: int | None) -> dict[str, Any]:
+        return {"address": node.id, "item": self.item(node), **self._entry(node, most)}
+
+    def item(self, node: NodeState) -> Any:
+        """What an instance of a fan-out is for; None: it is not one."""
+        scope = self._state.scopes.get(node.owner)
+        if scope is None or scope.items is None:
+            return None
+        items = self._items.get(node.owner)
+        if items is None:
+            items = self._items[node.owner] = json.loads(self._outputs.text(scope.items))
+        return items[scope.members[node.id]]
+
+    def _entry(self, node: NodeState, most: int | None) -> dict[str, Any]:
+        entry = _node(node, self.owned, self._outputs)
+        if node.id in self._state.scopes:
+            counts = self.tally.counts[node.id]
+            found = instances_in(self._state, node.id)
+            entry["counts"] = {**counts, "total": total(counts)}
+            entry["instances"] = [self._of(one, most) for one in found[:most]]
+            if most is not None and len(found) > most:
+                entry["instances_left"] = len(found) - most
+        return entry
 
 
 def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
@@ -237,6 +325,9 @@ class _Outputs:
         self._run_id = run_id
         self._store = store
         self._files = files
+
+    def text(self, content: Content) -> str:
+        return text_of(self._store, content)
 
     def fields(self, content: Content | None, name: str) -> dict[str, Any]:
         if content is None or content.text is not None:

@@ -70,7 +70,8 @@ class Run(Struct, frozen=True):
         hidden.run(self.workspace, self.run_id)
         result = self.result()
         output = None if result.output is None else hidden.text(result.output)
-        return replace(result, output=output, data=hidden.json(result.data))
+        shown = result.described.masked(hidden.json)
+        return replace(result, output=output, data=hidden.json(result.data), described=shown)
 
     def state(self) -> RunState:
         """The whole state, from the log."""

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 from ion.api import reading
 from ion.cli import terminal
 from ion.views.text import cut, duration, plural, width
-from ion.views.waiting import NO_LABELS, Labels, all_asked, edited_command, folded, open_labels, summary
+from ion.views.waiting import (
+    NO_LABELS,
+    Labels,
+    all_asked,
+    edited_command,
+    folded,
+    kept_nodes,
+    nodes_of,
+    open_labels,
+    summary,
+    where_it_failed,
+)
 from ion.views.words import FailureText, failure_text
 
 if TYPE_CHECKING:
@@ -64,7 +75,7 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
     elif result.status == "failed":
         say_failed(screen, cli, result, changed)
     elif result.status == "interrupted":
-        nodes = result.state.nodes.values()
+        nodes = nodes_of(result.state)
         done = sum(node.status == "completed" for node in nodes)
         screen.line()
         screen.line(("attention", "Interrupted"), f" with {done} of {len(nodes)} nodes completed. Continue with")
@@ -110,8 +121,7 @@ def _say_commands(screen: Screen, commands: tuple[tuple[str, str], ...]) -> None
 def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str = "") -> None:
     """What failed first, the last that it said, and where to look."""
     state, run_id = result.state, result.run_id
-    failed = [node for node in state.nodes.values() if node.status == "failed" and node.error is not None]
-    first = min(failed, key=lambda node: node.ended_at or 0, default=None)
+    first = where_it_failed(state)
     error = first.error if first is not None else state.error
     text = failure_text(error) if error is not None else FailureText("", ())
     what = text.headline
@@ -129,7 +139,7 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
     if first is not None:
         screen.line("  logs     ", cli.command("logs", run_id, first.id))
         screen.line("  why      ", cli.command("show", run_id, first.id))
-    kept = sum(node.status == "completed" for node in state.nodes.values())
+    kept = kept_nodes(state)
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
     screen.line("  continue ", cli.command("resume", run_id), note)
     if state.started is not None and state.started.file and not changed.startswith("gone"):

@@ -6,29 +6,31 @@ second is over, never more than eight times a second."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion import RunState, clocks
 from ion import events as e
 from ion.cli.terminal import Screen
-from ion.views.rows import Row, row_of
+from ion.views.rows import Row, Tally, members_of, row_of
 from ion.views.text import Part, cut, cut_ids, duration, one_line, pad, passing, width
 from ion.views.waiting import shortest_answer
-from ion.views.words import mark, role_of
+from ion.views.words import counted, mark, role_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live as RichLive
     from rich.text import Text
 
-    from ion import Workflow
+    from ion import NodeState, Workflow
     from ion.cli.background_writer import BackgroundWriter
     from ion.cli.context import CliContext
 
@@ -46,6 +48,8 @@ _STYLES = {
 MAX_ID_COLUMNS = 24
 MAX_AGENT_COLUMNS = 12
 _DURATION_COLUMNS = 6
+# How many instances inside of nodes are shown at least and at most.
+_LEAST_INSIDE, _MOST_INSIDE = 3, 18
 # How many nodes of those that have not begun are always shown, so that one sees what comes.
 _COMING = 3
 Line = list[Part]
@@ -83,7 +87,7 @@ class Tree:
         if len(shown) > room:
             shown, hidden = _most_telling(shown, room - 1)
         above = sum(rows[node].state == "failed" for node in told if node in rows)
-        frame = [self._head(head, rows, now, above)]
+        frame = [self._head(head, [row for row in rows.values() if row.depth == 0], now, above)]
         frame += [self.line(row, rows, columns, now) for row in shown]
         if hidden > 0:
             frame.append([("faint", f"… {hidden} more: ion show {head.run_id}")])
@@ -91,6 +95,9 @@ class Tree:
 
     def line(self, row: Row, rows: Mapping[str, Row], columns: Columns, now: int) -> Line:
         """One node."""
+        indent = "  " * row.depth
+        if row.more:
+            return [("faint", f"{indent}… {row.more} more")]
         ids, agents = columns.ids, columns.agents
         screen = self._screen
         left = f"{_took(row, now):<{_DURATION_COLUMNS}}"
@@ -98,7 +105,7 @@ class Tree:
             left += f"  {pad(row.agent, agents)}"
         if row.left and row.due_at is not None:
             left = f"{row.left} in {passing(max(0, row.due_at - now + 999))}"
-        line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(columns.names[row.node], ids)}  "]
+        line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(indent + columns.names[row.node], ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
         # Measured as it will be printed: an escape is wider than the character that it replaces.
@@ -107,8 +114,8 @@ class Tree:
             line.append(("faint", f"  {note}") if row.state in ("pending", "skipped", "completed") else f"  {note}")
         return line
 
-    def _head(self, head: Head, rows: Mapping[str, Row], now: int, above: int) -> Line:
-        over = sum(row.over for row in rows.values())
+    def _head(self, head: Head, rows: list[Row], now: int, above: int) -> Line:
+        over = sum(row.over for row in rows)
         failed = f" · {above} failed above" if above else ""
         right = f"{over}/{len(rows)} nodes{failed} · {passing(max(0, now - head.begun_at))}"
         name = cut(head.workflow, max(10, self._screen.width - width(right) - len(head.run_id) - 6))
@@ -126,8 +133,8 @@ class Tree:
     @staticmethod
     def columns(rows: Mapping[str, Row]) -> Columns:
         """How wide the columns are for these rows."""
-        names = cut_ids(rows, MAX_ID_COLUMNS)
-        ids = max(map(width, names.values()), default=0)
+        names = cut_ids((row.node for row in rows.values()), MAX_ID_COLUMNS)
+        ids = max((width(names[row.node]) + 2 * row.depth for row in rows.values()), default=0)
         return Columns(names, ids, min(max((width(row.agent) for row in rows.values()), default=0), MAX_AGENT_COLUMNS))
 
 
@@ -170,6 +177,8 @@ class Live:
         self._logs: Path | None = None
         self._head: Head | None = None
         self._rows: dict[str, Row] = {}
+        self._tally = Tally(RunState())
+        self._items: dict[str, list[Any]] = {}
         self._told: set[str] = set()
         self._said: dict[str, str] = {}
         self._changed = threading.Event()
@@ -189,9 +198,14 @@ class Live:
             started = state.started
             self._head = Head(started.workflow if started else "", run_id, event.at)
         if not self._rows or isinstance(event, e.WorkflowResumed | e.WorkflowPaused):
-            self._rows = {node: self._row(node, state) for node in state.nodes}
+            self._tally, self._items, self._rows = Tally(state), {}, {}
+            for node in state.nodes.values():
+                self._keep(node, state)
+        elif isinstance(event, e.ScopeOpened | e.NodeInvalidated):
+            self._scope(event.node, state)
         elif isinstance(event, e.NodeEvent):
-            self._rows[event.node] = self._row(event.node, state)
+            self._tally.put(state, state.nodes[event.node])
+            self._keep(state.nodes[event.node], state)
             self._said.pop(event.node, None)
         self._changed.set()
 
@@ -199,11 +213,36 @@ class Live:
         self._said[node] = line
         self._changed.set()
 
-    def _row(self, node: str, state: RunState) -> Row:
-        now, answer = state.nodes[node], ""
+    def _scope(self, owner: str, state: RunState) -> None:
+        """What is inside of this node is another than before."""
+        self._items.pop(owner, None)
+        if owner in state.scopes:
+            self._tally.open_scope(state, owner)
+        else:
+            self._tally.forget(owner)
+            self._tally.put(state, state.nodes[owner])
+        self._keep(state.nodes[owner], state)
+        for node in members_of(state, owner):
+            self._keep(node, state)
+
+    def _keep(self, node: NodeState, state: RunState) -> None:
+        """Its row, if it is one of the file's nodes or is worth a look: of all others only the number is shown."""
+        if node.owner and not self._tally.is_open(node.id):
+            self._rows.pop(node.id, None)
+            return
+        answer = ""
         if self._cli is not None and self._head is not None:
-            answer = shortest_answer(self._cli.command, self._head.run_id, now)
-        return row_of(now, state, self._workflow, answer)
+            answer = shortest_answer(self._cli.command, self._head.run_id, node)
+        self._rows[node.id] = row_of(node, state, self._workflow, answer, self._item(node, state))
+
+    def _item(self, node: NodeState, state: RunState) -> Any:
+        """What an instance of a fan-out is for, unless the list of all items is too long to be in the log."""
+        scope = state.scopes.get(node.owner)
+        if scope is None or scope.items is None or scope.items.text is None:
+            return None
+        if node.owner not in self._items:
+            self._items[node.owner] = json.loads(scope.items.text)
+        return self._items[node.owner][scope.members[node.id]]
 
     # ------------------------------------------------------------------ drawing, in the thread of `BackgroundWriter`
 
@@ -244,7 +283,7 @@ class Live:
                 self._frame(console, live, [], last=True)
         except OSError:  # the terminal is gone; the run continues, or a SIGHUP ends it
             return
-        self._told |= {row.node for row in tuple(self._rows.values()) if row.over}
+        self._told |= {row.node for row in tuple(self._rows.values()) if row.over and not row.depth}
 
     def _frame(self, console: Console, live: RichLive, drawn: list[Line], *, last: bool = False) -> list[Line]:
         """Draw, unless the last frame looked the same; gives what is drawn now.
@@ -252,10 +291,10 @@ class Live:
         The cursor waits in an empty line below: what the terminal writes there of a key that is pressed, such as `^C`,
         then moves no line of the drawing, which is to be drawn over.
         """
-        head, rows = self._head, dict(self._rows)
+        head, size = self._head, console.size
         if head is None:
             return drawn
-        size = console.size
+        rows = self._shown(size.height)
         self._screen.width = size.width
         now = self._clock()
         if len([row for row in rows.values() if row.node not in self._told]) + 2 > size.height:
@@ -265,11 +304,38 @@ class Live:
             live.update(self._text(frame if last else [*frame, [" "]], size.width), refresh=True)
         return frame
 
+    def _shown(self, height: int) -> dict[str, Row]:
+        """The rows of the file's nodes, and below each those inside of it that failed, wait or run."""
+        kept, tally = dict(self._rows), self._tally
+        outer = [row for row in kept.values() if not row.depth]
+        composites = sum(row.node in tally.counts for row in outer)
+        share = max(_LEAST_INSIDE, min(_MOST_INSIDE, (height - 2 - len(outer)) // max(1, composites)))
+        rows: dict[str, Row] = {}
+        for row in outer:
+            rows[row.node] = self._counted(row, tally)
+            inside = tally.unfolded(row.node, share) if row.node not in self._told else ()
+            for address, left in inside:
+                one = kept.get(address)
+                if one is not None and left:
+                    rows[f"{address} …"] = Row(address, "", depth=one.depth + 1, more=left)
+                elif one is not None:
+                    rows[address] = self._counted(one, tally)
+        return rows
+
+    @staticmethod
+    def _counted(row: Row, tally: Tally) -> Row:
+        """The row with what is inside of the node, counted."""
+        counts = tally.counts.get(row.node)
+        if counts is None:
+            return row
+        note = " · ".join(filter(None, (counted(counts), row.note)))
+        return replace(row, note=note, state=tally.status(row.node) if row.state == "running" else row.state)
+
     def _tell(self, console: Console, rows: dict[str, Row], now: int) -> None:
         """Finished nodes move up into the history where the screen has too few lines for all."""
         columns = self._tree.columns(rows)
         for row in sorted(rows.values(), key=lambda row: row.ended_at or 0):
-            if row.over and row.node not in self._told:
+            if row.over and not row.depth and row.node not in self._told:
                 line = self._tree.line(row, rows, columns, now)
                 console.print(self._text([line], self._screen.width), no_wrap=True, crop=True)
                 self._told.add(row.node)

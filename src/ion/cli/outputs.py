@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
+@click.option("--node", metavar="NODE", shell_complete=completing.nodes, help="Only of NODE and what is inside of it.")
 @always_json
 @in_context
-def events(cli: CliContext, run: str | None, follow: bool) -> int:
+def events(cli: CliContext, run: str | None, node: str | None, follow: bool) -> int:
     """Print the event log of RUN, one JSON object a line (with or without --json)."""
-    from ion.api.reading import follow_events, read_events
+    from ion.api.reading import follow_events, node_of, read_events, read_state
     from ion.api.watchers import event_object
+    from ion.names import is_within
 
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
+        around = None if node is None else node_of(read_state(workspace, run_id), node).id
         for recorded in (follow_events if follow else read_events)(workspace, run_id):
-            terminal.write_json(event_object(run_id, recorded), indent=None)
+            if around is None or is_within(getattr(recorded.event, "node", None) or "", around):
+                terminal.write_json(event_object(run_id, recorded), indent=None)
     return 0
 
 
@@ -72,14 +76,13 @@ def _of_run(cli: CliContext, result: RunResult) -> Content:
 
 
 def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
-    from ion.views.explain import find_node
+    from ion.views.explain import node_of
 
-    node = find_node(result.state, name)
+    node = node_of(result.state, name)
     content = node.last_output if node.output is not None or node.progress.iterations else None
     if content is None:
-        raise NotFoundError(
-            f"'{name}' has no output: it is {node.status}", hint=f"why: {cli.command('show', result.run_id, name)}"
-        )
+        why = cli.command("show", result.run_id, node.id)
+        raise NotFoundError(f"'{node.id}' has no output: it is {node.status}", hint=f"why: {why}")
     return content
 
 

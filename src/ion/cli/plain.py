@@ -8,14 +8,17 @@ from ion import events as e
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.kinds import FIRST_TURNS, TURNS
+from ion.views.rows import counted_items, inside_failed, items_around
 from ion.views.text import Part, cut, cut_ids, duration, elapsed, one_line, pad, plural
-from ion.views.waiting import PERMISSION, waiting_in
+from ion.views.waiting import PERMISSION, nodes_of, waiting_in
 from ion.views.words import dollars, failure_text
 
 NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
 MAX_DETAIL = 240
 SHOWN_OUTPUT_LINES = 5
+# Of more items than these only the end of each is said.
+MANY_ITEMS = 50
 # The words in the second column that have a role.
 _ROLES = {
     "FAIL": "bad",
@@ -50,6 +53,8 @@ class Plain:
             self._of_run(run_id, event, state)
         elif isinstance(event, e.ApprovalRequested | e.ApprovalResolved | e.PromptRequested | e.PromptAnswered):
             self._of_request(event)
+        elif isinstance(event, e.NodeStarted | e.ScopeOpened):
+            self._of_start(event, state)
         else:
             self._of_node(run_id, event, state)
 
@@ -57,7 +62,7 @@ class Plain:
         """Lines of a running node are in its log; here they would drown the events."""
 
     def _of_run(self, run_id: str, event: e.Event, state: RunState) -> None:
-        nodes = state.nodes.values()
+        nodes = nodes_of(state)
         match event:
             case e.WorkflowStarted():
                 self._say(event, "run", f"{run_id} {event.workflow}")
@@ -86,17 +91,28 @@ class Plain:
                 reason = "its time is over" if event.cause == "timeout" else event.reason
                 self._say(event, "run", "is to end", reason)
 
-    def _of_node(self, run_id: str, event: e.NodeEvent, state: RunState) -> None:
+    def _of_start(self, event: e.NodeEvent, state: RunState) -> None:
+        """Nothing of what only reads and puts together what is inside of a node, nor of each of many items."""
+        if items_around(state, event.node) > MANY_ITEMS:
+            return
         match event:
+            case e.ScopeOpened():
+                parts = [plural(len(event.keys), "item")] if event.items is not None else []
+                parts += [f"iteration {event.iteration}"] if event.iteration else []
+                self._say(event, "start", event.node, " · ".join(parts))
             case e.NodeStarted():
-                if TURNS[event.turn].brings != "question":
+                if TURNS[event.turn].brings != "question" and not TURNS[event.turn].of_instances:
                     parts = [] if event.turn in FIRST_TURNS else [event.turn]
                     parts += [f"iteration {event.iteration}"] if event.iteration else []
                     parts += [f"attempt {event.attempt}"] if event.attempt > 1 else []
                     self._say(event, "start", event.node, " · ".join(parts))
+
+    def _of_node(self, run_id: str, event: e.NodeEvent, state: RunState) -> None:
+        match event:
             case e.NodeCompleted():
                 took, agent = duration(state.nodes[event.node].took_ms), event.reply.agent
-                self._say(event, "done", event.node, " · ".join(part for part in (took, agent) if part))
+                items = counted_items(state, event.node)
+                self._say(event, "done", event.node, " · ".join(filter(None, (took, agent, items))))
                 self._quote(event.reply.notes)
             case e.NodeFailed():
                 text, error = failure_text(event.error), event.error
@@ -104,7 +120,7 @@ class Plain:
                 if error.exit_status is not None:
                     where = self._command("logs", run_id, event.node)
                 self._say(event, "FAIL", event.node, f"{text.headline}{where}")
-                self._quote(text.said)
+                self._quote(() if inside_failed(state, event.node) else text.said)  # that has said it
             case e.NodeSkipped():
                 reason = {"when": "when:", "upstream_failed": "trigger_rule"}.get(event.reason, event.reason)
                 self._say(event, "skip", event.node, f"{reason} {event.detail}")

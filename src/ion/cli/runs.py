@@ -23,6 +23,8 @@ MAX_ID_COLUMNS = 24
 LABEL_COLUMNS = 13
 MAX_NOTE_COLUMNS = 34
 MIN_BAR_COLUMNS = 12
+# How many instances inside of nodes are shown, unless all are asked for.
+ROOM_INSIDE = 18
 _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
 
 
@@ -84,10 +86,12 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
 @click.command()
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
+@click.option("--instances", is_flag=True, help="With all that is inside of nodes, not only the first or the urgent.")
 @as_json
 @in_context
-def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
-    """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is."""
+def show(cli: CliContext, run: str | None, node: str | None, instances: bool, as_json: bool) -> int:
+    """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is, and
+    what is inside of it. NODE may be an address, as review.2 or review.2.lint."""
     from ion.api.reading import describe, now_of, source_changed
     from ion.views.waiting import readable_workflow
 
@@ -96,46 +100,55 @@ def show(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> i
         run_id = row.run_id
         result = describe(workspace, run_id)
         if node is not None:
-            _show_node(workspace, cli, result, node, as_json=as_json)
+            _show_node(workspace, cli, result, node, instances=instances, as_json=as_json)
         elif as_json:
-            terminal.write_json(result.to_json())
+            terminal.write_json(result.to_json(instances=instances))
         else:
             changed = source_changed(workspace, run_id, result.state)
             workflow = readable_workflow(workspace, run_id, result.state)
-            show_run(terminal.data(), cli, result, workflow, now_of(row), changed)
+            show_run(terminal.data(), cli, result, workflow, now_of(row), changed, instances=instances)
     return 0
 
 
-def _show_node(workspace: Workspace, cli: CliContext, result: RunResult, node: str, *, as_json: bool) -> None:
+def _show_node(
+    workspace: Workspace, cli: CliContext, result: RunResult, name: str, *, instances: bool, as_json: bool
+) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
-    from ion.views.explain import Subject, find_node, node_at, node_json
+    from ion.views.explain import Subject, node_json, node_of
     from ion.views.waiting import answers_of
 
-    find_node(result.state, node)
+    node = node_of(result.state, name)
     workflow = read_frozen(workspace, result.run_id, result.state)
     logged = {"stdout": 0, "stderr": 0}
-    for path in log_files(workspace, result.run_id, node):
+    for path in log_files(workspace, result.run_id, node.id):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
-    answers = answers_of(read_events(workspace, result.run_id), node)
-    subject = Subject(result=result, workflow=workflow, node=node_at(workflow, node), logged=logged, answers=answers)
+    answers = answers_of(read_events(workspace, result.run_id), node.id)
+    subject = Subject(result=result, workflow=workflow, now=node, logged=logged, answers=answers)
     if as_json:
-        terminal.write_json(node_json(subject))
+        terminal.write_json(node_json(subject, instances=instances))
     else:
-        show_node(terminal.data(), cli, subject)
+        show_node(terminal.data(), cli, subject, instances=instances)
 
 
 def show_run(
-    screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, changed: str = ""
+    screen: Screen,
+    cli: CliContext,
+    result: RunResult,
+    workflow: Workflow | None,
+    now: int,
+    changed: str = "",
+    *,
+    instances: bool = False,
 ) -> None:
     """The whole screen. `workflow` is the frozen one (None: it cannot be read); `now` is in ms since the epoch;
-    `changed` is what became of its file (`reading.source_changed`)."""
+    `changed` is what became of its file (`reading.source_changed`). `instances`: nothing is folded."""
     from ion.cli.ending import say_next
     from ion.views.waiting import labels_of
     from ion.views.words import cost_line
 
     _header(screen, result, now, changed)
     screen.line()
-    _nodes(screen, result, workflow, now)
+    _nodes(screen, cli, result, workflow, now, instances=instances)
     cost = cost_line(result.state)
     if cost:
         screen.line(cost)
@@ -171,37 +184,37 @@ def _relative(file: str) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else file
 
 
-def _nodes(screen: Screen, result: RunResult, workflow: Workflow | None, now: int) -> None:
+def _nodes(
+    screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, *, instances: bool
+) -> None:
     from ion.api.result import node_duration, owned_ms
-    from ion.views.rows import axis, bar, note_of
-    from ion.views.words import mark, mark_of_node, role_of
+    from ion.views.rows import axis, bar, folded
+    from ion.views.words import mark, role_of
 
-    state = result.state
-    nodes = list(state.nodes.values())
-    notes = {node.id: note_of(node, state, workflow, result.status) for node in nodes}
-    names = cut_ids(state.nodes, MAX_ID_COLUMNS)
-    ids = max(map(width, names.values()), default=0)
+    rows = folded(result, workflow, None if instances else ROOM_INSIDE)
+    names = cut_ids((row.node.id for row in rows if not row.left), MAX_ID_COLUMNS)
+    ids = max((width(names[row.node.id]) + 2 * row.depth for row in rows if not row.left), default=0)
     symbols = 1 if screen.unicode else 5
     room = screen.width - ids - symbols - 12
-    note_columns = min(
-        max((width(note) for note in notes.values()), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS
-    )
+    note_columns = min(max((width(row.note) for row in rows), default=0), MAX_NOTE_COLUMNS, room - MIN_BAR_COLUMNS)
     bars = room - note_columns
-    whole = owned_ms(state, result.status, now)
-    for node in nodes:
-        ran, state_shown = node_duration(node, whole), mark_of_node(node, result.status)
-        cut_off = state_shown == "interrupted"  # nobody saw its end
-        took = "" if cut_off else duration(ran)
-        name, symbol = pad(names[node.id], ids), mark(state_shown, unicode=screen.unicode)
-        shown = (role_of(node.status), bar(node.owned_from, ran, whole, bars))
-        note = cut(notes[node.id], note_columns)
-        screen.line(name, "  ", symbol, " ", shown, f" {took:<6}  ", note)
-    if any(node.started_at is not None for node in nodes):
+    whole = owned_ms(result.state, result.status, now)
+    for row in rows:
+        node, indent = row.node, "  " * row.depth
+        if row.left:
+            screen.line(("faint", f"{indent}… {row.left} more: {cli.command('show', result.run_id, node.id)}"))
+            continue
+        ran = node_duration(node, whole)
+        took = "" if row.state == "interrupted" else duration(ran)  # nobody saw its end
+        shown = (role_of(row.state), bar(node.owned_from, ran, whole, bars))
+        name, symbol = pad(indent + names[node.id], ids), mark(row.state, unicode=screen.unicode)
+        screen.line(name, "  ", symbol, " ", shown, f" {took:<6}  ", cut(row.note, note_columns))
+    if any(row.node.started_at is not None for row in rows):
         screen.line(("faint", " " * (ids + symbols + 3) + axis(whole, bars)))
 
 
-def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
-    """The whole screen of `ion show RUN NODE`."""
+def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool = False) -> None:
+    """The whole screen of `ion show RUN NODE`. `instances`: with all that is inside of it."""
     from ion.views.explain import head_of, rows_of, talk_of
     from ion.views.words import role_of
 
@@ -214,3 +227,28 @@ def show_node(screen: Screen, cli: CliContext, subject: Subject) -> None:
     for label, text in talk_of(subject, cli.command):
         for number, line in enumerate(screen.wrap(text, indent=LABEL_COLUMNS + 2)):
             screen.line("  ", ("faint", f"{'' if number else label:<{LABEL_COLUMNS}}"), line)
+    _inside(screen, cli, subject, instances=instances)
+
+
+def _inside(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool) -> None:
+    """What is inside of a node, each in a line: what failed, waits or runs first."""
+    from ion.api.result import node_duration
+    from ion.views.rows import table
+    from ion.views.words import mark
+
+    rows, left = table(subject.result, subject.workflow, subject.now, None if instances else ROOM_INSIDE)
+    if not rows:
+        return
+    screen.line()
+    prefix = len(subject.now.id) + 1
+    names = min(max(len(row.node.id) for row in rows) - prefix, MAX_ID_COLUMNS)
+    items = max(width(row.item) for row in rows)
+    for row in rows:
+        took = duration(node_duration(row.node, subject.result.described.owned))
+        name, item = pad(cut_middle(row.node.id[prefix:], names), names), pad(row.item, items) + "  " if items else ""
+        line = f" {name}  {item}{took:<6}  "
+        note = cut(row.note, max(screen.width - width(line) - 5, 20))
+        screen.line(mark(row.state, unicode=screen.unicode), line, note)
+    if left:
+        more = cli.command("show", subject.result.run_id, subject.now.id, "--instances")
+        screen.line(("faint", f"… {left} more: {more}"))

@@ -5,7 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ion.core.state import NodeState, RunState
+from ion.errors import NotFoundError
 from ion.kinds import KINDS
+from ion.language.problems import did_you_mean
+from ion.names import as_address
+
+# The code of a node that failed because one inside of it did, where that one's own code would say it of the node.
+NODE_FAILED = "node-failed"
+_SUGGESTED_FROM = 1000
+_NAMED = 20
+
+
+def node_of(state: RunState, name: str) -> NodeState:
+    """The instance of this address, also written `review[2]`. Raises `NotFoundError`, with the one that was meant or
+    those that are there."""
+    address = as_address(name)
+    if address in state.nodes:
+        return state.nodes[address]
+    around = address
+    while around and around not in state.nodes:
+        around = around.rpartition(".")[0]
+    near = [one.id for one in instances_in(state, around)][:_SUGGESTED_FROM]
+    meant = did_you_mean(address, near) if len(address) > 2 else None
+    found = f"inside of '{around}': {', '.join(near[:_NAMED])}" if around else f"its nodes: {', '.join(near[:_NAMED])}"
+    hint = f"did you mean '{meant}'?" if meant else found if near else f"nothing inside of '{around}' has begun"
+    raise NotFoundError(f"the run has no node '{address}'", hint=hint)
 
 
 def members_of(state: RunState, address: str) -> Iterator[NodeState]:
@@ -15,6 +39,31 @@ def members_of(state: RunState, address: str) -> Iterator[NodeState]:
         yield from (state.nodes[member] for member in (scope.members if scope is not None else ()))
     else:
         yield from (node for node in state.nodes.values() if not node.owner)
+
+
+def instances_in(state: RunState, address: str) -> list[NodeState]:
+    """As `members_of`, with those of a loop's iterations before."""
+    scope = state.scopes.get(address)
+    if scope is None or scope.iteration < 2:
+        return list(members_of(state, address))
+    names = [member[len(scope.prefix) :] for member in scope.members]
+    every = (f"{address}.{iteration}.{name}" for iteration in range(1, scope.iteration + 1) for name in names)
+    return [state.nodes[one] for one in every if one in state.nodes]
+
+
+def origin_of(state: RunState, node: NodeState) -> NodeState:
+    """The instance whose failure is that of this one: the first inside of it, at any depth, that failed so."""
+    while node.status == "failed" and node.error is not None:
+        code = node.error.code
+        inner = next((one for one in members_of(state, node.id) if _failed(one, code)), None)
+        if inner is None:
+            break
+        node = inner
+    return node
+
+
+def _failed(node: NodeState, code: str) -> bool:
+    return node.status == "failed" and node.error is not None and (code == NODE_FAILED or node.error.code == code)
 
 
 def in_tree_order(state: RunState, address: str = "") -> Iterator[NodeState]:

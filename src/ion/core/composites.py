@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ion.core import events as e
-from ion.core.addresses import is_halting, members_of
+from ion.core.addresses import NODE_FAILED, is_halting, members_of, origin_of
 from ion.core.outcomes import Expanded
 from ion.core.scopes import ScopeState, numbered
 from ion.core.state import NodeState, Running, RunState
@@ -65,7 +65,7 @@ def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e
     fan_out = template.node.fan_out
     strict = fan_out is not None and fan_out.join == "all_success"
     if failed and (strict or not completed):
-        error = failure_of(_first(failed))
+        error = failure_of(state, _first(failed))
         more = f" ({len(failed)} of {len(members)} items failed)" if len(members) > 1 else ""
         return e.NodeFailed(at, now.id, replace(error, message=f"{error.message}{more}"))
     if completed or not members:
@@ -83,7 +83,7 @@ def scope_failed(template: Template, state: RunState, now: NodeState) -> e.Failu
     failed = [
         one for one, inner in members if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail)
     ]
-    return failure_of(_first(failed)) if failed else None
+    return failure_of(state, _first(failed)) if failed else None
 
 
 def _first(failed: list[NodeState]) -> NodeState:
@@ -150,15 +150,17 @@ def _skipped(now: NodeState, members: list[NodeState], at: int) -> e.NodeSkipped
     return e.NodeSkipped(at, now.id, first.reason or "trigger_rule", detail)
 
 
-def failure_of(one: NodeState) -> e.Failure:
-    """What the failure of this instance is to the node that it is in."""
+def failure_of(state: RunState, one: NodeState) -> e.Failure:
+    """What the failure of this instance is to the node that it is in: where it began, and how."""
     if one.error is None:
         why = "was rejected" if one.reason == "rejected" else "was stopped"
         return e.Failure("rejected" if one.reason == "rejected" else "cancelled", f"'{one.id}' {why}")
-    # One inside of one says by itself where it failed.
-    deeper = one.error.message.startswith(f"'{one.id}.")
-    code = "node-failed" if one.error.code in _OF_ITSELF else one.error.code
-    return e.Failure(code, one.error.message if deeper else f"'{one.id}' failed: {one.error.message}")
+    origin = origin_of(state, one)
+    error = origin.error or one.error
+    # One that something inside of it has ended says so by itself.
+    deeper = error.message.startswith(f"'{origin.id}.")
+    code = NODE_FAILED if error.code in _OF_ITSELF else error.code
+    return e.Failure(code, error.message if deeper else f"'{origin.id}' failed: {error.message}")
 
 
 def halting(now: NodeState) -> tuple[str, str]:

@@ -222,7 +222,7 @@ def _node_started(state: RunState, event: e.NodeStarted) -> None:
     if turn.brings == "question":
         progress.reworked = progress.rejections
     if turn.is_work:
-        node.attempts += not turn.continues
+        node.attempts += not (turn.continues or turn.of_instances)
         progress.judged = True
     if event.reply is not None:
         _reply(state, node, event.reply)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
+from ion.core.addresses import node_of
 from ion.core.budgets import dollars
 from ion.core.state import NodeState, RunState
-from ion.errors import SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
+from ion.errors import SEVERAL_GATES, IonError, RefusedError, UsageError
 from ion.kinds import KINDS
-from ion.names import as_address, is_within
+from ion.names import is_within
 
 APPROVED = "approved"
 REJECTED = "rejected"
@@ -143,14 +144,6 @@ def _unnamed(found: list[NodeState], below: str = "") -> UsageError:
         hint="name one; --each (each: true) answers all inside of a node",
         code=SEVERAL_GATES,
     )
-
-
-def node_of(state: RunState, node: str) -> NodeState:
-    """The instance of this address. Raises `NotFoundError`, naming the existing ones."""
-    node = as_address(node)
-    if node not in state.nodes:
-        raise NotFoundError(f"the run has no node '{node}'", hint=f"its nodes: {', '.join(list(state.nodes)[:20])}")
-    return state.nodes[node]
 
 
 def _not_open(state: RunState, node: NodeState) -> RefusedError | UsageError:

@@ -89,18 +89,6 @@ class Template:
         """Those that some condition makes to its output, each once."""
         return tuple(self._references)
 
-    def at(self, address: str) -> Node:
-        """The node as this instance of it is to others: under its address, and under theirs what it waits for."""
-        if "." not in address:
-            return self.node
-        if self.body.members[self.body.places[self.node.id]] is not self:  # an item waits for no other
-            return replace(self.node, id=address, order=())
-        prefix = address[: address.rfind(".") + 1]
-        depends_on = tuple(f"{prefix}{other}" for other in self.node.depends_on)
-        return replace(
-            self.node, id=address, depends_on=depends_on, order=tuple(f"{prefix}{one}" for one in self.node.order)
-        )
-
     def named(self, node: str, *, inside: bool = False) -> Template | None:
         """The node that this id means in its texts; `inside` also one of its own graph."""
         body = self.inside if inside and self.inside is not None else self.body

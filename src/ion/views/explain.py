@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from ion.api.result import FIRST_INSTANCES, node_duration
+from ion.core.addresses import node_of  # noqa: F401 for the faces
 from ion.core.decide import trigger_rule_holds
 from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
-from ion.errors import NotFoundError
 from ion.kinds import KINDS
 from ion.language.changing import references_of
 from ion.language.conditions import explain
 from ion.language.references import reference_text
-from ion.language.templates import templates_of
+from ion.language.templates import Template, templates_of
 from ion.language.workflow import InputReference, Node, NodeReference, Shell
-from ion.views.problems import suggestion
+from ion.views.rows import named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_of
-from ion.views.words import failure_text
+from ion.views.words import counted, failure_text
 
 if TYPE_CHECKING:
     from ion.api.result import RunResult
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
 
 
 class Subject(Struct, frozen=True):
-    """What is shown: a node, its run, its frozen definition, its log files' sizes by stream (bytes), and the answers
-    that people gave."""
+    """What is shown: a node or an instance inside of one, its run, the run's frozen workflow, its log files' sizes by
+    stream (bytes), and the answers that people gave."""
 
     result: RunResult
     workflow: Workflow
-    node: Node
+    now: NodeState
     logged: dict[str, int]
     answers: tuple[Answered, ...] = ()
 
@@ -44,21 +46,13 @@ class Subject(Struct, frozen=True):
         return self.result.state
 
     @property
-    def now(self) -> NodeState:
-        return self.result.state.nodes[self.node.id]
+    def template(self) -> Template:
+        """Where it is written."""
+        return templates_of(self.workflow)[self.now.id]
 
-
-def find_node(state: RunState, name: str) -> NodeState:
-    """The node of this name. Raises `NotFoundError`, with the name that was meant or those that there are."""
-    if name not in state.nodes:
-        hint = suggestion(name, state.nodes) or f"its nodes: {', '.join(list(state.nodes)[:20])}"
-        raise NotFoundError(f"the run has no node '{name}'", hint=hint)
-    return state.nodes[name]
-
-
-def node_at(workflow: Workflow, address: str) -> Node:
-    """The node that this address is an instance of, with the addresses of what it waits for."""
-    return templates_of(workflow)[address].at(address)
+    @property
+    def node(self) -> Node:
+        return self.template.node
 
 
 def rows_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
@@ -86,7 +80,7 @@ def head_of(subject: Subject) -> list[str]:
     if now.attempts and not KINDS[node.kind].iterates:
         allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None else ""
         parts.append(f"attempt {now.attempts}{allowed}" if allowed or now.attempts > 1 else "")
-    took = duration(subject.result.data["nodes"][node.id]["duration_ms"])
+    took = duration(node_duration(now, subject.result.described.owned))
     if now.error is not None and now.status == "failed":
         parts.append(f"{failure_text(now.error).headline} after {took}")
     elif took:
@@ -95,13 +89,12 @@ def head_of(subject: Subject) -> list[str]:
 
 
 def _waited_for(subject: Subject) -> Iterator[tuple[str, str]]:
-    state, started_at = subject.state, subject.state.started_at or 0
+    started_at = subject.state.started_at or 0
     said = []
-    for name in subject.node.waits_for:
-        other = state.nodes[name]
+    for other in waits_of(subject.state, subject.node, subject.now.id):
         when = f" {elapsed(other.ended_at - started_at)}" if other.ended_at is not None else ""
-        only_order = ", order only" if name in subject.node.order else ""
-        said.append(f"{name} ({other.status}{when}{only_order})")
+        only_order = ", order only" if other.id in subject.node.order and "." not in subject.now.id else ""
+        said.append(f"{other.id} ({other.status}{when}{only_order})")
     if said:
         yield "waited for" if subject.now.begun or subject.now.terminal else "waits for", ", ".join(said)
 
@@ -110,12 +103,12 @@ def _rule(subject: Subject) -> Iterator[tuple[str, str]]:
     node = subject.node
     if not node.depends_on:
         return
-    votes = [subject.state.nodes[name].vote for name in node.depends_on]
-    if not all(subject.state.nodes[name].terminal for name in node.depends_on):
+    waited = waits_of(subject.state, node, subject.now.id)[: len(node.depends_on)]
+    if not all(other.terminal for other in waited):
         yield "rule", f"{node.trigger_rule}: not decided yet"
         return
-    others = [f"{name} {subject.state.nodes[name].status}" for name in node.depends_on]
-    holds = trigger_rule_holds(node.trigger_rule, votes)
+    others = [f"{other.id} {other.status}" for other in waited]
+    holds = trigger_rule_holds(node.trigger_rule, [other.vote for other in waited])
     why = "yes" if holds else f"no ({', '.join(one for one in others if not one.endswith('completed'))})"
     yield "rule", f"{node.trigger_rule}: {why}"
 
@@ -135,7 +128,7 @@ def _condition(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _around(subject: Subject) -> Surroundings:
-    return surroundings(subject.state, templates_of(subject.workflow)[subject.now.id], subject.now.id)
+    return surroundings(subject.state, subject.template, subject.now.id)
 
 
 def _holds(holds: bool | None) -> str:
@@ -145,8 +138,10 @@ def _holds(holds: bool | None) -> str:
 def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
     now, result = subject.now, subject.result
     started = subject.state.started
-    if now.started_at is not None and started is not None:
-        key = f"{result.run_id}/{subject.node.id}" + (f"/{now.progress.iteration}" if now.progress.iteration else "")
+    if now.id in subject.state.scopes:
+        yield "inside", counted(result.described.tally.counts[now.id])
+    elif now.started_at is not None and started is not None:
+        key = f"{result.run_id}/{now.id}" + (f"/{now.progress.iteration}" if now.progress.iteration else "")
         yield "ran", f"{_kind(subject)}, in {started.cwd}"
         yield "key", f"{key}  (ION_IDEMPOTENCY_KEY)"
     if now.agent is not None or now.session is not None:
@@ -169,23 +164,40 @@ def _kind(subject: Subject) -> str:
 
 def _references(subject: Subject) -> Iterator[tuple[str, str]]:
     label = "references"
-    for reference in _read_by(subject.node, subject.workflow):
+    inputs = _inputs(subject)
+    for reference in _read_by(subject):
         name = reference_text(reference)
         if isinstance(reference, NodeReference):
-            producer = _around(subject).find(subject.state.nodes, reference.node)
+            producer = named_from(subject.state, subject.now.id, reference.node)
             content = producer.output if producer is not None and producer.status == "completed" else None
             status = producer.status if producer is not None else "no such node"
             shown = f"{size(content.size)}  {_quoted(content.text)}" if content is not None else status
         else:
-            inputs = subject.state.started.inputs if subject.state.started else {}
-            shown = _quoted(str(inputs[reference.name])) if reference.name in inputs else "not given"
+            shown = _quoted(inputs[reference.name]) if reference.name in inputs else "not given"
         yield label, f"{name}  {shown}"
         label = ""
 
 
-def _read_by(node: Node, workflow: Workflow) -> list[NodeReference | InputReference]:
-    """The outputs and inputs that the node's texts refer to, each once."""
-    found = references_of(replace(node, when=None, activations=()), workflow.commands)
+def _inputs(subject: Subject) -> dict[str, str]:
+    """What `$INPUTS` holds there: the items that it is in, then what the run, or the called workflow, was given."""
+    state, around = subject.state, subject.now
+    given: dict[str, Any] = {}
+    while around.owner:
+        owner = state.nodes[around.owner]
+        fan_out = templates_of(subject.workflow)[owner.id].node.fan_out
+        if fan_out is not None and fan_out.name not in given:
+            given[fan_out.name] = subject.result.described.item(around)
+        around = owner
+    started = state.started.inputs if state.started is not None else {}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in (started | given).items()}
+
+
+def _read_by(subject: Subject) -> list[NodeReference | InputReference]:
+    """The outputs and inputs that its texts refer to, each once; not those of what is inside of it."""
+    node: Struct = replace(subject.node, when=None, activations=())
+    if subject.template.is_composite:
+        node = subject.node.fan_out or subject.node
+    found = references_of(node, subject.template.workflow.commands)
     return [one for one in found if isinstance(one, NodeReference | InputReference)]
 
 
@@ -208,11 +220,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _output(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
     content, logged = subject.now.output, subject.logged
-    logs = command("logs", subject.result.run_id, subject.node.id) if any(logged.values()) else ""
+    logs = command("logs", subject.result.run_id, subject.now.id) if any(logged.values()) else ""
     written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
     if content is not None and subject.now.status == "completed":
         shown = _quoted(content.text)
-        whole = "" if shown == f'"{content.text}"' else command("output", subject.result.run_id, subject.node.id)
+        whole = "" if shown == f'"{content.text}"' else command("output", subject.result.run_id, subject.now.id)
         yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
     if written:
         yield "wrote", f"{written}    {logs}"
@@ -256,26 +268,28 @@ def _answers(subject: Subject) -> Iterator[tuple[str, str]]:
 
 def _waits(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
     for one in all_asked(command, subject.result.run_id, subject.state, labels_of(subject.workflow)):
-        if one.waiting.node != subject.node.id:
+        if one.waiting.node != subject.now.id:
             continue
         yield "asks", one.waiting.message
         for text, note in one.commands:
             yield "answer", f"{text}      {note}" if note else text
 
 
-def node_json(subject: Subject) -> dict[str, Any]:
-    """What `ion show RUN NODE --json` prints: the node's entry in the run's object, with why it is so."""
+def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
+    """What `ion show RUN NODE --json` prints: the node's entry in the run's object, with why it is so. `instances`:
+    with all that is inside of it."""
     from ion.api.result import timestamp
 
     node, state = subject.node, subject.state
+    entry = subject.result.described.of(subject.now, None if instances else FIRST_INSTANCES)
     rows = explain(node.when, lookup(state, _around(subject))) if node.when is not None else []
     return {
         "run_id": subject.result.run_id,
-        "node": node.id,
+        "node": subject.now.id,
         "kind": node.kind,
-        **subject.result.data["nodes"][node.id],
+        **{name: value for name, value in entry.items() if name != "address"},
         "detail": subject.now.detail,
-        "waits_for": [{"node": name, "status": state.nodes[name].status} for name in node.waits_for],
+        "waits_for": [{"node": one.id, "status": one.status} for one in waits_of(state, node, subject.now.id)],
         "trigger_rule": node.trigger_rule,
         "when": [{"comparison": text, "seen": seen, "holds": holds} for text, seen, holds in rows],
         "agent": subject.now.agent,

@@ -6,25 +6,42 @@ Rows are snapshots of the nodes' states, so that another thread may draw them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from ion.core.addresses import instances_in, members_of, origin_of
 from ion.core.apply_outcome import next_try
+from ion.core.tallies import Tally, counts_of  # noqa: F401 for the faces
 from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
 from ion.language.templates import templates_of
-from ion.language.workflow import Loop
-from ion.views.text import duration, one_line, plural
+from ion.language.workflow import Loop, LoopGroup
+from ion.views.text import cut, duration, one_line, plural
 from ion.views.waiting import PERMISSION, Waiting, waiting_at
-from ion.views.words import failure_text, mark_of_node
+from ion.views.words import counted, failure_text, mark_of_node
 
 if TYPE_CHECKING:
+    from ion.api.result import RunResult
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Node, Workflow
 
 
-def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_status: str, between: str = "  ") -> str:
-    """What there is to say about a node beside its state: who, how often, why."""
+MAX_ITEM_COLUMNS = 40
+_LONGEST_NOTE = 400
+
+
+def note_of(
+    node: NodeState,
+    state: RunState,
+    workflow: Workflow | None,
+    run_status: str,
+    between: str = "  ",
+    counts: dict[str, int] | None = None,
+) -> str:
+    """What there is to say about a node beside its state: who, how often, why. `counts` are of what is inside of it."""
     parts = [node.agent] if node.agent else []
     if KINDS[node.kind].iterates and node.status == "failed":
         pass  # the failure says how far it came
@@ -32,6 +49,10 @@ def note_of(node: NodeState, state: RunState, workflow: Workflow | None, run_sta
         parts.append(plural(node.progress.iterations, "iteration"))
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
+    if counts is not None and not (KINDS[node.kind].iterates and node.terminal):
+        parts.append(counted(counts))
+    if origin_of(state, node) is not node:
+        return between.join(parts)  # that stands below it
     parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
     return between.join(part for part in parts if part)
 
@@ -49,10 +70,27 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
     if node.status == "waiting" and node.error is not None:
         return f"tries again after: {failure_text(node.error).headline}"
     if node.status == "pending" and workflow is not None:
-        waits_for = templates_of(workflow)[node.id].at(node.id).waits_for
-        missing = [other for other in waits_for if not state.nodes[other].terminal]
+        waited = waits_of(state, templates_of(workflow)[node.id].node, node.id)
+        missing = [other.id for other in waited if not other.terminal]
         return f"waits for {', '.join(missing)}" if missing else ""
     return ""
+
+
+def waits_of(state: RunState, node: Node, address: str) -> list[NodeState]:
+    """The instances that an instance of this node waits for, those that it depends on before the others."""
+    found = (named_from(state, address, name) for name in node.waits_for)
+    return [one for one in found if one is not None]
+
+
+def named_from(state: RunState, address: str, name: str) -> NodeState | None:
+    """The instance that an id means in the texts of another one: the nearest around it."""
+    around = address
+    while around:
+        around = around.rpartition(".")[0]
+        found = state.nodes.get(f"{around}.{name}" if around else name)
+        if found is not None:
+            return found
+    return None
 
 
 def _asks(one: Waiting) -> str:
@@ -72,7 +110,8 @@ def _why_skipped(node: NodeState) -> str:
 class Row(Struct, frozen=True, gc=False):
     """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
     would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
-    is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs."""
+    is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs. `depth`
+    counts the nodes that it is inside of. `more`: the row is of so many inside of `node` that are not shown."""
 
     node: str
     state: str
@@ -85,31 +124,34 @@ class Row(Struct, frozen=True, gc=False):
     agent: str = ""
     note: str = ""
     log: str | None = None
+    depth: int = 0
+    more: int = 0
 
     @property
     def over(self) -> bool:
         return self.state in ("completed", "failed", "skipped", "cancelled")
 
 
-def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: str = "") -> Row:
+def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: str = "", item: Any = None) -> Row:
     """A node's row. `workflow` is None where it cannot be read: then less is known. `answer` is the command that
-    answers what the node asks."""
-    node = workflow.by_id.get(now.id) if workflow is not None else None
+    answers what the node asks, `item` what an instance is for."""
+    node = templates_of(workflow)[now.id].node if workflow is not None else None
     shown = mark_of_node(now, state.status)
     retrying = shown == "retry"
     started_at, took_ms = _time_of(now, state)
     return Row(
         node=now.id,
         state=shown,
-        waits_for=node.waits_for if node is not None else (),
+        waits_for=node.waits_for if node is not None and not now.owner else (),
         started_at=started_at,
         ended_at=now.ended_at,
         took_ms=took_ms,
         due_at=now.retry_at,
         left=_tries(now, node) if retrying else "",
         agent=(now.agent or "") if not retrying else "",
-        note=" · ".join(part for part in (answer, _note(now, node, state, workflow)) if part),
+        note=" · ".join(filter(None, (_item_text(item), answer, _note(now, node, state, workflow)))),
         log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
+        depth=_depth(state, now),
     )
 
 
@@ -130,7 +172,7 @@ def _tries(now: NodeState, node: Node | None) -> str:
 
 def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None) -> str:
     if now.status == "running":
-        return _doing(now, node)
+        return _doing(now, node, state)
     if now.status == "waiting" and now.retry_at is not None and now.error is not None:
         text = failure_text(now.error)
         return ": ".join([text.headline, *text.said[-1:]])
@@ -152,13 +194,13 @@ def _short(text: str) -> str:
     return stripped if "\n" not in stripped else ""
 
 
-def _doing(now: NodeState, node: Node | None) -> str:
+def _doing(now: NodeState, node: Node | None, state: RunState) -> str:
     parts = [_asks(one) for one in waiting_at(now)[:1]]
-    if node is not None and isinstance(node.body, Loop):
+    if node is not None and isinstance(node.body, Loop | LoopGroup):
         parts.append(f"iteration {now.progress.iteration or now.progress.iterations + 1}/{node.body.max_iterations}")
     if now.turn is not None and TURNS[now.turn].doing:
         parts.append(TURNS[now.turn].doing)
-    if now.tries.attempt > 1:
+    if now.tries.attempt > 1 and now.id not in state.scopes:
         parts.append(f"attempt {now.tries.attempt}")
     return " · ".join(parts)
 
@@ -185,3 +227,108 @@ def axis(whole: int, columns: int) -> str:
     middle, end = duration(whole // 2), duration(whole)
     text = "0s".ljust(max(3, columns // 2 - len(middle) // 2)) + middle
     return text.ljust(max(len(text) + 1, columns - len(end))) + end
+
+
+# ------------------------------------------------------------------ what is inside of nodes
+
+
+class ListRow(Struct, frozen=True):
+    """A node, or an instance inside of one, in a list. `left` is not of it: so many inside of it are left out."""
+
+    node: NodeState
+    state: str
+    depth: int = 0
+    item: str = ""
+    note: str = ""
+    left: int = 0
+
+
+def folded(result: RunResult, workflow: Workflow | None, room: int | None) -> list[ListRow]:
+    """The nodes of a run in file order, each with what is inside of it and failed, waits or runs: at most `room` in
+    all nodes together. `room` None: all that is inside."""
+    state, tally = result.state, result.described.tally
+    composites = sum(node.id in state.scopes for node in members_of(state, ""))
+    share = None if room is None else max(4, room // max(1, composites))
+    rows: list[ListRow] = []
+    for node in members_of(state, ""):
+        rows.append(_shown(result, workflow, node, 0))
+        inside = _all_inside(state, node.id) if share is None else tally.unfolded(node.id, share)
+        for address, left in inside:
+            one = state.nodes[address]
+            depth = _depth(state, one)
+            rows.append(ListRow(one, "", depth + 1, left=left) if left else _shown(result, workflow, one, depth))
+    return rows
+
+
+def table(result: RunResult, workflow: Workflow, node: NodeState, room: int | None) -> tuple[list[ListRow], int]:
+    """The instances inside of a node, and how many of them are left out: what failed, waits or runs comes first, then
+    the rest in order, of a repeated group its last. `room` None: all, in order."""
+    found = instances_in(result.state, node.id)
+    left = 0
+    if room is not None:
+        urgent = [one for one in found if result.described.tally.is_open(one.id)]
+        urgent.sort(key=lambda one: one.status != "failed")
+        rest = [one for one in found if not result.described.tally.is_open(one.id)]
+        more = max(0, room - len(urgent))
+        rest = rest[len(rest) - more :] if KINDS[node.kind].iterates and len(rest) > more else rest[:more]
+        left = len(found) - len(urgent[:room]) - len(rest)
+        found = urgent[:room] + rest
+    return [_with_output(_shown(result, workflow, one, 0)) for one in found], left
+
+
+def _with_output(row: ListRow) -> ListRow:
+    output = row.node.output
+    if row.note or output is None or output.text is None:
+        return row
+    return replace(row, note=one_line(output.text[:_LONGEST_NOTE]))
+
+
+def inside_failed(state: RunState, address: str) -> bool:
+    """Whether this instance failed because one inside of it did."""
+    node = state.nodes[address]
+    return origin_of(state, node) is not node
+
+
+def counted_items(state: RunState, address: str) -> str:
+    """What became of the items of a fan-out; '' for another node."""
+    scope = state.scopes.get(address)
+    return counted(counts_of(members_of(state, address))) if scope is not None and scope.items is not None else ""
+
+
+def items_around(state: RunState, address: str) -> int:
+    """How many items the largest fan-out has that this instance is inside of; 0: it is in none."""
+    most, owner = 0, state.nodes[address].owner
+    while owner:
+        scope = state.scopes[owner]
+        most = max(most, len(scope.members) if scope.items is not None else 0)
+        owner = state.nodes[owner].owner
+    return most
+
+
+def _all_inside(state: RunState, address: str) -> Iterator[tuple[str, int]]:
+    for one in instances_in(state, address):
+        yield one.id, 0
+        yield from _all_inside(state, one.id)
+
+
+def _depth(state: RunState, node: NodeState) -> int:
+    depth = 0
+    while node.owner:
+        node, depth = state.nodes[node.owner], depth + 1
+    return depth
+
+
+def _shown(result: RunResult, workflow: Workflow | None, node: NodeState, depth: int) -> ListRow:
+    state, tally = result.state, result.described.tally
+    mark = mark_of_node(node, result.status)
+    if mark == "running" and node.id in state.scopes and node.id in tally.counts:
+        mark = tally.status(node.id)
+    item = _item_text(result.described.item(node))
+    note = note_of(node, state, workflow, result.status, counts=tally.counts.get(node.id))
+    return ListRow(node, mark, depth, item, "  ".join(part for part in (item if depth else "", note) if part))
+
+
+def _item_text(item: Any) -> str:
+    if item is None:
+        return ""
+    return cut(one_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)), MAX_ITEM_COLUMNS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
+from ion.core.addresses import members_of, origin_of
 from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
@@ -170,11 +171,33 @@ def edited_command(command: Command, run_id: str, state: RunState, from_node: st
 
 
 def _first_unfinished(state: RunState) -> str | None:
-    """The first node that failed, else the first that has not completed; None: all have."""
-    failed = [node for node in state.nodes.values() if node.status == "failed"]
-    if failed:
-        return min(failed, key=lambda node: node.ended_at or 0).id
-    return next((node.id for node in state.nodes.values() if node.status != "completed"), None)
+    """The first node of the file that failed, else the first that has not completed; None: all have."""
+    failed = _first_failed(state)
+    if failed is not None:
+        return failed.id
+    return next((node.id for node in members_of(state, "") if node.status != "completed"), None)
+
+
+def _first_failed(state: RunState) -> NodeState | None:
+    failed = (node for node in members_of(state, "") if node.status == "failed")
+    return min(failed, key=lambda node: node.ended_at or 0, default=None)
+
+
+def where_it_failed(state: RunState) -> NodeState | None:
+    """The instance that failed first, and with it what it is inside of; None: no node did."""
+    failed = _first_failed(state)
+    return None if failed is None or failed.error is None else origin_of(state, failed)
+
+
+def kept_nodes(state: RunState, address: str = "") -> int:
+    """How many nodes and instances have completed: one with others inside of it counts as one."""
+    inside = members_of(state, address)
+    return sum(1 if node.status == "completed" else kept_nodes(state, node.id) for node in inside)
+
+
+def nodes_of(state: RunState) -> list[NodeState]:
+    """The nodes of the file, as people count them."""
+    return list(members_of(state, ""))
 
 
 # ------------------------------------------------------------------ questions and answers

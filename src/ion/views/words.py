@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ion.core.budgets import dollars
 from ion.core.spending import COST
+from ion.core.tallies import total
 from ion.views.text import Part, one_line
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def mark_of_node(node: NodeState, run_status: str) -> str:
     if node.status == "running" and run_status == "interrupted":
         return "interrupted"
     return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
+
+
+def counted(counts: dict[str, int]) -> str:
+    """`97 of 100 · 2 failed · 1 running`: what is inside of a node, as `core.tallies` counts it."""
+    seen = ("failed", "running", "waiting", "skipped", "cancelled")
+    parts = [f"{counts[status]} {status}" for status in seen if counts[status]]
+    return " · ".join([f"{counts['completed']} of {total(counts)}", *parts])
 
 
 class FailureText(Struct, frozen=True):
