@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
-from ion.core.addresses import node_of
 from ion.core.events import Content, Recorded
+from ion.core.requests import node_of
 from ion.core.state import RunState
 from ion.engine import run_reader
 from ion.engine.folders import folders_of

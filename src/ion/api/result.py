@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ion.core.addresses import instances_in, members_of, node_of
+from ion.core.addresses import instances_in, members_of
 from ion.core.events import PERMISSION, Content, Failure
-from ion.core.requests import REJECTED
+from ion.core.requests import REJECTED, node_of
 from ion.core.state import NodeState, RunState
 from ion.core.tallies import Tally, total
 from ion.core.waiting import Waiting, waiting_in

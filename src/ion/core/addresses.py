@@ -5,31 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ion.core.state import NodeState, RunState
-from ion.errors import NotFoundError
 from ion.kinds import KINDS
-from ion.language.problems import did_you_mean
-from ion.names import as_address
 
 # The code of a node that failed because one inside of it did, where that one's own code would say it of the node.
 NODE_FAILED = "node-failed"
-_SUGGESTED_FROM = 1000
-_NAMED = 20
-
-
-def node_of(state: RunState, name: str) -> NodeState:
-    """The instance of this address, also written `review[2]`. Raises `NotFoundError`, with the one that was meant or
-    those that are there."""
-    address = as_address(name)
-    if address in state.nodes:
-        return state.nodes[address]
-    around = address
-    while around and around not in state.nodes:
-        around = around.rpartition(".")[0]
-    near = [one.id for one in instances_in(state, around)][:_SUGGESTED_FROM]
-    meant = did_you_mean(address, near) if len(address) > 2 else None
-    found = f"inside of '{around}': {', '.join(near[:_NAMED])}" if around else f"its nodes: {', '.join(near[:_NAMED])}"
-    hint = f"did you mean '{meant}'?" if meant else found if near else f"nothing inside of '{around}' has begun"
-    raise NotFoundError(f"the run has no node '{address}'", hint=hint)
 
 
 def members_of(state: RunState, address: str) -> Iterator[NodeState]:

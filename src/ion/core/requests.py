@@ -9,16 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from ion.core import events as e
-from ion.core.addresses import node_of
+from ion.core.addresses import instances_in
 from ion.core.budgets import dollars
 from ion.core.state import NodeState, RunState
-from ion.errors import SEVERAL_GATES, IonError, RefusedError, UsageError
+from ion.errors import SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
 from ion.kinds import KINDS
-from ion.names import is_within
+from ion.language.problems import did_you_mean
+from ion.names import as_address, is_within
 
 APPROVED = "approved"
 REJECTED = "rejected"
 _NAMES_SHOWN = 10
+_SUGGESTED_FROM = 1000
 # What `approve` and `reject` mean for a permission: the first of these kinds that the agent offers.
 _NARROWEST = {"approve": ("allow_once", "allow_always"), "reject": ("reject_once", "reject_always")}
 
@@ -144,6 +146,26 @@ def _unnamed(found: list[NodeState], below: str = "") -> UsageError:
         hint="name one; --each (each: true) answers all inside of a node",
         code=SEVERAL_GATES,
     )
+
+
+def node_of(state: RunState, name: str) -> NodeState:
+    """The instance of this address, also written `review[2]`. Raises `NotFoundError`, with the one that was meant or
+    those that are there."""
+    address = as_address(name)
+    if address in state.nodes:
+        return state.nodes[address]
+    around = address
+    while around and around not in state.nodes:
+        around = around.rpartition(".")[0]
+    near = [one.id for one in instances_in(state, around)][:_SUGGESTED_FROM]
+    meant = did_you_mean(address, near) if len(address) > 2 else None
+    found = (
+        f"inside of '{around}': {', '.join(near[:_NAMES_SHOWN])}"
+        if around
+        else f"its nodes: {', '.join(near[:_NAMES_SHOWN])}"
+    )
+    hint = f"did you mean '{meant}'?" if meant else found if near else f"nothing inside of '{around}' has begun"
+    raise NotFoundError(f"the run has no node '{address}'", hint=hint)
 
 
 def _not_open(state: RunState, node: NodeState) -> RefusedError | UsageError:

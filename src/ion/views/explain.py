@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from ion.api.result import FIRST_INSTANCES, node_duration
-from ion.core.addresses import node_of  # noqa: F401 for the faces
 from ion.core.decide import trigger_rule_holds
+from ion.core.requests import node_of  # noqa: F401 for the faces
 from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
 from ion.kinds import KINDS
