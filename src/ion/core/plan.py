@@ -329,7 +329,10 @@ class Plan:
         if start.turn not in SLOT_TURNS:
             return self._free
         lane = instance.agent if start.turn in AGENT_TURNS else ""
-        return self._ready.setdefault(lane, Line())
+        line = self._ready.get(lane)
+        if line is None:
+            line = self._ready[lane] = Line()
+        return line
 
     def _lane(self, start: StartTurn) -> str:
         return self._instances[start.node].agent if start.turn in AGENT_TURNS else ""
