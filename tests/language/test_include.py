@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_workflow import load_any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from load_kit import HEAD, codes, good, load, load_file, marked, only, shown, write
 
+from ion.api.dry import dry_run
+from ion.api.workspace import Workspace
 from ion.engine.freeze import source_of
 from ion.errors import Problem
 from ion.language import workflow as w
@@ -506,77 +509,23 @@ def test_anything_anywhere_is_a_problem_or_nothing(main: list[Any], data: st.Dat
     assert loaded.workflow is not None or loaded.errors
 
 
-class Writer:
-    """Writes workflows without errors: ids of their own, references to what can be seen."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self.data = data
-        self.count = 0
-
-    def one_of(self, *choices: Any) -> Any:
-        return self.data.draw(st.sampled_from(choices))
-
-    def name(self) -> str:
-        self.count += 1
-        return f"n{self.count}"
-
-    def text(self, seen: list[str], items: list[str]) -> str:
-        names = ["x", *(f"${node}.output" for node in seen), *(f"$INPUTS.{item}" for item in items)]
-        return f"{self.one_of(*names)} {self.one_of(*names)}"
-
-    def graph(self, seen: list[str], items: list[str], blocks: list[str], depth: int) -> list[dict[str, Any]]:
-        nodes: list[dict[str, Any]] = []
-        for _ in range(self.one_of(1, 2, 3)):
-            own = [node["id"] for node in nodes]
-            node: dict[str, Any] = {"id": self.name()}
-            if own and self.one_of(True, False):
-                node["depends_on"] = [self.one_of(*own)]
-            item = self.name() if self.one_of(True, False, False) else ""
-            if item:
-                node["fan_out"] = {
-                    "items": self.one_of([1, 2], f"{self.text([*seen, *own], items)}".split()[0]),
-                    "as": item,
-                }
-                if node["fan_out"]["items"] == "x":
-                    node["fan_out"]["items"] = "[]"
-            within = [*items, item] if item else items
-            kind = self.one_of(
-                "bash",
-                "prompt",
-                *(("include", "workflow") if blocks else ()),
-                *(("group", "loop_group") if depth else ()),
-            )
-            if kind in ("include", "workflow"):
-                node[kind] = self.one_of(*blocks)
-                node["with"] = {"given": self.text([*seen, *own], items)}
-                if item:
-                    node["fan_out"]["as"] = "item"
-                else:
-                    node["with"]["item"] = self.text([*seen, *own], items)
-            elif kind in ("group", "loop_group"):
-                body = {"nodes": self.graph([*seen, *own], within, blocks, depth - 1)}
-                loop = {"max_iterations": 2, "until_node": body["nodes"][0]["id"]}
-                node[kind] = body if kind == "group" else {**body, **loop}
-            else:
-                node[kind] = self.text([*seen, *own], within)
-            plain = [one["id"] for one in nodes if "bash" in one and "fan_out" not in one]
-            if plain and self.one_of(True, False, False):
-                node["when"] = f"${self.one_of(*plain)}.output == 'x'"
-            nodes.append(node)
-        return nodes
-
-
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_what_is_right_loads_at_every_depth(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Includes in groups in includes, fanned out or not: it loads, and its frozen form is accepted as it is."""
-    folder, writer = tmp_path_factory.mktemp("right"), Writer(data)
-    blocks: list[str] = []
-    for name in ("one", "two", "main"):
-        nodes = writer.graph([], [] if name == "main" else ["given", "item"], blocks, 2)
-        document = {"name": name, "description": "x", "nodes": nodes}
-        write(folder, {f".ion/workflows/{name}.yaml": json.dumps(document)})
-        blocks.append(name)
-    loaded = load_file(folder / ".ion/workflows/main.yaml", folder)
+    loaded = load_any(tmp_path_factory.mktemp("right"), data)
     assert loaded.workflow is not None, shown(loaded)
     assert read_frozen(source_of(loaded.workflow)) == loaded.workflow
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_what_is_right_is_gone_through_to_the_end(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A dry run opens every graph inside of every node, once for each item."""
+    folder = tmp_path_factory.mktemp("right")
+    workflow = load_any(folder, data, items=False).workflow
+    assert workflow is not None
+    run = dry_run(Workspace(folder), workflow).result
+    assert run.status == "completed", {name: node.error for name, node in run.nodes.items()}
