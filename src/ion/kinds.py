@@ -1,8 +1,7 @@
 """The facts about each kind of node and each kind of turn, in one row each.
 
 A node's kind is what its author writes, and what an event calls it; a turn is one thing that is carried out for it. The
-rooms look here instead of comparing names, so that a new kind is a row, a file that carries it out, and a test. Its
-body and what it does next are functions by name: `language/lower.py`, `core/decide.py`.
+rooms look here instead of comparing names; docs/extending.md lists what else a new kind needs.
 """
 
 from __future__ import annotations

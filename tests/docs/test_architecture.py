@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE, WORDS = [(ROOT / name).read_text() for name in ("docs/architecture.md", "CONTRIBUTING.md")]
 NAME = re.compile(r"`((?:agents|api|cli|core|engine|kinds|language|mcp|nodes|process|stores|views)(?:\.(?!py\b)\w+)+)`")
-VALUE, APPROVAL = (PAGE.split(f"\n## {title}")[1].split("\n## ")[0] for title in ("One value", "One approval"))
+TITLES = ("One value", "One approval", "One list")
+VALUE, APPROVAL, LIST = (PAGE.split(f"\n## {title}")[1].split("\n## ")[0] for title in TITLES)
 WORKFLOW = """
 name: two
 description: Two steps and a gate
@@ -22,6 +23,13 @@ nodes:
   - {id: b, depends_on: [a], bash: 'echo "$a.output world"'}
   - {id: gate, depends_on: [b], approval: {message: 'Ship $b.output?'}}
   - {id: c, depends_on: [gate], bash: echo shipped}
+"""
+MANY = """
+name: many
+description: A node for each line
+nodes:
+  - {id: list, bash: "printf '%s\\n' a b c d e f g"}
+  - {id: each, depends_on: [list], fan_out: {lines: $list.output}, bash: echo $INPUTS.item}
 """
 # runs a command and prints each function of Ion when it is called for the first time
 TRACED = """
@@ -85,10 +93,13 @@ def in_order(what: str, project: Path, text: str, *command: str) -> None:
     assert names == sorted(names, key=found.__getitem__), what
 
 
-def test_both_walks_are_walked(tmp_path: Path) -> None:
+def test_the_walks_are_walked(tmp_path: Path) -> None:
     (tmp_path / ".ion/workflows").mkdir(parents=True)
     (tmp_path / ".ion/workflows/two.yaml").write_text(WORKFLOW)
+    (tmp_path / ".ion/workflows/many.yaml").write_text(MANY)
     run, show = VALUE.split("\n12. ")
     in_order("run", tmp_path, run, "run", "two", "--run-id", "r1", "--quiet")
     in_order("show", tmp_path, show, "show", "r1")
+    steps = LIST.split("\n1. ")[1].split("\n\nA group")[0].replace("`core.scopes.ScopeState`", "")
+    in_order("fan out", tmp_path, steps, "run", "many", "--quiet")
     in_order("approve", tmp_path, APPROVAL.split("\n\nAn answer")[0], "approve", "r1", "gate", "--quiet")

@@ -19,7 +19,7 @@ description: A note between two steps
 nodes:
   - {id: a, bash: echo hello}
   - {id: said, depends_on: [a], note: 'It said $a.output.'}
-  - {id: b, depends_on: [said], bash: 'echo "$said.output Good."'}
+  - {id: b, depends_on: [said], when: $said.output == 'It said hello.', bash: 'echo "$said.output Good."'}
 """
 
 

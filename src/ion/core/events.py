@@ -22,7 +22,7 @@ from ion import codec, names
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
 
-# Longer texts live beside the log as blobs named by their hash (design.md, "Store").
+# Longer texts live beside the log as blobs named by their hash (docs/durability.md).
 INLINE_LIMIT_BYTES = 256 * 1024
 # The kind of a request that an agent makes in the middle of a turn.
 PERMISSION = "permission"
@@ -214,7 +214,7 @@ class WorkflowPlaced(Event, frozen=True, gc=False):
 class NodeStarted(NodeEvent, frozen=True, gc=False):
     """One attempt at one turn begins.
 
-    `turn` is `prompt`, `bash`, `script`, `until_bash`, `gate`, `rejection`, `answer` or `cancel`. `inputs` holds, for
+    `turn` is a key of `kinds.TURNS`. `inputs` holds, for
     each node waited for, what it was when this one ran (`state.fingerprint`): resume compares by it. `signaled` goes
     from a loop's check to its gate. `reply` is the rework that a gate follows at once.
     """

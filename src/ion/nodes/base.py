@@ -14,10 +14,11 @@ from typing import Any, BinaryIO
 from msgspec import Struct, field
 
 from ion.agents.base import Agent
-from ion.core.events import Content, PromptAnswered
+from ion.core.events import Content, PromptAnswered, Reply
 from ion.core.outcomes import Question
 from ion.core.state import NodeState
 from ion.core.surroundings import TOP, Surroundings
+from ion.core.values import condition_values
 from ion.language.templates import Template
 from ion.language.workflow import Node, Workflow
 
@@ -25,7 +26,7 @@ DEFAULT_GRACE_MS = 5000
 
 
 class Turn(Struct, frozen=True, gc=False):
-    """One turn to carry out (see `events.NodeStarted.turn` for the kinds), of the instance of `template` at `address`.
+    """One turn to carry out (a key of `kinds.TURNS`), of the instance of `template` at `address`.
 
     `around` is what its texts see; `members` are the instances inside of it, in order, for a turn that is about them.
     `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
@@ -140,3 +141,8 @@ class Context(Struct, frozen=True):
     def idempotency_key(self, address: str, iteration: int) -> str:
         """`run/address`, and `run/address/iteration` in loops (language.md §10)."""
         return f"{self.run_id}/{address}/{iteration}" if iteration else f"{self.run_id}/{address}"
+
+
+def reply_of(turn: Turn, context: Context, output: Content) -> Reply:
+    """What a turn gave, with what conditions read of it."""
+    return Reply(output, condition_values(turn.template, output, context.read))

@@ -52,7 +52,7 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
 
 
 async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
-    """Prepare (in a thread if that may take a while), run and clean up. Returns the exit and the failure, if any."""
+    """Prepare (in a thread if that may take a while), run and clean up. Returns the failure, if any."""
     with contextlib.ExitStack() as files:
         if _may_take_long(text, turn, context):
             prepared = await program.in_thread(_prepare, text, turn, context, files)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TextIO
 
 from ion.core.composites import output_of
-from ion.core.events import INLINE_LIMIT_BYTES, Content, Reply
+from ion.core.events import INLINE_LIMIT_BYTES, Content
 from ion.core.loops import read_signal
 from ion.core.outcomes import Completed
 from ion.core.state import NodeState
-from ion.core.values import condition_values
 from ion.foreign import loads
 from ion.language.workflow import LoopGroup
-from ion.nodes.base import Context, Turn
+from ion.nodes.base import Context, Turn, reply_of
 from ion.nodes.program import create, in_thread
 
 _MANY = 200
@@ -30,7 +29,7 @@ async def run(turn: Turn, context: Context) -> Completed:
     if turn.template.item is not None:
         large = len(turn.members) > _MANY or any(now.output and now.output.text is None for now in turn.members)
         output = await in_thread(_array, turn, context) if large else _array(turn, context)
-        return Completed(Reply(output, condition_values(turn.template, output, context.read)))
+        return Completed(reply_of(turn, context, output))
     return _iteration(turn, context)
 
 
@@ -41,7 +40,7 @@ def _iteration(turn: Turn, context: Context) -> Completed:
     reply = output_of(turn.template, list(turn.members))
     signaled, text = read_signal(context.read(reply.output), body.until)
     output = reply.output if text == reply.output.text else context.keep(text)
-    return Completed(Reply(output, condition_values(turn.template, output, context.read)), signaled)
+    return Completed(reply_of(turn, context, output), signaled)
 
 
 def _array(turn: Turn, context: Context) -> Content:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from ion import process
-from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure, Reply
+from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
 from ion.core.outcomes import Completed, Failed
-from ion.core.values import condition_values
 from ion.kinds import TURNS
-from ion.nodes.base import Context, Turn
+from ion.nodes.base import Context, Turn, reply_of
 
 STDERR_SHOWN = 2000
 _NOTHING = Content("")
@@ -99,7 +98,7 @@ async def completed(turn: Turn, context: Context) -> Completed:
     else:
         path = Path(printed)
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
-    return Completed(Reply(output, condition_values(turn.template, output, context.read)))
+    return Completed(reply_of(turn, context, output))
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:
