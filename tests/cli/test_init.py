@@ -36,3 +36,17 @@ def test_each_line_of_the_settings_file_works_without_its_mark(ion: Ion, project
     config.write_text(settings)
     assert "command: claude -p" in settings.splitlines()[8]
     assert ion("run", "hello", "--quiet").status == 0
+
+
+def test_an_example_of_a_fan_out_runs_as_it_is(ion: Ion, project: Project) -> None:
+    said = ion("init", "--example", "fan-out")
+    assert (said.status, "ion run fan-out" in said.err) == (0, True)
+    (project.folder / "long.txt").write_text("x\n" * 30)
+    (project.folder / "it's short.txt").write_text("x\n")
+    assert ion("validate", "--strict").status == 0
+    assert ion("run", "fan-out", "--dry-run", "--quiet").status == 0
+    done = ion("run", "fan-out", "--run-id", "mine", "--input", "pattern=*.txt", "--quiet")
+    assert (done.status, done.out) == (0, '["./it\'s short.txt has 1 lines","./long.txt has 30 lines"]\n')
+    assert ion("output", "mine", "count.1").out == "./long.txt has 30 lines\n"
+    assert ion("init", "--example", "no-such").status == 2
+    assert not (project.folder / ".ion" / "workflows" / "hello.yaml").exists()

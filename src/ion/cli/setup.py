@@ -167,6 +167,47 @@ nodes:
     bash: echo "$greet.output ($measure.output characters)"
 """
 
+FAN_OUT = """\
+# yaml-language-server: $schema=../workflow.schema.json
+# The same for each of many things. Run it: ion run fan-out
+#                        one item, and why: ion show last count.0
+# It needs no agent. To ask one about each file, write a prompt where 'measure' is:
+#   prompt: Is something wrong in $INPUTS.file? One line.
+name: fan-out
+description: Counts the lines of each file here, four at a time.
+strict: true # a bash ends at its first failing line
+
+inputs:
+  pattern:
+    description: Which files
+    default: "*"
+
+nodes:
+  # Its lines are the items.
+  - id: list
+    bash: find . -maxdepth 2 -type f -name "$INPUTS.pattern" -not -path './.*' | sort | sed -n '1,50p'
+
+  # Runs once for each item. One that fails leaves the others alone.
+  - id: count
+    depends_on: [list]
+    fan_out: {lines: $list.output, as: file, max_parallel: 4, join: all_done}
+    group:
+      nodes:
+        - id: measure
+          bash: wc -l < "$INPUTS.file"
+        - id: say
+          depends_on: [measure]
+          bash: echo "$INPUTS.file has $measure.output lines"
+
+  # Sees all outputs as one list, in the order of the items.
+  - id: report
+    depends_on: [list, count]
+    bash: echo "$count.output"
+"""
+
+# What init can begin with.
+EXAMPLES = {"hello": WORKFLOW, "fan-out": FAN_OUT}
+
 SETTINGS = """\
 # Settings of this project. What is given on the command line wins, then the environment, then this file, then
 # the user's own settings. Take the '# ' off a line to use it.
@@ -191,9 +232,12 @@ SETTINGS = """\
 
 
 @click.command()
+@click.option(
+    "--example", type=click.Choice(tuple(EXAMPLES)), default="hello", show_default=True, help="The workflow to write."
+)
 @as_json
 @in_context
-def init(cli: CliContext, as_json: bool) -> int:
+def init(cli: CliContext, example: str, as_json: bool) -> int:
     """Write a first workflow, a settings file and, for editors, the schema of workflows into .ion/ of the working
     directory (or of --project).
 
@@ -207,7 +251,7 @@ def init(cli: CliContext, as_json: bool) -> int:
         raise NotFoundError(f"the project {project} is not a directory")
     folder = Workspace(project).make_data_folder()
     files = {
-        folder / "workflows" / "hello.yaml": WORKFLOW,
+        folder / "workflows" / f"{example}.yaml": EXAMPLES[example],
         folder / "config.yaml": SETTINGS,
         folder / SCHEMA_NAME: json.dumps(workflow_json_schema(), indent=1) + "\n",
     }
@@ -219,7 +263,7 @@ def init(cli: CliContext, as_json: bool) -> int:
     for path, is_new in written.items():
         screen.line(f"{'wrote' if is_new else 'kept '}  {path}")
     screen.line()
-    screen.line("  ", cli.command("run", "hello"))
+    screen.line("  ", cli.command("run", example))
     return 0
 
 
