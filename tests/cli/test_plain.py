@@ -65,12 +65,6 @@ def test_every_event_has_a_line() -> None:
         ([e.NodeSkipped(0, "plan", "fail_fast")], "00:00.0 skip plan fail_fast"),
         ([e.NodeCancelled(0, "plan", "cancelled")], "00:00.0 stop plan cancelled"),
         ([e.NodeInvalidated(0, "plan", "dependency", "fetch")], "00:00.0 again plan 'fetch' has another value now"),
-        ([e.ScopeOpened(0, "plan", nodes=(("a", "bash"),))], "00:00.0 open plan 1 node"),
-        ([e.ScopeOpened(0, "plan", nodes=(("a", "bash"),), iteration=2)], "00:00.0 open plan iteration 2"),
-        (
-            [e.ScopeOpened(0, "plan", items=e.Content("[1,2]"), keys=("a", "b"), numbers=(0, 1))],
-            "00:00.0 open plan 2 items",
-        ),
         ([e.IterationCompleted(0, "plan", 2, e.Reply(OUTPUT), signaled=True)], "00:00.0 turn plan iteration 2 · done"),
         ([e.ApprovalRequested(0, "plan", "r1", "Publish\nit?")], "00:00.0 gate plan Publish it?"),
         (

@@ -52,7 +52,6 @@ class Plain:
         if not isinstance(event, e.NodeEvent):
             self._of_run(run_id, event, state)
         elif isinstance(event, e.ApprovalRequested | e.ApprovalResolved | e.PromptRequested | e.PromptAnswered):
-            self._of_inside(event)
             self._of_request(event)
         elif isinstance(event, e.NodeStarted | e.ScopeOpened):
             self._of_start(event, state)
@@ -135,12 +134,6 @@ class Plain:
             case e.NodeInvalidated():
                 why = event.reason if event.dependency is None else f"'{event.dependency}' has another value now"
                 self._say(event, "again", event.node, why)
-
-    def _of_inside(self, event: e.NodeEvent) -> None:
-        match event:
-            case e.ScopeOpened():
-                what = f"iteration {event.iteration}" if event.iteration else plural(len(event.nodes), "node")
-                self._say(event, "open", event.node, plural(len(event.numbers), "item") if event.items else what)
             case e.IterationCompleted():
                 done = " · done" if event.signaled else ""
                 self._say(event, "turn", event.node, f"iteration {event.iteration}{done}")
