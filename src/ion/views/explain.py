@@ -19,7 +19,7 @@ from ion.language.changing import references_of
 from ion.language.conditions import explain
 from ion.language.references import reference_text
 from ion.language.templates import Template, templates_of
-from ion.language.workflow import InputReference, Node, NodeReference, Shell
+from ion.language.workflow import InputReference, Node, NodeReference, Script, Shell
 from ion.views.rows import named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_of
@@ -158,7 +158,7 @@ def _kind(subject: Subject) -> str:
     body = subject.node.body
     if KINDS[subject.node.kind].iterates:
         return f"loop, iteration {subject.now.progress.iterations} of {getattr(body, 'max_iterations', '?')}"
-    text = next(_texts(body), "")
+    text = body.code or "" if isinstance(body, Script) else next(_texts(body), "")
     return f"{subject.node.kind}, {plural(text.count(chr(10)) + 1, 'line')}" if text else subject.node.kind
 
 
