@@ -36,6 +36,14 @@ nodes:
   - {id: never, depends_on: [same], when: "$same.output == 'no' || $same.output < 0", bash: "echo $same.output"}
   - {id: tidy, depends_on: [same], script: tidy, runtime: python, with: {x: {from: $same.output, if_skipped: 1}}}
   - {id: code, script: "print(1)", runtime: python, depends_on: [tidy]}
+  - id: each
+    depends_on: [same]
+    when: "$INPUTS.file != 'c'"
+    fan_out: {items: [a, {b: 1}, c], as: file, join: all_done}
+    group: {nodes: [{id: look, bash: 'echo "$INPUTS.file"'}, {id: part, group: {nodes: [{id: in, bash: 'true'}]}}]}
+  - id: twice
+    depends_on: [same]
+    loop_group: {max_iterations: 3, until_node: check, nodes: [{id: check, bash: 'test "$LOOP_ITERATION" = 2'}]}
   - {id: asks, command: asks, depends_on: [code], output_format: {type: object}, model: x}
   - {id: gate, depends_on: [code], approval: {message: ok?, decisions: [{id: approve}, {id: wait, label: Wait}]}}
   - {id: gate2, depends_on: [code], approval: {message: ok?, on_reject: {prompt: again, max_attempts: 2}}}
@@ -80,7 +88,8 @@ OF_TYPE: dict[type, list[Any]] = {
     dict: [{}, {"x": "y"}, {"big": "x"}, {"text": "DONE"}],
 }
 COMMANDS = """
-show evil; show evil --json; show evil gate; show evil big; events evil; logs evil; output evil; output evil big;
+show evil; show evil --json; show evil gate;
+logs evil each.0.look; output evil each; show evil big; events evil; logs evil; output evil; output evil big;
 graph all --run evil; next evil; next evil --json; export evil --output again.jsonl; rerun evil --from same --no-resume;
 approve evil gate2 --quiet; respond evil gate wait --quiet; resume evil --quiet;
 submit evil asks --file answer.json --quiet; cancel evil; show evil --json; resume evil --quiet
@@ -208,6 +217,26 @@ def begun_twice(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> No
     lines.insert(-1, {"event": copy.deepcopy(events[0])})
 
 
+def opened(address: str, **fields: Any) -> Any:
+    """A change of the event that opened this node."""
+
+    def change(_lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+        event = next(one for one in events if one["type"] == "scope_opened" and one["node"] == address)
+        event.update(fields)
+
+    return change
+
+
+def added(address: str, **fields: Any) -> Any:
+    """A change that opens this node once more."""
+
+    def change(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+        event = next(one for one in events if one["type"] == "scope_opened" and one["node"] == address)
+        lines.insert(-1, {"event": {**event, **fields}})
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "status", "said"),
     [
@@ -220,8 +249,29 @@ def begun_twice(lines: list[dict[str, Any]], events: list[dict[str, Any]]) -> No
         (lambda _lines, events: events[1].update(node="../../up"), 1, "its field 'node' is invalid"),
         (lambda _lines, events: events[1].update(node="nowhere"), 1, "not a node of the run"),
         (begun_twice, 1, "its first event, and no other, is the run's start"),
+        (opened("each", node="nobody"), 1, "not a node of the run"),
+        (added("each", node="same"), 1, "'same' has no nodes inside"),
+        (opened("each", node="each.0.look.up"), 1, "not a node of the run"),
+        (opened("each", node="each/../../up"), 1, "its field 'node' is invalid"),
+        (opened("each", numbers=[0, 1]), 1, "its items do not have one number each"),
+        (opened("each", numbers=[0, 0, 2]), 1, "its items do not have one number each"),
+        (opened("each", numbers=[0, -1, 2]), 1, "its field 'numbers[1]' is invalid"),
+        (opened("each", keys=["k", "k", "l"]), 1, "its items do not have one number each"),
+        (opened("each", items={"text": '["a"]'}), 1, "the items of 'each' are not the 3 that it is opened with"),
+        (opened("each", items={"text": "no array"}), 1, "the items of 'each' are not the 3 that it is opened with"),
+        (opened("each", read=[{}]), 1, "the items of 'each' are not the 3 that it is opened with"),
+        (added("each", iteration=1), 1, "'each' has items inside, and is opened without"),
+        (added("each.0", nodes=[["look", "bash"], ["look", "bash"]]), 1, "two of its nodes have one id"),
+        (opened("each.0", nodes=[["..", "bash"]]), 1, "a scope_opened event that cannot be read"),
+        (
+            added("each.0.part", nodes=[["other", "bash"]]),
+            1,
+            "what is inside of 'each.0.part' is not what its workflow",
+        ),
+        (added("twice", iteration=0), 1, "what is inside of 'twice' is not what its workflow has there"),
+        (added("each", keys=["x", "y", "z"]), 1, "'each.0' is the address of two items"),
     ],
-    ids=range(9),
+    ids=range(26),
 )
 def test_what_no_run_can_be_is_refused_in_words(
     ion: Ion, project: Project, exported: Path, change: Any, status: int, said: str

@@ -57,6 +57,29 @@ def test_old_runs_go_with_their_folders_and_outputs(ion: Ion, project: Project) 
     assert ion("doctor").status == 0
 
 
+INSIDE = """
+name: inside
+description: Items whose texts look like paths
+nodes:
+  - id: each
+    fan_out: {items: ["../../up", "/etc", "a/b", ".."]}
+    group: {nodes: [{id: look, bash: 'echo "$INPUTS.item"; echo said >&2'}]}
+"""
+
+
+def test_what_is_inside_of_nodes_is_in_folders_by_address(ion: Ion, project: Project) -> None:
+    """They go with the run; no text of an item is ever a part of a path."""
+    project.write("inside", INSIDE)
+    assert ion("run", "inside", "--run-id", "one", "--quiet").status == 0
+    runs = project.folder / ".ion" / "runs"
+    assert sorted(path.name for path in (runs / "one" / "logs").iterdir()) == [f"each.{i}.look" for i in range(4)]
+    assert ion("logs", "one", "each.2.look").out.strip().endswith("a/b")
+    assert ion("doctor").status == 0
+    assert ion("prune", "--older-than", "0m", "--yes").status == 0
+    assert list(runs.iterdir()) == []
+    assert not [path for path in project.folder.parent.rglob("*") if path.name in ("up", "b", "etc")]
+
+
 def test_what_may_still_go_on_stays(ion: Ion, project: Project) -> None:
     project.write("gate", GATE)
     project.write("slow", SLOW)

@@ -22,6 +22,7 @@ nodes:
     bash: printf 'token=%s\\n' "$TOKEN"; echo "noise $TOKEN" >&2
   - id: large
     bash: for i in {1..20000}; do echo "$i $TOKEN"; done
+  - {id: each, when: "$INPUTS.item != 'x'", fan_out: {lines: $say.output}, bash: 'printf "%s" "$INPUTS.item"'}
   - id: fail
     when: $INPUTS.mode == 'fail'
     bash: |
@@ -84,10 +85,11 @@ def test_the_output_of_a_run_is_masked_and_what_is_stored_is_exact(run: Project)
 
 
 def test_nothing_that_ion_records_itself_holds_the_value(run: Project) -> None:
-    """The frozen workflow has the name, the failure's message has stars; only the outputs are exact."""
+    """The frozen workflow has the name, the failure's message has stars; only outputs, and items of them, are exact."""
     masked(run, "run", "leak", "--run-id", "mine", "--input", "mode=fail")
     exported = run.run("export", "mine").out.splitlines()
-    outputs = [line for line in exported if '"node_completed"' in line or '"chunk"' in line]
+    exact = ('"node_completed"', '"scope_opened"', '"chunk"')
+    outputs = [line for line in exported if any(kind in line for kind in exact)]
     assert "hunter2" in "".join(outputs)
     others = "".join(line for line in exported if line not in outputs)
     assert "TOKEN" in others
@@ -157,6 +159,7 @@ def test_an_export_with_masked_outputs_can_be_taken_in(run: Project, tmp_path: P
     assert nodes["say"]["output"] == "token=***"
     large = Path(nodes["large"]["output_file"]).read_text().splitlines()
     assert (len(large), large[0], large[-1]) == (20000, "1 ***", "20000 ***")
+    assert nodes["each"]["output"] == '["token=***"]'
 
 
 def test_a_resume_needs_the_secret_and_a_cancel_does_not(run: Project) -> None:

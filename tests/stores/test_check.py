@@ -49,7 +49,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Workf
 
 
 def damage(store: WorkflowStore) -> list[Damage]:
-    return check_runs(store, lambda _source, _started: None)[1]
+    return check_runs(store, lambda _source, _events, _store: None)[1]
 
 
 @pytest.mark.parametrize(

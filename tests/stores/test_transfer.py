@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkflowSt
 
 def import_run(store: WorkflowStore, file: io.BytesIO, project: str | None = None) -> str:
     """What a store does with the file, whatever the language says of the frozen workflow in it."""
-    return transfer.import_run(store, file, check=lambda _source, _started: None, project=project)
+    return transfer.import_run(store, file, check=lambda _source, _events, _store: None, project=project)
 
 
 SCRIPT = b"print('a frozen script')\n"

@@ -300,8 +300,10 @@ class ScopeOpened(NodeEvent, frozen=True, gc=False):
     read: tuple[dict[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.keys) != len(self.numbers) or len({*self.numbers}) < len(self.numbers):
+        if not len(self.keys) == len(self.numbers) == len({*self.keys}) == len({*self.numbers}):
             raise ValueError("its items do not have one number each")
+        if len({name for name, _ in self.nodes}) < len(self.nodes):
+            raise ValueError("two of its nodes have one id")
 
 
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):

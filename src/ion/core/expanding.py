@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ion.core.events import Content
+from ion.core.events import Content, Event, ScopeOpened
 from ion.core.outcomes import Expanded
 from ion.core.values import item_values
-from ion.language.templates import Template
+from ion.foreign import loads
+from ion.language.templates import Template, Templates
 from ion.language.values import canonical
+from ion.language.workflow import LoopGroup
 
 
 def items_of(items: list[Any], template: Template, keep: Callable[[str], Content]) -> Expanded:
@@ -37,3 +39,40 @@ def _key(item: Any) -> str:
     # A text is not the number that is written like it.
     text = f"{type(item).__name__}:{canonical(item)}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def impossible_scope(templates: Templates, events: Iterable[Event], read: Callable[[Content], str]) -> str:
+    """What of these events, of which a state can be made, no run of this workflow has written about the inside of a
+    node; '' if all of it may be so."""
+    numbers: dict[tuple[str, int], str] = {}
+    for event in events:
+        if not isinstance(event, ScopeOpened):
+            continue
+        try:
+            template = templates[event.node]
+        except KeyError:
+            return f"'{event.node}' is not a node of its workflow"
+        if template.item is None:
+            if template.inside is None:
+                return f"'{event.node}' has no nodes inside"
+            graph = (template.inside.nodes, isinstance(template.node.body, LoopGroup), template.calls, None, ())
+            if (event.nodes, event.iteration > 0, event.given is not None, event.items, event.keys) != graph:
+                return f"what is inside of '{event.node}' is not what its workflow has there"
+            continue
+        if event.items is None or event.nodes or event.iteration or event.given is not None:
+            return f"'{event.node}' has items inside, and is opened without"
+        if _length(read(event.items)) != len(event.keys) or len(event.read) not in (0, len(event.keys)):
+            return f"the items of '{event.node}' are not the {len(event.keys)} that it is opened with"
+        for number, key in zip(event.numbers, event.keys, strict=True):
+            if numbers.setdefault((event.node, number), key) != key:
+                return f"'{event.node}.{number}' is the address of two items"
+    return ""
+
+
+def _length(text: str) -> int | None:
+    """How many items this JSON array has; None if it is none."""
+    try:
+        found = loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return len(found) if isinstance(found, list) else None

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ion import codec
-from ion.core.events import WorkflowStarted
+from ion.core import events as e
+from ion.core.expanding import impossible_scope
 from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
 from ion.language.frozen import read_frozen
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.nodes.base import scripts_folder
 from ion.stores.base import WorkflowStore
@@ -57,8 +60,11 @@ def thaw(source: str, digest: str) -> Workflow:
         ) from error
 
 
-def require_frozen(source: str, started: WorkflowStarted) -> None:
-    """Raise `DamagedStoreError` unless a run with this first event froze this source."""
+def require_frozen(source: str, events: Sequence[e.Event], store: WorkflowStore) -> None:
+    """Raise `DamagedStoreError` unless a run with these events froze this source. What they name is in the store."""
+    started = events[0]
+    if not isinstance(started, e.WorkflowStarted):
+        raise DamagedStoreError("its first event is not its start")
     try:
         workflow = thaw(source, started.digest)
     except RefusedError as error:
@@ -67,6 +73,16 @@ def require_frozen(source: str, started: WorkflowStarted) -> None:
         raise DamagedStoreError("its name is not that of its frozen workflow")
     if started.nodes != tuple((node.id, node.kind) for node in workflow.nodes):
         raise DamagedStoreError("its nodes are not those of its frozen workflow")
+
+    def read(content: e.Content) -> str:
+        if content.text is not None:
+            return content.text
+        with store.open_blob(content.sha256) as stream:
+            return stream.read().decode("utf-8", "surrogatepass")
+
+    problem = impossible_scope(templates_of(workflow), events, read)
+    if problem:
+        raise DamagedStoreError(problem)
 
 
 def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:

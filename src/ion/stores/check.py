@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -38,9 +38,8 @@ class Damage(Struct, frozen=True, gc=False):
     offset: int | None = None
 
 
-def check_runs(store: WorkflowStore, check: Callable[[str, e.WorkflowStarted], None]) -> tuple[int, list[Damage]]:
-    """How many runs the store has, and all damage found by reading them. `check` raises `DamagedStoreError` if a run
-    with this first event cannot have this frozen source.
+def check_runs(store: WorkflowStore, check: rules.FrozenCheck) -> tuple[int, list[Damage]]:
+    """How many runs the store has, and all damage found by reading them.
 
     An output that several runs have is read once, and reported for the first of them.
     """
@@ -96,9 +95,7 @@ def _check_names(url: str) -> Iterator[Damage]:
                 yield Damage(f"{path} cannot be a run: its name is not a run's id", hint, file=str(path))
 
 
-def _check_run(
-    store: WorkflowStore, run_id: str, check: Callable[[str, e.WorkflowStarted], None], seen: set[str]
-) -> Iterator[Damage]:
+def _check_run(store: WorkflowStore, run_id: str, check: rules.FrozenCheck, seen: set[str]) -> Iterator[Damage]:
     source, said = None, ""
     try:
         source = store.get_source(run_id)
@@ -118,7 +115,7 @@ def _check_run(
         yield from _check_derived(run, [record.event for record in records], open_now)
     if source is not None and started is not None:
         try:
-            check(source, started)
+            check(source, [record.event for record in records], store)
         except DamagedStoreError as error:
             yield Damage(f"run {run_id}: {error.message}", error.hint, run_id)
     for content in _outputs(records):

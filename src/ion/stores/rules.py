@@ -189,6 +189,8 @@ class OpenRequests:
         self._of_node.setdefault(node, set()).add(request)
 
 
+# Raises `DamagedStoreError` if a run with these events, whose outputs this store has, cannot have this frozen source.
+FrozenCheck: TypeAlias = Callable[[str, Sequence[e.Event], WorkflowStore], None]
 # The clock of an owner's leases, and what becomes of a run's lease: its epoch, owner and end; None: it stays as it is.
 Clock: TypeAlias = Callable[[Owner | None], int]
 NewLease: TypeAlias = tuple[int, Owner | None, int] | None

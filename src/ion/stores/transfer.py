@@ -15,7 +15,7 @@ import binascii
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,7 +38,7 @@ _DEEPEST = 200
 # The fields of events that hold what people, programs and agents said.
 _FREE_TEXTS = frozenset({
     "inputs", "arguments", "context", "reason", "detail", "message", "comment", "values", "system", "reask", "options",
-    "usage", "by",
+    "usage", "by", "read",
 })  # fmt: skip
 _HASH_TEXT = re.compile(r'"([0-9a-f]{64})"')
 
@@ -78,14 +78,13 @@ def import_run(
     store: WorkflowStore,
     file: BinaryIO,
     *,
-    check: Callable[[str, e.WorkflowStarted], None],
+    check: rules.FrozenCheck,
     project: str | None = None,
     name: str = "this",
 ) -> str:
     """Create the run that `export_run` wrote and return its id; `project` replaces the one it ran in.
 
-    `check` is asked whether a run that began so can have this frozen source; `name` is the file's, for messages. No
-    cluster drives the run from here on, whatever it was driven by.
+    `name` is the file's, for messages. No cluster drives the run from here on, whatever it was driven by.
 
     Raises `UsageError` if the file is not an export, `DamagedStoreError` if it is a damaged one or tells of a run that
     cannot be, `RefusedError` (code `run-exists`) if the id is taken: a run is never written over.
@@ -96,11 +95,12 @@ def import_run(
     source = lines.text(first, "source")
     rules.require_run_id(run_id)
     _require_absent(store, run_id)
-    started, *others = _read_body(store, lines)
+    told = _read_body(store, lines)
+    started, *others = told
     if not isinstance(started, e.WorkflowStarted) or any(isinstance(event, e.WorkflowStarted) for event in others):
         raise lines.damaged("its first event, and no other, is the run's start")
     try:
-        check(source, started)
+        check(source, told, store)
     except DamagedStoreError as error:
         raise lines.damaged(error.message) from error
     place = project if project is not None else lines.text(first, "project")
@@ -162,7 +162,7 @@ def _masked_event(event: dict[str, Any], secrets: tuple[str, ...], blobs: dict[s
     if not secrets:
         return event
     shown = {key: mask_json(value, secrets) if key in _FREE_TEXTS else value for key, value in event.items()}
-    for key in ("output", "prompt"):
+    for key in ("output", "prompt", "items", "given"):
         if key in shown:
             shown[key] = blobs.get(shown[key].get("blob"), shown[key])
             shown[key] = {**shown[key], **mask_json({k: v for k, v in shown[key].items() if k == "text"}, secrets)}
