@@ -209,7 +209,7 @@ def test_a_run_shows_what_really_ran_with_counts(ion: Ion, project: Project) -> 
 """
     )
     nodes = {node["id"]: node for node in ion("graph", "--run", "mine", "--json").json("graph")["nodes"]}
-    assert nodes["review"]["counts"] == {"failed": 1, "completed": 2}
+    assert nodes["review"]["counts"] == {"completed": 2, "failed": 1}
     assert (nodes["fix"]["iteration"], "inside" in nodes["ship"]) == (2, False)
     assert "class n2 failed" in ion("graph", "--run", "mine", "--format", "mermaid").out
 
@@ -222,9 +222,9 @@ def test_a_thousand_items_are_one_box(ion: Ion, project: Project) -> None:
     assert (
         ion("graph", "--run", "mine").out
         == """\
-● all  0 of 1000 · 1000 running
+⏸ all  0 of 1000 · 1000 waiting
 
-┌─ ● all  0 of 1000 · 1000 running ─┐
+┌─ ⏸ all  0 of 1000 · 1000 waiting ─┐
 │ ⏸ ask ⏸  0 of 1000 · 1000 waiting │
 └───────────────────────────────────┘
 """

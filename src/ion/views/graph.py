@@ -9,28 +9,27 @@ Rows are chosen so that lines are straight and seldom cross (barycentres, a few 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace
 
+from ion.core.scopes import ScopeState
+from ion.core.state import RunState
+from ion.core.tallies import STATUSES, Tally
 from ion.language.graph import layers, topological
 from ion.language.templates import Body, Template, templates_of
 from ion.language.workflow import FanOut, WorkflowCall
-from ion.views.words import symbol
+from ion.views.words import counted, symbol
 
 if TYPE_CHECKING:
-    from ion.core.scopes import ScopeState
-    from ion.core.state import RunState
     from ion.language.workflow import Workflow
 
 
 SWEEPS = 4
 # The states in the order in which they are looked for.
 _ORDER = ("failed", "waiting", "running", "cancelled", "pending", "completed", "skipped")
-_UNSAID = ("completed", "pending")
 
 
 class PictureNode(Struct, frozen=True, omit_defaults=True):
@@ -89,7 +88,7 @@ def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode:
     `suffixes`, and for how many items it runs, or how many of these are in which state."""
     state = f"{symbol(node.status, unicode=unicode)} " if node.status is not None else ""
     items = f" {'×' if unicode else 'x'} {node.fan_out}" if node.fan_out is not None else ""
-    items = f"  {counted(node.counts)}" if node.counts else items
+    items = f"  {counted(dict.fromkeys(STATUSES, 0) | node.counts)}" if node.counts else items
     return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}{items}"
 
 
@@ -99,19 +98,28 @@ def title(node: PictureNode, text: str) -> str:
     return f"{text}{called}{f' · iteration {node.iteration}' if node.iteration else ''}"
 
 
-def counted(counts: Mapping[str, int]) -> str:
-    """`97 of 100 · 2 failed · 1 running`."""
-    others = [f"{number} {status}" for status, number in counts.items() if number and status not in _UNSAID]
-    return " · ".join([f"{counts.get('completed', 0)} of {sum(counts.values())}", *others])
-
-
 def picture_of(workflow: Workflow, state: RunState | None = None) -> Picture:
     """The picture of a workflow, with the states of a run of it."""
-    return _picture(workflow.name, templates_of(workflow).root, state, ("",))
+    shown = _Shown(state, Tally(state)) if state is not None else None
+    return _picture(workflow.name, templates_of(workflow).root, shown, ("",))
 
 
-def _picture(name: str, body: Body, state: RunState | None, prefixes: Sequence[str]) -> Picture:
+class _Shown(Struct):
+    """A run of which a picture is made."""
+
+    state: RunState
+    tally: Tally
+
+    def statuses(self, addresses: Sequence[str]) -> list[str]:
+        return [self.tally.status(address) for address in addresses if address in self.state.nodes]
+
+    def scopes(self, addresses: Sequence[str]) -> list[ScopeState]:
+        return [self.state.scopes[address] for address in addresses if address in self.state.scopes]
+
+
+def _picture(name: str, body: Body, shown: _Shown | None, prefixes: Sequence[str]) -> Picture:
     """The picture of a graph; `prefixes` are what the addresses of its instances begin with, in each scope of it."""
+    nodes = tuple(_in_file(one) if shown is None else _in_run(one, shown, prefixes) for one in body.members)
     edges = tuple(
         Edge(source=other, target=one.node.id, kind=kind)
         for one in body.members
@@ -119,59 +127,51 @@ def _picture(name: str, body: Body, state: RunState | None, prefixes: Sequence[s
         for other in others
         if other in body.places
     )
-    return Picture(name, tuple(_node(one, state, prefixes) for one in body.members), edges)
+    return Picture(name, nodes, edges)
 
 
-def _node(template: Template, state: RunState | None, prefixes: Sequence[str]) -> PictureNode:
-    node, item = template.node, template.item or template
+def _in_file(template: Template) -> PictureNode:
+    node, inside = template.node, (template.item or template).inside
     when = node.when or (node.fan_out.when if node.fan_out is not None else None)
-    begun = [f"{prefix}{node.id}" for prefix in prefixes] if state is not None else []
-    statuses = list(_statuses(state, begun))
-    status = _overall(statuses)
-    if template.item is not None:
-        begun = [member for one in _scopes(state, begun) for member in one.members]
-        statuses = list(_statuses(state, begun))
-    inside = list(_scopes(state, begun))
-    found = Counter(statuses)
     return PictureNode(
         id=node.id,
         kind=node.kind,
         when=when.text if when is not None else None,
         trigger_rule=node.trigger_rule,
-        status=status,
         fan_out=_items(node.fan_out) if node.fan_out is not None else None,
         workflow=node.body.name if isinstance(node.body, WorkflowCall) else None,
-        counts={status: found[status] for status in _ORDER if found[status]}
-        if len(begun) > 1 or (template.item is not None and begun)
-        else {},
-        iteration=max((one.iteration for one in inside), default=0),
-        inside=_picture(node.id, item.inside, state, [one.prefix for one in inside])
-        if item.inside is not None and (state is None or inside)
-        else None,
+        inside=_picture(node.id, inside, None, ()) if inside is not None else None,
     )
+
+
+def _in_run(template: Template, shown: _Shown, prefixes: Sequence[str]) -> PictureNode:
+    instances = [f"{prefix}{template.node.id}" for prefix in prefixes]
+    statuses = shown.statuses(instances)
+    status, several = _overall(statuses), len(statuses) > 1
+    if template.item is not None:
+        instances = [member for scope in shown.scopes(instances) for member in scope.members]
+        statuses = shown.statuses(instances)
+        several = bool(statuses)
+    scopes, body = shown.scopes(instances), (template.item or template).inside
+    prefixes = [scope.prefix for scope in scopes]
+    return replace(
+        _in_file(template),
+        status=status,
+        counts={status: statuses.count(status) for status in STATUSES if status in statuses} if several else {},
+        iteration=max((scope.iteration for scope in scopes), default=0),
+        inside=_picture(template.node.id, body, shown, prefixes) if body is not None and scopes else None,
+    )
+
+
+def _overall(statuses: Sequence[str]) -> str | None:
+    """The state of several instances as one: what a person looks for comes first."""
+    return next((status for status in _ORDER if status in statuses), None)
 
 
 def _items(fan_out: FanOut) -> str:
     if fan_out.lines is not None:
         return "lines"
     return str(len(fan_out.items)) if isinstance(fan_out.items, list) else "items"
-
-
-def _scopes(state: RunState | None, addresses: Sequence[str]) -> Iterator[ScopeState]:
-    for address in addresses if state is not None else ():
-        if state is not None and address in state.scopes:
-            yield state.scopes[address]
-
-
-def _statuses(state: RunState | None, addresses: Sequence[str]) -> Iterator[str]:
-    for address in addresses if state is not None else ():
-        if state is not None and address in state.nodes:
-            yield state.nodes[address].status
-
-
-def _overall(statuses: Sequence[str]) -> str | None:
-    """The state of several instances as one: what a person looks for comes first."""
-    return next((status for status in _ORDER if status in statuses), None)
 
 
 # ------------------------------------------------------------------ where the nodes stand
