@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -136,6 +137,52 @@ def test_a_killed_run_shows_as_interrupted_at_once_and_its_cut_off_node_runs_aga
     (project / "go").touch()
     assert drive(project, "resume").wait(timeout=PATIENCE_S) == 0
     assert (project / "ran").read_text() == "a\nb\nb\n"
+
+
+FAN = """
+    nodes:
+      - {id: list, always_run: true, bash: cat list}
+      - id: each
+        depends_on: [list]
+        fan_out: {lines: $list.output, as: file, max_parallel: 4}
+        group:
+          nodes:
+            - {id: first, bash: 'echo "$INPUTS.file first $ION_IDEMPOTENCY_KEY" >> ran; echo "$INPUTS.file"'}
+            - id: second
+              depends_on: [first]
+              bash: 'echo "$INPUTS.file second $ION_IDEMPOTENCY_KEY" >> ran; test -e go || case "$INPUTS.file" in [g-z]) sleep 3600;; esac; echo "$INPUTS.file"'
+    """  # noqa: E501
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_killed_in_the_middle_of_a_fan_out_it_runs_no_finished_item_again(
+    project: Path, write: Callable[..., Path], *, changed: bool
+) -> None:
+    """Of each item that had not ended only what had not. If the list has changed since, the new items run besides, and
+    what is gone does not; no key serves two items."""
+    write(FAN)
+    (project / "list").write_text("\n".join("abcdefghij"))
+    ran = project / "ran"
+    process = drive(project, "run")
+    until(lambda: ran.exists() and len(ran.read_text().splitlines()) == 20)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    begun = ran.read_text().splitlines()
+    kept = {name for name, content in completed(project, "k").items() if name.startswith("each.")}
+    assert {f"each.{i}" for i in range(6)} <= kept
+    assert {f"each.{i}.first" for i in range(10)} <= kept
+    after = "Xjihfedcba" if changed else "abcdefghij"
+    (project / "list").write_text("\n".join(after))
+    (project / "go").touch()
+    assert drive(project, "resume").wait(timeout=PATIENCE_S) == 0
+    again = [line.rpartition(" ")[0] for line in ran.read_text().splitlines()[20:]]
+    unfinished = {f"{name} second" for name in after if name in "ghij"}
+    new = {"X first", "X second"} if changed else set()
+    assert sorted(again) == sorted(unfinished | new)
+    assert ion.get_run("k", project=project).output == json.dumps([*after], separators=(",", ":"))
+    keys = [line.split() for line in (*begun, *ran.read_text().splitlines()[20:])]
+    served = {key: name for name, _, key in keys}
+    assert all(served[key] == name for name, _, key in keys)
 
 
 def test_a_live_owner_keeps_its_run(project: Path, write: Callable[..., Path]) -> None:

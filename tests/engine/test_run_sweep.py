@@ -25,9 +25,13 @@ nodes:
   - {id: b, depends_on: [a], bash: 'head -c 70000 /dev/zero | tr "\\0" x'}
   - {id: c, depends_on: [a], bash: 'echo "$a.output, c"'}
   - {id: d, depends_on: [b, c], bash: 'printf "%s" "$b.output" | wc -c'}
-  - {id: e, depends_on: [d], bash: 'echo "$c.output $d.output"'}
+  - id: f
+    depends_on: [a]
+    fan_out: {items: [x, y], as: name, max_parallel: 1}
+    group: {nodes: [{id: g, bash: 'echo "$INPUTS.name $a.output"'}, {id: h, depends_on: [g], bash: 'echo $g.output'}]}
+  - {id: e, depends_on: [d, f], bash: 'echo "$c.output $d.output $f.output"'}
 """
-OUTPUT = "of a, c 70000\n"
+OUTPUT = 'of a, c 70000 ["x of a","y of a"]\n'
 CALLS = ("fsync", "fdatasync", "write", "pwrite64", "ftruncate", "rename", "mkdir")
 FAILING_CALLS = ("fsync", "fdatasync", "pwrite64", "ftruncate", "rename", "mkdir")
 FAULTS = {
