@@ -641,8 +641,8 @@ not-open: the gate 'g' is not open yet
 not-found: the run has no node 'x'
     its nodes: a, g, h, b
 no-gate: 'b' is a bash node and has no gate
-usage: 2 gates are open: g, h
-    name the one that you answer
+several-gates: 2 gates are open: g, h
+    name one; --each (each: true) answers all inside of a node
 answered: the request g.9 is not open
     ion show says what it waits for
 usage: the gate 'h' has no decision 'reject'
