@@ -142,16 +142,17 @@ def logs_folder(workspace: Workspace, run_id: str) -> Path:
     return folders_of(workspace.data, run_id, workspace.project).logs
 
 
-def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[Path]:
+def log_files(workspace: Workspace, run_id: str, node: str | None = None, state: RunState | None = None) -> list[Path]:
     """The output files of the processes of a run (or of one node and all inside of it), stdout `.out` and stderr
-    `.err`, oldest first.
+    `.err`, oldest first. `state` is the run's, if it is known already.
 
     Raises `NotFoundError` for an unknown node.
     """
-    state = read_state(workspace, run_id)
+    state = state or read_state(workspace, run_id)
     around = None if node is None else node_of(state, node).id
     logs = folders_of(workspace.data, run_id, workspace.project).logs
-    wanted = [logs / name for name in state.nodes if around is None or is_within(name, around)]
+    folders = [folder for folder in logs.iterdir() if folder.name in state.nodes] if logs.is_dir() else []
+    wanted = [folder for folder in folders if around is None or is_within(folder.name, around)]
     files = [file for folder in wanted if folder.is_dir() for file in folder.iterdir()]
     files = [file for file in files if file.suffix in (".out", ".err")]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))

@@ -120,9 +120,9 @@ def _show_node(
     node = node_of(result.state, name)
     workflow = read_frozen(workspace, result.run_id, result.state)
     logged = {"stdout": 0, "stderr": 0}
-    for path in log_files(workspace, result.run_id, node.id):
+    for path in log_files(workspace, result.run_id, node.id, result.state):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
-    answers = answers_of(read_events(workspace, result.run_id), node.id)
+    answers = answers_of(read_events(workspace, result.run_id), node.id) if node.asked else ()
     subject = Subject(result=result, workflow=workflow, now=node, logged=logged, answers=answers)
     if as_json:
         terminal.write_json(node_json(subject, instances=instances))
