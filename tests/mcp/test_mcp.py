@@ -268,6 +268,13 @@ async def test_the_items_of_a_fan_out_in_a_bounded_form(project: Path) -> None:
         step = await call("ion_approve", run_id=run, node="review", each=True)
         assert (step["answered"], step["not_answered"], step["refused"]) == (29, 0, {})
         assert (step["waiting"], step["prompts"]) == ([], [])
+        node = (await call("ion_status", run_id=run))["nodes"]["review"]
+        assert (node["counts"]["total"], len(node["instances"]), node["instances_left"]) == (30, 1, 29)
+        assert [(one["address"], one["item"]) for one in node["instances"]] == [("review.0", 0)]
+        one = (await call("ion_status", run_id=run, node="review[3].look"))["node"]
+        assert (one["address"], one["output"]) == ("review.3.look", "seen 3")
+        error = await call.refused("ion_status", run_id=run, node="review.99")
+        assert error["code"] == "not-found"
 
 
 async def test_a_rework_that_the_client_wrote_can_be_rejected_and_approved(project: Path) -> None:

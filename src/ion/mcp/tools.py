@@ -7,8 +7,10 @@ needed, at the latest after `wait_seconds`, with the open prompts and a line on 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +31,8 @@ DEFAULT_WAIT_SECONDS = 25
 LONGEST_WAIT_SECONDS = 600
 # So many of what waits, and of what is inside of one node, are listed; the others are counted.
 MOST_LISTED = 20
+# Of an item or an output among many, in characters.
+LONGEST_IN_SHORT = 300
 
 
 class ToolContext(Struct, frozen=True):
@@ -149,9 +153,41 @@ async def _answer(
 
 
 async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> dict[str, Any]:
-    run = await _run(host, arguments)
+    run, node = await _run(host, arguments), arguments.get("node")
     result = await asyncio.to_thread(run.result)
-    return result.to_json()
+    if node is not None:
+        return {"run_id": result.run_id, "status": result.status, "node": _entry(result, result.node(node).id)}
+    data = result.to_json()
+    nodes = {name: _fold(result, name, entry) for name, entry in data["nodes"].items()}
+    return {**data, "nodes": nodes, **_some("waiting", data["waiting"])}
+
+
+def _entry(result: RunResult, address: str) -> dict[str, Any]:
+    """An instance, whole; of what is inside of it a part."""
+    return _fold(result, address, result.described.of(result.state.nodes[address], MOST_LISTED))
+
+
+def _fold(result: RunResult, address: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """With some of what is inside of it, in short: what failed, waits or runs, at any depth; else the first."""
+    if "instances" not in entry:
+        return entry
+    urgent = [one for one, left in result.described.tally.unfolded(address, MOST_LISTED) if not left]
+    listed = urgent or [one["address"] for one in entry["instances"][:MOST_LISTED]]
+    inside = sum(result.state.nodes[one].owner == address for one in listed)
+    instances = [_in_short(result.described.of(result.state.nodes[one], 0)) for one in listed]
+    whole = {name: value for name, value in entry.items() if name != "instances_left"}
+    left = {"instances_left": entry["counts"]["total"] - inside} if entry["counts"]["total"] > inside else {}
+    return {**whole, "instances": instances, **left}
+
+
+def _in_short(entry: dict[str, Any]) -> dict[str, Any]:
+    short = {name: entry[name] for name in ("address", "item", "status", "output", "error")}
+    item = json.dumps(entry["item"], ensure_ascii=False)
+    if len(item) > LONGEST_IN_SHORT:
+        short["item"] = head(item, LONGEST_IN_SHORT)
+    if entry["output"] is not None:
+        short["output"] = head(entry["output"], LONGEST_IN_SHORT)
+    return short | ({"counts": entry["counts"]} if "counts" in entry else {})
 
 
 async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
@@ -192,9 +228,11 @@ def _some(name: str, found: list[Any]) -> dict[str, Any]:
 
 async def _happened(report: Report, recorded: Recorded, state: RunState) -> None:
     node = getattr(recorded.event, "node", None)
-    settled = sum(one.terminal for one in state.nodes.values())
+    # Those of the file come first: what is inside of them is not looked through for each event.
+    nodes = list(takewhile(lambda one: not one.owner, state.nodes.values()))
+    settled = sum(one.terminal for one in nodes)
     what = recorded.event.type.replace("_", " ") + (f": {node}" if node else "")
-    await report(f"{settled} of {len(state.nodes)} settled, {what}")
+    await report(f"{settled} of {len(nodes)} settled, {what}")
 
 
 def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:
@@ -331,7 +369,15 @@ TOOLS = (
         ("run_id", "node", "decision"),
         gate=True,
     ),
-    Tool("ion_status", "A run as it is now, with each of its nodes.", _status, _RUN, ("run_id",), reads=True),
+    Tool(
+        "ion_status",
+        "A run as it is now, with each of its nodes. What is inside of a node is counted, and listed in part: what "
+        "failed, waits or runs, else the first.",
+        _status,
+        {**_RUN, "node": _text("Only the node or instance of this address, with its whole output.")},
+        ("run_id",),
+        reads=True,
+    ),
     Tool(
         "ion_cancel",
         "End a run and everything that it runs.",
