@@ -206,6 +206,36 @@ def test_a_gate_between_iterations_brings_a_comment_into_the_next(world: World) 
     assert nodes_of(world, run.run_id)["write.2.check"].output == e.Content("2<shorter>")
 
 
+def test_each_iteration_has_items_and_gates_of_its_own(world: World) -> None:
+    run = world.run("""
+        nodes:
+          - id: fix
+            loop_group:
+              until: DONE
+              max_iterations: 3
+              nodes:
+                - {id: list, bash: 'printf "[%s,9]" "$LOOP_ITERATION"'}
+                - id: each
+                  depends_on: [list]
+                  fan_out: {items: $list.output}
+                  group:
+                    nodes:
+                      - {id: a, bash: 'echo "$INPUTS.item $ION_IDEMPOTENCY_KEY" | sed "s/$ION_RUN_ID/RUN/"'}
+                      - id: g
+                        depends_on: [a]
+                        when: "$INPUTS.item == '9'"
+                        approval: {message: 'round $LOOP_ITERATION: $a.output', capture_response: true}
+                - {id: end, depends_on: [each], bash: 'echo "$each.output"; test $LOOP_ITERATION != 3 || echo DONE'}
+        """)
+    for iteration in (1, 2, 3):
+        (gate,) = [one for one in nodes_of(world, run.run_id).values() if one.gate is not None]
+        assert (run.status, gate.id) == ("paused", f"fix.{iteration}.each.1.g")
+        assert gate.gate is not None
+        assert gate.gate.message == f"round {iteration}: 9 RUN/fix.{iteration}.each.1.a"
+        run = world.approve(run, gate.id, comment=f"yes {iteration}")
+    assert (run.status, output(run, "fix")) == ("completed", '["","yes 3"]\nDONE')
+
+
 def test_a_resume_asks_no_finished_item_again(world: World) -> None:
     """Items that have completed are kept; of a group among them also its nodes that have."""
     text = """

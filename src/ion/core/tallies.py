@@ -43,7 +43,7 @@ class Tally:
         retries = node.status == "waiting" and node.retry_at is not None
         self._own[node.id] = (node.owner, "running" if retries else node.status)
         address = node.id
-        while address:
+        while address in self._own:  # what is in an iteration before counts no further
             owner, status = self._own[address]
             counts = self.counts.get(address)
             if status == "running" and counts is not None and counts["waiting"] and not counts["running"]:
