@@ -335,16 +335,16 @@ def test_the_live_tree_folds_and_counts(ran: Ion, project: Project) -> None:
     last = told("\n".join(frames(project, "gates")[-1]))
     assert last[1:] == [
         "⏸ each 0 of 2 · 2 waiting",
-        "⏸ each.0 1 of 3 · eu · 1 waiting",
+        "⏸ each.0 eu · 1 of 3 · 1 waiting",
         "⏸ each.0.ok ion approve gates each.0.ok · gate: Ship to eu?",
-        "⏸ each.1 1 of 3 · us · 1 waiting",
+        "⏸ each.1 us · 1 of 3 · 1 waiting",
         "⏸ each.1.ok ion approve gates each.1.ok · gate: Ship to us?",
     ]
     failed = told("\n".join(frames(project, "nest")[-1]))
     assert failed[0].startswith("nest nest 3/3 nodes")
     assert failed[2:6] == [
         "✗ nest 1 of 2 · 1 failed",
-        "✗ nest.0 1 of 2 · 1 failed · 1",
+        "✗ nest.0 1 · 1 of 2 · 1 failed",
         "✗ nest.0.b 1 of 2 · 1 failed",
         "✗ nest.0.b.1 y/z · exit 3",
     ]

@@ -108,8 +108,9 @@ class Tree:
         line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(indent + columns.names[row.node], ids)}  "]
         line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
+        said = " · ".join(filter(None, (row.item, self._note(row, rows))))
         # Measured as it will be printed: an escape is wider than the character that it replaces.
-        note = cut(screen.plain(self._note(row, rows)), max(0, screen.width - used - (3 if screen.unicode else 5)))
+        note = cut(screen.plain(said), max(0, screen.width - used - (3 if screen.unicode else 5)))
         if note:
             line.append(("faint", f"  {note}") if row.state in ("pending", "skipped", "completed") else f"  {note}")
         return line

@@ -111,7 +111,8 @@ class Row(Struct, frozen=True, gc=False):
     """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
     would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
     is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs. `depth`
-    counts the nodes that it is inside of. `more`: the row is of so many inside of `node` that are not shown."""
+    counts the nodes that it is inside of, `item` is what it is for. `more`: the row is of so many inside of `node` that
+    are not shown."""
 
     node: str
     state: str
@@ -125,6 +126,7 @@ class Row(Struct, frozen=True, gc=False):
     note: str = ""
     log: str | None = None
     depth: int = 0
+    item: str = ""
     more: int = 0
 
     @property
@@ -149,9 +151,10 @@ def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: s
         due_at=now.retry_at,
         left=_tries(now, node) if retrying else "",
         agent=(now.agent or "") if not retrying else "",
-        note=" · ".join(filter(None, (_item_text(item), answer, _note(now, node, state, workflow)))),
+        note=" · ".join(filter(None, (answer, _note(now, node, state, workflow)))),
         log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
         depth=_depth(state, now),
+        item=_item_text(item),
     )
 
 
