@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
+from ion.language.schema.descriptions import describe_all
 from ion.language.schema.values import (
     Dollars,
     Duration,
@@ -337,6 +338,7 @@ def workflow_json_schema() -> dict[str, Any]:
         holder["properties"]["nodes"]["items"] = {"oneOf": kinds}
     for schema in (root, *definitions.values()):
         schema.pop("additionalProperties", None)
+    describe_all({"WorkflowModel": root, **definitions})
     root["$defs"] = dict(sorted(definitions.items()))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Ion workflow", **_ordered(root)}
 

@@ -1,0 +1,125 @@
+"""What an editor says about each field and each kind of node, beside the JSON Schema of workflow files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Those that mean the same wherever they stand.
+FIELDS = {
+    "agent": "Who answers the prompts: a name of the settings, or a preset.",
+    "always_run": "It runs again in each resume, also if it has completed.",
+    "bash": "Shell text. References reach it as values: their texts are never code.",
+    "cancel": "Ends the run as cancelled, with this reason.",
+    "capture_response": "The output is what the person said.",
+    "command": "The name of a markdown file whose text is the prompt.",
+    "context": "fresh, shared, or {resume: NODE}: whose session it continues.",
+    "continued": "Asked instead of the prompt where the session of the node before continues.",
+    "decisions": "What a person may choose between; one of them has the id approve.",
+    "default": "Its value where none is given.",
+    "delay_ms": "Before the first retry; it doubles with each. Milliseconds, or text as in 5s.",
+    "depends_on": "The nodes that must have settled before this one is decided.",
+    "deps": "Packages that it needs, as its registry names them.",
+    "description": "What it is for, in a line.",
+    "enum": "The values that it may have.",
+    "env": "Environment variables of its program.",
+    "fail_fast": "The first failure stops what has not ended.",
+    "fan_out": "It runs once for each item of a list.",
+    "fresh_context": "Each iteration begins a session of its own.",
+    "gate_message": "What the person is asked after each iteration.",
+    "id": "Its name: letters, digits, _ and -.",
+    "idle_timeout": "It fails when its agent says nothing for so long: milliseconds, or text as in 30m.",
+    "interactive": "A person is asked after each iteration.",
+    "label": "What a person reads beside it.",
+    "max_attempts": "How often it is tried again.",
+    "max_budget_usd": "What the run may spend in all, in US dollars.",
+    "max_concurrency": "How many nodes run at once.",
+    "max_iterations": "After so many it has failed.",
+    "message": "What the person is asked.",
+    "name": "What it is called where it is run.",
+    "on_error": "transient: only what may pass by itself; all: every failure.",
+    "on_reject": "A rejection asks an agent for rework, and then the person again.",
+    "on_timeout": "skip: the node is skipped instead of failed.",
+    "output_format": "The JSON Schema that the answer must fit.",
+    "placeholder": "The text for an input that was not given.",
+    "prompt": "The text for the agent.",
+    "refers_to": "Inputs whose values replace {name} in the default.",
+    "required": "It must be given.",
+    "retry": "What fails is tried again.",
+    "returns": "The node whose output is that of the whole; without it, the first of the last nodes that has text.",
+    "runs_on": "A label of the workers that may carry it out, on a cluster.",
+    "runtime": "What runs the script.",
+    "script": "Code, or the name of a script's file.",
+    "secrets": "Environment variables that the run needs, and whose values are never shown.",
+    "signal_completes": "The signal ends it without a question to a person.",
+    "strict": "A bash ends at its first failing line, also within a pipe.",
+    "tags": "Words to find it by.",
+    "timeout": "Milliseconds, or text as in 90s, 5m, 2h; of each attempt.",
+    "trigger_rule": "What must have become of the nodes that it depends on.",
+    "type": "What its value must be.",
+    "until": "It ends when the output has this text.",
+    "until_all": "It ends only when all that is named here says so.",
+    "until_bash": "It ends when this shell text exits with 0.",
+    "until_field": "It ends when this field of the answer is true.",
+    "until_node": "It ends when this node inside has completed; its failure only means another iteration.",
+    "when": "A condition, as in $plan.output.type == 'bug' && $INPUTS.mode != 'fast'. If it is false, it is skipped.",
+    "with": "Values for its inputs, by name. One that is a whole reference keeps its JSON type.",
+    "workspace": "Which files nodes see if a cluster drives the run.",
+}
+# Those that mean something else in one place, by the name of its model.
+FIELDS_OF: dict[str, dict[str, str]] = {
+    "WorkflowModel": {
+        "description": "What it does, in a line; ion list shows it.",
+        "evidence_policy": "Read by Archon only.",
+        "inputs": "What it is given, by name: $INPUTS.name.",
+        "interactive": "It asks people; only told to them.",
+        "nodes": "The steps, each with an id and one of the kinds.",
+        "timeout": "Of the whole run: milliseconds, or text as in 2h.",
+        "env": "Environment variables of all programs of a run.",
+    },
+    "EvidencePolicy": {"required": "Read by Archon only."},
+    "FanOutModel": {
+        "as": "The name under which each instance has its item: $INPUTS.<as>. Without it, item.",
+        "items": "A list, or a text that is one: $list.output, $list.output.files, $INPUTS.files.",
+        "lines": "A text whose lines are the items; empty lines are none.",
+        "join": "all_success: one failure fails the node, once all have ended; all_done: one success completes it.",
+        "max_items": "More items than this are an error.",
+        "max_parallel": "How many run at once; all: no bound.",
+    },
+    "GroupModel": {"nodes": "The nodes inside. They see each other and those outside, which see only its output."},
+    "LoopGroupModel": {
+        "nodes": "The nodes inside, run again and again. $LOOP_PREV.<id>.output is what one said an iteration ago.",
+        "until": "It ends when the output of an iteration has this text.",
+        "until_bash": "It ends when this shell text exits with 0; it sees the nodes inside.",
+    },
+    "IncludeNode": {"include": "The name of a workflow whose nodes become nodes of this one: a__b."},
+    "WorkflowNode": {
+        "workflow": "The name of a workflow that runs inside of this run, with inputs of its own.",
+        "input": "The text that is its $ARGUMENTS.",
+    },
+}
+KINDS = {
+    "ApprovalNode": "Waits for a person.",
+    "BashNode": "Runs shell text.",
+    "CancelNode": "Ends the run as cancelled.",
+    "CommandNode": "Asks an agent with the text of a markdown file.",
+    "FanOutModel": "For what the node runs, how many at once, and what becomes of failures.",
+    "GroupNode": "Several nodes as one.",
+    "IncludeNode": "The nodes of another workflow as nodes of this one.",
+    "LoopGroupNode": "Several nodes, run again and again until they are done.",
+    "LoopNode": "Repeats a prompt until it is done.",
+    "PromptNode": "Asks an agent.",
+    "ScriptNode": "Runs code in a language of its own.",
+    "WorkflowNode": "Runs another workflow as one node.",
+}
+_OPTION = "For the agent, which is given it as it stands."
+
+
+def describe_all(definitions: dict[str, dict[str, Any]]) -> None:
+    """Give each field of these schemas, and each kind of node, its description."""
+    for model, schema in definitions.items():
+        if model in KINDS:
+            schema["description"] = KINDS[model]
+        own = FIELDS_OF.get(model, {})
+        for name, field in schema.get("properties", {}).items():
+            kind = name if f"{name.title().replace('_', '')}Node" == model else ""
+            field.setdefault("description", own.get(name) or FIELDS.get(name) or (KINDS[model] if kind else _OPTION))
