@@ -33,6 +33,7 @@ from ion.engine.run_reader import RunReader, read_run
 from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
 from ion.engine.temporal.codec import DriveOrder, agent_limits_to_json
 from ion.errors import UsageError
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.process.survivors import end_recorded_by_the_dead
 from ion.stores.base import Lease
@@ -123,14 +124,14 @@ def missing_workers(workspace: Workspace, run_id: str) -> Callable[[], dict[str,
     cluster = cluster_of(found.state.engine or "")
     from ion.engine.temporal import client
 
-    queue, workflow = _queue(workspace, cluster), found.workflow
+    queue, templates = _queue(workspace, cluster), templates_of(found.workflow)
 
     def missing() -> dict[str, str]:
         state = found.read_new()
         waiting: dict[str, tuple[str, str]] = {}
-        for node in workflow.nodes:
-            if state.nodes[node.id].live:
-                name, label = state.worker, node.runs_on
+        for node in state.nodes.values():
+            if node.live:
+                name, label = state.worker, templates[node.id].node.runs_on
                 options = f"--name {name}" if name is not None else f"--label {label}" if label is not None else ""
                 waiting[queue_for(queue, label, name)] = options, node.id
         unpolled = in_own_loop(client.unpolled(cluster, queue, run_id, waiting)) if waiting else ()

@@ -164,6 +164,58 @@ def test_a_worker_that_is_killed_loses_its_turn_to_another(project: Project) -> 
     assert sorted(event.node for event in completed) == ["first", "last", "slow"]
 
 
+FAN = """
+nodes:
+  - id: each
+    fan_out: {items: [a, b, c, d], max_parallel: all}
+    group:
+      nodes:
+        - {id: first, bash: 'echo "$INPUTS.item" >> ran'}
+        - id: second
+          depends_on: [first]
+          bash: 'case "$INPUTS.item" in [cd]) echo $$ >> pids; until [ -e go ]; do sleep 0.1; done;; esac; echo "$INPUTS.item"'
+  - {id: last, depends_on: [each], bash: 'printf "%s" "$each.output"'}
+"""  # noqa: E501
+
+
+def in_the_middle_of_the_items(project: Project) -> subprocess.Popen[bytes]:
+    """The worker of the run `one`, two of whose four items have completed."""
+    project.write("fan", FAN)
+    worker = project.work()
+    assert project.run("fan", "--run-id", "one", "--detach")[0] == 0
+    until(lambda: {"each.0", "each.1"} <= completed_in(project))
+    until(lambda: (project.folder / "pids").exists() and len(project.living()) == 2)
+    return worker
+
+
+def completed_in(project: Project) -> set[str]:
+    log = [x.event for x in ion.get_events("one", project=project.folder)]
+    done = [event.node for event in log if isinstance(event, e.NodeCompleted)]
+    assert len(done) == len({*done}), done
+    return {*done}
+
+
+def test_items_of_a_worker_that_is_killed_are_those_of_another(project: Project) -> None:
+    """The items that had completed are not carried out again, and of the others only what had not."""
+    first = in_the_middle_of_the_items(project)
+    project.work()
+    first.kill()
+    until(lambda: len((project.folder / "pids").read_text().split()) == 4)
+    until(lambda: len(project.living()) == 2)
+    (project.folder / "go").touch()
+    until(lambda: project.status("one") == "completed")
+    assert sorted(project.ran()) == ["a", "b", "c", "d"]
+    assert ion.get_run("one", project=project.folder).output == '["a","b","c","d"]'
+    assert {"each", "last", *(f"each.{i}.second" for i in range(4))} <= completed_in(project)
+
+
+def test_a_cancel_ends_all_items(project: Project) -> None:
+    in_the_middle_of_the_items(project)
+    assert project.ion("cancel", "one")[0] == 0
+    until(lambda: project.status("one") == "cancelled")
+    until(lambda: not project.living())
+
+
 # The worker dies once the gate's request is in the log, and before the server knows that it is.
 DIE = """
 import os, signal

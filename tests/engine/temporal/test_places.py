@@ -41,7 +41,8 @@ nodes:
 
 def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
     """And a run can be cancelled that waits for one."""
-    project.write("w", "nodes:\n  - {id: a, bash: 'true'}\n  - {id: b, runs_on: gpu, depends_on: [a], bash: 'true'}\n")
+    inside = "group: {nodes: [{id: c, runs_on: gpu, bash: 'true'}]}"
+    project.write("w", f"nodes:\n  - {{id: a, bash: 'true'}}\n  - {{id: b, depends_on: [a], {inside}}}\n")
     command = [*COMMAND, "run", "w", "--engine", project.server.url, "--run-id", "one"]
     running = subprocess.Popen(
         command, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -53,7 +54,7 @@ def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
         if b"No worker is free for the node a" in said:
             assert b"--label" not in said
             project.work()
-        if b"No worker is free for the node b" in said:
+        if b"No worker is free for the node b.c" in said:
             assert b"--label gpu" in said
             break
     else:
@@ -80,6 +81,17 @@ def test_a_pinned_run_stays_with_its_worker(project: Project) -> None:
     assert len(placed) == 1
     said = outputs(project, "r")
     assert all(f"--name {placed[0].worker}" in said[node] for node in said if node != "ok"), said
+
+
+def test_a_pinned_run_is_placed_by_the_label_of_what_is_inside(project: Project) -> None:
+    nodes = f"{{nodes: [{{id: a, runs_on: gpu, bash: {WHO}}}, {{id: b, runs_on: gpu, depends_on: [a], bash: {WHO}}}]}}"
+    project.write("w", f"workspace: pinned\nnodes:\n  - {{id: g, fan_out: {{items: [1, 2]}}, group: {nodes}}}\n")
+    project.work("--name", "plain")
+    project.work("--name", "large", "--label", "gpu")
+    assert project.run("w", "--run-id", "r", "--quiet")[0] == 0
+    said = json.loads(outputs(project, "r")["g"])
+    assert len(said) == 2
+    assert all("--name large" in one for one in said)
 
 
 def test_a_pinned_run_that_no_worker_took_can_be_cancelled(project: Project) -> None:

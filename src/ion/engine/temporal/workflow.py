@@ -193,9 +193,10 @@ class IonRun:
         self._placing = asyncio.create_task(self._place())
 
     async def _place(self) -> str:
+        labels = (one.node.runs_on for one in self._plan.templates)  # all that have one have the same
         name: str = await workflow.execute_activity(
             "ion-place",
-            task_queue=labelled(workflow.info().task_queue, self._plan.workflow.nodes[0].runs_on),
+            task_queue=labelled(workflow.info().task_queue, next(filter(None, labels), None)),
             start_to_close_timeout=timedelta(seconds=60),
             retry_policy=_RETRY,
         )
