@@ -18,6 +18,7 @@ from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.core.tallies import Tally
 from ion.views.words import counted
+from processes import until
 
 from .kit import Ion, Project
 
@@ -261,6 +262,23 @@ def test_logs_and_events_of_a_node_are_also_of_what_is_inside(ran: Ion) -> None:
     assert ran("events", "nest", "--node", "nest.7").status == 2
     assert ran("output", "nest", "nest[1].b").out == '["x","y/z"]\n'
     assert ran("output", "nest", "nest.1.b.1").out == "y/z\n"
+
+
+def test_rerun_from_an_address_as_people_write_it(ran: Ion, project: Project) -> None:
+    (project.folder / "fixed").touch()
+    assert ran("rerun", "nest", "--from", "nest[0].b[1]", "--run-id", "again", "--quiet").status == 0
+    assert "rerun of nest from nest.0.b.1" in ran("show", "again").out
+
+
+def test_what_a_dead_process_left_behind(ion: Ion, project: Project) -> None:
+    fan = "{id: f, fan_out: {items: [1, 2], max_parallel: 1}, bash: 'touch began; until [ -e go ]; do sleep 0.1; done'}"
+    project.write("cut", f"name: cut\ndescription: d\nnodes:\n  - {fan}\n")
+    process = project.start("run", "cut", "--run-id", "cut", "--quiet")
+    until((project.folder / "began").exists)
+    process.kill()
+    process.wait()
+    (project.folder / "go").touch()
+    assert told(ion("show", "cut").out)[3:5] == ["f ✗ 0 of 2 · 1 cut off", "f.0 ✗ 1 cut off"]
 
 
 # ------------------------------------------------------------------ while it runs

@@ -94,8 +94,7 @@ def test_show_says_that_the_file_has_changed_since(built: Ion, project: Project)
 
 
 def test_a_script_has_as_many_lines_as_its_code(ion: Ion, project: Project) -> None:
-    project.write(
-        "w", "nodes:\n  - id: s\n    runtime: python\n    script: |\n      x = 1\n      y = 2\n      print(x + y)\n"
-    )
+    script = "    script: |\n      x = 1\n      y = 2\n      print(x + y)\n"
+    project.write("w", f"name: w\ndescription: d\nnodes:\n  - id: s\n    runtime: python\n{script}")
     assert ion("run", "w", "--run-id", "r1").status == 0
     assert "script, 3 lines" in ion("show", "r1", "s").out

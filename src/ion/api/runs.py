@@ -29,6 +29,7 @@ from ion.engine.run_reader import RunReader, read_run, read_state
 from ion.errors import IonError, RefusedError, UsageError
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow
+from ion.names import as_address
 from ion.nodes.requirements import require_runtimes, require_secrets
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def start_rerun(
         old=run_id,
         state=state,
         new=new,
-        from_node=from_node,
+        from_node=None if from_node is None else as_address(from_node),
         agent=name,
         by=who(workspace.via),
         edited=_edited(opened.workflow, state) if opened is not None else None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ID_COLUMNS = 24
 LABEL_COLUMNS = 13
-MAX_NOTE_COLUMNS = 34
+MAX_NOTE_COLUMNS = 40
 MIN_BAR_COLUMNS = 12
 # How many instances inside of nodes are shown, unless all are asked for.
 ROOM_INSIDE = 18

@@ -50,10 +50,11 @@ def note_of(
     elif node.attempts > 1:
         parts.append(plural(node.attempts, "attempt"))
     if counts is not None and not (KINDS[node.kind].iterates and node.terminal):
-        parts.append(counted(counts))
-    if origin_of(state, node) is not node:
-        return between.join(parts)  # that stands below it
-    parts.append("cut off" if mark_of_node(node, run_status) == "interrupted" else _why(node, state, workflow))
+        parts.append(counted(counts, running="cut off" if run_status == "interrupted" else "running"))
+    cut_off = mark_of_node(node, run_status) == "interrupted"
+    if origin_of(state, node) is not node or (cut_off and counts is not None):
+        return between.join(parts)  # the rest stands below it
+    parts.append("cut off" if cut_off else _why(node, state, workflow))
     return between.join(part for part in parts if part)
 
 

@@ -58,10 +58,11 @@ def mark_of_node(node: NodeState, run_status: str) -> str:
     return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
 
 
-def counted(counts: dict[str, int]) -> str:
-    """`97 of 100 · 2 failed · 1 running`: what is inside of a node, as `core.tallies` counts it."""
+def counted(counts: dict[str, int], running: str = "running") -> str:
+    """`97 of 100 · 2 failed · 1 running`: what is inside of a node, as `core.tallies` counts it. `running` is the word
+    for what runs."""
     seen = ("failed", "running", "waiting", "skipped", "cancelled")
-    parts = [f"{counts[status]} {status}" for status in seen if counts[status]]
+    parts = [f"{counts[one]} {running if one == 'running' else one}" for one in seen if counts[one]]
     return " · ".join([f"{counts['completed']} of {total(counts)}", *parts])
 
 
