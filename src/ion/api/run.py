@@ -7,6 +7,7 @@ is the caller's next step (`acquire_answered`, `resume`), unless a live process 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from ion.core import requests
 from ion.core.fold import fold
 from ion.core.state import RunState
 from ion.engine.options import RunOptions
-from ion.errors import OutputFormatError, RefusedError, UsageError
+from ion.errors import IonError, OutputFormatError, RefusedError, UsageError
 from ion.language.workflow import Workflow
 from ion.names import as_address
 from ion.stores.base import WorkflowStore
@@ -141,17 +142,28 @@ class Run(Struct, frozen=True):
         events, refused = requests.answer_each(state, node, decision, at=clocks.now_ms(), text=text, by=by)
         _check_comment(text)
         require_outside(self.run_id)
-        answered = []
-        for event in events:
-            try:
-                self.workspace.store.create_workflow_event(self.run_id, [event], lease=None)
-                answered.append(event.node)
-            except RefusedError as error:
-                refused[event.node] = error
+        answered = self._append_each(events, refused)
         if not answered:
             raise next(iter(refused.values()))
         self._notify(state)
         return AnsweredGates(tuple(answered), {one: error.message for one, error in refused.items()})
+
+    def _append_each(self, events: list[e.ApprovalResolved], refused: dict[str, IonError]) -> list[str]:
+        """Append all answers at once or, if one of them comes too late, each by itself; gives the nodes of those that
+        count."""
+        store = self.workspace.store
+        with suppress(RefusedError):
+            if events:
+                store.create_workflow_event(self.run_id, events, lease=None)
+            return [event.node for event in events]
+        answered = []
+        for event in events:
+            try:
+                store.create_workflow_event(self.run_id, [event], lease=None)
+                answered.append(event.node)
+            except RefusedError as error:
+                refused[event.node] = error
+        return answered
 
     def submit(self, node: str, text: str, *, session: str | None = None, request: str | None = None) -> bool:
         """Answer a prompt that waits; False if this same answer was given before.
