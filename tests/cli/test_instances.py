@@ -311,6 +311,22 @@ def test_plain_says_the_end_of_each_of_many_items(ion: Ion, project: Project) ->
     assert "done review · 90 of 120 · 30 failed" in [re.sub(r"review \S*s? ?·", "review ·", line) for line in lines]
 
 
+def test_plain_writes_an_address_whole(ion: Ion, project: Project) -> None:
+    inside = "group: {nodes: [{id: a-rather-long-name, bash: 'true'}]}"
+    project.write("long", f"name: long\ndescription: d\nnodes:\n  - {{id: f, fan_out: {{items: [1]}}, {inside}}}\n")
+    assert re.search(r"done   f\.0\.a-rather-long-name  \d", ion("run", "long", "--plain").err)
+
+
+def test_plain_names_some_of_many_that_are_waited_for(ion: Ion, project: Project) -> None:
+    items, gate = json.dumps([*range(30)]), "group: {nodes: [{id: ok, approval: {message: Go?}}]}"
+    project.write(
+        "ask",
+        f"name: ask\ndescription: d\nnodes:\n  - {{id: f, fan_out: {{items: {items}, max_parallel: all}}, {gate}}}\n",
+    )
+    said = ion("run", "ask", "--plain").err
+    assert re.search(r"paused +waits for f\.0\.ok, .*, f\.9\.ok and 20 more\n", said)
+
+
 def recorded(project: Project, run: str) -> list[e.Recorded]:
     return list(library.get_events(run, project=project.folder))
 

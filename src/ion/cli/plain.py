@@ -9,7 +9,7 @@ from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.kinds import FIRST_TURNS, TURNS
 from ion.views.rows import counted_items, inside_failed, items_around
-from ion.views.text import Part, cut, cut_ids, duration, elapsed, one_line, pad, plural
+from ion.views.text import Part, cut, cut_ids, cut_middle, duration, elapsed, one_line, plural, width
 from ion.views.waiting import PERMISSION, nodes_of, waiting_in
 from ion.views.words import dollars, failure_text
 
@@ -17,6 +17,8 @@ NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
 MAX_DETAIL = 240
 SHOWN_OUTPUT_LINES = 5
+# How many nodes are named that a run waits for.
+MOST_NAMED = 10
 # Of more items than these only the end of each is said.
 MANY_ITEMS = 50
 # The words in the second column that have a role.
@@ -81,8 +83,9 @@ class Plain:
             case e.WorkflowCancelled():
                 self._say(event, "run", "cancelled", event.reason)
             case e.WorkflowPaused():
-                waiting = dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))
-                self._say(event, "run", "paused", f"waits for {', '.join(waiting)}")
+                waiting = [*dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))]
+                more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
+                self._say(event, "run", "paused", f"waits for {', '.join(waiting[:MOST_NAMED])}{more}")
             case e.BudgetRaised():
                 self._say(event, "run", "may spend", f"{dollars(event.max_budget_usd)} in all")
             case e.WorkflowPlaced():
@@ -160,7 +163,10 @@ class Plain:
         time = elapsed(event.at - self._begun_at)
         role = _ROLES.get(verb)
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
-        shown = f"{name:<{self._columns}}" if verb == "run" else pad(self._names.get(name, name), self._columns)
+        if verb != "run":
+            name = self._names.get(name) or cut_middle(name, MAX_NAME_COLUMNS)
+            self._columns = max(self._columns, width(name))
+        shown = name + " " * (self._columns - width(name))
         self._screen.line(f"{time}  ", word, "  ", shown, "  ", cut(one_line(detail), MAX_DETAIL))
 
     def _quote(self, lines: tuple[str, ...]) -> None:
