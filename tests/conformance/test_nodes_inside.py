@@ -256,6 +256,39 @@ def test_a_resume_asks_no_finished_item_again(world: World) -> None:
     assert (again.status, len(asked.requests)) == ("completed", 2)
 
 
+def test_a_called_workflow_for_each_item_asks_by_address(world: World) -> None:
+    """One that is rejected is that item's failure; a resume begins again at it alone."""
+    world.write(
+        """
+        name: ship
+        description: one target
+        inputs: {target: {type: string}}
+        returns: done
+        nodes:
+          - {id: build, bash: 'echo "$INPUTS.target" >> built; printf "%s" "$ARGUMENTS"'}
+          - {id: ok, depends_on: [build], approval: {message: 'ship $build.output?', capture_response: true}}
+          - {id: done, depends_on: [ok], bash: 'echo "$INPUTS.target: $ok.output"'}
+        """,
+        "ship",
+    )
+    release = """
+        name: release
+        description: all targets
+        nodes:
+          - {id: list, bash: 'echo linux; echo mac'}
+          - {id: all, depends_on: [list], workflow: ship, fan_out: {lines: $list.output, as: target, join: JOIN}}
+          - {id: after, depends_on: [all], bash: 'printf "%s" "$all.output"'}
+        """
+    run = world.run(world.write(release.replace("JOIN", "all_success"), "release"))
+    assert sorted(gate.message for gate in world.log(run, e.ApprovalRequested)) == ["ship linux?", "ship mac?"]
+    world.approve(run, "all.0.ok", comment="go")
+    run = world.reject(run, "all.1.ok", reason="not yet")
+    assert (run.status, nodes_of(world, run.run_id)["all.0"].status) == ("failed", "completed")
+    run = world.approve(world.resume(run), "all.1.ok", comment="now")
+    assert (run.status, json.loads(output(run, "after"))) == ("completed", ["linux: go", "mac: now"])
+    assert sorted((world.project / "built").read_text().split()) == ["linux", "mac"]
+
+
 def test_an_item_is_data_wherever_it_goes(world: World) -> None:
     """Not a command, not a path, not a reference."""
     hostile = ["$(touch X)", "../../etc/passwd", "a\nb", "'; touch X; '", "$list.output", "$INPUTS.item", "ü\u2028", ""]

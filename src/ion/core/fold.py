@@ -173,6 +173,8 @@ def _decide_anew(node: NodeState, error: e.Failure | None) -> None:
         node.progress = Progress()
     if error is not None and error.code == "budget":
         node.progress.spent_usd = 0
+    if node.reason == "rejected":  # it is asked again
+        node.progress.rejections = node.progress.reworked
     node.phase, node.started_at, node.owned_from = PENDING, None, None
 
 
