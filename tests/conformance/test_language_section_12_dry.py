@@ -216,7 +216,7 @@ def test_fan_outs_in_fan_outs_end_with_stand_ins(world: World) -> None:
                 - {id: member, fan_out: {items: $INPUTS.team.members, as: member}, bash: "echo $INPUTS.member"}
                 - {id: sum, depends_on: [member], bash: "echo $member.output"}
         """
-    assert statuses(dry(world, text).result)["team.0.member.0"] == "completed"
+    assert dry(world, text).result.state.nodes["team.0.member.0"].status == "completed"
     stubbed = dry(world, text, stubs={"teams": '[{"members": ["a", "b"]}, {"members": ["c"]}]'}).result.state
     assert [name for name in stubbed.nodes if ".member." in name] == [
         *("team.0.member.0", "team.0.member.1", "team.1.member.0"),
