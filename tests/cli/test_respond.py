@@ -28,3 +28,13 @@ def test_decisions_are_answered_by_name(ion: Ion, project: Project) -> None:
     assert "one of: approve, blue" in wrong.err
     result = ion("respond", "mine", "pick", "blue", "like the sky")
     assert (result.status, result.out) == (0, "blue - like the sky\n")
+
+
+def test_decisions_of_gates_inside_of_nodes_have_their_labels(ion: Ion, project: Project) -> None:
+    gate = "{id: ask, approval: {message: Which?, decisions: [{id: approve, label: Take it}, {id: drop, label: No}]}}"
+    text = f"name: it\ndescription: d\nnodes: [{{id: all, fan_out: {{items: [a, b]}}, group: {{nodes: [{gate}]}}}}]\n"
+    project.write("it", text)
+    said = ion("run", "it", "--run-id", "mine").err
+    assert "ion respond mine all.1.ask approve      Take it" in said
+    assert ion("respond", "mine", "all.0.ask", "drop", "--quiet").status == 3
+    assert "drop (No)" in ion("show", "mine", "all.0.ask").out

@@ -26,7 +26,7 @@ from ion.cli.background_writer import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
 from ion.views.text import one_line
-from ion.views.waiting import PERMISSION, Labels, waiting_in
+from ion.views.waiting import PERMISSION, Labels, labels_at, waiting_in
 
 if TYPE_CHECKING:
     from ion.api.workspace import Workspace
@@ -193,7 +193,7 @@ class Asker(Struct, dict=True):
         """The question, with as much of its message as the screen has room for; gives how many lines are left."""
         screen = self.screen
         lines = self._lines(question)
-        labels = self.labels.get(question.node, {})
+        labels = labels_at(self.labels, question.node)
         decisions = () if question.kind == PERMISSION else question.decisions
         room = max(3, shutil.get_terminal_size().lines - _LINES_AROUND - LINES - len(decisions))
         screen.line()

@@ -22,7 +22,7 @@ from ion.language.templates import Template, templates_of
 from ion.language.workflow import InputReference, Node, NodeReference, Script, Shell
 from ion.views.rows import named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
-from ion.views.waiting import Answered, Command, all_asked, labels_of
+from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
 from ion.views.words import counted, failure_text
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _answers(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "asked", cut(one_line(one.message), 200)
         by = f" by {one.by.get('user', '?')}@{one.by.get('host', '?')}" if one.by else ""
         via = f", {one.by['via']}" if one.by.get("via") else ""
-        label = labels_of(subject.workflow).get(subject.node.id, {}).get(one.decision, "")
+        label = labels_at(labels_of(subject.workflow), subject.now.id).get(one.decision, "")
         said = f"{one.decision} ({label})" if label else one.decision
         yield "answered", f"{said}{by} at {moment(one.at, now)}{via}"
         if one.comment:

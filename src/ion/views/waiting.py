@@ -13,7 +13,7 @@ from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
-from ion.language.templates import path_of
+from ion.language.templates import path_of, templates_of
 from ion.names import is_within
 from ion.views.text import plural
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
-# Node → decision → its label.
+# Path of a node (`language.templates`) → decision → its label.
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 NO_LABELS: Labels = {}
 # Makes a command that a person can paste out of its words (`cli.context.CliContext.command`).
@@ -94,7 +94,7 @@ def _commands(
         answers += [command("respond", run_id, node, name, which) for name in wider]
         return [(answer, "") for answer in answers]
     if gate.decisions:
-        noted = labels.get(node, {})
+        noted = labels_at(labels, node)
         return [(command("respond", run_id, node, name), noted.get(name, "")) for name in gate.decisions]
     name = (node,) if several else ()
     approve, comment = command("approve", run_id, *name), command("approve", run_id, *name, '--comment "…"')
@@ -254,12 +254,16 @@ def open_labels(workspace: Workspace, result: RunResult) -> Labels:
 
 
 def labels_of(workflow: Workflow | None) -> Labels:
-    """The labels that a workflow gives to the decisions of its gates."""
+    """The labels that a workflow gives to the decisions of its gates, at any depth."""
     from ion.language.workflow import Approval
 
-    nodes = workflow.nodes if workflow is not None else ()
     return {
-        node.id: {decision.id: decision.label or "" for decision in node.body.decisions}
-        for node in nodes
-        if isinstance(node.body, Approval)
+        one.path: {decision.id: decision.label or "" for decision in one.node.body.decisions}
+        for one in (templates_of(workflow) if workflow is not None else ())
+        if isinstance(one.node.body, Approval)
     }
+
+
+def labels_at(labels: Labels, address: str) -> Mapping[str, str]:
+    """Those of the decisions of this instance."""
+    return labels.get(path_of(address), {})
