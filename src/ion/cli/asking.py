@@ -25,6 +25,7 @@ from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, o
 from ion.cli.background_writer import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
+from ion.names import is_within
 from ion.views.text import one_line
 from ion.views.waiting import PERMISSION, Labels, labels_at, waiting_in
 
@@ -83,11 +84,11 @@ class Asker(Struct, dict=True):
         elif isinstance(event, e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled):
             for request in tuple(self._open):
                 self._close(request, "the run has ended")
-        elif isinstance(event, e.NodeStarted | e.NodeFailed | e.NodeCancelled | e.NodeCompleted):
-            still = {one.request for one in waiting_in(state)}
-            for request in [one.request for one in self._open.values() if one.node == event.node]:
-                if request not in still:
-                    self._close(request, "it is not asked any more")
+        elif isinstance(event, e.NodeStarted | e.NodeFailed | e.NodeCancelled | e.NodeCompleted | e.ScopeOpened):
+            for one in [one for one in self._open.values() if is_within(one.node, event.node)]:
+                now = state.nodes.get(one.node)
+                if now is None or one.request not in now.requests:
+                    self._close(one.request, "it is not asked any more")
         self._news.set()
 
     def progress(self, run_id: str, node: str, line: str) -> None:
