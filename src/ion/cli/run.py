@@ -59,7 +59,13 @@ if TYPE_CHECKING:
 @click.option("--engine", metavar="URL", help="Have a cluster drive it: temporal://HOST:PORT[/NAMESPACE].")
 @click.option("--detach", is_flag=True, help="Run in a process of its own and print the run's id.")
 @click.option("--dry-run", is_flag=True, help="Go through the plan with stand-ins; nothing runs, nothing is stored.")
-@click.option("--stub", "stubs", multiple=True, metavar="NODE=TEXT", help="In a dry run, the output of a node.")
+@click.option(
+    "--stub",
+    "stubs",
+    multiple=True,
+    metavar="NODE=TEXT",
+    help="In a dry run, the output of a node, for all its items or by address.",
+)
 @max_budget
 @click.option("--strict", is_flag=True, help="Warnings of the workflow count as errors.")
 @click.option("--events", is_flag=True, help="Print each event as a JSON line while it runs.")
