@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ion.cli.context import CliContext, OutputOptions
     from ion.cli.terminal import Screen
 
+# Of why a run failed, in columns.
+_LONGEST_HEADLINE = 400
+
 
 def finish(workspace: Workspace, cli: CliContext, result: RunResult, output: OutputOptions) -> int:
     """Say how the run ended or what it waits for, print its output, and give the exit status."""
@@ -130,7 +133,10 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
         what = f"{first.id} exited with {what.removeprefix('exit ')}" if exited else f"{first.id}: {what}"
     took = duration(result.data["duration_ms"])
     screen.line()
-    screen.line(("bad", "✗" if screen.unicode else "FAIL"), f" {result.workflow} failed after {took}: {what}")
+    screen.line(
+        ("bad", "✗" if screen.unicode else "FAIL"),
+        f" {result.workflow} failed after {took}: {cut(what, _LONGEST_HEADLINE)}",
+    )
     if text.said:
         screen.line()
         for line in text.said:
