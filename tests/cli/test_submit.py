@@ -29,3 +29,32 @@ def test_an_answer_comes_from_stdin(project: Project) -> None:
         assert project.run("submit", "mine", "ask", *arguments).status == 2
     done = project.run("submit", "mine", "ask", "-", stdin="line one\nline two\n")
     assert (done.status, done.out) == (0, "line one\nline two\n")
+
+
+PROMPT_OF_ITEMS = """
+name: each
+description: A prompt for each item, one inside of a repeated group.
+nodes:
+  - {id: look, fan_out: {items: [a, b]}, prompt: "Look at $INPUTS.item"}
+  - id: again
+    depends_on: [look]
+    loop_group: {max_iterations: 2, until: DONE, nodes: [{id: ask, prompt: "Once more? $LOOP_PREV.ask.output"}]}
+  - {id: all, depends_on: [again], bash: 'echo "$look.output $again.output"'}
+"""
+
+
+def test_the_prompt_of_an_item_is_answered_by_its_address(ion: Ion, project: Project) -> None:
+    start(ion, project, PROMPT_OF_ITEMS)
+    (project.folder / "one").write_text("seen\n")
+    (project.folder / "two").write_text("over <promise>DONE</promise>\n")
+    waiting = ion("next", "mine", "--json").json("next")["prompts"]
+    assert [(one["node"], one["prompt"]) for one in waiting] == [("look.0", "Look at a"), ("look.1", "Look at b")]
+    assert ion("submit", "mine", "look.1", "--file", "one", "--quiet").status == 3
+    assert ion("submit", "mine", "look[1]", "--file", "one", "--quiet").status == 3, "the same answer changes nothing"
+    assert ion("submit", "mine", "look.1", "--file", "two", "--quiet").status == 5
+    assert ion("submit", "mine", "look", "--file", "one", "--quiet").status == 5
+    assert ion("submit", "mine", "look[0]", "--file", "one", "--quiet").status == 3
+    assert "ion submit mine again.1.ask --file FILE" in ion("next", "mine").out
+    assert ion("submit", "mine", "again.1.ask", "--file", "one", "--quiet").status == 3
+    last = ion("submit", "mine", "again.2.ask", "--file", "two", "--quiet")
+    assert (last.status, last.out) == (0, '["seen","seen"] over\n')
