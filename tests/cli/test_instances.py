@@ -5,20 +5,25 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ion as library
+from ion.api.result import run_result
 from ion.cli.context import CliContext
 from ion.cli.live import Head, Live, Tree
+from ion.cli.plain import Plain
 from ion.cli.terminal import Screen
 from ion.core import events as e
 from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.core.tallies import Tally
+from ion.views.rows import folded
 from ion.views.words import counted
 from processes import until
+from work import lines_run
 
 from .kit import Ion, Project
 
@@ -394,3 +399,62 @@ def test_what_is_counted() -> None:
     counts = dict.fromkeys(("completed", "failed", "skipped", "cancelled", "running", "waiting", "pending"), 0)
     assert counted({**counts, "completed": 97, "failed": 2, "running": 1}) == "97 of 100 · 2 failed · 1 running"
     assert counted(counts) == "0 of 0"
+
+
+# ------------------------------------------------------------------ many
+
+MANY = library.parse_workflow("""
+name: many
+description: d
+nodes:
+  - id: f
+    fan_out: {items: $INPUTS.list, max_items: 10000, max_parallel: all}
+    group: {nodes: [{id: a, bash: x}, {id: b, depends_on: [a], bash: x}]}
+inputs: {list: {required: true}}
+""")
+
+
+def events_of_many(items: int) -> list[e.Event]:
+    """A fan-out of groups, all under way at once; every tenth fails."""
+    found: list[e.Event] = [e.WorkflowStarted(0, "many", "d", (("f", "group"),))]
+    keys = tuple(map(str, range(items)))
+    listed = e.Content(json.dumps([*range(items)]))
+    found.append(e.ScopeOpened(0, "f", items=listed, keys=keys, numbers=tuple(range(items))))
+    found += [e.ScopeOpened(0, f"f.{n}", nodes=(("a", "bash"), ("b", "bash"))) for n in range(items)]
+    for name in "ab":
+        found += [e.NodeStarted(0, f"f.{n}.{name}", "bash") for n in range(items)]
+        for n in range(items):
+            failure = e.Failure("exit-status", "bash failed [exit 1]", exit_status=1)
+            failed = name == "b" and n % 10 == 0
+            address, reply = f"f.{n}.{name}", e.Reply(e.Content("ok"))
+            found.append(e.NodeFailed(0, address, failure) if failed else e.NodeCompleted(0, address, reply))
+    return found
+
+
+@pytest.mark.parametrize("view", ["live", "plain", "show"])
+def test_the_work_for_many_items_grows_with_their_number_and_no_faster(view: str, tmp_path: Path) -> None:
+    work = []
+    for items in (20, 100, 400):  # what a process does once is in the first
+        events = events_of_many(items)
+        screen = Screen(io.StringIO())
+        live = Live(screen, None, None)  # type: ignore[arg-type]
+        live.begin(MANY, None)
+        observer = live if view == "live" else Plain(screen, None)
+        state = RunState()
+
+        def watch(events: list[e.Event] = events, observer: Any = observer, state: RunState = state) -> None:
+            for number, event in enumerate(events, 1):
+                apply(state, event)
+                observer.event("r", e.Recorded(number, event), state)
+
+        def show(state: RunState = state, folder: Path = tmp_path) -> None:
+            with library.create_store("memory:") as store:
+                result = run_result("r", state, status="running", now=0, store=store, files=folder)
+            assert len(folded(result, MANY, 18)) == 20
+
+        if view == "show":
+            watch()
+        work.append(lines_run(show if view == "show" else watch))
+        if view == "live":
+            assert len(live._shown(24)) == 20
+    assert work[2] <= 1.5 * 4 * work[1]
