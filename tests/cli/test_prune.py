@@ -77,7 +77,7 @@ def test_what_is_inside_of_nodes_is_in_folders_by_address(ion: Ion, project: Pro
     assert ion("doctor").status == 0
     assert ion("prune", "--older-than", "0m", "--yes").status == 0
     assert list(runs.iterdir()) == []
-    assert not [path for path in project.folder.parent.rglob("*") if path.name in ("up", "b", "etc")]
+    assert not [path for path in project.folder.rglob("*") if path.name in ("up", "b", "etc")]
 
 
 def test_what_may_still_go_on_stays(ion: Ion, project: Project) -> None:
