@@ -212,3 +212,26 @@ def test_an_svg_has_arrows_and_says_states_without_colour() -> None:
     assert len(heads) == 4  # one at the end of each edge, none where one passes a column
     condition = next(one for one in root.iter("{http://www.w3.org/2000/svg}text") if one.get("class") == "when")
     assert condition.text == "$a.output == 'not a short one'"
+
+
+@given(st.text(max_size=30))
+def test_texts_of_what_is_inside_stay_inside_of_their_quotes(text: str) -> None:
+    """Whatever a called workflow is named, there is one part with one node in it."""
+    from xml.etree import ElementTree
+
+    from ion.views.markup import svg
+
+    inside = Picture(text, (PictureNode("b", "bash", text, "all_success"),), ())
+    outer = PictureNode("a", "workflow", text, "all_success", workflow=text, fan_out="items", inside=inside)
+    what = Picture(text, (outer, PictureNode("c", "bash", None, "all_success")), (Edge("a", "c", "depends_on"),))
+    bare = re.sub(r'"(?:\\.|[^"\\])*"', "Q", dot(what))
+    assert (bare.count("{"), bare.count("}"), bare.count("subgraph Q {")) == (2, 2, 1)
+    assert "Q -> Q [ltail=Q];" in bare
+    lines = mermaid(what).splitlines()
+    assert re.fullmatch(r' {4}subgraph n0\["[^"<>&`]*<br/>when: [^"<>&`\[\]{}()|]*"\]', lines[1])
+    assert lines[4:] == ["    end", '    n2["c"]', "    n0 --> n2"]
+    boxes = ElementTree.fromstring(svg(what)).iter("{http://www.w3.org/2000/svg}rect")
+    assert [box.get("class") for box in boxes] == ["box", "box", "panel", "box"]
+    rows = drawn(what, 60)
+    assert all(width(row) <= 60 for row in rows)
+    assert (rows[2][0], rows[-1][0]) == ("┌", "└")

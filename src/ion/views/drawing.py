@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.language.graph import find_cycles, layers, topological
+from ion.language.problems import printable
 from ion.views.graph import Layout, Picture, PictureNode, Slot, implied, label, lay_out, title
 from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
 from ion.views.words import role_of
@@ -61,7 +62,8 @@ class _Narrower(Struct):
 
 def _box(sheet: Sheet, node: PictureNode, inside: Picture) -> list[list[Part]]:
     name = cut_ids([node.id], MAX_ID_COLUMNS)[node.id]
-    head = sheet.encodable(title(node, label(node, name, _SUFFIXES, unicode=sheet.unicode)))
+    whole = title(node, label(node, name, _SUFFIXES, unicode=sheet.unicode))
+    head = sheet.encodable(cut(printable(whole), max(_LEAST_BOX, sheet.width - 6)))
     rows = draw(_Narrower(sheet, sheet.unicode, max(_LEAST_BOX, sheet.width - 4)), inside)
     wide = max(width(head) + 2, *(_width(row) for row in rows))
     return [

@@ -196,7 +196,7 @@ class _Drawing:
                 drawing = _Drawing(node.inside)
                 self.inside.append((node, drawing, self.height))
                 self.height += drawing.height + _TITLE + _MARGIN
-                long = width(title(node, self.labels[node.id])) * _CHARACTER + 22
+                long = width(self._title(node)) * _CHARACTER + 22
                 self.width = max(self.width, max(drawing.width, long) + 2 * _MARGIN)
 
     def document(self) -> str:
@@ -225,11 +225,14 @@ class _Drawing:
         for node, drawing, top in self.inside:
             yield from self._panel(node, drawing, top)
 
+    def _title(self, node: PictureNode) -> str:
+        return _safe(title(node, self.labels[node.id]))
+
     def _panel(self, node: PictureNode, drawing: _Drawing, top: float) -> Iterator[str]:
         classes = quoteattr(f"panel {node.status}" if node.status is not None else "panel")
         wide, high = self.width - 2 * _MARGIN, drawing.height + _TITLE
         yield f'<rect class={classes} x="{_MARGIN}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="6"/>'
-        text = escape(title(node, self.labels[node.id]))
+        text = escape(self._title(node))
         yield f'<text class="title" x="{_MARGIN + 11}" y="{top + 19.5:.1f}">{text}</text>'
         yield f'<g transform="translate({_MARGIN} {top + _TITLE:.1f})">'
         yield from drawing.elements()
