@@ -88,9 +88,10 @@ OF_TYPE: dict[type, list[Any]] = {
     dict: [{}, {"x": "y"}, {"big": "x"}, {"text": "DONE"}],
 }
 COMMANDS = """
-show evil; show evil --json; show evil gate;
+show evil; show evil --json; show evil gate; show evil each.0; show evil each.0.look;
 logs evil each.0.look; output evil each; show evil big; events evil; logs evil; output evil; output evil big;
 graph all --run evil; next evil; next evil --json; export evil --output again.jsonl; rerun evil --from same --no-resume;
+rerun evil --from each.0 --no-resume;
 approve evil gate2 --quiet; respond evil gate wait --quiet; resume evil --quiet;
 submit evil asks --file answer.json --quiet; cancel evil; show evil --json; resume evil --quiet
 """
