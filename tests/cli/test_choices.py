@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,8 @@ from ion.cli.answers import LATER, VIEW, choices, keys_of, meant, offer, unknown
 from ion.core.events import ApprovalRequested
 
 
-def question(
-    kind: str = "approval", *, decisions: tuple[str, ...] = (), signaled: bool = False, iteration: int = 0
-) -> ApprovalRequested:
-    return ApprovalRequested(
-        1, "ask", "ask.1", "Go?", kind=kind, iteration=iteration, signaled=signaled, decisions=decisions
-    )
+def question(kind: str = "approval", *, decisions: tuple[str, ...] = (), **fields: Any) -> ApprovalRequested:
+    return ApprovalRequested(1, "ask", "ask.1", "Go?", kind=kind, decisions=decisions, **fields)
 
 
 PERMISSION = question("permission", decisions=("allow_once", "allow_always", "reject_once"))
@@ -23,6 +20,8 @@ QUESTIONS = {
     "approval": question(),
     "finished": question("iteration", signaled=True, iteration=2),
     "unfinished": question("iteration", iteration=2),
+    "last": question("iteration", signaled=True, iteration=2, last=True),
+    "unfinished_last": question("iteration", iteration=2, last=True),
     "permission": PERMISSION,
     "decisions": question(decisions=("approve", "hold", "never")),
 }
@@ -85,6 +84,15 @@ def test_finishing_takes_no_comment() -> None:
     finish = meant(QUESTIONS["finished"], "f")
     assert finish is not None
     assert finish.silent
+
+
+def test_after_the_last_iteration_another_one_is_not_offered() -> None:
+    assert offer(QUESTIONS["last"], view=False) == "  [f]inish   [l]ater   ›"
+    assert offer(QUESTIONS["unfinished_last"], view=False) == "  [r]eject   [l]ater   ›"
+    for which in ("last", "unfinished_last"):
+        assert meant(QUESTIONS[which], "a") is None
+        assert "another" not in unknown(QUESTIONS[which], "a")
+    assert "another" not in unknown(QUESTIONS["unfinished_last"], "f")
 
 
 def test_decisions_that_are_called_as_a_number_or_as_a_key() -> None:

@@ -219,7 +219,7 @@ def test_fact_69_approving_after_the_last_iteration_without_a_signal_fails(world
     """69: no iteration is left for what the person asks for."""
     answering = agent(work=["draft"])
     run = world.run(INTERACTIVE.replace("max_iterations: 3", "max_iterations: 1"), agent=answering)
-    run = world.approve(run, comment="again", agent=answering)
+    run = world.approve(run, agent=answering)
     assert error(run, "work").startswith("max_iterations: ")
 
 

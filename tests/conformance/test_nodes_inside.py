@@ -206,6 +206,27 @@ def test_a_gate_between_iterations_brings_a_comment_into_the_next(world: World) 
     assert nodes_of(world, run.run_id)["write.2.check"].output == e.Content("2<shorter>")
 
 
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "loop_group: {OPTIONS, nodes: [{id: d, bash: echo DONE}]}",
+        "loop: {OPTIONS, prompt: 'x $LOOP_USER_INPUT'}",
+    ],
+)
+def test_after_the_last_iteration_a_comment_is_refused_and_the_gate_stays_open(world: World, loop: str) -> None:
+    """Another round would fail the loop, and all its rounds would be lost."""
+    loop = loop.replace("OPTIONS", "interactive: true, gate_message: fine?, until: DONE, max_iterations: 2")
+    answering = agent(l=["one DONE", "DONE"])
+    run = world.run(f"\n        nodes:\n          - {{id: l, {loop}}}\n        ", agent=answering)
+    assert "last" not in run.data["waiting"][0]
+    run = world.approve(run, "l", comment="again", agent=answering)
+    assert (run.status, run.data["waiting"][0]["last"]) == ("paused", True)
+    with pytest.raises(RefusedError, match="'l' has used up its 2 iterations") as refused:
+        world.approve(run, "l", comment="once more", agent=answering)
+    assert "without a comment" in refused.value.hint
+    assert world.approve(run, "l", agent=answering).status == "completed"
+
+
 def test_each_iteration_has_items_and_gates_of_its_own(world: World) -> None:
     run = world.run("""
         nodes:

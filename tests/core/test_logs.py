@@ -135,7 +135,7 @@ node_started node=a turn=prompt iteration=2
 iteration_completed node=a iteration=2 output={"text": "2"}
 node_started node=a turn=until_bash iteration=2
 node_started node=a turn=gate iteration=2 signaled=true
-approval_requested node=a request=a.2 message=2? kind=iteration iteration=2 signaled=true
+approval_requested node=a request=a.2 message=2? kind=iteration iteration=2 signaled=true last=true
 workflow_paused
 approval_resolved node=a request=a.2 decision=approved
 workflow_resumed cause=answer

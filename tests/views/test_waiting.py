@@ -78,3 +78,25 @@ def test_a_spent_budget_waits_for_a_larger_one() -> None:
     assert asked.waiting.kind == "budget"
     assert asked.commands == (("ion resume r1 --max-budget-usd 4.00", ""),)
     assert summary(state) == "the budget is spent"
+
+
+def test_a_rejection_says_what_it_ends_and_the_last_iteration_offers_no_other(tmp_path: Path) -> None:
+    loop = "loop: {prompt: DONE, until: DONE, max_iterations: 1, interactive: true, gate_message: Well?}"
+    text = (
+        "name: w\ndescription: d\nnodes:\n"
+        f"  - {{id: alone, {loop}}}\n"
+        f"  - {{id: each, fan_out: {{items: [1]}}, {loop}}}\n"
+        f"  - {{id: deep, fan_out: {{items: [1]}}, group: {{nodes: [{{id: in, {loop}}}]}}}}\n"
+        f"  - {{id: plain, group: {{nodes: [{{id: inner, {loop}}}]}}}}\n"
+    )
+    result = ion.execute_workflow_sync(ion.parse_workflow(text), project=tmp_path, agent=lambda _: "DONE")
+    asked = {one.waiting.node: one.commands for one in all_asked(command, "r", result.state, NO_LABELS)}
+    assert asked == {
+        node: ((f"ion approve r {node}", "finishes it"), (f"ion reject r {node}", f"ends {ended}"))
+        for node, ended in (
+            ("alone", "the run"),
+            ("each.0", "each.0"),
+            ("deep.0.in", "deep.0"),
+            ("plain.inner", "the run"),
+        )
+    }

@@ -298,6 +298,8 @@ def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:
     item["message"] = one.message
     if one.gate is not None and one.gate.decisions:
         item["decisions"] = list(one.gate.decisions)
+    if one.gate is not None and one.gate.last:
+        item["last"] = True
     if one.kind == PERMISSION:
         item["request"] = one.request
     return item

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ion.views.waiting import PERMISSION
 
@@ -56,6 +57,7 @@ _AGAIN = _choice("approve", "approve a another", "[a]nother round", name=_ANOTHE
 # After a signal an approval without a word would finish the loop.
 _ONCE_MORE = _choice("approve", "a another", "[a]nother round", name=_ANOTHER, asks="what should change? ›", needs=True)
 _END = _choice("reject", "r reject", "", name="reject (ends the loop, and the run with it)", asks="why not? ›")
+_END_INSIDE = _choice("reject", "r reject", "", name="reject (ends the loop)", asks="why not? ›")
 _ALLOW = _choice("approve", "a y yes approve allow", "[a]llow")
 _REFUSE = _choice("reject", "r n no reject deny refuse", "[r]efuse", asks="why not? ›")
 
@@ -70,7 +72,10 @@ def choices(question: e.ApprovalRequested) -> tuple[AnswerChoice, ...]:
             AnswerChoice(name, name, frozenset({key, name})) for key, name in zip(keys, question.decisions, strict=True)
         )
     if question.kind == _ITERATION:
-        return (_FINISH, _ONCE_MORE, _END) if question.signaled else (_AGAIN, _END)
+        end = _END_INSIDE if "." in question.node else _END
+        if question.last:
+            return (_FINISH, end) if question.signaled else (replace(end, shown="[r]eject"),)
+        return (_FINISH, _ONCE_MORE, end) if question.signaled else (_AGAIN, end)
     return (_APPROVE, _COMMENT, _REJECT)
 
 
@@ -105,6 +110,7 @@ def meant(question: e.ApprovalRequested, word: str) -> AnswerChoice | None:
 def unknown(question: e.ApprovalRequested, word: str) -> str:
     """What is said of a word that is not an answer."""
     if question.kind == _ITERATION and not question.signaled and word.lower() in _FINISH.words:
-        return "it has not said that it is done, so it cannot be finished: another round (a), reject, later"
+        left = "reject, later" if question.last else f"{_ANOTHER}, reject, later"
+        return f"it has not said that it is done, so it cannot be finished: {left}"
     names = [choice.name for choice in choices(question)]
     return f"'{word}' is not one of the answers: {', '.join([*names, 'later'])}"

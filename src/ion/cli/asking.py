@@ -175,7 +175,8 @@ class Asker(Struct, dict=True):
     async def _with_text(self, question: e.ApprovalRequested, choice: AnswerChoice, said: str) -> Answer | None:
         """The answer with what is said with it; None: it is not given after all."""
         if said and choice.silent:
-            self._say(f"to {choice.name} takes no comment; with one it would be another round")
+            why = "no rounds are left" if question.last else "with one it would be another round"
+            self._say(f"to {choice.name} takes no comment; {why}")
             return None
         if not said and choice.asks:
             typed = await self._type(f"  {choice.asks}", question.request)

@@ -59,6 +59,17 @@ def is_halting(now: NodeState) -> bool:
     return KINDS[now.kind].ends_run if phase.status == "completed" else phase.reason == "rejected"
 
 
+def ended_with(state: RunState, address: str) -> str:
+    """What a rejection at this instance ends: the item, or the call of a workflow, that is the nearest around it; '':
+    the run."""
+    while owner := state.nodes[address].owner:
+        scope = state.scopes[owner]
+        if scope.items is not None or scope.given is not None:
+            return address if scope.given is None else owner
+        address = owner
+    return ""
+
+
 def drop(state: RunState, address: str) -> None:
     """Forget an instance, and all inside of it."""
     node = state.nodes.pop(address, None)

@@ -165,7 +165,14 @@ def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
     request = f"{now.id}.{now.asked + 1}"
     if isinstance(node.body, Loop | LoopGroup):
         return e.ApprovalRequested(
-            at, now.id, request, message, "iteration", now.progress.iteration, now.progress.signaled
+            at,
+            now.id,
+            request,
+            message,
+            kind="iteration",
+            iteration=now.progress.iteration,
+            signaled=now.progress.signaled,
+            last=now.progress.iteration >= node.body.max_iterations,
         )
     decisions = tuple(decision.id for decision in node.body.decisions) if isinstance(node.body, Approval) else ()
     return e.ApprovalRequested(at, now.id, request, message, decisions=decisions)

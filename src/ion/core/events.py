@@ -308,6 +308,7 @@ class ScopeOpened(NodeEvent, frozen=True, gc=False):
 
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
+    `last`: the loop has used up its iterations, so another one cannot be asked for.
 
     A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
     while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn continues meanwhile. The same
@@ -319,6 +320,7 @@ class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     kind: str = "approval"
     iteration: Int = 0
     signaled: bool = False
+    last: bool = False
     decisions: tuple[str, ...] = ()
     key: str = ""
     kinds: tuple[str, ...] = ()

@@ -61,9 +61,18 @@ def answer(
     agent offers.
     """
     found, gate = _find_gate(state, node, request)
-    return e.ApprovalResolved(
-        at, found.id, request=gate.request, decision=_decision(found.id, gate, decision), comment=text, by=by
-    )
+    decided = _decision(found.id, gate, decision)
+    if gate.last and decided == APPROVED and text:
+        raise _no_more_rounds(found.id, gate)
+    return e.ApprovalResolved(at, found.id, request=gate.request, decision=decided, comment=text, by=by)
+
+
+def _no_more_rounds(node: str, gate: e.ApprovalRequested) -> RefusedError:
+    """With a comment another iteration would begin, which would fail the loop."""
+    more = "reject it, or run it again with a larger max_iterations"
+    hint = f"approve it without a comment to finish it, {more}" if gate.signaled else more
+    message = f"'{node}' has used up its {gate.iteration} iterations: there is not another round"
+    return RefusedError(message, code="last-iteration", hint=hint)
 
 
 def answer_each(
@@ -80,7 +89,7 @@ def answer_each(
         request = one.gate.request if one.gate is not None else None
         try:
             answers.append(answer(state, one.id, decision, at=at, text=text, by=by, request=request))
-        except UsageError as error:
+        except (UsageError, RefusedError) as error:
             wrong[one.id] = error
     return answers, wrong
 

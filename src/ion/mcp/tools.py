@@ -249,7 +249,9 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
         )
     if waiting:
         if host.allow_approve:
-            return "A gate is open. Ask the person in charge, then ion_approve, ion_reject or ion_respond."
+            last = " With `last` another iteration cannot follow, so ion_approve takes no comment."
+            advice = "A gate is open. Ask the person in charge, then ion_approve, ion_reject or ion_respond."
+            return advice + (last if any(item.get("last") for item in waiting) else "")
         return (
             f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
             "Then ion_next."

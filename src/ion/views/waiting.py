@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from ion.core.addresses import members_of, origin_of
+from ion.core.addresses import ended_with, members_of, origin_of
 from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
@@ -100,7 +100,9 @@ def _commands(
     approve, comment = command("approve", run_id, *name), command("approve", run_id, *name, '--comment "…"')
     if gate.kind == "iteration":
         finish = [(approve, "finishes it")] if gate.signaled else []
-        return [*finish, (comment, "another round"), (command("reject", run_id, *name), "ends the run")]
+        another = [] if gate.last else [(comment, "another round")]
+        ended = ended_with(state, node)
+        return [*finish, *another, (command("reject", run_id, *name), f"ends {ended or 'the run'}")]
     return [(comment, ""), (command("reject", run_id, *name, '--reason "…"'), "")]
 
 
