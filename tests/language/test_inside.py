@@ -443,6 +443,11 @@ def test_what_a_loop_group_cannot_have(body: str, code: str, path: str) -> None:
     assert (problem.code, problem.path) == (code, f"nodes[0].loop_group{path}")
 
 
+def test_the_node_that_ends_a_loop_group_is_one() -> None:
+    loaded = load("- {id: g, loop_group: {nodes: [{id: a, bash: x}], until_node: [a], max_iterations: 1}}")
+    assert "wrong-type" in {problem.code for problem in loaded.problems}
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -183,12 +183,12 @@ def _check_body(checker: Checker, around: Surroundings) -> None:
     for key in ("returns", "until_node"):
         _check_names(body.get(key), inside, (*draft.path, draft.kind, key), checker)
     shell = checker.findings.shells.get((*draft.path, draft.kind, "until_bash"))
-    told = {body.get("until_node")}
+    told = [body.get("until_node")]
     for one in shell.placements if shell is not None else ():
         name = one.reference.node if isinstance(one.reference, NodeReference) else ""
         read = inside.by_id.get(name)
         if read is not None and name not in told and "allow_failure" not in read.raw:
-            told.add(name)
+            told.append(name)
             message = f"if '{name}' fails, the loop ends: until_bash is not asked"
             hint = f"write until_node: {name}, if its success is to end the loop"
             problem = Problem("ends-the-loop", message, "warning", hint=hint, length=len(reference_text(one.reference)))
