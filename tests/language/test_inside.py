@@ -462,6 +462,84 @@ def test_what_is_odd_in_a_loop_group(body: str, code: str) -> None:
     assert problem.code == code
 
 
+PARTS = {
+    "group": "group: {nodes: [{id: a, bash: x}], KEY}",
+    "loop_group": "loop_group: {nodes: [{id: a, bash: x}], until: D, max_iterations: 1, KEY}",
+    "fan_out": "bash: x, fan_out: {items: [1], KEY}",
+    "loop": "loop: {prompt: x, until: D, max_iterations: 1, KEY}",
+    "approval": "approval: {message: m, KEY}",
+    "retry": "bash: x, retry: {max_attempts: 1, KEY}",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("key", ["depends_on", "when", "trigger_rule", "always_run", "allow_failure", "env", "cwd"])
+def test_a_field_of_the_node_that_is_indented_too_deep(key: str, part: str) -> None:
+    """It would not act, so something else would run."""
+    problem = only(load(f"- {{id: n, {PARTS[part].replace('KEY', f'{key}: x')}}}"))
+    assert (problem.code, problem.path) == ("unknown-field", f"nodes[0].{part}.{key}")
+    assert problem.message == f"'{key}' is not a field of '{part}'"
+    assert problem.hint.startswith("it belongs to ")
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "code", "hint"),
+    [
+        ("group", "retry", "unknown-field", "it belongs to the node, beside 'group'"),
+        ("group", "fan_out", "unknown-field", "it belongs to the node, beside 'group'"),
+        ("group", "timeout", "unknown-field", "it belongs to the node, beside 'group'"),
+        ("fan_out", "timeout", "unknown-field", "it belongs to the node, beside 'fan_out'"),
+        ("fan_out", "retry", "unknown-field", "it belongs to the node, beside 'fan_out'"),
+        ("fan_out", "max_paralel", "unknown-field", "did you mean 'max_parallel'?"),
+        ("fan_out", "max-parallel", "unknown-field", "did you mean 'max_parallel'?"),
+        ("fan_out", "parallel", "unknown-field", "did you mean 'max_parallel'?"),
+        ("fan_out", "joins", "unknown-field", "did you mean 'join'?"),
+        ("fan_out", "As", "unknown-field", "did you mean 'as'?"),
+        ("group", "return", "unknown-field", "did you mean 'returns'?"),
+        ("group", "needs", "foreign-field", "Ion calls it 'depends_on'"),
+        ("retry", "delay", "unknown-field", "did you mean 'delay_ms'?"),
+        ("loop", "until_node", "unknown-field", "it belongs below 'loop_group'"),
+    ],
+)
+def test_a_slip_in_what_governs_what_runs(part: str, key: str, code: str, hint: str) -> None:
+    problem = only(load(f"- {{id: n, {PARTS[part].replace('KEY', f'{key}: x')}}}"))
+    assert (problem.code, problem.path.rpartition(".")[0]) == (code, f"nodes[0].{part}")
+    assert problem.hint.split("\n")[0] == hint
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_another_unknown_field_of_a_part_is_a_warning(part: str) -> None:
+    assert only(load(f"- {{id: n, {PARTS[part].replace('KEY', 'colour: x')}}}"), "warning").code == "unknown-field"
+
+
+@pytest.mark.parametrize(
+    ("node", "key", "hint"),
+    [
+        ("group: {nodes: [{id: a, bash: x}]}, nodes: []", "nodes", "it belongs below 'group'"),
+        (PARTS["loop_group"].replace(", KEY", "") + ", until_bash: x", "until_bash", "it belongs below 'loop_group'"),
+        (PARTS["loop_group"].replace(", KEY", "") + ", max_iterations: 3", "", "it belongs below 'loop_group'"),
+        ("workflow: block, inputs: {a: b}", "inputs", "hand values over in 'with'"),
+    ],
+)
+def test_where_a_field_belongs(node: str, key: str, hint: str, tmp_path: Path) -> None:
+    write(tmp_path, block("- {id: z, bash: x}"))
+    problem = only(load(f"- {{id: n, {node}}}", project=tmp_path), "warning")
+    assert (problem.code, problem.hint) == ("unknown-field", hint)
+    assert problem.path.endswith(key)
+
+
+@pytest.mark.parametrize("value", ["[a]", "{a: b}", "3", "true", "''", "null"])
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [("loop_group", key) for key in ("until_node", "returns", "until_bash", "until", "gate_message")]
+    + [("group", "returns")]
+    + [("fan_out", key) for key in ("as", "lines", "join", "max_parallel", "max_items")],
+)
+def test_a_value_of_any_type_is_judged(part: str, key: str, value: str) -> None:
+    """The file is at fault, and never Ion."""
+    load(f"- {{id: n, {PARTS[part].replace('KEY', f'{key}: {value}')}}}\n- {{id: b, bash: x, depends_on: [n]}}")
+
+
 def test_a_check_may_read_what_ends_the_loop() -> None:
     """`until_node` says that its failure is no end."""
     body = "until_node: a, until_bash: 'test $a.output = ok', until_all: true, max_iterations: 1"

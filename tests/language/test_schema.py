@@ -358,8 +358,8 @@ def test_unknown_keys_of_an_agent_node_are_handed_to_the_agent() -> None:
 
 def test_a_key_of_another_part_is_unknown_in_this_one() -> None:
     """Whatever its name is elsewhere; the rest of the node is read."""
-    loaded = load("- {id: a, approval: {message: m, prompt: x, until: y}}")
-    assert codes(loaded) == ["unknown-field", "unknown-field"]
+    loaded = load("- {id: a, approval: {message: m, prompt: x, label: y}}")
+    assert codes(loaded, "warning") == ["unknown-field", "unknown-field"]
     assert loaded.workflow is not None
 
 

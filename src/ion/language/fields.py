@@ -184,7 +184,7 @@ def control_flow_meant(key: str) -> str:
     if key in KNOWN_ANYWHERE or len(key) > 20:
         return ""
     close = [name for name in CONTROL_FLOW if near(key, name, typo_limit(key))]
-    return min(close, key=lambda name: damerau(key, name), default="")
+    return _nearest(key, close)
 
 
 def typo_limit(key: str) -> int:
@@ -229,28 +229,55 @@ def not_yet(path: DocumentPath, report: Report) -> None:
 
 
 def unknown_field(
-    path: DocumentPath, scope: str, known: Iterable[str], report: Report, *, to_agent: bool = False
+    path: DocumentPath, scope: str, known: Iterable[str], report: Report, *, kind: str = "", part: str = ""
 ) -> None:
+    """Report a key that is not a field where it is: of the workflow, of a node of that `kind`, or of that `part`.
+
+    It is an error if it misspells a field that governs what runs. All fields of a part of a node do, so there a field
+    that governs the node itself is an error too: it is indented too deep."""
     key = str(path[-1])
     message = f"'{key}' is not a field of {scope}"
-    meant = control_flow_meant(key)
-    if meant:
-        hint = f"did you mean '{meant}'?\nit would change what runs: {CONTROL_FLOW[meant]}"
+    governs = part not in ("", "inputs", "evidence_policy")
+    own = _own_meant(key, known) if governs else ""
+    slip = own or control_flow_meant(key)
+    if slip:
+        meant = own or _nearest(key, (*known, *CONTROL_FLOW))
+        hint = f"did you mean '{meant}'?"
+        hint += f"\nit would change what runs: {CONTROL_FLOW[meant]}" if meant in CONTROL_FLOW else ""
         report.error("unknown-field", message, path, hint=hint, key=True)
         return
-    hint = (
-        _elsewhere(key, known)
-        or (_home_of(key) if key in KINDS else "")
-        or report.suggest(key, (*known, *KINDS))
-        or (_home_of(key) if key in KNOWN_ANYWHERE else "")
-    )
-    if not hint and to_agent:
+    if governs and key in FOREIGN:
+        foreign_field(path, FOREIGN[key], report)
+        return
+    hint = _elsewhere(key, known) or (_home_of(key, kind, part) if key in KNOWN_ANYWHERE else "")
+    if governs and (key in CONTROL_FLOW or key in EFFECTS):
+        hint += f"\nit would change what runs: {CONTROL_FLOW[key]}" if key in CONTROL_FLOW else ""
+        report.error("unknown-field", message, path, hint=hint, key=True)
+        return
+    hint = hint or report.suggest(key, (*known, *KINDS))
+    if not hint and kind in kinds.AGENT_KINDS:
         hint = "it is handed to the agent as it is"
     report.warning("unknown-field", message, path, hint=hint, key=True)
 
 
+def _own_meant(key: str, known: Iterable[str]) -> str:
+    """The field of a part that `key` misspells or shortens, or ''."""
+    word = key.lower().replace("-", "_")
+    if key in KNOWN_ANYWHERE and key not in FOREIGN:
+        return ""
+    close = [name for name in known if near(word, name, typo_limit(word))]
+    longer = [name for name in known if name.startswith(f"{word}_") or name.endswith(f"_{word}")]
+    return _nearest(word, close or longer)
+
+
+def _nearest(key: str, names: Iterable[str]) -> str:
+    return min(names, key=lambda name: damerau(key, name), default="")
+
+
 def _elsewhere(key: str, known: Iterable[str]) -> str:
     """The field that other systems call `key`, if it is allowed here."""
+    if key == "inputs" and "with" in known:
+        return "hand values over in 'with'"
     meant = ELSEWHERE.get(key, "")
     return _called(meant) if meant not in KINDS and (meant in known or meant in EFFECTS) else ""
 
@@ -265,16 +292,20 @@ def _called(own: str) -> str:
     return "\n".join(lines)
 
 
-def _home_of(key: str) -> str:
-    """Where a key that Ion knows belongs."""
+def _home_of(key: str, kind: str = "", part: str = "") -> str:
+    """Where a key that Ion knows belongs; it is on a node of that kind, or in that part of one."""
     if key in (*KINDS, *LATER_KINDS):
         return f"it is a node of its own, listed under 'nodes': - {{id: name, {key}: …}}"
-    kinds = [kind for kind, fields in FIELDS.items() if key in fields or kind in EFFECTS.get(key, ())]
-    parts = [name for name, part in PARTS.items() if key in (*schema.field_names(part), *LATER_FIELDS.get(name, ()))]
-    if kinds and len(kinds) < len(KINDS):
-        return f"it belongs to {', '.join(kinds)} nodes"
-    if kinds:
+    homes = [name for name, fields in FIELDS.items() if key in fields or name in EFFECTS.get(key, ())]
+    parts = [name for name, one in PARTS.items() if key in (*schema.field_names(one), *LATER_FIELDS.get(name, ()))]
+    if kind in parts and not part:
+        return f"it belongs below '{kind}'"
+    if homes and part and (part not in KINDS or part in homes):
+        return f"it belongs to the node, beside '{part}'"
+    if homes and len(homes) < len(KINDS):
+        return f"it belongs to {', '.join(homes)} nodes"
+    if homes:
         return "it belongs to a node"
-    homes = ["to the workflow itself"] if key in ROOT_FIELDS else []
-    homes += [f"below '{part}'" for part in parts[:1]]
-    return f"it belongs {', or '.join(homes)}"
+    places = ["to the workflow itself"] if key in ROOT_FIELDS else []
+    places += [f"below '{one}'" for one in parts[:1]]
+    return f"it belongs {', or '.join(places)}"

@@ -254,14 +254,15 @@ def _check_keys(
             report.warning("agent-field-ignored", message, path, hint="remove it", key=True)
         else:
             draft.extras[key] = value
-            unknown_field(path, scope, known, report, to_agent=draft.kind in AGENT_KINDS)
+            unknown_field(path, scope, known, report, kind=draft.kind)
     return refused
 
 
 def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, report: Report) -> None:
     for item in faults:
         path = (*base, *item.path)
-        part = "inputs" if item.path[:1] == ("inputs",) else next((p for p in item.path[::-1] if p in PARTS), "")
+        holder = item.path[:-1] if item.code == "unknown-field" else item.path
+        part = "inputs" if item.path[:1] == ("inputs",) else next((p for p in holder[::-1] if p in PARTS), "")
         where = PART_SCOPES.get(str(part), scope)
         if item.code == "unknown-field" and item.field in LATER_FIELDS.get(str(part), ()):
             not_yet(path, report)
@@ -271,7 +272,7 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
                 "no-effect-here", "'until_field' has no effect on a loop_group node", path, hint=hint, key=True
             )
         elif item.code == "unknown-field":
-            unknown_field(path, where, schema.field_names(PARTS[str(part)]), report)
+            unknown_field(path, where, schema.field_names(PARTS[str(part)]), report, part=str(part))
         elif item.code == "missing-field":
             hint = "write 'id: name'; other nodes refer to it by that name" if item.field == "id" else ""
             hint = _DESCRIPTION_HINT if item.field == "description" else hint

@@ -36,7 +36,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 # What is taken for a field that is missing or at fault, so that rules on the others apply as if it were right.
 _SAMPLES: dict[str | int, Any] = {
     **dict.fromkeys(("name", "description", "prompt", "command", "bash", "script", "cancel", "message"), "-"),
-    **dict.fromkeys(("until", "until_bash", "gate_message", "include", "workflow"), "-"),
+    **dict.fromkeys(("until", "until_bash", "until_node", "gate_message", "include", "workflow"), "-"),
     **dict.fromkeys(("max_iterations", "max_attempts"), 1),
     "id": "_",
     "nodes": [None],
