@@ -307,6 +307,20 @@ class TestItemsThatChange:
         run = self.lists(["a", "b", "c"], ["a", "c"], node)
         assert [node for node, _ in run.carried_out] == ["list", "f", "f.2", "f", "z"]
 
+    @pytest.mark.parametrize("outcome", ["ok", failed()])
+    @pytest.mark.parametrize("deep", [False, True])
+    def test_of_a_group_only_the_node_that_reads_the_count_runs_again(self, outcome: Any, deep: bool) -> None:
+        inner = [bash("x"), Node("y", Prompt("$ITEM_COUNT"), depends_on=("x",)), bash("v", "y"), bash("w")]
+        node = group("g", *inner) if deep else group("f", *inner)
+        prefix = "f.0.g." if deep else "f.0."
+        outer = group("f", node, bash("u"), depends_on=("list",)) if deep else replace(node, depends_on=("list",))
+        outcomes = {f"{prefix}v": [outcome, "ok"]}
+        run = self.lists(["a"], ["a", "b"], outer, **outcomes)
+        again = [name for name, _ in run.carried_out if name.startswith("f.0")]
+        assert again == [f"{prefix}y"] + ([f"{prefix}v"] if outcome != "ok" else [])
+        assert run.state.nodes["f"].status == "completed"
+        assert run.state.nodes[f"{prefix}x"].starts == 1
+
     def test_groups_are_kept_whole(self) -> None:
         node = group("f", bash("x"), bash("y", "x"), depends_on=("list",))
         run = self.lists(["a", "b"], ["b", "c"], node)

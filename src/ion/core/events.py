@@ -262,7 +262,8 @@ class NodeRetrying(NodeEvent, frozen=True, gc=False):
 
 
 class NodeInvalidated(NodeEvent, frozen=True, gc=False):
-    """A completed node will run again: `reason` is `always_run`, or `dependency`, and then `dependency` names it."""
+    """A completed node will run again: `reason` is `always_run`; or `dependency`, which names it, has
+    changed. With `inside` only nodes inside of it read that, and all others keep their outcomes."""
 
     reason: str
     dependency: Address | None = None

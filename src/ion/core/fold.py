@@ -296,7 +296,10 @@ def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
     node = state.nodes[event.node]
     node.progress, node.tries = Progress(), NO_TRIES
     _decide_anew(node, None)
-    _begin_anew(state, node, keep_items=event.reason == "dependency")
+    if event.reason != "inside":
+        _begin_anew(state, node, keep_items=event.reason == "dependency")
+    elif node.id in state.scopes:
+        state.scopes[node.id].is_open = False
 
 
 def _begin_anew(state: RunState, node: NodeState, *, keep_items: bool) -> None:

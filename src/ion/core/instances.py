@@ -66,9 +66,13 @@ class OpenScope:
     def is_open(self) -> bool:
         return self.owner is None or self.owner.inside is self
 
+    def item_values(self, place: int) -> dict[str, str]:
+        """The values of the names that the item at this place has."""
+        return {"ITEM_INDEX": str(place), "ITEM_COUNT": str(len(self.members))}
+
     def inputs_of(self, place: int) -> dict[str, str]:
         """What the item at this place depends on besides its own value."""
-        own = {"ITEM_INDEX": str(place), "ITEM_COUNT": str(len(self.members))}
+        own = self.item_values(place)
         if self.inputs.keys().isdisjoint(own):
             return self.inputs
         return {name: own.get(name, value) for name, value in self.inputs.items()}

@@ -288,17 +288,18 @@ class Plan:
         if isinstance(phase, Finished):
             stale = _changed(now, self._inputs(instance)) if phase.status == "completed" else None
             if stale is not None:
-                return e.NodeInvalidated(at, instance.address, "dependency", stale)
+                return _invalidated(instance, stale, at)
             self._settle(instance)
             return None
         if self._ending and self._is_ending(instance.scope):
             return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
-            # A fan-out that is not open reads its items anyway, and keeps what it can.
-            stale = _changed(now, inputs) if instance.inside or instance.template.item is None else None
-            if stale is not None:
-                return e.NodeInvalidated(at, instance.address, "dependency", stale)
+            stale = _changed(now, inputs)
+            # A fan-out that is not open reads its items anyway, a group its nodes, and keeps what it can.
+            is_kept = instance.template.item is not None or (stale is not None and _is_inside(instance, stale))
+            if stale is not None and (instance.inside or not is_kept):
+                return _invalidated(instance, stale, at)
             if instance.inside is not None:
                 if not instance.inside.has_begun:
                     self._begin(instance.inside)
@@ -316,7 +317,10 @@ class Plan:
         if scope.body is None:
             return scope.inputs_of(place)
         waits = [scope.members[other] for other in scope.body.waits[place]]
-        return {other.template.node.id: fingerprint(nodes[other.address]) for other in waits}
+        inputs = {other.template.node.id: fingerprint(nodes[other.address]) for other in waits}
+        if instance.template.item_names:
+            inputs |= _place_among_items(instance)
+        return inputs
 
     def _queue(self, instance: Instance, start: StartTurn) -> None:
         if start.not_before is not None:
@@ -482,6 +486,26 @@ class Plan:
 def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
     """The dependency whose value has changed since the node ran."""
     return next((other for other, value in inputs.items() if now.inputs.get(other) != value), None)
+
+
+def _is_inside(instance: Instance, name: str) -> bool:
+    """Whether only nodes inside of this one read this name of its item."""
+    return instance.template.item_names.get(name) is False
+
+
+def _invalidated(instance: Instance, stale: str, at: int) -> e.NodeInvalidated:
+    return e.NodeInvalidated(at, instance.address, "inside" if _is_inside(instance, stale) else "dependency", stale)
+
+
+def _place_among_items(instance: Instance) -> dict[str, str]:
+    """What a node reads of the place of the item that it is in; nothing in a called workflow, which does not see it."""
+    names, scope = instance.template.item_names, instance.scope
+    while scope.body is not None and scope.owner is not None and not scope.owner.template.calls:
+        instance, scope = scope.owner, scope.owner.scope
+    if scope.body is not None:
+        return {}
+    values = scope.item_values(instance.place[-1])
+    return {name: values[name] for name in names}
 
 
 def _is_undecided(phase: Phase) -> bool:

@@ -25,6 +25,7 @@ from ion.language.workflow import (
     Node,
     NodeReference,
     PreviousReference,
+    Scope,
     Workflow,
     WorkflowCall,
 )
@@ -51,7 +52,18 @@ class Template:
     """A node and its place: in `body`, the graph that it is in. `inside` is its own graph; `item` is the node that a
     fan-out multiplies. `workflow` is the one whose text it is, `all` are the templates of the run."""
 
-    __slots__ = ("_references", "all", "body", "inside", "is_composite", "item", "node", "path", "workflow")
+    __slots__ = (
+        "_item_names",
+        "_references",
+        "all",
+        "body",
+        "inside",
+        "is_composite",
+        "item",
+        "node",
+        "path",
+        "workflow",
+    )
 
     def __init__(self, path: str, node: Node, workflow: Workflow, body: Body, templates: Templates) -> None:
         self.all = templates
@@ -63,6 +75,7 @@ class Template:
         self.item: Template | None = None
         self.is_composite = False
         self._references: dict[NodeReference, None] = {}
+        self._item_names: dict[str, bool] | None = None
 
     @property
     def calls(self) -> bool:
@@ -134,21 +147,39 @@ class Template:
     @property
     def reads(self) -> tuple[str, ...]:
         """Of what an item waits for, what its outcome depends on besides its item: all but what only the list of items
-        is made of. Also `ITEM_INDEX` and `ITEM_COUNT`, if it reads them."""
+        is made of. Also `ITEM_INDEX` and `ITEM_COUNT`, if it or something inside of it reads them."""
         fan_out = self.body.members[self.body.places[self.node.id]].node.fan_out
         texts = list(self.texts())
         read = {node for text in texts for node in _nodes_in(text)}
         lists = [] if fan_out is None else [fan_out.items, fan_out.lines]
         of_list = {node for text in _texts(lists) for node in _nodes_in(text)}
-        names = {name for text in texts for name in _OF_ITEMS.findall(text)}
-        return (*(one for one in self.node.order if one in read or one not in of_list), *sorted(names))
+        return (*(one for one in self.node.order if one in read or one not in of_list), *self.item_names)
+
+    @property
+    def item_names(self) -> dict[str, bool]:
+        """Of `ITEM_INDEX` and `ITEM_COUNT` of the item that it is, or is in, those that it reads; False: only nodes
+        inside of it do. A repeated group begins anew with what is inside of it."""
+        if self._item_names is None:
+            names = {} if self.item is not None else dict.fromkeys(sorted(_item_names(self._own_texts())), True)
+            for one in self.inside.members if self.inside is not None and not self.calls else ():
+                for name in one.item_names:
+                    names.setdefault(name, isinstance(self.node.body, LoopGroup))
+            self._item_names = names
+        return self._item_names
+
+    def _own_texts(self) -> Iterator[str]:
+        """Those that its own turns may read."""
+        body = self.node.body
+        if isinstance(body, Group | LoopGroup):
+            body = replace(body, scope=Scope(()))
+        yield from _texts(to_builtins(replace(self.node, body=body), enc_hook=str))
+        name = body.name if isinstance(body, Command) else getattr(body, "command", None)
+        if name is not None:
+            yield self.workflow.commands[name].text
 
     def texts(self) -> Iterator[str]:
         """Every text that its turns, or those inside of it, may read."""
-        yield from _texts(to_builtins(self.node, enc_hook=str))
-        name = self.node.body.name if isinstance(self.node.body, Command) else getattr(self.node.body, "command", None)
-        if name is not None:
-            yield self.workflow.commands[name].text
+        yield from self._own_texts()
         inside = (self.item or self).inside
         for one in inside.members if inside is not None and not self.calls else ():
             yield from one.texts()
@@ -265,6 +296,10 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list | tuple):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _texts(one)
+
+
+def _item_names(texts: Iterator[str]) -> set[str]:
+    return {name for text in texts for name in _OF_ITEMS.findall(text)}
 
 
 def _nodes_in(text: str) -> Iterator[str]:
