@@ -188,6 +188,20 @@ def test_more_items_than_max_items_fail_the_node(world: World) -> None:
     assert "max_items" in f"{run.nodes['each'].error.message} {run.nodes['each'].error.hint}"
 
 
+def test_lines_are_as_they_are(world: World) -> None:
+    """Cut at line feeds alone; empty ones are left out."""
+    lines = ["  led", "a\u2028b\x85c", "\td\x0be\x0c\t", "f"]
+    world.file("list", "\n".join([lines[0], "", lines[1], lines[2] + "\r", lines[3] + "\r"]) + "\n")
+    run = world.run(
+        """
+        nodes:
+          - {id: list, bash: cat list}
+          - {id: each, depends_on: [list], fan_out: {lines: $list.output}, bash: 'printf "[%s]" "$INPUTS.item"'}
+        """
+    )
+    assert json.loads(run.output or "") == [f"[{line}]" for line in lines]
+
+
 def test_a_condition_is_of_each_item(world: World) -> None:
     """One that names the item; a skipped one is null in the list."""
     run = world.run(

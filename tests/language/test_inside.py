@@ -454,6 +454,7 @@ def test_the_node_that_ends_a_loop_group_is_one() -> None:
         ("until: D, until_bash: x, max_iterations: 1", "any-of-several"),
         ("until: D, until_all: true, max_iterations: 1", "no-effect"),
         ("until: D, signal_completes: true, max_iterations: 1", "no-effect"),
+        ("until: D, gate_message: fine?, max_iterations: 1", "no-effect"),
         ("until_bash: 'test $a.output = ok', max_iterations: 1", "ends-the-loop"),
     ],
 )
@@ -583,11 +584,51 @@ def test_the_iteration_before_is_known_only_in_a_loop() -> None:
         ("{items: $INPUTS.item}", "undeclared-input", "fan_out.items"),
         ("{lines: '$ITEM_INDEX'}", "not-a-reference", "fan_out.lines"),
         ("3", "wrong-type", "fan_out"),
+        ("{items: x $other.output}", "bad-fan-out", "fan_out.items"),
+        ("{items: $other.output x}", "bad-fan-out", "fan_out.items"),
+        ("{items: [3.9, 3.10]}", "number-rewritten", "fan_out.items[1]"),
+        ("{items: [{v: [010]}]}", "number-rewritten", "fan_out.items[0].v[0]"),
+        ("{items: [0x1F]}", "number-rewritten", "fan_out.items[0]"),
     ],
 )
 def test_what_a_fan_out_cannot_have(fan_out: str, code: str, path: str) -> None:
-    loaded = load(f"- {{id: n, bash: x, with: {{bound: v}}, fan_out: {fan_out}}}", root="inputs: {mode: {}}")
-    assert [(one.code, one.path) for one in loaded.problems] == [(code, f"nodes[0].{path}")]
+    nodes = (
+        f"- {{id: other, bash: x}}\n- {{id: n, bash: x, with: {{bound: v}}, fan_out: {fan_out}, depends_on: [other]}}"
+    )
+    loaded = load(nodes, root="inputs: {mode: {}}")
+    assert [(one.code, one.path) for one in loaded.problems] == [(code, f"nodes[1].{path}")]
+
+
+@pytest.mark.parametrize(
+    "items", ["[3.9, 10, -1, '3.10', yes, 2026-01-01]", "'[3.10]'", "'[\"a\", $other.output]'", "$other.output"]
+)
+def test_items_that_are_what_they_look_like(items: str) -> None:
+    text = f"- {{id: other, bash: x}}\n- {{id: n, bash: x, depends_on: [other], fan_out: {{items: {items}}}}}"
+    assert codes(load(text)) == []
+
+
+@pytest.mark.parametrize("kind", ["include", "workflow"])
+def test_an_item_in_the_file_is_a_value_of_the_input(kind: str, tmp_path: Path) -> None:
+    write(tmp_path, block("- {id: z, bash: x}", "inputs: {count: {type: integer}}"))
+    for items, wrong in (("[1, z, '2', $o.output]", [1]), ("'[[], 2]'", [0])):
+        text = f"- {{id: n, {kind}: block, fan_out: {{items: {items}, as: count}}, depends_on: [o]}}"
+        found = load(f"- {{id: o, bash: x}}\n{text}", project=tmp_path).errors
+        assert [(one.code, one.path) for one in found] == [
+            ("bad-input", f"nodes[1].fan_out.items[{index}]") for index in wrong
+        ]
+
+
+@pytest.mark.parametrize("name", ["[x]", "./x.yaml", "$o.output"])
+@pytest.mark.parametrize("kind", ["include", "workflow"])
+def test_a_name_at_fault_is_one_problem(kind: str, name: str, tmp_path: Path) -> None:
+    problem = only(load(f"- {{id: o, bash: x}}\n- {{id: n, {kind}: {name}, depends_on: [o]}}", project=tmp_path))
+    assert problem.path == f"nodes[1].{kind}"
+    assert problem.code != "unknown-workflow"
+
+
+def test_the_item_has_the_name_that_as_gives() -> None:
+    problem = only(load("- {id: n, bash: 'echo $INPUTS.item', fan_out: {items: [1], as: file}}"), "warning")
+    assert (problem.code, problem.hint) == ("undeclared-input", "did you mean 'file'? so 'as' names the item")
 
 
 @pytest.mark.parametrize("body", ["approval: {message: m}", "cancel: x", "wait: 5m"])

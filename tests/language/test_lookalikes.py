@@ -24,6 +24,8 @@ def hints(text: str, *, shell: bool = False) -> dict[str, str]:
     ("text", "hint"),
     [
         ("${a.output}", "write $a.output"),
+        ("$a.0.output", "only the list of all can be read: write $a.output"),
+        ("$a.0.inner.output", "only the list of all can be read: write $a.output"),
         ("${a.output.title}", "write $a.output.title"),
         ("${lint-all.output}", "write $lint-all.output"),
         ("{{ a.output }}", "write $a.output"),
@@ -62,7 +64,6 @@ def test_what_looks_like_a_reference(text: str, hint: str) -> None:
     [
         "$a.output",
         "$a.output.title",
-        "$a.output[0]",
         "$INPUTS.mode",
         "$INPUTS.{mode}-x",
         r"\$a.result",
@@ -98,6 +99,11 @@ def test_what_is_none(text: str) -> None:
 )
 def test_a_variable_of_the_script_is_its_own(script: str) -> None:
     assert hints(script, shell=True) == {}
+
+
+def test_an_element_of_a_list_is_text_behind_the_reference() -> None:
+    assert hints("$a.output[0]") == {"[0]": "$a.output is the whole: take one of its items in a script"}
+    assert hints("$b.output[0] $a.output[x] $a.output [0] $a.0") == {}
 
 
 def test_in_a_script_too() -> None:

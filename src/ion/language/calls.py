@@ -11,6 +11,7 @@ from ion.language.inputs import input_value, with_defaults
 from ion.language.problems import Report
 from ion.language.references import escape
 from ion.language.shape import Draft
+from ion.language.texts import listed_items
 from ion.language.workflow import Binding, Input
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NO_EFFECT = ("timeout_ms", "fail_fast", "max_concurrency", "max_budget_usd")
 def open_named(draft: Draft, library: Library, report: Report) -> Block | None:
     """The workflow that an `include` or `workflow` node names; None, with a problem, if it cannot take part."""
     name = getattr(draft.model, draft.kind, None)
-    if not isinstance(name, str) or not draft.id:
+    if not isinstance(name, str) or not draft.id or name != draft.raw.get(draft.kind):  # its fault has been reported
         return None
     path = (*draft.path, draft.kind)
     found = library.resources.workflow(name) if library.resources else []
@@ -108,6 +109,8 @@ def handed_over(draft: Draft, block: Block, report: Report) -> dict[str, Binding
     given = {name: _given(draft, name, raw, declared, report) for name, raw in bindings.items()}
     if declared and item and item not in declared:
         _unknown(item, declared, (*draft.path, "fan_out", "as"), draft, report)
+    if item and item in declared:
+        _check_items(draft, declared[item], report)
     for name, one in declared.items():
         if one.required and name not in given and name != item:
             shown = f": {' '.join(one.description.split())}" if one.description else ""
@@ -135,6 +138,18 @@ def _given(draft: Draft, name: str, raw: Any, declared: dict[str, Input], report
     except ValueError as error:
         report.error("bad-input", f"input '{name}' {error}", (*draft.path, "with", name))
         return binding
+
+
+def _check_items(draft: Draft, declared: Input, report: Report) -> None:
+    """The items that the file lists are values of that input."""
+    items = draft.fan_out.items if draft.fan_out is not None else None
+    for index, item in enumerate(listed_items(items) or ()):
+        known = known_value(item)
+        try:
+            if known is not None:
+                input_value(declared, known[0])
+        except ValueError as error:
+            report.error("bad-input", f"input '{declared.name}' {error}", (*draft.path, "fan_out", "items", index))
 
 
 def _unknown(name: str, declared: dict[str, Input], path: Any, draft: Draft, report: Report) -> None:

@@ -205,11 +205,15 @@ def _check_input(checker: Checker, around: Surroundings, text: Text, reference: 
         return
     checker.findings.reads.add(reference.name)
     if reference.name not in checker.inputs:
-        undeclared(checker, text, reference, offset, [*checker.inputs, *bound, *around.items])
+        items = sorted(around.items) if reference.name == "item" else []
+        hint = "\n".join(f"did you mean '{name}'? so 'as' names the item" for name in items if name)
+        undeclared(checker, text, reference, offset, [*checker.inputs, *bound, *around.items], hint)
 
 
-def undeclared(checker: Checker, text: Text, reference: InputReference, offset: int, names: list[str]) -> None:
-    hint = checker.report.suggest(reference.name, names) or f"declare it: inputs: {{{reference.name}: {{}}}}"
+def undeclared(
+    checker: Checker, text: Text, reference: InputReference, offset: int, names: list[str], hint: str = ""
+) -> None:
+    hint = hint or checker.report.suggest(reference.name, names) or f"declare it: inputs: {{{reference.name}: {{}}}}"
     message = f"'{reference.name}' is not a declared input; the node fails when it uses it"
     length = len(reference_text(reference))
     note(checker.report, Problem("undeclared-input", message, "warning", hint=hint, length=length), text, offset)

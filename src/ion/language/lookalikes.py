@@ -35,6 +35,8 @@ _PATTERN = pattern(
     r"|\$(?P<later>RUN\.(?:status|error))\b"
     r"|\$(?P<indexed>[A-Za-z_][\w-]*+)\[[^\]\s]{0,40}\]\.output\b"
     rf"|\$(?P<node>[A-Za-z_][\w-]*+)\.(?P<word>{_WORDS})\b(?P<path>(?:\.[A-Za-z_]\w*+)*)"
+    r"|\$(?P<address>[A-Za-z_][\w-]*+)(?:\.[0-9]++)(?:\.[\w-]++)*+"
+    r"|\$(?P<listed>[A-Za-z_][\w-]*+)\.output(?P<element>\[[0-9]{1,9}\])"
     r"|\$inputs\.(?P<input>[A-Za-z_][\w-]*+)"
 )
 _DOTTED = pattern(r"[A-Za-z_][\w-]*+(?:\.[\w-]++)*")
@@ -60,7 +62,8 @@ def find_lookalikes(text: str, nodes: Container[str], inputs: Container[str], *,
         hint = _hint(match, nodes, inputs)
         if hint and not (shell and (_is_comment(text, match.start()) or _is_own(text, match))):
             told.add(match[0])
-            yield Lookalike(match.start(), match[0], hint)
+            part = "element" if match["element"] else 0  # before it is a reference
+            yield Lookalike(match.start(part), match[part], hint)
 
 
 def _hint(match: re.Match[str], nodes: Container[str], inputs: Container[str]) -> str:
@@ -68,6 +71,12 @@ def _hint(match: re.Match[str], nodes: Container[str], inputs: Container[str]) -
         return "this name belongs to a part of the language that is not supported yet"
     if match["input"]:
         return f"write $INPUTS.{match['input']}" if match["input"] in inputs else ""
+    if match["address"]:
+        reads = match["address"] in nodes and ".output" in match[0]
+        return f"only the list of all can be read: write ${match['address']}.output" if reads else ""
+    if match["element"]:
+        reads = match["listed"] in nodes
+        return f"${match['listed']}.output is the whole: take one of its items in a script" if reads else ""
     if match["indexed"]:
         return f"write ${match['indexed']}.output" if match["indexed"] in nodes else ""
     if match["node"]:
@@ -110,7 +119,13 @@ def _is_comment(text: str, start: int) -> bool:
 
 def _is_own(text: str, match: re.Match[str]) -> bool:
     """Whether the script itself gives a value to a variable of that name: `for a in …`, `a=…`, `read a`."""
-    name = match["node"] or match["indexed"] or (match["later"] or "").partition(".")[0]
+    name = (
+        match["node"]
+        or match["indexed"]
+        or match["address"]
+        or match["listed"]
+        or (match["later"] or "").partition(".")[0]
+    )
     if not name or "-" in name:
         return False
     return (

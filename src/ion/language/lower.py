@@ -12,7 +12,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ion.foreign import loads
 from ion.kinds import KINDS
 from ion.language import schema, workflow
 from ion.language.calls import binding_of
@@ -21,11 +20,10 @@ from ion.language.fields import AGENT_OPTIONS
 from ion.language.include import Block, Files, Include, NotInsertableError, renaming
 from ion.language.order import Graph, wishes_of
 from ion.language.problems import Report
-from ion.language.references import find_references
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
 from ion.language.surroundings import Findings, item_name
-from ion.language.texts import Stated, is_code
+from ion.language.texts import Stated, is_code, listed_items
 
 
 def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
@@ -206,10 +204,8 @@ def _fan_out(draft: Draft, when: workflow.Condition | None) -> workflow.FanOut |
 
 
 def _items(items: Any) -> Any:
-    """A literal list, also where a text has it."""
-    if isinstance(items, str) and not find_references(items):
-        return loads(items)
-    return trim(items) if isinstance(items, str) else items
+    listed = listed_items(items)
+    return trim(items) if listed is None and isinstance(items, str) else listed
 
 
 def _input(name: str, raw: Any, model: schema.InputModel) -> workflow.Input:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from ion.foreign import loads
 from ion.language import schema
 from ion.language.document import DocumentPath
 from ion.language.fields import FIELDS
@@ -20,7 +19,8 @@ from ion.language.references import find_references
 from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
-from ion.language.texts import is_code
+from ion.language.texts import is_code, listed_items
+from ion.language.values import canonical
 from ion.language.workflow import MAX_ITEMS, variable_name
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -216,9 +216,10 @@ def _check_asking(loop: schema.LoopModel | schema.LoopGroupModel, path: Document
         report.error(
             "gate-message-missing", "an interactive loop needs 'gate_message'", (*path, "interactive"), hint=hint
         )
-    if loop.signal_completes and not loop.interactive:
-        message = "'signal_completes' has no effect in a loop that is not interactive"
-        report.warning("no-effect", message, (*path, "signal_completes"), key=True)
+    for key in ("gate_message", "signal_completes"):
+        if getattr(loop, key) and not loop.interactive:
+            message = f"'{key}' has no effect in a loop that is not interactive"
+            report.warning("no-effect", message, (*path, key), key=True)
 
 
 def _check_ends(
@@ -260,13 +261,13 @@ def _check_fan_out(draft: Draft, fan_out: schema.FanOutModel, report: Report) ->
         message = "'fan_out' takes either 'items' or 'lines'" if given else "'fan_out' needs 'items' or 'lines'"
         hint = "write items: $node.output, for a JSON array, or lines: $node.output, for one item a line"
         report.error("bad-fan-out", message, (*path, "lines") if given else path, hint=hint, key=bool(given))
-    items: Any = fan_out.items
-    if isinstance(items, str) and not find_references(items):
-        items = _json_list(items)
-        if items is None:
-            hint = "write a list, or a reference to one, such as $node.output"
-            report.error("bad-fan-out", "'items' is a text, but not a JSON array", (*path, "items"), hint=hint)
-    if isinstance(items, list) and len(items) > fan_out.max_items:
+    items = listed_items(fan_out.items)
+    if isinstance(fan_out.items, str) and items is None and not _may_be_list(fan_out.items):
+        hint = "write a list, or a reference to one, such as $node.output"
+        report.error("bad-fan-out", "'items' is a text, but not a JSON array", (*path, "items"), hint=hint)
+    if isinstance(fan_out.items, list):
+        _check_numbers(fan_out.items, (*path, "items"), report)
+    if items is not None and len(items) > fan_out.max_items:
         message = f"'items' has {len(items)} items, and 'max_items' is {fan_out.max_items}"
         hint = f"raise max_items (up to {MAX_ITEMS})"
         report.error("too-many-items", message, (*path, "items"), hint=hint)
@@ -275,12 +276,24 @@ def _check_fan_out(draft: Draft, fan_out: schema.FanOutModel, report: Report) ->
         report.error("missing-field", "the 'fan_out' of an include needs 'as'", path, hint=hint)
 
 
-def _json_list(text: str) -> list[Any] | None:
-    try:
-        value = loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, list) else None
+def _may_be_list(text: str) -> bool:
+    """Whether a text can be a JSON array once its references are filled in."""
+    text = trim(text)
+    found = find_references(text)
+    begins = text.startswith("[") or bool(found and found[0].start == 0)
+    return bool(found) and begins and (text.endswith("]") or found[-1].end == len(text))
+
+
+def _check_numbers(value: Any, path: DocumentPath, report: Report) -> None:
+    """Items are JSON: a number that is not written as JSON has it, such as 3.10, arrives as another text."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(item, (*path, key), report)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        written, arrives = report.document.written(path), canonical(value)
+        if written not in (None, arrives):
+            message = f"{written} is the number {arrives}: that is the item"
+            report.warning("number-rewritten", message, path, hint=f'write "{written}" if it is meant as text')
 
 
 def _check_input_text(node: schema.WorkflowNode, path: DocumentPath, report: Report) -> None:

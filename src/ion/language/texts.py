@@ -13,9 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.errors import Problem
+from ion.foreign import loads
 from ion.kinds import BOUND_KINDS
 from ion.language.document import DocumentPath
 from ion.language.problems import Report, path_text
+from ion.language.references import find_references
 from ion.language.resources import CommandSource
 from ion.language.shape import Draft
 from ion.language.source import BLANKS, trim
@@ -49,6 +51,16 @@ Stated: TypeAlias = tuple[tuple[DocumentPath, Mapping[str, Any]], ...]
 def is_code(script: str) -> bool:
     """Whether a trimmed `script` is code rather than the name of a script."""
     return not _CODE_CHARACTERS.isdisjoint(script)
+
+
+def listed_items(items: Any) -> list[Any] | None:
+    """The items of a `fan_out` that the file itself lists, also where a text has the list."""
+    if isinstance(items, str) and not find_references(items):
+        try:
+            items = loads(items)
+        except ValueError:
+            return None
+    return items if isinstance(items, list) else None
 
 
 def node_texts(draft: Draft, stated: Stated, commands: Mapping[str, CommandSource]) -> Iterator[Text]:

@@ -38,7 +38,8 @@ async def run(turn: Turn, context: Context) -> Outcome:
 def _items(fan_out: FanOut, values: Values) -> list[Any] | str:
     """The items, or what is wrong with them."""
     if fan_out.lines is not None:
-        return [line.strip() for line in values.render(fan_out.lines).splitlines() if line.strip()]
+        lines = (line.removesuffix("\r") for line in values.render(fan_out.lines).split("\n"))
+        return [line for line in lines if line]
     found = values.outer(fan_out.items)
     if isinstance(found, str):
         written = whole_reference(fan_out.items)
