@@ -390,6 +390,19 @@ class TestRerun:
             *(*ran, ("f.2.y", "bash"), ("f.2.z", "bash"), ("f", "collect"), ("b", "bash"))
         ]
 
+    @pytest.mark.parametrize("from_node", ["f.1.two", "b"])
+    def test_of_other_instances_that_failed_the_completed_nodes_are_kept(self, from_node: str) -> None:
+        inner = group("g", bash("in"), bash("then", "in"))
+        flow = workflow(fan(group("f", bash("one"), bash("two", "one"), inner), ["a", "b", "c"]), bash("b"))
+        failures = {"f.1.two": failed(), "f.2.two": failed(), "f.0.g.then": failed()}
+        old = Simulation(flow, failures).run()
+        new = Simulation(flow)
+        new.log = [new.started(), *kept_events(flow, old.state, from_node, 1)]
+        new.resume()
+        again = [node for node, turn in new.carried_out if turn == "bash"]
+        assert sorted(again) == sorted([*failures, *(["b"] if from_node == "b" else [])])
+        assert new.state.status == "completed"
+
     def test_one_iteration_alone_is_refused(self) -> None:
         flow = workflow(Node("l", LoopGroup(Scope((bash("x"),)), 3, until_node="x")))
         with pytest.raises(UsageError, match="cannot run again alone"):

@@ -98,8 +98,28 @@ class _Kept:
             now = self.state.nodes[address]
             if address in anew:
                 events += self._on_the_way(one, now) if self._is_on_the_way(address) else []
-            elif _is_kept(one, now):
-                events += self.whole(one, now)
+            else:
+                events += self._kept(one, now)
+        return events
+
+    def _kept(self, template: Template, now: NodeState) -> list[e.Event]:
+        """Of an instance that does not run again: of one that has not completed, what has inside of it. A loop begins
+        again."""
+        if _is_kept(template, now):
+            return self.whole(template, now)
+        scope = self.state.scopes.get(now.id)
+        if now.status == "completed" or scope is None or scope.iteration or template.node.always_run:
+            return []
+        return self._open(template, now, scope)
+
+    def _open(self, template: Template, now: NodeState, scope: ScopeState) -> list[e.Event]:
+        """Of a node that is open, with what keeps its outcome inside of it."""
+        events: list[e.Event] = [self._opened(template, now, scope)]
+        if template.item is None:
+            return [*events, *(self.inside(scope.prefix, template.inside) if template.inside is not None else ())]
+        for member in scope.members:
+            keep = self._on_the_way if self._is_on_the_way(member) else self._kept
+            events += keep(template.item, self.state.nodes[member])
         return events
 
     def _on_the_way(self, template: Template, now: NodeState) -> list[e.Event]:
@@ -109,15 +129,7 @@ class _Kept:
             return []
         if scope.iteration:
             raise UsageError(f"one iteration of '{now.id}' cannot run again alone", hint=f"--from {now.id}")
-        events: list[e.Event] = [self._opened(template, now, scope)]
-        if template.item is None and template.inside is not None:
-            return [*events, *self.inside(scope.prefix, template.inside)]
-        for member in scope.members:
-            if template.item is not None and self._is_on_the_way(member):
-                events += self._on_the_way(template.item, self.state.nodes[member])
-            elif template.item is not None and self.state.nodes[member].status == "completed":
-                events += self.whole(template.item, self.state.nodes[member])
-        return events
+        return self._open(template, now, scope)
 
     def whole(self, template: Template, now: NodeState) -> list[e.Event]:
         """Of an instance that has ended, with all inside of it."""
