@@ -206,6 +206,26 @@ def test_a_gate_between_iterations_brings_a_comment_into_the_next(world: World) 
     assert nodes_of(world, run.run_id)["write.2.check"].output == e.Content("2<shorter>")
 
 
+def test_a_text_among_objects_has_no_field(world: World) -> None:
+    """Its instance fails as that of an object without the field does; a list of texts takes what follows as text."""
+    run = world.run("""
+        nodes:
+          - id: list
+            bash: printf '["a.py",{"path":"b.py"},{"file":"c.py"}]'
+          - id: g
+            depends_on: [list]
+            fan_out: {items: $list.output, as: file, join: all_done}
+            prompt: "Review $INPUTS.file.path"
+          - {id: texts, fan_out: {items: [a], as: file}, prompt: "Review $INPUTS.file.path"}
+        """)
+    found = nodes_of(world, run.run_id)
+    assert {one.id for one in found.values() if one.error is not None} == {"g.0", "g.2"}
+    failure = found["g.0"].error
+    assert failure is not None
+    assert (failure.code, "this item is text, not an object" in failure.message) == ("reference", True)
+    assert [one["prompt"] for one in world.prompts(run)] == ["Review b.py", "Review a.path"]
+
+
 @pytest.mark.parametrize(
     "loop",
     [

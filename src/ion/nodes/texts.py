@@ -18,7 +18,7 @@ from ion.foreign import loads
 from ion.language.patterns import pattern
 from ion.language.references import Resolved, end_of, find_references, path_of, reference_text, render
 from ion.language.templates import Template
-from ion.language.values import canonical, select
+from ion.language.values import canonical, describe, select
 from ion.language.workflow import (
     Binding,
     EngineReference,
@@ -29,7 +29,7 @@ from ion.language.workflow import (
     variable_name,
 )
 from ion.nodes.base import Context, Turn
-from ion.nodes.given import inputs_of
+from ion.nodes.given import inputs_of, parsed
 from ion.process.survivors import runs_around
 
 # Halves of surrogate pairs that stand for no byte.
@@ -87,7 +87,7 @@ class Values:
             case PreviousReference() if self._turn.around.iteration:
                 return self._previous_value(reference)
             case InputReference(name, path):
-                return _within(self._input(name), path)
+                return self._field(name, self._input(name), path)
             case EngineReference(name) if name in self._engine:
                 return self._engine[name](), 0
         return reference_text(reference), len(path_of(reference))  # a name outside of its place is text
@@ -276,8 +276,19 @@ class Values:
     def _outer(self, reference: Reference) -> tuple[Any, int]:
         """The value of a reference in `with:`, where `$INPUTS` are the run's inputs and not the bindings themselves."""
         if isinstance(reference, InputReference):
-            return _within(self._run_input(reference.name), reference.path)
+            return self._field(reference.name, self._run_input(reference.name), reference.path)
         return self.value(reference)
+
+    def _field(self, name: str, value: Any, path: tuple[str, ...]) -> tuple[Any, int]:
+        """A field of an input. An item that is not an object, where others of the list are, has none."""
+        if path and not isinstance(value, dict) and name not in self._turn.node.bindings:
+            items = next((given for given in self._turn.around.given if given.name == name), None)
+            if items is not None and any(isinstance(one, dict) for one in parsed(items.content, self._context)):
+                raise UnreadableReferenceError(
+                    f"$INPUTS.{name}.{'.'.join(path)} cannot be read: this item is {describe(value)}, not an object",
+                    hint="other items of the list are objects; the list should give all items the same shape",
+                )
+        return _within(value, path)
 
 
 def _within(value: Any, path: tuple[str, ...]) -> tuple[Any, int]:
