@@ -17,8 +17,8 @@ REFUSED = 5
 INTERRUPTED = 130
 
 _PROBLEMS_SHOWN = 5
-# The code of a UsageError: several gates are open, and none of them was named.
-SEVERAL_GATES = "several-gates"
+# The codes of a UsageError: several gates are open, or one inside of the node that was named; it is to be named itself.
+SEVERAL_GATES, GATE_INSIDE = "several-gates", "gate-inside"
 # The one table from a run's state to an exit status (cli.md, "Exit status").
 RUN_STATUS_EXIT: dict[str, int] = {
     "completed": COMPLETED,

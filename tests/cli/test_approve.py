@@ -106,6 +106,9 @@ def test_several_gates_say_the_commands_that_answer_each_and_all(ion: Ion, proje
     assert inside.status == 2
     assert "3 gates are open inside of 'ship': ship.0.ok, ship.1.ok, ship.2.ok" in inside.err
     assert "ion reject mine ship --each" in inside.err
+    one = ion("approve", "mine", "ship.1", "--json").json("error")["error"]
+    assert (one["code"], one["message"]) == ("gate-inside", "a gate is open inside of 'ship.1': ship.1.ok")
+    assert one["hint"].split("\n")[0] == "ion approve mine ship.1.ok"
 
 
 def test_each_answers_every_gate_inside_and_says_how_many(ion: Ion, project: Project) -> None:

@@ -18,7 +18,7 @@ from ion.core.fold import fold
 from ion.core.outcomes import Outcome
 from ion.core.rerun import kept_events
 from ion.core.state import NodeState
-from ion.errors import UsageError
+from ion.errors import NotFoundError, UsageError
 from ion.language.conditions import parse_condition
 from ion.language.templates import templates_of
 from ion.language.workflow import (
@@ -402,6 +402,22 @@ class TestRerun:
         again = [node for node, turn in new.carried_out if turn == "bash"]
         assert sorted(again) == sorted([*failures, *(["b"] if from_node == "b" else [])])
         assert new.state.status == "completed"
+
+    @pytest.mark.parametrize(
+        ("from_node", "hint"),
+        [
+            ("l.2.x", "did you mean 'l.1.x'?"),
+            ("f.9", "did you mean 'f.0'?"),
+            ("f.1.nothing", "inside of 'f.1': f.1.x, f.1.y"),
+            ("zzzz", "its nodes: f, l"),
+        ],
+    )
+    def test_an_unknown_instance_is_told_what_there_is(self, from_node: str, hint: str) -> None:
+        loop = Node("l", LoopGroup(Scope((bash("x"),)), 3, until_node="x"))
+        flow = workflow(fan(group("f", bash("x"), bash("y")), [1, 2]), loop)
+        with pytest.raises(NotFoundError, match=f"no node '{from_node}'") as refused:
+            kept_events(flow, Simulation(flow).run().state, from_node, 1)
+        assert refused.value.hint == hint
 
     def test_one_iteration_alone_is_refused(self) -> None:
         flow = workflow(Node("l", LoopGroup(Scope((bash("x"),)), 3, until_node="x")))

@@ -9,7 +9,7 @@ import click
 
 from ion.cli import completing, terminal
 from ion.cli.context import CliContext, OutputOptions, as_json, in_context, progress, read_answer, shown
-from ion.errors import SEVERAL_GATES, UsageError
+from ion.errors import GATE_INSIDE, SEVERAL_GATES, UsageError
 from ion.names import as_address
 from ion.views.text import plural
 
@@ -101,7 +101,7 @@ def _answer(
             else:
                 found.answer(decision, node, text=text, request=request)
         except UsageError as error:
-            if error.error_code == SEVERAL_GATES:
+            if error.error_code in (SEVERAL_GATES, GATE_INSIDE):
                 from ion.views.waiting import answers_by_address
 
                 named = as_address(node or "")

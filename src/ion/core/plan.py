@@ -31,6 +31,7 @@ from ion.errors import InternalError
 from ion.kinds import AGENT_TURNS, SLOT_TURNS
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow, WorkflowCall
+from ion.names import ITEM_NAMES
 
 
 def next_steps(
@@ -318,7 +319,7 @@ class Plan:
             return scope.inputs_of(place)
         waits = [scope.members[other] for other in scope.body.waits[place]]
         inputs = {other.template.node.id: fingerprint(nodes[other.address]) for other in waits}
-        if instance.template.item_names:
+        if scope.owner is not None and instance.template.item_names:
             inputs |= _place_among_items(instance)
         return inputs
 
@@ -490,7 +491,7 @@ def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
 
 def _is_inside(instance: Instance, name: str) -> bool:
     """Whether only nodes inside of this one read this name of its item."""
-    return instance.template.item_names.get(name) is False
+    return name in ITEM_NAMES and instance.template.item_names.get(name) is False
 
 
 def _invalidated(instance: Instance, stale: str, at: int) -> e.NodeInvalidated:

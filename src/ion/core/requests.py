@@ -12,7 +12,7 @@ from ion.core import events as e
 from ion.core.addresses import instances_in
 from ion.core.budgets import dollars
 from ion.core.state import NodeState, RunState
-from ion.errors import SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
+from ion.errors import GATE_INSIDE, SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
 from ion.kinds import KINDS
 from ion.language.problems import did_you_mean
 from ion.names import as_address, is_within
@@ -153,7 +153,7 @@ def _unnamed(found: list[NodeState], below: str = "") -> UsageError:
     return UsageError(
         f"{said} open{where}: {names}{more}",
         hint="name one; --each (each: true) answers all inside of a node",
-        code=SEVERAL_GATES,
+        code=SEVERAL_GATES if len(found) > 1 else GATE_INSIDE,
     )
 
 

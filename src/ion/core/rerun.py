@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.requests import node_of
 from ion.core.scopes import ScopeState
 from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
@@ -35,12 +36,12 @@ def kept_events(
     """
     templates = templates_of(workflow)
     path = path_of(from_node)
-    if path.partition(".")[0] not in workflow.by_id or (before is None and from_node not in state.nodes):
-        names = ", ".join(node.id for node in workflow.nodes[:20])
-        whose = "the run has" if before is None else "the file as it is now has"
-        raise NotFoundError(f"{whose} no node '{from_node}'", hint=f"its nodes: {names}")
     if before is None:
+        node_of(state, from_node)
         return _Kept(templates, state, from_node, at).inside("", templates.root)
+    if path.partition(".")[0] not in workflow.by_id:
+        names = ", ".join(node.id for node in workflow.nodes[:20])
+        raise NotFoundError(f"the file as it is now has no node '{from_node}'", hint=f"its nodes: {names}")
     if "." in from_node:
         hint = f"rerun it from '{path.partition('.')[0]}', or without --edited"
         raise UsageError(f"'{from_node}' is inside of another node, which may be another one now", hint=hint)
