@@ -202,6 +202,30 @@ def test_lines_are_as_they_are(world: World) -> None:
     assert json.loads(run.output or "") == [f"[{line}]" for line in lines]
 
 
+def test_an_include_may_have_an_id_of_the_caller(world: World) -> None:
+    """Each text reads the node of its own file."""
+    world.write(
+        """
+        name: child
+        description: a block
+        inputs: {x: {}}
+        nodes:
+          - {id: k, bash: 'echo "inner $INPUTS.x"'}
+          - {id: end, depends_on: [k], group: {nodes: [{id: i, bash: 'echo "<$k.output>"'}]}}
+        """,
+        "child",
+    )
+    caller = world.write(
+        """
+        nodes:
+          - {id: k, bash: "echo '[1, 2]'"}
+          - {id: i, depends_on: [k], fan_out: {items: $k.output, as: x}, include: child}
+          - {id: z, depends_on: [i], bash: 'echo "$k.output $i.output"'}
+        """
+    )
+    assert world.run(caller).output == '[1, 2] ["<inner 1>","<inner 2>"]'
+
+
 def test_a_condition_is_of_each_item(world: World) -> None:
     """One that names the item; a skipped one is null in the list."""
     run = world.run(

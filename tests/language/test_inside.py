@@ -720,11 +720,16 @@ def test_how_deep_calls_go(tmp_path: Path) -> None:
     assert len(good("- {id: n, workflow: b2}", project=tmp_path).workflows) == 5
 
 
-def test_an_include_that_is_fanned_out_shadows_nothing(tmp_path: Path) -> None:
-    write(tmp_path, block("- {id: a, bash: x}"))
-    text = "- {id: a, bash: x}\n- {id: i, include: block, fan_out: {items: [1], as: x}}"
-    problem = only(load(text, project=tmp_path))
+@pytest.mark.parametrize("nodes", ["- {id: k, bash: x}", "- {id: g, group: {nodes: [{id: k, bash: x}]}}"])
+def test_what_an_include_has_inside_may_have_the_id_of_a_node_outside(nodes: str, tmp_path: Path) -> None:
+    """Its texts do not see the caller's nodes; only a value that is filled in there could mean either."""
+    write(tmp_path, block(nodes, "inputs: {x: {}, y: {}}"))
+    text = "- {id: k, bash: x}\n- {id: i, include: block, depends_on: [k], fan_out: {items: $k.output, as: x}}"
+    workflow = good(f"{text}\n- {{id: z, bash: echo $k.output, depends_on: [k]}}", project=tmp_path)
+    assert read_frozen(source_of(workflow)) == workflow
+    problem = only(load(text.replace("as: x}", "as: x}, with: {y: $k.output}"), project=tmp_path))
     assert (problem.code, problem.path) == ("duplicate-id", "nodes[1].include")
+    assert problem.message == "'i' hands over the output of 'k', and a node inside of it has that id too"
 
 
 def test_what_a_fanned_out_include_brings_is_inside_of_it(tmp_path: Path) -> None:

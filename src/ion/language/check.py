@@ -15,6 +15,7 @@ from ion.language.check_outputs import is_prose
 from ion.language.check_texts import check_reference, check_text, home_of, undeclared
 from ion.language.conditions import ConditionSyntaxError, parse_condition
 from ion.language.document import DocumentPath
+from ion.language.fields import AGENT_OPTIONS
 from ion.language.find_files import find_files
 from ion.language.order import Graph, check_order, check_sessions
 from ion.language.problems import Report
@@ -97,12 +98,16 @@ def _check_brought(graph: Graph, checker: Checker) -> None:
             checker.report.error("duplicate-id", message, (*draft.path, "id"), hint="rename this node")
         if block is None or draft.kind != "include":
             continue
+        options = {key: raw[key] for _, raw in reversed(graph.stated) for key in AGENT_OPTIONS if key in raw}
+        for name in block.read_otherwise(checker.findings.given[draft.path], options, flat=draft.spliced):
+            message = f"'{draft.id}' hands over the output of '{name}', and a node inside of it has that id too"
+            checker.report.error("duplicate-id", message, (*draft.path, "include"), hint="rename one of the two")
         for node in block.workflow.nodes:
             name = f"{draft.id}__{node.id}" if draft.spliced else node.id
-            if name in taken or name in outer:
+            if draft.spliced and (name in taken or name in outer):
                 by = taken.get(name, f"'{name}' outside")
                 message = f"'{draft.id}' brings the id '{name}', which is taken already, by {by}"
-                hint = "rename the other node" if not draft.spliced else "rename this node, or the other one"
+                hint = "rename this node, or the other one"
                 checker.report.error("duplicate-id", message, (*draft.path, "include"), hint=hint)
             elif len(name) > MAX_BROUGHT_ID:
                 message = f"'{draft.id}' brings an id of {len(name)} characters; at most {MAX_BROUGHT_ID} are read"

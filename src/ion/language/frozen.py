@@ -79,7 +79,7 @@ def _sense_of_scope(scope: w.Scope, around: _Around) -> _Sense:
     yield "it has no nodes", bool(ids)
     for one in ids:
         yield f"{one!r:.80} cannot be a node's id", names.is_node_id(one)
-    yield "two of its nodes have one id", len(known) == len(ids) and not known & around.outer
+    yield "two of its nodes have one id", len(known) == len(ids)
     for node in scope.nodes:
         for what, holds in _sense_of_node(node, known, inside):
             yield f"node {node.id}: {what}", holds

@@ -69,6 +69,14 @@ class Block(Struct, dict=True):
         inside = (one for node in self.workflow.nodes for one in _inside(node))
         return any(one.continues in self.workflow.by_id for one in inside)
 
+    def read_otherwise(self, inputs: Inputs, options: dict[str, Any], *, flat: bool) -> list[str]:
+        """The ids of nodes outside that these values of the caller name, and that a node inside has too: the values
+        are filled in there. `flat`: its own nodes get new ids."""
+        nodes = self.workflow.nodes
+        ids = {one.id for node in nodes for one in _inside(node)} | set(() if flat else self.workflow.by_id)
+        given = w.Node("", w.Cancel(""), bindings=dict(inputs), options=options)
+        return sorted({one.node for one in _nodes_in(given)} & ids)
+
     def outputs(self, name: str, flat: bool) -> list[w.Node]:
         """The nodes that may give the output: of the node `name`, or of the whole, as an include that is `flat` or as
         a scope."""
