@@ -215,6 +215,19 @@ def test_a_command_file_that_changed_counts_as_well(ion: Ion, project: Project, 
     assert "as they are now: ion rerun old --from second --edited\n" in said
 
 
+def test_a_called_file_that_is_gone_is_named_and_nothing_is_offered_that_cannot_load(
+    ion: Ion, project: Project
+) -> None:
+    called = project.write("called", "name: called\ndescription: d\nnodes:\n  - {id: x, bash: exit 1}\n")
+    project.write("caller", "name: caller\ndescription: d\nnodes:\n  - {id: c, workflow: called}\n")
+    assert ion("run", "caller", "--run-id", "r1").status == 1
+    called.unlink()
+    said = ion("resume", "r1").err
+    assert "note: .ion/workflows/called.yaml is gone since this run began" in said
+    assert "--edited" not in said
+    assert "(what it uses is gone since)" in ion("show", "r1").out
+
+
 def test_what_cannot_be_taken_as_it_is_now(ion: Ion, project: Project, broken: str) -> None:
     """Each is said before anything runs, and no run is left behind."""
     file = project.write("edited", FIXED.replace("id: second", "id: zweite").replace("[second]", "[zweite]"))

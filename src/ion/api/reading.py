@@ -87,7 +87,7 @@ def read_state(workspace: Workspace, run_id: str) -> RunState:
 
 def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
     """What became of the workflow's file, its commands and scripts since the run started: '' (nothing), `changed
-    since`, or `gone since`.
+    since`, `gone since`, or `what it uses is gone since`, without which it does not load.
 
     Files that are all older than the run are not read.
     """
@@ -105,7 +105,12 @@ def source_changed(workspace: Workspace, run_id: str, state: RunState) -> str:
     try:
         return "" if digest_of(source_of(load(workspace, path.absolute()))) == started.digest else "changed since"
     except IonError:  # it does not even load any more
-        return "changed since"
+        return "changed since" if gone_file(workspace, run_id, state) is None else "what it uses is gone since"
+
+
+def gone_file(workspace: Workspace, run_id: str, state: RunState) -> Path | None:
+    """The first of the files that the run was made from that no longer exists."""
+    return next((file for file in _files(workspace, run_id, state) if not file.exists()), None)
 
 
 def only_used_files_changed(state: RunState) -> bool:

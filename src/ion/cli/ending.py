@@ -148,7 +148,7 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
     kept = kept_nodes(state)
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
     screen.line("  continue ", cli.command("resume", run_id), note)
-    if state.started is not None and state.started.file and not changed.startswith("gone"):
+    if state.started is not None and state.started.file and "gone" not in changed:
         when = "the file has changed since" if changed else "once the file is corrected"
         screen.line("  fix      ", edited_command(cli.command, run_id, state), f"      ({when})")
 
@@ -161,8 +161,9 @@ def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: s
         return
     file = os.path.relpath(state.started.file)
     screen = terminal.talk()
-    if changed.startswith("gone"):
-        screen.line(f"note: {file} is gone since this run began; the run keeps what it froze")
+    if "gone" in changed:
+        gone = os.path.relpath(reading.gone_file(workspace, run_id, state) or file)
+        screen.line(f"note: {gone} is gone since this run began; the run keeps what it froze")
     else:
         used = reading.only_used_files_changed(state)
         what = f"a file that {file} uses" if used else file
