@@ -10,10 +10,12 @@ from typing import Any
 from msgspec.structs import replace
 
 import ion
-from ion import PromptRequest, RunOptions
+from ion import PromptRequest, PromptResult, RunOptions
 from ion.language.load import parse_workflow
-from ion.language.workflow import FanOut, Group, LoopGroup, Node, Scope, Workflow
+from ion.language.workflow import FanOut, Group, LoopGroup, Node, Scope, Workflow, WorkflowCall
 from ion.stores.base import WorkflowStore
+from ion.testing import FakeAgent
+from processes import alive, until
 
 
 def nodes(text: str) -> dict[str, Node]:
@@ -170,3 +172,45 @@ def test_a_called_workflow_has_inputs_scripts_and_an_environment_of_its_own(
     assert result.status == "completed", result
     assert json.loads(result.output or "") == ["x inner 3 x", ""]
     assert result.node("ship.1.report").status == "skipped"
+
+
+def test_a_composite_that_takes_too_long_is_stopped_with_all_its_processes(store: WorkflowStore, project: Path) -> None:
+    parts = nodes("""
+        - id: fast
+          bash: echo fast
+        - id: slow
+          bash: sleep 60 & echo "$! $$" > pid; wait
+        - id: beside
+          bash: while [ ! -s pid ]; do sleep 0.05; done; echo beside
+    """)
+    inner = Node("inner", Group(Scope((parts["slow"],))))
+    outer = Node("outer", Group(Scope((parts["fast"], inner))), timeout_ms=5_000)
+    result = run(store, project, outer, parts["beside"])
+    assert result.status == "failed"
+    error = result.node("outer").error
+    assert error is not None
+    assert (error.code, error.message) == ("timeout", "it took longer than 5000 ms")
+    assert result.node("outer.fast").status == "completed"
+    assert [result.node(one).status for one in ("outer.inner", "outer.inner.slow")] == ["cancelled", "cancelled"]
+    assert result.node("beside").output == "beside"
+    processes = [int(pid) for pid in (project / "pid").read_text().split()]
+    assert len(processes) == 2
+    until(lambda: not any(alive(pid) for pid in processes))
+
+
+def test_a_called_workflow_stops_at_its_budget(store: WorkflowStore, project: Path) -> None:
+    parts = nodes("""
+        - id: one
+          prompt: one
+        - id: two
+          prompt: two
+          depends_on: [one]
+    """)
+    called = Workflow("sub", (parts["one"], parts["two"]), max_budget_usd=0.5)
+    agent = FakeAgent({"call.one": PromptResult("1", usage={"cost_usd": 0.6})})
+    flow = Workflow("test", (Node("call", WorkflowCall("sub")),), workflows={"sub": called})
+    result = ion.execute_workflow_sync(flow, store=store, project=project, agent=agent)
+    error = result.node("call").error
+    assert error is not None
+    assert (error.code, error.message) == ("budget", "it has cost $0.60 of at most $0.50 (max_budget_usd)")
+    assert len(agent.requests) == 1

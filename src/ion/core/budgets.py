@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ion.core import events as e
 from ion.core.state import NodeState, RunState
+from ion.language.templates import Template, Templates
 from ion.language.workflow import Node
 
 
@@ -24,7 +25,26 @@ def node_spent(node: Node, now: NodeState, at: int) -> e.NodeFailed | None:
         return None
     last = f"; its last attempt failed: {now.error.message}" if now.retry_at is not None and now.error else ""
     message = f"it has cost {dollars(now.progress.spent_usd)} of at most {dollars(budget)} (maxBudgetUsd){last}"
-    return e.NodeFailed(at, node.id, e.Failure("budget", message, "ion resume gives it the same amount again"))
+    return e.NodeFailed(at, now.id, e.Failure("budget", message, "ion resume gives it the same amount again"))
+
+
+def call_spent(template: Template, now: NodeState) -> e.Failure | None:
+    """Why no further turn of an agent starts in a called workflow with a budget of its own, if that is spent."""
+    budget = template.budget
+    if budget is None or now.progress.spent_usd < budget:
+        return None
+    message = f"it has cost {dollars(now.progress.spent_usd)} of at most {dollars(budget)} (max_budget_usd)"
+    return e.Failure("budget", message, "ion resume gives it the same amount again")
+
+
+def spent_around(templates: Templates, state: RunState, now: NodeState) -> str:
+    """The address of a call, around this instance, whose own budget is spent; '' if there is none."""
+    owner = now.owner
+    while owner:
+        if call_spent(templates[owner], state.nodes[owner]) is not None:
+            return owner
+        owner = state.nodes[owner].owner
+    return ""
 
 
 def budget_message(state: RunState) -> str:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.addresses import NODE_FAILED, is_halting, members_of, origin_of
+from ion.core.budgets import call_spent
 from ion.core.outcomes import Expanded
 from ion.core.scopes import ScopeState, numbered
 from ion.core.state import NodeState, Running, RunState
@@ -73,8 +74,19 @@ def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e
     return _skipped(now, members, at)
 
 
-def scope_failed(template: Template, state: RunState, now: NodeState) -> e.Failure | None:
+def timed_out(template: Template, state: RunState, now: NodeState, at: int) -> e.Failure | None:
+    """The failure of a node whose time, for all inside of it together, is over."""
+    limit = template.limit_ms
+    if limit is None or now.timed_from is None or state.owned(at) < now.timed_from + limit:
+        return None
+    return e.Failure("timeout", f"it took longer than {limit} ms", "ion resume gives it the same time again")
+
+
+def scope_failed(template: Template, state: RunState, now: NodeState, at: int) -> e.Failure | None:
     """Why the graph inside of this node, all of which has settled, has failed, if it has."""
+    late = timed_out(template, state, now, at)
+    if late is not None:
+        return late
     halted = halted_in(state, template, now.id)
     if halted is not None:
         code, reason = halting(halted)
@@ -83,7 +95,11 @@ def scope_failed(template: Template, state: RunState, now: NodeState) -> e.Failu
     failed = [
         one for one, inner in members if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail)
     ]
-    return failure_of(state, _first(failed)) if failed else None
+    if not failed:
+        return None
+    origin = origin_of(state, _first(failed))
+    spent = call_spent(template, now)
+    return spent if spent and origin.error and origin.error.code == "budget" else failure_of(state, _first(failed))
 
 
 def _first(failed: list[NodeState]) -> NodeState:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.apply_outcome import failed_or_tried_again
-from ion.core.budgets import node_spent
+from ion.core.budgets import node_spent, spent_around
 from ion.core.composites import COLLECT, EXPAND, fan_ended, open_scope, opened, scope_ended, scope_failed
 from ion.core.iterations import after_iteration, loop_completed, next_iteration
 from ion.core.outcomes import Expanded
@@ -75,6 +75,9 @@ def decide(template: Template, state: RunState, now: NodeState, inputs: dict[str
         return _composite(template, state, now, answer, start, at)
     decision = _next_turn(template, now, answer, start, at)
     if isinstance(decision, StartTurn) and decision.turn in AGENT_TURNS:
+        around = spent_around(template.all, state, now) if template.all.has_budgets else ""
+        if around:
+            return e.NodeFailed(at, now.id, e.Failure("budget", f"the budget of '{around}' is spent"))
         return node_spent(node, now, at) or decision
     return decision
 
@@ -106,7 +109,7 @@ def _composite(
             return start(EXPAND)
         return fan_ended(template, state, now, at) or start(COLLECT)
     if scope is not None:
-        error = scope_failed(template, state, now)
+        error = scope_failed(template, state, now, at)
         if error is not None:
             return failed_or_tried_again(template.node, now, error, at)
         ended = scope_ended(template, state, now, at)

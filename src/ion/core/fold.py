@@ -175,7 +175,7 @@ def _decide_anew(node: NodeState, error: e.Failure | None) -> None:
         node.progress.spent_usd = 0
     if node.reason == "rejected":  # it is asked again
         node.progress.rejections = node.progress.reworked
-    node.phase, node.started_at, node.owned_from = PENDING, None, None
+    node.phase, node.started_at, node.owned_from, node.timed_from = PENDING, None, None, None
 
 
 def _ended(state: RunState, event: e.Event) -> None:
@@ -288,6 +288,7 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node.tries = replace(
         tries, reask=event.reask, reasks=tries.reasks + bool(event.reask), retries=tries.retries + counts
     )
+    node.timed_from = None
     _close(state, node)
     _spend(state, node, event.usage)
 
@@ -346,8 +347,11 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
     state.scopes[node.id] = scope
     node.phase, node.inputs, node.tries = Running(), event.inputs, replace(node.tries, attempt=0)
     node.progress.iteration, node.progress.judged = event.iteration, True
+    owned = state.owned(event.at)
     if node.owned_from is None:
-        node.started_at, node.owned_from = event.at, state.owned(event.at)
+        node.started_at, node.owned_from = event.at, owned
+    if node.timed_from is None:
+        node.timed_from = owned
 
 
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
@@ -431,8 +435,12 @@ def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
     if usage:
         node.usage = added(node.usage, usage)
         cost = cost_of(usage)
-        node.progress.spent_usd += cost
         state.spent_usd += cost
+        while cost:
+            node.progress.spent_usd += cost
+            if not node.owner:
+                break
+            node = state.nodes[node.owner]
 
 
 _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {

@@ -33,11 +33,11 @@ class OpenScope:
     """The instances of a graph, or of a fan-out (`body` None; `inputs` is what all items read besides their own).
     `left` of the `members` have not settled; `failed` are those that failed, `halts` those that end the whole scope;
     `next` is the first item that has no room yet, `room` how many may be under way. `has_begun`: the node around it is
-    settled in all that it waits for, so what is inside may run."""
+    settled in all that it waits for, so what is inside may run. `overdue`: the time of that node is over."""
 
     __slots__ = (
         *("body", "failed", "fails_fast", "halts", "has_begun", "inputs"),
-        *("left", "members", "next", "owner", "room"),
+        *("left", "members", "next", "overdue", "owner", "room"),
     )
 
     def __init__(self, owner: Instance | None, body: Body | None, fails_fast: bool) -> None:
@@ -50,6 +50,7 @@ class OpenScope:
         self.next = 0
         self.room: int | None = None
         self.has_begun = False
+        self.overdue = False
         self.failed: set[Place] = set()
         self.halts: dict[Place, str] = {}
 
@@ -60,7 +61,7 @@ class OpenScope:
 
     @property
     def ends_early(self) -> bool:
-        return bool(self.halts) or (self.fails_fast and bool(self.failed))
+        return self.overdue or bool(self.halts) or (self.fails_fast and bool(self.failed))
 
     @property
     def is_open(self) -> bool:

@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.addresses import is_halting
+from ion.core.apply_outcome import failed_or_tried_again
+from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Stop, Wait
-from ion.core.composites import opened
+from ion.core.composites import opened, timed_out
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
@@ -30,7 +32,7 @@ from ion.core.surroundings import surroundings
 from ion.errors import InternalError
 from ion.kinds import AGENT_TURNS, SLOT_TURNS
 from ion.language.templates import Template, templates_of
-from ion.language.workflow import Workflow, WorkflowCall
+from ion.language.workflow import Workflow
 from ion.names import ITEM_NAMES
 
 
@@ -64,6 +66,7 @@ class Plan:
         self._timers: list[tuple[int, Place, str]] = []
         self._starts: dict[str, StartTurn] = {}
         self._ending: list[OpenScope] = []
+        self._clocks: list[tuple[int, Place, str]] = []
         self.live: set[str] = set()
         self._slots: set[str] = set()
         body = self.templates.root
@@ -92,6 +95,8 @@ class Plan:
     def _begin(self, scope: OpenScope) -> None:
         """Let those instances begin that wait for no other."""
         scope.has_begun = True
+        if scope.owner is not None:
+            self._time(scope.owner)
         if scope.body is None and scope.owner is not None:
             scope.inputs = self._read_by_items(scope.owner)
             self._admit(scope, scope.room or scope.left)
@@ -99,6 +104,12 @@ class Plan:
             for instance in scope.members:
                 if not instance.unsettled:
                     self._arrived.add(instance)
+
+    def _time(self, owner: Instance) -> None:
+        """Watch the time of an instance with others inside, which counts while the run is owned."""
+        limit, start = owner.template.limit_ms, self.state.nodes[owner.address].timed_from
+        if limit is not None and start is not None:
+            heapq.heappush(self._clocks, (start + limit, owner.place, owner.address))
 
     def _open(self, owner: Instance) -> None:
         """Take in the instances inside of this one, which the state has already."""
@@ -110,9 +121,8 @@ class Plan:
             members = [(address, template.item) for address in found.members]
         else:
             assert template.inside is not None
-            called = template.node.body
-            flow = self.workflow.workflows[called.name] if isinstance(called, WorkflowCall) else None
-            scope = OpenScope(owner, template.inside, flow is not None and flow.fail_fast)
+            called = template.called
+            scope = OpenScope(owner, template.inside, called is not None and called.fail_fast)
             members = list(zip(found.members, template.inside.members, strict=True))
         owner.inside = scope
         self._fill(scope, members)
@@ -190,6 +200,16 @@ class Plan:
                 self._open(instance)
         if instance.unsettled == 0:
             self._arrived.add(instance)
+        call = spent_around(self.templates, self.state, now) if self.templates.has_budgets else ""
+        if call:
+            self._reconsider(f"{call}.")
+
+    def _reconsider(self, prefix: str) -> None:
+        """Decide anew about the turns of agents that wait for room in a call whose budget is spent."""
+        for address, start in list(self._starts.items()):
+            if address.startswith(prefix) and start.turn in AGENT_TURNS:
+                del self._starts[address]
+                self._arrived.add(self._instances[address])
 
     def busy(self, agent: str) -> int:
         """How many turns of a bounded agent are under way in this run."""
@@ -209,6 +229,8 @@ class Plan:
             self.live.add(address)
         else:
             self.live.discard(address)
+        if asks and instance.template.limit_ms is not None:
+            self._time(instance)
         works = turn in SLOT_TURNS and not asks
         if works:
             self._slots.add(address)
@@ -258,6 +280,9 @@ class Plan:
         records = [one for one in stops if isinstance(one, Record)] or self._decide_arrived(at)
         if records:
             return list(records)
+        overtime = self._overtime(at) if self._clocks else None
+        if overtime is not None:
+            return list(overtime) or self.next_steps(at)
         return [*stops, *(self._starting(at) or self._idle(at))]
 
     def _decide_arrived(self, at: int) -> list[Record]:
@@ -304,6 +329,8 @@ class Plan:
             if instance.inside is not None:
                 if not instance.inside.has_begun:
                     self._begin(instance.inside)
+                    if timed_out(instance.template, self.state, now, at) is not None:
+                        self._end_overdue(instance.inside)
                 if instance.inside.left:
                     return None
         return decide(instance.template, self.state, now, inputs, at)
@@ -431,6 +458,9 @@ class Plan:
         deadline = self._deadline()
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
+        clock = self._next_clock() if self._clocks else None
+        if clock is not None and self.state.owned_since is not None:
+            waits.append(Wait(self.state.owned_since + clock[0] - self.state.owned_ms, f"the timeout of {clock[1]}"))
         return waits
 
     def _deadline(self) -> int | None:
@@ -477,11 +507,52 @@ class Plan:
         for scope in self._ending:
             if scope.owner is None or self._is_ending(scope.owner.scope):
                 continue
-            reason = "cancelled" if scope.halts else "fail_fast"
-            address = scope.halts[min(scope.halts)] if scope.halts else scope.members[min(scope.failed)[-1]].address
-            because = f"'{address}' {'ended it' if scope.halts else 'failed and fail_fast is set'}"
+            reason, because = _why(scope)
             commands += wind_up(self.state, scope.owner.address, reason, because, at)
         return commands
+
+    def _overtime(self, at: int) -> list[Record] | None:
+        """Let end whatever is out of time: what runs is wound up, one that asks people fails at once. None: nothing."""
+        owned, found = self.state.owned(at), False
+        records: list[Record] = []
+        while (due := self._next_clock()) is not None and due[0] <= owned:
+            clock = heapq.heappop(self._clocks)
+            while self._clocks[:1] == [clock]:  # it was watched from two moments on
+                heapq.heappop(self._clocks)
+            instance, now = self._instances[due[1]], self.state.nodes[due[1]]
+            if instance.inside is not None and not now.live:
+                self._end_overdue(instance.inside)
+                found = True
+            elif now.gate is not None:
+                late = timed_out(instance.template, self.state, now, at)
+                assert late is not None
+                failed = failed_or_tried_again(instance.template.node, now, late, at)
+                records.append(Record(failed, f"the timeout of {now.id}"))
+        return records if found or records else None
+
+    def _end_overdue(self, scope: OpenScope) -> None:
+        scope.overdue = True
+        self._ending.append(scope)
+
+    def _next_clock(self) -> tuple[int, str] | None:
+        """Whose time is over first, and at which value of `RunState.owned`."""
+        while self._clocks:
+            due, _, address = self._clocks[0]
+            instance, now = self._instances.get(address), self.state.nodes.get(address)
+            limit = instance.template.limit_ms if instance is not None else None
+            if limit is not None and now is not None and not now.terminal and now.timed_from == due - limit:
+                return due, address
+            heapq.heappop(self._clocks)
+        return None
+
+
+def _why(scope: OpenScope) -> tuple[str, str]:
+    """Why a part of the run ends early, as the reason of those that it ends, and in words."""
+    if scope.overdue and scope.owner is not None:
+        return "cancelled", f"'{scope.owner.address}' took longer than {scope.owner.template.limit_ms} ms"
+    if scope.halts:
+        return "cancelled", f"'{scope.halts[min(scope.halts)]}' ended it"
+    return "fail_fast", f"'{scope.members[min(scope.failed)[-1]].address}' failed and fail_fast is set"
 
 
 def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:

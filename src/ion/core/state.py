@@ -117,7 +117,8 @@ class NodeState(Struct):
     durations ms. `id` is its address, `owner` that of the composite node that it is inside of ('' for none).
 
     `attempts` counts the starts of turns that work, `starts` simply all, `asked` its requests. `started_at` is when it
-    first started since it was last decided whether it runs, `owned_from` for how long the run had been owned then.
+    first started since it was last decided whether it runs, `owned_from` for how long the run had been owned then; from
+    `timed_from`, a value of the same clock, counts the timeout of a composite node.
     """
 
     id: str
@@ -133,6 +134,7 @@ class NodeState(Struct):
     usage: dict[str, float] = field(default_factory=dict)
     started_at: int | None = None
     owned_from: int | None = None
+    timed_from: int | None = None
 
     @property
     def status(self) -> str:

@@ -50,19 +50,12 @@ def templates_of(workflow: Workflow) -> Templates:
 
 class Template:
     """A node and its place: in `body`, the graph that it is in. `inside` is its own graph; `item` is the node that a
-    fan-out multiplies. `workflow` is the one whose text it is, `all` are the templates of the run."""
+    fan-out multiplies. `workflow` is the one whose text it is, `all` are the templates of the run. `limit_ms` bounds
+    the time, `budget` what agents cost, of all inside of an instance together."""
 
     __slots__ = (
-        "_item_names",
-        "_references",
-        "all",
-        "body",
-        "inside",
-        "is_composite",
-        "item",
-        "node",
-        "path",
-        "workflow",
+        *("_item_names", "_references", "all", "body", "budget", "inside"),
+        *("is_composite", "item", "limit_ms", "node", "path", "workflow"),
     )
 
     def __init__(self, path: str, node: Node, workflow: Workflow, body: Body, templates: Templates) -> None:
@@ -74,6 +67,8 @@ class Template:
         self.inside: Body | None = None
         self.item: Template | None = None
         self.is_composite = False
+        self.limit_ms: int | None = None
+        self.budget: float | None = None
         self._references: dict[NodeReference, None] = {}
         self._item_names: dict[str, bool] | None = None
 
@@ -81,6 +76,11 @@ class Template:
     def calls(self) -> bool:
         """Whether its own graph is another workflow, whose texts see nothing outside of it."""
         return self.inside is not None and isinstance(self.node.body, WorkflowCall)
+
+    @property
+    def called(self) -> Workflow | None:
+        """The workflow that it calls."""
+        return self.inside.workflow if self.inside is not None and self.calls else None
 
     @property
     def output_format(self) -> dict[str, Any] | None:
@@ -223,6 +223,7 @@ class Templates:
     def __init__(self, workflow: Workflow) -> None:
         self.by_path: dict[str, Template] = {}
         self._called = workflow.workflows
+        self.has_budgets = False
         self.root = Body(None, workflow, workflow.returns)
         self._fill(self.root, workflow, workflow.nodes, "")
         for template in self.by_path.values():
@@ -263,6 +264,12 @@ class Templates:
             called = self._called[node.body.name]
             one.inside = self._fill(Body(one, called, called.returns), called, called.nodes, f"{path}.")
         one.is_composite = one.item is not None or one.inside is not None
+        if one.inside is not None:
+            callee = one.called
+            limits = (node.timeout_ms, callee.timeout_ms if callee is not None else None)
+            one.limit_ms = min((limit for limit in limits if limit is not None), default=None)
+            one.budget = callee.max_budget_usd if callee is not None else None
+            self.has_budgets |= one.budget is not None
         return one
 
 
