@@ -12,10 +12,12 @@ from simulate import Simulation, completed, failed, workflow
 from ion.core import events as e
 from ion.core.addresses import in_tree_order
 from ion.core.commands import AgentLimits
+from ion.core.composites import COLLECT
 from ion.core.fold import fold
-from ion.core.outcomes import Failed, GateOpened, Stopped
+from ion.core.outcomes import Expanded, Failed, GateOpened, Stopped
 from ion.core.state import NodeState
 from ion.core.step import Ended, News
+from ion.language.conditions import parse_condition
 from ion.language.workflow import (
     Approval,
     Bash,
@@ -274,3 +276,53 @@ def test_a_budget_of_a_node_inside_of_another_fails_that_one() -> None:
     outcome = Failed(e.Failure("timeout", "too slow"), (), {"cost_usd": 0.5})
     run = Simulation(workflow(group("g", node)), {"g.a": outcome}).run()
     assert error(run, "g.a")[0] == "budget"
+
+
+SUB_OF_BASH = Workflow("sub", (bash("x"),))
+COMPOSITES = {
+    "group": group("n", bash("x")),
+    "loop_group": Node("n", LoopGroup(Scope((bash("x"),)), 3, until_node="x")),
+    "workflow": Node("n", WorkflowCall("sub")),
+    "fan_out": replace(group("n", bash("x")), fan_out=FanOut(items=["a"])),
+}
+
+
+@pytest.mark.parametrize("kind", COMPOSITES)
+class TestEveryFieldOfANodeActsOnACompositeOne:
+    def flow(self, kind: str, **fields: Any) -> Workflow:
+        node = replace(COMPOSITES[kind], depends_on=("a",), **fields)
+        return workflow(bash("a"), node, workflows={"sub": SUB_OF_BASH})
+
+    def begun(self, run: Simulation) -> int:
+        return sum(now.starts for now in run.state.nodes.values() if now.id.startswith("n."))
+
+    def test_when(self, kind: str) -> None:
+        run = Simulation(self.flow(kind, when=parse_condition("$a.output == 'no'"))).run()
+        assert (run.state.nodes["n"].reason, self.begun(run)) == ("when", 0)
+
+    @pytest.mark.parametrize(("rule", "status"), [("all_success", "skipped"), ("all_done", "completed")])
+    def test_trigger_rule(self, kind: str, rule: str, status: str) -> None:
+        run = Simulation(self.flow(kind, trigger_rule=rule), {"a": failed()}).run()
+        assert run.state.nodes["n"].status == status
+        assert self.begun(run) == (status == "completed")
+
+    def test_retry(self, kind: str) -> None:
+        inner = {"loop_group": "n.1.x", "fan_out": "n.0.x"}.get(kind, "n.x")
+        flow = self.flow(kind, retry=Retry(max_attempts=1, delay_ms=10, on_error="all"))
+        if kind == "loop_group":
+            flow = workflow(bash("a"), replace(flow.by_id["n"], body=LoopGroup(Scope((bash("x"),)), 3, until="D")))
+        outcomes: dict[str, Any] = {inner: [failed(), "ok"]}
+        if kind == "loop_group":
+            outcomes["n"] = lambda _, turn: completed(signaled=True) if turn == COLLECT else Expanded()
+        run = Simulation(flow, outcomes).run()
+        assert (run.state.nodes["n"].status, run.state.nodes[inner].starts) == ("completed", 2)
+
+    def test_always_run(self, kind: str) -> None:
+        for always in (False, True):
+            flow = self.flow(kind, always_run=always)
+            flow = replace(flow, nodes=(*flow.nodes, bash("z", "n")))
+            run = Simulation(flow, {"z": [failed(), "ok"]}).run().resume()
+            assert run.state.status == "completed"
+            assert (
+                sum(isinstance(event, e.NodeStarted) and event.node.startswith("n.") for event in run.log) == 1 + always
+            )

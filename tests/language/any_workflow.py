@@ -72,7 +72,9 @@ class Writer:
                     node["with"]["item"] = self.text([*seen, *own], items)
             elif kind in ("group", "loop_group"):
                 body = {"nodes": self.graph([*seen, *own], within, blocks, depth - 1)}
-                loop = {"max_iterations": 2, "until_node": body["nodes"][0]["id"]}
+                first = body["nodes"][0]  # it has no condition, but the last node that it includes may have one
+                end = {"until_bash": "true"} if "include" in first else {"until_node": first["id"]}
+                loop = {"max_iterations": 2, **end}
                 node[kind] = body if kind == "group" else {**body, **loop}
             else:
                 node[kind] = self.text([*seen, *own], within)

@@ -768,3 +768,18 @@ def test_any_size_takes_time_in_proportion() -> None:
         return "\n".join(lines)
 
     assert_linear(good, nodes, 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ignored"),
+    [
+        ("workflow: block", {"max_concurrency", "workspace"}),
+        ("include: block", {"timeout", "fail_fast", "max_concurrency", "max_budget_usd", "workspace"}),
+    ],
+)
+def test_what_another_file_has_no_say_in_is_named(kind: str, ignored: set[str], tmp_path: Path) -> None:
+    root = "timeout: 5m\nfail_fast: true\nmax_concurrency: 2\nmax_budget_usd: 3\nworkspace: pinned"
+    write(tmp_path, block("- {id: a, bash: x}", root))
+    loaded = load(f"- {{id: n, {kind}}}\n", project=tmp_path)
+    assert {one.message.split("'")[1] for one in loaded.problems if one.code == "no-effect"} == ignored
+    assert loaded.workflow is not None

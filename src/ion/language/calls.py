@@ -12,7 +12,7 @@ from ion.language.problems import Report
 from ion.language.references import escape
 from ion.language.shape import Draft
 from ion.language.texts import listed_items
-from ion.language.workflow import Binding, Input
+from ion.language.workflow import Binding, Input, Workflow
 
 if TYPE_CHECKING:
     from ion.language.library import Library, Opened
@@ -22,8 +22,12 @@ ARCHON_INCLUDES = 3
 MAX_CALLS = 5
 MAX_BROUGHT = 2000
 MAX_BROUGHT_ID = 200  # it is part of the names of files
-# What an included file cannot have a say in, since the run is the caller's.
-_NO_EFFECT = ("timeout_ms", "fail_fast", "max_concurrency", "max_budget_usd")
+# What another file cannot have a say in, since the run is the caller's.
+_NO_EFFECT = {
+    "include": ("timeout_ms", "fail_fast", "max_concurrency", "max_budget_usd", "workspace"),
+    "workflow": ("max_concurrency", "workspace"),
+}
+_PLAIN = Workflow("", ())
 
 
 def open_named(draft: Draft, library: Library, report: Report) -> Block | None:
@@ -90,14 +94,14 @@ def _is_within_limits(opened: Opened, draft: Draft, library: Library, report: Re
     return True
 
 
-def check_included(draft: Draft, block: Block, report: Report) -> None:
-    """What a file cannot have if it is included."""
-    path = (*draft.path, "include")
-    for name in _NO_EFFECT:
-        if getattr(block.workflow, name):
+def check_brought(draft: Draft, block: Block, report: Report) -> None:
+    """What has no effect in a file that is included, or called."""
+    for name in _NO_EFFECT[draft.kind]:
+        if getattr(block.workflow, name) != getattr(_PLAIN, name):
             field = name.removesuffix("_ms")
-            message = f"'{field}' of '{block.workflow.name}' has no effect where it is included"
-            report.warning("no-effect", message, path)
+            where = "included" if draft.kind == "include" else "called"
+            message = f"'{field}' of '{block.workflow.name}' has no effect where it is {where}"
+            report.warning("no-effect", message, (*draft.path, draft.kind))
 
 
 def handed_over(draft: Draft, block: Block, report: Report) -> dict[str, Binding]:

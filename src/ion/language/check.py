@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
-from ion.language.calls import MAX_BROUGHT, MAX_BROUGHT_ID, check_included, handed_over, open_named
+from ion.language.calls import MAX_BROUGHT, MAX_BROUGHT_ID, check_brought, handed_over, open_named
 from ion.language.check_outputs import is_prose
 from ion.language.check_texts import check_reference, check_text, home_of, undeclared
 from ion.language.conditions import ConditionSyntaxError, parse_condition
@@ -74,9 +74,9 @@ def _find_workflow(checker: Checker, around: Surroundings, library: Library) -> 
         return
     checker.findings.named[draft.path] = block
     checker.findings.given[draft.path] = handed_over(draft, block, report)
+    check_brought(draft, block, report)
     if draft.kind == "workflow":
         return
-    check_included(draft, block, report)
     if draft.spliced:
         around.graph.add(draft, block)
     else:
