@@ -47,6 +47,13 @@ async def test_the_gate_of_a_loop_shows_where_it_stands(tmp_path: Path, signaled
     assert (excerpt, said) == ("the draft", "Good enough, Bo?")
 
 
+@pytest.mark.parametrize("signaled", [True, False])
+async def test_the_last_gate_of_a_loop_speaks_of_no_other_iteration(tmp_path: Path, signaled: bool) -> None:
+    asked = message(await World(tmp_path, LOOP).run("l", "gate", iteration=4, signaled=signaled))
+    assert asked.startswith("Iteration 4 of 4: ")
+    assert "for another iteration" not in asked
+
+
 async def test_an_output_that_can_be_read_is_asked_about_whole(tmp_path: Path) -> None:
     draft = "\n".join(f"line {number}" for number in range(3000))
     assert draft in message(await World(tmp_path, LOOP).run("l", "gate", iteration=1, previous=Content(draft)))

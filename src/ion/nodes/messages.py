@@ -37,8 +37,12 @@ async def cancel(turn: Turn, context: Context) -> Outcome:
 def _status(turn: Turn, loop: Loop | LoopGroup) -> str:
     """What approving would mean now (language.md §7)."""
     count = f"Iteration {turn.iteration} of {loop.max_iterations}"
+    is_last = turn.iteration >= loop.max_iterations
     if turn.signaled:
-        return f"{count}: done, by its own account. Approve to finish; approve with a comment for another iteration."
+        another = "" if is_last else "; approve with a comment for another iteration"
+        return f"{count}: done, by its own account. Approve to finish{another}."
+    if is_last:
+        return f"{count}: not done, and another iteration cannot follow: approved or rejected, it does not complete."
     return f"{count}: not done yet. Approve for another iteration; a comment reaches it."
 
 
