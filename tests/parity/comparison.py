@@ -82,7 +82,8 @@ def _counts(workflow: Workflow, state: RunState, told: Told, event: e.Event) -> 
     """How many events there are by now of each instance that this event has to come after."""
     if isinstance(event, e.NodeEvent):
         inside = state.scopes[event.node].members if event.node in state.scopes else ()
-        names = [*_waits_for(workflow, state, event.node), state.nodes[event.node].owner or event.node, *inside]
+        owner = state.nodes[event.node].owner
+        names = [*_waits_for(workflow, state, event.node), *([owner] if owner else []), *inside]
     else:
         names = [] if isinstance(event, _REQUESTS) else [*state.nodes]
     return {name: len(told.says.get(name, ())) for name in names}
