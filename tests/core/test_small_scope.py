@@ -14,7 +14,7 @@ from ion.core.decide import trigger_rule_holds
 from ion.core.events import NodeStarted
 from ion.core.fold import fold
 from ion.core.outcomes import Outcome
-from ion.language.templates import Body, Template, templates_of
+from ion.language.templates import ScopeTemplate, Template, templates_of
 from ion.language.workflow import (
     TRIGGER_RULES,
     Bash,
@@ -150,7 +150,7 @@ def _expected_of(template: Template, address: str, wanted: dict[str, str]) -> di
     return found | {address: "failed" if failed else "completed" if "completed" in ends else "skipped"}
 
 
-def _expected_in(body: Body, prefix: str, wanted: dict[str, str]) -> dict[str, str]:
+def _expected_in(body: ScopeTemplate, prefix: str, wanted: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     votes: dict[str, str] = {}
     for one in body.members:

@@ -49,10 +49,10 @@ class Wait(Struct, frozen=True):
     reason: str
 
 
-class Place(Struct, frozen=True):
+class ChooseWorker(Struct, frozen=True):
     """Choose the worker that carries out all turns of this run; until then none is carried out."""
 
     reason: str = "the run is pinned to one worker"
 
 
-Command: TypeAlias = Record | StartTurn | Stop | Wait | Place
+Command: TypeAlias = Record | StartTurn | Stop | Wait | ChooseWorker

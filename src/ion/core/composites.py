@@ -18,7 +18,7 @@ from ion.core.outcomes import Expanded
 from ion.core.scopes import ScopeState, numbered
 from ion.core.state import NodeState, Running, RunState
 from ion.errors import InternalError
-from ion.language.templates import Body, Template
+from ion.language.templates import ScopeTemplate, Template
 from ion.language.workflow import LoopGroup
 
 # Failures after which a resume gives a node anew what it has used up: its own iterations, its own budget.
@@ -52,7 +52,7 @@ def open_scope(
     )
 
 
-def body_of(template: Template) -> Body:
+def body_of(template: Template) -> ScopeTemplate:
     if template.inside is None:
         raise InternalError(f"'{template.path}' has no nodes inside; this is a bug")
     return template.inside
@@ -147,7 +147,7 @@ def output_of(template: Template, members: Sequence[NodeState]) -> e.Reply:
     return e.Reply(reply.output, reply.values)
 
 
-def output_node(body: Body, members: Sequence[NodeState]) -> NodeState | None:
+def output_node(body: ScopeTemplate, members: Sequence[NodeState]) -> NodeState | None:
     """The node of a settled graph whose output is that of the graph."""
     for one in body.outputs:
         now = members[body.places[one.node.id]]

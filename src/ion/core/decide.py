@@ -102,7 +102,7 @@ def _composite(
     at: int,
 ) -> Decision:
     """A node with instances inside of it opens them, or makes one outcome of theirs once they have settled."""
-    loop = template.node.body
+    body = template.node.body
     scope = opened(state, now)
     if template.item is not None:
         if scope is None:
@@ -113,14 +113,14 @@ def _composite(
         if error is not None:
             return failed_or_tried_again(template.node, now, error, at)
         ended = scope_ended(template, state, now, at)
-        iterated = isinstance(loop, LoopGroup) and isinstance(ended, e.NodeCompleted)
+        iterated = isinstance(body, LoopGroup) and isinstance(ended, e.NodeCompleted)
         return start(COLLECT, scope.iteration) if iterated else ended
-    if isinstance(loop, LoopGroup):
-        follows = _loop(loop, now, answer, start, at)
+    if isinstance(body, LoopGroup):
+        follows = _loop(body, now, answer, start, at)
         if not isinstance(follows, StartTurn) or follows.turn != "prompt":
             return follows
     if template.calls or now.retry_at is not None:
-        return start(EXPAND, now.progress.iterations + 1 if isinstance(loop, LoopGroup) else 0)
+        return start(EXPAND, now.progress.iterations + 1 if isinstance(body, LoopGroup) else 0)
     return open_scope(template, state, now, Expanded(), start.inputs, at)
 
 

@@ -7,10 +7,10 @@ from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
 from ion.core.composites import halting, output_node
 from ion.core.state import NodeState, RunState
-from ion.language.templates import Body
+from ion.language.templates import ScopeTemplate
 
 
-def run_end(state: RunState, body: Body, at: int) -> e.Event:
+def run_end(state: RunState, body: ScopeTemplate, at: int) -> e.Event:
     """The end of a run in which every node has settled (language.md §3.2)."""
     nodes = list(members_of(state, ""))
     failed = [now.id for now in nodes if now.status == "failed"]

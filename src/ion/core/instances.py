@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from typing import TypeAlias
 
-from ion.language.templates import Body, Template
+from ion.language.templates import ScopeTemplate, Template
 
 # Where an instance stands in the order of the file and of the items: the places on the way to it.
-Place: TypeAlias = tuple[int, ...]
+Position: TypeAlias = tuple[int, ...]
 
 
 class Instance:
@@ -17,7 +17,7 @@ class Instance:
 
     __slots__ = ("address", "agent", "halts", "inside", "place", "scope", "settled", "template", "unsettled")
 
-    def __init__(self, address: str, template: Template, scope: OpenScope, place: Place, agent: str) -> None:
+    def __init__(self, address: str, template: Template, scope: OpenScope, place: Position, agent: str) -> None:
         self.address = address
         self.template = template
         self.scope = scope
@@ -40,7 +40,7 @@ class OpenScope:
         *("left", "members", "next", "overdue", "owner", "room"),
     )
 
-    def __init__(self, owner: Instance | None, body: Body | None, fails_fast: bool) -> None:
+    def __init__(self, owner: Instance | None, body: ScopeTemplate | None, fails_fast: bool) -> None:
         self.owner = owner
         self.body = body
         self.fails_fast = fails_fast
@@ -51,8 +51,8 @@ class OpenScope:
         self.room: int | None = None
         self.has_begun = False
         self.overdue = False
-        self.failed: set[Place] = set()
-        self.halts: dict[Place, str] = {}
+        self.failed: set[Position] = set()
+        self.halts: dict[Position, str] = {}
 
     @property
     def contains_halts(self) -> bool:
@@ -85,7 +85,7 @@ class Line:
     __slots__ = ("_heap", "_here")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Place, str]] = []
+        self._heap: list[tuple[Position, str]] = []
         self._here: set[str] = set()
 
     def __bool__(self) -> bool:

@@ -26,7 +26,7 @@ from ion.core.composites import opened, timed_out
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
-from ion.core.instances import Instance, Line, OpenScope, Place
+from ion.core.instances import Instance, Line, OpenScope, Position
 from ion.core.state import Finished, NodeState, Phase, RunState, Waiting, fingerprint
 from ion.core.surroundings import surroundings
 from ion.errors import InternalError
@@ -63,10 +63,10 @@ class Plan:
         self._ready: dict[str, Line] = {}
         self._busy: dict[str, set[str]] = {lane: set() for lane in self.agent_limits.limits}
         self._free = Line()
-        self._timers: list[tuple[int, Place, str]] = []
+        self._timers: list[tuple[int, Position, str]] = []
         self._starts: dict[str, StartTurn] = {}
         self._ending: list[OpenScope] = []
-        self._clocks: list[tuple[int, Place, str]] = []
+        self._clocks: list[tuple[int, Position, str]] = []
         self.live: set[str] = set()
         self._slots: set[str] = set()
         body = self.templates.root
@@ -219,7 +219,7 @@ class Plan:
         """These instances in the order of the file and of the items."""
         return sorted(nodes, key=self._place)
 
-    def _place(self, address: str) -> Place:
+    def _place(self, address: str) -> Position:
         found = self._instances.get(address)
         return () if found is None else found.place
 
@@ -287,7 +287,7 @@ class Plan:
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
-        undone: list[tuple[Place, Instance, list[Record]]] = []
+        undone: list[tuple[Position, Instance, list[Record]]] = []
         while self._arrived:
             instance = self._instances.get(self._arrived.pop())
             decision = self._judge(instance, at) if instance is not None else None

@@ -14,7 +14,7 @@ from ion.core.state import NodeState, RunState
 from ion.core.values import condition_values
 from ion.errors import NotFoundError, UsageError
 from ion.kinds import KINDS
-from ion.language.templates import Body, Template, Templates, path_of, templates_of
+from ion.language.templates import ScopeTemplate, Template, Templates, path_of, templates_of
 from ion.language.workflow import Command, Script, Workflow
 
 
@@ -76,7 +76,7 @@ class _Kept:
         self.from_node = from_node
         self.at = at
 
-    def anew(self, prefix: str, body: Body) -> set[str]:
+    def anew(self, prefix: str, body: ScopeTemplate) -> set[str]:
         """Of the instances of this graph, those that do not keep their outcomes."""
         first = [one for one in body.members if self._is_on_the_way(f"{prefix}{one.node.id}")]
         found, left = {one.node.id for one in first}, first
@@ -90,7 +90,7 @@ class _Kept:
     def _is_on_the_way(self, address: str) -> bool:
         return self.from_node == address or self.from_node.startswith(f"{address}.")
 
-    def inside(self, prefix: str, body: Body) -> list[e.Event]:
+    def inside(self, prefix: str, body: ScopeTemplate) -> list[e.Event]:
         """Of a graph."""
         anew = self.anew(prefix, body)
         events: list[e.Event] = []

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ion.core import events as e
 from ion.core.apply_outcome import apply_outcome, permissions_asked
-from ion.core.commands import Command, Place, Record, Stop
+from ion.core.commands import ChooseWorker, Command, Record, Stop
 from ion.core.decide import StartTurn
 from ion.core.outcomes import Failed, Outcome, Question
 from ion.core.plan import Plan
@@ -85,7 +85,7 @@ def step(
     if starts:
         commands = plan.next_steps(at)
     if _is_to_place(plan) and not any(isinstance(command, Stop) for command in commands):
-        commands = [*commands, Place()]
+        commands = [*commands, ChooseWorker()]
     return new, commands
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ion.core import events as e
-from ion.core.commands import Command, Place, Stop, Wait
+from ion.core.commands import ChooseWorker, Command, Stop, Wait
 from ion.core.fold import fold
 from ion.core.outcomes import Stopped
 from ion.core.plan import Plan
@@ -111,7 +111,7 @@ class _UnderWay:
                 elif command.node not in self._stopping:
                     self._stopping.add(command.node)
                     self._world.stop(command.node, command.reason)
-        if any(isinstance(command, Place) for command in commands):
+        if any(isinstance(command, ChooseWorker) for command in commands):
             if starting and not self._placing:
                 self._placing = True
                 self._world.place()

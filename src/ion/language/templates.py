@@ -58,13 +58,13 @@ class Template:
         *("is_composite", "item", "limit_ms", "node", "path", "workflow"),
     )
 
-    def __init__(self, path: str, node: Node, workflow: Workflow, body: Body, templates: Templates) -> None:
+    def __init__(self, path: str, node: Node, workflow: Workflow, body: ScopeTemplate, templates: Templates) -> None:
         self.all = templates
         self.path = path
         self.node = node
         self.workflow = workflow
         self.body = body
-        self.inside: Body | None = None
+        self.inside: ScopeTemplate | None = None
         self.item: Template | None = None
         self.is_composite = False
         self.limit_ms: int | None = None
@@ -113,7 +113,7 @@ class Template:
 
     def named_before(self, node: str) -> Template | None:
         """The same for a node of the iteration before: in the loop that is the nearest around it."""
-        body: Body | None = self.body
+        body: ScopeTemplate | None = self.body
         while body is not None and body.owner is not None:
             if isinstance(body.owner.node.body, LoopGroup):
                 return body.members[body.places[node]] if node in body.places else None
@@ -185,7 +185,7 @@ class Template:
             yield from one.texts()
 
 
-class Body:
+class ScopeTemplate:
     """A graph of nodes: that of a workflow, or one inside of a node (`owner`). `places` finds a node by its id;
     `waits` and `dependents` are places too, for each of its `members`; `nodes` are their ids and kinds."""
 
@@ -224,7 +224,7 @@ class Templates:
         self.by_path: dict[str, Template] = {}
         self._called = workflow.workflows
         self.has_budgets = False
-        self.root = Body(None, workflow, workflow.returns)
+        self.root = ScopeTemplate(None, workflow, workflow.returns)
         self._fill(self.root, workflow, workflow.nodes, "")
         for template in self.by_path.values():
             for one in comparisons(template.node):
@@ -246,23 +246,23 @@ class Templates:
         """Every node, each before those inside of it."""
         return iter(self.by_path.values())
 
-    def _fill(self, body: Body, workflow: Workflow, nodes: tuple[Node, ...], prefix: str) -> Body:
+    def _fill(self, body: ScopeTemplate, workflow: Workflow, nodes: tuple[Node, ...], prefix: str) -> ScopeTemplate:
         body.fill(tuple(self._template(f"{prefix}{node.id}", node, workflow, body) for node in nodes))
         return body
 
-    def _template(self, path: str, node: Node, workflow: Workflow, body: Body) -> Template:
+    def _template(self, path: str, node: Node, workflow: Workflow, body: ScopeTemplate) -> Template:
         one = self.by_path[path] = Template(path, node, workflow, body, self)
         if node.fan_out is not None:
             one.item = self._template(f"{path}.#", _item(node), workflow, body)
         elif isinstance(node.body, Group):
             scope = node.body.scope
-            one.inside = self._fill(Body(one, workflow, scope.returns), workflow, scope.nodes, f"{path}.")
+            one.inside = self._fill(ScopeTemplate(one, workflow, scope.returns), workflow, scope.nodes, f"{path}.")
         elif isinstance(node.body, LoopGroup):
             scope = node.body.scope
-            one.inside = self._fill(Body(one, workflow, scope.returns), workflow, scope.nodes, f"{path}.#.")
+            one.inside = self._fill(ScopeTemplate(one, workflow, scope.returns), workflow, scope.nodes, f"{path}.#.")
         elif isinstance(node.body, WorkflowCall):
             called = self._called[node.body.name]
-            one.inside = self._fill(Body(one, called, called.returns), called, called.nodes, f"{path}.")
+            one.inside = self._fill(ScopeTemplate(one, called, called.returns), called, called.nodes, f"{path}.")
         one.is_composite = one.item is not None or one.inside is not None
         if one.inside is not None:
             callee = one.called

@@ -76,11 +76,11 @@ def _pieces(turn: Turn, context: Context) -> Iterator[str]:
     yield "["
     for number, now in enumerate(turn.members):
         yield "," if number else ""
-        yield _slot(turn, now, context)
+        yield _result(turn, now, context)
     yield "]"
 
 
-def _slot(turn: Turn, now: NodeState, context: Context) -> str:
+def _result(turn: Turn, now: NodeState, context: Context) -> str:
     """One item as JSON: its own JSON where it has any, else its text; null for a skipped one."""
     if now.status == "cancelled" or now.reason == "fail_fast":  # then, or before it began
         return json.dumps({"cancelled": True, "status": "cancelled", "node": now.id})

@@ -19,14 +19,14 @@ from ion.errors import DependencyError, MissingRuntimeError, OutputFormatError, 
 from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn
 
-Run: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
+Runner: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
 _FAILURES = (
     *(UnreadableReferenceError, MissingRuntimeError, DependencyError),
     *(OutputFormatError, process.SpawnError, process.ScarceError, process.OutputError),
 )
 
 
-def _runner(target: str) -> Run:
+def _runner(target: str) -> Runner:
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
             return await _once_there_is_room(_load(target), turn, context)
@@ -38,7 +38,7 @@ def _runner(target: str) -> Run:
     return carry_out
 
 
-async def _once_there_is_room(run: Run, turn: Turn, context: Context) -> Outcome:
+async def _once_there_is_room(run: Runner, turn: Turn, context: Context) -> Outcome:
     """Start the turn again, as often as needed, until the system has room. Only for a turn that started nothing."""
     turnstile, said = process.Turnstile(), False
     while True:
@@ -53,11 +53,11 @@ async def _once_there_is_room(run: Run, turn: Turn, context: Context) -> Outcome
 
 
 @cache
-def _load(target: str) -> Run:
+def _load(target: str) -> Runner:
     module, _, name = target.partition(":")
-    run: Run = getattr(importlib.import_module(f"ion.nodes.{module}"), name)
+    run: Runner = getattr(importlib.import_module(f"ion.nodes.{module}"), name)
     return run
 
 
 # kind of turn → what carries it out
-RUNNERS: dict[str, Run] = {name: _runner(turn.runner) for name, turn in TURNS.items()}
+RUNNERS: dict[str, Runner] = {name: _runner(turn.runner) for name, turn in TURNS.items()}

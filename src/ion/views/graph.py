@@ -19,7 +19,7 @@ from ion.core.scopes import ScopeState
 from ion.core.state import RunState
 from ion.core.tallies import STATUSES, Tally
 from ion.language.graph import layers, topological
-from ion.language.templates import Body, Template, templates_of
+from ion.language.templates import ScopeTemplate, Template, templates_of
 from ion.language.workflow import FanOut, WorkflowCall
 from ion.views.words import counted, symbol
 
@@ -117,7 +117,7 @@ class _Shown(Struct):
         return [self.state.scopes[address] for address in addresses if address in self.state.scopes]
 
 
-def _picture(name: str, body: Body, shown: _Shown | None, prefixes: Sequence[str]) -> Picture:
+def _picture(name: str, body: ScopeTemplate, shown: _Shown | None, prefixes: Sequence[str]) -> Picture:
     """The picture of a graph; `prefixes` are what the addresses of its instances begin with, in each scope of it."""
     nodes = tuple(_in_file(one) if shown is None else _in_run(one, shown, prefixes) for one in body.members)
     edges = tuple(
