@@ -542,7 +542,7 @@ def test_a_value_of_any_type_is_judged(part: str, key: str, value: str) -> None:
 
 
 def test_a_check_may_read_what_ends_the_loop() -> None:
-    """`until_node` says that its failure is no end."""
+    """`until_node` says that its failure does not end it."""
     body = "until_node: a, until_bash: 'test $a.output = ok', until_all: true, max_iterations: 1"
     assert codes(load(f"- {{id: g, loop_group: {{nodes: [{{id: a, bash: x}}], {body}}}}}")) == []
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ion.language.templates import ScopeTemplate, Template
 
-# Where an instance stands in the order of the file and of the items: the places on the way to it.
+# The position of an instance in the order of the file and of the items: the places on the way to it.
 Position: TypeAlias = tuple[int, ...]
 
 

@@ -281,7 +281,7 @@ class Wire:
     async def send(self, message: dict[str, Any]) -> None:
         """Write a message. Raises `ConnectionError` for a request that cannot be delivered; an answer is silently
         lost."""
-        # Halves of surrogate pairs and what is no JSON become something that is: the SDK would log a traceback.
+        # Halves of surrogate pairs and what is not JSON become something that is: the SDK would log a traceback.
         line = json.dumps(message, separators=(",", ":"), default=str) + "\n"
         try:
             await self._stdio.write(line.encode("utf-8", "replace"))
