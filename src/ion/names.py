@@ -31,7 +31,6 @@ NODE_ID = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}\Z"
 ADDRESS = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}(\.(0|[1-9][0-9]{{0,8}}|{_ID}))*\Z"
 SHA256 = r"^[0-9a-f]{64}\Z"
 _NODE_ID = re.compile(NODE_ID)
-_ADDRESS = re.compile(ADDRESS)
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _SHA256 = re.compile(SHA256)
 _BRACKETS = re.compile(r"\[([0-9]+)\]")
@@ -41,11 +40,6 @@ _LONGEST_FILE_NAME = 255
 def is_node_id(name: object) -> bool:
     """Whether this is a valid node id (language.md §3)."""
     return isinstance(name, str) and _NODE_ID.match(name) is not None
-
-
-def is_address(name: object) -> bool:
-    """Whether this is a valid address of an instance: `review`, `review.2`, `review.2.lint`."""
-    return isinstance(name, str) and _ADDRESS.match(name) is not None
 
 
 def as_address(name: str) -> str:

@@ -6,6 +6,7 @@ import heapq
 from typing import TypeAlias
 
 from ion.language.templates import ScopeTemplate, Template
+from ion.names import ITEM_NAMES
 
 # The position of an instance in the order of the file and of the items: the places on the way to it.
 Position: TypeAlias = tuple[int, ...]
@@ -100,3 +101,28 @@ class Line:
         _, address = heapq.heappop(self._heap)
         self._here.remove(address)
         return address
+
+
+def why_it_ends(scope: OpenScope) -> tuple[str, str]:
+    """Why a part of the run ends early, as the reason of those that it ends, and in words."""
+    if scope.overdue and scope.owner is not None:
+        return "cancelled", f"'{scope.owner.address}' took longer than {scope.owner.template.limit_ms} ms"
+    if scope.halts:
+        return "cancelled", f"'{scope.halts[min(scope.halts)]}' ended it"
+    return "fail_fast", f"'{scope.members[min(scope.failed)[-1]].address}' failed and fail_fast is set"
+
+
+def is_read_inside(instance: Instance, name: str) -> bool:
+    """Whether only nodes inside of this one read this name of its item."""
+    return name in ITEM_NAMES and instance.template.item_names.get(name) is False
+
+
+def place_among_items(instance: Instance) -> dict[str, str]:
+    """What a node reads of the place of the item that it is in; nothing in a called workflow, which does not see it."""
+    names, scope = instance.template.item_names, instance.scope
+    while scope.body is not None and scope.owner is not None and not scope.owner.template.calls:
+        instance, scope = scope.owner, scope.owner.scope
+    if scope.body is not None:
+        return {}
+    values = scope.item_values(instance.place[-1])
+    return {name: values[name] for name in names}

@@ -26,14 +26,21 @@ from ion.core.composites import opened, timed_out
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
-from ion.core.instances import Instance, Line, OpenScope, Position
+from ion.core.instances import (
+    Instance,
+    Line,
+    OpenScope,
+    Position,
+    is_read_inside,
+    place_among_items,
+    why_it_ends,
+)
 from ion.core.state import Finished, NodeState, Phase, RunState, Waiting, fingerprint
 from ion.core.surroundings import surroundings
 from ion.errors import InternalError
 from ion.kinds import AGENT_TURNS, SLOT_TURNS
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow
-from ion.names import ITEM_NAMES
 
 
 def next_steps(
@@ -323,7 +330,7 @@ class Plan:
         if instance.template.is_composite and instance.address in self.state.scopes:
             stale = _changed(now, inputs)
             # A fan-out that is not open reads its items anyway, a group its nodes, and keeps what it can.
-            is_kept = instance.template.item is not None or (stale is not None and _is_inside(instance, stale))
+            is_kept = instance.template.item is not None or (stale is not None and is_read_inside(instance, stale))
             if stale is not None and (instance.inside or not is_kept):
                 return _invalidated(instance, stale, at)
             if instance.inside is not None:
@@ -347,7 +354,7 @@ class Plan:
         waits = [scope.members[other] for other in scope.body.waits[place]]
         inputs = {other.template.node.id: fingerprint(nodes[other.address]) for other in waits}
         if scope.owner is not None and instance.template.item_names:
-            inputs |= _place_among_items(instance)
+            inputs |= place_among_items(instance)
         return inputs
 
     def _queue(self, instance: Instance, start: StartTurn) -> None:
@@ -507,7 +514,7 @@ class Plan:
         for scope in self._ending:
             if scope.owner is None or self._is_ending(scope.owner.scope):
                 continue
-            reason, because = _why(scope)
+            reason, because = why_it_ends(scope)
             commands += wind_up(self.state, scope.owner.address, reason, because, at)
         return commands
 
@@ -546,38 +553,13 @@ class Plan:
         return None
 
 
-def _why(scope: OpenScope) -> tuple[str, str]:
-    """Why a part of the run ends early, as the reason of those that it ends, and in words."""
-    if scope.overdue and scope.owner is not None:
-        return "cancelled", f"'{scope.owner.address}' took longer than {scope.owner.template.limit_ms} ms"
-    if scope.halts:
-        return "cancelled", f"'{scope.halts[min(scope.halts)]}' ended it"
-    return "fail_fast", f"'{scope.members[min(scope.failed)[-1]].address}' failed and fail_fast is set"
-
-
 def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
     """The dependency whose value has changed since the node ran."""
     return next((other for other, value in inputs.items() if now.inputs.get(other) != value), None)
 
 
-def _is_inside(instance: Instance, name: str) -> bool:
-    """Whether only nodes inside of this one read this name of its item."""
-    return name in ITEM_NAMES and instance.template.item_names.get(name) is False
-
-
 def _invalidated(instance: Instance, stale: str, at: int) -> e.NodeInvalidated:
-    return e.NodeInvalidated(at, instance.address, "inside" if _is_inside(instance, stale) else "dependency", stale)
-
-
-def _place_among_items(instance: Instance) -> dict[str, str]:
-    """What a node reads of the place of the item that it is in; nothing in a called workflow, which does not see it."""
-    names, scope = instance.template.item_names, instance.scope
-    while scope.body is not None and scope.owner is not None and not scope.owner.template.calls:
-        instance, scope = scope.owner, scope.owner.scope
-    if scope.body is not None:
-        return {}
-    values = scope.item_values(instance.place[-1])
-    return {name: values[name] for name in names}
+    return e.NodeInvalidated(at, instance.address, "inside" if is_read_inside(instance, stale) else "dependency", stale)
 
 
 def _is_undecided(phase: Phase) -> bool:

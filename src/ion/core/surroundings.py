@@ -40,11 +40,6 @@ class Surroundings(Struct, frozen=True):
     user_input: str = ""
     rejection_reason: str = ""
 
-    @property
-    def is_called(self) -> bool:
-        """Whether it is in a called workflow."""
-        return bool(self.given) and self.given[-1].name is None
-
     def find(self, nodes: dict[str, NodeState], node: str) -> NodeState | None:
         """The instance that the id `node` means here."""
         for prefix in self.prefixes:
