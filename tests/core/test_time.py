@@ -8,8 +8,8 @@ from simulate import started, workflow
 from ion import codec
 from ion.core import events as e
 from ion.core.fold import fold
-from ion.core.plan import Plan
 from ion.core.state import RunState
+from ion.core.time_limits import run_deadline, run_overdue
 from ion.errors import DamagedStoreError
 from ion.language.workflow import Approval, Bash, Node, Shell
 
@@ -85,10 +85,9 @@ def test_only_a_run_whose_time_was_over_has_it_all_again(code: str, left: int) -
         e.WorkflowFailed(4_000, e.Failure(code, "no")),
         e.WorkflowResumed(50_000),
     )
-    plan = Plan(FLOW, state, 1)
-    assert plan._deadline() == 50_000 + left
-    assert plan._overdue(50_000 + left - 1) is None
-    assert plan._overdue(50_000 + left) is not None
+    assert run_deadline(FLOW, state) == 50_000 + left
+    assert run_overdue(FLOW, state, 50_000 + left - 1) is None
+    assert run_overdue(FLOW, state, 50_000 + left) is not None
 
 
 def test_a_node_that_runs_again_is_measured_anew() -> None:

@@ -17,6 +17,7 @@ from ion.core.budgets import call_spent
 from ion.core.outcomes import Expanded
 from ion.core.scopes import ScopeState, numbered
 from ion.core.state import NodeState, Running, RunState
+from ion.core.time_limits import timed_out
 from ion.errors import InternalError
 from ion.language.templates import ScopeTemplate, Template
 from ion.language.workflow import LoopGroup
@@ -72,14 +73,6 @@ def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e
     if completed or not members:
         return None
     return _skipped(now, members, at)
-
-
-def timed_out(template: Template, state: RunState, now: NodeState, at: int) -> e.Failure | None:
-    """The failure of a node whose time, for all inside of it together, is over."""
-    limit = template.limit_ms
-    if limit is None or now.timed_from is None or state.owned(at) < now.timed_from + limit:
-        return None
-    return e.Failure("timeout", f"it took longer than {limit} ms", "ion resume gives it the same time again")
 
 
 def scope_failed(template: Template, state: RunState, now: NodeState, at: int) -> e.Failure | None:

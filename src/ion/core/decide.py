@@ -29,7 +29,7 @@ from ion.language.workflow import Activation, Approval, Condition, Loop, LoopGro
 
 
 class StartTurn(Struct, frozen=True, gc=False):
-    """Begin a turn: append `event()` and carry it out. `not_before` (ms since the epoch) holds a retry back."""
+    """Begin a turn: append `event()` and carry it out."""
 
     node: str
     turn: str
@@ -37,7 +37,6 @@ class StartTurn(Struct, frozen=True, gc=False):
     attempt: int
     inputs: dict[str, str]
     signaled: bool
-    not_before: int | None
     reason: str
 
     def event(self, at: int) -> e.NodeStarted:
@@ -143,7 +142,6 @@ class _Starter(Struct, frozen=True, gc=False):
             attempt=attempt,
             inputs=self.inputs,
             signaled=signaled,
-            not_before=self.now.retry_at,
             reason=reason,
         )
 

@@ -65,6 +65,11 @@ class OpenScope:
         return self.overdue or bool(self.halts) or (self.fails_fast and bool(self.failed))
 
     @property
+    def is_ending(self) -> bool:
+        """Whether all in it is stopped or skipped from now on."""
+        return self.ends_early or (self.owner is not None and self.owner.scope.is_ending)
+
+    @property
     def is_open(self) -> bool:
         return self.owner is None or self.owner.inside is self
 

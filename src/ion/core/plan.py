@@ -12,17 +12,14 @@ once that holds for the node itself.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
-
-from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.addresses import is_halting
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Stop, Wait
-from ion.core.composites import opened, timed_out
+from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
@@ -35,10 +32,12 @@ from ion.core.instances import (
     place_among_items,
     why_it_ends,
 )
+from ion.core.starts import Starts
 from ion.core.state import Finished, NodeState, Phase, RunState, Waiting, fingerprint
 from ion.core.surroundings import surroundings
+from ion.core.time_limits import limit_of, reached_at, run_deadline, run_overdue, timed_out
+from ion.core.timers import Timers
 from ion.errors import InternalError
-from ion.kinds import AGENT_TURNS, SLOT_TURNS
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Workflow
 
@@ -67,15 +66,10 @@ class Plan:
         self._instances: dict[str, Instance] = {}
         self._outdated = False
         self._arrived = Line()
-        self._ready: dict[str, Line] = {}
-        self._busy: dict[str, set[str]] = {lane: set() for lane in self.agent_limits.limits}
-        self._free = Line()
-        self._timers: list[tuple[int, Position, str]] = []
-        self._starts: dict[str, StartTurn] = {}
+        self._starts = Starts(self._instances, self.max_concurrency, self.agent_limits)
+        self._timers = Timers(self._due)
+        self._limits = Timers(self._limit_of)
         self._ending: list[OpenScope] = []
-        self._clocks: list[tuple[int, Position, str]] = []
-        self.live: set[str] = set()
-        self._slots: set[str] = set()
         body = self.templates.root
         self._root = OpenScope(None, body, self.workflow.fail_fast)
         self._fill(self._root, [(one.path, one) for one in body.members])
@@ -92,7 +86,9 @@ class Plan:
             scope.members.append(instance)
             now = nodes[address]
             self._count(instance, now)
-            self._track(instance, now)
+            self._starts.track(instance, now)
+            if now.phase.requests:
+                self._limit(instance)
             if body is not None:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
@@ -103,7 +99,7 @@ class Plan:
         """Let those instances begin that wait for no other."""
         scope.has_begun = True
         if scope.owner is not None:
-            self._time(scope.owner)
+            self._limit(scope.owner)
         if scope.body is None and scope.owner is not None:
             scope.inputs = self._read_by_items(scope.owner)
             self._admit(scope, scope.room or scope.left)
@@ -111,12 +107,6 @@ class Plan:
             for instance in scope.members:
                 if not instance.unsettled:
                     self._arrived.add(instance)
-
-    def _time(self, owner: Instance) -> None:
-        """Watch the time of an instance with others inside, which counts while the run is owned."""
-        limit, start = owner.template.limit_ms, self.state.nodes[owner.address].timed_from
-        if limit is not None and start is not None:
-            heapq.heappush(self._clocks, (start + limit, owner.place, owner.address))
 
     def _open(self, owner: Instance) -> None:
         """Take in the instances inside of this one, which the state has already."""
@@ -145,7 +135,7 @@ class Plan:
         if owner.inside is not None:
             for instance in owner.inside.members:
                 self._close(instance)
-                self._starts.pop(instance.address, None)
+                self._starts.drop(instance.address)
                 self._instances.pop(instance.address, None)
             owner.inside = None
 
@@ -197,8 +187,10 @@ class Plan:
 
     def _advance_node(self, instance: Instance, event: e.NodeEvent) -> None:
         now = self.state.nodes[event.node]
-        self._starts.pop(event.node, None)
-        self._track(instance, now)
+        self._starts.drop(event.node)
+        self._starts.track(instance, now)
+        if now.phase.requests:
+            self._limit(instance)
         self._count(instance, now)
         if instance.template.is_composite:
             if instance.inside is not None and (isinstance(event, e.ScopeOpened) or opened(self.state, now) is None):
@@ -213,14 +205,19 @@ class Plan:
 
     def _reconsider(self, prefix: str) -> None:
         """Decide anew about the turns of agents that wait for room in a call whose budget is spent."""
-        for address, start in list(self._starts.items()):
-            if address.startswith(prefix) and start.turn in AGENT_TURNS:
-                del self._starts[address]
+        for address in [*self._starts.of_agents(), *self._timers]:
+            if address.startswith(prefix):
+                self._starts.drop(address)
                 self._arrived.add(self._instances[address])
+
+    @property
+    def live(self) -> set[str]:
+        """The addresses of those whose turn runs."""
+        return self._starts.live
 
     def busy(self, agent: str) -> int:
         """How many turns of a bounded agent are under way in this run."""
-        return len(self._busy.get(agent, ()))
+        return self._starts.busy(agent)
 
     def in_order(self, nodes: Iterable[str]) -> list[str]:
         """These instances in the order of the file and of the items."""
@@ -230,25 +227,22 @@ class Plan:
         found = self._instances.get(address)
         return () if found is None else found.place
 
-    def _track(self, instance: Instance, now: NodeState) -> None:
-        turn, asks, address = now.phase.turn, now.phase.requests, instance.address
-        if turn is not None:
-            self.live.add(address)
-        else:
-            self.live.discard(address)
-        if asks and instance.template.limit_ms is not None:
-            self._time(instance)
-        works = turn in SLOT_TURNS and not asks
-        if works:
-            self._slots.add(address)
-        else:
-            self._slots.discard(address)
-        busy = self._busy.get(instance.agent)
-        if busy is not None:
-            if works and turn in AGENT_TURNS:
-                busy.add(address)
-            else:
-                busy.discard(address)
+    # ------------------------------------------------------------------ time
+
+    def _due(self, address: str) -> int | None:
+        """When the instance of this address is due, by the clock."""
+        now = self.state.nodes.get(address)
+        return None if now is None or address not in self._instances else now.retry_at
+
+    def _limit(self, instance: Instance) -> None:
+        limit = limit_of(instance.template, self.state.nodes[instance.address])
+        if limit is not None:
+            self._limits.set(limit, instance)
+
+    def _limit_of(self, address: str) -> int | None:
+        """When the time of the instance of this address is over, by how long the run is owned."""
+        instance, now = self._instances.get(address), self.state.nodes.get(address)
+        return None if instance is None or now is None or now.terminal else limit_of(instance.template, now)
 
     def _settle(self, instance: Instance) -> None:
         instance.settled = True
@@ -277,7 +271,7 @@ class Plan:
             self._build()
         if self.state.ended:
             return []
-        overdue = self._overdue(at)
+        overdue = run_overdue(self.workflow, self.state, at)
         if overdue is not None:
             return [Record(overdue, "the run's timeout")]
         end = self._end_early(at)
@@ -287,13 +281,15 @@ class Plan:
         records = [one for one in stops if isinstance(one, Record)] or self._decide_arrived(at)
         if records:
             return list(records)
-        overtime = self._overtime(at) if self._clocks else None
+        overtime = self._overtime(at) if self._limits else None
         if overtime is not None:
             return list(overtime) or self.next_steps(at)
-        return [*stops, *(self._starting(at) or self._idle(at))]
+        return [*stops, *(self._starts.first(spent=self.state.is_spent) or self._idle(at))]
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
+        for address in self._timers.take(at):
+            self._arrived.add(self._instances[address])
         undone: list[tuple[Position, Instance, list[Record]]] = []
         while self._arrived:
             instance = self._instances.get(self._arrived.pop())
@@ -301,8 +297,11 @@ class Plan:
             if instance is None or decision is None:
                 continue
             if isinstance(decision, StartTurn):
-                self._starts[instance.address] = decision
-                self._queue(instance, decision)
+                due = self.state.nodes[instance.address].retry_at
+                if due is not None and due > at:
+                    self._timers.set(due, instance)
+                else:
+                    self._starts.add(instance, decision)
                 continue
             closed = (
                 questions_closed(self.state, instance.address, at) if isinstance(decision, e.NodeInvalidated) else []
@@ -324,7 +323,7 @@ class Plan:
                 return _invalidated(instance, stale, at)
             self._settle(instance)
             return None
-        if self._ending and self._is_ending(instance.scope):
+        if self._ending and instance.scope.is_ending:
             return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
@@ -342,10 +341,6 @@ class Plan:
                     return None
         return decide(instance.template, self.state, now, inputs, at)
 
-    def _is_ending(self, scope: OpenScope) -> bool:
-        """Whether all in this scope is stopped or skipped from now on."""
-        return scope.ends_early or (scope.owner is not None and self._is_ending(scope.owner.scope))
-
     def _inputs(self, instance: Instance) -> dict[str, str]:
         """What this instance depends on, as it is now."""
         scope, nodes, place = instance.scope, self.state.nodes, instance.place[-1]
@@ -357,94 +352,18 @@ class Plan:
             inputs |= place_among_items(instance)
         return inputs
 
-    def _queue(self, instance: Instance, start: StartTurn) -> None:
-        if start.not_before is not None:
-            heapq.heappush(self._timers, (start.not_before, instance.place, instance.address))
-        else:
-            self._line(instance, start).add(instance)
-
-    def _line(self, instance: Instance, start: StartTurn) -> Line:
-        """Where a start waits: nowhere for long, or in the line of the agent that it needs."""
-        if start.turn not in SLOT_TURNS:
-            return self._free
-        lane = instance.agent if start.turn in AGENT_TURNS else ""
-        line = self._ready.get(lane)
-        if line is None:
-            line = self._ready[lane] = Line()
-        return line
-
-    def _lane(self, start: StartTurn) -> str:
-        return self._instances[start.node].agent if start.turn in AGENT_TURNS else ""
-
-    def _starting(self, at: int) -> list[Command]:
-        while (due := self._next_due()) is not None and due[0] <= at:
-            start = replace(self._starts[due[1]], not_before=None)
-            self._starts[start.node] = start
-            self._queue(self._instances[start.node], start)
-        room = self.max_concurrency - len(self._slots)
-        first: list[StartTurn] = []
-        for lane, line in list(self._ready.items()):
-            first += self._first(line, min(room, self._room_of(lane, room)))
-        if len(self._ready) > 1:
-            first.sort(key=lambda start: self._place(start.node))
-        return [*self._first(self._free, len(self._starts)), *first[: max(0, room)]]
-
-    def _next_due(self) -> tuple[int, str] | None:
-        """The start that waits for its time, of all of them the first: when, and of which node. What was set for a
-        node that has started or ended since is forgotten."""
-        while self._timers:
-            due, _, address = self._timers[0]
-            start = self._starts.get(address)
-            if start is not None and start.not_before == due:
-                return due, address
-            heapq.heappop(self._timers)
-        return None
-
-    def _room_of(self, lane: str, room: int) -> int:
-        """How many more turns an agent may have now; none once the run's budget is spent."""
-        if not lane:
-            return room
-        if self.state.is_spent:
-            return 0
-        limit = self.agent_limits.limits.get(lane)
-        return room if limit is None else limit - len(self._busy[lane])
-
-    def _is_full(self, agent: str) -> bool:
-        """Whether an agent has as many turns as it may, those of other runs included."""
-        return agent in self._busy and self.agent_limits.limits[agent] <= len(self._busy[agent])
-
-    def _first(self, line: Line, count: int) -> list[StartTurn]:
-        """The first `count` nodes of a line that are still to start; they stay in it until they have started.
-
-        A line also holds what was left in it: nodes that started since, or whose next turn is in another one.
-        """
-        found: list[StartTurn] = []
-        while line and len(found) < count:
-            address = line.pop()
-            start = self._starts.get(address)
-            if (
-                start is not None
-                and start.not_before is None
-                and self._may_start(self._instances[address], start, line)
-            ):
-                found.append(start)
-        for start in found:
-            line.add(self._instances[start.node])
-        return found
-
-    def _may_start(self, instance: Instance, start: StartTurn, line: Line) -> bool:
-        return self._line(instance, start) is line and not (self._ending and self._is_ending(instance.scope))
-
     def _idle(self, at: int) -> list[Command]:
         """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
         is over."""
-        if self.live or self._waits_for_other_runs():
-            return self._timeouts()
+        agents = self._starts.agents()
+        spent = self.state.is_spent
+        if self.live or (not spent and any(self._starts.is_full(agent) for agent in agents)):
+            return self._waits()
         if not self._root.left:
             return [Record(run_end(self.state, self.templates.root, at), "every node has settled")]
-        if self._next_due() is not None:
-            return self._timeouts()
-        held = self.state.is_spent and any(self._lane(one) for one in self._starts.values())
+        if self._timers.next() is not None:
+            return self._waits()
+        held = spent and any(agents)
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can continue without an answer"
@@ -452,36 +371,19 @@ class Plan:
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
 
-    def _waits_for_other_runs(self) -> bool:
-        """Whether a turn waits for an agent whose turns all belong to other runs."""
-        waiting = {self._lane(one) for one in self._starts.values()}
-        return not self.state.is_spent and any(self._is_full(agent) for agent in waiting)
-
-    def _timeouts(self) -> list[Command]:
+    def _waits(self) -> list[Command]:
         waits: list[Command] = []
-        due = self._next_due()
+        due = self._timers.next()
         if due is not None:
             waits.append(Wait(due[0], f"retry of {due[1]}"))
-        deadline = self._deadline()
+        deadline = run_deadline(self.workflow, self.state)
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
-        clock = self._next_clock() if self._clocks else None
-        if clock is not None and self.state.owned_since is not None:
-            waits.append(Wait(self.state.owned_since + clock[0] - self.state.owned_ms, f"the timeout of {clock[1]}"))
+        limit = self._limits.next()
+        reached = None if limit is None else reached_at(self.state, limit[0])
+        if limit is not None and reached is not None:
+            waits.append(Wait(reached, f"the timeout of {limit[1]}"))
         return waits
-
-    def _deadline(self) -> int | None:
-        """When the run's time is used up, if a process keeps owning it."""
-        if self.workflow.timeout_ms is None or self.state.owned_since is None or self.state.cancel is not None:
-            return None
-        left = self.workflow.timeout_ms - (self.state.owned_ms - self.state.timed_from)
-        return self.state.owned_since + left
-
-    def _overdue(self, at: int) -> e.CancelRequested | None:
-        deadline = self._deadline()
-        if deadline is None or at < deadline:
-            return None
-        return e.CancelRequested(at, f"the run took longer than {self.workflow.timeout_ms} ms", "timeout")
 
     # ------------------------------------------------------------------ the end
 
@@ -512,7 +414,7 @@ class Plan:
         found = {scope.owner.place: scope for scope in self._ending if scope.owner is not None and scope.is_open}
         self._ending = [found[place] for place in sorted(found) if found[place].left and found[place].ends_early]
         for scope in self._ending:
-            if scope.owner is None or self._is_ending(scope.owner.scope):
+            if scope.owner is None or scope.owner.scope.is_ending:
                 continue
             reason, because = why_it_ends(scope)
             commands += wind_up(self.state, scope.owner.address, reason, because, at)
@@ -520,13 +422,10 @@ class Plan:
 
     def _overtime(self, at: int) -> list[Record] | None:
         """Let end whatever is out of time: what runs is wound up, one that asks people fails at once. None: nothing."""
-        owned, found = self.state.owned(at), False
+        found = False
         records: list[Record] = []
-        while (due := self._next_clock()) is not None and due[0] <= owned:
-            clock = heapq.heappop(self._clocks)
-            while self._clocks[:1] == [clock]:  # it was watched from two moments on
-                heapq.heappop(self._clocks)
-            instance, now = self._instances[due[1]], self.state.nodes[due[1]]
+        for address in self._limits.take(self.state.owned(at)):
+            instance, now = self._instances[address], self.state.nodes[address]
             if instance.inside is not None and not now.live:
                 self._end_overdue(instance.inside)
                 found = True
@@ -540,17 +439,6 @@ class Plan:
     def _end_overdue(self, scope: OpenScope) -> None:
         scope.overdue = True
         self._ending.append(scope)
-
-    def _next_clock(self) -> tuple[int, str] | None:
-        """Whose time is over first, and at which value of `RunState.owned`."""
-        while self._clocks:
-            due, _, address = self._clocks[0]
-            instance, now = self._instances.get(address), self.state.nodes.get(address)
-            limit = instance.template.limit_ms if instance is not None else None
-            if limit is not None and now is not None and not now.terminal and now.timed_from == due - limit:
-                return due, address
-            heapq.heappop(self._clocks)
-        return None
 
 
 def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
