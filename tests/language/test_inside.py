@@ -783,3 +783,28 @@ def test_what_another_file_has_no_say_in_is_named(kind: str, ignored: set[str], 
     loaded = load(f"- {{id: n, {kind}}}\n", project=tmp_path)
     assert {one.message.split("'")[1] for one in loaded.problems if one.code == "no-effect"} == ignored
     assert loaded.workflow is not None
+
+
+LONG = "n" * 90
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("- {id: " + "x" * 201 + ", bash: x}", "nodes[0].id"),
+        (f"- id: a{LONG}\n  group: {{nodes: [{{id: b{LONG}, group: {{nodes: [{{id: c{LONG}, bash: x}}]}}}}]}}",
+         "nodes[0].group.nodes[0].group.nodes[0].id"),
+        (f"- id: a{LONG}\n  fan_out: {{items: [1]}}\n  loop_group: {{until: X, max_iterations: 2,"
+         f" nodes: [{{id: {LONG}more_chars, bash: x}}]}}", "nodes[0].loop_group.nodes[0].id"),
+    ],
+)  # fmt: skip
+def test_an_address_is_part_of_the_names_of_files(written: str, place: str) -> None:
+    """Else the program inside could not be started, long after the run began."""
+    problem = only(load(written))
+    assert (problem.code, problem.path) == ("bad-id", place)
+    assert "at most 200" in problem.message
+
+
+def test_an_address_may_have_two_hundred_characters() -> None:
+    good("- {id: " + "x" * 200 + ", bash: x}")
+    good(f"- id: a{LONG}\n  loop_group: {{until: X, max_iterations: 2, nodes: [{{id: {'x' * 102}, bash: x}}]}}")

@@ -21,7 +21,7 @@ MAX_INCLUDES = 16
 ARCHON_INCLUDES = 3
 MAX_CALLS = 5
 MAX_BROUGHT = 2000
-MAX_BROUGHT_ID = 200  # it is part of the names of files
+MAX_ADDRESS = 200  # it is part of the names of files
 # What another file cannot have a say in, since the run is the caller's.
 _NO_EFFECT = {
     "include": ("timeout_ms", "fail_fast", "max_concurrency", "max_budget_usd", "workspace"),

@@ -6,11 +6,12 @@ makes the graph. The findings are what lowering needs. Nothing here stops at the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
-from ion.language.calls import MAX_BROUGHT, MAX_BROUGHT_ID, check_brought, handed_over, open_named
+from ion.language.calls import MAX_ADDRESS, MAX_BROUGHT, check_brought, handed_over, open_named
 from ion.language.check_outputs import is_prose
 from ion.language.check_texts import check_reference, check_text, home_of, undeclared
 from ion.language.conditions import ConditionSyntaxError, parse_condition
@@ -20,14 +21,18 @@ from ion.language.find_files import find_files
 from ion.language.order import Graph, check_order, check_sessions
 from ion.language.problems import Report
 from ion.language.references import find_references, reference_text
-from ion.language.shape import Shape
+from ion.language.shape import Draft, Shape
 from ion.language.surroundings import Checker, Findings, Surroundings, item_name, surroundings_of
+from ion.language.templates import templates_of
 from ion.language.texts import Text, node_texts, note
-from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference
+from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference, Workflow
 from ion.names import ITEM_NAMES
 
 if TYPE_CHECKING:
     from ion.language.library import Library
+
+
+_LONGEST_NUMBER = len(".10000")
 
 
 def check_references(shape: Shape, library: Library, report: Report) -> Findings:
@@ -47,6 +52,7 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
             _find_workflow(checker, around, library)
     for graph in checker.findings.graphs.values():
         _check_brought(graph, checker)
+    _check_addresses(shape.drafts, 0, checker)
     _check_workflow_env(checker)
     for around in everywhere:
         if not around.draft.later:
@@ -109,11 +115,29 @@ def _check_brought(graph: Graph, checker: Checker) -> None:
                 message = f"'{draft.id}' brings the id '{name}', which is taken already, by {by}"
                 hint = "rename this node, or the other one"
                 checker.report.error("duplicate-id", message, (*draft.path, "include"), hint=hint)
-            elif len(name) > MAX_BROUGHT_ID:
-                message = f"'{draft.id}' brings an id of {len(name)} characters; at most {MAX_BROUGHT_ID} are read"
-                checker.report.error("bad-id", message, (*draft.path, "include"), hint="give the includes shorter ids")
             elif draft.spliced:
                 taken[name] = f"what '{draft.id}' brings"
+
+
+def _check_addresses(drafts: Iterable[Draft], before: int, checker: Checker) -> None:
+    """No instance has an address that is too long; that of what is around them has so many characters, with the dot."""
+    for draft in drafts:
+        own = before + len(draft.id) + _LONGEST_NUMBER * ("fan_out" in draft.raw)
+        block = checker.findings.named.get(draft.path)
+        longest = own if block is None else own + len("__" if draft.spliced else ".") + _longest(block.workflow)
+        if longest > MAX_ADDRESS:
+            message = f"'{draft.name[:40]}' leads to addresses of {longest} characters; at most {MAX_ADDRESS} are possible"
+            place = (*draft.path, draft.kind if block is not None else "id")
+            checker.report.error("bad-id", message, place, hint="give it, and what it is inside of, shorter ids")
+        else:
+            inside = own + len(".") + _LONGEST_NUMBER * (draft.kind == "loop_group")
+            _check_addresses(draft.inside, inside, checker)
+
+
+def _longest(workflow: Workflow) -> int:
+    """The length of the longest address that an instance of this workflow may have."""
+    paths = (one.path for one in templates_of(workflow))
+    return max(len(path) + path.count(".#") * (_LONGEST_NUMBER - len(".#")) for path in paths)
 
 
 def _is_brought(name: str, graph: Graph | None) -> bool:
