@@ -20,6 +20,16 @@ nodes:
     approval: {message: ok?, decisions: [{id: approve, label: Y}, {id: hold, label: H}]}
   - {id: after, depends_on: [g], when: "$g.output.decision == 'approve'", bash: 'true'}
 """
+FAN = f"""
+name: fan
+description: d
+nodes:
+  - id: each
+    fan_out: {{items: {[*range(120)]}, max_parallel: all}}
+    group: {{nodes: [{{id: a, cancel: x, when: "$ITEM_INDEX == 999"}}]}}
+  - id: lg
+    loop_group: {{until: DONE, max_iterations: 1, nodes: [{{id: n, bash: "echo '<promise>DONE</promise>'"}}]}}
+"""
 
 
 def complete(project: Project, *words: str, shell: str = "bash") -> list[str]:
@@ -48,6 +58,8 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "name: asks\ndescription: d\ninputs: {who: {description: Who}, level: {enum: [low, high], default: low}}\n"
         "nodes: [{id: p, prompt: 'say $INPUTS.level'}]\n",
     )
+    project.write("fan", FAN)
+    assert project.run("run", "fan", "--run-id", "fanned", "--quiet").status == 0
     assert project.run("run", "gate", "--run-id", "ended", "--quiet").status == 3
     assert project.run("respond", "ended", "g", "hold", "--quiet").status == 0
     assert project.run("run", "gate", "--run-id", "mine", "--quiet").status == 3
@@ -59,10 +71,10 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
     ("words", "expected"),
     [
         (["re"], ["reject", "respond", "resume", "rerun"]),
-        (["run", ""], ["asks", "gate", "hello"]),
+        (["run", ""], ["asks", "fan", "gate", "hello"]),
         (["run", "h"], ["hello"]),
         (["show", "m"], ["mine"]),
-        (["show", ""], ["last", "pending", "mine", "ended"]),
+        (["show", ""], ["last", "pending", "mine", "ended", "fanned"]),
         (["show", "mine", ""], ["g", "after"]),
         (["respond", "mine", ""], ["g"]),
         (["respond", "mine", "g", ""], ["approve", "hold"]),
@@ -73,6 +85,11 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (["submit", ""], ["last", "pending"]),
         (["graph", "--format", ""], ["text", "mermaid", "dot", "svg"]),
         (["show", "nobody", ""], []),
+        (["show", "fanned", ""], ["each", "lg"]),
+        (["show", "fanned", "each.2"], ["each.2", *(f"each.2{n}" for n in range(10))]),
+        (["show", "fanned", "each.2."], ["each.2.a"]),
+        (["show", "fanned", "lg."], ["lg.1", "lg.1.n"]),
+        (["show", "fanned", "lg.1."], ["lg.1.n"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
     ],
 )
@@ -110,4 +127,8 @@ def test_in_a_real_bash(waiting: Project, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.stdout.split(), done.stderr) == (["asks", "gate", "hello"], "")
+    assert (done.stdout.split(), done.stderr) == (["asks", "fan", "gate", "hello"], "")
+
+
+def test_of_many_items_the_first_are_completed(waiting: Project) -> None:
+    assert names(complete(waiting, "show", "fanned", "each.")) == [f"each.{n}" for n in range(100)]

@@ -213,6 +213,19 @@ def test_show_node_is_a_table_of_what_is_inside(fanned: Ion, ran: Ion) -> None:
     assert rounds == ["✓ 1.n 1", "✓ 1.m m", "✓ 2.n 2", "✓ 2.m m", "✓ 3.n 3", "✓ 3.m <promise>DONE</promise> m"]
 
 
+def test_an_iteration_is_shown_alone(ran: Ion) -> None:
+    lines = told(ran("show", "loop", "lg.2").out)
+    assert lines == ["lg.2 iteration 2 of 3", "", "✓ 2.n 2", "✓ 2.m m"]
+    shown = ran("show", "loop", "lg[2]", "--json").json("node")
+    assert (shown["node"], shown["iteration"]) == ("lg", 2)
+    assert [one["address"] for one in shown["instances"]] == ["lg.2.n", "lg.2.m"]
+    assert {one["node"] for one in ran("logs", "loop", "lg.2", "--json").json("logs")} == {"lg.2.n", "lg.2.m"}
+    events = [json.loads(line) for line in ran("events", "loop", "--node", "lg.2").out.splitlines()]
+    assert {one["node"] for one in events} == {"lg.2.n", "lg.2.m"}
+    for address in ("lg.4", "lg.0", "nest.1.9"):
+        assert ran("show", "loop", address).status == 2
+
+
 def test_show_an_instance(ran: Ion) -> None:
     shown = ran("show", "nest", "nest[0].b[1]").out
     assert shown.startswith("nest.0.b.1   failed   exit 3 after ")

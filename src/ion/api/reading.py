@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded
-from ion.core.requests import node_of
+from ion.core.requests import address_of
 from ion.core.state import RunState
 from ion.engine import run_reader
 from ion.engine.folders import folders_of
@@ -154,7 +154,7 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
     Raises `NotFoundError` for an unknown node.
     """
     state = state or read_state(workspace, run_id)
-    around = None if node is None else node_of(state, node).id
+    around = None if node is None else address_of(state, node)
     logs = folders_of(workspace.data, run_id, workspace.project).logs
     folders = [folder for folder in logs.iterdir() if folder.name in state.nodes] if logs.is_dir() else []
     wanted = [folder for folder in folders if around is None or is_within(folder.name, around)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 VARIABLE = "_ION_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 _RUNS_SHOWN = 50
+_ADDRESSES_SHOWN = 100
 Found = Iterable[tuple[str, str]]
+Find = Callable[["Workspace", click.Context, str], Found]
 Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
-def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
-    """What click asks for completions, made of what finds names and a word on each."""
+def _completing(find: Find) -> Complete:
+    """What click asks for completions, made of what finds names and a word on each; it may look at what is typed."""
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -40,7 +43,7 @@ def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
 
         try:
             with closing(open_workspace(context.params.get("project"), context.params.get("store"))) as workspace:
-                found = [(name, " ".join(what.split())[:60]) for name, what in find(workspace, context)]
+                found = [(name, " ".join(what.split())[:60]) for name, what in find(workspace, context, incomplete)]
         except (IonError, OSError):
             return []
         return [CompletionItem(name, help=what) for name, what in found if name.startswith(incomplete)]
@@ -49,7 +52,7 @@ def _completing(find: Callable[[Workspace, click.Context], Found]) -> Complete:
 
 
 @_completing
-def workflows(workspace: Workspace, _context: click.Context) -> Found:
+def workflows(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     from ion.api.workflows import discover
 
     for one in discover(workspace):
@@ -58,7 +61,7 @@ def workflows(workspace: Workspace, _context: click.Context) -> Found:
 
 
 @_completing
-def runs(workspace: Workspace, _context: click.Context) -> Found:
+def runs(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     from ion.api.reading import list_runs
 
     found = list_runs(workspace, limit=_RUNS_SHOWN)
@@ -69,12 +72,12 @@ def runs(workspace: Workspace, _context: click.Context) -> Found:
 
 
 @_completing
-def runs_that_ask(workspace: Workspace, _context: click.Context) -> Found:
+def runs_that_ask(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     return _asking(workspace, lambda one: one.gate is not None)
 
 
 @_completing
-def runs_with_prompts(workspace: Workspace, _context: click.Context) -> Found:
+def runs_with_prompts(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     return _asking(workspace, lambda one: one.prompt is not None)
 
 
@@ -94,7 +97,7 @@ def _asking(workspace: Workspace, asks: Callable[[Waiting], bool]) -> Found:
 
 
 @_completing
-def inputs(workspace: Workspace, context: click.Context) -> Found:
+def inputs(workspace: Workspace, context: click.Context, _incomplete: str) -> Found:
     from ion.api.workflows import load
 
     named = _first(context, "workflow")
@@ -120,24 +123,38 @@ def _state(workspace: Workspace, context: click.Context) -> RunState | None:
 
 
 @_completing
-def nodes(workspace: Workspace, context: click.Context) -> Found:
+def nodes(workspace: Workspace, context: click.Context, incomplete: str) -> Found:
+    """The ids of the nodes; once a dot is typed, what is inside of the one before it, level by level."""
+    from ion.core.addresses import instances_in
+    from ion.core.requests import iteration_of
+    from ion.names import as_address
+
     state = _state(workspace, context)
-    for node in state.nodes.values() if state is not None else ():
+    if state is None:
+        return
+    around = as_address(incomplete).rpartition(".")[0]
+    owner, _ = iteration_of(state, around) or (around, 0)
+    inside = (one for one in instances_in(state, owner) if one.id.startswith(f"{around}." if around else ""))
+    found = (one for one in inside if one.id.startswith(incomplete))
+    scope = state.scopes.get(around)
+    for iteration in range(1, scope.iteration + 1) if scope is not None else ():
+        yield f"{around}.{iteration}", f"iteration {iteration}"
+    for node in islice(found, _ADDRESSES_SHOWN):
         yield node.id, f"{node.kind}, {node.status}"
 
 
 @_completing
-def waiting(workspace: Workspace, context: click.Context) -> Found:
+def waiting(workspace: Workspace, context: click.Context, incomplete: str) -> Found:
     from ion.views.waiting import waiting_in
 
     state = _state(workspace, context)
-    for one in waiting_in(state) if state is not None else ():
-        if one.node:
-            yield one.node, one.message if one.gate is not None else ""
+    asking = (one for one in waiting_in(state) if one.node.startswith(incomplete)) if state is not None else ()
+    for one in islice((one for one in asking if one.node), _ADDRESSES_SHOWN):
+        yield one.node, one.message if one.gate is not None else ""
 
 
 @_completing
-def decisions(workspace: Workspace, context: click.Context) -> Found:
+def decisions(workspace: Workspace, context: click.Context, _incomplete: str) -> Found:
     from ion.views.waiting import waiting_in
 
     state = _state(workspace, context)
@@ -147,7 +164,7 @@ def decisions(workspace: Workspace, context: click.Context) -> Found:
 
 
 @_completing
-def agents(workspace: Workspace, _context: click.Context) -> Found:
+def agents(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     from ion.api.agent_list import known_agents
 
     yield from ((one.name, "") for one in known_agents(workspace))

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @in_context
 def events(cli: CliContext, run: str | None, node: str | None, follow: bool) -> int:
     """Print the event log of RUN, one JSON object a line (with or without --json)."""
-    from ion.api.reading import follow_events, node_of, read_events, read_state
+    from ion.api.reading import address_of, follow_events, read_events, read_state
     from ion.api.watchers import event_object
     from ion.names import is_within
 
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
-        around = None if node is None else node_of(read_state(workspace, run_id), node).id
+        around = None if node is None else address_of(read_state(workspace, run_id), node)
         for recorded in (follow_events if follow else read_events)(workspace, run_id):
             if around is None or is_within(getattr(recorded.event, "node", None) or "", around):
                 terminal.write_json(event_object(run_id, recorded), indent=None)

@@ -91,7 +91,8 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
 @in_context
 def show(cli: CliContext, run: str | None, node: str | None, instances: bool, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is, and
-    what is inside of it. NODE may be an address, as review.2 or review.2.lint."""
+    what is inside of it. NODE may be an address, as review.2 or review.2.lint, or an iteration of a repeated group, as
+    fix.2."""
     from ion.api.reading import describe, now_of, source_changed
     from ion.views.waiting import readable_workflow
 
@@ -114,16 +115,17 @@ def _show_node(
     workspace: Workspace, cli: CliContext, result: RunResult, name: str, *, instances: bool, as_json: bool
 ) -> None:
     from ion.api.reading import log_files, read_events, read_frozen
-    from ion.views.explain import Subject, node_json, node_of
+    from ion.views.explain import Subject, iteration_of, node_json, node_of
     from ion.views.waiting import answers_of
 
+    name, iteration = iteration_of(result.state, name) or (name, 0)
     node = node_of(result.state, name)
     workflow = read_frozen(workspace, result.run_id, result.state)
     logged = {"stdout": 0, "stderr": 0}
     for path in log_files(workspace, result.run_id, node.id, result.state):
         logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
     answers = answers_of(read_events(workspace, result.run_id), node.id) if node.asked else ()
-    subject = Subject(result=result, workflow=workflow, now=node, logged=logged, answers=answers)
+    subject = Subject(result=result, workflow=workflow, now=node, logged=logged, answers=answers, iteration=iteration)
     if as_json:
         terminal.write_json(node_json(subject, instances=instances))
     else:
@@ -219,6 +221,11 @@ def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: b
     from ion.views.words import role_of
 
     now = subject.now
+    if subject.iteration:
+        said = f"iteration {subject.iteration} of {subject.state.scopes[now.id].iteration}"
+        screen.line(("strong", f"{now.id}.{subject.iteration}"), f"   {said}")
+        _inside(screen, cli, subject, instances=instances)
+        return
     screen.line(
         ("strong", now.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in head_of(subject))
     )
@@ -236,7 +243,8 @@ def _inside(screen: Screen, cli: CliContext, subject: Subject, *, instances: boo
     from ion.views.rows import table
     from ion.views.words import mark
 
-    rows, left = table(subject.result, subject.workflow, subject.now, None if instances else ROOM_INSIDE)
+    room = None if instances else ROOM_INSIDE
+    rows, left = table(subject.result, subject.workflow, subject.now, room, subject.iteration)
     if not rows:
         return
     screen.line()
@@ -250,5 +258,6 @@ def _inside(screen: Screen, cli: CliContext, subject: Subject, *, instances: boo
         note = cut(row.note, max(screen.width - width(line) - 5, 20))
         screen.line(mark(row.state, unicode=screen.unicode), line, note)
     if left:
-        more = cli.command("show", subject.result.run_id, subject.now.id, "--instances")
+        shown = subject.now.id + (f".{subject.iteration}" if subject.iteration else "")
+        more = cli.command("show", subject.result.run_id, shown, "--instances")
         screen.line(("faint", f"… {left} more: {more}"))

@@ -177,6 +177,19 @@ def node_of(state: RunState, name: str) -> NodeState:
     raise NotFoundError(f"the run has no node '{address}'", hint=hint)
 
 
+def iteration_of(state: RunState, name: str) -> tuple[str, int] | None:
+    """The repeated group, and its iteration that has begun, that `fix.2` names; None: it names something else."""
+    owner, _, number = as_address(name).rpartition(".")
+    scope = state.scopes.get(owner)
+    began = scope is not None and number.isdecimal() and 1 <= int(number) <= scope.iteration
+    return (owner, int(number)) if began else None
+
+
+def address_of(state: RunState, name: str) -> str:
+    """The address of an instance, or of an iteration. Raises `NotFoundError`."""
+    return as_address(name) if iteration_of(state, name) else node_of(state, name).id
+
+
 def _not_open(state: RunState, node: NodeState) -> RefusedError | UsageError:
     _refuse_ended(state)
     if node.id in state.scopes:

@@ -126,7 +126,9 @@ def _check_addresses(drafts: Iterable[Draft], before: int, checker: Checker) -> 
         block = checker.findings.named.get(draft.path)
         longest = own if block is None else own + len("__" if draft.spliced else ".") + _longest(block.workflow)
         if longest > MAX_ADDRESS:
-            message = f"'{draft.name[:40]}' leads to addresses of {longest} characters; at most {MAX_ADDRESS} are possible"
+            message = (
+                f"'{draft.name[:40]}' leads to addresses of {longest} characters; at most {MAX_ADDRESS} are possible"
+            )
             place = (*draft.path, draft.kind if block is not None else "id")
             checker.report.error("bad-id", message, place, hint="give it, and what it is inside of, shorter ids")
         else:

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from ion.api.result import FIRST_INSTANCES, node_duration
 from ion.core.decide import trigger_rule_holds
-from ion.core.requests import node_of  # noqa: F401 for the faces
+from ion.core.requests import iteration_of, node_of  # noqa: F401 for the faces
 from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
 from ion.kinds import KINDS
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 class Subject(Struct, frozen=True):
     """What is shown: a node or an instance inside of one, its run, the run's frozen workflow, its log files' sizes by
-    stream (bytes), and the answers that people gave."""
+    stream (bytes), and the answers that people gave. `iteration` is which one of a repeated group is shown alone; 0:
+    the node is."""
 
     result: RunResult
     workflow: Workflow
     now: NodeState
     logged: dict[str, int]
     answers: tuple[Answered, ...] = ()
+    iteration: int = 0
 
     @property
     def state(self) -> RunState:
@@ -281,7 +283,12 @@ def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
     from ion.api.result import timestamp
 
     node, state = subject.node, subject.state
-    entry = subject.result.described.of(subject.now, None if instances else FIRST_INSTANCES)
+    every = instances or subject.iteration
+    entry = subject.result.described.of(subject.now, None if every else FIRST_INSTANCES)
+    if subject.iteration:
+        prefix = f"{subject.now.id}.{subject.iteration}."
+        entry["iteration"] = subject.iteration
+        entry["instances"] = [one for one in entry["instances"] if one["address"].startswith(prefix)]
     rows = explain(node.when, lookup(state, _around(subject))) if node.when is not None else []
     return {
         "run_id": subject.result.run_id,

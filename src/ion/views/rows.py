@@ -264,11 +264,15 @@ def folded(result: RunResult, workflow: Workflow | None, room: int | None) -> li
     return rows
 
 
-def table(result: RunResult, workflow: Workflow, node: NodeState, room: int | None) -> tuple[list[ListRow], int]:
+def table(
+    result: RunResult, workflow: Workflow, node: NodeState, room: int | None, iteration: int = 0
+) -> tuple[list[ListRow], int]:
     """The instances inside of a node, and how many of them are left out: what failed, waits or runs comes first, then
-    the rest in order, of a repeated group its last. `room` None: all, in order."""
+    the rest in order, of a repeated group its last. `room` None: all, in order. `iteration`: only those of this one."""
     found = instances_in(result.state, node.id)
     left = 0
+    if iteration:
+        found = [one for one in found if one.id.startswith(f"{node.id}.{iteration}.")]
     if room is not None:
         urgent = [one for one in found if result.described.tally.is_open(one.id)]
         urgent.sort(key=lambda one: one.status != "failed")
