@@ -122,3 +122,13 @@ def test_options_without_effect_are_said_when_the_run_begins(claude: Project, io
     )
     said = ion("run", "o").err
     assert "note: agent claude has no option for hooks: it is not passed on (the nodes a, b)" in said
+
+
+def test_what_is_inside_of_a_node_counts_as_its_own(claude: Project, ion: Ion) -> None:
+    group = "group: {nodes: [{id: one, prompt: hi}, {id: two, prompt: hi, depends_on: [one]}]}"
+    claude.write("fan", f"name: fan\ndescription: d\nnodes:\n  - {{id: f, fan_out: {{items: [1, 2]}}, {group}}}\n")
+    nodes = ion("run", "fan", "--run-id", "r", "--json").json("run")["nodes"]
+    assert nodes["f"]["usage"]["cost_usd"] == 1
+    assert [one["usage"]["cost_usd"] for one in nodes["f"]["instances"]] == [0.5, 0.5]
+    assert "usage        input_tokens 60," in ion("show", "r", "f").out
+    assert ion("show", "r", "f.1", "--json").json("node")["usage"]["cost_usd"] == 0.5

@@ -794,8 +794,8 @@ LONG = "n" * 90
         ("- {id: " + "x" * 201 + ", bash: x}", "nodes[0].id"),
         (f"- id: a{LONG}\n  group: {{nodes: [{{id: b{LONG}, group: {{nodes: [{{id: c{LONG}, bash: x}}]}}}}]}}",
          "nodes[0].group.nodes[0].group.nodes[0].id"),
-        (f"- id: a{LONG}\n  fan_out: {{items: [1]}}\n  loop_group: {{until: X, max_iterations: 2,"
-         f" nodes: [{{id: {LONG}more_chars, bash: x}}]}}", "nodes[0].loop_group.nodes[0].id"),
+        (f"- id: a{LONG}\n  fan_out: {{items: [1]}}\n  group: {{nodes: [{{id: {LONG}and_more_to_it, bash: x}}]}}",
+         "nodes[0].group.nodes[0].id"),
     ],
 )  # fmt: skip
 def test_an_address_is_part_of_the_names_of_files(written: str, place: str) -> None:

@@ -230,6 +230,22 @@ class Described:
         """What is inside of the nodes, counted."""
         return Tally(self._state)
 
+    def usage_of(self, node: NodeState) -> dict[str, float]:
+        """What agents reported for it and all inside of it."""
+        return _rounded(self._usage_inside.get(node.id, node.usage))
+
+    @cached_property
+    def _usage_inside(self) -> dict[str, dict[str, float]]:
+        """That of the composite instances."""
+        found: dict[str, dict[str, float]] = {owner: {} for owner in self._state.scopes}
+        for node in self._state.nodes.values():
+            around = node if node.usage else None
+            while around is not None:
+                if around.id in found:
+                    _add(found[around.id], node.usage)
+                around = self._state.nodes.get(around.owner)
+        return found
+
     def nodes(self, most: int | None) -> dict[str, Any]:
         """Those of the file by their ids. `most` instances of each node are described; None: all."""
         found = {node.id: self._entry(node, most) for node in members_of(self._state, "")}
@@ -255,7 +271,7 @@ class Described:
         return items[scope.members[node.id]]
 
     def _entry(self, node: NodeState, most: int | None) -> dict[str, Any]:
-        entry = _node(node, self.owned, self._outputs)
+        entry = {**_node(node, self.owned, self._outputs), "usage": self.usage_of(node)}
         if node.id in self._state.scopes:
             counts = self.tally.counts[node.id]
             found = instances_in(self._state, node.id)
@@ -277,7 +293,6 @@ def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
         "iterations": node.progress.iterations if KINDS[node.kind].iterates else None,
         "duration_ms": node_duration(node, owned),
         "agent": node.agent,
-        "usage": dict(node.usage),
         "notes": list(node.notes),
     }
 
@@ -286,9 +301,17 @@ def total_usage(state: RunState) -> dict[str, float]:
     """What agents reported for the whole run, failed attempts included: `input_tokens`, `output_tokens`, `cost_usd`."""
     total: dict[str, float] = {}
     for node in state.nodes.values():
-        for name, amount in node.usage.items():
-            total[name] = total.get(name, 0) + amount
-    return {name: round(amount, 6) for name, amount in total.items()}
+        _add(total, node.usage)
+    return _rounded(total)
+
+
+def _add(total: dict[str, float], usage: dict[str, float]) -> None:
+    for name, amount in usage.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def _rounded(usage: dict[str, float]) -> dict[str, float]:
+    return {name: round(amount, 6) for name, amount in usage.items()}
 
 
 def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:

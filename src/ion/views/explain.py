@@ -152,8 +152,8 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "agent", f"{now.agent or ''}{session}{repaired}"
     for note in now.notes:
         yield "note", one_line(note)
-    if now.usage:
-        yield "usage", ", ".join(f"{name} {amount:g}" for name, amount in now.usage.items())
+    if usage := result.described.usage_of(now):
+        yield "usage", ", ".join(f"{name} {amount:g}" for name, amount in usage.items())
 
 
 def _kind(subject: Subject) -> str:
@@ -299,9 +299,7 @@ def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
         "waits_for": [{"node": one.id, "status": one.status} for one in waits_of(state, node, subject.now.id)],
         "trigger_rule": node.trigger_rule,
         "when": [{"comparison": text, "seen": seen, "holds": holds} for text, seen, holds in rows],
-        "agent": subject.now.agent,
         "session": subject.now.session,
-        "usage": subject.now.usage,
         "log_bytes": subject.logged,
         "answers": [{**asdict(one), "at": timestamp(one.at)} for one in subject.answers],
     }
