@@ -231,3 +231,39 @@ def test_a_thousand_items_are_one_box(ion: Ion, project: Project) -> None:
     )
     for style in ("mermaid", "dot", "svg"):
         assert len(ion("graph", "--run", "mine", "--format", style).out) < 4000
+
+
+CHECKS = """
+name: checks
+description: d
+inputs: {what: {default: ""}}
+nodes:
+  - {id: lint, bash: 'echo lint'}
+  - {id: tests, bash: 'echo tests'}
+  - {id: sum, depends_on: [lint, tests], bash: 'echo $INPUTS.what'}
+"""
+
+
+def test_what_an_include_brings_is_a_box(ion: Ion, project: Project) -> None:
+    project.write("checks", CHECKS)
+    nodes = "[{id: build, bash: 'true'}, {id: c, include: checks, depends_on: [build]}, {id: ship, depends_on: [c], bash: x}]"
+    project.write("inner", f"name: inner\ndescription: d\nnodes: {nodes}\n")
+    project.write("outer", "name: outer\ndescription: d\nnodes: [{id: r, include: inner}]\n")
+    assert ion("graph", "inner").out == (
+        "build ─ c ─ ship\n"
+        "\n"
+        "┌─ c · include ──────┐\n"
+        "│ c__lint ─┬─ c__sum │\n"
+        "│ c__tests ┘         │\n"
+        "└────────────────────┘\n"
+    )
+    outer = ion("graph", "outer").out
+    assert outer.startswith("r\n")
+    assert "│ r__build ─ r__c ─ r__ship" in outer
+    assert "┌─ r__c · include " in outer
+    assert "subgraph" in ion("graph", "inner", "--format", "mermaid").out
+    assert [one["id"] for one in ion("graph", "inner", "--json").json("graph")["nodes"]] == [
+        *("build", "c__lint", "c__tests", "c__sum", "ship"),
+    ]
+    ion("run", "inner", "--run-id", "r", "--quiet")
+    assert "┌─ ✓ c · include" in ion("graph", "--run", "r").out

@@ -132,11 +132,13 @@ def validate(cli: CliContext, targets: tuple[str, ...], strict: bool, as_json: b
 def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
     """Draw the graph of WORKFLOW (may be left out with --run).
 
-    What is inside of a node is a box; '× items' marks one that runs for each item. With --run, a box has the nodes that
+    What is inside of a node, and what an include brings, is a box; '× items' marks one that runs for each item. With --run, a box has the nodes that
     have begun, each once, with how many of its instances are in which state.
 
     A node with a condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
     """
+    from ion.views.graph import boxed
+
     with cli.open() as workspace:
         picture = _picture(workspace, workflow, run)
     if as_json:
@@ -145,12 +147,12 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
         from ion.views.drawing import draw
 
         screen = terminal.data()
-        for row in draw(screen, picture):
+        for row in draw(screen, boxed(picture)):
             screen.line(*row)
     else:
         from ion.views.markup import dot, mermaid, svg
 
-        terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](picture))
+        terminal.write_text({"mermaid": mermaid, "dot": dot, "svg": svg}[style](boxed(picture)))
     return 0
 
 

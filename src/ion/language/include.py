@@ -167,6 +167,9 @@ class Include(Struct):
         made = replace(
             self._given(change.of(replace(node, activations=inner)), block.workflow.env, files, self.inputs),
             id=names[node.id],
+            includes=(own.id, *(f"{own.id}__{one}" for one in node.includes))
+            if self.siblings is not None
+            else node.includes,
             depends_on=own.depends_on if is_entry else new(node.depends_on),
             trigger_rule=own.trigger_rule if is_entry and not ruled else node.trigger_rule,
         )

@@ -36,7 +36,7 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None.
 
     `fan_out` is what a fan-out runs it for: `items`, `lines`, or how many the file lists; `workflow` is the name of the
-    one that it calls. `inside` are the nodes inside of it; of a run, if some have begun. `counts` says how many of its
+    one that it calls. `includes` are the includes that brought it, the outermost first. `inside` are the nodes inside of it; of a run, if some have begun. `counts` says how many of its
     instances are in which state, if it may have several, `iteration` in which one a repeated group is.
     """
 
@@ -47,6 +47,7 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     status: str | None = None
     fan_out: str | None = None
     workflow: str | None = None
+    includes: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     iteration: int = 0
     inside: Picture | None = None
@@ -77,7 +78,8 @@ class Picture(Struct, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """The shape of `ion graph --json`; a node has its `status` only if a run is shown."""
         nodes = [
-            to_builtins(replace(node, inside=None)) | ({"inside": node.inside.to_json()} if node.inside else {})
+            to_builtins(replace(node, inside=None, includes=()))
+            | ({"inside": node.inside.to_json()} if node.inside else {})
             for node in self.nodes
         ]
         return {"nodes": nodes, "edges": to_builtins(self.edges)}
@@ -95,6 +97,7 @@ def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode:
 def title(node: PictureNode, text: str) -> str:
     """The title of the box with what is inside of a node; `text` is the label of the node."""
     called = f" · workflow {node.workflow}" if node.workflow is not None else ""
+    called = " · include" if node.kind == "include" else called
     return f"{text}{called}{f' · iteration {node.iteration}' if node.iteration else ''}"
 
 
@@ -140,6 +143,7 @@ def _in_file(template: Template) -> PictureNode:
         trigger_rule=node.trigger_rule,
         fan_out=_items(node.fan_out) if node.fan_out is not None else None,
         workflow=node.body.name if isinstance(node.body, WorkflowCall) else None,
+        includes=node.includes,
         inside=_picture(node.id, inside, None, ()) if inside is not None else None,
     )
 
@@ -161,6 +165,39 @@ def _in_run(template: Template, shown: _Shown, prefixes: Sequence[str]) -> Pictu
         iteration=max((scope.iteration for scope in scopes), default=0),
         inside=_picture(template.node.id, body, shown, prefixes) if body is not None and scopes else None,
     )
+
+
+def boxed(picture: Picture) -> Picture:
+    """The picture with a node for each include, and in it those that it brought: for those who look at it. It has no
+    cycle either: an include that would wait for itself does not load."""
+    nodes = [replace(one, inside=boxed(one.inside)) if one.inside is not None else one for one in picture.nodes]
+    picture = replace(picture, nodes=tuple(nodes))
+    for include in dict.fromkeys(one.includes[0] for one in nodes if one.includes):
+        picture = _folded(picture, include)
+    return picture
+
+
+def _folded(picture: Picture, include: str) -> Picture:
+    members = {one.id: one for one in picture.nodes if one.includes[:1] == (include,)}
+    inside = [edge for edge in picture.edges if edge.source in members and edge.target in members]
+    kinds: dict[tuple[str, str], str] = {}
+    for edge in picture.edges:
+        ends = (include if edge.source in members else edge.source, include if edge.target in members else edge.target)
+        if edge not in inside and kinds.get(ends) != "depends_on":
+            kinds[ends] = edge.kind
+    nodes = tuple(replace(one, includes=one.includes[1:]) for one in members.values())
+    statuses = [one.status for one in nodes if one.status is not None]
+    box = PictureNode(
+        id=include,
+        kind="include",
+        when=None,
+        trigger_rule="all_success",
+        status=_overall(statuses),
+        inside=boxed(Picture(include, nodes, tuple(inside))),
+    )
+    first = next(iter(members))
+    shown = [box if one.id == first else one for one in picture.nodes if one.id == first or one.id not in members]
+    return replace(picture, nodes=tuple(shown), edges=tuple(Edge(*ends, kind) for ends, kind in kinds.items()))
 
 
 def _overall(statuses: Sequence[str]) -> str | None:
