@@ -246,7 +246,8 @@ nodes:
 
 def test_what_an_include_brings_is_a_box(ion: Ion, project: Project) -> None:
     project.write("checks", CHECKS)
-    nodes = "[{id: build, bash: 'true'}, {id: c, include: checks, depends_on: [build]}, {id: ship, depends_on: [c], bash: x}]"
+    build, ship = "{id: build, bash: 'true'}", "{id: ship, depends_on: [c], bash: x}"
+    nodes = f"[{build}, {{id: c, include: checks, depends_on: [build]}}, {ship}]"
     project.write("inner", f"name: inner\ndescription: d\nnodes: {nodes}\n")
     project.write("outer", "name: outer\ndescription: d\nnodes: [{id: r, include: inner}]\n")
     assert ion("graph", "inner").out == (

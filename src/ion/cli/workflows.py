@@ -132,8 +132,8 @@ def validate(cli: CliContext, targets: tuple[str, ...], strict: bool, as_json: b
 def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as_json: bool) -> int:
     """Draw the graph of WORKFLOW (may be left out with --run).
 
-    What is inside of a node, and what an include brings, is a box; '× items' marks one that runs for each item. With --run, a box has the nodes that
-    have begun, each once, with how many of its instances are in which state.
+    What is inside of a node, and what an include brings, is a box; '× items' marks one that runs for each item. With
+    --run, a box has the nodes that have begun, each once, with how many of its instances are in which state.
 
     A node with a condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
     """

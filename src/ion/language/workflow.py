@@ -275,10 +275,10 @@ class Node(_Part, frozen=True, gc=False):
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
     `activations` are those of the includes that brought it, the outermost first: all must hold, once its own trigger
-    rule does; `includes` are the ids of these includes. `continues` is the agent node whose session this one continues, found from the layers of the graph
-    (§3.3); None starts fresh. `options` are passed to the agent unchanged. `timeout_ms` None: no limit; `on_timeout` is
-    `fail` or `skip`. `runs_on` is the label of the workers that may carry it out, if a cluster drives the run; None:
-    any.
+    rule does; `includes` are the ids of these includes. `continues` is the agent node whose session this one continues,
+    found from the layers of the graph (§3.3); None starts fresh. `options` are passed to the agent unchanged.
+    `timeout_ms` None: no limit; `on_timeout` is `fail` or `skip`. `runs_on` is the label of the workers that may carry
+    it out, if a cluster drives the run; None: any.
     """
 
     id: str

@@ -36,8 +36,9 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     """A node. `status` is its state in the run that is shown, if one is; `when` is the condition's text, or None.
 
     `fan_out` is what a fan-out runs it for: `items`, `lines`, or how many the file lists; `workflow` is the name of the
-    one that it calls. `includes` are the includes that brought it, the outermost first. `inside` are the nodes inside of it; of a run, if some have begun. `counts` says how many of its
-    instances are in which state, if it may have several, `iteration` in which one a repeated group is.
+    one that it calls. `includes` are the includes that brought it, the outermost first. `inside` are the nodes inside
+    of it; of a run, if some have begun. `counts` says how many of its instances are in which state, if it may have
+    several, `iteration` in which one a repeated group is.
     """
 
     id: str
