@@ -15,6 +15,7 @@ import click
 
 from ion.cli.context import CliContext, in_context
 from ion.errors import IonError
+from ion.names import as_address
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -124,23 +125,11 @@ def _state(workspace: Workspace, context: click.Context) -> RunState | None:
 
 @_completing
 def nodes(workspace: Workspace, context: click.Context, incomplete: str) -> Found:
-    """The ids of the nodes; once a dot is typed, what is inside of the one before it, level by level."""
-    from ion.core.addresses import instances_in
-    from ion.core.requests import iteration_of
-    from ion.names import as_address
+    from ion.views.rows import below
 
     state = _state(workspace, context)
-    if state is None:
-        return
-    around = as_address(incomplete).rpartition(".")[0]
-    owner, _ = iteration_of(state, around) or (around, 0)
-    inside = (one for one in instances_in(state, owner) if one.id.startswith(f"{around}." if around else ""))
-    found = (one for one in inside if one.id.startswith(incomplete))
-    scope = state.scopes.get(around)
-    for iteration in range(1, scope.iteration + 1) if scope is not None else ():
-        yield f"{around}.{iteration}", f"iteration {iteration}"
-    for node in islice(found, _ADDRESSES_SHOWN):
-        yield node.id, f"{node.kind}, {node.status}"
+    found = below(state, as_address(incomplete).rpartition(".")[0]) if state is not None else ()
+    yield from islice((one for one in found if one[0].startswith(incomplete)), _ADDRESSES_SHOWN)
 
 
 @_completing

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ion.core.addresses import instances_in, members_of, origin_of
 from ion.core.apply_outcome import next_try
+from ion.core.requests import iteration_of
 from ion.core.tallies import Tally, counts_of  # noqa: F401 for the faces
 from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
 from ion.language.templates import templates_of
@@ -289,6 +290,18 @@ def _with_output(row: ListRow) -> ListRow:
     if row.note or output is None or output.text is None:
         return row
     return replace(row, note=one_line(output.text[:_LONGEST_NOTE]))
+
+
+def below(state: RunState, address: str) -> Iterator[tuple[str, str]]:
+    """The addresses one level below this one ('': the nodes of the file), of an instance or of an iteration, each with
+    a word on it."""
+    scope = state.scopes.get(address)
+    for iteration in range(1, scope.iteration + 1) if scope is not None else ():
+        yield f"{address}.{iteration}", f"iteration {iteration}"
+    owner, _ = iteration_of(state, address) or (address, 0)
+    for node in instances_in(state, owner):
+        if not address or node.id.startswith(f"{address}."):
+            yield node.id, f"{node.kind}, {node.status}"
 
 
 def inside_failed(state: RunState, address: str) -> bool:
