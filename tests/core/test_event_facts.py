@@ -28,7 +28,8 @@ OTHERS = (
 )
 STARTED = e.WorkflowStarted(1, "w", "d", ())
 ALL: tuple[e.Event, ...] = (
-    *ASKED, *ANSWERED, *CLOSED, *ENDED, *OTHERS, e.WorkflowPaused(1), e.WorkflowResumed(1), STARTED
+    *ASKED, *ANSWERED, *CLOSED, *ENDED, *OTHERS, e.WorkflowPaused(1), e.WorkflowQueued(1, "g"),
+    e.WorkflowResumed(1), STARTED
 )  # fmt: skip
 
 
@@ -47,7 +48,17 @@ def test_what_it_opens_answers_closes_and_brings(event: e.Event) -> None:
         "workflow_failed": "failed",
         "workflow_cancelled": "cancelled",
         "workflow_paused": "paused",
+        "workflow_queued": "queued",
         "workflow_resumed": "running",
         "workflow_started": "running",
     }
     assert event_facts.status_after(event) == statuses.get(event.type)
+    assert event_facts.due_after(event)[0] == (event.type in statuses or event_facts.asked_by_others(event))
+
+
+def test_a_request_makes_its_run_due_and_a_pause_says_when_it_is() -> None:
+    assert [event_facts.due_after(event) for event in ANSWERED] == [(True, 1), (True, 1)]
+    assert event_facts.due_after(e.CancelRequested(3)) == (True, 3)
+    assert event_facts.due_after(e.CancelRequested(3, cause="timeout")) == (False, None), "its owner acts on it"
+    assert event_facts.due_after(e.WorkflowPaused(1, due_at=9)) == (True, 9)
+    assert event_facts.due_after(e.WorkflowPaused(1)) == (True, None)

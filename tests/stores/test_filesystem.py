@@ -71,7 +71,7 @@ class TestFolder:
 
     def test_the_store_of_a_newer_ion_is_refused(self, folder: Path) -> None:
         FileStore(folder)
-        (folder / "format").write_bytes(logfile.checked_line(2))
+        (folder / "format").write_bytes(logfile.checked_line(3))
         with pytest.raises(StoreError, match="newer Ion"):
             FileStore(folder)
 

@@ -43,7 +43,8 @@ EVENTS = st.one_of(
     st.builds(e.ApprovalRequested, TIMES, NODES, REQUESTS, TEXTS),
     st.builds(e.PromptRequested, TIMES, NODES, REQUESTS, OUTPUTS),
     st.builds(e.ApprovalResolved, TIMES, NODES, REQUESTS, TEXTS),
-    st.builds(e.WorkflowPaused, TIMES),
+    st.builds(e.WorkflowPaused, TIMES, due_at=st.none() | TIMES),
+    st.builds(e.WorkflowQueued, TIMES, TEXTS),
     st.builds(e.WorkflowResumed, TIMES),
     st.builds(e.WorkflowCompleted, TIMES),
     st.builds(e.WorkflowFailed, TIMES, FAILURES),
@@ -141,6 +142,16 @@ class StoreLikeMemory(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.store.close()
         self.store = STORES[self.name](self.folder, self.clock)
+
+    @rule(name=TEXTS, text=TEXTS, before=st.none() | TEXTS)
+    def set_record(self, name: str, text: str, before: str | None) -> None:
+        self.both(lambda store: store.set_record(name, text, instead_of=before))
+        self.both(lambda store: store.set_record(name, text + "2", instead_of=store.get_record(name)))
+        self.both(lambda store: store.get_record(name))
+
+    @rule(until=TIMES)
+    def look_for_due_runs(self, until: int) -> None:
+        self.both(lambda store: store.list_due_runs("/project", until=until))
 
     @rule(run=RUNS, after=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
     def read_part(self, run: str, after: int, limit: int | None) -> None:

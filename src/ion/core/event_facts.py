@@ -8,6 +8,7 @@ TERMINAL_RUN_STATES = frozenset({"completed", "failed", "cancelled"})
 _STATUS_AFTER: dict[type[e.Event], str] = {
     e.WorkflowStarted: "running",
     e.WorkflowPaused: "paused",
+    e.WorkflowQueued: "queued",
     e.WorkflowResumed: "running",
     e.WorkflowCompleted: "completed",
     e.WorkflowFailed: "failed",
@@ -20,6 +21,16 @@ _CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.N
 def status_after(event: e.Event) -> str | None:
     """The run's status after this event, or None if it does not change. Stores keep it beside the log."""
     return _STATUS_AFTER.get(type(event))
+
+
+def due_after(event: e.Event) -> tuple[bool, int | None]:
+    """Whether this event changes when the run is due, and to what: the moment (ms since the epoch) from which a process
+    has something to do that needs nobody's answer any more; None: there is none, or whoever drives the run knows."""
+    if asked_by_others(event):
+        return True, event.at
+    if isinstance(event, e.WorkflowPaused):
+        return True, event.due_at
+    return type(event) in _STATUS_AFTER, None
 
 
 def asked_by_others(event: e.Event) -> bool:

@@ -156,9 +156,17 @@ class WorkflowStarted(Event, frozen=True, gc=False):
 
 
 class WorkflowPaused(Event, frozen=True, gc=False):
-    """`over_budget`: agents have something to do, and the run's budget is spent."""
+    """`over_budget`: agents have something to do, and the run's budget is spent. `due_at` (ms since the epoch): when
+    the run continues without anybody's answer, once a process is there to drive it; None: it does not."""
 
     over_budget: bool = False
+    due_at: Moment | None = None
+
+
+class WorkflowQueued(Event, frozen=True, gc=False):
+    """The run waits for a place in this concurrency group of its project."""
+
+    group: str
 
 
 class WorkflowResumed(Event, frozen=True, gc=False):
@@ -376,6 +384,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for cls in (
         WorkflowStarted,
         WorkflowPaused,
+        WorkflowQueued,
         WorkflowResumed,
         WorkflowCompleted,
         WorkflowFailed,

@@ -88,7 +88,11 @@ def _disowned(state: RunState, at: int) -> None:
 
 def _paused(state: RunState, event: e.WorkflowPaused) -> None:
     _disowned(state, event.at)
-    state.over_budget = event.over_budget
+    state.over_budget, state.due_at = event.over_budget, event.due_at
+
+
+def _queued(state: RunState, event: e.WorkflowQueued) -> None:
+    _disowned(state, event.at)
 
 
 def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:
@@ -108,7 +112,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
         if state.error is not None and state.error.code == "timeout":
             state.timed_from = state.owned_ms
         state.cancel, state.error = None, None
-    state.ended_at, state.over_budget = None, False
+    state.ended_at, state.over_budget, state.due_at = None, False, None
     state.owned_since = state.owner_at = event.at
     state.resumes += 1
     state.deaths = state.deaths + 1 if event.owner_died else 0
@@ -446,6 +450,7 @@ def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
 _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.WorkflowStarted: _started,
     e.WorkflowPaused: _paused,
+    e.WorkflowQueued: _queued,
     e.WorkflowResumed: _resumed,
     e.WorkflowCompleted: _completed,
     e.WorkflowFailed: _failed,

@@ -25,8 +25,9 @@ def answered(state: RunState) -> bool:
     return any(node.is_answered for node in state.nodes.values())
 
 
-def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> str | None:
-    """Why this run can be continued: `resume` or `answer`. None: it waits for people, and no answer has come.
+def resume_cause(state: RunState, *, agent: str | None, resume: bool = True, at: int | None = None) -> str | None:
+    """Why this run can be continued: `resume` or `answer`. None: it waits for people, and no answer has come; or for a
+    time after `at` (ms since the epoch; None: whatever is due may wait).
 
     `resume` says that somebody asked for a resume. Otherwise only an answer or a cancel is acted on, and of an
     interrupted run only what was cut off is decided anew. Raises `RefusedError` (code `ended`) for a completed or
@@ -41,7 +42,8 @@ def resume_cause(state: RunState, *, agent: str | None, resume: bool = True) -> 
         takes_over = agent is not None and any(
             node.prompt is not None or (node.permissions and agent != state.agent) for node in state.nodes.values()
         )
-        return "answer" if takes_over or answered(state) else None
+        is_due = at is not None and state.due_at is not None and state.due_at <= at
+        return "answer" if takes_over or is_due or answered(state) else None
     return "resume" if resume and state.cancel is None else "answer"
 
 

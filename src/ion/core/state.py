@@ -259,8 +259,8 @@ class RunState(Struct):
     `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when its owner
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
-    included; `over_budget` says that the run is paused because of `max_budget_usd`; `worker` is the one that carries
-    out all nodes, if there is such a one."""
+    included; `over_budget` says that the run is paused because of `max_budget_usd`; `due_at` is when a paused run
+    continues by itself; `worker` is the one that carries out all nodes, if there is such a one."""
 
     status: str = "pending"
     seq: int = 0
@@ -287,6 +287,7 @@ class RunState(Struct):
     max_budget_usd: float | None = None
     worker: str | None = None
     over_budget: bool = False
+    due_at: int | None = None
 
     def owned(self, at: int) -> int:
         """For how long some process has owned the run by `at` (ms since the epoch)."""

@@ -58,7 +58,8 @@ class WorkflowRun(Struct, frozen=True, gc=False):
 
     `status` is the log's; `stores.lease.effective_status` tells `interrupted` from `running`. A store that can read
     some runs and not others lists these as `damaged`. `owner` is None while nobody owns the run; `lease_expires_at` is
-    then when the last one released it. `last_seq` is the number of the newest event.
+    then when the last one released it. `last_seq` is the number of the newest event. `due_at` is since when, or from
+    when on, there is something to do that needs nobody's answer any more (`event_facts.due_after`).
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class WorkflowRun(Struct, frozen=True, gc=False):
     epoch: int = 0
     owner: Owner | None = None
     lease_expires_at: int | None = None
+    due_at: int | None = None
 
 
 class WorkflowStore(Protocol):
@@ -113,6 +115,16 @@ class WorkflowStore(Protocol):
         limit: int | None = None,
     ) -> list[WorkflowRun]:
         """Runs, newest first. `status` is the log's; `prefix` is the beginning of the run id, taken literally."""
+
+    def list_due_runs(self, project: str, *, until: int) -> list[WorkflowRun]:
+        """The runs of a project that a clock looks at: those that are due by `until` (ms since the epoch), and all that
+        run or are queued; the one that is due first is first. Runs that have ended make this no slower."""
+
+    def get_record(self, name: str) -> str | None:
+        """The text that is kept under this name beside the runs; None if there is none."""
+
+    def set_record(self, name: str, text: str, *, instead_of: str | None) -> bool:
+        """Keep a text under this name, durably, if what is kept there now is `instead_of`; whether it was."""
 
     def get_source(self, run_id: str) -> str:
         """The frozen source, exactly as it was given."""

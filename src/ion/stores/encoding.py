@@ -25,7 +25,7 @@ _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encod
 ROW_NAMES = WorkflowRun.__struct_fields__
 # Runs are listed newest first; one whose time cannot be is damaged, and comes last.
 TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
-_STATUSES = frozenset({"running", "paused", *TERMINAL_RUN_STATES})
+_STATUSES = frozenset({"running", "paused", "queued", *TERMINAL_RUN_STATES})
 # What a column may hold: others can write to a database too.
 _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "run_id": is_run_id,
@@ -36,7 +36,7 @@ _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "last_seq": lambda value: isinstance(value, int) and value > 0,
     "epoch": lambda value: isinstance(value, int),
     "owner": lambda value: value is None or isinstance(value, str),
-    "lease_expires_at": lambda value: value is None or isinstance(value, int),
+    **dict.fromkeys(("lease_expires_at", "due_at"), lambda value: value is None or isinstance(value, int)),
 }
 
 
@@ -150,7 +150,7 @@ def columns(run: WorkflowRun) -> tuple[Any, ...]:
     """The inverse of `row`."""
     texts = (run.run_id, column(run.workflow), column(run.project), run.status, column(run.digest))
     numbers = (run.started_at, run.ended_at, run.last_seq, run.epoch)
-    return (*texts, *numbers, owner_to_json(run.owner), run.lease_expires_at)
+    return (*texts, *numbers, owner_to_json(run.owner), run.lease_expires_at, run.due_at)
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,8 @@
     DIR/runs/RUN/lease          who owns the run; replaced whole
     DIR/runs/RUN/written        how far the log was acknowledged; may know less
     DIR/runs/RUN/row            a cache of what the log says up to some offset; may be missing or old
+    DIR/unended/RUN             an empty file for each run that has not ended (for one that has, only after a crash)
+    DIR/records                 what is kept beside the runs, a file each under the hash of its name
     DIR/blobs                   outputs too big for the log (`blobs.py`)
     DIR/new                     runs being made or deleted
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import threading
@@ -44,7 +47,7 @@ from ion.stores.disk import (
 from ion.stores.lease import lease_clock, require_free
 from ion.stores.logstate import LogState
 
-_FORMAT = 1
+_FORMAT = 2  # since 2 the runs that have not ended are marked
 # The epoch, the owner and the end of a lease.
 _LEASE = tuple[int, Owner | None, int | None]
 _FORGOTTEN_AFTER_S = 3600
@@ -61,7 +64,7 @@ class FileStore(rules.BaseStore):
         self._logs: dict[str, LogState] = {}
         self._closed = False
         with storage_errors(f"cannot open the store {folder}"):
-            _prepare(folder)
+            _prepare(folder, self._mark_all)
 
     @property
     def url(self) -> str:
@@ -88,6 +91,43 @@ class FileStore(rules.BaseStore):
                     rows.append(self._row_or_damage(run_id))
         return rules.selected(rows, wanted)
 
+    def list_due_runs(self, project: str, *, until: int) -> list[WorkflowRun]:
+        with storage_errors(f"cannot read the store {self._folder}"):
+            run_ids = [path.name for path in (self._folder / "unended").iterdir() if is_run_id(path.name)]
+        rows = []
+        for run_id in run_ids:
+            with contextlib.suppress(NotFoundError):  # it died while it made or deleted the run
+                rows.append(self._row_or_damage(run_id))
+        return rules.due(rows, project, until)
+
+    def get_record(self, name: str) -> str | None:
+        with storage_errors(f"cannot read the store {self._folder}"):
+            return self._read_record(self._record(name))
+
+    def set_record(self, name: str, text: str, *, instead_of: str | None) -> bool:
+        path = self._record(name)
+        with (
+            self._lock,
+            storage_errors(f"cannot write the store {self._folder}"),
+            logfile.locked(path.with_name("lock")),
+        ):
+            if self._read_record(path) != instead_of:
+                return False
+            replace_file(path, logfile.checked_line([name, text]))
+            return True
+
+    def _record(self, name: str) -> Path:
+        return self._folder / "records" / hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _read_record(self, path: Path) -> str | None:
+        try:
+            _name, text = logfile.parse_line(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise logfile.damaged_at(path, 0, str(error)) from error
+        return str(text)
+
     def get_source(self, run_id: str) -> str:
         with self._reading(run_id) as (log, file, size):
             log.read_on(file, size)
@@ -101,6 +141,9 @@ class FileStore(rules.BaseStore):
             run = self._owned(run_id, log.row)
             rules.admit(run, lease, after)
             log.requests.require_open(run_id, events)
+            ended_at = rules.changes(events).get("ended_at", run.ended_at)
+            if run.ended_at is not None and ended_at is None:
+                self._mark(run_id)
             if events:
                 line = logfile.unit_line(run.last_seq + 1, events)
                 try:
@@ -111,6 +154,8 @@ class FileStore(rules.BaseStore):
                 log.absorb(logfile.Unit(run.last_seq + 1, tuple(events), log.end, log.end + len(line), {}))
                 log.note_written(descriptor)
                 log.save()
+            if ended_at is not None:
+                self._unmark(run_id)
             return log.row.last_seq
 
     def get_workflow_events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
@@ -142,6 +187,7 @@ class FileStore(rules.BaseStore):
             place.rename(grave)
             sync_folder(place.parent)
             self._logs.pop(run_id, None)
+            self._unmark(run_id)
         shutil.rmtree(grave, ignore_errors=True)  # what is left goes with the next run that is made
 
     def close(self) -> None:
@@ -171,6 +217,8 @@ class FileStore(rules.BaseStore):
                 write_file(made / "log", logfile.unit_line(1, events, project=run.project, source=check))
                 write_file(made / "lease", _lease_line(run.epoch, run.owner, run.lease_expires_at))
                 sync_folder(made)
+                if run.ended_at is None:
+                    self._mark(run_id)
                 made.rename(place)
             except BaseException as error:
                 shutil.rmtree(made, ignore_errors=True)
@@ -179,10 +227,36 @@ class FileStore(rules.BaseStore):
                 raise
             sync_folder(place.parent)
 
+    def _mark(self, run_id: str) -> None:
+        """Note that the run has not ended, before it is so."""
+        (self._folder / "unended" / run_id).touch(mode=0o600)
+        sync_folder(self._folder / "unended")
+
+    def _unmark(self, run_id: str) -> None:
+        """Forget the mark of a run that has ended; one that stays costs a look."""
+        with contextlib.suppress(OSError):
+            (self._folder / "unended" / run_id).unlink()
+
     def _place(self, run_id: str) -> Path:
         if not is_run_id(run_id):
             raise rules.no_such_run(run_id)
         return self._folder / "runs" / run_id
+
+    def _mark_all(self, marks: Path) -> None:
+        """Make the folder of marks, complete from the first moment on, for the runs that there are."""
+        made = self._new()
+        make_folder(made)
+        for path in (self._folder / "runs").iterdir():
+            if is_run_id(path.name) and self._row_or_damage(path.name).ended_at is None:
+                (made / path.name).touch(mode=0o600)
+        sync_folder(made)
+        try:
+            made.rename(marks)
+        except OSError:
+            if not marks.exists():  # else another process was faster
+                raise
+            shutil.rmtree(made, ignore_errors=True)
+        sync_folder(self._folder)
 
     def _new(self) -> Path:
         return self._folder / "new" / os.urandom(8).hex()
@@ -281,8 +355,8 @@ def _lease_line(epoch: int, owner: Owner | None, expires_at: int | None) -> byte
     return logfile.checked_line([epoch, owner, expires_at])
 
 
-def _prepare(folder: Path) -> None:
-    """Make the store's folder, or check that it is one."""
+def _prepare(folder: Path, mark_all: Callable[[Path], None]) -> None:
+    """Make the store's folder, or check that it is one. `mark_all` marks the runs of one of an older format."""
     if not folder.exists():
         make_folder(folder)
     mark = folder / "format"
@@ -296,9 +370,15 @@ def _prepare(folder: Path) -> None:
             f"the store {folder} was written by a newer Ion (its format is {found}, this Ion knows {_FORMAT})",
             hint="update Ion: uv tool upgrade ion-workflows",
         )
-    for name in ("runs", "new", "blobs"):
+    for name in ("runs", "new", "blobs", "records"):
         if not (folder / name).exists():
             make_folder(folder / name)
+    if not (folder / "records" / "lock").exists():
+        write_file(folder / "records" / "lock", b"")
+    if not (folder / "unended").exists():
+        mark_all(folder / "unended")
+    if found < _FORMAT:
+        _write_mark(mark)
 
 
 def _write_mark(mark: Path) -> None:

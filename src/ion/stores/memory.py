@@ -39,6 +39,7 @@ class MemoryStore(rules.BaseStore):
         self._runs: dict[str, _Kept] = {}
         self._blobs: dict[str, bytes] = {}
         self._put_at: dict[str, int] = {}
+        self._records: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -52,6 +53,21 @@ class MemoryStore(rules.BaseStore):
         with self._lock:
             runs = [kept.run for kept in self._runs.values()]
         return rules.selected(runs, wanted)
+
+    def list_due_runs(self, project: str, *, until: int) -> list[WorkflowRun]:
+        with self._lock:
+            return rules.due((kept.run for kept in self._runs.values()), project, until)
+
+    def get_record(self, name: str) -> str | None:
+        with self._lock:
+            return self._records.get(name)
+
+    def set_record(self, name: str, text: str, *, instead_of: str | None) -> bool:
+        with self._lock:
+            if self._records.get(name) != instead_of:
+                return False
+            self._records[name] = text
+            return True
 
     def get_source(self, run_id: str) -> str:
         with self._lock:

@@ -152,11 +152,13 @@ def _append_own(
     False, and nothing is done, if the row is not as the owner thinks, or if a request is open; the long way then says
     why or does it.
     """
-    status, ended_at = rules.outcome(events)
+    changed = rules.changes(events)
     seqs, _, checks = map(list, zip(*event_rows(run_id, after, texts), strict=True))
     values = {
-        "status": status,
-        "ended_at": ended_at,
+        "status": changed.get("status"),
+        "ended_at": changed.get("ended_at"),
+        "due_changes": "due_at" in changed,
+        "due_at": changed.get("due_at"),
         "last": after + len(events),
         "run_id": encoding.column(run_id),
         "after": after,
@@ -172,6 +174,7 @@ def _append_own(
             UPDATE ion.runs SET
                 status = coalesce(%(status)s::text, status),
                 ended_at = CASE WHEN %(status)s::text IS NULL THEN ended_at ELSE %(ended_at)s::bigint END,
+                due_at = CASE WHEN %(due_changes)s THEN %(due_at)s::bigint ELSE due_at END,
                 last_seq = %(last)s
             WHERE run_id = %(run_id)s AND last_seq = %(after)s AND epoch = %(epoch)s AND owner = %(owner)s
                 AND NOT EXISTS (SELECT FROM ion.requests WHERE requests.run_id = runs.run_id)

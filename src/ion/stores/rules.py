@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import BinaryIO, Self, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -92,35 +92,39 @@ def admit(run: WorkflowRun, lease: Lease | None, after: int | None) -> None:
 
 def advanced(run: WorkflowRun, events: Sequence[e.Event]) -> WorkflowRun:
     """The row after these events."""
-    status, ended_at = outcome(events)
-    last_seq = run.last_seq + len(events)
-    if status is None:
-        return structs.replace(run, last_seq=last_seq)
-    return structs.replace(run, status=status, ended_at=ended_at, last_seq=last_seq)
+    return structs.replace(run, last_seq=run.last_seq + len(events), **changes(events))
 
 
-def outcome(events: Iterable[e.Event]) -> tuple[str | None, int | None]:
-    """The status of a run after these events, and when it ended if it did; the status is None if it stays as it is."""
-    status, ended_at = None, None
+def changes(events: Iterable[e.Event]) -> dict[str, Any]:
+    """What these events change in a run's row, by its names: `status` and `ended_at`, and `due_at`."""
+    changed: dict[str, Any] = {}
     for event in events:
-        after = event_facts.status_after(event)
-        if after is not None:
-            status, ended_at = after, event.at if after in event_facts.TERMINAL_RUN_STATES else None
-    return status, ended_at
+        status = event_facts.status_after(event)
+        if status is not None:
+            changed["status"] = status
+            changed["ended_at"] = event.at if status in event_facts.TERMINAL_RUN_STATES else None
+        due_changes, due_at = event_facts.due_after(event)
+        if due_changes:
+            changed["due_at"] = due_at
+    return changed
 
 
 def require_agreement(run: WorkflowRun, newest_first: Iterable[e.Event]) -> None:
     """Raise `DamagedStoreError` if the row says otherwise than the log, whose events come newest first. Of a run that
     runs only the newest is looked at: the last word on its state may lie a long way back."""
     for event in newest_first:
-        status, ended_at = outcome([event])
-        if status is None and run.status == "running":
+        changed = changes([event])
+        if "status" not in changed and run.status == "running":
             return
-        if status is not None:
-            if (status, ended_at) != (run.status, run.ended_at):
-                raise damaged(f"the row of run {run.run_id} says {run.status}, its log says {status}")
+        if "status" in changed:
+            if (changed["status"], changed["ended_at"]) != (run.status, run.ended_at):
+                raise damaged(f"the row of run {run.run_id} says {run.status}, its log says {changed['status']}")
             return
     raise damaged(f"the log of run {run.run_id} does not say that it ever began")
+
+
+# A clock looks at these whether or not they are due: their owner may have died, their place may be free.
+AT_WORK = ("running", "queued")
 
 
 class Wanted(Struct, frozen=True, gc=False):
@@ -142,6 +146,23 @@ def selected(runs: Iterable[WorkflowRun], wanted: Wanted) -> list[WorkflowRun]:
         and all(getattr(run, name) == value or (name == "project" and _is_unreadable(run)) for name, value in tests)
     ]
     return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[: wanted.limit]
+
+
+def due(runs: Iterable[WorkflowRun], project: str, until: int) -> list[WorkflowRun]:
+    """Those that `WorkflowStore.list_due_runs` gives, for stores without a query language."""
+    found = [
+        run
+        for run in runs
+        if run.project == project
+        and run.ended_at is None
+        and (run.status in AT_WORK or (run.due_at is not None and run.due_at <= until))
+    ]
+    return sorted(found, key=due_order)
+
+
+def due_order(run: WorkflowRun) -> tuple[bool, int, int, str]:
+    """What is due first is first; then what has no such time, the oldest first."""
+    return run.due_at is None, run.due_at or 0, run.started_at, run.run_id
 
 
 def _is_unreadable(run: WorkflowRun) -> bool:

@@ -31,7 +31,7 @@ EventRow = tuple[int, str, int]
 # The columns of `WorkflowRun`, in its order; then the newest event that the row knows, and whether there is a later.
 _SELECT = """
 SELECT runs.run_id, workflow, project, status, digest, started_at, ended_at, last_seq, epoch, owner, lease_expires_at,
-    newest.event, newest.checksum,
+    due_at, newest.event, newest.checksum,
     EXISTS (SELECT 1 FROM ion.events WHERE events.run_id = runs.run_id AND events.seq > runs.last_seq)
 FROM ion.runs LEFT JOIN ion.events AS newest ON newest.run_id = runs.run_id AND newest.seq = runs.last_seq
 """
@@ -39,6 +39,7 @@ _NEWEST_FIRST = "ORDER BY started_at DESC, runs.run_id DESC LIMIT :limit"
 
 _INSERT_RUN = f"INSERT INTO ion.runs VALUES (:{', :'.join(encoding.ROW_NAMES)}) ON CONFLICT DO NOTHING"  # noqa: S608
 _SET_LEASE = "UPDATE ion.runs SET epoch = :epoch, owner = :owner, lease_expires_at = :at WHERE run_id = :run_id"
+_RECORD = "SELECT text FROM ion.records WHERE name = :name"
 _NO_LIMIT = 2**62
 # How many events are fetched at once when a log is read backwards.
 _STRETCH = 100
@@ -110,6 +111,37 @@ class SqlStore(rules.BaseStore):
             return found[: wanted.limit]
 
         return self._work(read, write=False)
+
+    def list_due_runs(self, project: str, *, until: int) -> list[WorkflowRun]:
+        query = f"""{_SELECT} WHERE project = :project AND ended_at IS NULL
+        AND (status IN ('{"', '".join(rules.AT_WORK)}') OR due_at <= :until)"""
+
+        def read(sql: Transaction, _again: bool) -> list[WorkflowRun]:
+            rows = sql.execute(query, project=encoding.column(project), until=until).fetchall()
+            return sorted((_run_or_damage(sql, row) for row in rows), key=rules.due_order)
+
+        return self._work(read, write=False)
+
+    def get_record(self, name: str) -> str | None:
+        row = self._work(lambda sql, _again: sql.execute(_RECORD, name=encoding.column(name)).fetchone(), write=False)
+        return None if row is None else encoding.from_column(row[0])
+
+    def set_record(self, name: str, text: str, *, instead_of: str | None) -> bool:
+        values = {"name": encoding.column(name), "text": encoding.column(text)}
+
+        def write(sql: Transaction, again: bool) -> bool:
+            if instead_of is None:
+                query = "INSERT INTO ion.records VALUES (:name, :text) ON CONFLICT DO NOTHING"
+                done: bool = sql.execute(query, **values).rowcount == 1
+            else:
+                query = "UPDATE ion.records SET text = :text WHERE name = :name AND text = :before"
+                done = sql.execute(query, **values, before=encoding.column(instead_of)).rowcount == 1
+            if done or not again:
+                return done
+            found = sql.execute(_RECORD, name=values["name"]).fetchone()  # by a try before, whose answer was lost
+            return found is not None and found[0] == values["text"]
+
+        return self._work(write)
 
     def get_source(self, run_id: str) -> str:
         def read(sql: Transaction, _again: bool) -> tuple[Any, ...]:
@@ -290,13 +322,11 @@ def _advance(
 ) -> bool:
     """Advance the row of a run by events that come after number `last_seq`, as `rules.advanced` does; whether it was
     there, as `and_if` wants it."""
-    status, ended_at = rules.outcome(events)
-    new_status = "" if status is None else "status = :status, ended_at = :ended_at, "
+    changed = {**rules.changes(events), "last_seq": last_seq + len(events)}
+    new = ", ".join(f"{name} = :{name}" for name in changed)
     updated = sql.execute(
-        f"UPDATE ion.runs SET {new_status}last_seq = :last WHERE run_id = :run_id {and_if}",  # noqa: S608
-        status=status,
-        ended_at=ended_at,
-        last=last_seq + len(events),
+        f"UPDATE ion.runs SET {new} WHERE run_id = :run_id {and_if}",  # noqa: S608
+        **changed,
         run_id=encoding.column(run_id),
         **is_so,
     )
