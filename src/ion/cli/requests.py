@@ -21,6 +21,7 @@ _request = click.option("--request", metavar="ID", help="Which one, where a node
 _no_resume = click.option("--no-resume", is_flag=True, help="Only record it.")
 _each = click.option("--each", is_flag=True, help="Answer every open gate of NODE and inside of it, all alike.")
 _REFUSED_SHOWN = 10
+_PROMPTS_SHOWN = 20
 
 
 def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,23 +162,33 @@ def _say_recorded(run: Run, cli: CliContext, output: OutputOptions) -> int:
 
 @click.command("next")
 @click.argument("run", required=False, shell_complete=completing.runs_with_prompts)
+@click.argument("node", required=False, shell_complete=completing.waiting)
 @as_json
 @in_context
-def next_prompts(cli: CliContext, run: str | None, as_json: bool) -> int:
-    """Print the prompts of RUN that wait for an agent, with the commands that answer them."""
+def next_prompts(cli: CliContext, run: str | None, node: str | None, as_json: bool) -> int:
+    """Print the prompts of RUN that wait for an agent, with the commands that answer them: all of them, or those of
+    NODE and inside of it. Of many the first are printed; with --json all."""
     from ion.api import reading
     from ion.api.run import Run
+    from ion.names import is_within
 
     with cli.open() as workspace:
         row = workspace.find_run(run)
+        around = None if node is None else reading.address_of(reading.read_state(workspace, row.run_id), node)
         prompts = Run(workspace, row.run_id).prompts()
+        prompts = [one for one in prompts if around is None or is_within(one["node"], around)]
         status = reading.status_of(workspace.store, row)
         if as_json:
             terminal.write_json({"run_id": row.run_id, "status": status, "prompts": prompts})
-        elif not prompts:
-            terminal.talk().line(f"No prompt of {row.run_id} waits for an answer; the run is {status}.")
-        for prompt in () if as_json else prompts:
+            return 0
+        if not prompts:
+            of = row.run_id if around is None else f"'{around}'"
+            terminal.talk().line(f"No prompt of {of} waits for an answer; the run is {status}.")
+        for prompt in prompts[:_PROMPTS_SHOWN]:
             _show(terminal.data(), cli, row.run_id, prompt)
+        if len(prompts) > _PROMPTS_SHOWN:
+            more = cli.command("next", row.run_id, "NODE")
+            terminal.talk().line(f"… and {len(prompts) - _PROMPTS_SHOWN} of {len(prompts)} more wait: {more}")
     return 0
 
 
