@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
 
 from ion.core import events as e
+from ion.core.addresses import in_tree_order
 from ion.core.commands import Command, Wait
 from ion.core.plan import Plan
 from ion.core.state import NodeState, RunState
-from ion.language.workflow import Node, Workflow
+from ion.language.workflow import Bash, FanOut, Group, Node, Scope, Shell, Workflow
 from ion.testing import SimulatedWorld, completed, failed
 
-__all__ = ["CheckedPlan", "Simulation", "completed", "failed", "started", "workflow"]
+__all__ = [
+    "CheckedPlan",
+    "Simulation",
+    "bash",
+    "completed",
+    "failed",
+    "fan",
+    "group",
+    "started",
+    "statuses",
+    "workflow",
+]
 
 
 def started(workflow: Workflow, **values: object) -> e.WorkflowStarted:
@@ -59,3 +74,23 @@ class Simulation(SimulatedWorld):
 
 def workflow(*nodes: Node, **values: object) -> Workflow:
     return Workflow("test", tuple(nodes), **values)  # type: ignore[arg-type]
+
+
+def bash(name: str, *depends_on: str, **fields: Any) -> Node:
+    """A bash node; in a simulation it prints nothing."""
+    return Node(name, Bash(Shell("true")), depends_on=depends_on, **fields)
+
+
+def group(name: str, *nodes: Node, returns: str | None = None, **fields: Any) -> Node:
+    """A group of these nodes."""
+    return Node(name, Group(Scope(nodes, returns)), **fields)
+
+
+def fan(node: Node, items: Any, **fields: Any) -> Node:
+    """The node for each of these items."""
+    return replace(node, fan_out=FanOut(items=items, **fields))
+
+
+def statuses(run: Simulation) -> dict[str, str]:
+    """The state of every instance by its address, as a person reads them."""
+    return {node.id: node.status for node in in_tree_order(run.state)}

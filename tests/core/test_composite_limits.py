@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from simulate import Simulation, completed, failed, workflow
+from simulate import Simulation, bash, completed, failed, group, statuses, workflow
 
 from ion.core import events as e
-from ion.core.addresses import in_tree_order
 from ion.core.commands import AgentLimits
 from ion.core.composites import COLLECT
 from ion.core.fold import fold
@@ -20,15 +19,12 @@ from ion.core.step import Ended, News
 from ion.language.conditions import parse_condition
 from ion.language.workflow import (
     Approval,
-    Bash,
     FanOut,
-    Group,
     LoopGroup,
     Node,
     Prompt,
     Retry,
     Scope,
-    Shell,
     Workflow,
     WorkflowCall,
 )
@@ -36,16 +32,8 @@ from ion.language.workflow import (
 LATE = "it took longer than 1000 ms"
 
 
-def bash(name: str, *depends_on: str, **fields: Any) -> Node:
-    return Node(name, Bash(Shell("true")), depends_on=depends_on, **fields)
-
-
 def prompt(name: str, *depends_on: str, **fields: Any) -> Node:
     return Node(name, Prompt("hi"), depends_on=depends_on, **fields)
-
-
-def group(name: str, *nodes: Node, **fields: Any) -> Node:
-    return Node(name, Group(Scope(nodes)), **fields)
 
 
 @dataclass
@@ -71,10 +59,6 @@ class Slow(Simulation):
             return []
         self.clock = max(self.clock, self.ends[first])
         return [Ended(first, self.turns.pop(first), self._outcome(self.plan.state.nodes[first]))]
-
-
-def statuses(run: Simulation) -> dict[str, str]:
-    return {node.id: node.status for node in in_tree_order(run.state)}
 
 
 def error(run: Simulation, address: str) -> tuple[str, str]:

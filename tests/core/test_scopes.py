@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from simulate import Simulation, completed, failed, workflow
+from simulate import Simulation, bash, completed, failed, fan, group, statuses, workflow
 
 from ion.core import events as e
-from ion.core.addresses import in_tree_order
 from ion.core.expanding import items_of
 from ion.core.fold import fold
 from ion.core.outcomes import Outcome
@@ -23,10 +22,7 @@ from ion.language.conditions import parse_condition
 from ion.language.templates import templates_of
 from ion.language.workflow import (
     Approval,
-    Bash,
     Cancel,
-    FanOut,
-    Group,
     LoopGroup,
     Node,
     Prompt,
@@ -38,22 +34,6 @@ from ion.language.workflow import (
 )
 
 SHELL = Shell("true")
-
-
-def bash(name: str, *depends_on: str, **fields: Any) -> Node:
-    return Node(name, Bash(SHELL), depends_on=depends_on, **fields)
-
-
-def group(name: str, *nodes: Node, returns: str | None = None, **fields: Any) -> Node:
-    return Node(name, Group(Scope(nodes, returns)), **fields)
-
-
-def fan(node: Node, items: Any, **fields: Any) -> Node:
-    return replace(node, fan_out=FanOut(items=items, **fields))
-
-
-def statuses(run: Simulation) -> dict[str, str]:
-    return {node.id: node.status for node in in_tree_order(run.state)}
 
 
 def output(run: Simulation, address: str) -> str | None:

@@ -84,6 +84,22 @@ def test_a_gate_is_answered_from_another_process(project: Project) -> None:
     assert project.run("gate", "--run-id", "one")[0] == 5
 
 
+def test_gates_inside_are_answered_all_alike(project: Project) -> None:
+    nodes = (
+        "{id: ok, approval: {message: 'Ship $INPUTS.item?'}}, {id: ship, depends_on: [ok], bash: 'echo $INPUTS.item'}"
+    )
+    project.write(
+        "each", f"nodes:\n  - {{id: each, fan_out: {{items: [eu, us, asia]}}, group: {{nodes: [{nodes}]}}}}\n"
+    )
+    project.work()
+    assert project.run("each", "--run-id", "one", "--quiet")[0] == 3
+    assert project.ion("approve", "one", "each.1.ok", "--quiet")[0] == 3
+    status, out, said = project.ion("approve", "one", "each", "--each", "--plain")
+    assert (status, json.loads(out)) == (0, ["eu", "us", "asia"]), said
+    assert "Answered: 2 gates." in said
+    assert project.ion("approve", "one", "each", "--each")[0] == 5
+
+
 def test_prompts_wait_for_the_host(project: Project) -> None:
     project.write("agents", WORKFLOWS["agents"])
     project.work()
