@@ -90,9 +90,8 @@ def test_prompts_and_gates_inside_are_answered_by_their_addresses(ion: Ion, proj
 
 
 def test_of_many_prompts_the_first_are_printed(ion: Ion, project: Project) -> None:
-    items = [*range(25)]
-    start(ion, project, "name: many\ndescription: d\nnodes:\n"
-          f"  - {{id: f, fan_out: {{items: {items}, as: n, max_parallel: all}}, prompt: 'say $INPUTS.n'}}\n")  # fmt: skip
+    fan = f"{{id: f, fan_out: {{items: {[*range(25)]}, as: n, max_parallel: all}}, prompt: 'say $INPUTS.n'}}"
+    start(ion, project, f"name: many\ndescription: d\nnodes:\n  - {fan}\n")
     shown = ion("next", "mine")
     assert shown.out.count("ion submit") == 20
     assert "… and 5 of 25 more wait: ion next mine NODE" in shown.err
