@@ -388,8 +388,9 @@ def test_unknown_keys_inside_of_parts() -> None:
 
 
 def test_fields_for_an_agent_on_a_node_without_one_are_warnings() -> None:
-    loaded = load("- {id: a, bash: x, model: small, idle_timeout: 5m, output_format: {type: string}, context: fresh}")
+    loaded = load("- {id: a, bash: x, model: small, idle_timeout: 5m, allowed_tools: [], context: fresh}")
     assert codes(loaded) == ["agent-field-ignored"] * 4
+    assert codes(load("- {id: a, cancel: x, output_format: {type: string}}")) == ["agent-field-ignored"]
     assert loaded.workflow is not None
     assert loaded.workflow.nodes[0].options == {}
 

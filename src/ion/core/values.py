@@ -17,7 +17,15 @@ from ion.errors import ConditionError, IonError, UnreadableReferenceError
 from ion.language.conditions import Fingerprint
 from ion.language.templates import Template
 from ion.language.values import canonical, select_whole
-from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
+from ion.language.workflow import (
+    EngineReference,
+    InputReference,
+    NodeReference,
+    OutcomeReference,
+    PreviousReference,
+    Reference,
+    RunReference,
+)
 
 VALUE_LIMIT_BYTES = 4096
 # Of each item of a fan-out, of which there are many in one event.
@@ -96,6 +104,8 @@ def lookup(state: RunState, around: Surroundings) -> Callable[[Reference], str |
                 named = {"ITEM_INDEX": around.item_index, "ITEM_COUNT": around.item_count}
                 value = named.get(name, around.iteration)
                 return "" if value is None else str(value)
+            case OutcomeReference() | RunReference():
+                raise ConditionError("outcomes cannot be read yet")
 
     return read
 

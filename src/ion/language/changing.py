@@ -25,6 +25,7 @@ _FORMS: dict[type[Any], dict[str, str]] = {
         "body": "record",
         "when": "condition",
         "env": "template",
+        "cwd": "text",
         "bindings": "records",
         "options": "options",
         "fan_out": "record",

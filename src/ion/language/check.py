@@ -41,9 +41,12 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
     inputs = frozenset(declared if isinstance(declared, dict) else ())
     owners = {one.id: draft.name for draft in shape.everywhere for one in draft.inside if one.id}
     checker = Checker(shape, report, Findings(), inputs, owners)
-    graph = Graph.of(shape.drafts, (((), shape.raw),))
-    checker.findings.graphs[()] = graph
-    everywhere = list(surroundings_of(shape.drafts, graph, frozenset(), False, None))
+    stated = (((), shape.raw),)
+    graph = Graph.of(shape.drafts, stated)
+    graph.last = frozenset(one.id for one in shape.final if one.id)
+    last = Graph.of(shape.final, stated, outer=graph)
+    checker.findings.graphs |= {graph.path: graph, last.path: last}
+    everywhere = [around for one in (graph, last) for around in surroundings_of(one, frozenset(), False, None)]
     for around in everywhere:
         checker.findings.graphs[around.graph.path] = around.graph
         if library.resources is not None and library.resources.files:
@@ -170,9 +173,9 @@ def _check_condition(checker: Checker, around: Surroundings) -> None:
             checker.findings.per_item.add(draft.path)
         home = home_of(reference, around)
         if not around.loop and reference == EngineReference("LOOP_ITERATION"):
-            home = "loop_group"
+            home = "inside of a loop_group"
         if home:
-            message = f"{reference_text(reference)} is a name only inside of a {home}"
+            message = f"{reference_text(reference)} is a name only {home}"
             checker.report.error("bad-condition", message, path, within=(when, offset, 1))
             continue
         target = check_reference(checker, around, text, reference, offset)

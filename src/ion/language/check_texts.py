@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ion.errors import Problem
 from ion.kinds import BOUND_KINDS
 from ion.language.check_outputs import check_field
-from ion.language.lookalikes import find_lookalikes
+from ion.language.lookalikes import find_lookalikes, is_assigned
 from ion.language.order import Graph, Use
 from ion.language.references import find_references, reference_text, whole_reference
 from ion.language.shape import Draft
@@ -20,8 +20,10 @@ from ion.language.workflow import (
     EngineReference,
     InputReference,
     NodeReference,
+    OutcomeReference,
     PreviousReference,
     Reference,
+    RunReference,
     variable_name,
 )
 from ion.names import ITEM_NAMES
@@ -49,9 +51,11 @@ def check_text(checker: Checker, around: Surroundings, text: Text) -> None:
         if reference_text(reference) in told:
             continue
         told.add(reference_text(reference))
+        if isinstance(reference, RunReference) and text.form == "shell" and is_assigned("RUN", text.text):
+            continue  # it is the script's own variable
         if home := home_of(reference, around):
             message = f"{reference_text(reference)} is not a reference: it stays as it is"
-            hint, length = f"it is a name only inside of a {home}", len(reference_text(reference))
+            hint, length = f"it is a name only {home}", len(reference_text(reference))
             problem = Problem("not-a-reference", message, "warning", hint=hint, length=length)
             note(checker.report, problem, text, offset)
         else:
@@ -116,15 +120,17 @@ def check_reference(
         loop = around.inside if text.seen == "inside" else around.loop
         if loop is not None and loop.find(reference.node) is None and not loop.may_be_brought(reference.node):
             _unknown_node(checker, around, text, reference, offset, [*loop.by_id, *loop.brought])
-    elif isinstance(reference, NodeReference):
+    elif isinstance(reference, NodeReference | OutcomeReference):
         target = _look_up(checker, around, text, reference, offset)
-        if target is not None and reference.path:
+        if target is not None and isinstance(reference, NodeReference) and reference.path:
             check_field(checker, target, text, reference, offset)
         return target
     return None
 
 
-def _look_up(checker: Checker, around: Surroundings, text: Text, reference: NodeReference, offset: int) -> Draft | None:
+def _look_up(
+    checker: Checker, around: Surroundings, text: Text, reference: NodeReference | OutcomeReference, offset: int
+) -> Draft | None:
     """The node that a reference names, the nearest first. What a text refers to outside of a body is what the node
     around the body refers to."""
     length, name = len(reference_text(reference)), reference.node
@@ -159,7 +165,7 @@ def _unknown_node(
     checker: Checker,
     around: Surroundings,
     text: Text,
-    reference: NodeReference | PreviousReference,
+    reference: NodeReference | OutcomeReference | PreviousReference,
     offset: int,
     names: list[str],
 ) -> None:
@@ -172,17 +178,21 @@ def _unknown_node(
         owner = checker.owners[name]
         message = f"'{around.draft.name}' refers to {shown}, which is inside of '{owner}'"
         hint = f"from outside only ${owner}.output can be read: name it in 'returns' of '{owner}'"
+    if name in around.graph.root.last:
+        message, hint = f"'{around.draft.name}' refers to {shown}, and 'finally' runs after all other nodes", ""
     if isinstance(reference, PreviousReference):
         message = f"'{around.draft.name}' refers to {shown}, but no node of the loop has that id"
     note(checker.report, Problem("unknown-node", message, hint=hint, length=len(shown)), text, offset)
 
 
 def home_of(reference: Reference, around: Surroundings) -> str:
-    """In what this would be a name, if it is none for these texts."""
+    """Where this would be a name, if it is none for these texts."""
+    if isinstance(reference, RunReference):
+        return "" if around.draft.is_final else "in 'finally'"
     if isinstance(reference, PreviousReference):
-        return "" if around.loop or (around.inside and around.draft.kind == "loop_group") else "loop_group"
+        return "" if around.loop or (around.inside and around.draft.kind == "loop_group") else "inside of a loop_group"
     if isinstance(reference, EngineReference) and reference.name in ITEM_NAMES:
-        return "" if around.fanned else "fan_out"
+        return "" if around.fanned else "inside of a fan_out"
     return ""
 
 

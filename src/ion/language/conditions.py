@@ -18,13 +18,18 @@ from ion.language.patterns import pattern
 from ion.language.references import ENGINE_NAMES, reference_text
 from ion.language.values import repr_text
 from ion.language.workflow import (
+    COUNTS,
+    OUTCOMES,
+    RUN_NAMES,
     Comparison,
     Condition,
     EngineReference,
     InputReference,
     NodeReference,
+    OutcomeReference,
     PreviousReference,
     Reference,
+    RunReference,
 )
 from ion.names import ITEM_NAMES
 
@@ -40,8 +45,10 @@ CONDITION_NAMES = (*ITEM_NAMES, "LOOP_ITERATION")
 _REFERENCE = pattern(
     rf"\$(?:INPUTS\.(?P<input>{_NAME})(?P<inner>{_PATH})|(?P<engine>{'|'.join(CONDITION_NAMES)})(?![\w.-])"
     rf"|LOOP_PREV\.(?P<previous>{_NAME})\.output(?![A-Za-z0-9_])(?P<before>{_PATH})"
-    rf"|(?!INPUTS\.|LOOP_PREV\.)(?P<node>{_NAME})\."
-    rf"(?:output(?![A-Za-z0-9_])(?P<path>{_PATH})|(?P<field>{_FIELD})))"
+    rf"|RUN\.(?P<run>{_FIELD})"
+    rf"|(?!INPUTS\.|LOOP_PREV\.|RUN\.)(?P<node>{_NAME})\."
+    rf"(?:output(?![A-Za-z0-9_])(?P<path>{_PATH})|outcome(?![A-Za-z0-9_])(?:\.(?P<outcome>{_FIELD}))?"
+    rf"|(?P<field>{_FIELD})))"
 )
 _OPERATOR = pattern(rf"{_BLANK}(==|!=|<=|>=|<|>)(?![=<>]){_BLANK}")
 _LITERAL = pattern(r"'(?P<quoted>[^']*)'|(?P<bare>-?[0-9]+(?:\.[0-9]+)?|true|false)(?![\w.+-])")
@@ -159,9 +166,22 @@ def _to_reference(match: re.Match[str]) -> Reference:
         return EngineReference(match["engine"])
     if match["previous"]:
         return PreviousReference(match["previous"], _path(match["before"]))
+    if match["run"]:
+        return RunReference(_known(match, "run", RUN_NAMES))
     if match["field"]:
         return NodeReference(match["node"], (match["field"],))
+    if match["path"] is None:
+        return OutcomeReference(match["node"], _known(match, "outcome", (*OUTCOMES, *COUNTS)))
     return NodeReference(match["node"], _path(match["path"]))
+
+
+def _known(match: re.Match[str], group: str, names: tuple[str, ...]) -> str:
+    """The name that is read of an outcome, or of the run: one of `names`."""
+    if match[group] in names:
+        return match[group]
+    meant = "" if match[group] else f"\nthe field 'outcome' of what it answers is ${match['node']}.output.outcome"
+    owner = "$RUN" if group == "run" else f"${match['node']}.outcome"
+    raise ConditionSyntaxError(f"{match[0]} names no value", f"{owner} has {', '.join(names)}{meant}", match.start())
 
 
 def _path(written: str) -> tuple[str, ...]:

@@ -108,7 +108,11 @@ def with_texts(raw: dict[str, Any], document: Document) -> dict[str, Any]:
             name: _input(item, ("inputs", name), document) if isinstance(item, dict) else item
             for name, item in result["inputs"].items()
         }
-    return _each(result, (), {"nodes": _nodes}, document)
+    return _each(result, (), {"nodes": _nodes, "finally": _finally}, document)
+
+
+def _finally(value: Any, path: DocumentPath, document: Document) -> Any:
+    return _nodes(value, path, document) if isinstance(value, list) else _body(value, path, document)
 
 
 def _nodes(value: Any, path: DocumentPath, document: Document) -> Any:

@@ -31,6 +31,8 @@ PARTS: dict[str, type[schema.Model]] = {
     "on_reject": schema.OnRejectModel,
     "decisions": schema.DecisionModel,
     "retry": schema.RetryModel,
+    "allow_failure": schema.AllowedModel,
+    "finally": schema.FinallyModel,
     "inputs": schema.InputModel,
     "evidence_policy": schema.EvidencePolicy,
 }
@@ -47,7 +49,8 @@ NO_EFFECT = frozenset(
         "persist_sessions",
     )
 )
-# Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval.
+# Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval, `fan_out`
+# an include that has one: without it an include is gone once the file is loaded.
 _AGENT_KINDS = tuple(kind for kind in KINDS if kind in kinds.AGENT_KINDS)
 _PROMPTED = (*_AGENT_KINDS, "on_reject")
 _PROGRAMS = tuple(kind for kind in KINDS if kind in kinds.PROGRAM_KINDS)
@@ -62,8 +65,8 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "on_timeout": _PROGRAMS,
     "strict": ("bash",),
     "fan_out": (*_AGENT_KINDS, *_PROGRAMS, *COMPOSITES, "include"),
-    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS, *COMPOSITES),
-    "catches": tuple(kinds.KINDS),
+    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS, *COMPOSITES, "fan_out"),
+    "catches": (*kinds.KINDS, "fan_out"),
     "always_run": tuple(kinds.KINDS),
     "runs_on": (*_PROMPTED, *_PROGRAMS, "approval", "cancel"),
 }
@@ -83,9 +86,7 @@ _EFFECT_HINTS = {
 # Fields of the language that are not built yet, by what they are in; '' is the workflow itself. A model that has one
 # of them takes it in.
 LATER_FIELDS: dict[str, tuple[str, ...]] = {
-    "": ("finally",),
     "approval": ("timeout", "on_timeout", "remind"),
-    "retry": ("on_exit_status", "never_on_exit_status", "backoff", "max_delay"),
 }
 # Fields that govern control flow, and what happens when one is misspelt and so not there.
 CONTROL_FLOW = {
@@ -134,12 +135,6 @@ FOREIGN_AT_TOP = {
     **dict.fromkeys(("jobs", "stages", "steps"), "nodes"),
     "matrix": "fan_out",
 }
-# What does the same as a field that is not built yet.
-_MEANWHILE = {
-    "allow_failure": "let the command end well, as in: make test || true",
-    "catches": "a node with trigger_rule: all_done runs after a failure too",
-    "cwd": "begin the script with: cd FOLDER",
-}
 # What other systems call a field or a kind that Ion has, where it governs nothing.
 ELSEWHERE = {
     **dict.fromkeys(("run", "cmd", "shell", "sh"), "bash"),
@@ -168,6 +163,8 @@ PART_SCOPES = {
     "on_reject": "'on_reject'",
     "decisions": "a decision",
     "retry": "'retry'",
+    "allow_failure": "'allow_failure'",
+    "finally": "'finally'",
     "inputs": "an input",
     "evidence_policy": "'evidence_policy'",
 }
@@ -205,27 +202,23 @@ def foreign_rule(word: str) -> str:
 
 
 def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report: Report) -> bool:
-    """Report a control field that does not act on a node of these kinds, or is not built yet; False if it is neither.
+    """Report a control field that does not act on a node of these kinds; False if it does.
 
-    `kinds` is the node's kind, and `on_reject` if it has that.
+    `kinds` is the node's kind, and `on_reject` or `fan_out` where that makes a difference.
     """
     key = str(path[-1])
     homes = EFFECTS.get(key, ())
     if not kinds.intersection(homes):
-        where = [home for home in homes if home != "on_reject"]
+        where = [home for home in homes if home not in ("on_reject", "fan_out")]
         hint = _EFFECT_HINTS.get((key, kind), f"it acts on {', '.join(where)} nodes")
         report.error("no-effect-here", f"'{key}' has no effect on {scope_of(kind)}", path, hint=hint, key=True)
-    elif key not in FIELDS[kind]:
-        not_yet(path, report)
-    else:
-        return False
-    return True
+        return True
+    return False
 
 
 def not_yet(path: DocumentPath, report: Report) -> None:
     """Report a field of the language that this version does not have."""
-    hint = _MEANWHILE.get(str(path[-1]), "remove it")
-    report.error("not-supported-yet", f"'{path[-1]}' is not supported yet", path, hint=hint, key=True)
+    report.error("not-supported-yet", f"'{path[-1]}' is not supported yet", path, hint="remove it", key=True)
 
 
 def unknown_field(
@@ -284,12 +277,7 @@ def _elsewhere(key: str, known: Iterable[str]) -> str:
 
 def _called(own: str) -> str:
     """Ion's name for it, what happens without it, and what to write until it is built."""
-    lines = [f"Ion calls it '{own}'"]
-    if own in EFFECTS and not any(own in fields for fields in FIELDS.values()):
-        lines = [f"Ion will call it '{own}', and does not have it yet", _MEANWHILE.get(own, "")]
-    elif own in CONTROL_FLOW:
-        lines.append(CONTROL_FLOW[own])
-    return "\n".join(lines)
+    return "\n".join([f"Ion calls it '{own}'", *([CONTROL_FLOW[own]] if own in CONTROL_FLOW else [])])
 
 
 def _home_of(key: str, kind: str = "", part: str = "") -> str:

@@ -172,6 +172,7 @@ class Include(Struct):
             else node.includes,
             depends_on=own.depends_on if is_entry else new(node.depends_on),
             trigger_rule=own.trigger_rule if is_entry and not ruled else node.trigger_rule,
+            catches=new(node.catches),
         )
         if outer.depends_on or outer.when is not None:
             made = replace(made, activations=(outer, *made.activations))
@@ -281,7 +282,7 @@ def _deeper(whole: w.Reference, reference: w.InputReference) -> w.Reference:
     """What the path of an input leads to in the value that `whole` names."""
     if not reference.path:
         return whole
-    if isinstance(whole, w.EngineReference):
+    if isinstance(whole, w.EngineReference | w.OutcomeReference | w.RunReference):
         raise NotInsertableError(reference.name, f"{reference_text(whole)} has no fields")
     return replace(whole, path=whole.path + reference.path)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ion.language.patterns import pattern
 from ion.language.references import backslashes, find_references
+from ion.language.workflow import OUTCOMES
 
 _OUTPUT = ("output", "outputs", "result", "results", "stdout", "response")
 _OUTCOME = {
@@ -32,7 +33,6 @@ _WORDS = "|".join(word for word in (*_OUTPUT, *_OUTCOME) if word != "output")
 _PATTERN = pattern(
     r"\$?\{\{(?P<braces>[^{}]*)\}\}"
     r"|\$\{(?P<braced>[A-Za-z_][\w-]*+(?:\.[\w-]++)+)\}"
-    r"|\$(?P<later>RUN\.(?:status|error))\b"
     r"|\$(?P<indexed>[A-Za-z_][\w-]*+)\[[^\]\s]{0,40}\]\.output\b"
     rf"|\$(?P<node>[A-Za-z_][\w-]*+)\.(?P<word>{_WORDS})\b(?P<path>(?:\.[A-Za-z_]\w*+)*)"
     r"|\$(?P<address>[A-Za-z_][\w-]*+)(?:\.[0-9]++)(?:\.[\w-]++)*+"
@@ -67,8 +67,6 @@ def find_lookalikes(text: str, nodes: Container[str], inputs: Container[str], *,
 
 
 def _hint(match: re.Match[str], nodes: Container[str], inputs: Container[str]) -> str:
-    if match["later"]:
-        return "this name belongs to a part of the language that is not supported yet"
     if match["input"]:
         return f"write $INPUTS.{match['input']}" if match["input"] in inputs else ""
     if match["address"]:
@@ -81,7 +79,7 @@ def _hint(match: re.Match[str], nodes: Container[str], inputs: Container[str]) -
         return f"write ${match['indexed']}.output" if match["indexed"] in nodes else ""
     if match["node"]:
         names = [match["node"], match["word"], *match["path"].split(".")[1:]]
-        return _of_node(names, nodes)
+        return "" if find_references(match[0]) else _of_node(names, nodes)
     if match["braced"]:
         return _of_names(match["braced"].split("."), nodes, inputs)
     bare = match[0].startswith("$")
@@ -102,11 +100,10 @@ def _of_node(names: list[str], nodes: Container[str]) -> str:
     if not names or names[0] not in nodes:
         return ""
     node, word, path = names[0], names[1] if len(names) > 1 else "output", names[2:]
+    if word == "outcome" and path and path[0] not in OUTCOMES:
+        return f"${node}.outcome has {', '.join(OUTCOMES)}"
     if word in _OUTCOME:
-        right = f"${node}.outcome.{_OUTCOME[word]}"
-        if find_references(right):
-            return f"write {right}"
-        return f"{right} is not supported yet; what it printed is ${node}.output"
+        return f"write ${node}.outcome.{path[0] if word == 'outcome' and path else _OUTCOME[word]}"
     if word not in _OUTPUT:
         path = [word, *path]
     fields = [part for part in path if _FIELD.fullmatch(part)]
@@ -119,16 +116,11 @@ def _is_comment(text: str, start: int) -> bool:
 
 def _is_own(text: str, match: re.Match[str]) -> bool:
     """Whether the script itself gives a value to a variable of that name: `for a in …`, `a=…`, `read a`."""
-    name = (
-        match["node"]
-        or match["indexed"]
-        or match["address"]
-        or match["listed"]
-        or (match["later"] or "").partition(".")[0]
-    )
-    if not name or "-" in name:
-        return False
-    return (
-        re.search(rf"(?<![\w$.-]){name}(?:\+?=| in )|\b(?:read|mapfile|declare|local)\b[^\n;|]*\b{name}\b", text)
-        is not None
-    )
+    name = match["node"] or match["indexed"] or match["address"] or match["listed"]
+    return bool(name) and is_assigned(name, text)
+
+
+def is_assigned(name: str, script: str) -> bool:
+    """Whether a shell script itself gives a value to a variable of that name."""
+    given = rf"(?<![\w$.-]){name}(?:\+?=| in )|\b(?:read|mapfile|declare|local)\b[^\n;|]*\b{name}\b"
+    return "-" not in name and re.search(given, script) is not None

@@ -18,7 +18,7 @@ from ion.language.calls import binding_of
 from ion.language.changing import Change
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.include import Block, Files, Include, NotInsertableError, renaming
-from ion.language.order import Graph, wishes_of
+from ion.language.order import FINALLY, Graph, wishes_of
 from ion.language.problems import Report
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
@@ -37,6 +37,7 @@ def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
     )
     lowering = _Lowering(findings, source, Files(), report)
     nodes, aliases = lowering.nodes(findings.graphs[()], {})
+    final, _ = lowering.nodes(findings.graphs[FINALLY], aliases)
     if report.errors:
         return None
     named = [block.workflow for block in findings.named.values()]
@@ -59,6 +60,8 @@ def lower(shape: Shape, findings: Findings, report: Report) -> Block | None:
         max_budget_usd=root.max_budget_usd,
         timeout_ms=root.timeout,
         fail_fast=root.fail_fast,
+        finally_nodes=final,
+        finally_timeout_ms=(root.finally_ and root.finally_.timeout) or workflow.DEFAULT_FINALLY_TIMEOUT_MS,
         workspace=root.workspace,
         env=dict(root.env or {}),
         secrets=tuple(dict.fromkeys(secrets)),
@@ -99,7 +102,8 @@ class _Lowering(Struct):
             depends_on = dict.fromkeys(_sinks(node.depends_on, graph))
             order = dict.fromkeys(aliases.get(one, one) for one in node.order)
             order = {one: None for one in order if one not in depends_on}
-            node = replace(node, depends_on=tuple(depends_on), order=tuple(order))
+            catches = dict.fromkeys(_caught(node.catches, graph))
+            node = replace(node, depends_on=tuple(depends_on), order=tuple(order), catches=tuple(catches))
             body = draft.raw.get(draft.kind)
             inside = findings.graphs.get(draft.path)
             if draft.kind == "include":
@@ -174,6 +178,10 @@ class _Lowering(Struct):
             output_format=getattr(model, "output_format", None),
             runs_on=getattr(model, "runs_on", None),
             on_timeout=getattr(model, "on_timeout", None) or "fail",
+            grace_ms=getattr(model, "grace", None),
+            cwd=getattr(model, "cwd", None),
+            allow_failure=_allowed(getattr(model, "allow_failure", None)),
+            catches=tuple(getattr(model, "catches", None) or ()),
             fan_out=_fan_out(draft, condition if per_item else None),
         )
 
@@ -184,6 +192,13 @@ def _sinks(names: tuple[str, ...], graph: Graph) -> Iterator[str]:
             yield from (f"{name}__{one}" for one in graph.blocks[name].sinks)
         else:
             yield name
+
+
+def _caught(names: tuple[str, ...], graph: Graph) -> Iterator[str]:
+    """The nodes that are meant by `catches`: an include is any of its nodes."""
+    for name in names:
+        block = graph.blocks.get(name)
+        yield from [name] if block is None else [f"{name}__{node.id}" for node in block.workflow.nodes]
 
 
 def _fan_out(draft: Draft, when: workflow.Condition | None) -> workflow.FanOut | None:
@@ -244,7 +259,19 @@ def stated_agent(stated: Stated) -> str | None:
 def _retry(model: schema.RetryModel | None) -> workflow.Retry | None:
     if model is None:
         return None
-    return workflow.Retry(model.max_attempts, model.delay_ms or 3000, model.on_error or "transient")
+    return workflow.Retry(
+        max_attempts=model.max_attempts,
+        delay_ms=model.delay_ms or 3000,
+        on_error=model.on_error or "transient",
+        on_exit_status=tuple(model.on_exit_status or ()),
+        never_on_exit_status=tuple(model.never_on_exit_status or ()),
+        backoff=model.backoff or "double",
+        max_delay_ms=model.max_delay or workflow.DEFAULT_MAX_DELAY_MS,
+    )
+
+
+def _allowed(model: schema.AllowedModel | None) -> workflow.Allowed | None:
+    return None if model is None else workflow.Allowed(tuple(model.exit_status or ()), tuple(model.codes or ()))
 
 
 def _command(draft: Draft, _findings: Findings) -> workflow.Body:

@@ -22,15 +22,16 @@ from ion.language.problems import Report
 from ion.language.references import reference_text
 from ion.language.shape import Draft
 from ion.language.texts import Stated, Text, note
-from ion.language.workflow import NodeReference
+from ion.language.workflow import NodeReference, OutcomeReference
 
 _CYCLE_SHOWN = 20
+FINALLY: DocumentPath = ("finally",)
 
 
 class Use(Struct, frozen=True, gc=False):
     """Where a node first refers to another one."""
 
-    reference: NodeReference
+    reference: NodeReference | OutcomeReference
     text: Text
     offset: int
 
@@ -40,7 +41,8 @@ class Use(Struct, frozen=True, gc=False):
 
 
 class Graph(Struct):
-    """The nodes of the file, or those inside of one (`owner`), and, by path, the nodes that each one refers to.
+    """The nodes of the file, those of its `finally`, or those inside of one (`owner`), and, by path, the nodes that
+    each one refers to. The graph of `finally` has no owner, and the nodes of the file around it.
 
     `blocks` are what its includes bring; in the order of the nodes an include counts as one. `stated` is where defaults
     for agents are looked up.
@@ -53,9 +55,11 @@ class Graph(Struct):
     by_id: dict[str, Draft] = field(default_factory=dict)
     blocks: dict[str, Block] = field(default_factory=dict)
     brought: dict[str, str] = field(default_factory=dict)  # a node that an include brings → the include
+    last: frozenset[str] = frozenset()  # of the graph of the file: the nodes of its `finally`
     unread: set[str] = field(default_factory=set)  # how the ids begin that an include would bring, if it were read
     uses: dict[DocumentPath, dict[str, Use]] = field(default_factory=dict)
     depends_on: dict[str, list[str]] = field(default_factory=dict)
+    catches: dict[str, list[str]] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
@@ -68,7 +72,9 @@ class Graph(Struct):
 
     @property
     def path(self) -> DocumentPath:
-        return () if self.owner is None else self.owner.path
+        if self.owner is not None:
+            return self.owner.path
+        return () if self.outer is None else FINALLY
 
     @property
     def root(self) -> Graph:
@@ -102,17 +108,20 @@ def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
     order: dict[DocumentPath, list[str]] = {}
     pairs: dict[tuple[str, str], Use] = {}
     for draft in scope.drafts:
-        depends_on = _dependencies(draft, scope, report)
+        depends_on = _listed(draft, "depends_on", scope, report)
+        catches = _listed(draft, "catches", scope, report)
         uses = scope.uses.get(draft.path, {})
-        known = set(depends_on) - scope.blocks.keys()  # the output of an include need not be one of its sinks
+        # The output of an include need not be one of its sinks.
+        known = {*catches, *(other for other in depends_on if other not in scope.blocks)}
         order[draft.path] = [other for other in uses if other not in known]
         if scope.by_id.get(draft.id) is draft:
             scope.depends_on[draft.id] = [scope.brought.get(other, other) for other in depends_on]
             waits = [scope.brought.get(other, other) for other in order[draft.path]]
-            scope.waits[draft.id] = scope.depends_on[draft.id] + waits
+            scope.catches[draft.id] = [scope.brought.get(other, other) for other in catches]
+            scope.waits[draft.id] = scope.depends_on[draft.id] + waits + scope.catches[draft.id]
             for other, named in zip(waits, order[draft.path], strict=True):
                 pairs.setdefault((draft.id, other), uses[named])
-    implied = graph.reaches(pairs, scope.depends_on)
+    implied = graph.reaches(pairs, {name: others + scope.catches[name] for name, others in scope.depends_on.items()})
     for (name, other), use in pairs.items():
         if (name, other) not in implied:
             _warn_order(name, other, use, report)
@@ -121,39 +130,53 @@ def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
     return order
 
 
-def _dependencies(draft: Draft, scope: Graph, report: Report) -> list[str]:
-    """The nodes of `depends_on` that exist; the others are reported."""
-    listed = draft.raw.get("depends_on")
+def _listed(draft: Draft, key: str, scope: Graph, report: Report) -> list[str]:
+    """The nodes of `depends_on` or `catches` that exist; the others are reported."""
+    listed = None if key == "catches" and draft.spliced else draft.raw.get(key)
     found: dict[str, None] = {}
     for index, other in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(other, str) and scope.find(other) is not None:
             found[other] = None
         elif isinstance(other, str) and not draft.later and not scope.may_be_brought(other):
-            hint = report.suggest(other, [*scope.by_id, *scope.brought])
-            message = f"'{draft.name}' depends on '{other}', and no node has that id"
-            if scope.outer is not None and other in scope.outer and scope.owner is not None:
-                message = f"'{draft.name}' depends on '{other}', which is outside of '{scope.owner.name}'"
-                hint = f"put it into depends_on of '{scope.owner.name}'"
-            report.error("unknown-node", message, (*draft.path, "depends_on", index), hint=hint)
+            why, hint = _not_here(other, key, scope, report)
+            message = f"'{draft.name}' {_VERBS[key]} '{other}', {why}"
+            report.error("unknown-node", message, (*draft.path, key, index), hint=hint)
     return list(found)
+
+
+_VERBS = {"depends_on": "depends on", "catches": "catches"}
+
+
+def _not_here(other: str, key: str, scope: Graph, report: Report) -> tuple[str, str]:
+    """Why a node of this graph cannot name this one in `depends_on` or `catches`, and a hint."""
+    if other in scope.root.last:
+        return "which is in 'finally': that runs after all other nodes", ""
+    if scope.outer is not None and other in scope.outer and scope.owner is not None:
+        return f"which is outside of '{scope.owner.name}'", f"put it into {key} of '{scope.owner.name}'"
+    if scope.outer is not None and other in scope.outer:
+        return "which is not in 'finally'", f"remove it: it has settled before, and ${other}.outcome.status can be read"
+    return "and no node has that id", report.suggest(other, [*scope.by_id, *scope.brought])
 
 
 def _warn_order(name: str, other: str, use: Use, report: Report) -> None:
     message = f"'{name}' refers to {reference_text(use.reference)} but does not depend on '{other}'"
     hint = f"it waits for '{other}' all the same: add it to depends_on"
+    if isinstance(use.reference, OutcomeReference):
+        hint += ", and trigger_rule: all_done if it is to run after a failure too"
     note(report, Problem("order-by-reference", message, "warning", hint=hint, length=use.length), use.text, use.offset)
 
 
 def _note_cycle(cycle: list[str], scope: Graph, uses: Mapping[tuple[str, str], Use], report: Report) -> None:
     first, second = cycle[0], cycle[1 % len(cycle)]
     draft = scope.by_id[first]
-    message = f"'{first}' depends on itself"
+    message = f"'{first}' {_VERBS['depends_on' if first in scope.depends_on[first] else 'catches']} itself"
     if len(cycle) > 1:
         shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], f"… {len(cycle) - _CYCLE_SHOWN} more"]
         message = "these nodes wait for each other: " + " → ".join([*shown, first])
-    if second in scope.depends_on[first]:
-        listed = [scope.brought.get(f"{other}", other) for other in draft.raw["depends_on"]]
-        path = (*draft.path, "depends_on", listed.index(second))
+    key = next((key for key in _VERBS if second in getattr(scope, key)[first]), "")
+    if key:
+        listed = [scope.brought.get(f"{other}", other) for other in draft.raw[key]]
+        path = (*draft.path, key, listed.index(second))
         report.error("dependency-cycle", message, path, hint="remove one of these edges")
     else:
         use = uses[first, second]

@@ -15,7 +15,18 @@ from typing import Any
 from msgspec import Struct
 
 from ion.language.patterns import pattern
-from ion.language.workflow import EngineReference, InputReference, NodeReference, PreviousReference, Reference
+from ion.language.workflow import (
+    COUNTS,
+    OUTCOMES,
+    RUN_NAMES,
+    EngineReference,
+    InputReference,
+    NodeReference,
+    OutcomeReference,
+    PreviousReference,
+    Reference,
+    RunReference,
+)
 from ion.names import NAMES_OF_A_TURN
 
 ENGINE_NAMES = (
@@ -42,8 +53,10 @@ _PATTERN = pattern(
     rf"|INPUTS\.(?P<input>[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(?P<inner>{_PATH})"
     # Its end in text where the name would run on: `$INPUTS.{name}-draft.md`. In a shell this is a brace expansion.
     r"|(?P<braced>INPUTS\.\{[A-Za-z_][A-Za-z0-9_-]*\})"
+    rf"|RUN\.(?P<run>{'|'.join(RUN_NAMES)}){_NAME_ENDS}"
     rf"|LOOP_PREV\.(?P<previous>{_NODE})\.output{_NAME_ENDS}(?P<before>{_PATH})"
-    rf"|(?!INPUTS\.)(?P<node>{_NODE})\.output{_NAME_ENDS}(?P<path>{_PATH}))"
+    rf"|(?!INPUTS\.)(?P<node>{_NODE})\.(?:output{_NAME_ENDS}(?P<path>{_PATH})"
+    rf"|outcome\.(?P<outcome>{'|'.join((*OUTCOMES, *COUNTS))}){_NAME_ENDS}))"
 )
 _NAME_GOES_ON = pattern("-*[A-Za-z0-9_]")
 _MENTIONED = pattern(rf"\$\{{?[!#]?({_ENGINE}){_NAME_ENDS}")
@@ -124,7 +137,7 @@ def end_of(found: Found, consumed: int) -> int:
 
 def path_of(reference: Reference) -> tuple[str, ...]:
     """The fields that a reference names below its value."""
-    return () if isinstance(reference, EngineReference) else reference.path
+    return () if isinstance(reference, EngineReference | OutcomeReference | RunReference) else reference.path
 
 
 def whole_reference(text: Any) -> Reference | None:
@@ -138,6 +151,10 @@ def reference_text(reference: Reference) -> str:
     match reference:
         case NodeReference(node=node):
             return f"${node}.{reference.key}"
+        case OutcomeReference(node, name):
+            return f"${node}.outcome.{name}"
+        case RunReference(name):
+            return f"$RUN.{name}"
         case PreviousReference(node, path):
             return ".".join((f"$LOOP_PREV.{node}.output", *path))
         case InputReference(name, path):
@@ -161,6 +178,10 @@ def _reference(match: re.Match[str]) -> Reference:
         return InputReference(match["braced"][len("INPUTS.{") : -1])
     if match["previous"]:
         return PreviousReference(match["previous"], _path(match["before"]))
+    if match["run"]:
+        return RunReference(match["run"])
+    if match["outcome"]:
+        return OutcomeReference(match["node"], match["outcome"])
     return NodeReference(match["node"], _path(match["path"]))
 
 

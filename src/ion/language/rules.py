@@ -57,7 +57,7 @@ def check_rules(shape: Shape, report: Report) -> None:
                 _check_input_text(node, draft.path, report)
         if isinstance(draft.model, schema.Bound):
             _check_bindings(draft.model.bindings or {}, (*draft.path, "with"), report)
-        if isinstance(draft.model, schema.AgentNode) and draft.model.output_format is not None:
+        if isinstance(draft.model, schema.Answering) and draft.model.output_format is not None:
             _check_output_format(draft.model.output_format, (*draft.path, "output_format"), report)
 
 

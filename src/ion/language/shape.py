@@ -78,23 +78,32 @@ class Draft(Struct):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Its kind, and `on_reject` if an approval has that: what control fields can act on."""
-        approval = self.raw.get("approval") if self.kind == "approval" else None
-        reworks = isinstance(approval, dict) and "on_reject" in approval
-        return frozenset((self.kind, "on_reject") if reworks else (self.kind,))
+        """Its kind, `on_reject` if an approval has that, and `fan_out` if an include has: what control fields can act
+        on."""
+        body = self.raw.get(self.kind)
+        if self.kind == "approval" and isinstance(body, dict) and "on_reject" in body:
+            return frozenset((self.kind, "on_reject"))
+        return frozenset((self.kind, "fan_out") if self.kind == "include" and not self.spliced else (self.kind,))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is in `finally`, or inside of a node that is."""
+        return self.path[0] == "finally"
 
 
 class Shape(Struct):
-    """The whole file before lowering. `root` is None if the fields of the workflow have faults."""
+    """The whole file before lowering. `root` is None if the fields of the workflow have faults. `final` are the nodes
+    of `finally`."""
 
     raw: dict[str, Any]
     root: schema.WorkflowModel | None
     drafts: list[Draft]
+    final: list[Draft]
 
     @property
     def everywhere(self) -> Iterator[Draft]:
         """The nodes at every depth, each before those inside of it."""
-        left = self.drafts[::-1]
+        left = [*self.drafts, *self.final][::-1]
         while left:
             draft = left.pop()
             left += draft.inside[::-1]
@@ -114,11 +123,16 @@ def read_shape(value: Any, report: Report) -> Shape | None:
     no_effect: dict[str, list[DocumentPath]] = {}
     root = _read_root(value, report, no_effect)
     drafts = _read_nodes(value.get("nodes"), ("nodes",), report, no_effect)
+    last: Any = value.get("finally")
+    if isinstance(last, dict):
+        final = _read_nodes(last.get("nodes"), ("finally", "nodes"), report, no_effect)
+    else:
+        final = _read_nodes(last, ("finally",), report, no_effect)
     for name, paths in no_effect.items():
         more = f" (it is given {len(paths)} times)" if len(paths) > 1 else ""
         report.warning("no-effect", f"'{name}' has no effect in Ion{more}", paths[0], key=True)
-    _check_ids(drafts, {}, report)
-    return Shape(value, root, drafts)
+    _check_ids([*drafts, *final], {}, report)
+    return Shape(value, root, drafts, final)
 
 
 def _read_nodes(
@@ -149,15 +163,15 @@ def _read_root(
         message = "Ion does not check evidence, so it cannot require it"
         report.error("evidence-policy", message, ("evidence_policy", "required"), hint="remove evidence_policy")
     _warn_short_time(raw, (), ("timeout",), report)
+    if isinstance(raw.get("finally"), dict):
+        _warn_short_time(raw["finally"], ("finally",), ("timeout",), report)
     return root
 
 
 def _unknown_at_top(key: str, raw: dict[str, Any], report: Report) -> None:
     if key == "steps" and "nodes" not in raw:
         return  # told already
-    if key in LATER_FIELDS[""]:
-        not_yet((key,), report)
-    elif key in FOREIGN_AT_TOP:
+    if key in FOREIGN_AT_TOP:
         foreign_field((key,), FOREIGN_AT_TOP[key], report)
     else:
         unknown_field((key,), "a workflow", ROOT_FIELDS, report)

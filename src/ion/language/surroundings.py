@@ -64,18 +64,16 @@ class Checker(Struct):
     owners: dict[str, str]  # for each node inside of another one, that one
 
 
-def surroundings_of(
-    drafts: list[Draft], graph: Graph, items: frozenset[str], fanned: bool, loop: Graph | None
-) -> Iterator[Surroundings]:
-    """Those of these nodes and of all inside of them, which are where the arguments say."""
-    for draft in drafts:
+def surroundings_of(graph: Graph, items: frozenset[str], fanned: bool, loop: Graph | None) -> Iterator[Surroundings]:
+    """Those of the nodes of a graph and of all inside of them, which are where the arguments say."""
+    for draft in graph.drafts:
         stated = ((draft.path, draft.raw), *graph.stated)
         inside = Graph.of(draft.inside, stated, draft, graph) if draft.inside else None
         yield Surroundings(draft, graph, inside, items, fanned, loop)
         if inside is not None:
             own = {item_name(draft)} if "fan_out" in draft.raw else set()
             around = inside if draft.kind == "loop_group" else loop
-            yield from surroundings_of(draft.inside, inside, items | own, fanned or bool(own), around)
+            yield from surroundings_of(inside, items | own, fanned or bool(own), around)
 
 
 def item_name(draft: Draft) -> str:

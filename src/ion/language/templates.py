@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from ion import codec
 from ion.language.references import find_references
 from ion.language.workflow import (
     Command,
@@ -24,7 +25,9 @@ from ion.language.workflow import (
     LoopGroup,
     Node,
     NodeReference,
+    OutcomeReference,
     PreviousReference,
+    Reference,
     Scope,
     Workflow,
     WorkflowCall,
@@ -51,11 +54,12 @@ def templates_of(workflow: Workflow) -> Templates:
 class Template:
     """A node and its place: in `body`, the graph that it is in. `inside` is its own graph; `item` is the node that a
     fan-out multiplies. `workflow` is the one whose text it is, `all` are the templates of the run. `limit_ms` bounds
-    the time, `budget` what agents cost, of all inside of an instance together."""
+    the time, `budget` what agents cost, of all inside of an instance together. `is_final`: it is a node of `finally`,
+    not one inside of such a node."""
 
     __slots__ = (
         *("_item_names", "_references", "all", "body", "budget", "inside"),
-        *("is_composite", "item", "limit_ms", "node", "path", "workflow"),
+        *("is_composite", "is_final", "item", "limit_ms", "node", "path", "workflow"),
     )
 
     def __init__(self, path: str, node: Node, workflow: Workflow, body: ScopeTemplate, templates: Templates) -> None:
@@ -66,7 +70,7 @@ class Template:
         self.body = body
         self.inside: ScopeTemplate | None = None
         self.item: Template | None = None
-        self.is_composite = False
+        self.is_composite = self.is_final = False
         self.limit_ms: int | None = None
         self.budget: float | None = None
         self._references: dict[NodeReference, None] = {}
@@ -96,6 +100,11 @@ class Template:
         return (
             owner is not None and isinstance(owner.node.body, LoopGroup) and owner.node.body.until_node == self.node.id
         )
+
+    @property
+    def stderr_is_read(self) -> bool:
+        """Whether some text or condition reads `$node.outcome.stderr`."""
+        return self in self.all.stderr_read
 
     @property
     def references(self) -> tuple[NodeReference, ...]:
@@ -160,14 +169,14 @@ class Template:
         """Of `ITEM_INDEX` and `ITEM_COUNT` of the item that it is, or is in, those that it reads; False: only nodes
         inside of it do. A repeated group begins anew with what is inside of it."""
         if self._item_names is None:
-            names = {} if self.item is not None else dict.fromkeys(sorted(_item_names(self._own_texts())), True)
+            names = {} if self.item is not None else dict.fromkeys(sorted(_item_names(self.own_texts())), True)
             for one in self.inside.members if self.inside is not None and not self.calls else ():
                 for name in one.item_names:
                     names.setdefault(name, isinstance(self.node.body, LoopGroup))
             self._item_names = names
         return self._item_names
 
-    def _own_texts(self) -> Iterator[str]:
+    def own_texts(self) -> Iterator[str]:
         """Those that its own turns may read."""
         body = self.node.body
         if isinstance(body, Group | LoopGroup):
@@ -179,14 +188,15 @@ class Template:
 
     def texts(self) -> Iterator[str]:
         """Every text that its turns, or those inside of it, may read."""
-        yield from self._own_texts()
+        yield from self.own_texts()
         inside = (self.item or self).inside
         for one in inside.members if inside is not None and not self.calls else ():
             yield from one.texts()
 
 
 class ScopeTemplate:
-    """A graph of nodes: that of a workflow, or one inside of a node (`owner`). `places` finds a node by its id;
+    """A graph of nodes: that of a workflow, with those of its `finally` as the last ones, or one inside of a node
+    (`owner`). `places` finds a node by its id;
     `waits` and `dependents` are places too, for each of its `members`; `nodes` are their ids and kinds."""
 
     def __init__(self, owner: Template | None, workflow: Workflow, returns: str | None) -> None:
@@ -214,7 +224,7 @@ class ScopeTemplate:
         if self.returns is not None:
             return (self.members[self.places[self.returns]],)
         followed = {other for one in self.members for other in one.node.depends_on}
-        return tuple(one for one in self.members if one.node.id not in followed)
+        return tuple(one for one in self.members if one.node.id not in followed and not one.is_final)
 
 
 class Templates:
@@ -222,10 +232,10 @@ class Templates:
 
     def __init__(self, workflow: Workflow) -> None:
         self.by_path: dict[str, Template] = {}
-        self._called = workflow.workflows
+        self._workflow = workflow
         self.has_budgets = False
         self.root = ScopeTemplate(None, workflow, workflow.returns)
-        self._fill(self.root, workflow, workflow.nodes, "")
+        self._filled(self.root, "")
         for template in self.by_path.values():
             for one in comparisons(template.node):
                 match one.reference:
@@ -246,6 +256,27 @@ class Templates:
         """Every node, each before those inside of it."""
         return iter(self.by_path.values())
 
+    @cached_property
+    def stderr_read(self) -> frozenset[Template]:
+        """The nodes of which some text or condition reads `$node.outcome.stderr`."""
+        if "outcome.stderr" not in codec.encode(self._workflow):
+            return frozenset()
+        read = [
+            one.named(reference.node, inside=True)
+            for one in self
+            for reference in _references_in(one)
+            if isinstance(reference, OutcomeReference) and reference.name == "stderr"
+        ]
+        return frozenset(one for named in read if named is not None for one in (named, named.item) if one is not None)
+
+    def _filled(self, body: ScopeTemplate, prefix: str) -> ScopeTemplate:
+        """The graph of a whole workflow."""
+        workflow = body.workflow
+        self._fill(body, workflow, workflow.nodes + workflow.finally_nodes, prefix)
+        for one in body.members[len(workflow.nodes) :]:
+            one.is_final = True
+        return body
+
     def _fill(self, body: ScopeTemplate, workflow: Workflow, nodes: tuple[Node, ...], prefix: str) -> ScopeTemplate:
         body.fill(tuple(self._template(f"{prefix}{node.id}", node, workflow, body) for node in nodes))
         return body
@@ -261,8 +292,8 @@ class Templates:
             scope = node.body.scope
             one.inside = self._fill(ScopeTemplate(one, workflow, scope.returns), workflow, scope.nodes, f"{path}.#.")
         elif isinstance(node.body, WorkflowCall):
-            called = self._called[node.body.name]
-            one.inside = self._fill(ScopeTemplate(one, called, called.returns), called, called.nodes, f"{path}.")
+            called = self._workflow.workflows[node.body.name]
+            one.inside = self._filled(ScopeTemplate(one, called, called.returns), f"{path}.")
         one.is_composite = one.item is not None or one.inside is not None
         if one.inside is not None:
             callee = one.called
@@ -312,5 +343,12 @@ def _item_names(texts: Iterator[str]) -> set[str]:
 def _nodes_in(text: str) -> Iterator[str]:
     """The nodes that a text or a code names."""
     for found in find_references(text, escapes=False):
-        if isinstance(found.reference, NodeReference):
+        if isinstance(found.reference, NodeReference | OutcomeReference):
             yield found.reference.node
+
+
+def _references_in(template: Template) -> Iterator[Reference]:
+    """Those of its own texts and conditions."""
+    yield from (comparison.reference for comparison in comparisons(template.node))
+    for text in template.own_texts():
+        yield from (found.reference for found in find_references(text, escapes=False))

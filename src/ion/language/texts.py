@@ -85,6 +85,7 @@ def node_texts(draft: Draft, stated: Stated, commands: Mapping[str, CommandSourc
     if draft.uses_agent:
         yield from _option_texts(((draft.path, raw), *stated))
     yield from _strings(raw.get("env"), (*draft.path, "env"))
+    yield from _below(raw, draft.path, ("cwd",))
     if draft.kind in BOUND_KINDS or draft.kind == "include":
         yield from _binding_texts(raw.get("with"), (*draft.path, "with"))
 

@@ -22,6 +22,18 @@ WORKSPACES = ("shared", "pinned", "git")
 JOINS = ("all_success", "all_done")
 MAX_ITEMS = 10_000
 OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
+# What `$node.outcome.…` can read of a node, of one that is fanned out, and of the run (language.md §15).
+OUTCOMES = ("status", "code", "message", "exit_status", "attempts", "stderr")
+COUNTS = ("completed", "failed", "skipped", "total")
+RUN_NAMES = ("status", "error")
+# The failures that `allow_failure` can name by their code.
+FAILURE_CODES = (
+    *("exit-status", "timeout", "rate_limited", "crashed", "bad_output"),
+    *("refused", "not_found", "budget", "max_iterations"),
+)
+BACKOFFS = ("double", "fixed")
+DEFAULT_FINALLY_TIMEOUT_MS = 300_000
+DEFAULT_MAX_DELAY_MS = 600_000
 RUNTIMES = ("bun", "node", "uv", "python")
 DEFAULT_IDLE_TIMEOUT_MS = 1_800_000
 
@@ -50,6 +62,20 @@ class NodeReference(_Reference, frozen=True, gc=False, tag="node"):
         return ".".join(("output", *self.path))
 
 
+class OutcomeReference(_Reference, frozen=True, gc=False, tag="outcome"):
+    """`$node.outcome.name`: what became of a node, as text. `name` is of `OUTCOMES`, or of `COUNTS` for a node that is
+    fanned out. It can always be read once the node has settled."""
+
+    node: str
+    name: str
+
+
+class RunReference(_Reference, frozen=True, gc=False, tag="run"):
+    """`$RUN.status`, `$RUN.error`: how the run ends; only the nodes of `finally` can read it."""
+
+    name: str
+
+
 class PreviousReference(_Reference, frozen=True, gc=False, tag="previous"):
     """`$LOOP_PREV.node.output.path…`: of a node of the loop_group around, one iteration ago; '' in the first."""
 
@@ -70,7 +96,9 @@ class EngineReference(_Reference, frozen=True, gc=False, tag="engine"):
     name: str
 
 
-Reference: TypeAlias = NodeReference | PreviousReference | InputReference | EngineReference
+Reference: TypeAlias = (
+    NodeReference | OutcomeReference | RunReference | PreviousReference | InputReference | EngineReference
+)
 
 
 class Comparison(_Part, frozen=True, gc=False):
@@ -246,11 +274,25 @@ class FanOut(_Part, frozen=True, gc=False):
 
 
 class Retry(_Part, frozen=True, gc=False):
-    """`max_attempts` counts retries after the first try (Archon's sense)."""
+    """`max_attempts` counts retries after the first try (Archon's sense). An exit status of `never_on_exit_status` is
+    never tried again, one of `on_exit_status` always, whatever `on_error` (`transient` or `all`) says. `backoff` is of
+    `BACKOFFS`; no delay is longer than `max_delay_ms`."""
 
     max_attempts: int
     delay_ms: int = 3000
     on_error: str = "transient"
+    on_exit_status: tuple[int, ...] = ()
+    never_on_exit_status: tuple[int, ...] = ()
+    backoff: str = "double"
+    max_delay_ms: int = DEFAULT_MAX_DELAY_MS
+
+
+class Allowed(_Part, frozen=True, gc=False):
+    """The failures of a node that are allowed: those with one of these exit statuses or codes; every failure if it
+    names none."""
+
+    exit_status: tuple[int, ...] = ()
+    codes: tuple[str, ...] = ()
 
 
 class Binding(_Part, frozen=True, gc=False):
@@ -274,6 +316,9 @@ class Activation(_Part, frozen=True, gc=False):
 class Node(_Part, frozen=True, gc=False):
     """One node. `order` are the nodes that its texts refer to without depending on them (language.md §3.1).
 
+    `catches` are the nodes of its own scope of which one must fail for it to run. `allow_failure` are its failures that
+    do not fail the run. `cwd` is a text, the folder that it runs in; `grace_ms` is the time between SIGTERM and
+    SIGKILL, None for the usual one.
     `activations` are those of the includes that brought it, the outermost first: all must hold, once its own trigger
     rule does; `includes` are the ids of these includes. `continues` is the agent node whose session this one continues,
     found from the layers of the graph (§3.3); None starts fresh. `options` are passed to the agent unchanged.
@@ -300,6 +345,10 @@ class Node(_Part, frozen=True, gc=False):
     continues: str | None = None
     runs_on: str | None = None
     on_timeout: str = "fail"
+    grace_ms: int | None = None
+    cwd: str | None = None
+    allow_failure: Allowed | None = None
+    catches: tuple[str, ...] = ()
     fan_out: FanOut | None = None
     activations: tuple[Activation, ...] = ()
     includes: tuple[str, ...] = ()
@@ -312,7 +361,7 @@ class Node(_Part, frozen=True, gc=False):
     @property
     def waits_for(self) -> tuple[str, ...]:
         """Every node that must have settled before this one is decided."""
-        return self.depends_on + self.order
+        return tuple(dict.fromkeys(self.depends_on + self.order + self.catches))
 
     @property
     def comparisons(self) -> Iterator[Comparison]:
@@ -371,6 +420,8 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
     `workspace` says which files its nodes see if a cluster drives the run: `shared` (all workers see the same),
     `pinned` (one worker carries out all nodes), `git` (each worker has a checkout of the run's commit).
     `workflows` are those that its nodes call, at any depth, by name; only the outermost workflow has them.
+    `finally_nodes` are a graph of their own that runs once the end is decided, within `finally_timeout_ms`; their ids
+    are those of no other node.
     """
 
     name: str
@@ -385,6 +436,8 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
     max_budget_usd: float | None = None
     timeout_ms: int | None = None
     fail_fast: bool = False
+    finally_nodes: tuple[Node, ...] = ()
+    finally_timeout_ms: int = DEFAULT_FINALLY_TIMEOUT_MS
     workspace: str = "shared"
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from ion.language.schema.values import (
     Duration,
     Environment,
     EnvironmentName,
+    ExitStatus,
     FileName,
     InputName,
     NodeId,
@@ -24,8 +25,10 @@ from ion.language.schema.values import (
     Text,
     WorkflowName,
     absent,
+    allowed_value,
     context_value,
     decision_id,
+    finally_value,
     input_or_nothing,
     items_value,
     parallel_value,
@@ -46,6 +49,35 @@ class RetryModel(Model):
     max_attempts: Annotated[int, Field(ge=1, le=5)]
     delay_ms: Annotated[Duration, AfterValidator(retry_delay)] = absent()
     on_error: Literal["transient", "all"] = absent()
+    on_exit_status: Annotated[list[ExitStatus], Field(min_length=1)] = absent()
+    never_on_exit_status: Annotated[list[ExitStatus], Field(min_length=1)] = absent()
+    backoff: Literal["double", "fixed"] = absent()
+    max_delay: Duration = absent()
+
+
+class AllowedModel(Model):
+    exit_status: Annotated[list[ExitStatus], Field(min_length=1)] = absent()
+    codes: Annotated[
+        list[
+            Literal[
+                "exit-status",
+                "timeout",
+                "rate_limited",
+                "crashed",
+                "bad_output",
+                "refused",
+                "not_found",
+                "budget",
+                "max_iterations",
+            ]
+        ],
+        Field(min_length=1),
+    ] = absent()
+
+
+class FinallyModel(Model):
+    nodes: Annotated[list[Any], Field(min_length=1)]
+    timeout: Duration = absent()
 
 
 class LoopModel(Model):
@@ -132,6 +164,14 @@ class NodeModel(Model):
 # Control fields that not every kind has; `fields.py` says where each acts.
 
 
+class Catching(Model):
+    catches: Annotated[list[str], Field(min_length=1)] = absent()
+
+
+class Allowing(Model):
+    allow_failure: Annotated[AllowedModel | None, BeforeValidator(allowed_value)] = absent()
+
+
 class Rerun(Model):
     always_run: bool = False
 
@@ -154,6 +194,8 @@ class Timed(Model):
 
 class Surrounded(Model):
     env: Environment = absent()
+    cwd: Text = absent()
+    grace: Duration = absent()
 
 
 class Bound(Model):
@@ -188,7 +230,11 @@ class AgentOptions(Model):
     pi: Any = None
 
 
-class AgentNode(NodeModel, Rerun, Placed, FannedOut, Surrounded, AgentOptions):
+class Answering(Model):
+    output_format: dict[str, Any] = absent()
+
+
+class AgentNode(NodeModel, Rerun, Catching, Allowing, Placed, FannedOut, Surrounded, Answering, AgentOptions):
     agent: Text = absent()
     context: Annotated[
         str | dict[str, str],
@@ -203,7 +249,6 @@ class AgentNode(NodeModel, Rerun, Placed, FannedOut, Surrounded, AgentOptions):
         ),
     ] = absent()
     idle_timeout: Duration = absent()
-    output_format: dict[str, Any] = absent()
 
 
 class CommandNode(AgentNode, Timed, Retried, Bound):
@@ -215,7 +260,9 @@ class PromptNode(AgentNode, Timed, Retried):
     continued: Text = absent()
 
 
-class ProgramNode(NodeModel, Rerun, Placed, FannedOut, Timed, Retried, Surrounded, Bound):
+class ProgramNode(
+    NodeModel, Rerun, Catching, Allowing, Placed, FannedOut, Timed, Retried, Surrounded, Bound, Answering
+):
     """bash and script."""
 
     on_timeout: Literal["fail", "skip"] = absent()
@@ -236,15 +283,15 @@ class LoopNode(AgentNode, Timed):
     loop: LoopModel
 
 
-class ApprovalNode(NodeModel, Rerun, Placed, Retried, Surrounded):
+class ApprovalNode(NodeModel, Rerun, Catching, Allowing, Placed, Retried, Surrounded):
     approval: ApprovalModel
 
 
-class CancelNode(NodeModel, Rerun, Placed):
+class CancelNode(NodeModel, Rerun, Catching, Placed):
     cancel: Text
 
 
-class CompositeNode(NodeModel, Rerun, FannedOut, Timed, Retried):
+class CompositeNode(NodeModel, Rerun, Catching, Allowing, FannedOut, Timed, Retried):
     """One node to its siblings, and a graph inside (language.md §13)."""
 
 
@@ -263,7 +310,7 @@ class WorkflowNode(CompositeNode, Bound):
     input: str = absent()
 
 
-class IncludeNode(NodeModel, FannedOut, Bound):
+class IncludeNode(NodeModel, Catching, Allowing, FannedOut, Bound):
     include: WorkflowName
 
 
@@ -300,6 +347,7 @@ class WorkflowModel(AgentOptions):
     max_budget_usd: Dollars = absent()
     timeout: Duration = absent()
     fail_fast: bool = False
+    finally_: Annotated[FinallyModel, BeforeValidator(finally_value)] = absent(alias="finally")
     strict: bool = False
     env: Environment = absent()
     secrets: list[EnvironmentName] = absent()
@@ -334,8 +382,14 @@ def workflow_json_schema() -> dict[str, Any]:
         definitions |= schema.pop("$defs", {})
         definitions[model.__name__] = schema
     kinds = [{"$ref": f"#/$defs/{model.__name__}"} for model in NODE_MODELS.values()]
-    for holder in (root, definitions["GroupModel"], definitions["LoopGroupModel"]):
+    for holder in (root, *(definitions[name] for name in ("GroupModel", "LoopGroupModel", "FinallyModel"))):
         holder["properties"]["nodes"]["items"] = {"oneOf": kinds}
+    nodes = definitions["FinallyModel"]["properties"]["nodes"]
+    root["properties"]["finally"] = {"anyOf": [root["properties"]["finally"], nodes]}
+    for schema in definitions.values():
+        if "allow_failure" in schema.get("properties", {}):
+            allowed = {"$ref": "#/$defs/AllowedModel"}
+            schema["properties"]["allow_failure"] = {"anyOf": [allowed, {"type": "boolean"}]}
     for schema in (root, *definitions.values()):
         schema.pop("additionalProperties", None)
     describe_all({"WorkflowModel": root, **definitions})

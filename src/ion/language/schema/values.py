@@ -135,6 +135,22 @@ def parallel_value(value: Any) -> Any:
     raise fault("bad-value", f"{{name}} must be a whole number of at least 1, or all, not {describe(value)}")
 
 
+def allowed_value(value: Any) -> Any:
+    """`true` is every failure, `false` none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if isinstance(value, dict) and value:
+        return value
+    hint = "write allow_failure: true, or allow_failure: {exit_status: [1]}"
+    raise fault("wrong-type", f"{{name}} must be true, or say which failures, not {describe(value)}", hint)
+
+
+def finally_value(value: Any) -> Any:
+    if value == []:
+        raise fault("bad-value", "{name} is empty")
+    return {"nodes": value} if isinstance(value, list) else value
+
+
 def _workflow_name(name: str) -> str:
     _not_blank(name)
     if "$" in name:
@@ -180,6 +196,7 @@ NodeId: TypeAlias = Annotated[
 ]
 Environment: TypeAlias = dict[EnvironmentName, EnvironmentValue]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
+ExitStatus: TypeAlias = Annotated[int, Field(ge=1, le=255)]
 Dollars: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

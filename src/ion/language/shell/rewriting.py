@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.errors import UnreadableReferenceError
-from ion.language.references import Found, end_of, reference_text
+from ion.language.references import Found, end_of, path_of, reference_text
 from ion.language.shell import parts
 from ion.language.values import repr_text
 from ion.language.workflow import EngineReference, Placement, Reference, Shell
@@ -116,7 +116,7 @@ def preamble(variables: Iterable[str], data_path: str) -> str:
 
 def _read(reference: Reference, consumed: int) -> Reference:
     """The reference without the path elements that are text."""
-    return reference if isinstance(reference, EngineReference) else replace(reference, path=reference.path[:consumed])
+    return replace(reference, path=path_of(reference)[:consumed]) if path_of(reference) else reference
 
 
 def _variable(reference: Reference, value: V, names: dict[Reference, str], variables: dict[str, V]) -> str:
