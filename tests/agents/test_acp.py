@@ -110,6 +110,11 @@ class TestHonest:
         assert "fs" not in world.asked("initialize")[0].get("clientCapabilities", {})
         assert world.asked("session/new") == [{"cwd": str(world.folder), "mcpServers": []}]
 
+    async def test_it_is_told_the_schema_in_its_prompt(self, world: World) -> None:
+        result = await world.agent("echo").prompt(world.request("rate it", output_format={"type": "object"}))
+        assert result.text.startswith("echo: rate it\n\n")
+        assert result.text.endswith('that fits this JSON Schema:\n{"type": "object"}')
+
     async def test_an_agent_made_with_the_sdk(self, world: World) -> None:
         agent = world.program(sys.executable, str(SDK_AGENT), permission="allow")
         result = await agent.prompt(world.request("tidy up"))

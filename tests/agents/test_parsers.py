@@ -67,6 +67,21 @@ def test_claude_with_verbose_prints_a_list_whose_last_is_the_result() -> None:
     assert parser("claude-json")(Printed(json.dumps([{"type": "system"}, result]).encode())).text == "x"
 
 
+@pytest.mark.parametrize(
+    ("name", "envelope"),
+    [
+        ("claude-json", {"type": "result", "result": "42", "session_id": "s"}),
+        ("gemini-json", {"response": "42", "session_id": "s"}),
+        ("json", {"result": "42", "session_id": "s"}),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_lines_of_a_log_beside_the_envelope_cost_no_reply(name: str, envelope: Any, indent: int | None) -> None:
+    printed = f"[INFO] starting\n{{brackets}}\n{json.dumps(envelope, indent=indent)}\n(node:7) Warning: old\n"
+    reading = parser(name, "/result", "/session_id")(Printed(printed.encode()))
+    assert (reading.text, reading.session) == ("42", "s")
+
+
 def test_a_turn_of_codex_that_failed_and_then_went_well_has_gone_well() -> None:
     lines = [
         {"type": "error", "message": "Reconnecting... 1/5"},

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.parsers import PARSER_NAMES
-from ion.agents.presets import NAMES, Flags, InFile, Preset, launch, without_effect
+from ion.agents.presets import NAMES, Flags, InFile, Preset, launch, schema_for, without_effect
 from ion.api.settings import preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
@@ -91,6 +91,30 @@ def test_a_session_a_schema_and_the_prompt() -> None:
         "",
         "",
     ]
+
+
+OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "taken"),
+    [
+        (OPEN, {**OPEN, "additionalProperties": False}),
+        ({**OPEN, "properties": {"a": {"type": "array", "items": OPEN}}}, "closed inside"),
+        ({**OPEN, "additionalProperties": True}, None),
+        ({**OPEN, "required": []}, None),
+        ({"type": "object"}, None),
+        ({"type": "array", "items": OPEN}, None),
+        ({**OPEN, "allOf": [{}]}, None),
+    ],
+)
+def test_codex_takes_only_schemas_that_are_closed_without_another_meaning(schema: Any, taken: Any) -> None:
+    if taken == "closed inside":
+        closed = {**OPEN, "additionalProperties": False}
+        taken = {**closed, "properties": {"a": {"type": "array", "items": closed}}}
+    assert schema_for(known("codex"), schema) == taken
+    assert schema_for(known("claude"), schema) == schema
+    assert schema_for(known("gemini"), schema) is None
 
 
 def test_what_an_agent_cannot_be_told_is_named() -> None:

@@ -159,9 +159,18 @@ async def test_lines_of_megabytes_a_death_in_the_middle_and_silence(request_: Pr
 
 
 async def test_structured_output_is_asked_for_and_given_back(request_: PromptRequest) -> None:
-    request = replace(request_, output_format={"type": "object"})
+    schema = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+    request = replace(request_, output_format=schema)
     assert (await agent("claude").prompt(request)).structured == {"answer": 1}
     assert (await agent("codex").prompt(request)).text == '{"answer": 1}'
+
+
+@pytest.mark.parametrize("name", ["codex", "gemini", "opencode"])
+async def test_a_schema_without_an_option_is_told_in_the_prompt(request_: PromptRequest, name: str) -> None:
+    """codex has one, but the API behind it takes no object that is open."""
+    request = replace(request_, output_format={"type": "object"})
+    said = (await agent(name).prompt(request)).text
+    assert said.endswith('Reply with nothing but JSON that fits this JSON Schema:\n{"type": "object"}')
 
 
 async def test_an_option_without_effect_is_said_once(request_: PromptRequest) -> None:

@@ -19,6 +19,9 @@ def test_a_host_takes_prompts_and_submits_answers(ion: Ion, project: Project) ->
     assert asked["prompts"][1]["output_format"]["required"] == ["stars"]
     shown = ion("next", "mine")
     assert "    Name the cat\n\n  ion submit mine name --file FILE\n" in shown.out
+    told = "    Rate it\n\n    Reply with nothing but JSON that fits this JSON Schema:\n    {"
+    assert told in shown.out
+    assert '"required": ["stars"]' in shown.out
     (project.folder / "answer").write_text("Tom\n")
     assert ion("submit", "mine", "name", "--file", "answer").status == 3
     (project.folder / "bad").write_text('{"stars": "many"}')

@@ -269,9 +269,10 @@ async def test_json_is_taken_from_the_reply_and_made_compact(
     assert (outcome.reply.output.text, outcome.reply.repaired) == (output, repaired)
 
 
-async def test_a_reply_that_does_not_fit_fails_with_what_is_wrong(tmp_path: Path) -> None:
+async def test_a_reply_that_does_not_fit_fails_with_what_is_wrong_and_is_kept(tmp_path: Path) -> None:
     agent = Asked(PromptResult('{"ok": "yes"}', usage={"cost_usd": 1.0}))
     outcome = await one(tmp_path, f"prompt: x, {SCHEMA}", agent).run("x")
+    assert [path.read_text() for path in tmp_path.rglob("1-prompt.out")] == ['{"ok": "yes"}']
     assert isinstance(outcome, Failed)
     assert outcome.error.code == "bad_output"
     assert outcome.reask == ("$.ok: 'yes' is not of type 'boolean'",)

@@ -46,6 +46,32 @@ def test_json_in_the_reply_or_in_its_first_fence(text: str, expected: str) -> No
 @pytest.mark.parametrize(
     "text",
     [
+        '{"verdict": "pass"} {"verdict": "fail"}',
+        'My verdict on [the file]: {"verdict": "pass"}. {Bye}',
+        'As in {"verdict": "pass or fail"}, so:\n{"verdict": "pass"}\nTokens: [1, 2]',
+        'Such as\n```json\n{"verdict": "one of both"}\n```\nMine:\n```json\n{"verdict": "pass"}\n```',
+        'Such as\n```json\n{"verdict": "one of both"}\n```\nand mine is {"verdict": "pass"}',
+        '[1]\n{"verdict": "pass"}',
+    ],
+)
+def test_of_several_values_the_first_that_fits_counts(text: str) -> None:
+    assert validate_reply(VERDICT, text) == CheckedReply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=False)
+
+
+def test_a_piece_of_what_can_be_repaired_is_not_the_reply() -> None:
+    reply = validate_reply(ANY, "{'verdict': {\"of\": [1]}}")
+    assert isinstance(reply, CheckedReply)
+    assert (reply.value, reply.repaired) == ({"verdict": {"of": [1]}}, True)
+
+
+def test_if_none_fits_what_is_wrong_with_the_first_is_said() -> None:
+    text = '```\n{"verdict": 1}\n```\n{"verdict": 2}'
+    assert validate_reply(VERDICT, text) == ("$.verdict: 1 is not one of ['pass', 'fail']",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "{'verdict': 'pass'}",
         '{verdict: "pass"}',
         '{"verdict": "pass",}',
@@ -57,9 +83,7 @@ def test_what_is_almost_json_is_repaired_and_says_so(text: str) -> None:
     assert validate_reply(VERDICT, text) == CheckedReply('{"verdict":"pass"}', {"verdict": "pass"}, repaired=True)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no json at all", "pass", '{"verdict": "pass"} {"verdict": "fail"}', '{"a": }', "```", "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "no json at all", "pass", '{"a": }', "```", "[" * 100_000])
 def test_what_is_not_json_says_so(text: str) -> None:
     errors = validate_reply(ANY, text)
     assert isinstance(errors, tuple)

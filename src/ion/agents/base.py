@@ -6,11 +6,13 @@ node's options unchanged: an agent ignores what it does not understand.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.errors import IonError
 
@@ -62,6 +64,20 @@ class PromptRequest(Struct, frozen=True):
     register: Path | None = None
     verdicts: Mapping[str, str] = field(default_factory=dict)
     ask: Callable[[Permission], Awaitable[str | None]] | None = None
+
+
+def with_schema(request: PromptRequest) -> PromptRequest:
+    """The request of an agent without an option for `output_format`: its prompt says what the reply must fit."""
+    if request.output_format is None:
+        return request
+    told = schema_in_words(request.output_format)
+    fresh = None if request.fresh_prompt is None else f"{request.fresh_prompt}\n\n{told}"
+    return replace(request, prompt=f"{request.prompt}\n\n{told}", fresh_prompt=fresh)
+
+
+def schema_in_words(output_format: dict[str, Any]) -> str:
+    """What a reply must fit, for whoever answers."""
+    return f"Reply with nothing but JSON that fits this JSON Schema:\n{json.dumps(output_format, ensure_ascii=False)}"
 
 
 class PromptResult(Struct, frozen=True, gc=False):

@@ -18,9 +18,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion import process
-from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.parsers import Printed, Reading, conclude, parser
-from ion.agents.presets import InFile, Launch, Preset, launch, without_effect
+from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
 from ion.errors import UsageError
 from ion.masking import tail
 
@@ -52,6 +52,8 @@ class CommandAgent(Struct, frozen=True, gc=False):
         `refused` (a value that cannot be passed on), `bad_output`, and what the output itself names.
         """
         request = replace(request, options=self._options(request))
+        schema = schema_for(self.preset, request.output_format)
+        request = replace(with_schema(request) if schema is None else request, output_format=schema)
         self._say_what_is_left_out(request)
         session = request.session if self.preset.resume else None
         prompt = request.prompt if session == request.session else request.fresh_prompt or request.prompt

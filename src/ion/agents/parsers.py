@@ -8,6 +8,7 @@ an error.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -17,12 +18,14 @@ from typing import Any, TypeAlias
 from msgspec import Struct, field
 
 from ion.agents.base import AgentError, PromptResult
-from ion.foreign import loads
+from ion.foreign import decoder, loads
 from ion.masking import head, tail
 
 _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
 _MESSAGE_CHARACTERS = 2000
 _MOST = 10**15
+# How many values over several lines are looked for: each that is none costs the length of the text.
+_LONG_VALUES_TRIED = 20
 
 
 class Printed(Struct, frozen=True, gc=False):
@@ -79,7 +82,8 @@ def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
     """A parser of JSON in which a JSON pointer (RFC 6901) leads to the reply: its text, or JSON that is the reply."""
 
     def parse(printed: Printed) -> Reading:
-        value = _json(printed.stdout)
+        values = [one for one in _values(printed.stdout) if _at(one, pointer) is not None]
+        value = values[-1] if values else None
         found = _at(value, pointer)
         session = _session(_at(value, session_pointer)) if session_pointer else None
         if value is None or found is None:
@@ -95,10 +99,10 @@ def claude_json(printed: Printed) -> Reading:
     """`claude -p --output-format json`, and the similar output of `cursor-agent`: one object (with `--verbose` a
     list of them) of type `result`. `is_error` is reliable; `subtype` stays "success" in most failures. Tool calls
     that its permissions refused are listed in `permission_denials`; the turn counts as a success all the same."""
-    value = _json(printed.stdout)
-    last = value[-1] if isinstance(value, list) and value else value
-    if not isinstance(last, dict) or last.get("type") != "result":
+    results = [event for event in _objects(printed.stdout) if event.get("type") == "result"]
+    if not results:
         return Reading()
+    last = results[-1]
     session = _session(last.get("session_id"))
     usage = _claude_usage(last)
     said = last.get("result")
@@ -156,7 +160,7 @@ def codex_jsonl(printed: Printed) -> Reading:
     session: str | None = None
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
-    for event in _lines(printed.stdout):
+    for event in _objects(printed.stdout):
         kind, item = event.get("type"), _mapping(event.get("item"))
         if kind == "thread.started":
             session = _session(event.get("thread_id"))
@@ -174,8 +178,10 @@ def codex_jsonl(printed: Printed) -> Reading:
 
 def gemini_json(printed: Printed) -> Reading:
     """`gemini -o json`: one object with `response`; a failure is an object with `error`, on stderr."""
-    value = _mapping(_json(printed.stdout))
-    failure = value if "error" in value else _mapping(_json_at_end(printed.stderr))
+    found = [one for one in _objects(printed.stdout) if one.keys() & {"response", "error"}]
+    value = found[-1] if found else {}
+    failed = [one for one in _objects(printed.stderr) if "error" in one]
+    failure = value if "error" in value else failed[-1] if failed else {}
     session = _session(value.get("session_id") or failure.get("session_id"))
     usage = _gemini_usage(value or failure)
     if isinstance(failure.get("error"), dict):
@@ -208,7 +214,7 @@ def opencode_jsonl(printed: Printed) -> Reading:
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
     fresh = False
-    for event in _lines(printed.stdout):
+    for event in _objects(printed.stdout):
         kind, part = event.get("type"), _mapping(event.get("part"))
         session = _session(event.get("sessionID")) or session
         if kind == "step_start":
@@ -294,23 +300,35 @@ def _json(data: bytes) -> Any:
         return None
 
 
-def _json_at_end(data: bytes) -> Any:
-    """The JSON object at the end of a text: log lines may precede it."""
-    said = data.decode("utf-8", "replace").rstrip()
-    starts = [0, *(match.end() for match in re.finditer(r"\n(?=\{)", said))] if said.endswith("}") else []
-    for start in starts[-20:]:
-        value = _json(said[start:].encode())
-        if isinstance(value, dict):
-            return value
-    return None
-
-
-def _lines(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of JSON lines; other lines are skipped."""
-    for line in data.splitlines():
-        value = _json(line)
-        if isinstance(value, dict):
+def _values(data: bytes) -> Iterator[Any]:
+    """The JSON values of an output: all of it, else each that begins a line. Lines of a log may stand between them."""
+    try:
+        yield loads(data.strip() or b"null")
+        return
+    except ValueError:
+        text = data.decode("utf-8", "replace")
+    position = tries = 0
+    while position < len(text):
+        end = text.find("\n", position)
+        line = text[position : end if end >= 0 else len(text)]
+        position += len(line) + 1
+        if not line.startswith(("{", "[")):
+            continue
+        value = _json(line.encode())
+        if value is None and tries < _LONG_VALUES_TRIED:
+            tries += 1
+            with contextlib.suppress(ValueError, RecursionError):
+                _, after = decoder().raw_decode(text, position - len(line) - 1)
+                value = loads(text[position - len(line) - 1 : after])
+                position = after
+        if value is not None:
             yield value
+
+
+def _objects(data: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of an output, those of a list that is all of it included."""
+    for value in _values(data):
+        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict))
 
 
 def _at(value: Any, pointer: str) -> Any:

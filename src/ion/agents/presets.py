@@ -54,6 +54,7 @@ class Preset(Struct, frozen=True, gc=False):
     asking_mode: str = ""
     own_commands: str = ""
     schema: Words = ()
+    strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)
     permission: Mapping[str, Words] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +111,7 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
     words: list[Word] = [*preset.command, *preset.arguments]
     for name, value in request.options.items():
         words += _flags(preset.options.get(name), name, value)
-    if request.output_format is not None and preset.schema:
+    if request.output_format is not None:
         words += _flags(Flags(preset.schema), "output_format", request.output_format)
     if session is not None:
         words += [_word(word, "the session", {"session": lambda: session}) for word in preset.resume]
@@ -119,6 +120,52 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
     ]
     on_stdin = not any("{prompt}" in word or "{prompt_file}" in word for word in preset.last)
     return Launch(tuple(words), prompt if on_stdin else "")
+
+
+def schema_for(preset: Preset, output_format: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema that the agent's own option takes; None: it takes none, or not this one."""
+    if output_format is None or not preset.schema:
+        return None
+    return _strict(output_format) if preset.strict_schema else output_format
+
+
+# What OpenAI's API takes in a schema; with anything else it refuses the whole request.
+_STRICT = frozenset(
+    (
+        *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs"),
+        *("title", "description", "definitions", "minItems", "maxItems", "pattern", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    )
+)
+
+
+def _strict(output_format: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema as OpenAI's API takes it: each object requires all of its properties, and allows no others. None if
+    it would then ask for something else."""
+    try:
+        return _closed(output_format) if output_format.get("type") == "object" else None
+    except ValueError:
+        return None
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with all of its objects closed. Raises ValueError if one of them is open on purpose."""
+    if not isinstance(schema, dict) or not _STRICT.issuperset(schema):
+        raise ValueError
+    closed = dict(schema)
+    fields = schema.get("properties", {})
+    if "object" in schema.get("type", ()) or fields:
+        if not fields or set(schema.get("required", ())) != set(fields) or schema.get("additionalProperties"):
+            raise ValueError
+        closed["additionalProperties"] = False
+    for group in ("properties", "$defs", "definitions"):
+        if group in schema:
+            closed[group] = {name: _closed(one) for name, one in schema[group].items()}
+    if "anyOf" in schema:
+        closed["anyOf"] = [_closed(one) for one in schema["anyOf"]]
+    if "items" in schema:
+        closed["items"] = _closed(schema["items"])
+    return closed
 
 
 def without_effect(preset: Preset, options: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion import clocks
+from ion.agents.base import schema_in_words as schema_in_words
 from ion.api import reading
 from ion.api.hidden import Hidden
 from ion.api.result import RunResult, text_of

@@ -22,6 +22,8 @@ from ion.language.patterns import pattern
 _BLANKS = " \t\r\n\ufeff"
 _FENCE = pattern(r"```[ \t]*+(?:json\b)?+\s*+(?=[\[{\"0-9tfn-])", re.IGNORECASE)
 _FENCES_TRIED = 500
+_BRACKET = pattern(r"[\[{]")
+_BRACKETS_TRIED = 100
 _FENCE_END = pattern(r"\s*```")
 _ARRAY_INDEX = pattern(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _LARGEST_INDEX = 2**32 - 2
@@ -84,11 +86,52 @@ def canonical(value: Any) -> str:
 def read_json(text: str) -> Any:
     """The JSON that `text` is or, failing that, holds in its first fenced block of JSON. Raises ValueError."""
     try:
-        return loads(text.strip(_BLANKS))
+        return read_whole_json(text)
     except ValueError:
-        for value in _fenced(text):
+        for value in fenced_values(text):
             return value
         raise
+
+
+def read_whole_json(text: str) -> Any:
+    """The JSON that `text` is. Raises ValueError."""
+    return loads(text.strip(_BLANKS))
+
+
+def fenced_values(text: str) -> Iterator[Any]:
+    """The contents of fenced blocks that are JSON. After one that cannot be read, the next is tried, a bounded
+    number of times, since each failure costs the length of the text before it."""
+    position = 0
+    for _ in range(_FENCES_TRIED):
+        fence = _FENCE.search(text, position)
+        if fence is None:
+            return
+        try:
+            _, end = decoder().raw_decode(text, fence.end())
+        except json.JSONDecodeError as error:
+            position = max(error.pos, fence.start() + 3)
+            continue
+        except (ValueError, RecursionError):
+            position = fence.start() + 3
+            continue
+        if _FENCE_END.match(text, end):
+            yield loads(text[fence.end() : end])
+        position = max(end, fence.start() + 3)
+
+
+def bare_values(text: str) -> Iterator[Any]:
+    """The objects and lists that stand in a text, each whole and none inside of another. A bracket that begins no JSON
+    is passed over, a bounded number of times."""
+    position = failed = 0
+    while failed < _BRACKETS_TRIED and (bracket := _BRACKET.search(text, position)) is not None:
+        start = bracket.start()
+        try:
+            _, position = decoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            position = start + 1
+            failed += 1
+        else:
+            yield loads(text[start:position])
 
 
 def describe(value: Any) -> str:
@@ -126,27 +169,6 @@ def _object(output: str, name: str) -> dict[str, Any]:
             f"unknown field {name!r}: the output is {describe(value)}, not an object", hint=hint
         )
     return value
-
-
-def _fenced(text: str) -> Iterator[Any]:
-    """The contents of fenced blocks that are JSON. After one that cannot be read, the next is tried, a bounded
-    number of times, since each failure costs the length of the text before it."""
-    position = 0
-    for _ in range(_FENCES_TRIED):
-        fence = _FENCE.search(text, position)
-        if fence is None:
-            return
-        try:
-            _, end = decoder().raw_decode(text, fence.end())
-        except json.JSONDecodeError as error:
-            position = max(error.pos, fence.start() + 3)
-            continue
-        except (ValueError, RecursionError):
-            position = fence.start() + 3
-            continue
-        if _FENCE_END.match(text, end):
-            yield loads(text[fence.end() : end])
-        position = max(end, fence.start() + 3)
 
 
 def _declared_field(schema: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -258,8 +259,10 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
         try:
             checked = await _checked(said, text, turn, context, began)
         except OutputFormatError as error:
+            _keep_in_log(text, turn, context)
             return Failed(Failure("bad_output", error.message, error.hint), usage=said.usage)
         if not isinstance(checked, CheckedReply):
+            _keep_in_log(text, turn, context)
             message = f"the reply does not fit output_format: {'; '.join(checked)}"
             return Failed(Failure("bad_output", message), reask=checked, usage=said.usage)
         reply = checked
@@ -280,6 +283,14 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
         notes=notes,
     )
     return Completed(brought, signaled)
+
+
+def _keep_in_log(text: str, turn: Turn, context: Context) -> None:
+    """A reply that is not taken is in the node's log, also where no program has written it there."""
+    path = process.beside(context.folders.logs / turn.log_name, ".out")
+    if not path.exists():
+        with os.fdopen(process.create(path), "wb") as log:
+            log.write(text.encode("utf-8", "replace"))
 
 
 async def _checked(

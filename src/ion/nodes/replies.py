@@ -1,7 +1,7 @@
 """Replies that must fit a JSON Schema (`output_format`): extracting the JSON from the text, repairing, validating.
 
-An agent is asked for JSON and answers with text. The JSON is the reply itself, else its first fenced block of JSON,
-else what a strict repair makes of it; then the author's schema decides. A pattern, or a repair, can take forever on
+An agent is asked for JSON and answers with text. The JSON is the reply itself, else a fenced block of JSON, else what a
+strict repair makes of it, else a value that stands in it: the first that fits the author's schema. A pattern, or a repair, can take forever on
 some texts: `checking` does this in a separate process unless `validate_quickly` can do it.
 """
 
@@ -10,18 +10,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 
 from ion.errors import OutputFormatError
-from ion.language.values import canonical, read_json
+from ion.language.values import bare_values, canonical, fenced_values, read_whole_json
 from ion.masking import head
 
 ERRORS_SHOWN = 20
 _ERROR_CHARACTERS = 300
 LONGEST_REPLY = 8 * 1024 * 1024
 DEEPEST_REPLY = 100
+# How many values of one kind in a reply are held against the schema.
+_VALUES_TRIED = 50
 # Repair looks at every character many times; an agent that sends more than this is asked again.
 _REPAIR_CHARACTERS = 200_000
 # Repair would make a text of such a number.
@@ -51,17 +54,17 @@ class CheckedReply(Struct, frozen=True, gc=False):
 
 def validate_quickly(output_format: dict[str, Any], text: str) -> CheckedReply | tuple[str, ...] | None:
     """`validate_reply` where it is certain to be quick: the text is far too long, or the schema is plain, both are
-    short, and the text is JSON. Otherwise None."""
+    short, and the text is JSON or a fence in it fits. Otherwise None."""
     if len(text) > LONGEST_REPLY:
         return (f"the reply is longer than {LONGEST_REPLY >> 20} MiB",)
     steps = len(text) * len(json.dumps(output_format))
     if len(text) > _QUICK_CHARACTERS or steps > _QUICK_STEPS or not _is_plain(output_format):
         return None
     try:
-        value = read_json(text)
+        return _fit(output_format, read_whole_json(text))
     except ValueError:
-        return None
-    return _fit(output_format, value)
+        fenced = (_fit(output_format, value) for value in islice(fenced_values(text), _VALUES_TRIED))
+        return next((one for one in fenced if isinstance(one, CheckedReply)), None)
 
 
 def _is_plain(schema: Any) -> bool:
@@ -80,18 +83,40 @@ def _is_plain(schema: Any) -> bool:
 def validate_reply(output_format: dict[str, Any], text: str) -> CheckedReply | tuple[str, ...]:
     """The reply as JSON that fits the schema, or everything that is wrong with it, in words that an agent can act on.
 
-    Raises `OutputFormatError` if the schema itself cannot be used.
+    Of several values in it the first that fits counts, since an example may stand before the answer. Raises
+    `OutputFormatError` if the schema itself cannot be used.
     """
-    repaired = False
+    wrong: tuple[str, ...] = ()
     try:
-        value = read_json(text)
+        for value, repaired in _values_in(text):
+            checked = _fit(output_format, value, repaired=repaired)
+            if isinstance(checked, CheckedReply):
+                return checked
+            wrong = wrong or checked
+    except ValueError as error:
+        wrong = wrong or (f"the reply is not JSON: {error}",)
+    return wrong
+
+
+def _values_in(text: str) -> Iterator[tuple[Any, bool]]:
+    """The reply as JSON, else each value in it, and whether it was repaired. Ends with ValueError if no repair helps.
+
+    What stands in the text without a fence comes after the repair: it may be a piece of what can be repaired.
+    """
+    try:
+        yield read_whole_json(text), False
+        return
     except ValueError:
-        try:
-            value = _repaired(text)
-        except ValueError as error:
-            return (f"the reply is not JSON: {error}",)
-        repaired = True
-    return _fit(output_format, value, repaired=repaired)
+        yield from ((value, False) for value in islice(fenced_values(text), _VALUES_TRIED))
+    bare = list(islice(bare_values(text), _VALUES_TRIED))
+    try:
+        value = _repaired(text)
+    except ValueError:
+        if not bare:
+            raise
+    else:
+        yield value, value not in bare
+    yield from ((value, False) for value in bare)
 
 
 def _fit(output_format: dict[str, Any], value: Any, *, repaired: bool = False) -> CheckedReply | tuple[str, ...]:
@@ -140,8 +165,6 @@ def _repaired(text: str) -> Any:
 
 
 def _errors(schema: dict[str, Any], value: Any) -> Iterator[str]:
-    from itertools import islice
-
     import jsonschema
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import EMPTY_REGISTRY

@@ -22,7 +22,7 @@ from ion import process
 from ion.agents.acp.protocol import AgentRefusedError
 from ion.agents.acp.running import Running, Session, start
 from ion.agents.acp.turn import PromptTurn
-from ion.agents.base import AgentError, PromptRequest, PromptResult
+from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.clock import Clock
 from ion.agents.presets import OWN_OPTIONS, Preset
 from ion.names import NAMES_OF_A_TURN
@@ -62,6 +62,7 @@ class AcpAgent(Struct, eq=False, dict=True):
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
+        request = with_schema(request)  # the protocol has no place for it
         clock = Clock(request.timeout_ms, request.idle_timeout_ms)
         try:
             async with contextlib.AsyncExitStack() as held:
