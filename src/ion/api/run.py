@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion import clocks
-from ion.agents.base import schema_in_words as schema_in_words
+from ion.agents.base import schema_in_words
 from ion.api import reading
 from ion.api.hidden import Hidden
 from ion.api.result import RunResult, text_of
@@ -283,6 +283,12 @@ class Run(Struct, frozen=True):
 def _check_comment(text: str) -> None:
     if len(text.encode("utf-8", "surrogatepass")) > e.INLINE_LIMIT_BYTES:
         raise UsageError("the comment is longer than 256 KiB", hint="put it into a file and name that")
+
+
+def whole_prompt(prompt: dict[str, Any]) -> str:
+    """The text of one of `Run.prompts` with what its answer must fit."""
+    told = prompt["output_format"]
+    return str(prompt["prompt"]) if told is None else f"{prompt['prompt']}\n\n{schema_in_words(told)}"
 
 
 def _check_format(node: str, output_format: dict[str, Any] | None, text: str) -> None:

@@ -193,14 +193,13 @@ def next_prompts(cli: CliContext, run: str | None, node: str | None, as_json: bo
 
 
 def _show(screen: Screen, cli: CliContext, run_id: str, prompt: dict[str, Any]) -> None:
-    from ion.api.run import schema_in_words
+    from ion.api.run import whole_prompt
 
     turn = f"  iteration {prompt['iteration']}" if prompt["iteration"] else ""
     session = f"  session {prompt['session']}" if prompt["session"] else ""
     screen.line(("strong", prompt["node"]), f"{turn}{session}")
     screen.line()
-    told = [] if prompt["output_format"] is None else ["", *schema_in_words(prompt["output_format"]).splitlines()]
-    screen.lines(f"    {line}" for line in (*prompt["prompt"].splitlines(), *told))
+    screen.lines(f"    {line}" for line in whole_prompt(prompt).splitlines())
     screen.line()
     screen.line("  ", cli.command("submit", run_id, prompt["node"], "--file FILE"))
     screen.line()

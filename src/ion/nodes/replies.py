@@ -1,8 +1,8 @@
 """Replies that must fit a JSON Schema (`output_format`): extracting the JSON from the text, repairing, validating.
 
 An agent is asked for JSON and answers with text. The JSON is the reply itself, else a fenced block of JSON, else what a
-strict repair makes of it, else a value that stands in it: the first that fits the author's schema. A pattern, or a repair, can take forever on
-some texts: `checking` does this in a separate process unless `validate_quickly` can do it.
+strict repair makes of it, else a value that stands in it: the first that fits the author's schema. A pattern, or a
+repair, can take forever on some texts: `checking` does this in a separate process unless `validate_quickly` can do it.
 """
 
 from __future__ import annotations
