@@ -120,7 +120,7 @@ def fenced_values(text: str) -> Iterator[Any]:
 
 
 def bare_values(text: str) -> Iterator[Any]:
-    """The objects and lists that stand in a text, each whole and none inside of another. A bracket that begins no JSON
+    """The objects and lists in a text, each whole and none inside of another. A bracket that begins no JSON
     is passed over, a bounded number of times."""
     position = failed = 0
     while failed < _BRACKETS_TRIED and (bracket := _BRACKET.search(text, position)) is not None:

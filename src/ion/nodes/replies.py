@@ -1,7 +1,7 @@
 """Replies that must fit a JSON Schema (`output_format`): extracting the JSON from the text, repairing, validating.
 
 An agent is asked for JSON and answers with text. The JSON is the reply itself, else a fenced block of JSON, else what a
-strict repair makes of it, else a value that stands in it: the first that fits the author's schema. A pattern, or a
+strict repair makes of it, else a value inside of it: the first that fits the author's schema. A pattern, or a
 repair, can take forever on some texts: `checking` does this in a separate process unless `validate_quickly` can do it.
 """
 
@@ -101,7 +101,7 @@ def validate_reply(output_format: dict[str, Any], text: str) -> CheckedReply | t
 def _values_in(text: str) -> Iterator[tuple[Any, bool]]:
     """The reply as JSON, else each value in it, and whether it was repaired. Ends with ValueError if no repair helps.
 
-    What stands in the text without a fence comes after the repair: it may be a piece of what can be repaired.
+    What is in the text without a fence comes after the repair: it may be a piece of what can be repaired.
     """
     try:
         yield read_whole_json(text), False
