@@ -165,6 +165,11 @@ def run_result(
     return RunResult(run_id, data["workflow"], status, state, text, data, described)
 
 
+def describe_nodes(store: WorkflowStore, run_id: str, state: RunState) -> Described:
+    """The nodes of a run, none of them described yet."""
+    return Described(state, 0, _Outputs(run_id, store, None))
+
+
 def run_duration(state: RunState, status: str, now: int) -> int | None:
     """Milliseconds from the start to the end, to now if it runs, else to the last thing that happened."""
     if state.started_at is None:

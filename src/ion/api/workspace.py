@@ -43,7 +43,8 @@ _TEMPORARY: weakref.WeakKeyDictionary[WorkflowStore, Path] = weakref.WeakKeyDict
 
 class Workspace(Struct, dict=True):
     """A project as seen by one caller. `store_url` None: the environment's, the settings', or the default. `found` is
-    told the id of every run that is looked up; `via` (`library`, `cli`, `mcp`) is recorded with what is asked for."""
+    told the id of every run that is looked up; `via` (`library`, `cli`, `mcp`, `serve`) is recorded with what is asked
+    for."""
 
     project: Path
     store_url: str | None = None

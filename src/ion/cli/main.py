@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rerun": ("ion.cli.resume:rerun", "Run a run again, wholly or from a node."),
     "cancel": ("ion.cli.requests:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.workflows:convert", "Print an SOP as YAML, or write it as a skill."),
+    "serve": ("ion.cli.servers:serve", "Show runs in your browser, and answer them."),
     "mcp": ("ion.cli.servers:mcp", "Serve workflows to an agent over MCP."),
     "worker": ("ion.cli.servers:worker", "Work for runs of a Temporal cluster."),
     "sop": ("ion.cli.workflows:sop", "Write SOPs: markdown procedures that run step by step."),

@@ -1,4 +1,4 @@
-"""What serves until it is ended: `ion mcp` an agent, `ion worker` a cluster."""
+"""What serves until it is ended: `ion mcp` an agent, `ion worker` a cluster, `ion serve` a person's browser."""
 
 from __future__ import annotations
 
@@ -39,6 +39,35 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
     workspace.settings = replace(workspace.settings, agent=None)
     raise_limit()
     serve(ToolContext(Engine(Project(workspace)), hidden, sop_paths, allow_approve, allow_paths))
+    return 0
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Which port; default: a free one.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in your browser.")
+@click.option("--allow-answers", is_flag=True, help="Let the page answer gates; without it, it only shows them.")
+@in_context
+def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool) -> int:
+    """Show the project's runs in your browser, until Ctrl-C: what needs you, what runs, why it failed.
+
+    Nobody but you can open the page: it is reached from this machine alone, by an address that works once. It starts
+    and continues nothing; an answer given there is recorded, and a run that is alive continues with it.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise UsageError(
+            "ion serve needs starlette and uvicorn", hint="pip install 'ion-workflows[serve]'", code="missing-extra"
+        )
+    from ion.api.workspace import open_workspace
+    from ion.views.masking import hide_run
+    from ion.web.server import serve
+    from ion.web.site import Site
+
+    workspace = open_workspace(cli.project, cli.store, found=hide_run, via="serve")
+    try:
+        site = Site(workspace, cli.command, terminal.talk().line, allow_answers=allow_answers)
+        serve(site, port=port, open_page=open_page)
+    finally:
+        workspace.close()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,8 @@ from typing import Protocol, TypeAlias
 from ion.language.problems import printable
 from ion.views.masking import Shown, masked, shown, shown_lines
 
+# Colours and styles of a terminal (ECMA-48, SGR), with which programs decorate what they write.
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 # Text as it is, or (role, text); what a role looks like is for the face to say.
 Part: TypeAlias = str | tuple[str, str]
 
@@ -158,6 +161,11 @@ def _place_to_break(line: str, columns: int) -> int:
         if used > columns:
             return blank or max(place, start + 1)
     return len(line)
+
+
+def readable_lines(text: str) -> list[Shown]:
+    """All lines of what a program wrote, without the colours that a terminal would show, each fit to be shown."""
+    return shown_lines(_COLOURS.sub("", text))
 
 
 def plural(number: int, word: str) -> str:
