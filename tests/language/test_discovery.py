@@ -124,12 +124,24 @@ def test_links_out_of_the_project_are_not_followed(tmp_path: Path, tmp_path_fact
     ]
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {f"{ION}/good.yaml": workflow("good")})
+    (tmp_path / ION / "lost.yaml").symlink_to(tmp_path / "gone.yaml")
+    (tmp_path / ION / "ring.yaml").symlink_to(tmp_path / ION / "ring.yaml")
+    by_name = {one.name: one for one in found(tmp_path)}
+    assert set(by_name) == {"good", "lost", "ring"}
+    assert by_name["lost"].problems[0].message == f"{ION}/lost.yaml is a link that leads nowhere: it is skipped"
+    with pytest.raises(NotFoundError) as error:
+        find(tmp_path, "lost")
+    assert "leads nowhere" in error.value.hint
+
+
 def test_a_link_out_of_the_project_is_named_and_hides_nothing(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Nothing behind it is read; a workflow of its name elsewhere is found."""
     outside = tmp_path_factory.mktemp("outside")
-    write(outside, {"x.yaml": workflow("x"), "y.yaml": workflow("y"), "notes.txt": "n"})
+    write(outside, {"x.yaml": workflow("x"), "y2.yaml": workflow("y"), "notes.txt": "n"})
     user = tmp_path_factory.mktemp("config")
     write(user, {"ion/workflows/x.yaml": workflow("x")})
     write(tmp_path, {f"{ION}/in.yaml": workflow("y"), f"{ION}/y.yaml": workflow("z")})

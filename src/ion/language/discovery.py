@@ -54,7 +54,8 @@ class Discovered(Struct, frozen=True, gc=False):
 
     @property
     def passed_over(self) -> bool:
-        """Whether it is a link that leads out of the project: it was not read, and its name is the link's."""
+        """Whether it is a link that leads out of the project, or nowhere: it was not read, and its name is the
+        link's."""
         return any(problem.code == "link-passed-over" for problem in self.loaded.problems)
 
     @property
@@ -129,8 +130,8 @@ def _named_by_path(path: Path, project: Path | None, user_config: Path | None) -
 def _files(
     project: Path, user_config: Path | None, sop_paths: Sequence[Path]
 ) -> Iterator[tuple[str, Iterable[Path], list[Path]]]:
-    """The files of each folder that is searched, in order of precedence, and the links that lead out of the project,
-    once all files have been visited."""
+    """The files of each folder that is searched, in order of precedence, and the links that are skipped, once all files
+    have been visited."""
     for path in sop_paths:
         yield "sop-path", sorted(file for file in path.absolute().glob(f"*{SOP_SUFFIX}") if file.is_file()), []
     for scope, folder in workflow_folders(project, user_config or user_config_folder()):
@@ -142,6 +143,8 @@ def _passed_over(link: Path, scope: str, project: Path) -> Discovered:
     shown = os.path.relpath(link, project)
     message = f"{shown} is a link that leads out of the project: it is skipped"
     hint = f"copy it into the project, or link it from {user_config_folder() / 'ion' / 'workflows'}"
+    if not link.exists():
+        message, hint = f"{shown} is a link that leads nowhere: it is skipped", "remove it, or correct where it leads"
     problem = Problem("link-passed-over", message, "warning", file=str(link), hint=hint)
     return Discovered(stem(link), link, scope, Loaded(None, (problem,)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ion.language.document import DocumentPath
 from ion.language.resources import SCRIPT_SUFFIXES, Resources
@@ -52,7 +53,10 @@ def _shipped_elsewhere(name: str) -> list[str]:
 
 
 def _looked_in(resources: Resources, kind: str, name: str) -> list[str]:
-    links = [f"{path} leads out of the project: it is skipped" for path in resources.passed_over(kind, name)]
+    links = [
+        f"{path} leads {'out of the project' if Path(path).exists() else 'nowhere'}: it is skipped"
+        for path in resources.passed_over(kind, name)
+    ]
     return [*links, "looked in", *resources.places(kind)]
 
 

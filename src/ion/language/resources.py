@@ -147,7 +147,7 @@ class Resources(Struct):
         return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
 
     def passed_over(self, kind: str, name: str) -> list[str]:
-        """The links that lead out of the project and may hold what was searched, by their name or as a folder."""
+        """The links that lead out of the project, or nowhere, and may hold what was searched, by name or as a folder."""
         found: list[Path] = []
         for folder in self.commands if kind == "command" else self.scripts:
             for _ in walk_files(folder, found):
@@ -218,8 +218,8 @@ def workflow_folders(project: Path, user_config: Path) -> Iterator[tuple[str, Fo
 def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files of a folder and those below it, a folder's own files first, each level in the order of names.
 
-    Links out of the boundary are skipped, and added to `passed_over`; so are pipes and devices, silently, and no folder
-    is visited twice. A folder that cannot be read counts as empty.
+    Links that lead out of the boundary, or nowhere, are skipped, and added to `passed_over`; so are pipes and devices,
+    silently, and no folder is visited twice. A folder that cannot be read counts as empty.
     """
     boundary = None if folder.boundary is None else os.path.realpath(folder.boundary)
     left = [] if passed_over is None else passed_over
@@ -248,13 +248,10 @@ def walk_files(folder: Folder, passed_over: list[Path] | None = None) -> Iterato
 
 
 def _kind(entry: os.DirEntry[str], boundary: str | None) -> str:
-    """`file`, `folder`, `link` for one that leads out of the boundary, or '' for anything else."""
-    try:
-        if entry.is_symlink() and not _within(entry.path, boundary):
-            return "link"
-        return "file" if entry.is_file() else "folder" if entry.is_dir() else ""
-    except OSError:  # a link to itself
-        return ""
+    """`file`, `folder`, `link` for one that leads out of the boundary or nowhere, or '' for anything else."""
+    if entry.is_symlink() and not (_within(entry.path, boundary) and Path(entry.path).exists()):
+        return "link"
+    return "file" if entry.is_file() else "folder" if entry.is_dir() else ""
 
 
 def _within(path: str, boundary: str | None) -> bool:
