@@ -49,6 +49,13 @@ def test_where_few_descriptors_are_allowed_slots_wait_for_them(site: Site) -> No
     assert outputs(site) == {"a\n100"}
 
 
+def test_where_no_program_can_ever_start_it_is_said_at_once(site: Site) -> None:
+    site.write("nodes:\n  - {id: a, bash: echo hi}\n")
+    status, _out, err = site.run("run", "w", "--run-id", site.id, before=descriptors(24, 24))
+    assert (status, "only 24 files may be open at once, and Ion needs 48" in err) == (1, True), err
+    assert site.run("resume", site.id, before=descriptors(48, 48))[0] == 0
+
+
 def test_the_soft_limit_is_raised_for_ion_and_not_for_its_programs(site: Site) -> None:
     """Forty at once need more than the soft limit."""
     site.write(

@@ -147,7 +147,7 @@ class Resources(Struct):
         return [str(folder.path) for folder in (self.commands if kind == "command" else self.scripts)]
 
     def passed_over(self, kind: str, name: str) -> list[str]:
-        """The links out of the project, or to nothing, that may hold what was searched, by their name or as a folder."""
+        """The links out of the project, or to nothing, that may hold what was searched, by name or as a folder."""
         found: list[Path] = []
         for folder in self.commands if kind == "command" else self.scripts:
             for _ in walk_files(folder, found):

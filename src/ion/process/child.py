@@ -112,6 +112,8 @@ def spawn(start: ProcessSpec) -> Child:
 
 
 def _spawn(start: ProcessSpec) -> Child:
+    if too_few := limits.too_few():
+        raise SpawnError(start.argv[0], too_few, hint="raise the limit: ulimit -n 256")
     loop = asyncio.get_running_loop()
     over: asyncio.Future[str] = loop.create_future()
     with contextlib.ExitStack() as undo:

@@ -29,6 +29,8 @@ _ENOUGH = 65_536
 # Descriptors that programs leave to the rest of Ion (the store, logs, agents), and to each other for their output.
 _LEFT_FREE = 32
 _LEFT_PER_PROGRAM = 2
+# What is open before the first program starts, what that needs, and what is left free.
+LEAST_DESCRIPTORS = 48
 # So long whoever waits does so while no program of this process runs, which would free something at its end.
 PATIENCE_S = 600.0
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -82,6 +84,13 @@ def most_descriptors() -> int:
     """How many descriptors this process may have at this moment."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def too_few() -> str:
+    """Why no program can ever start in this process; '': some can."""
+    most = most_descriptors()
+    fine = most >= LEAST_DESCRIPTORS
+    return "" if fine else f"only {most} files may be open at once, and Ion needs {LEAST_DESCRIPTORS}"
 
 
 def require_room(descriptor: int, programs: int) -> None:
