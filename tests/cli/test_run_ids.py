@@ -45,3 +45,20 @@ def test_a_run_is_named_by_a_unique_prefix_or_last(ion: Ion, project: Project) -
     ambiguous = ion("show", "ab")
     assert ambiguous.status == 2
     assert "3 runs begin with 'ab': abd, abd2, abc1" in ambiguous.err
+
+
+def test_a_run_takes_no_folder_of_a_run_of_another_store(ion: Ion, project: Project) -> None:
+    """Logs and artifacts of the two would be mixed."""
+    other, more = ("--store", "file:.ion/other"), ("--run-id", "mine", "--quiet")
+    project.write("two", TWO_GATES)
+    assert ion("run", "two", *more).status == 3
+    refused = ion("run", "two", *more, *other)
+    assert refused.status == 5
+    assert "the store sqlite:.ion/ion.db has a run 'mine' with files in this project" in refused.err
+    assert ion("runs", *other, "--json").json("runs") == []
+    assert ion("run", "two", "--run-id", "old", "--quiet", *other).status == 3
+    assert ion("rerun", "old", *more, *other).status == 5
+    assert ion("run", "two", *more).status == 5, "it exists"
+    assert ion("cancel", "mine").status == 0
+    assert ion("prune", "--older-than", "0d", "--yes").status == 0
+    assert ion("run", "two", *more, *other).status == 3

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ion.errors import RefusedError
+from ion.language.problems import printable
 from ion.nodes.base import Folders
 
 # In a run's folder: which stores have a run of this id. A run that was brought into a second store of the same project
@@ -35,6 +37,23 @@ def claim(run: Path, store: str, project: Path) -> None:
     if not mark.exists():
         mark.parent.mkdir(exist_ok=True)
         mark.write_text(f"{name}\n", "utf-8", "surrogateescape")
+
+
+def require_unclaimed(run: Path, store: str, project: Path) -> None:
+    """Raise `RefusedError` (code `run-exists`) if the folder of a run that is to be created is that of a run of another
+    store. One in memory has left nothing that anybody could want."""
+    if mark_of(run, store, project).exists():
+        return
+    marks = (run / _STORES).glob("*") if (run / _STORES).is_dir() else ()
+    names = (mark.read_text("utf-8", "surrogateescape").strip() for mark in marks if not mark.suffix)
+    other = next((name for name in names if not name.startswith("memory:")), None)
+    if other is not None:
+        hint = f"choose another id; the other run is shown with --store {printable(other)}"
+        raise RefusedError(
+            f"the store {printable(other)} has a run {run.name!r} with files in this project",
+            code="run-exists",
+            hint=hint,
+        )
 
 
 def mark_of(run: Path, store: str, project: Path) -> Path:

@@ -15,7 +15,7 @@ from ion.core import events as e
 from ion.core.rerun import kept_events
 from ion.core.state import RunState
 from ion.engine import git
-from ion.engine.folders import folders_of
+from ion.engine.folders import folders_of, require_unclaimed
 from ion.engine.freeze import digest_of, freeze
 from ion.engine.run_reader import read_workflow
 from ion.errors import DamagedStoreError
@@ -50,6 +50,7 @@ def make_rerun(
     The log comes in one transaction, after the artifacts; a process that dies before leaves a folder and no run.
     Raises `RefusedError` (the id is taken, the frozen files were changed), `NotFoundError` (no such node).
     """
+    require_unclaimed(folders_of(data, new, project).run, store.url, project)
     frozen = read_workflow(store, old, state)
     started = state.started
     if started is None:

@@ -24,7 +24,7 @@ from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState
 from ion.engine import freeze, git
 from ion.engine.agent_registry import AgentRegistry
-from ion.engine.folders import claim, folders_of
+from ion.engine.folders import claim, folders_of, require_unclaimed
 from ion.engine.local import Drive, Runner
 from ion.engine.observe import Observers
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
@@ -85,6 +85,7 @@ def start(config: EngineConfig, new: NewRun) -> Drive:
 def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tuple[e.WorkflowStarted, Lease]:
     """Create the run in the store, whoever will own it: its first event, and its first lease."""
     workflow = new.workflow
+    require_unclaimed(folders_of(config.data, new.run_id, config.project).run, config.store.url, config.project)
     source = freeze.freeze(workflow, config.store)
     started = e.WorkflowStarted(
         _clock_of(owner)(),
