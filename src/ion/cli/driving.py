@@ -132,12 +132,26 @@ def _follow_engine_run(workspace: Workspace, started: ClusterRun, view: View) ->
             view.show(run.workflow(), logs_folder(workspace, run_id))
         while workspace.store.get_workflow_run(run_id).last_seq <= before:
             time.sleep(_LOG_POLL_S)
-        follow(run, view.observers, from_start=started.after == 0)
+        _watch_and_ask(run, view, from_start=started.after == 0)
     finally:
         done.set()
         watcher.join()
         view.end()
     return run.result()
+
+
+def _watch_and_ask(run: Run, view: View, *, from_start: bool) -> None:
+    """Show the events of the run until it ends or waits for people; an answer that is given here continues it there."""
+    seen = 0 if from_start else None
+    while True:
+        if view.asker is None:
+            return follow(run, view.observers, from_start=from_start)
+        view.asker.answered = False
+        seen = asyncio.run(_attend(run, view, view.asker, after=seen))
+        if not view.asker.answered or run.result().state.ended:
+            return None
+        while answered(run.state()):
+            time.sleep(_LOG_POLL_S)
 
 
 def _say_if_nobody_works(workspace: Workspace, run_id: str, before: int, view: View, done: threading.Event) -> None:
@@ -180,12 +194,14 @@ def follow_and_ask(run: Run, view: View, *, from_start: bool) -> bool:
         return False
     view.asker.answered = False
     view.asker.labels = labels_of(readable_workflow(run.workspace, run.run_id, run.state()))
-    asyncio.run(_attend(run, view, view.asker, from_start=from_start))
+    asyncio.run(_attend(run, view, view.asker, after=0 if from_start else None))
     return view.asker.answered
 
 
-async def _attend(run: Run, view: View, asker: Asker, *, from_start: bool) -> None:
-    following = asyncio.ensure_future(_follow(run, view, asker, from_start=from_start))
+async def _attend(run: Run, view: View, asker: Asker, *, after: int | None) -> int:
+    """Show the events after number `after` (None: those that come from now on), and put the questions; gives the number
+    of the last event."""
+    following = asyncio.ensure_future(_follow(run, view, asker, after))
 
     def stop() -> None:
         asker.give_up()
@@ -195,19 +211,23 @@ async def _attend(run: Run, view: View, asker: Asker, *, from_start: bool) -> No
     loop.add_signal_handler(signal.SIGINT, stop)
     try:
         await asker.attend(run.run_id, following)
-        await following
+        return await following
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _follow(run: Run, view: View, asker: Asker, *, from_start: bool) -> None:
+async def _follow(run: Run, view: View, asker: Asker, after: int | None) -> int:
     """As `views.following.follow`, without holding up the questions."""
     follower = Follower(run.run_id)
-    follower.show(run.events(), view.observers if from_start else (asker,))
+    events = run.events()
+    shown = len(events) if after is None else after
+    follower.show(events[:shown], (asker,))
+    follower.show(events[shown:], view.observers)
     async for recorded in run.follow(after=follower.after):
         follower.show([recorded], view.observers)
+    return follower.after
 
 
 # ------------------------------------------------------------------ a run that was answered

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from temporalio.testing import ActivityEnvironment
 from tests.engine.temporal.kit import COMMAND, GATE, SLOW, WORKFLOWS, Elsewhere, Project, Server, chain
@@ -29,7 +30,7 @@ from ion.engine.temporal.cluster import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.temporal.workflow import IonRun
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
-from processes import alive, until, written
+from processes import PATIENCE_S, alive, until, written
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -98,6 +99,26 @@ def test_gates_inside_are_answered_all_alike(project: Project) -> None:
     assert (status, json.loads(out)) == (0, ["eu", "us", "asia"]), said
     assert "Answered: 2 gates." in said
     assert project.ion("approve", "one", "each", "--each")[0] == 5
+
+
+def test_a_person_is_asked_at_the_terminal(project: Project) -> None:
+    """Where the run was started, gate after gate, and it continues on the cluster."""
+    gates = "{id: one, approval: {message: First?}}, {id: two, depends_on: [one], approval: {message: Second?}}"
+    project.write("gates", f"nodes: [{gates}, {{id: end, depends_on: [two], bash: 'echo both'}}]\n")
+    project.work()
+    words = [*COMMAND[1:], "run", "gates", "--engine", project.server.url, "--run-id", "one", "--plain"]
+    environment = {**project.environment, "TERM": "xterm"}
+    environment.pop("CI", None)
+    child = pexpect.spawn(COMMAND[0], words, cwd=str(project.folder), env=environment, timeout=PATIENCE_S)
+    for question in ("First[?]", "Second[?]"):
+        child.expect(question)
+        child.expect("ater")
+        child.sendline("a")
+    child.expect("both")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert project.nodes("one") == {"one": "completed", "two": "completed", "end": "completed"}
 
 
 def test_prompts_wait_for_the_host(project: Project) -> None:
