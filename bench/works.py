@@ -181,6 +181,13 @@ def _large(folder: Path) -> list[Program]:
     ]
 
 
+def _tick(folder: Path) -> list[Program]:
+    from bench.clock import fill
+
+    fill(folder / "old")
+    return [Program("Ion", [*ion_command(), "tick"], folder / "old")]
+
+
 def _at_once(folder: Path) -> list[Program]:
     project = _project(folder, graphs.fan(200))
     return [
@@ -342,6 +349,14 @@ WORKS: dict[str, Work] = {
             Question("seconds", "seconds", "aged", "new"),
         ),
         rounds=3,
+    ),
+    "tick": Work(
+        "`ion tick` in a store with 100,000 runs that have ended and 1,000 that wait",
+        _tick,
+        (
+            Question("whole process, wall, seconds", "wall", below=None, limit=0.5),
+            Question("processor time, seconds", "cpu", below=None),
+        ),
     ),
     "resume": Work(
         "resume with 999 of 1,000 done",

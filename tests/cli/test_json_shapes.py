@@ -47,6 +47,7 @@ COMMANDS = {
     "convert s.sop.md --to skill": "written",
     "sop rule": "written",
     "sop new tidy": "written",
+    "tick": "tick",
     "prune --older-than 0m --dry-run": "prune",
     "cancel two": "run",
     "show nobody": "error",

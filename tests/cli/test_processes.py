@@ -273,7 +273,7 @@ def test_a_background_process_that_dies_before_its_answer_is_said_to_have(projec
     )
     result = project.run("run", "hello", "--detach", PYTHONPATH=str(project.folder / "startup"))
     assert result.status == 1
-    assert "the background process ended before it said that the run began (status 7)" in result.err
+    assert "the background process ended before it said that it began (status 7)" in result.err
 
 
 def test_nothing_from_a_node_acts_on_the_terminal(project: Project) -> None:

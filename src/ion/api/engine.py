@@ -97,6 +97,13 @@ class Engine:
         driven = self._runs.get(run.run_id)
         return driven is not None and driven.task is not None and not driven.task.done()
 
+    async def join(self, run: Run) -> None:
+        """Wait until this process does not drive the run any more. Raises what stopped the drive."""
+        driven = self._runs.get(run.run_id)
+        if driven is not None and driven.task is not None:
+            await asyncio.wait({driven.task})
+            self._raise_what_stopped(run.run_id)
+
     async def wait(self, run: Run, seconds: float | None = None, report: Report | None = None) -> RunResult:
         """The run as soon as somebody has to do something about it (a prompt, a gate), or it has ended or nobody drives
         it; or after this many seconds, however it is then. One that was answered and that nobody drives is driven here

@@ -140,6 +140,16 @@ def acquire_answered(
         raise
 
 
+def require_continuable(workspace: Workspace, found: RunReader) -> None:
+    """Raise what `acquire_run` raises if this process lacks something that the rest of the run needs: an agent, a
+    secret, a program."""
+    state = found.state
+    _check_agent(state, None)
+    require_runtimes(found.workflow, os.environ)
+    config = engine_config_of(workspace, None, state.agent, RunOptions())
+    _require_what_is_left(found, config, Agents(None, state.agent, workspace.settings))
+
+
 def _engine_agent(workspace: Workspace, found: RunReader, agent: AgentLike) -> str | None:
     """The agent, as workers can be told of it."""
     if agent is None:

@@ -13,7 +13,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def _start(cli: CliContext, spec: RunSpec, output: OutputOptions, folder: Path) 
         "otel": output.otel,
     }
     message = {"store": cli.store, "project": cli.project, "spec": to_builtins(spec), "watchers": watchers}
-    said = _hand_over(json.dumps(message), log)
+    said = hand_over(message, log, "ion.cli.detach")
     if said["error"] is not None:
         if is_new:
             with suppress(OSError):  # the folder is somebody's by now
@@ -78,25 +80,26 @@ def _start(cli: CliContext, spec: RunSpec, output: OutputOptions, folder: Path) 
     say_warnings(said["warned"], () if output.quiet else said["notes"])
 
 
-def _hand_over(message: str, log: Path) -> dict[str, Any]:
-    """Start the other process and wait for its answer. Raises `IonError` if it dies without one."""
+def hand_over(message: dict[str, Any], log: Path, module: str) -> dict[str, Any]:
+    """Start another process, which runs `module` in a session of its own, takes the message (`taken_over`) and answers;
+    what it writes is appended to `log`. Raises `IonError` if it dies without an answer."""
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answer:
         try:
-            child = _spawn(writer, log)
+            child = _spawn(writer, log, module)
         finally:
             os.close(writer)
         try:
             if child.stdin is not None:
                 with suppress(BrokenPipeError), child.stdin:
-                    child.stdin.write(message.encode())
+                    child.stdin.write(json.dumps(message).encode())
             text = answer.read()
         except KeyboardInterrupt:
             child.terminate()
             raise
     if not text:
         raise IonError(
-            f"the background process ended before it said that the run began (status {child.wait()})",
+            f"the background process ended before it said that it began (status {child.wait()})",
             hint=f"its output is in {log}; if ion runs shows the run, ion resume continues it",
         )
     said: dict[str, Any] = json.loads(text)
@@ -107,12 +110,11 @@ def _hand_over(message: str, log: Path) -> dict[str, Any]:
     return said
 
 
-def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
-    """The other process, in a session of its own: it takes the spec from stdin and answers on `writer`."""
+def _spawn(writer: int, log: Path, module: str) -> subprocess.Popen[bytes]:
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as output:
         return subprocess.Popen(
             # -P: no code of the working directory may replace ours
-            [sys.executable, "-P", "-m", "ion.cli.detach", str(writer)],
+            [sys.executable, "-P", "-m", module, str(writer)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -124,17 +126,24 @@ def _spawn(writer: int, log: Path) -> subprocess.Popen[bytes]:
 # ------------------------------------------------------------------ in the other process
 
 
-def main() -> int:
-    """The process behind `--detach`: takes the `RunSpec` from stdin, creates the run, says so on the pipe whose number
-    it was given, and drives the run until it ends or waits. Gives the exit status."""
-    from ion.cli.driving import drive
-
+def taken_over() -> tuple[dict[str, Any], Callable[[dict[str, object]], None]]:
+    """The message that this process was given on stdin, and what answers it, once, on the pipe whose number it was
+    given."""
     answer = int(sys.argv[1])
     os.set_inheritable(answer, False)  # a program of the run would hold the pipe open
-    message = json.loads(sys.stdin.buffer.read())
+    message: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(nothing, 0)
     os.close(nothing)
+    return message, partial(_answer, answer)
+
+
+def main() -> int:
+    """The process behind `--detach`: takes the `RunSpec`, creates the run, says so, and drives the run until it ends or
+    waits. Gives the exit status."""
+    from ion.cli.driving import drive
+
+    message, answer = taken_over()
     cli = CliContext(message["store"], message["project"])
     spec = RunSpec(**{**message["spec"], "options": RunOptions(**message["spec"]["options"])})
     with cli.open() as workspace:
@@ -143,9 +152,9 @@ def main() -> int:
             started = start(workspace, spec, view.observers)
         except (IonError, OSError) as problem:
             error = from_system(problem) if isinstance(problem, OSError) else problem
-            _answer(answer, {"error": error.to_json(), "status": error.exit_status})
+            answer({"error": error.to_json(), "status": error.exit_status})
             return error.exit_status
-        _answer(answer, {"error": None, "warned": started.warned, "notes": started.notes})
+        answer({"error": None, "warned": started.warned, "notes": started.notes})
         return drive(workspace, started, view).exit_status
 
 

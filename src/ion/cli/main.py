@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("ion.cli.requests:submit", "Answer a prompt that waits and continue the run."),
     "resume": ("ion.cli.resume:resume", "Continue a failed, interrupted or answered run."),
     "rerun": ("ion.cli.resume:rerun", "Run a run again, wholly or from a node."),
+    "tick": ("ion.cli.tick:tick", "Continue what is due: one pass of a clock."),
     "cancel": ("ion.cli.requests:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.workflows:convert", "Print an SOP as YAML, or write it as a skill."),
     "serve": ("ion.cli.servers:serve", "Show runs in your browser, and answer them."),

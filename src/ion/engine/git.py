@@ -1,9 +1,11 @@
-"""The two things that Ion asks of git: the commit that is checked out, and the repository's default branch."""
+"""What Ion asks of git: the commit that is checked out, the repository's default branch, and where it came from."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+
+from ion.masking import without_password
 
 
 def head(folder: Path) -> str | None:
@@ -16,6 +18,28 @@ def head(folder: Path) -> str | None:
         return _resolve(repository, text[5:]) if text.startswith("ref: ") else text
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def remote(folder: Path) -> str | None:
+    """The URL of the remote `origin` of `folder`'s repository, without a password, read from its files; None without
+    one."""
+    repository = _repository(folder)
+    if repository is None:
+        return None
+    try:
+        common = repository / "commondir"
+        root = repository / common.read_text().strip() if common.is_file() else repository
+        text = (root / "config").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        name, _, value = line.partition("=")
+        if line.startswith("["):
+            section = line
+        elif section == '[remote "origin"]' and name.strip() == "url":
+            return without_password(value.strip())
+    return None
 
 
 def default_branch(folder: Path) -> str | None:

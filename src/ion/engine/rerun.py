@@ -14,7 +14,7 @@ from ion import clocks
 from ion.core import events as e
 from ion.core.rerun import kept_events
 from ion.core.state import RunState
-from ion.engine import git
+from ion.engine import git, seals
 from ion.engine.folders import folders_of, require_unclaimed
 from ion.engine.freeze import digest_of, freeze
 from ion.engine.run_reader import read_workflow
@@ -62,7 +62,7 @@ def make_rerun(
         agent=agent or started.agent,
         ion_version=VERSION,
         git_head=git.head(Path(started.cwd)),
-        by=by,
+        by={**by, "remote": git.remote(Path(started.cwd))},
         rerun_of={"run_id": old, "from": from_node},
     )
     source = store.get_source(old)
@@ -75,6 +75,7 @@ def make_rerun(
         if from_node is not None:
             read = functools.partial(_text, store)
             kept = kept_events(edited.workflow, state, from_node, at, before=frozen, read=read)
+    first = seals.sealed(first, new, str(project))
     if kept:
         _copy_artifacts(data, project, old, new)
     store.import_workflow_run(new, project=str(project), source=source, events=[first, *kept])

@@ -22,7 +22,7 @@ from ion.core.fold import fold
 from ion.core.requests import raise_budget
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import RunState
-from ion.engine import freeze, git
+from ion.engine import freeze, git, seals
 from ion.engine.agent_registry import AgentRegistry
 from ion.engine.folders import claim, folders_of, require_unclaimed
 from ion.engine.local import Drive, Runner
@@ -101,10 +101,12 @@ def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tu
         max_concurrency=config.options.max_concurrency,
         ion_version=VERSION,
         git_head=git.head(new.cwd),
-        by=new.by,
+        by={**new.by, "remote": git.remote(new.cwd)},
         max_budget_usd=new.max_budget_usd,
         engine=new.engine,
     )
+    if not config.store.url.startswith("memory:"):  # that no clock ever sees
+        started = seals.sealed(started, new.run_id, str(config.project))
     lease = config.store.create_workflow_run(
         new.run_id,
         project=str(config.project),
@@ -131,13 +133,13 @@ def acquire(
     Raises `RefusedError`: it ended, it belongs to a live process, or its frozen files were changed.
     """
     run_id = found.run_id
-    if resume_cause(found.state, agent=agent, resume=resume) is None:
+    if resume_cause(found.state, agent=agent, resume=resume, at=clocks.now_ms()) is None:
         return None
     workflow = found.workflow
     lease = config.store.acquire_lease(run_id, this_process(config.lease_ms), lease_ms=config.lease_ms)
     try:
         state = found.read_new()
-        cause = resume_cause(state, agent=agent, resume=resume)
+        cause = resume_cause(state, agent=agent, resume=resume, at=clocks.now_ms())
         if cause is None or state.started is None:
             config.store.release_lease(lease)
             return None

@@ -104,7 +104,8 @@ def import_run(
     except DamagedStoreError as error:
         raise lines.damaged(error.message) from error
     place = project if project is not None else lines.text(first, "project")
-    events = [replace(started, engine=None), *others]
+    by = {name: value for name, value in started.by.items() if name != "seal"}  # nobody here started it
+    events = [replace(started, engine=None, by=by), *others]
     store.import_workflow_run(run_id, project=place, source=source, events=events)
     return run_id
 
