@@ -36,9 +36,9 @@ class Problem(NamedTuple):
     """One thing that is wrong in a file.
 
     `line` and `column` count from 1 (0: unknown). `path` is the place in the document, as in
-    `nodes[2].loop.max_iterations`. `severity` is `error` or `warning`. `length` is how many characters the caret line
-    underlines. `way` says how the file came in, if another one was asked for: a line for each that includes or calls
-    it.
+    `nodes[2].loop.max_iterations`. `severity` is `error`, `warning` or `hint`. `length` is how many characters the
+    caret line underlines. `way` says how the file came in, if another one was asked for: a line for each that includes
+    or calls it.
     """
 
     code: str

@@ -104,7 +104,7 @@ def test_what_other_systems_say_means_something_here() -> None:
         ("bash: x\ntrigger_rule: all_succes", "did you mean 'all_success'?"),
         ("bash: x\nwhen: always()", "write trigger_rule: all_done, and no condition"),
         ("bash: x\nwhen: ${{ success() }}", "leave it out: a node runs once all that it depends on completed"),
-        ("bash: x\nwhen: failure()", "a node with trigger_rule: all_done runs after a failure too"),
+        ("bash: x\nwhen: failure()", "a node with catches: [NODE] runs after that one failed"),
         ("bash: x\nwhen: $z.output | length > 0", "write $z.output != '', or != '[]' for a list"),
         ("bash: x\nwhen: $other.output == 'x'", "the nodes are a, z"),
         ("bash: for f in *; do echo $f$n.output; done", "if $n is a variable of the script, write ${n}.output"),

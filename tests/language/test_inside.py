@@ -524,9 +524,10 @@ def test_another_unknown_field_of_a_part_is_a_warning(part: str) -> None:
 )
 def test_where_a_field_belongs(node: str, key: str, hint: str, tmp_path: Path) -> None:
     write(tmp_path, block("- {id: z, bash: x}"))
-    problem = only(load(f"- {{id: n, {node}}}", project=tmp_path), "warning")
-    assert (problem.code, problem.hint) == ("unknown-field", hint)
+    (problem,) = load(f"- {{id: n, {node}}}", project=tmp_path).problems
+    assert (problem.code, problem.hint.split("\n")[0]) == ("unknown-field", hint)
     assert problem.path.endswith(key)
+    assert problem.severity == ("warning" if key in ("nodes", "inputs") else "error")
 
 
 @pytest.mark.parametrize("value", ["[a]", "{a: b}", "3", "true", "''", "null"])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from load_kit import HEAD, codes, good, load, node, only, shown
 
-from ion.language.fields import CONTROL_FLOW, NO_EFFECT
+from ion.language.fields import CONTROL_FLOW, EFFECTS, NO_EFFECT, ROOT_FIELDS
 from ion.language.load import parse_workflow
 from ion.language.schema import workflow_json_schema
 from ion.language.yaml import read_yaml
@@ -48,8 +48,18 @@ nodes:
     bash: echo hi
     strict: false
     with: {topic: $INPUTS.topic, list: [1, {a: b}]}
-    retry: {max_attempts: 2, delay_ms: 2000, on_error: all}
+    retry:
+      max_attempts: 2
+      delay_ms: 2000
+      on_error: all
+      on_exit_status: [75]
+      never_on_exit_status: [2]
+      backoff: double
+      max_delay: 5m
     timeout: 90s
+    grace: 2s
+    cwd: sub
+    allow_failure: {exit_status: [1, 5], codes: [timeout]}
     always_run: true
     runs_on: gpu
     env: {A: "1"}
@@ -96,6 +106,12 @@ nodes:
     approval: {message: Where?, decisions: [{id: approve, label: Yes}, {id: send-back}]}
   - id: stop
     cancel: Enough
+    catches: [gate, route]
+finally:
+  timeout: 10m
+  nodes:
+    - {id: freed, bash: "echo $RUN.status $fetch.outcome.stderr", allow_failure: true}
+    - {id: tell, prompt: $RUN.error, depends_on: [freed]}
 """
 
 
@@ -341,13 +357,20 @@ def test_other_unknown_keys_are_warnings(key: str) -> None:
 
 def test_a_known_key_in_the_wrong_place_says_where_it_belongs() -> None:
     loaded = load("- {id: a, bash: x, max_iterations: 3, runtime: bun, fail_fast: true, prompts: 1}")
-    assert [problem.hint for problem in loaded.problems] == [
-        "it belongs below 'loop'",
-        "it belongs to script nodes",
-        "it belongs to the workflow itself, or below 'fan_out'",
-        "did you mean 'prompt'?",
+    assert [(problem.severity, problem.hint.split("\n")[0]) for problem in loaded.problems] == [
+        ("error", "it belongs below 'loop'"),
+        ("warning", "it belongs to script nodes"),
+        ("error", "it belongs to the workflow itself, or below 'fan_out'"),
+        ("warning", "did you mean 'prompt'?"),
     ]
-    assert codes(loaded, "error") == []
+
+
+@pytest.mark.parametrize("key", sorted({*CONTROL_FLOW, *EFFECTS} - ROOT_FIELDS))
+def test_a_field_of_nodes_at_the_top_is_an_error(key: str) -> None:
+    """Where it stands it governs nothing, and its author believes that it does."""
+    loaded = load("- {id: a, bash: x}", root=f"{key}: 1")
+    assert (only(loaded).code, only(loaded).path) == ("unknown-field", key)
+    assert only(loaded).hint.startswith("it belongs ")
 
 
 def test_unknown_keys_of_an_agent_node_are_handed_to_the_agent() -> None:

@@ -93,7 +93,7 @@ def _is_error(problem: Problem) -> bool:
 
 
 def _warned(name: str, problems: Sequence[Problem]) -> str:
-    count = sum(not _is_error(problem) for problem in problems)
+    count = sum(problem.severity == "warning" for problem in problems)
     return f"{count} warning{'s' if count > 1 else ''}: ion validate {shlex.quote(name)}" if count else ""
 
 

@@ -113,7 +113,8 @@ def validate(cli: CliContext, targets: tuple[str, ...], strict: bool, as_json: b
             show_problems(screen, found.problems)
             screen.line()
         screen.line(summary(found.problems, found.files))
-    return FAILED if any(strict or problem.severity == "error" for problem in found.problems) else 0
+    refused = ("error", "warning") if strict else ("error",)
+    return FAILED if any(problem.severity in refused for problem in found.problems) else 0
 
 
 @click.command()

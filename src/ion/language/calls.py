@@ -96,6 +96,10 @@ def _is_within_limits(opened: Opened, draft: Draft, library: Library, report: Re
 
 def check_brought(draft: Draft, block: Block, report: Report) -> None:
     """What has no effect in a file that is included, or called."""
+    if draft.kind == "include" and block.workflow.finally_nodes:
+        name = block.workflow.name
+        message = f"'{name}' has 'finally', and an include has no end of its own after which that would run"
+        report.error("bad-finally", message, (*draft.path, "include"), hint=f"call it: workflow: {name}")
     for name in _NO_EFFECT[draft.kind]:
         if getattr(block.workflow, name) != getattr(_PLAIN, name):
             field = name.removesuffix("_ms")

@@ -18,14 +18,22 @@ from ion.language.conditions import ConditionSyntaxError, parse_condition
 from ion.language.document import DocumentPath
 from ion.language.fields import AGENT_OPTIONS
 from ion.language.find_files import find_files
-from ion.language.order import Graph, check_order, check_sessions
+from ion.language.order import Graph, check_order, check_sessions, names_in
 from ion.language.problems import Report
 from ion.language.references import find_references, reference_text
 from ion.language.shape import Draft, Shape
 from ion.language.surroundings import Checker, Findings, Surroundings, item_name, surroundings_of
 from ion.language.templates import templates_of
 from ion.language.texts import Text, node_texts, note
-from ion.language.workflow import EngineReference, InputReference, NodeReference, Reference, Workflow
+from ion.language.workflow import (
+    EngineReference,
+    InputReference,
+    NodeReference,
+    OutcomeReference,
+    Reference,
+    RunReference,
+    Workflow,
+)
 from ion.names import ITEM_NAMES
 
 if TYPE_CHECKING:
@@ -218,13 +226,14 @@ def _check_body(checker: Checker, around: Surroundings) -> None:
         _check_names(body.get(key), inside, (*draft.path, draft.kind, key), checker)
     shell = checker.findings.shells.get((*draft.path, draft.kind, "until_bash"))
     told = [body.get("until_node")]
+    caught = {one for draft in inside.drafts for one in names_in(draft, "catches")}
     for one in shell.placements if shell is not None else ():
-        name = one.reference.node if isinstance(one.reference, NodeReference) else ""
+        name = one.reference.node if isinstance(one.reference, NodeReference | OutcomeReference) else ""
         read = inside.by_id.get(name)
-        if read is not None and name not in told and "allow_failure" not in read.raw:
+        if read is not None and name not in told and not (read.raw.get("allow_failure") or name in caught):
             told.append(name)
             message = f"if '{name}' fails, the loop ends: until_bash is not asked"
-            hint = f"write until_node: {name}, if its success is to end the loop"
+            hint = f"write allow_failure: true on it, or until_node: {name} if its success is to end the loop"
             problem = Problem("ends-the-loop", message, "warning", hint=hint, length=len(reference_text(one.reference)))
             until = body["until_bash"]
             note(checker.report, problem, Text((*draft.path, draft.kind, "until_bash"), until, until), one.start)
@@ -253,8 +262,9 @@ def _check_workflow_env(checker: Checker) -> None:
     for name, value in env.items() if isinstance(env, dict) else ():
         for found in find_references(value) if isinstance(value, str) else ():
             text = Text(("env", name), value, value)
-            if isinstance(found.reference, NodeReference):
-                message = "the workflow's 'env' cannot refer to a node: it is the same for all of them"
+            if isinstance(found.reference, NodeReference | OutcomeReference | RunReference):
+                what = "the run's end" if isinstance(found.reference, RunReference) else "a node"
+                message = f"the workflow's 'env' cannot refer to {what}: it is the same for all nodes"
                 problem = Problem("env-names-node", message, hint="put it into the 'env' of the nodes that need it")
                 note(checker.report, problem, text, found.start)
             elif isinstance(found.reference, InputReference):

@@ -6,11 +6,12 @@ from typing import Any
 
 from ion.errors import Problem
 from ion.kinds import AGENT_KINDS
+from ion.language.order import names_in
 from ion.language.references import reference_text
 from ion.language.shape import Draft
 from ion.language.surroundings import Checker
 from ion.language.texts import Text, note
-from ion.language.workflow import NodeReference
+from ion.language.workflow import COUNTS, OUTCOMES, NodeReference, OutcomeReference
 
 
 def is_prose(target: Draft, name: str, checker: Checker) -> bool:
@@ -33,31 +34,42 @@ def _outputs(target: Draft, checker: Checker) -> list[Draft]:
         graph, body = checker.findings.graphs.get(target.path), target.raw[target.kind]
         returns = body.get("returns") if isinstance(body, dict) else None
         found = graph.find(returns) if graph is not None and isinstance(returns, str) else None
-        followed = {other for one in target.inside for other in _listed(one)}
+        followed = {other for one in target.inside for other in names_in(one, "depends_on")}
         sinks = [one for one in target.inside if one.id not in followed]
         known[target.path] = sinks if found is None else [found]
     return known[target.path]
 
 
-def _listed(draft: Draft) -> list[str]:
-    listed = draft.raw.get("depends_on")
-    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+def _is_fanned(target: Draft, name: str, checker: Checker) -> bool:
+    """Whether the node that `name` means, which `target` is or brings, has an outcome for each item."""
+    block = checker.findings.named.get(target.path)
+    if block is None or not target.spliced:
+        return "fan_out" in target.raw
+    brought = name.removeprefix(f"{target.id}__") if name != target.id else block.output
+    return block.workflow.by_id[brought].fan_out is not None
+
+
+def check_outcome(checker: Checker, target: Draft, text: Text, reference: OutcomeReference, offset: int) -> None:
+    """Only a node that is fanned out can be counted."""
+    if reference.name in COUNTS and not _is_fanned(target, reference.node, checker):
+        shown = reference_text(reference)
+        message = f"'{reference.node}' is not fanned out, so there is nothing that {shown} counts"
+        hint = f"${reference.node}.outcome has {', '.join(OUTCOMES)}"
+        note(checker.report, Problem("bad-outcome", message, hint=hint, length=len(shown)), text, offset)
 
 
 def check_field(checker: Checker, target: Draft, text: Text, reference: NodeReference, offset: int) -> None:
     """A field of what a node with an inside gives: its own outputs are looked at, since no schema is its own."""
     shown, field_name = reference_text(reference), reference.path[0]
     block = checker.findings.named.get(target.path)
-    brought = reference.node != target.id and block is not None
-    node = block.workflow.by_id[reference.node.removeprefix(f"{target.id}__")] if block and brought else None
-    if node.fan_out is not None if node is not None else "fan_out" in target.raw:
+    if _is_fanned(target, reference.node, checker):
         message = (
             f"'{reference.node}' is fanned out, so its output is a list of results, without the field '{field_name}'"
         )
         hint = "read the list in a script, or fan out over it"
         note(checker.report, Problem("field-of-list", message, hint=hint, length=len(shown)), text, offset)
         return
-    if node is not None or target.spliced or target.kind not in ("group", "loop_group", "workflow"):
+    if target.spliced or target.kind not in ("group", "loop_group", "workflow"):
         return
     if target.kind == "workflow":
         formats = [one.output_format for one in block.outputs("", False)] if block else []

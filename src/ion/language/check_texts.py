@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ion.errors import Problem
 from ion.kinds import BOUND_KINDS
-from ion.language.check_outputs import check_field
+from ion.language.check_outputs import check_field, check_outcome
 from ion.language.lookalikes import find_lookalikes, is_assigned
 from ion.language.order import Graph, Use
 from ion.language.references import find_references, reference_text, whole_reference
@@ -41,7 +41,7 @@ def check_text(checker: Checker, around: Surroundings, text: Text) -> None:
     told: set[str] = set()
     for reference, offset in references:
         if text.form == "code" and not isinstance(reference, NodeReference):
-            _name_in_code(checker, text, reference, offset, told)
+            _name_in_code(checker, around, text, reference, offset, told)
             continue
         if text.form == "code" and not spliced:
             spliced = True
@@ -85,22 +85,23 @@ def _check_lookalikes(checker: Checker, around: Surroundings, text: Text) -> Non
         note(checker.report, problem, text, found.start)
 
 
-def _name_in_code(checker: Checker, text: Text, reference: Reference, offset: int, told: set[str]) -> None:
-    """Engine names and inputs stay text in a script (language.md §5.2); Archon warns about them too."""
+def _name_in_code(
+    checker: Checker, around: Surroundings, text: Text, reference: Reference, offset: int, told: set[str]
+) -> None:
+    """Names other than a node's output stay text in a script (language.md §5.2); Archon warns about its own too."""
     name = reference_text(reference)
-    if name not in told:
-        told.add(name)
-        variable = name.removeprefix("$")
-        if isinstance(reference, InputReference):
-            variable = variable_name(reference.name)
-            checker.findings.reads.add(reference.name)
-        hint = f"read the environment variable {variable}"
-        note(
-            checker.report,
-            Problem("name-in-script", f"{name} stays text in a script", "warning", hint=hint),
-            text,
-            offset,
-        )
+    is_word = isinstance(reference, OutcomeReference) and reference.node not in around.graph
+    if name in told or is_word or home_of(reference, around):
+        return
+    told.add(name)
+    hint = f"read the environment variable {name.removeprefix('$')}"
+    if isinstance(reference, InputReference):
+        hint = f"read the environment variable {variable_name(reference.name)}"
+        checker.findings.reads.add(reference.name)
+    elif isinstance(reference, OutcomeReference | RunReference):
+        hint = f"pass it by name: with: {{value: {name}}}, and read INPUTS_VALUE"
+    problem = Problem("name-in-script", f"{name} stays text in a script", "warning", hint=hint)
+    note(checker.report, problem, text, offset)
 
 
 def _check_from(checker: Checker, text: Text) -> None:
@@ -122,7 +123,9 @@ def check_reference(
             _unknown_node(checker, around, text, reference, offset, [*loop.by_id, *loop.brought])
     elif isinstance(reference, NodeReference | OutcomeReference):
         target = _look_up(checker, around, text, reference, offset)
-        if target is not None and isinstance(reference, NodeReference) and reference.path:
+        if target is not None and isinstance(reference, OutcomeReference):
+            check_outcome(checker, target, text, reference, offset)
+        elif target is not None and isinstance(reference, NodeReference) and reference.path:
             check_field(checker, target, text, reference, offset)
         return target
     return None
@@ -139,7 +142,8 @@ def _look_up(
     if text.seen == "inside" and around.inside is not None:
         graph, holder = around.inside, None
     elif name == around.draft.id:
-        message = f"'{name}' refers to its own output, which is empty while it runs"
+        what = "outcome" if isinstance(reference, OutcomeReference) else "output"
+        message = f"'{name}' refers to its own {what}, which is empty while it runs"
         note(checker.report, Problem("self-reference", message, "warning", length=length), text, offset)
         return None
     while graph is not None:

@@ -59,8 +59,8 @@ _COMPUTE = "compute it in a bash or script node and compare that node's output, 
 _FUNCTIONS = {
     "always": "write trigger_rule: all_done, and no condition",
     "success": "leave it out: a node runs once all that it depends on completed",
-    "failure": "a node with trigger_rule: all_done runs after a failure too",
-    "cancelled": "nothing runs after a run was cancelled",
+    "failure": "a node with catches: [NODE] runs after that one failed",
+    "cancelled": "what is to run after a run was cancelled is listed under 'finally' at the top",
 }
 _LITERALS = "a literal is 'text' in single quotes, a number, true or false"
 

@@ -124,7 +124,7 @@ FOREIGN = {
     "parallel": "nodes run at once unless 'depends_on' puts them in order",
     **dict.fromkeys(("continue_on", "continue_on_error", "continue-on-error", "ignore_errors"), "allow_failure"),
     **dict.fromkeys(("catch", "rescue", "on_failure", "on_error"), "catches"),
-    **dict.fromkeys(("ensure", "always"), "write trigger_rule: all_done"),
+    **dict.fromkeys(("ensure", "always"), "write trigger_rule: all_done, or list it under 'finally' at the top"),
     **dict.fromkeys(("working-directory", "working_directory", "working_dir", "workdir"), "cwd"),
     **dict.fromkeys(("timeout-minutes", "timeout_minutes"), "write timeout: 10m"),
     "interactive": "a person is asked by an approval node, or by a loop with 'interactive' inside of it",
@@ -226,12 +226,16 @@ def unknown_field(
 ) -> None:
     """Report a key that is not a field where it is: of the workflow, of a node of that `kind`, or of that `part`.
 
-    It is an error if it misspells a field that governs what runs. All fields of a part of a node do, so there a field
-    that governs the node itself is an error too: it is indented too deep."""
+    It is an error if it misspells a field that governs what runs, or is one, elsewhere. All fields of a part of a node
+    govern what runs."""
     key = str(path[-1])
     message = f"'{key}' is not a field of {scope}"
     governs = part not in ("", "inputs", "evidence_policy")
     own = _own_meant(key, known) if governs else ""
+    if part == "allow_failure" and not own:  # it would allow what its author does not mean
+        hint = "Ion calls it 'exit_status'" if "exit" in key else f"it has {', '.join(known)}"
+        report.error("unknown-field", message, path, hint=hint, key=True)
+        return
     slip = own or control_flow_meant(key)
     if slip:
         meant = own or _nearest(key, (*known, *CONTROL_FLOW))
@@ -243,7 +247,7 @@ def unknown_field(
         foreign_field(path, FOREIGN[key], report)
         return
     hint = _elsewhere(key, known) or (_home_of(key, kind, part) if key in KNOWN_ANYWHERE else "")
-    if governs and (key in CONTROL_FLOW or key in EFFECTS):
+    if (governs or not part) and (key in CONTROL_FLOW or key in EFFECTS):
         hint += f"\nit would change what runs: {CONTROL_FLOW[key]}" if key in CONTROL_FLOW else ""
         report.error("unknown-field", message, path, hint=hint, key=True)
         return

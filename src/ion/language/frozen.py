@@ -51,6 +51,13 @@ def _called(nodes: tuple[w.Node, ...]) -> Iterator[str]:
 
 def _sense_of_one(workflow: w.Workflow, workflows: Mapping[str, w.Workflow]) -> _Sense:
     yield from _sense_of_scope(w.Scope(workflow.nodes, workflow.returns), _Around(workflow, workflows))
+    if workflow.finally_nodes:
+        main = frozenset(node.id for node in workflow.nodes)
+        yield "a node of 'finally' has the id of another", main.isdisjoint(one.id for one in workflow.finally_nodes)
+        around = _Around(workflow, workflows, main, final=True)
+        for what, holds in _sense_of_scope(w.Scope(workflow.finally_nodes), around):
+            yield f"finally: {what}", holds
+    yield f"its 'finally' may take {workflow.finally_timeout_ms}", workflow.finally_timeout_ms > 0
     yield f"its workspace is {workflow.workspace!r:.80}", workflow.workspace in w.WORKSPACES
     yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in workflow.env)
     for name, script in workflow.scripts.items():
@@ -63,13 +70,14 @@ def _sense_of_one(workflow: w.Workflow, workflows: Mapping[str, w.Workflow]) -> 
 
 class _Around(Struct, frozen=True):
     """What is around a node: the workflow whose text it is, those that it may call, the nodes that its texts can read,
-    those of the loop_group around it, and those of the workflow itself."""
+    those of the loop_group around it, and those of the workflow itself. `final`: it is in `finally`."""
 
     workflow: w.Workflow
     workflows: Mapping[str, w.Workflow]
     outer: frozenset[str] = frozenset()
     loop: frozenset[str] = frozenset()
     root: frozenset[str] = frozenset()
+    final: bool = False
 
 
 def _sense_of_scope(scope: w.Scope, around: _Around) -> _Sense:
@@ -95,9 +103,10 @@ def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sen
     yield f"it continues {node.continues!r:.80}, which is not a node", continued
     for rule in (node.trigger_rule, *(one.trigger_rule for one in node.activations)):
         yield f"its trigger rule is {rule!r:.80}", rule in w.TRIGGER_RULES
-    for limit in (node.timeout_ms, node.idle_timeout_ms):
+    for limit in (node.timeout_ms, node.idle_timeout_ms, node.grace_ms):
         yield f"its timeout is {limit}", limit is None or limit > 0
     yield "its variables have no names", all(ENVIRONMENT_NAME.fullmatch(name) for name in node.env)
+    yield from _sense_of_failures(node.allow_failure, node.retry)
     if node.runs_on is not None:
         yield f"{node.runs_on!r:.80} is not a label of workers", re.fullmatch(w.WORKER_LABEL, node.runs_on) is not None
     for comparison in node.comparisons:
@@ -116,6 +125,14 @@ def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sen
                 yield from _sense_of_reference(placement.reference, around)
 
 
+def _sense_of_failures(allowed: w.Allowed | None, retry: w.Retry | None) -> _Sense:
+    if allowed is not None:
+        yield f"it allows {allowed.codes!r:.80}", set(allowed.codes) <= set(w.FAILURE_CODES)
+    if retry is not None:
+        yield f"its delays are {retry.backoff!r:.80}", retry.backoff in w.BACKOFFS
+        yield f"its delays are at most {retry.max_delay_ms}", retry.max_delay_ms > 0
+
+
 def _sense_of_fan_out(node: w.Node, fan_out: w.FanOut) -> _Sense:
     yield "a fan_out has items or lines", (fan_out.items is None) != (fan_out.lines is None)
     yield f"its items are {fan_out.items!r:.80}", isinstance(fan_out.items, str | list | None)
@@ -129,6 +146,11 @@ def _sense_of_fan_out(node: w.Node, fan_out: w.FanOut) -> _Sense:
 def _sense_of_reference(reference: w.Reference, around: _Around) -> _Sense:
     if isinstance(reference, w.NodeReference):
         yield f"it refers to {reference.node!r:.80}, which is not a node", reference.node in around.outer
+    elif isinstance(reference, w.OutcomeReference):
+        yield f"it refers to {reference.node!r:.80}, which is not a node", reference.node in around.outer
+        yield f"it refers to its {reference.name!r:.80}", reference.name in (*w.OUTCOMES, *w.COUNTS)
+    elif isinstance(reference, w.RunReference):
+        yield f"it refers to the run's {reference.name!r:.80}", around.final and reference.name in w.RUN_NAMES
     elif isinstance(reference, w.PreviousReference):
         yield f"it refers to {reference.node!r:.80}, which is not in a loop", reference.node in around.loop
     elif isinstance(reference, w.EngineReference):

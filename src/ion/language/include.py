@@ -123,7 +123,7 @@ def renaming(names: Mapping[str, str], source: w.Workflow | Files, files: Files)
     """The change that calls nodes by their new `names`, in the command files too, which it puts into `files`."""
 
     def reference(one: w.Reference) -> w.Reference:
-        if isinstance(one, w.NodeReference | w.PreviousReference) and one.node in names:
+        if isinstance(one, w.NodeReference | w.OutcomeReference | w.PreviousReference) and one.node in names:
             return replace(one, node=names[one.node])
         return one
 
@@ -248,8 +248,8 @@ def _with_values(condition: w.Condition | None, inputs: Inputs) -> w.Condition |
     return None if () in alternatives else replace(condition, alternatives=tuple(alternatives))
 
 
-def _nodes_in(record: Struct) -> list[w.NodeReference]:
-    return [one for one in references_of(record, {}) if isinstance(one, w.NodeReference)]
+def _nodes_in(record: Struct) -> list[w.NodeReference | w.OutcomeReference]:
+    return [one for one in references_of(record, {}) if isinstance(one, w.NodeReference | w.OutcomeReference)]
 
 
 def _compared(comparison: w.Comparison, inputs: Inputs) -> w.Comparison | bool:

@@ -110,6 +110,7 @@ def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
     for draft in scope.drafts:
         depends_on = _listed(draft, "depends_on", scope, report)
         catches = _listed(draft, "catches", scope, report)
+        _check_catches(draft, depends_on, catches, scope, report)
         uses = scope.uses.get(draft.path, {})
         # The output of an include need not be one of its sinks.
         known = {*catches, *(other for other in depends_on if other not in scope.blocks)}
@@ -132,16 +133,32 @@ def check_order(scope: Graph, report: Report) -> dict[DocumentPath, list[str]]:
 
 def _listed(draft: Draft, key: str, scope: Graph, report: Report) -> list[str]:
     """The nodes of `depends_on` or `catches` that exist; the others are reported."""
-    listed = None if key == "catches" and draft.spliced else draft.raw.get(key)
     found: dict[str, None] = {}
-    for index, other in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(other, str) and scope.find(other) is not None:
+    for other, index in names_in(draft, key).items():
+        if scope.find(other) is not None:
             found[other] = None
-        elif isinstance(other, str) and not draft.later and not scope.may_be_brought(other):
+        elif not draft.later and not scope.may_be_brought(other):
             why, hint = _not_here(other, key, scope, report)
             message = f"'{draft.name}' {_VERBS[key]} '{other}', {why}"
             report.error("unknown-node", message, (*draft.path, key, index), hint=hint)
     return list(found)
+
+
+def names_in(draft: Draft, key: str) -> dict[str, int]:
+    """The names in `depends_on` or `catches`, each with its place."""
+    listed = None if key == "catches" and draft.spliced else draft.raw.get(key)
+    listed = listed if isinstance(listed, list) else []
+    return {name: index for index, name in enumerate(listed) if isinstance(name, str)}
+
+
+def _check_catches(draft: Draft, depends_on: list[str], catches: list[str], scope: Graph, report: Report) -> None:
+    """A node whose trigger rule skips it because of the failure that it catches never runs."""
+    rule = draft.raw.get("trigger_rule", "all_success")
+    allowed = any(scope.by_id[name].raw.get("allow_failure") for name in catches if name in scope.by_id)
+    if catches and not allowed and set(catches) <= set(depends_on) and rule not in ("one_success", "all_done"):
+        message = f"'{draft.name}' never runs: it depends on the completion of all that it catches"
+        hint = "remove them from depends_on: it waits for what it catches"
+        report.error("never-runs", message, (*draft.path, "catches"), hint=hint, key=True)
 
 
 _VERBS = {"depends_on": "depends on", "catches": "catches"}

@@ -63,6 +63,10 @@ class Report:
         """As `error`, for a problem that does not prevent loading."""
         self._note(Problem(code, message, "warning", hint=hint), path, key, within)
 
+    def hint(self, code: str, message: str, path: DocumentPath, hint: str) -> None:
+        """Add what an author should think of, at the key of `path`; it is not wrong, and `--strict` lets it pass."""
+        self._note(Problem(code, message, "hint", hint=hint), path, True, None)
+
     def add(self, problem: Problem) -> None:
         """Add a problem that has its place already, of another file for instance."""
         if problem.severity == "error":

@@ -6,14 +6,17 @@ They see the models of `schema`: a field of the wrong type, which the schema has
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from ion.kinds import PROGRAM_KINDS
 from ion.language import schema
 from ion.language.document import DocumentPath
-from ion.language.fields import FIELDS
+from ion.language.fields import FIELDS, scope_of
 from ion.language.graph import find_cycles
+from ion.language.include import known_value
 from ion.language.problems import Report, near
 from ion.language.references import find_references
 from ion.language.schema import boolean_meant, describe
@@ -39,9 +42,10 @@ def check_rules(shape: Shape, report: Report) -> None:
         _check_inputs(shape.root.inputs or {}, report)
         if shape.root.workspace == "pinned":
             _check_pinned([one for one in shape.everywhere if "runs_on" in FIELDS.get(one.kind, ())], report)
+    if shape.final:
+        _check_finally(shape, report)
     for draft in shape.everywhere:
-        if isinstance(draft.model, schema.FannedOut) and draft.model.fan_out is not None:
-            _check_fan_out(draft, draft.model.fan_out, report)
+        _check_control_fields(draft, report)
         match draft.model:
             case schema.ScriptNode() as node:
                 _check_script(node.script, draft.path, report)
@@ -139,9 +143,73 @@ def _check_folding(names: Iterable[str], path: DocumentPath, report: Report) -> 
         first.setdefault(variable, name)
 
 
+FINAL_KINDS = ("bash", "script", "prompt", "command", "group")
+
+
+def _check_finally(shape: Shape, report: Report) -> None:
+    """What runs at the end asks nobody, and ends by itself."""
+    everywhere = list(shape.everywhere)
+    for draft in everywhere:
+        if draft.is_final and draft.kind and draft.kind not in FINAL_KINDS:
+            hint = f"it takes {', '.join(FINAL_KINDS)} nodes"
+            message = f"{scope_of(draft.kind)} cannot be in 'finally'"
+            report.error("bad-finally", message, (*draft.path, draft.kind), hint=hint, key=True)
+        if draft.is_final and draft.raw.get("always_run"):
+            message = "'always_run' has no effect in 'finally': it runs after every end of the run"
+            report.error("no-effect-here", message, (*draft.path, "always_run"), hint="remove it", key=True)
+    if not any(draft.raw.get("always_run") for draft in everywhere):
+        message = "what 'finally' undoes is not done again by a resume"
+        report.hint("undone-by-finally", message, ("finally",), "write always_run: true on the nodes that it undoes")
+
+
 # Nodes
 
 _BOUND = {"from", "if_skipped"}
+
+
+def _check_control_fields(draft: Draft, report: Report) -> None:
+    model, path = draft.model, draft.path
+    if isinstance(model, schema.FannedOut) and model.fan_out is not None:
+        _check_fan_out(draft, model.fan_out, report)
+    if isinstance(model, schema.Surrounded) and model.cwd is not None:
+        _check_cwd(model.cwd, (*path, "cwd"), report)
+    if isinstance(model, schema.Allowing) and model.allow_failure is not None:
+        _check_exit_status("allow_failure", ("exit_status",), draft, report)
+    if isinstance(model, schema.Retried) and model.retry is not None:
+        _check_exit_status("retry", ("on_exit_status", "never_on_exit_status"), draft, report)
+        _check_retry(model.retry, (*path, "retry"), report)
+
+
+def _check_cwd(cwd: str, path: DocumentPath, report: Report) -> None:
+    """A folder that the file itself names is in that of the run, or is named by its absolute path."""
+    known = known_value(cwd)
+    if known is not None and os.path.normpath(known[0]).split("/")[0] == "..":
+        hint = "write its absolute path, if that is meant"
+        report.error("bad-cwd", f"'{cwd[:60]}' leads out of the folder of the run", path, hint=hint)
+
+
+def _check_exit_status(part: str, names: tuple[str, ...], draft: Draft, report: Report) -> None:
+    """A single program alone ends with an exit status; the failure of a fan-out is that of all its items together."""
+    fanned = part == "allow_failure" and "fan_out" in draft.raw
+    for name in names:
+        if getattr(getattr(draft.model, part), name) is not None and (fanned or draft.kind not in PROGRAM_KINDS):
+            what = "a node that is fanned out" if fanned else scope_of(draft.kind)
+            message = f"'{name}' has no effect on {what}, which has no exit status"
+            hint = "name codes, or write allow_failure: true" if part == "allow_failure" else "remove it"
+            report.error("no-effect-here", message, (*draft.path, part, name), hint=hint, key=True)
+
+
+def _check_retry(retry: schema.RetryModel, path: DocumentPath, report: Report) -> None:
+    delay = retry.delay_ms or 3000
+    if retry.max_delay is not None and retry.backoff == "fixed":
+        message = "'max_delay' has no effect: with backoff: fixed all delays are the same"
+        report.warning("no-effect", message, (*path, "max_delay"), hint="remove it", key=True)
+    elif retry.max_delay is not None and retry.max_delay < delay:
+        message = f"'max_delay' is less than the first delay, {delay} milliseconds"
+        report.error("bad-value", message, (*path, "max_delay"), hint="raise it, or lower delay_ms")
+    for status in sorted({*(retry.on_exit_status or ())} & {*(retry.never_on_exit_status or ())}):
+        message = f"{status} is in 'never_on_exit_status' too, and that wins"
+        report.warning("no-effect", message, (*path, "on_exit_status"), hint=f"remove {status} from one of them")
 
 
 def _check_bindings(bindings: dict[str, Any], path: DocumentPath, report: Report) -> None:

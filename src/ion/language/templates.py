@@ -316,6 +316,8 @@ def _item(node: Node) -> Node:
         when=node.fan_out.when,
         activations=(),
         always_run=False,
+        catches=(),
+        allow_failure=None,
     )
 
 

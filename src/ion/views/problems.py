@@ -7,6 +7,7 @@ characters reaches the screen.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -31,9 +32,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def summary(problems: Iterable[Problem], files: int) -> str:
     """`1 error, 1 warning in 1 of 6 files`."""
     found = list(problems)
-    errors = sum(problem.severity == "error" for problem in found)
-    counts = [(errors, "error"), (len(found) - errors, "warning")]
-    said = ", ".join(plural(number, word) for number, word in counts if number)
+    counts = Counter(problem.severity for problem in found)
+    said = ", ".join(plural(counts[word], word) for word in ("error", "warning", "hint") if counts[word])
     if not said:
         return f"no problems in {plural(files, 'file')}"
     touched = len({problem.file for problem in found})

@@ -118,6 +118,8 @@ def _remedy(kind: str, path: Path, value: Any) -> str:
     if kind == "list_type" and isinstance(value, str):
         parts = [part for part in re.split(r"[\s,]+", value.strip("[] ")) if part]
         return f"write [{', '.join(parts)}]" if parts and all(_PLAIN.fullmatch(part) for part in parts) else ""
+    if kind == "list_type" and type(value) is int and f"{path[-1]}".endswith("exit_status"):
+        return f"write [{value}]"
     if kind.startswith("model_") and path and path[-1] in _MAIN_FIELDS and isinstance(value, str | int):
         return f"write {path[-1]}: {{{_MAIN_FIELDS[path[-1]]}: …}}"
     if kind == "string_type" and isinstance(value, list) and path and path[-1] in ("bash", "until_bash", "prompt"):
