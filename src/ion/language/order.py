@@ -296,6 +296,10 @@ def _resumes(draft: Draft, scope: Graph, report: Report) -> Iterator[_Resume]:
         return
     path: DocumentPath = (*draft.path, "context", "resume")
     home = scope if scope.find(resume) is not None else scope.root
+    if draft.is_final and scope.find(resume) is None and resume in home:
+        message = f"the session of '{resume}' has ended: the nodes of 'finally' begin sessions of their own"
+        report.error("bad-resume", message, path, hint=f"read what it said: ${resume}.output")
+        return
     target, anchor, around = home.find(resume), draft, scope
     while around is not home and around.owner is not None and around.outer is not None:
         anchor, around = around.owner, around.outer
