@@ -126,6 +126,10 @@ class TestRuns:
         assert ids(prefix="%") == ids(prefix="_1") == ids(prefix="A") == []
         assert ids(project="/project", workflow="report") == ids()
         assert ids(project="/other") == ids(workflow="other") == []
+        assert ids(before=(20, "b1")) == ["a1"]
+        assert ids(before=(20, "c")) == ["b1", "a1"]
+        assert ids(before=(31, ""), limit=1) == ["a2"]
+        assert ids(before=(10, "a1")) == []
 
     def test_a_deleted_run_is_gone_and_its_id_is_free(self, store: WorkflowStore) -> None:
         lease = begin(store)

@@ -57,9 +57,15 @@ def describe_state(workspace: Workspace, run_id: str, state: RunState, status: s
 
 
 def list_runs(
-    workspace: Workspace, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
+    workspace: Workspace,
+    *,
+    status: str | None = None,
+    workflow: str | None = None,
+    limit: int | None = None,
+    before: tuple[int, str] | None = None,
 ) -> list[tuple[WorkflowRun, str]]:
-    """The project's runs with their statuses, newest first. `status` may be `interrupted`."""
+    """The project's runs with their statuses, newest first. `status` may be `interrupted`; `before` is a run's start
+    (ms since the epoch) and id: those that come after it in this order."""
     if workspace.is_new:
         return []
     logged = "running" if status == "interrupted" else status
@@ -68,6 +74,7 @@ def list_runs(
         status=logged,
         workflow=workflow,
         limit=None if logged == "running" else limit,
+        before=before,
     )
     shown = [(run, status_of(workspace.store, run)) for run in found]
     if status is not None:

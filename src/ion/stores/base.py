@@ -113,8 +113,10 @@ class WorkflowStore(Protocol):
         workflow: str | None = None,
         prefix: str = "",
         limit: int | None = None,
+        before: tuple[int, str] | None = None,
     ) -> list[WorkflowRun]:
-        """Runs, newest first. `status` is the log's; `prefix` is the beginning of the run id, taken literally."""
+        """Runs, newest first. `status` is the log's; `prefix` is the beginning of the run id, taken literally; `before`
+        is a run's start (ms since the epoch) and id: those that come after it in this order."""
 
     def list_due_runs(self, project: str, *, until: int) -> list[WorkflowRun]:
         """The runs of a project that a clock looks at: those that are due by `until` (ms since the epoch), and all that

@@ -24,7 +24,8 @@ from ion.stores.base import Owner, WorkflowRun
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 ROW_NAMES = WorkflowRun.__struct_fields__
 # Runs are listed newest first; one whose time cannot be is damaged, and comes last.
-TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
+_TIMES_TO_LIST = (f"started_at <= {LATEST_MS}", f"started_at > {LATEST_MS}")
+_BEFORE = "(started_at, runs.run_id) < (:before_at, :before_id)"
 _STATUSES = frozenset({"running", "paused", "queued", *TERMINAL_RUN_STATES})
 # What a column may hold: others can write to a database too.
 _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -38,6 +39,16 @@ _ROW_CHECKS: dict[str, Callable[[Any], bool]] = {
     "owner": lambda value: value is None or isinstance(value, str),
     **dict.fromkeys(("lease_expires_at", "due_at"), lambda value: value is None or isinstance(value, int)),
 }
+
+
+def times_to_list(before: tuple[int, str] | None) -> tuple[str, ...]:
+    """The conditions under which runs are listed, one after the other; `before` as in `rules.Wanted`."""
+    possible, impossible = _TIMES_TO_LIST
+    if before is None:
+        return _TIMES_TO_LIST
+    if before[0] <= LATEST_MS:
+        return f"{possible} AND {_BEFORE}", impossible
+    return (f"{impossible} AND {_BEFORE}",)
 
 
 def damaged(message: str) -> DamagedStoreError:

@@ -128,11 +128,13 @@ AT_WORK = ("running", "queued")
 
 
 class Wanted(Struct, frozen=True, gc=False):
-    """Which runs to list: those with these `values` of their rows (None: any), newest first."""
+    """Which runs to list: those with these `values` of their rows (None: any), newest first, after the one that started
+    at this moment and has this id (`before`)."""
 
     values: dict[str, str | None]
     prefix: str
     limit: int | None
+    before: tuple[int, str] | None = None
 
 
 def selected(runs: Iterable[WorkflowRun], wanted: Wanted) -> list[WorkflowRun]:
@@ -143,6 +145,7 @@ def selected(runs: Iterable[WorkflowRun], wanted: Wanted) -> list[WorkflowRun]:
         run
         for run in runs
         if run.run_id.startswith(wanted.prefix)
+        and (wanted.before is None or (run.started_at, run.run_id) < wanted.before)
         and all(getattr(run, name) == value or (name == "project" and _is_unreadable(run)) for name, value in tests)
     ]
     return sorted(fitting, key=lambda run: (run.started_at, run.run_id), reverse=True)[: wanted.limit]
@@ -235,9 +238,10 @@ class BaseStore(WorkflowStore):
         workflow: str | None = None,
         prefix: str = "",
         limit: int | None = None,
+        before: tuple[int, str] | None = None,
     ) -> list[WorkflowRun]:
         values = {"project": project, "status": status, "workflow": workflow}
-        return self._list(Wanted(values, prefix, limit))
+        return self._list(Wanted(values, prefix, limit, before))
 
     def put_blob(self, data: bytes | Path) -> e.Content:
         return blobs.keep(self._blob_folder, data)

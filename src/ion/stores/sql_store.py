@@ -101,10 +101,12 @@ class SqlStore(rules.BaseStore):
         if wanted.prefix:
             values["prefix"] = encoding.column(wanted.prefix)
             tests.append("substr(runs.run_id, 1, length(:prefix)) = :prefix")
+        if wanted.before is not None:
+            values["before_at"], values["before_id"] = wanted.before[0], encoding.column(wanted.before[1])
 
         def read(sql: Transaction, _again: bool) -> list[WorkflowRun]:
             found: list[WorkflowRun] = []
-            for when in encoding.TIMES_TO_LIST:
+            for when in encoding.times_to_list(wanted.before):
                 values["limit"] = _NO_LIMIT if wanted.limit is None else wanted.limit - len(found)
                 rows = sql.execute(f"{_SELECT} WHERE {' AND '.join([*tests, when])} {_NEWEST_FIRST}", **values)
                 found += encoding.of_status(status, (_run_or_damage(sql, row) for row in rows.fetchall()))
