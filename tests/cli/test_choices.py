@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ion.cli.answers import LATER, VIEW, choices, keys_of, meant, offer, unknown
+from ion.views.answers import LATER, VIEW, choices, keys_of, meant, offer, unknown
 from ion.core.events import ApprovalRequested
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +25,25 @@ from ion.stores.base import WorkflowStore
 
 # How many instances of a node are described, unless all are asked for.
 FIRST_INSTANCES = 100
+
+
+class RunShown(Protocol):
+    """What a run looks like to those who show it: a `RunResult`, or a `readers.RunView`."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def workflow(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def state(self) -> RunState: ...
+
+    @property
+    def described(self) -> Described: ...
 
 
 class NodeResult(Struct, frozen=True):

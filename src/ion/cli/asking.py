@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from ion import Run, RunState
 from ion import events as e
-from ion.cli.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
+from ion.views.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.background_writer import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError

@@ -26,7 +26,7 @@ from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
 from ion.views.words import counted, failure_text
 
 if TYPE_CHECKING:
-    from ion.api.result import RunResult
+    from ion.api.result import RunShown
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
@@ -36,7 +36,7 @@ class Subject(Struct, frozen=True):
     stream (bytes), and the answers that people gave. `iteration` is which one of a repeated group is shown alone; 0:
     the node is."""
 
-    result: RunResult
+    result: RunShown
     workflow: Workflow
     now: NodeState
     logged: dict[str, int]

@@ -7,7 +7,7 @@ Rows are snapshots of the nodes' states, so that another thread may draw them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -25,13 +25,14 @@ from ion.views.waiting import PERMISSION, Waiting, waiting_at
 from ion.views.words import counted, failure_text, mark_of_node
 
 if TYPE_CHECKING:
-    from ion.api.result import RunResult
+    from ion.api.result import RunShown
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Node, Workflow
 
 
 MAX_ITEM_COLUMNS = 40
 _LONGEST_NOTE = 400
+_URGENCY = {"failed": 0, "waiting": 1, "running": 2}
 
 
 def note_of(
@@ -248,14 +249,17 @@ class ListRow(Struct, frozen=True):
     left: int = 0
 
 
-def folded(result: RunResult, workflow: Workflow | None, room: int | None) -> list[ListRow]:
-    """The nodes of a run in file order, each with what is inside of it and failed, waits or runs: at most `room` in
-    all nodes together. `room` None: all that is inside."""
+def folded(
+    result: RunShown, workflow: Workflow | None, room: int | None, nodes: Sequence[NodeState] | None = None
+) -> list[ListRow]:
+    """The nodes of a run in file order (or these ones of them), each with what is inside of it and failed, waits or
+    runs: at most `room` in all nodes together. `room` None: all that is inside."""
     state, tally = result.state, result.described.tally
-    composites = sum(node.id in state.scopes for node in members_of(state, ""))
+    nodes = [*members_of(state, "")] if nodes is None else nodes
+    composites = sum(node.id in state.scopes for node in nodes)
     share = None if room is None else max(4, room // max(1, composites))
     rows: list[ListRow] = []
-    for node in members_of(state, ""):
+    for node in nodes:
         rows.append(_shown(result, workflow, node, 0))
         inside = _all_inside(state, node.id) if share is None else tally.unfolded(node.id, share)
         for address, left in inside:
@@ -266,7 +270,7 @@ def folded(result: RunResult, workflow: Workflow | None, room: int | None) -> li
 
 
 def table(
-    result: RunResult, workflow: Workflow, node: NodeState, room: int | None, iteration: int = 0
+    result: RunShown, workflow: Workflow, node: NodeState, room: int | None, iteration: int = 0
 ) -> tuple[list[ListRow], int]:
     """The instances inside of a node, and how many of them are left out: what failed, waits or runs comes first, then
     the rest in order, of a repeated group its last. `room` None: all, in order. `iteration`: only those of this one."""
@@ -283,6 +287,33 @@ def table(
         left = len(found) - len(urgent[:room]) - len(rest)
         found = urgent[:room] + rest
     return [_with_output(_shown(result, workflow, one, 0)) for one in found], left
+
+
+def most_urgent_first(nodes: Sequence[NodeState], room: int) -> list[NodeState]:
+    """Nodes that have room are as they come; of more, those that failed, wait or run are first."""
+    return [*nodes] if len(nodes) <= room else sorted(nodes, key=lambda node: _URGENCY.get(node.status, len(_URGENCY)))
+
+
+def page(
+    result: RunShown,
+    workflow: Workflow | None,
+    node: NodeState,
+    *,
+    start: int,
+    size: int,
+    status: str = "",
+    iteration: int = 0,
+) -> tuple[list[ListRow], int]:
+    """So many instances inside of a node, what failed, waits or runs first, from number `start` (0 is the first) on;
+    and how many there are. Only those in this `status` and of this `iteration`, if one is given."""
+    within = f"{node.id}.{iteration}." if iteration else ""
+    found = [
+        one
+        for one in instances_in(result.state, node.id)
+        if (not status or one.status == status) and one.id.startswith(within)
+    ]
+    shown = most_urgent_first(found, 0)[start : start + size]
+    return [_with_output(_shown(result, workflow, one, 0)) for one in shown], len(found)
 
 
 def _with_output(row: ListRow) -> ListRow:
@@ -339,7 +370,7 @@ def _depth(state: RunState, node: NodeState) -> int:
     return depth
 
 
-def _shown(result: RunResult, workflow: Workflow | None, node: NodeState, depth: int) -> ListRow:
+def _shown(result: RunShown, workflow: Workflow | None, node: NodeState, depth: int) -> ListRow:
     state, tally = result.state, result.described.tally
     mark = mark_of_node(node, result.status)
     if mark == "running" and node.id in state.scopes and node.id in tally.counts:
