@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ion.views.answers import LATER, VIEW, choices, keys_of, meant, offer, unknown
 from ion.core.events import ApprovalRequested
+from ion.views.answers import LATER, VIEW, choices, keys_of, meant, offer, unknown
 
 
 def question(kind: str = "approval", *, decisions: tuple[str, ...] = (), **fields: Any) -> ApprovalRequested:

@@ -68,7 +68,8 @@ class Server:
             connection.endheaders(body or None)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, found, response.read())
+            endless = found.get("content-type", "").startswith("text/event-stream")
+            return Reply(response.status, found, response.readline() if endless else response.read())
         finally:
             connection.close()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.kit import Project
-from ion.web.app import PAGES
-from ion.web.guard import HEADERS, TOKEN_SECONDS, Access
+from ion.web.app import ANSWERS, PAGES, STREAMS
+from ion.web.guard import FORM, HEADERS, LONGEST_BODY, TOKEN_SECONDS, Access
 from processes import PATIENCE_S, until
 from web.kit import Server, make_project, serving
 
@@ -25,9 +28,15 @@ nodes:
     depends_on: [build]
     approval: {message: Is it good?}
 """
+
+
 # Every path of the table, with the names in it filled in; and what is not in it.
-PATHS = [path.format(run="r1", node="build", name="gate", file="1-bash.out") for path in PAGES]
-PATHS += ["/static/style.css", "/static/page.js", "/nowhere"]
+def filled(paths: Iterable[str]) -> list[str]:
+    return [path.format(run="r1", node="build", name="gate", file="1-bash.out") for path in paths]
+
+
+PATHS = [*filled([*PAGES, *STREAMS]), "/static/style.css", "/static/page.js", "/static/idiomorph.js", "/nowhere"]
+CHANGES = [path.replace("build", "ok") for path in filled(ANSWERS)]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +115,77 @@ def test_other_methods_are_refused(server: Server, method: str) -> None:
 def test_a_page_is_not_a_change(server: Server, path: str) -> None:
     """What is read with GET is not there for a POST, even of a form of this session."""
     assert server.post(path, {"csrf": "x"}).status in (403, 405)
+
+
+def form(server: Server) -> dict[str, str]:
+    """What the form of the open gate holds, less the answer."""
+    page = server.get("/r/r1").text
+    request = re.search(r'name="request" value="([^"]*)"', page)
+    assert request is not None
+    return {"csrf": server.get("/r/r1").csrf, "request": request[1], "choice": "approve", "comment": ""}
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_change_comes_from_a_form_of_this_page(server: Server, path: str) -> None:
+    """Each of these, and nothing else, is wrong with a request that would be carried out."""
+    own, fields = f"http://{server.host}", form(server)
+    other = f"http://127.0.0.1:{server.port + 1}"
+    assert server.get(path).status == 405
+    for origin in (
+        "",
+        "null",
+        "http://attacker.example",
+        other,
+        own.replace("http:", "https:"),
+        f"{own}/",
+        f"{own}.evil",
+    ):
+        assert server.post(path, fields, Origin=origin).status == 403, origin
+    for site in ("", "cross-site", "same-site", "none"):
+        assert server.post(path, fields, Sec_Fetch_Site=site).status == 403, site
+    for wrong in ("", "x", fields["csrf"][:-1], server.cookie.partition("=")[2]):
+        assert server.post(path, fields | {"csrf": wrong}).status == 403, wrong
+    assert server.post(path, {name: value for name, value in fields.items() if name != "csrf"}).status == 403
+    assert server.post(path, fields, Cookie="").status == 401
+    assert server.post(path, fields, Host="attacker.example").status == 421
+    for kind in ("", "text/plain", "application/json", "multipart/form-data"):
+        assert server.post(path, fields, Content_Type=kind).status == 415, kind
+    assert server.post(path, fields | {"comment": "x" * (LONGEST_BODY + 1)}).status == 413
+    assert server.post(path, fields, Content_Length=str(10**12)).status == 413
+    assert "approval_resolved" not in server.get("/r/r1/events").text
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_body_without_a_length_is_counted(server: Server, path: str) -> None:
+    own = [("Host", server.host), ("Cookie", server.cookie), ("Origin", f"http://{server.host}")]
+    own += [("Sec-Fetch-Site", "same-origin"), ("Content-Type", FORM), ("Transfer-Encoding", "chunked")]
+    with _connect(server) as one:
+        head = "".join(f"{name}: {value}\r\n" for name, value in own)
+        one.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
+        piece = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
+        for _ in range(LONGEST_BODY // 0x1000 + 1):
+            one.sendall(piece)
+        assert one.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_without_leave_to_answer_nothing_is_changed(project: Project, path: str) -> None:
+    with serving(project) as server:
+        assert 'name="csrf"' not in server.get("/r/r1").text
+        assert 'name="csrf"' not in server.get("/gates").text
+        csrf = hmac.new(server.cookie.partition("=")[2].encode(), b"csrf", hashlib.sha256).hexdigest()
+        request = project.run("show", "r1", "--json").json()["waiting"][0]
+        assert request["node"] == "ok"
+        assert server.post(path, {"csrf": csrf, "choice": "approve", "request": "ok-1"}).status == 403
+
+
+def test_a_body_that_never_comes_is_not_waited_for_for_ever(server: Server) -> None:
+    own = [("Host", server.host), ("Cookie", server.cookie), ("Origin", f"http://{server.host}")]
+    own += [("Sec-Fetch-Site", "same-origin"), ("Content-Type", FORM), ("Content-Length", "100")]
+    with _connect(server) as one:
+        head = "".join(f"{name}: {value}\r\n" for name, value in own)
+        one.sendall(f"POST {CHANGES[0]} HTTP/1.1\r\n{head}\r\n".encode())
+        assert one.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_the_token_works_once(project: Project) -> None:

@@ -16,14 +16,19 @@ from msgspec import Struct, field
 from ion.api.reading import now_of, status_of
 from ion.api.result import Described, describe_nodes, owned_ms
 from ion.api.workspace import Workspace
+from ion.core.events import NodeEvent, Recorded
+from ion.core.fold import apply
 from ion.core.state import RunState
+from ion.engine.loading import no_collection
 from ion.engine.run_reader import RunReader
 from ion.errors import IonError
 from ion.language.workflow import Workflow
-from ion.stores.base import WorkflowRun
+from ion.stores.base import WorkflowRun, WorkflowStore
 
 # Of all runs that are kept together, so many nodes and instances: about a hundred megabytes.
 MOST_NODES = 60_000
+# A log is read so many events at a time.
+STRETCH = 5_000
 
 
 class RunView(Struct, frozen=True):
@@ -36,6 +41,20 @@ class RunView(Struct, frozen=True):
     state: RunState
     described: Described
     frozen: Workflow | None
+    store: WorkflowStore
+    of_node: dict[str, list[int]]
+
+    def events(self, *, after: int, limit: int) -> list[Recorded]:
+        """So many events of its log, from the one after number `after` on."""
+        return self.store.get_workflow_events(self.run_id, after=after, limit=limit)
+
+    def events_of(self, address: str, most: int) -> list[Recorded]:
+        """The last events about an instance, at most so many."""
+        found: list[Recorded] = []
+        for seq in self.of_node.get(address, [])[-most:]:
+            if not found or found[-1].seq < seq:
+                found += self.events(after=seq - 1, limit=1)
+        return found
 
     @property
     def run_id(self) -> str:
@@ -48,8 +67,11 @@ class RunView(Struct, frozen=True):
 
 
 class _Kept(Struct, dict=True):
+    """What was read of a run. `of_node` has the numbers of the events about each instance."""
+
     reader: RunReader
     started_at: int
+    of_node: dict[str, list[int]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     described: Described | None = None
     frozen: Workflow | None = None
@@ -87,13 +109,33 @@ class Readers:
         if not seq and self.workspace.found is not None:
             self.workspace.found(self.workspace, row.run_id)
         while reader.seq < row.last_seq:
-            reader.read_new()
-            row = self.workspace.store.get_workflow_run(row.run_id)
+            self._read_some(kept)
+            if reader.seq >= row.last_seq:
+                row = self.workspace.store.get_workflow_run(row.run_id)
         status, now = status_of(self.workspace.store, row), now_of(row)
         if kept.described is None or reader.seq != seq:
             kept.described = describe_nodes(self.workspace.store, row.run_id, reader.state)
         kept.described.owned = owned_ms(reader.state, status, now)
-        return RunView(row, status, now, reader.state, kept.described, _workflow_of(kept))
+        return RunView(
+            row=row,
+            status=status,
+            now=now,
+            state=reader.state,
+            described=kept.described,
+            frozen=_workflow_of(kept),
+            store=self.workspace.store,
+            of_node=kept.of_node,
+        )
+
+    def _read_some(self, kept: _Kept) -> None:
+        """Read the next stretch of a log."""
+        reader = kept.reader
+        with no_collection():
+            for item in self.workspace.store.get_workflow_events(reader.run_id, after=reader.seq, limit=STRETCH):
+                apply(reader.state, item.event)
+                reader.seq = item.seq
+                if isinstance(item.event, NodeEvent):
+                    kept.of_node.setdefault(item.event.node, []).append(item.seq)
 
     def _forget_some(self) -> None:
         """Forget runs that nobody looked at for the longest time, but never the last one."""

@@ -170,6 +170,13 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
+def log_files_of(workspace: Workspace, run_id: str, address: str) -> list[Path]:
+    """As `log_files`, of one instance alone, which the run has."""
+    folder = logs_folder(workspace, run_id) / address
+    files = [file for file in folder.iterdir() if file.suffix in (".out", ".err")] if folder.is_dir() else []
+    return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
+
+
 def read_frozen(workspace: Workspace, run_id: str, state: RunState) -> Workflow:
     """The workflow as the run froze it. Raises `RefusedError` (code `changed`) if the source differs from what was
     frozen."""

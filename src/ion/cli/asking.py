@@ -21,11 +21,11 @@ from msgspec import Struct, field
 
 from ion import Run, RunState
 from ion import events as e
-from ion.views.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.cli.background_writer import LINES
 from ion.cli.terminal import Screen
 from ion.errors import IonError, RefusedError
 from ion.names import is_within
+from ion.views.answers import LATER, VIEW, Answer, AnswerChoice, keys_of, meant, offer, unknown
 from ion.views.text import one_line
 from ion.views.waiting import PERMISSION, Labels, labels_at, waiting_in
 

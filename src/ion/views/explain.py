@@ -19,7 +19,17 @@ from ion.language.changing import references_of
 from ion.language.conditions import explain
 from ion.language.references import reference_text
 from ion.language.templates import Template, templates_of
-from ion.language.workflow import InputReference, Node, NodeReference, Script, Shell
+from ion.language.workflow import (
+    Bash,
+    InputReference,
+    Loop,
+    Node,
+    NodeReference,
+    Prompt,
+    Script,
+    Shell,
+)
+from ion.language.workflow import Command as CommandFile
 from ion.views.rows import named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
@@ -162,6 +172,23 @@ def _kind(subject: Subject) -> str:
         return f"loop, iteration {subject.now.progress.iterations} of {getattr(body, 'max_iterations', '?')}"
     text = body.code or "" if isinstance(body, Script) else next(_texts(body), "")
     return f"{subject.node.kind}, {plural(text.count(chr(10)) + 1, 'line')}" if text else subject.node.kind
+
+
+def written_at(workflow: Workflow, address: str) -> str:
+    """What the file says an agent is asked there, or a shell or a runtime runs; '' for other kinds."""
+    template = templates_of(workflow)[address]
+    match template.node.body:
+        case Prompt(text):
+            return text
+        case CommandFile(name) | Loop(command=str(name)):
+            return template.workflow.commands[name].text
+        case Loop(prompt=str(text)):
+            return text
+        case Bash(shell):
+            return shell.text
+        case Script(code=str(code)):
+            return code
+    return ""
 
 
 def _references(subject: Subject) -> Iterator[tuple[str, str]]:

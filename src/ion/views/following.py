@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,17 @@ class LogFile(Struct, frozen=True):
             "file": str(self.path),
             "text": self.path.read_bytes().decode("utf-8", "replace"),
         }
+
+
+def tail(path: Path, most: int) -> tuple[str, int]:
+    """The end of a file, at most so many bytes of it, and how long it is; no more of it is read. A text that was cut
+    begins with `…`, so that the rest of a secret is known for what it is (`masking`)."""
+    with path.open("rb") as stream:
+        length = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, length - most))
+        data = stream.read(most)
+    text = data.decode("utf-8", "replace")
+    return (text if length <= most else f"…{text}"), length
 
 
 def log_files(workspace: Workspace, run_id: str, node: str | None = None) -> list[LogFile]:

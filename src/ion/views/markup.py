@@ -7,12 +7,16 @@ would end the quote or be taken for markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 from xml.sax.saxutils import escape, quoteattr
 
 from ion.language.problems import printable
 from ion.views.graph import Layout, Picture, PictureNode, Slot, label, lay_out, title
 from ion.views.text import cut, cut_ids, width
+
+# The address of a node → where it is shown.
+Link: TypeAlias = Callable[[str], str]
 
 _DOT_SHAPES = {"approval": "hexagon", "loop": "component", "cancel": "octagon"}
 # state → (what fills its nodes, how Mermaid draws them besides)
@@ -170,9 +174,19 @@ def svg(picture: Picture) -> str:
     return _Drawing(picture).document()
 
 
+def inline_svg(picture: Picture, link: Link) -> str:
+    """The drawing as a part of a page that has styles for its classes (`box`, `edge`, a state …); `link` gives the URL
+    of a node by its address, '' for none."""
+    return _Drawing(picture, link).element()
+
+
 class _Drawing:
-    def __init__(self, picture: Picture) -> None:
+    """`link` as in `inline_svg`; `prefix` is what the addresses of the nodes begin with."""
+
+    def __init__(self, picture: Picture, link: Link | None = None, prefix: str = "") -> None:
         self.picture = picture
+        self.link = link
+        self.prefix = prefix
         self.nodes = {node.id: node for node in picture.nodes}
         ids = cut_ids((_safe(node.id) for node in picture.nodes), MAX_ID_COLUMNS)
         self.labels = {node.id: label(node, ids[_safe(node.id)], _SYMBOLS) for node in picture.nodes}
@@ -193,7 +207,7 @@ class _Drawing:
         self.inside: list[tuple[PictureNode, _Drawing, float]] = []
         for node in picture.nodes:
             if node.inside is not None:
-                drawing = _Drawing(node.inside)
+                drawing = _Drawing(node.inside, link, f"{prefix}{node.id}.")
                 self.inside.append((node, drawing, self.height))
                 self.height += drawing.height + _TITLE + _MARGIN
                 long = width(self._title(node)) * _CHARACTER + 22
@@ -215,6 +229,14 @@ class _Drawing:
                 "",
             ]
         )
+
+    def element(self) -> str:
+        """The drawing without styles of its own."""
+        size = f"{self.width:.0f} {self.height:.0f}"
+        head = f'<svg viewBox="0 0 {size}" width="{self.width:.0f}" height="{self.height:.0f}" role="img">'
+        title = f"<title>{escape(_safe(self.picture.name))}</title>"
+        # Few fonts of browsers have the symbol of what waits.
+        return "\n".join([head, title, _DEFINITIONS, *self.elements(), "</svg>"]).replace("⏸", "‖")
 
     def elements(self) -> Iterator[str]:
         """Edges first, so that boxes stand on them."""
@@ -273,7 +295,9 @@ class _Drawing:
         if node.when is not None:
             shown = escape(_condition(node))
             parts.append(f'<text class="when" x="{left + 4:.1f}" y="{top + _HEIGHT + 10:.1f}">{shown}</text>')
-        return "".join([*parts, "</g>"])
+        drawn = "".join([*parts, "</g>"])
+        target = self.link(f"{self.prefix}{node.id}") if self.link is not None else ""
+        return f"<a href={quoteattr(target)}>{drawn}</a>" if target else drawn
 
 
 def _condition(node: PictureNode) -> str:

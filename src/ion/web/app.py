@@ -4,7 +4,7 @@ it reads the store."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
 from typing import TypeAlias
@@ -13,21 +13,38 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ion.errors import IonError, NotFoundError, RefusedError, UsageError
-from ion.web import run_page, runs_page
+from ion.web import gates_page, node_page, run_page, runs_page, stream, workflows_page
 from ion.web.html import h
 from ion.web.site import Page, Site, document
 
 PageFunction: TypeAlias = "Callable[[Site, Request], Page | Response]"
+StreamFunction: TypeAlias = Callable[[Site, Request], Awaitable[Response]]
 
 # path → the page there
 PAGES: dict[str, PageFunction] = {
     "/": runs_page.page,
+    "/gates": gates_page.page,
+    "/workflows": workflows_page.page,
+    "/workflows/{name}": workflows_page.workflow,
     "/r/{run}": run_page.page,
+    "/r/{run}/graph": run_page.graph,
+    "/r/{run}/events": run_page.events,
+    "/r/{run}/n/{node}": node_page.page,
+    "/r/{run}/n/{node}/output": node_page.output,
+    "/r/{run}/n/{node}/log/{file}": node_page.log,
 }
+# path → the news of the page there
+STREAMS: dict[str, StreamFunction] = {
+    "/stream": stream.of_runs,
+    "/r/{run}/stream": stream.of_run,
+    "/r/{run}/n/{node}/stream": stream.of_run,
+}
+# path → what a form there changes
+ANSWERS: dict[str, PageFunction] = {"/r/{run}/n/{node}/answer": gates_page.answer}
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "idiomorph.js": "text/javascript"}
 _STATUS: tuple[tuple[type[IonError], int], ...] = ((NotFoundError, 404), (UsageError, 400), (RefusedError, 409))
 
@@ -35,6 +52,8 @@ _STATUS: tuple[tuple[type[IonError], int], ...] = ((NotFoundError, 404), (UsageE
 def application(site: Site) -> Starlette:
     """The pages, without the checks of `guard`."""
     routes: list[BaseRoute] = [Route(path, _endpoint(site, page), methods=["GET"]) for path, page in PAGES.items()]
+    routes += [Route(path, _streamed(site, news), methods=["GET"]) for path, news in STREAMS.items()]
+    routes += [Route(path, _endpoint(site, change), methods=["POST"]) for path, change in ANSWERS.items()]
     routes.append(Route("/static/{name}", _static, methods=["GET"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_no_such_page, site)})
     app.router.redirect_slashes = False
@@ -44,6 +63,16 @@ def application(site: Site) -> Starlette:
 def _endpoint(site: Site, page: PageFunction) -> Callable[[Request], object]:
     async def endpoint(request: Request) -> Response:
         return await run_in_threadpool(answer, site, page, request)
+
+    return endpoint
+
+
+def _streamed(site: Site, news: StreamFunction) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await news(site, request)
+        except IonError as error:
+            raise HTTPException(404) from error
 
     return endpoint
 
@@ -85,8 +114,3 @@ async def _static(request: Request) -> Response:
     if name not in STATIC:
         raise HTTPException(404)
     return Response(files("ion.web").joinpath("static", name).read_bytes(), media_type=STATIC[name])
-
-
-def redirect(path: str) -> Response:
-    """To another page of this site, after a change."""
-    return RedirectResponse(path, 303)

@@ -8,8 +8,11 @@ from starlette.requests import Request
 
 from ion import clocks
 from ion.api.reading import list_runs, now_of
-from ion.views.text import duration, moment
-from ion.views.words import role_of, symbol
+from ion.errors import IonError
+from ion.views.text import cut, one_line
+from ion.views.waiting import all_asked, answered, labels_of
+from ion.views.words import role_of
+from ion.web import gates_page, parts
 from ion.web.html import Html, h, url
 from ion.web.site import Page, Site
 
@@ -17,28 +20,132 @@ if TYPE_CHECKING:
     from ion import WorkflowRun
 
 PAGE_SIZE = 50
+STATUSES = ("running", "paused", "failed", "interrupted", "completed", "cancelled")
+_LONGEST_ASKED = 160
 
 
-def page(site: Site, _request: Request) -> Page:
-    """The first page."""
-    found = list_runs(site.workspace, limit=PAGE_SIZE)
+def page(site: Site, request: Request) -> Page:
+    """The first page. The filters and the place are in the URL."""
+    status, workflow = request.query_params.get("status", ""), request.query_params.get("workflow", "")
+    status = status if status in STATUSES else ""
+    before = _cursor(request.query_params.get("before", ""))
+    found = list_runs(
+        site.workspace, status=status or None, workflow=workflow or None, limit=PAGE_SIZE + 1, before=before
+    )
+    more = len(found) > PAGE_SIZE
+    shown = found[:PAGE_SIZE]
+    body = (
+        None if before is not None or status or workflow else _needs_you(site),
+        h(
+            "section",
+            h("h1", "Runs"),
+            _filters(status, workflow),
+            _table(site, shown),
+            _more(status, workflow, shown, more),
+        ),
+    )
+    return Page("Runs", h("div", *body), stream="/stream", version=gates_page.version(site), section="runs")
+
+
+def _cursor(text: str) -> tuple[int, str] | None:
+    at, _, run_id = text.partition("-")
+    return (int(at), run_id) if at.isascii() and at.isdigit() and len(at) < 16 else None
+
+
+def _filters(status: str, workflow: str) -> Html:
+    links = (
+        h(
+            "a",
+            name or "all",
+            href=url("", status=name, workflow=workflow),
+            aria_current="true" if name == status else None,
+        )
+        for name in ("", *STATUSES)
+    )
+    clear = h("a", f"workflow {workflow} ×", href=url("", status=status), class_="chosen") if workflow else None
+    return h("nav", links, clear, class_="filters", aria_label="Only these runs")
+
+
+def _table(site: Site, found: list[tuple[WorkflowRun, str]]) -> Html:
+    if not found:
+        command = h("code", site.command("run", "WORKFLOW"), class_="command")
+        return h("p", "No runs like that. ", command, " starts one.", class_="calm")
+    heads = (
+        h("th", name, scope="col", class_=css or None)
+        for name, css in (("Workflow", ""), ("Run", ""), ("Status", ""), ("Started", ""), ("Took", "number"))
+    )
     now = clocks.now_ms()
-    rows = [_row(run, status, now) for run, status in found]
-    head = h("tr", *(h("th", name, scope="col") for name in ("", "Workflow", "Run", "Status", "Started", "Took")))
-    table = h("table", h("thead", head), h("tbody", *rows), class_="runs")
-    return Page("Runs", h("section", h("h1", "Runs"), h("div", table, class_="wide")), section="runs")
+    body = h("tbody", (_row(run, status, now) for run, status in found))
+    return h("div", h("table", h("thead", h("tr", heads)), body, class_="runs"), class_="wide")
 
 
 def _row(run: WorkflowRun, status: str, now: int) -> Html:
     took = None
     if run.ended_at is not None or status == "running":
-        took = (run.ended_at or now_of(run)) - run.started_at
+        took = max(0, (run.ended_at or now_of(run)) - run.started_at)
+    link = url("r", run.run_id)
     return h(
         "tr",
-        h("td", h("span", symbol(status), class_=role_of(status))),
-        h("td", h("a", run.workflow, href=url("r", run.run_id))),
-        h("td", h("code", run.run_id)),
+        h("th", parts.state(status), " ", h("a", run.workflow or run.run_id, href=link), scope="row"),
+        h("td", h("a", h("code", run.run_id), href=link, tabindex=-1)),
         h("td", status, class_=role_of(status)),
-        h("td", moment(run.started_at or None, now)),
-        h("td", duration(took), class_="number"),
+        h("td", parts.time(run.started_at, now)),
+        h("td", parts.growing(took, grows=status == "running"), class_="number"),
+    )
+
+
+def _more(status: str, workflow: str, shown: list[tuple[WorkflowRun, str]], more: bool) -> Html | None:
+    if not more:
+        return None
+    last = shown[-1][0]
+    href = url("", status=status, workflow=workflow, before=f"{last.started_at}-{last.run_id}")
+    return h("nav", h("a", "older →", href=href, rel="next"), class_="pager", aria_label="More runs")
+
+
+# ------------------------------------------------------------------ what needs you
+
+
+def _needs_you(site: Site) -> Html | None:
+    rows = [row for run in gates_page.waiting_runs(site) for row in _asked(site, run)]
+    if not rows:
+        return None
+    return h(
+        "section", h("h2", "Needs you", class_="attention"), h("ul", rows, class_="needs"), class_="notice attention"
+    )
+
+
+def _asked(site: Site, found: WorkflowRun) -> list[Html]:
+    """A line for each of the first things that a run asks."""
+    try:
+        with site.readers.read(found.run_id) as run:
+            name = h("a", run.workflow, " ", h("code", run.run_id), href=parts.run_link(run.run_id))
+            if run.status == "interrupted" or (run.status == "paused" and answered(run.state)):
+                word = "interrupted" if run.status == "interrupted" else "answered"
+                return [_line(run.status, name, word, site.command("resume", run.run_id))]
+            asked = all_asked(site.command, run.run_id, run.state, labels_of(run.frozen))
+            lines = []
+            for one in asked[:3]:
+                where = (
+                    h("a", one.waiting.node, href=parts.run_link(run.run_id, one.waiting.node))
+                    if one.waiting.node
+                    else ""
+                )
+                said = cut(one_line(one.waiting.message), _LONGEST_ASKED)
+                lines.append(_line("waiting", name, h("span", where, " ", said), one.commands[0][0]))
+            if len(asked) > len(lines):
+                lines.append(
+                    _line("waiting", name, f"… and {len(asked) - len(lines)} more", site.command("show", run.run_id))
+                )
+            return lines
+    except IonError as error:
+        return [_line("damaged", h("code", found.run_id), error.message, site.command("show", found.run_id))]
+
+
+def _line(mark: str, name: Html, said: Html | str, command: str) -> Html:
+    return h(
+        "li",
+        parts.state(mark),
+        h("span", name, class_="who"),
+        h("span", said, class_="what"),
+        h("span", h("code", command, class_="command")),
     )

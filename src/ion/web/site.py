@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion.api.readers import Readers
 from ion.api.workspace import Workspace
-from ion.web.html import Child, Html, h, join
+from ion.web.html import Html, h
+from ion.web.parts import Frame, run_link
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from ion.api.readers import RunView
     from ion.views.waiting import Command
     from ion.web.guard import Access
 
@@ -31,21 +38,39 @@ class Site(Struct, dict=True):
     def __post_init__(self) -> None:
         self.readers = Readers(self.workspace)
 
+    @contextmanager
+    def read(self, request: Request) -> Iterator[RunView]:
+        """The run that a path names: its id or a unique prefix, or `last`. Raises `NotFoundError`, `UsageError`."""
+        name = request.path_params["run"]
+        with self.readers.read(self.workspace.find_run(name).run_id) as run:
+            yield run
+
     @property
-    def csrf(self) -> str:
-        return self.access.csrf if self.access is not None else ""
+    def frame(self) -> Frame:
+        csrf = self.access.csrf if self.access is not None and self.allow_answers else ""
+        return Frame(self.command, run_link, csrf)
+
+    def relative(self, file: str) -> str:
+        """A file as people of the project write it."""
+        path = Path(file)
+        return str(path.relative_to(self.workspace.project)) if path.is_relative_to(self.workspace.project) else file
 
 
 class Page(Struct, frozen=True):
-    """What is shown below the frame. `stream` is the path of the event stream that tells of news, '' if there are none.
-    `answers`: it has forms."""
+    """What is shown below the frame. `stream` is the path of the event stream that tells of news, '' if there are none;
+    `version` is what the page was made of, in the stream's words. `answers`: it has forms."""
 
     title: str
     body: Html
     stream: str = ""
+    version: str = ""
     section: str = ""
     answers: bool = False
     status: int = 200
+
+    def with_stream(self, stream: str, version: str) -> Page:
+        """The same page, told of other news."""
+        return replace(self, stream=stream, version=version)
 
 
 _SECTIONS = (("runs", "/", "Runs"), ("gates", "/gates", "Gates"), ("workflows", "/workflows", "Workflows"))
@@ -81,32 +106,6 @@ def document(page: Page, project: str) -> str:
         ),
         h("main", page.body, id="content", tabindex="-1"),
         data_stream=page.stream or None,
+        data_version=page.version or None,
     )
     return f"<!doctype html>\n{h('html', h('head', *head), body, lang='en')}\n"
-
-
-def commands(*lines: tuple[str, str] | str) -> Html:
-    """Commands to copy, each with a word on it."""
-    rows = [(line, "") if isinstance(line, str) else line for line in lines]
-    return h(
-        "ul",
-        (
-            h("li", h("code", command, class_="command"), h("span", note, class_="faint") if note else None)
-            for command, note in rows
-        ),
-        class_="commands",
-    )
-
-
-def facts(rows: list[tuple[str, Child]]) -> Html:
-    """Labels and what they stand for; a row without a label continues the one before."""
-    grouped: list[tuple[str, list[Child]]] = []
-    for label, value in rows:
-        if label or not grouped:
-            grouped.append((label, []))
-        grouped[-1][1].append(value)
-    return h(
-        "dl",
-        (join([h("dt", label), *(h("dd", value) for value in values)]) for label, values in grouped),
-        class_="facts",
-    )
