@@ -101,6 +101,15 @@ def asks(session: str, text: str) -> str:
     return "end_turn"
 
 
+def gives_up(session: str, text: str) -> str:
+    """Says something, asks for one permission, and ends whatever the answer is."""
+    say(session, "I will do it.")
+    call = {"toolCallId": "1", "title": text, "kind": "execute"}
+    update(session, "tool_call", **call)
+    ask(session, call, OPTIONS, f"p{session}")
+    return "end_turn"
+
+
 def waits(session: str, text: str) -> str:
     """Works until it is told to stop."""
     say(session, "working")
@@ -216,6 +225,24 @@ def parent(session: str, text: str) -> str:
     return "end_turn"
 
 
+def grumbles(session: str, text: str) -> str:
+    """Its stderr is about the prompt; `wait` waits until it is told to stop."""
+    if text == "wait":
+        return waits(session, text)
+    os.write(2, f"about {text}\n".encode())
+    if text == "fail":
+        raise Refused(-32603, "Internal error")
+    return echo(session, text)
+
+
+def twice(session: str, text: str) -> str:
+    """A text, a tool call, and another text, which belong together by nothing."""
+    say(session, "I look first.")
+    update(session, "tool_call", toolCallId="1", title="look", kind="read", status="pending", rawInput={})
+    update(session, "tool_call_update", toolCallId="1", status="completed", title="look at it")
+    return echo(session, text)
+
+
 def environment(session: str, text: str) -> str:
     say(session, json.dumps(dict(os.environ)))
     return "end_turn"
@@ -271,8 +298,11 @@ def initialize(params: dict[str, Any]) -> Any:
         os.write(2, b"cannot find my model\n")
         os._exit(3)
     capabilities: dict[str, Any] = {"loadSession": BEHAVIOUR == "replays"}
-    if BEHAVIOUR == "resumes":
+    if BEHAVIOUR in ("resumes", "capable"):
         capabilities["sessionCapabilities"] = {"resume": {}}
+    if BEHAVIOUR == "capable":
+        capabilities["mcpCapabilities"] = {"http": True}
+        capabilities["sessionCapabilities"]["systemPrompt"] = {}
     return {
         "protocolVersion": 2 if BEHAVIOUR == "newer" else 1,
         "agentCapabilities": capabilities,
@@ -286,11 +316,25 @@ def new_session(params: dict[str, Any]) -> Any:
     _opened.append("")
     models = [{"value": "big-1", "name": "Big"}, {"value": "small-1", "name": "Small"}]
     option = {"id": "m", "name": "Model", "category": "model", "type": "select", "currentValue": "big-1"}
+    if BEHAVIOUR == "modeless":
+        return {"sessionId": "s", "models": {"currentModelId": "big-1", "availableModels": [{"modelId": "small-1"}]}}
+    if BEHAVIOUR == "stubborn":
+        return {"sessionId": "s", "configOptions": [MODE]}
     return {
         "sessionId": f"{os.getpid()}-{len(_opened)}",
         "modes": {"currentModeId": "ask", "availableModes": [{"id": "ask", "name": "Ask"}, {"id": "go", "name": "Go"}]},
         "configOptions": [{**option, "options": models}],
     }
+
+
+MODE = {
+    "id": "x",
+    "name": "Mode",
+    "category": "mode",
+    "type": "select",
+    "currentValue": "go",
+    "options": [{"value": "ask", "name": "Ask"}, {"value": "go", "name": "Go"}],
+}
 
 
 def load_session(params: dict[str, Any]) -> Any:
@@ -329,7 +373,8 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "session/resume": resume_session,
     "session/prompt": prompt,
     "session/set_mode": lambda params: {},
-    "session/set_config_option": lambda params: {"configOptions": []},
+    "session/set_model": lambda params: None,
+    "session/set_config_option": lambda params: {"configOptions": [MODE] if BEHAVIOUR == "stubborn" else []},
 }
 
 

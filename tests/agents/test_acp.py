@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from ion.agents import acp
 from ion.agents.acp import AcpAgent, running, turn
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
-from ion.agents.presets import Preset
+from ion.agents.presets import Flags, Preset
 from processes import alive, eventually
 
 HERE = Path(__file__).parent
@@ -41,7 +42,11 @@ class World:
         return self.program(*argv, **values)
 
     def program(self, *argv: str, **values: Any) -> AcpAgent:
-        driven = {name: values.pop(name) for name in ("asking_mode", "install", "usage") if name in values}
+        fields = {
+            "options_of_preset": "options",
+            **{name: name for name in ("asking", "install", "named_messages", "refusal_ends", "usage")},
+        }
+        driven = {field: values.pop(name) for name, field in fields.items() if name in values}
         preset = Preset("claude", type="acp", command=argv, **driven)
         self.agents.append(AcpAgent(preset, "claude", **{"permission": "deny", **values}))
         return self.agents[-1]
@@ -169,7 +174,7 @@ class TestHonest:
     ) -> None:
         result = await world.agent(behaviour).prompt(world.request("rest", session=session, fresh_prompt="all of it"))
         assert result.text == "echo: all of it"
-        assert any("in a new one" in line for line in world.said)
+        assert any("in a new one" in note for note in result.notes)
 
     async def test_its_environment_is_whole_but_for_what_belongs_to_one_prompt(self, world: World) -> None:
         env = {**os.environ, "SOME_API_KEY": "k", "LANG": "de_DE.UTF-8", "ION_RUN_ID": "run", "ION_NODE_ID": "n"}
@@ -208,24 +213,91 @@ class TestOptions:
         assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go"]
         assert world.said == []
 
-    async def test_what_it_does_not_offer_is_said_once(self, world: World) -> None:
-        agent = world.agent("echo")
-        for _ in range(2):
-            await agent.prompt(world.request(options={"effort": "high", "allowed_tools": []}, system="be kind"))
-        assert len(world.said) == 3
-        assert "claude offers no effort by ACP: it is not passed on" in world.said
+    async def test_what_it_does_not_offer_is_a_note(self, world: World) -> None:
+        result = await world.agent("echo").prompt(world.request(options={"effort": "high", "allowed_tools": []}))
+        assert result.notes == (
+            "claude has no option for an empty allowed_tools: it is not passed on",
+            "claude offers no effort in this session: it is not passed on",
+        )
 
     async def test_a_session_asks_for_permissions_unless_a_node_names_another_mode(self, world: World) -> None:
-        agent = world.agent("echo", asking_mode="ask")
+        agent = world.agent("echo", asking={"mode": "ask"})
         first = await agent.prompt(world.request(options={"mode": "go"}))
         await agent.prompt(world.request(session=first.session))
         assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go", "ask"]
 
     async def test_a_session_that_cannot_be_made_to_ask_is_refused(self, world: World) -> None:
         with pytest.raises(AgentError) as caught:
-            await world.agent("echo", asking_mode="manual").prompt(world.request())
+            await world.agent("echo", asking={"mode": "manual"}).prompt(world.request())
         assert (caught.value.error_code, caught.value.hint) == ("refused", "one of: ask, go")
         assert world.asked("session/prompt") == []
+
+    async def test_a_session_that_keeps_another_mode_is_refused(self, world: World) -> None:
+        with pytest.raises(AgentError, match="was set to the mode 'ask', and it is 'go'") as caught:
+            await world.agent("stubborn", asking={"mode": "ask"}).prompt(world.request())
+        assert caught.value.error_code == "refused"
+        assert world.asked("session/prompt") == []
+
+    async def test_a_session_without_modes_cannot_be_made_to_ask(self, world: World) -> None:
+        with pytest.raises(AgentError, match="offers no mode in which it asks before it acts"):
+            await world.agent("modeless", asking={"mode": "ask"}).prompt(world.request())
+        allowed = await world.agent("modeless", asking={"mode": "ask"}, permission="allow").prompt(world.request())
+        assert (allowed.text, allowed.notes) == ("echo: hello", ())
+
+    async def test_a_model_in_the_older_way(self, world: World) -> None:
+        await world.agent("modeless").prompt(world.request(options={"model": "small-1"}))
+        assert world.asked("session/set_model") == [{"sessionId": "s", "modelId": "small-1"}]
+
+    async def test_the_servers_of_mcp(self, world: World) -> None:
+        (world.folder / "mcp.json").write_text(
+            '{"mcpServers": {"a": {"command": "sh", "args": ["-c", "x"], "env": {"K": "v"}},'
+            ' "b": {"type": "http", "url": "http://b.test", "headers": {"H": "1"}}, "c": {"type": "sse", "url": "u"}}}'
+        )
+        result = await world.agent("capable").prompt(world.request(options={"mcp": "mcp.json"}))
+        assert result.notes == ("claude connects to no sse MCP server: c",)
+        (opened,) = world.asked("session/new")
+        assert opened["mcpServers"] == [
+            {"name": "a", "command": shutil.which("sh"), "args": ["-c", "x"], "env": [{"name": "K", "value": "v"}]},
+            {"type": "http", "name": "b", "url": "http://b.test", "headers": [{"name": "H", "value": "1"}]},
+        ]
+
+    @pytest.mark.parametrize("mcp", ["missing.json", "{", [1], {"a": 1}, {"a": {}}])
+    async def test_servers_that_cannot_be_read(self, world: World, mcp: Any) -> None:
+        error = await world.fails("capable", options={"mcp": mcp})
+        assert (error.error_code, "mcp" in error.message) == ("refused", True)
+
+    async def test_a_system_prompt_has_a_place_or_is_told_once(self, world: World) -> None:
+        first = await world.agent("capable").prompt(world.request(system="be kind"))
+        assert (first.text, first.notes) == ("echo: hello", ())
+        said = {"mode": "append", "content": [{"type": "text", "text": "be kind"}]}
+        assert world.asked("session/new")[0]["systemPrompt"] == said
+        agent = world.agent("echo")
+        told = await agent.prompt(world.request(system="be kind"))
+        again = await agent.prompt(world.request("more", system="be kind", session=told.session))
+        other = await agent.prompt(world.request("last", system="be brief", session=told.session))
+        assert "systemPrompt" not in world.asked("session/new")[1]
+        assert [one.text for one in (told, again, other)] == [
+            "echo: be kind\n\n---\n\nhello",
+            "echo: more",
+            "echo: be brief\n\n---\n\nlast",
+        ]
+
+    async def test_a_session_is_opened_again_for_what_it_did_not_begin_with(self, world: World) -> None:
+        lists = {"allowed_tools": Flags(("tools",), ("tools",)), "denied_tools": Flags(("not",))}
+        agent = world.agent("capable", options_of_preset=lists)
+        first = await agent.prompt(world.request(options={"denied_tools": "Bash(rm *),Edit"}))
+        same = await agent.prompt(world.request(options={"denied_tools": ["Bash", "Edit"]}, session=first.session))
+        none = await agent.prompt(world.request(options={"allowed_tools": []}, session=first.session))
+        assert {first.session, same.session, none.session} == {first.session}
+        options = [call["_meta"]["claudeCode"]["options"] for call in world.asked("session/new")]
+        again = [call["_meta"]["claudeCode"]["options"] for call in world.asked("session/resume")]
+        assert (options, again) == ([{"not": ["Bash", "Edit"]}], [{"tools": []}])
+
+    async def test_what_a_session_cannot_begin_anew_with_is_a_note(self, world: World) -> None:
+        agent = world.agent("echo", options_of_preset={"allowed_tools": Flags(("tools",), ("tools",))})
+        first = await agent.prompt(world.request())
+        second = await agent.prompt(world.request(options={"allowed_tools": []}, session=first.session))
+        assert second.notes == ("its session had begun with other mcp or tools, and keeps them",)
 
     async def test_a_value_that_it_does_not_have_is_an_error(self, world: World) -> None:
         error = await world.fails("echo", options={"model": "gigantic"})
@@ -235,6 +307,49 @@ class TestOptions:
 class TestEnds:
     async def test_the_reply_is_the_last_message_and_no_notice(self, world: World) -> None:
         assert (await world.agent("messages").prompt(world.request())).text == "The answer is 42."
+
+    @pytest.mark.parametrize("refusal_ends", [False, True])
+    async def test_a_turn_that_ends_with_a_refused_call_is_refused(self, world: World, refusal_ends: bool) -> None:
+        behaviour = "asks" if refusal_ends else "gives_up"
+        with pytest.raises(AgentError) as caught:
+            await world.agent(behaviour, refusal_ends=refusal_ends).prompt(world.request("execute rm"))
+        assert caught.value.error_code == "refused"
+        assert caught.value.hint == "not done, since its permissions refused it: execute"
+
+    async def test_without_names_a_message_ends_at_a_tool_call(self, world: World) -> None:
+        result = await world.agent("twice").prompt(world.request())
+        assert result.text == "echo: hello"
+        assert world.said == ["I look first.", "look at it"]
+        transcript = (world.folder / "logs/node/1-prompt.out").read_text()
+        assert transcript == "I look first.\n\n· look at it\n\necho: hello"
+
+    async def test_notices_alone_are_no_reply(self, world: World) -> None:
+        assert (await world.agent("echo", named_messages=True).prompt(world.request())).text == ""
+
+    async def test_a_message_quotes_no_other_prompts_stderr(self, world: World) -> None:
+        agent = world.agent("grumbles")
+        waiting = asyncio.create_task(agent.prompt(world.request("wait", timeout_ms=4000, log=None)))
+        await eventually(lambda: world.record.exists() and world.asked("session/prompt"))
+        with pytest.raises(AgentError) as failed:
+            await agent.prompt(world.request("fail"))
+        with pytest.raises(AgentError) as late:
+            await waiting
+        assert failed.value.message == "agent claude answered: Internal error"
+        assert late.value.message == "agent claude timed out after 4000 ms"
+        with pytest.raises(AgentError) as alone:
+            await agent.prompt(world.request("fail"))
+        assert alone.value.message == "agent claude answered: Internal error: about fail"
+
+    async def test_totals_of_a_session_are_counted_once(self, world: World) -> None:
+        agent = world.agent("resumes", usage="total")
+        first = await agent.prompt(world.request())
+        second = await agent.prompt(world.request(session=first.session))
+        earlier = await agent.prompt(world.request(session="old"))
+        assert (first.usage, second.usage) == (
+            {"input_tokens": 3, "output_tokens": 2},
+            {"input_tokens": 0, "output_tokens": 0},
+        )
+        assert earlier.usage == {}, "what another process had used is unknown"
 
     @pytest.mark.parametrize("how", ["error", "cut", "silent"])
     async def test_a_turn_that_no_model_answered_is_a_crash(self, world: World, how: str) -> None:

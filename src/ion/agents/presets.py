@@ -51,7 +51,9 @@ class Preset(Struct, frozen=True, gc=False):
     resume: Words = ()
     gone: str = ""
     usage: str = "turn"
-    asking_mode: str = ""
+    asking: Mapping[str, str] = field(default_factory=dict)
+    named_messages: bool = False
+    refusal_ends: bool = False
     own_commands: str = ""
     schema: Words = ()
     strict_schema: bool = False
@@ -83,6 +85,8 @@ def flags(value: Iterable[str] | Mapping[str, Iterable[str]]) -> Flags:
 _ARGUMENT_BYTES = 128 * 1024 - 1
 # Options that Ion acts on itself, whatever the agent does with them.
 OWN_OPTIONS = frozenset({"provider", "agent", "maxBudgetUsd"})
+# Options that have a place in the Agent Client Protocol, whether or not an agent offers it.
+ACP_OPTIONS = frozenset({"model", "effort", "modelReasoningEffort", "mode", "mcp", "systemPrompt"})
 
 
 class InFile(Struct, frozen=True, gc=False):
@@ -174,7 +178,7 @@ def without_effect(preset: Preset, options: Mapping[str, Any]) -> list[str]:
 
 
 def _has_effect(preset: Preset, name: str, value: Any) -> bool:
-    if name in OWN_OPTIONS or value is None:
+    if name in OWN_OPTIONS or value is None or (preset.type == "acp" and name in ACP_OPTIONS):
         return True
     known = preset.options.get(name)
     return known is not None and (value != [] or known.none is not None)
@@ -232,7 +236,11 @@ def _list(value: Any) -> str:
 
 
 def _names(value: Any) -> str:
+    return ",".join(tool_names(value))
+
+
+def tool_names(value: Any) -> list[str]:
     """Tools without what is in parentheses, and without those of MCP servers: `Bash(git *)` is `Bash`."""
     items = [_plain(item) for item in value] if isinstance(value, list) else _plain(value).split(",")
     names = (item.partition("(")[0].strip() for item in items)
-    return ",".join(dict.fromkeys(name for name in names if not name.startswith("mcp__")))
+    return list(dict.fromkeys(name for name in names if name and not name.startswith("mcp__")))

@@ -181,12 +181,13 @@ def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
     asking = [(node, agents(node)) for node in nodes if asks(node)]
     if not asking:
         return ()
+    from ion.agents.acp import AcpAgent
     from ion.agents.command import CommandAgent
     from ion.agents.presets import without_effect
 
     found: dict[tuple[str, str], list[str]] = {}
     for node, agent in asking:
-        if isinstance(agent, CommandAgent):
+        if isinstance(agent, CommandAgent | AcpAgent):
             for option in without_effect(agent.preset, {**agent.options, **node.options}):
                 found.setdefault((agent.name, option), []).append(node.id)
     return tuple(

@@ -106,13 +106,13 @@ async def run(
     return Exit(status, name, cause == "timeout", cause == "idle", milliseconds)
 
 
-def tail(path: Path, limit: int = 2000) -> str:
-    """The last `limit` characters of a file as text, cut as `masking.tail` does; bytes that are not UTF-8 become
-    U+FFFD. A missing file is ''."""
+def tail(path: Path, limit: int = 2000, begin: int = 0) -> str:
+    """The last `limit` characters of a file from byte `begin` on as text, cut as `masking.tail` does; bytes that are
+    not UTF-8 become U+FFFD. A missing file is ''."""
     try:
         with path.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - 4 * limit))
+            size = stream.seek(0, os.SEEK_END) - begin
+            stream.seek(begin + max(0, size - 4 * limit))
             data = stream.read(4 * limit)
     except FileNotFoundError:
         return ""

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion import process
-from ion.agents.acp.protocol import AgentRefusedError
+from ion.agents.acp.mcp_servers import mcp_servers
+from ion.agents.acp.protocol import AgentRefusedError, SessionSetting, SessionSetup
 from ion.agents.acp.running import Running, Session, start
-from ion.agents.acp.turn import PromptTurn
+from ion.agents.acp.turn import PromptTurn, refused
 from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.clock import Clock
-from ion.agents.presets import OWN_OPTIONS, Preset
+from ion.agents.presets import Preset, tool_names, without_effect
 from ion.names import NAMES_OF_A_TURN
 from ion.process.child import ProcessSpec
 
@@ -34,7 +36,6 @@ _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 _OF_ONE_PROMPT = ("ION_NODE_ID", "ION_IDEMPOTENCY_KEY", *NAMES_OF_A_TURN)
 # Options of a node and what they are in a session; an agent need not offer them.
 _SETTINGS = {"model": "model", "effort": "effort", "modelReasoningEffort": "effort", "mode": "mode"}
-_CODES = {"login": "not_logged_in", "busy": "rate_limited", "broken": "crashed"}
 _STDERR_BYTES = 64 * 1024
 
 
@@ -56,7 +57,6 @@ class AcpAgent(Struct, eq=False, dict=True):
     options: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     _places: dict[_Key, _Surroundings] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)
     _started: int = 0
     _folder: Path | None = None
 
@@ -64,22 +64,28 @@ class AcpAgent(Struct, eq=False, dict=True):
         """Ask in the request's session, or a new one. Raises `AgentError`, `UnpermittedError`."""
         request = with_schema(request)  # the protocol has no place for it
         clock = Clock(request.timeout_ms, request.idle_timeout_ms)
+        options = {**self.options, **request.options}
+        notes = [
+            f"{self.name} has no option for {one}: it is not passed on" for one in without_effect(self.preset, options)
+        ]
         try:
             async with contextlib.AsyncExitStack() as held:
                 try:
                     async with asyncio.timeout(clock.seconds_left()):
                         running = await self._running(request)
-                        session, prompt = await self._session(running, request)
+                        setup = await self._setup(running, options, request, notes)
+                        session, prompt = await self._session(running, setup, request, notes)
                         await held.enter_async_context(session.busy)
-                        await self._set_up(running, session, request)
+                        await self._set_up(running, session, options, notes)
+                        prompt = self._with_system(session, request.system, prompt)
                 except TimeoutError:
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
                 with _logged(request, running.stderr) as said:
-                    counted = self.preset.usage == "always"
-                    turn = PromptTurn(running, session, request, self.permission, said, counted=counted)
-                    return await turn.run(prompt, clock)
+                    turn = PromptTurn(running, session, request, self.preset, self.permission, said)
+                    result = await turn.run(prompt, clock)
+                    return replace(result, notes=(*notes, *result.notes))
         except AgentRefusedError as error:
-            raise self._refused(error) from error
+            raise refused(self.preset, self.name, error) from error
         except process.SpawnError as error:
             raise self.preset.not_started(error) from error
 
@@ -131,64 +137,78 @@ class AcpAgent(Struct, eq=False, dict=True):
             self._folder = Path(tempfile.mkdtemp(prefix="ion-acp-"))
         return self._folder / name
 
-    async def _session(self, running: Running, request: PromptRequest) -> tuple[Session, str]:
+    async def _session(
+        self, running: Running, setup: SessionSetup, request: PromptRequest, notes: list[str]
+    ) -> tuple[Session, str]:
         """The session, and the text to send in it."""
         cwd = str(request.cwd.absolute())
         if request.session is not None:
-            old = await running.old_session(request.session, cwd)
+            old = await running.old_session(request.session, cwd, setup)
             if old is not None:
+                if old.setup != setup:
+                    notes.append("its session had begun with other mcp or tools, and keeps them")
                 return old, request.prompt
-            self._say(request, f"{self.name} cannot continue the session {request.session}: asked in a new one")
+            notes.append(f"{self.name} cannot continue the session {request.session}: asked in a new one")
         fresh = request.prompt if request.fresh_prompt is None or request.session is None else request.fresh_prompt
-        return await running.new_session(cwd), fresh
+        return await running.new_session(cwd, setup, request.system), fresh
 
-    async def _set_up(self, running: Running, session: Session, request: PromptRequest) -> None:
-        """Apply the node's options, as far as the agent offers them."""
-        for name, value in self._options(session, request).items():
-            kind = _SETTINGS.get(name)
-            setting = next((one for one in session.opened.settings if one.kind == kind), None)
-            if name in OWN_OPTIONS or value is None:
-                continue
-            if setting is None:
-                self._warn(request, name)
-                continue
-            wanted = _named(str(value), setting.values)
-            if wanted is None:
-                message = f"agent {self.name} has no {name} '{value}'"
-                raise AgentError("refused", message, hint=f"one of: {', '.join(setting.values)}")
-            call = running.link.change(session.opened.session, setting, wanted)
-            await running.call(call, f"when it was given its {name}")
-        if request.system is not None and "systemPrompt" not in request.options:
-            self._warn(request, "systemPrompt")
-
-    def _options(self, session: Session, request: PromptRequest) -> dict[str, Any]:
-        """The node's options over the agent's.
-
-        If neither names a mode, the mode is the one in which the agent asks: in another one it would decide for itself
-        what `permission` should decide. A session without modes has nothing to set; a session with other modes is
-        refused, and the error lists its modes.
-        """
-        options = {**self.options, **request.options}
-        if self.preset.asking_mode and any(one.kind == "mode" for one in session.opened.settings):
-            options.setdefault("mode", self.preset.asking_mode)
-        return options
-
-    def _warn(self, request: PromptRequest, option: str) -> None:
-        """Once for each option, however many prompts have it."""
-        if option not in self._said:
-            self._said.add(option)
-            self._say(request, f"{self.name} offers no {option} by ACP: it is not passed on")
+    async def _setup(
+        self, running: Running, options: Mapping[str, Any], request: PromptRequest, notes: list[str]
+    ) -> SessionSetup:
+        """What the node's session is opened with."""
+        servers = await asyncio.to_thread(mcp_servers, options.get("mcp"), request.cwd, request.env or os.environ)
+        known = tuple(server for server in servers if server.kind in running.abilities.servers)
+        notes += [
+            f"{self.name} connects to no {one.kind} MCP server: {one.name}" for one in servers if one not in known
+        ]
+        tools = {
+            name: tuple(tool_names(options[option]))
+            for option, flags in self.preset.options.items()
+            for name in flags.some
+            if options.get(option) is not None
+        }
+        return SessionSetup(known, tools)
 
     @staticmethod
-    def _say(request: PromptRequest, line: str) -> None:
-        if request.progress is not None:
-            request.progress(line)
+    def _with_system(session: Session, system: str | None, prompt: str) -> str:
+        """The prompt, after the system prompt if its session has not been given that: one that continues keeps the
+        system prompt of its beginning, whatever it is opened again with."""
+        if system is None or session.told == system:
+            return prompt
+        session.told = system
+        return f"{system}\n\n---\n\n{prompt}"
 
-    def _refused(self, error: AgentRefusedError) -> AgentError:
-        if error.kind == "login":
-            message = f"agent {self.name} is not logged in: {error.message}"
-            return AgentError("not_logged_in", message, hint=self.preset.login)
-        return AgentError(_CODES.get(error.kind, "bad_output"), f"agent {self.name} answered: {error.message}")
+    async def _set_up(self, running: Running, session: Session, options: Mapping[str, Any], notes: list[str]) -> None:
+        """Apply the options that are settings of a session, as far as the agent offers them: first the model, since
+        it decides on the others.
+
+        If nobody names a mode, it is the one in which the agent asks: in another one it would decide for itself what
+        `permission` should decide. An agent that has such a mode, in a session that cannot be set to it, is refused.
+        """
+        wanted = {kind: options[name] for name, kind in _SETTINGS.items() if options.get(name) is not None}
+        asking = {} if "mode" in wanted else dict(self.preset.asking)
+        for kind, value in {**wanted, **asking}.items():
+            setting = session.setting(kind)
+            if setting is not None:
+                await self._change(running, session, setting, str(value))
+            elif kind in wanted:
+                notes.append(f"{self.name} offers no {kind} in this session: it is not passed on")
+            elif kind == "mode" and self.permission != "allow":
+                message = f"agent {self.name} offers no mode in which it asks before it acts"
+                raise AgentError("refused", message, hint=f"it has to have the mode {value}; is it another version?")
+
+    async def _change(self, running: Running, session: Session, setting: SessionSetting, value: str) -> None:
+        """Set it, and make sure that it is set."""
+        wanted = _named(value, setting.values)
+        if wanted is None:
+            message = f"agent {self.name} has no {setting.kind} '{value}'"
+            raise AgentError("refused", message, hint=f"one of: {', '.join(setting.values)}")
+        call = running.link.change(session.opened.session, setting, wanted)
+        session.update(await running.call(call, f"when it was given its {setting.kind}"))
+        now = session.setting(setting.kind)
+        if now is None or now.current != wanted:
+            is_ = f"is '{now.current}'" if now is not None else "is gone"
+            raise AgentError("refused", f"agent {self.name} was set to the {setting.kind} '{wanted}', and it {is_}")
 
 
 def _named(wanted: str, values: Mapping[str, str]) -> str | None:

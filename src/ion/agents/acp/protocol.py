@@ -15,15 +15,38 @@ READING = frozenset({"read", "search", "think"})
 
 
 class Abilities(Struct, frozen=True, gc=False):
-    """What an agent can do beyond the minimum."""
+    """What an agent can do beyond the minimum. `system`: it takes a system prompt when a session is opened; `servers`
+    are the kinds of MCP servers that it connects to."""
 
     resume: bool = False
     load: bool = False
+    system: bool = False
+    servers: frozenset[str] = frozenset({"stdio"})
+
+
+class McpServer(Struct, frozen=True, gc=False):
+    """An MCP server that the agent is to connect to: a program (`stdio`), or an address (`http`, `sse`)."""
+
+    name: str
+    kind: str = "stdio"
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class SessionSetup(Struct, frozen=True, gc=False):
+    """What a session is opened with, and can be opened again with: MCP servers, and lists of tools under the names that
+    the agent has for them."""
+
+    servers: tuple[McpServer, ...] = ()
+    tools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class SessionSetting(Struct, frozen=True, gc=False):
-    """A setting of a session. `kind` is `model`, `effort` or `mode`; `values` maps ids to names, `current` is the
-    current id."""
+    """A setting of a session. `kind` is `model`, `effort`, `mode` or `permissions`; `values` maps ids to names,
+    `current` is the current id."""
 
     kind: str
     values: Mapping[str, str]
@@ -58,13 +81,15 @@ class PermissionOption(Struct, frozen=True, gc=False):
 
 class Update(Struct, frozen=True, gc=False):
     """Something that an agent sent in a session: `text` of its reply (`message` names the message that it is part
-    of, if the agent does), or of a thought; a `tool` call; a `plan` of (status, text); `cost`, the session's cost so
-    far in dollars."""
+    of, if the agent does), or of a thought; a `notice` of the program; a `tool` call (`begins`: a new one); a `plan`
+    of (status, text); `cost`, the session's cost so far in dollars."""
 
     text: str = ""
     message: str | None = None
+    notice: str = ""
     thought: str = ""
     tool: ToolCall | None = None
+    begins: bool = False
     plan: tuple[tuple[str, str], ...] = ()
     cost: float | None = None
 
@@ -78,8 +103,8 @@ class Ended(Struct, frozen=True, gc=False):
 
 class AgentRefusedError(IonError):
     """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone`
-    (what was named does not exist), `busy` (it is asked too much), `wrong` (an invalid call, as it says), or
-    `broken`."""
+    (what was named does not exist), `busy` (it is asked too much), `refused` (it will not answer this at another time
+    either), `wrong` (an invalid call, as it says), or `broken`."""
 
     code = "acp-refused"
 

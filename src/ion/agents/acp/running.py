@@ -6,11 +6,13 @@ It lives as long as the run is driven here. When it dies, every turn in it has c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ion import process
 from ion.agents.acp import v1
@@ -20,6 +22,8 @@ from ion.agents.acp.protocol import (
     GoneError,
     OpenedSession,
     PermissionOption,
+    SessionSetting,
+    SessionSetup,
     ToolCall,
     Update,
 )
@@ -45,13 +49,33 @@ class SessionTurn(Protocol):
 
 
 class Session(Struct):
-    """A session in a process. `turn` is the one that runs in it; `cost` what it has cost before, in dollars; None:
-    unknown."""
+    """A session in a process. `turn` is the one that runs in it, `told` the system prompt that it has been given;
+    `cost` is what it has cost before, in dollars, `used` the usage that the agent has reported of it: None: unknown."""
 
     opened: OpenedSession
-    busy: asyncio.Lock
+    setup: SessionSetup
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     turn: SessionTurn | None = None
+    told: str | None = None
     cost: float | None = 0.0
+    used: Mapping[str, float] | None = field(default_factory=dict)
+
+    def setting(self, kind: str) -> SessionSetting | None:
+        """Its setting of this kind, if the agent offers one."""
+        return next((one for one in self.opened.settings if one.kind == kind), None)
+
+    def update(self, settings: tuple[SessionSetting, ...]) -> None:
+        """Take over the settings that have changed."""
+        now = {one.kind: one for one in (*self.opened.settings, *settings)}
+        self.opened = replace(self.opened, settings=tuple(now.values()))
+
+
+class Share(Struct):
+    """The part of a process's stderr that comes while a prompt is answered: where it begins, and whether no other
+    prompt was answered meanwhile, so that it is about this one."""
+
+    begin: int
+    alone: bool
 
 
 class Running:
@@ -61,6 +85,7 @@ class Running:
         self.name = name
         self.grace_ms = grace_ms
         self.sessions: dict[str, Session] = {}
+        self._shares: list[Share] = []
         self.abilities = Abilities()
         self._stdio = conversation
         self.link = AcpConnectionV1(conversation, self)
@@ -106,38 +131,39 @@ class Running:
         except GoneError as error:
             raise await self.died(error.message) from error
 
-    async def new_session(self, cwd: str) -> Session:
+    async def new_session(self, cwd: str, setup: SessionSetup, system: str | None) -> Session:
         """A new, empty session. Raises `AgentError`, `AgentRefusedError`."""
-        opened = await self.call(self.link.open(cwd), "session/new")
+        placed = system if self.abilities.system else None
+        opened = await self.call(self.link.open(cwd, setup, placed), "session/new")
         if opened.session in self.sessions:
             raise AgentRefusedError("wrong", "it gave two sessions the same name, so that nobody can tell them apart")
-        return self._keep(opened)
+        self.sessions[opened.session] = Session(opened, setup, told=placed)
+        return self.sessions[opened.session]
 
-    async def old_session(self, session: str, cwd: str) -> Session | None:
-        """A session of this process, or of an earlier one; None if the agent cannot continue it."""
-        if session in self.sessions:
-            return self.sessions[session]
-        if not (self.abilities.resume or self.abilities.load):
-            return None
+    async def old_session(self, session: str, cwd: str, setup: SessionSetup) -> Session | None:
+        """A session of this process, or of an earlier one; None if the agent cannot continue it. One that was opened
+        otherwise is opened again with `setup` if the agent can do that: see `Session.setup`."""
         async with self._reopening:  # a history that is said again must not get into a turn that continues by then
-            if session in self.sessions:
-                return self.sessions[session]
+            known = self.sessions.get(session)
+            if known is not None and (known.setup == setup or known.turn is not None):
+                return known
+            if not (self.abilities.resume or self.abilities.load):
+                return known
             try:
-                call = self.link.reopen(session, cwd, self.abilities)
+                call = self.link.reopen(session, cwd, setup, self.abilities)
                 opened = await self.call(call, "for its session")
             except AgentRefusedError as error:
                 if error.kind == "login":
                     raise
-                return None
-            return self._keep(opened, cost=None)
-
-    def _keep(self, opened: OpenedSession, cost: float | None = 0.0) -> Session:
-        self.sessions[opened.session] = Session(opened, asyncio.Lock(), cost=cost)
-        return self.sessions[opened.session]
+                return known
+            if known is None:
+                known = self.sessions[session] = Session(opened, setup, cost=None, used=None)
+            known.opened, known.setup = opened, setup
+            return known
 
     # ------------------------------------------------------------------ its end
 
-    async def died(self, problem: str = "") -> AgentError:
+    async def died(self, problem: str = "", share: Share | None = None) -> AgentError:
         """The error of an agent that is gone; the rest of it is ended."""
         await asyncio.wait({self._stdio.child.exited}, timeout=_DEATH_SECONDS)
         await self.end()
@@ -147,7 +173,7 @@ class Running:
             what = f"ended in the middle of its work [{_status(self._stdio)}]"
         else:
             what = "was ended, or closed its output, in the middle of its work"
-        return AgentError("crashed", f"agent {self.name} {what}{self.last_words()}")
+        return AgentError("crashed", f"agent {self.name} {what}{self.last_words(share)}")
 
     def _over(self, over: asyncio.Future[str]) -> None:
         """It has ended, or its stderr can no longer be read (a full disk) and it would hang."""
@@ -156,10 +182,31 @@ class Running:
         self._by_itself = over.result() == "exited"
         self._ending = asyncio.create_task(self._end())
 
-    def last_words(self) -> str:
-        """The end of its stderr, for an error's message; '' if it is empty."""
-        said = process.tail(self._stdio.stderr, STDERR_CHARACTERS).strip()
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[Share]:
+        """While this lasts a prompt is answered."""
+        for other in self._shares:
+            other.alone = False
+        mine = Share(self._stderr_size(), alone=not self._shares)
+        self._shares.append(mine)
+        try:
+            yield mine
+        finally:
+            self._shares.remove(mine)
+
+    def last_words(self, share: Share | None = None) -> str:
+        """The end of its stderr, for an error's message (of a prompt: of its share); '' if it is empty, or may be about
+        another prompt."""
+        if not share.alone if share is not None else self._shares:
+            return ""
+        said = process.tail(self._stdio.stderr, STDERR_CHARACTERS, share.begin if share is not None else 0).strip()
         return f": {said}" if said else ""
+
+    def _stderr_size(self) -> int:
+        try:
+            return self._stdio.stderr.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     @property
     def stderr(self) -> Path:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from ion.agents.acp import permissions
 from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, PermissionOption, ToolCall, Update
-from ion.agents.acp.running import Running, Session
+from ion.agents.acp.running import Running, Session, Share
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.agents.clock import Clock
 from ion.agents.parsers import refused_calls
+from ion.agents.presets import Preset
 from ion.masking import tail
 
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
@@ -27,34 +30,36 @@ _TOO_MUCH = {
 
 
 class PromptTurn:
-    """A prompt while it is answered. `said` gets each piece of the reply as it comes. `counted`: a turn that a model
-    answered always reports its usage."""
+    """A prompt while it is answered. `said` gets the transcript of the turn as it comes."""
 
     def __init__(
         self,
         running: Running,
         session: Session,
         request: PromptRequest,
+        preset: Preset,
         policy: str,
         said: Callable[[str], None],
-        *,
-        counted: bool = False,
     ) -> None:
         self._running = running
         self._session = session
         self._request = request
+        self._preset = preset
         self._policy = policy
-        self._said = said
-        self._counted = counted
-        self._pieces: list[tuple[str | None, str]] = []
+        self._transcript = Transcript(said)
+        self._pieces: list[tuple[str | int, str]] = []
+        self._calls_begun = 0
+        self._last_notice = ""
         self._refused: list[str] = []
+        self._refused_last = False
         self._length = 0
         self._calls: dict[str, ToolCall] = {}
-        self._progress = Progress(request.progress)
+        self._progress = Progress(self._show)
         self._verdicts = dict(request.verdicts)
         self._asked: dict[str, Permission] = {}
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._clock: Clock | None = None
+        self._share: Share | None = None
         self._cost: float | None = None
 
     # ------------------------------------------------------------------ what the agent says
@@ -63,16 +68,31 @@ class PromptTurn:
         """Handle what the agent sent; called in the order in which it was sent."""
         if self._clock is not None:
             self._clock.alive()
+        if update.text and update.message is None and self._preset.named_messages:
+            update = replace(update, text="", notice=update.text)
+        self._calls_begun += update.begins
         if update.text:
             self._length += len(update.text)
             if self._length > MAX_REPLY_CHARACTERS:
                 self._stop("long")
                 return
-            self._pieces.append((update.message, update.text))
-            self._said(update.text)
+            # A message without a name ends where the agent calls a tool.
+            message = update.message if update.message is not None else self._calls_begun
+            self._pieces.append((message, update.text))
+            self._refused_last &= self._preset.refusal_ends
+            self._transcript.text(message, update.text)
+        if update.text or update.notice:
+            self._last_notice = update.notice or ("" if update.message is not None else update.text)
         if update.cost is not None:
             self._cost = update.cost
         self._progress.show(update, self._known(update.tool) if update.tool is not None else None)
+
+    def _show(self, line: str, *, quoted: bool) -> None:
+        """Pass on a line of progress; `quoted`: it is a part of the reply, which the transcript has already."""
+        if not quoted:
+            self._transcript.line(line)
+        if self._request.progress is not None:
+            self._request.progress(line)
 
     def _known(self, call: ToolCall) -> ToolCall:
         self._calls[call.id] = known = permissions.merged(self._calls.get(call.id), call)
@@ -91,10 +111,14 @@ class PromptTurn:
         if allowed is not None:
             if not allowed:
                 self._refused.append(call.kind or "other")
+                self._refused_last = True
             return permissions.choice_for(allowed, choices)
         asks = permissions.permission(self._running.name, call, choices)
         decision = self._verdicts.get(asks.key) or await self._decided(asks)
-        return None if decision is None else permissions.choice_of(decision, choices)
+        if decision is None:
+            return None
+        self._refused_last = not decision.startswith("allow")
+        return permissions.choice_of(decision, choices)
 
     async def _decided(self, asks: Permission) -> str | None:
         """A person's decision; None once the turn is ended without an answer, or for another reason."""
@@ -128,6 +152,10 @@ class PromptTurn:
 
     async def run(self, prompt: str, clock: Clock) -> PromptResult:
         """Ask, within the limits of the clock. Raises `AgentError`, `UnpermittedError`, `AgentRefusedError`."""
+        with self._running.answering() as self._share:
+            return await self._run(prompt, clock)
+
+    async def _run(self, prompt: str, clock: Clock) -> PromptResult:
         self._clock = clock
         clock.alive()
         self._session.turn = self
@@ -147,9 +175,8 @@ class PromptTurn:
             if not call.done():
                 call.cancel()
         if overdue:
-            raise AgentError(
-                "timeout", f"agent {self._name} {overdue}{self._running.last_words()}", usage=self._usage(call)
-            )
+            message = f"agent {self._name} {overdue}{self._running.last_words(self._share)}"
+            raise AgentError("timeout", message, usage=self._usage(call))
         return await self._result(call)
 
     async def _end(self, call: asyncio.Future[Ended]) -> None:
@@ -178,19 +205,20 @@ class PromptTurn:
         try:
             ended = await call
         except GoneError as error:
-            raise await self._running.died(error.message) from error
+            raise await self._running.died(error.message, self._share) from error
         except AgentRefusedError as error:
-            if error.kind != "broken":
-                raise
-            message = f"agent {self._name} answered: {error.message}{self._running.last_words()}"
-            raise AgentError("crashed", message, usage=usage) from error
+            more = self._running.last_words(self._share) if error.kind == "broken" else ""
+            raise refused(self._preset, self._name, error, usage, more) from error
         text = self._reply()
         match ended.reason:
             case "done":
                 if self._was_not_answered(ended):
-                    last = "".join(piece for _, piece in self._pieces)
-                    raise AgentError("crashed", self._with_text("ended the turn without an answer of a model", last))
+                    what = self._with_text("ended the turn without an answer of a model", self._last_notice)
+                    raise AgentError("crashed", what)
                 notes = refused_calls(self._refused)
+                if self._refused_last:
+                    what = self._with_text("ended its turn when a tool call was refused", text)
+                    raise AgentError("refused", what, hint="; ".join(notes), usage=usage)
                 return PromptResult(text, self._session.opened.session, usage=usage, notes=notes)
             case "refused":
                 raise AgentError("refused", self._with_text("refused to continue", text), usage=usage)
@@ -200,15 +228,16 @@ class PromptTurn:
         raise AgentError("bad_output", self._with_text(f"stopped before it was done: {limit}", text), usage=usage)
 
     def _reply(self) -> str:
-        """The last message. Pieces without a message name are the whole reply if none has one, else notices of the
-        program."""
-        last = next((message for message, _ in reversed(self._pieces) if message is not None), None)
-        return "".join(piece for message, piece in self._pieces if message == last)
+        """The last message. Of an agent that names its messages, what has no name is a notice of the program."""
+        spoken = [message for message, text in self._pieces if text.strip()]
+        last = next((one for one in reversed(spoken) if isinstance(one, str)), spoken[-1] if spoken else None)
+        return "".join(text for message, text in self._pieces if message == last)
 
     def _was_not_answered(self, ended: Ended) -> bool:
         """Whether the turn ended with the program's own words, because no model answered: it reports no usage, and
         the last text is not part of a named message."""
-        return self._counted and not ended.usage and (not self._pieces or self._pieces[-1][0] is None)
+        silent = not self._pieces or bool(self._last_notice)
+        return self._preset.usage in ("always", "total") and not ended.usage and silent
 
     @property
     def _name(self) -> str:
@@ -223,45 +252,93 @@ class PromptTurn:
         spent: dict[str, float] = {}
         if call.done() and not call.cancelled() and call.exception() is None:
             spent.update(call.result().usage)
+        if spent and self._preset.usage == "total":
+            before, self._session.used = self._session.used, dict(spent)
+            spent = {} if before is None else {name: max(0, n - before.get(name, 0)) for name, n in spent.items()}
         if self._cost is not None:
-            if self._session.cost is not None:
-                spent["cost_usd"] = max(0.0, self._cost - self._session.cost)
+            known = self._session.cost
+            if known is not None:  # one that is opened again may count anew
+                spent["cost_usd"] = self._cost - known if self._cost >= known else self._cost
             self._session.cost, self._cost = self._cost, None
         return spent
 
 
+_CODES = {"login": "not_logged_in", "busy": "rate_limited", "refused": "refused", "broken": "crashed"}
+
+
+def refused(
+    preset: Preset, name: str, error: AgentRefusedError, usage: dict[str, float] | None = None, more: str = ""
+) -> AgentError:
+    """The failure of a prompt for an error that the agent answered with."""
+    if error.kind == "login":
+        message = f"agent {name} is not logged in: {error.message}"
+        return AgentError("not_logged_in", message, hint=preset.login, usage=usage)
+    message = f"agent {name} answered: {error.message}{more}"
+    return AgentError(_CODES.get(error.kind, "bad_output"), message, usage=usage)
+
+
+class Transcript:
+    """What is said and done in a turn, as a text for people. `write` gets each piece as it comes."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._last: str | int | None = None
+
+    def text(self, message: str | int, text: str) -> None:
+        """A piece of a message, in a paragraph of its own."""
+        self._write(text if self._last in (None, message) else f"\n\n{text}")
+        self._last = message
+
+    def line(self, line: str) -> None:
+        """What it does beside that."""
+        self._write(("" if self._last is None else "\n" if self._last == "" else "\n\n") + f"· {line}")
+        self._last = ""
+
+
+class Show(Protocol):
+    """What takes lines of progress; `quoted`: the line is a part of the reply."""
+
+    def __call__(self, line: str, *, quoted: bool) -> None: ...
+
+
 class Progress:
     """What an agent does in one turn, as short lines for whoever watches: tool calls as they start and fail, the state
-    of its plan, and its thoughts. `say` gets each as it comes; untrusted text, on one line."""
+    of its plan, its thoughts, and the lines of its reply. `show` gets each as it comes; untrusted text, on one line."""
 
-    def __init__(self, say: Callable[[str], None] | None) -> None:
-        self._say = say
-        self._thought = ""
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._thought = self._text = ""
         self._last = ""
 
     def show(self, update: Update, call: ToolCall | None) -> None:
         """Report what is new; `call` is the update's tool call with all that is known of it."""
         if update.thought:
-            self._think(update.thought)
+            *lines, rest = (self._thought + update.thought).split("\n")
+            self._thought = rest[-_LINE_CHARACTERS * 4 :]
+            for line in lines:
+                self._line(line, "thinks: ")
+        elif update.text:
+            *lines, rest = (self._text + update.text).split("\n")
+            self._text = rest[: _LINE_CHARACTERS * 4]
+            for line in lines:
+                self._line(line, quoted=True)
+        elif update.notice:
+            self._line(update.notice, "notice: ")
         elif call is not None and update.tool is not None:
+            self._line(self._text, quoted=True)
+            self._text = ""
             failed = "failed: " if update.tool.status == "failed" else ""
-            if failed or update.tool.title or update.tool.status is None:
-                self._line(f"{failed}{call.title or call.kind or 'a tool'}")
+            is_whole = update.tool.details.get("rawInput") != {}  # else the input is still on its way
+            if failed or (is_whole and (update.tool.title or update.tool.status is None)):
+                self._line(call.title or call.kind or "a tool", failed)
         elif update.plan:
             done = sum(status == "completed" for status, _ in update.plan)
             at = next((text for status, text in update.plan if status == "in_progress"), "")
             self._line(f"plan {done}/{len(update.plan)}{': ' if at else ''}{at}")
 
-    def _think(self, text: str) -> None:
-        *lines, rest = (self._thought + text).split("\n")
-        self._thought = rest[-_LINE_CHARACTERS * 4 :]
-        for line in lines:
-            if line.strip():
-                self._line(f"thinks: {line}")
-
-    def _line(self, text: str) -> None:
-        line = " ".join(text[: 4 * _LINE_CHARACTERS].split())
-        line = line if len(line) <= _LINE_CHARACTERS else f"{line[: _LINE_CHARACTERS - 1]}…"
-        if self._say is not None and line and line != self._last:
-            self._last = line
-            self._say(line)
+    def _line(self, text: str, what: str = "", *, quoted: bool = False) -> None:
+        said = " ".join(text[: 4 * _LINE_CHARACTERS].split())
+        line = said if len(said) <= _LINE_CHARACTERS else f"{said[: _LINE_CHARACTERS - 1]}…"
+        if line and what + line != self._last:
+            self._last = what + line
+            self._show(what + line, quoted=quoted)

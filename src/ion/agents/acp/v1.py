@@ -11,8 +11,10 @@ meaningless lines.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
 
 from ion.agents.acp.protocol import (
     Abilities,
@@ -20,9 +22,11 @@ from ion.agents.acp.protocol import (
     AgentRefusedError,
     Ended,
     GoneError,
+    McpServer,
     OpenedSession,
     PermissionOption,
     SessionSetting,
+    SessionSetup,
     ToolCall,
     Update,
 )
@@ -31,12 +35,25 @@ from ion.masking import head
 from ion.process.stdio import LineError, StdioProcess
 from ion.version import VERSION
 
-_Result = TypeVar("_Result")
 _PERMISSION = "session/request_permission"
-_LOGIN, _GONE, _UNKNOWN, _BROKEN = -32000, -32002, -32601, -32603
-_TOO_MANY = 429
+_UNKNOWN = -32601
+# The kinds of `AgentRefusedError`: by the code of JSON-RPC, by an HTTP status in its place, and by what
+# claude-agent-acp calls it.
+_CODE_KINDS = {-32000: "login", -32002: "gone", _UNKNOWN: "unknown", -32603: "broken"}
+_STATUS_KINDS = {401: "login", 403: "login", 408: "broken", 429: "busy", 529: "busy"}
+_NAMED_KINDS = {
+    "authentication_failed": "login",
+    "oauth_org_not_allowed": "login",
+    "billing_error": "refused",
+    "account_on_hold": "refused",
+    "verification_required": "refused",
+    "invalid_request": "refused",
+    "model_not_found": "refused",
+    "rate_limit": "busy",
+    "overloaded": "busy",
+}
 _REASONS = {"end_turn": "done", "refusal": "refused", "cancelled": "cancelled"}
-_KINDS = {"model": "model", "thought_level": "effort", "mode": "mode"}
+_KINDS = {"model": "model", "thought_level": "effort", "mode": "mode", "permissions": "permissions"}
 _MESSAGE_CHARACTERS = 2000
 # No message of an agent is longer; it would have to be held in memory several times.
 LONGEST_LINE = 64 * 1024 * 1024
@@ -47,12 +64,11 @@ class AcpConnectionV1:
     its own."""
 
     def __init__(self, stdio: StdioProcess, client: AcpClient) -> None:
-        from acp import connect_to_agent
+        from acp.core import Connection
 
         self._client = client
         self._wire = Wire(stdio, self._notified)
-        answering: Any = _Client(client)
-        self._agent = connect_to_agent(answering, self._wire)
+        self._agent = Connection(self._asked, self._wire)
 
     @property
     def alive(self) -> bool:
@@ -62,75 +78,99 @@ class AcpConnectionV1:
     async def begin(self) -> Abilities:
         """Agree on the protocol. Raises `AgentRefusedError` (`wrong`) if both speak no common version."""
         from acp import PROTOCOL_VERSION
-        from acp.schema import ClientCapabilities, Implementation
+        from acp.schema import InitializeResponse
 
-        said = await self._call(
-            self._agent.initialize(
-                protocol_version=PROTOCOL_VERSION,
-                client_capabilities=ClientCapabilities(),
-                client_info=Implementation(name="ion", title="Ion", version=VERSION),
-            )
-        )
+        about = {"name": "ion", "title": "Ion", "version": VERSION}
+        params = {"protocolVersion": PROTOCOL_VERSION, "clientCapabilities": {}, "clientInfo": about}
+        said, raw = await self._call("initialize", params, InitializeResponse)
         if said.protocol_version != PROTOCOL_VERSION:
             raise AgentRefusedError(
                 "wrong", f"it speaks version {said.protocol_version} of ACP, and this Ion {PROTOCOL_VERSION}"
             )
-        can = said.agent_capabilities
-        sessions = can.session_capabilities if can is not None else None
-        return Abilities(
-            resume=sessions is not None and sessions.resume is not None,
-            load=can is not None and bool(can.load_session),
-        )
+        return _abilities(said.agent_capabilities, raw)
 
-    async def open(self, cwd: str) -> OpenedSession:
-        """A new session."""
-        said = await self._call(self._agent.new_session(cwd=cwd, mcp_servers=[]))
-        return OpenedSession(said.session_id, _settings(said))
+    async def open(self, cwd: str, setup: SessionSetup, system: str | None) -> OpenedSession:
+        """A new session. `system` is added to the agent's own system prompt, if it has the ability."""
+        from acp.schema import NewSessionResponse
 
-    async def reopen(self, session: str, cwd: str, abilities: Abilities) -> OpenedSession:
-        """A session of an earlier process, without replaying its history to the client."""
-        call: Awaitable[Any]
-        if abilities.resume:
-            call = self._agent.resume_session(session_id=session, cwd=cwd, mcp_servers=[])
-        else:  # it says the whole history again; nobody listens to a session that is not prompted
-            call = self._agent.load_session(session_id=session, cwd=cwd, mcp_servers=[])
-        return OpenedSession(session, _settings(await self._call(call)))
+        params = _setup(cwd, setup)
+        if system is not None:
+            params["systemPrompt"] = {"mode": "append", "content": [{"type": "text", "text": system}]}
+        said, raw = await self._call("session/new", params, NewSessionResponse)
+        return OpenedSession(said.session_id, _settings(said, raw))
 
-    async def change(self, session: str, setting: SessionSetting, value: str) -> None:
-        """Set it to the value with this id."""
-        if setting.id:
-            await self._call(self._agent.set_config_option(config_id=setting.id, session_id=session, value=value))
-        else:
-            await self._call(self._agent.set_session_mode(session_id=session, mode_id=value))
+    async def reopen(self, session: str, cwd: str, setup: SessionSetup, abilities: Abilities) -> OpenedSession:
+        """A session of an earlier process, or one that is to have another setup, without replaying its history to the
+        client."""
+        from acp.schema import LoadSessionResponse
+
+        # One that loads says the whole history again; nobody listens to a session that is not prompted.
+        method = "session/resume" if abilities.resume else "session/load"
+        params = {"sessionId": session, **_setup(cwd, setup)}
+        said = await self._call(method, params, LoadSessionResponse, may_be_null=True)
+        return OpenedSession(session, _settings(*said))
+
+    async def change(self, session: str, setting: SessionSetting, value: str) -> tuple[SessionSetting, ...]:
+        """Set it to the value with this id. Gives what is set then: where the agent lists its settings, as it says
+        (another model may bring others), else the value."""
+        from acp.schema import SetSessionConfigOptionResponse, SetSessionModeResponse
+
+        if not setting.id:
+            params = {"sessionId": session, f"{setting.kind}Id": value}
+            await self._call(f"session/set_{setting.kind}", params, SetSessionModeResponse, may_be_null=True)
+            return (replace(setting, current=value),)
+        params = {"sessionId": session, "configId": setting.id, "value": value}
+        said = await self._call("session/set_config_option", params, SetSessionConfigOptionResponse)
+        return (replace(setting, current=value), *_settings(*said))
 
     async def prompt(self, session: str, text: str, about: Mapping[str, str]) -> Ended:
         """One turn; everything that the agent sent in it has reached the client by then. `about` is passed along for
         agents that use it."""
-        from acp import text_block
+        from acp.schema import PromptResponse
 
-        call = self._agent.prompt(session_id=session, prompt=[text_block(text)], ion=dict(about))  # into `_meta`
-        said = await self._call(call)
-        return Ended(_REASONS.get(said.stop_reason, said.stop_reason), _usage(said.usage))
+        blocks = [{"type": "text", "text": text}]
+        params = {"sessionId": session, "prompt": blocks, "_meta": {"ion": dict(about)}}
+        said, _ = await self._call("session/prompt", params, PromptResponse)
+        return Ended(_REASONS.get(said.stop_reason, said.stop_reason), _usage(said.usage, said.field_meta))
 
     async def cancel(self, session: str) -> None:
         """Ask for the end of the turn, which then ends as `cancelled`."""
-        await self._call(self._agent.cancel(session_id=session))
+        try:
+            await self._agent.send_notification("session/cancel", {"sessionId": session})
+        except ConnectionError as error:
+            raise GoneError(self._wire.problem) from error
 
     async def close(self) -> None:
         """Release the connection; the process is not touched."""
         await self._agent.close()
 
-    async def _call(self, call: Awaitable[_Result]) -> _Result:
+    async def _call(
+        self, method: str, params: dict[str, Any], kind: Any, *, may_be_null: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """The agent's answer, as a model of the SDK and, for what the SDK does not know, as it is."""
         from acp import RequestError
 
         try:
-            return await call
+            raw = await self._agent.send_request(method, params)
+            raw = {} if raw is None and may_be_null else raw
+            return kind.model_validate(raw), raw
         except RequestError as error:
             raise AgentRefusedError(_kind(error), _words(error)) from error
         except ConnectionError as error:
             raise GoneError(self._wire.problem) from error
         except ValueError as error:
             raise AgentRefusedError("wrong", f"its answer does not fit the protocol: {_unfit(error)}") from error
+
+    async def _asked(self, _method: str, params: Any, _notification: bool) -> dict[str, Any]:
+        """Answer the one request that `Wire` passes on, that for a permission."""
+        from acp.schema import RequestPermissionRequest
+
+        asked = RequestPermissionRequest.model_validate(params)
+        choices = tuple(PermissionOption(option.kind, option.name) for option in asked.options)
+        chosen = await self._client.permitted(asked.session_id, _tool_call(asked.tool_call), choices)
+        if chosen is None:
+            return {"outcome": {"outcome": "cancelled"}}
+        return {"outcome": {"outcome": "selected", "optionId": asked.options[chosen].option_id}}
 
     def _notified(self, method: str, params: Any) -> None:
         """Pass an update to the client at once; one that this version does not define is only a sign of life."""
@@ -148,21 +188,38 @@ class AcpConnectionV1:
         self._client.updated(said.session_id, _update(said.update))
 
 
-class _Client:
-    """What the SDK calls: the one request that Ion answers."""
+def _setup(cwd: str, setup: SessionSetup) -> dict[str, Any]:
+    """The parameters that open a session."""
+    params: dict[str, Any] = {"cwd": cwd, "mcpServers": [_server(one) for one in setup.servers]}
+    if setup.tools:
+        params["_meta"] = {"claudeCode": {"options": {name: list(tools) for name, tools in setup.tools.items()}}}
+    return params
 
-    def __init__(self, client: AcpClient) -> None:
-        self._client = client
 
-    async def request_permission(self, session_id: str, tool_call: Any, options: list[Any], **_: Any) -> Any:
-        from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
+def _server(server: McpServer) -> dict[str, Any]:
+    if server.kind == "stdio":
+        return {"name": server.name, "command": server.command, "args": list(server.args), "env": _pairs(server.env)}
+    return {"type": server.kind, "name": server.name, "url": server.url, "headers": _pairs(server.headers)}
 
-        choices = tuple(PermissionOption(option.kind, option.name) for option in options)
-        chosen = await self._client.permitted(session_id, _tool_call(tool_call), choices)
-        if chosen is None:
-            return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
-        option_id = options[chosen].option_id
-        return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option_id))
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+# ---------------------------------------------------------------------- what is answered
+
+
+def _abilities(can: Any, raw: dict[str, Any]) -> Abilities:
+    if can is None:
+        return Abilities()
+    sessions, servers = can.session_capabilities, can.mcp_capabilities
+    listed = (raw.get("agentCapabilities") or {}).get("sessionCapabilities")
+    return Abilities(
+        resume=sessions is not None and sessions.resume is not None,
+        load=bool(can.load_session),
+        system=isinstance(listed, dict) and listed.get("systemPrompt") is not None,  # the SDK passes over it
+        servers=frozenset(["stdio", *(kind for kind in ("http", "sse") if getattr(servers, kind, False))]),
+    )
 
 
 def _unfit(error: Any) -> str:
@@ -172,10 +229,15 @@ def _unfit(error: Any) -> str:
 
 
 def _kind(error: Any) -> str:
-    if isinstance(error.data, dict) and _TOO_MANY in (error.data.get("status"), error.data.get("code")):
-        return "busy"
-    kinds = {_LOGIN: "login", _GONE: "gone", _UNKNOWN: "unknown", _BROKEN: "broken", _TOO_MANY: "busy"}
-    return kinds.get(error.code, "wrong")
+    """What kind of failure it is: by the name that it has in the error's data, by an HTTP status, or by its code."""
+    data = error.data if isinstance(error.data, dict) else {}
+    name = data.get("errorKind")
+    if isinstance(name, str) and name in _NAMED_KINDS:
+        return _NAMED_KINDS[name]
+    for status in (error.code, data.get("status"), data.get("statusCode"), data.get("code")):
+        if isinstance(status, int) and 400 <= status <= 599:
+            return _STATUS_KINDS.get(status, "broken" if status >= 500 else "refused")
+    return _CODE_KINDS.get(error.code, "wrong")
 
 
 def _words(error: Any) -> str:
@@ -186,12 +248,17 @@ def _words(error: Any) -> str:
     return head(f"{error}: {data}" if data else str(error), _MESSAGE_CHARACTERS)
 
 
-def _settings(said: Any) -> tuple[SessionSetting, ...]:
-    """The settings of a session. Modes come in two ways; the newer one counts."""
+def _settings(said: Any, raw: dict[str, Any]) -> tuple[SessionSetting, ...]:
+    """The settings of a session. Modes and models come in two ways; the newer one counts."""
     found: dict[str, SessionSetting] = {}
-    if said.modes is not None:
+    if getattr(said, "modes", None) is not None:
         modes = {mode.id: mode.name for mode in said.modes.available_modes}
         found["mode"] = SessionSetting("mode", modes, said.modes.current_mode_id)
+    models = raw.get("models")
+    if isinstance(models, dict):
+        listed = [one for one in models.get("availableModels") or () if isinstance(one, dict)]
+        values = {str(one.get("modelId")): str(one.get("name")) for one in listed}
+        found["model"] = SessionSetting("model", values, str(models.get("currentModelId")))
     for option in said.config_options or ():
         kind = _KINDS.get(option.category) if isinstance(option.category, str) else None
         if kind is not None and option.type == "select":
@@ -204,31 +271,55 @@ def _values(options: list[Any]) -> dict[str, str]:
     return {option.value: option.name for option in flat}
 
 
-def _usage(said: Any) -> dict[str, float]:
+def _usage(said: Any, meta: Any) -> dict[str, float]:
+    """What a turn used. Some agents count what was cached, or thought, apart from the input and the output: the total
+    tells."""
     if said is None:
-        return {}
+        return _counted_in_meta(meta)
+    cached = (said.cached_read_tokens or 0) + (said.cached_write_tokens or 0)
+    thought = said.thought_tokens or 0
+    ways = ((0, 0), (cached, 0), (cached, thought), (0, thought))
+    used = said.input_tokens + said.output_tokens
+    more_in, more_out = next((way for way in ways if used + sum(way) == said.total_tokens), (0, 0))
     usage = {
-        "input_tokens": said.input_tokens,
-        "output_tokens": said.output_tokens,
+        "input_tokens": said.input_tokens + more_in,
+        "output_tokens": said.output_tokens + more_out,
         "cached_input_tokens": said.cached_read_tokens,
         "reasoning_output_tokens": said.thought_tokens,
     }
     return {name: amount for name, amount in usage.items() if amount is not None}
 
 
+def _counted_in_meta(meta: Any) -> dict[str, float]:
+    """`_meta.quota.token_count` of Gemini CLI, which reports no `usage`."""
+    quota = meta.get("quota") if isinstance(meta, dict) else None
+    counted = quota.get("token_count") if isinstance(quota, dict) else None
+    if not isinstance(counted, dict):
+        return {}
+    names = ("input_tokens", "output_tokens")
+    return {name: counted[name] for name in names if type(counted.get(name)) in (int, float)}
+
+
 def _update(said: Any) -> Update:
     match said.session_update:
         case "agent_message_chunk":
-            return Update(text=getattr(said.content, "text", None) or "", message=said.message_id)
+            text = getattr(said.content, "text", None) or ""
+            return Update(notice=text) if _is_notice(said) else Update(text=text, message=said.message_id)
         case "agent_thought_chunk":
             return Update(thought=getattr(said.content, "text", None) or "")
         case "tool_call" | "tool_call_update":
-            return Update(tool=_tool_call(said))
+            return Update(tool=_tool_call(said), begins=said.session_update == "tool_call")
         case "plan":
             return Update(plan=tuple((entry.status, entry.content) for entry in said.entries))
         case "usage_update" if said.cost is not None and said.cost.currency == "USD":
             return Update(cost=said.cost.amount)
     return Update()
+
+
+def _is_notice(said: Any) -> bool:
+    """Whether claude-agent-acp says it, and not its model."""
+    about = (said.field_meta or {}).get("claudeCode")
+    return isinstance(about, dict) and about.get("kind") == "informational"
 
 
 def _tool_call(said: Any) -> ToolCall:
