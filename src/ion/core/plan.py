@@ -355,15 +355,14 @@ class Plan:
     def _idle(self, at: int) -> list[Command]:
         """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
         is over."""
-        agents = self._starts.agents()
         spent = self.state.is_spent
-        if self.live or (not spent and any(self._starts.is_full(agent) for agent in agents)):
+        if self.live or (not spent and self._starts.wait_for_other_runs()):
             return self._waits()
         if not self._root.left:
             return [Record(run_end(self.state, self.templates.root, at), "every node has settled")]
         if self._timers.next() is not None:
             return self._waits()
-        held = spent and any(agents)
+        held = spent and bool(self._starts.of_agents())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can continue without an answer"

@@ -71,16 +71,15 @@ class Starts:
         """The addresses of those that wait to be answered by an agent."""
         return [address for address, start in self._waiting.items() if start.turn in AGENT_TURNS]
 
-    def agents(self) -> set[str]:
-        """Whom those that wait need: agents, and '' for what needs none."""
-        return {self._agent(start) for start in self._waiting.values()}
+    def wait_for_other_runs(self) -> bool:
+        """Whether a turn waits for an agent whose turns all belong to other runs."""
+        return any(self._is_full(self._agent(start)) for start in self._waiting.values())
 
     def busy(self, agent: str) -> int:
         """How many turns of a bounded agent are under way in this run."""
         return len(self._busy.get(agent, ()))
 
-    def is_full(self, agent: str) -> bool:
-        """Whether an agent has as many turns as it may, those of other runs included."""
+    def _is_full(self, agent: str) -> bool:
         return agent in self._busy and self._limits[agent] <= len(self._busy[agent])
 
     def _agent(self, start: StartTurn) -> str:
