@@ -158,14 +158,16 @@ MEASURES: dict[str, Callable[[int, Path], Figures]] = {
 
 
 class _Clock:
-    """An observer that notes when each event came, in this process's own time."""
+    """An observer that notes when each event of a node came, in this process's own time. Those of the fan-out itself do
+    not count: it reads its items once before the first, and puts their outputs together once after the last."""
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
         self._times: list[float] = []
 
-    def event(self, _run_id: str, _recorded: e.Recorded, _state: RunState) -> None:
-        self._times.append(time.process_time())
+    def event(self, _run_id: str, recorded: e.Recorded, _state: RunState) -> None:
+        if isinstance(recorded.event, e.NodeEvent) and recorded.event.node != "all":
+            self._times.append(time.process_time())
 
     def progress(self, _run_id: str, _node: str, _line: str) -> None:
         """Not of interest."""

@@ -219,6 +219,23 @@ def _cluster(graph: Graph, folder: Path) -> list[Program]:
     ]
 
 
+def _show(folder: Path) -> list[Program]:
+    """A run of 10,000 items that has ended; it is made once, before the first round."""
+    project, url = folder / "ion", "sqlite:.ion/ion.db"
+
+    def once() -> None:
+        from bench.measure import run
+
+        if not project.exists():
+            run(_driven("the run to show", "prompts", "items", "10000", url, str(project)))
+
+    command = [*ion_command(), "show", "last", "--store", url]
+    return [
+        Program("show", command, project, once),
+        Program("show --json", [*command, "--json"], project, once),
+    ]
+
+
 def _validate(folder: Path) -> list[Program]:
     place = folder / "large.yaml"
     graphs.write_yaml(graphs.layers(100, 20), place)
@@ -340,6 +357,15 @@ WORKS: dict[str, Work] = {
         lambda folder: [_driven("Ion", "growth", "steadiness-items", "10000", str(folder / "ion"))],
         (Question("last tenth to second tenth", "flat", below=None, limit=1.2),),
         rounds=2,
+    ),
+    "show-items": Work(
+        "`ion show` of a run with 10,000 items",
+        _show,
+        (
+            Question("whole process, processor time, seconds", "cpu", "show", None, limit=1.0),
+            Question("the same with --json", "cpu", "show --json", None),
+        ),
+        rounds=5,
     ),
     "aged": Work(
         "a new run of 1,000 in a store with 100,000 old events",

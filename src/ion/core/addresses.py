@@ -13,11 +13,10 @@ NODE_FAILED = "node-failed"
 
 def members_of(state: RunState, address: str) -> Iterator[NodeState]:
     """The instances inside of this one, in order; without an address the outermost ones."""
-    if address:
-        scope = state.scopes.get(address)
-        yield from (state.nodes[member] for member in (scope.members if scope is not None else ()))
-    else:
-        yield from (node for node in state.nodes.values() if not node.owner)
+    if not address:
+        return (node for node in state.nodes.values() if not node.owner)
+    scope = state.scopes.get(address)
+    return map(state.nodes.__getitem__, scope.members if scope is not None else ())
 
 
 def instances_in(state: RunState, address: str) -> list[NodeState]:

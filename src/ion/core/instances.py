@@ -79,9 +79,9 @@ class OpenScope:
 
     def inputs_of(self, place: int) -> dict[str, str]:
         """What the item at this place depends on besides its own value."""
-        own = self.item_values(place)
-        if self.inputs.keys().isdisjoint(own):
+        if self.inputs.keys().isdisjoint(ITEM_NAMES):
             return self.inputs
+        own = self.item_values(place)
         return {name: own.get(name, value) for name, value in self.inputs.items()}
 
 

@@ -134,7 +134,8 @@ class Plan:
         """What is inside has come to its end, or begins again."""
         if owner.inside is not None:
             for instance in owner.inside.members:
-                self._close(instance)
+                if instance.inside is not None:
+                    self._close(instance)
                 self._starts.drop(instance.address)
                 self._instances.pop(instance.address, None)
             owner.inside = None

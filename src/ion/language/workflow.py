@@ -8,7 +8,7 @@ All times are milliseconds. Texts are kept as written; `references.py` and `shel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field, json
@@ -394,6 +394,7 @@ class Input(_Part, frozen=True, gc=False):
         return variable_name(self.name)
 
 
+@lru_cache
 def variable_name(name: str) -> str:
     """`my-input` → `INPUTS_MY_INPUT` (Archon's upper snake case)."""
     return "INPUTS_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()

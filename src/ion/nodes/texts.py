@@ -194,7 +194,7 @@ class Values:
     @cached_property
     def _engine(self) -> dict[str, Callable[[], str]]:
         turn, context, around = self._turn, self._context, self._turn.around
-        return {
+        values: dict[str, Callable[[], str]] = {
             "ARGUMENTS": lambda: self.given[1],
             "USER_MESSAGE": lambda: self.given[1],
             "WORKFLOW_ID": lambda: context.run_id,
@@ -211,13 +211,11 @@ class Values:
             "LOOP_USER_INPUT": lambda: turn.user_input or around.user_input,
             "REJECTION_REASON": lambda: turn.rejection_reason or around.rejection_reason,
             "REWORK": lambda: self._read(turn.rework),
-            **({} if around.item_index is None else self._item),
         }
-
-    @property
-    def _item(self) -> dict[str, Callable[[], str]]:
-        around = self._turn.around
-        return {"ITEM_INDEX": lambda: str(around.item_index), "ITEM_COUNT": lambda: str(around.item_count)}
+        if around.item_index is not None:
+            values["ITEM_INDEX"] = lambda: str(around.item_index)
+            values["ITEM_COUNT"] = lambda: str(around.item_count)
+        return values
 
     def _docs(self) -> str:
         """`docs/` relative to the working directory, or the absolute path if it is elsewhere."""
