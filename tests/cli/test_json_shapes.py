@@ -48,6 +48,8 @@ COMMANDS = {
     "sop rule": "written",
     "sop new tidy": "written",
     "tick": "tick",
+    "schedules": "schedules",
+    "schedules accept --yes": "schedules",
     "prune --older-than 0m --dry-run": "prune",
     "cancel two": "run",
     "show nobody": "error",

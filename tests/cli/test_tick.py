@@ -32,7 +32,7 @@ nodes:
   - {id: ask, approval: {message: Ship it?}}
   - {id: ship, depends_on: [ask], bash: "echo $ION_RUN_ID >> $PROOF; echo shipped"}
 """
-OTHER = {"XDG_STATE_HOME": "/nowhere/at/all"}
+NOTHING: dict[str, list[Any]] = {"started": [], "skipped": [], "continued": [], "left": []}
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ class TestContinuing:
     def test_nothing_is_due(self, gated: Ion) -> None:
         done = gated("tick")
         assert (done.status, done.out, done.err) == (0, "", "Nothing is due.\n")
-        assert gated("tick", "--json").json("tick") == {"continued": [], "left": []}
+        assert gated("tick", "--json").json("tick") == NOTHING
 
     def test_a_project_without_runs_gets_no_store(self, ion: Ion, project: Project) -> None:
         assert ion("tick").err == "Nothing is due.\n"
@@ -260,7 +260,7 @@ class TestWhoseRunsAClockTakes:
         (other / ".ion").mkdir(parents=True)
         store = f"sqlite:{project.folder / '.ion' / 'ion.db'}"
         done = gated("tick", "--project", str(other), "--store", store, "--json").json("tick")
-        assert done == {"continued": [], "left": []}
+        assert done == NOTHING
 
     def test_not_one_that_was_started_on_another_host(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
         elsewhere = os.uname_result(("Linux", "another-host", *os.uname()[2:]))
@@ -431,4 +431,4 @@ def test_what_the_background_process_could_not_do_is_in_its_log(gated: Ion, proj
 
 
 def test_json_is_one_object(gated: Ion) -> None:
-    assert json.loads(gated("tick", "--json").out) == {"continued": [], "left": []}
+    assert json.loads(gated("tick", "--json").out) == NOTHING

@@ -29,7 +29,7 @@ LONGEST_LEASE_MS = 86_400_000
 class RunSpec(Struct, frozen=True):
     """What is to be run, and how, whoever asks for it: the parameters of `ion.execute_workflow`. `engine` is the URL of
     the cluster that is to drive the run (None: this process); `max_budget_usd` is what the run may spend in all, in
-    place of the workflow's own budget."""
+    place of the workflow's own budget; `schedule` is what starts it, if it does not somebody."""
 
     workflow: Workflow | str | Path
     arguments: str = ""
@@ -40,6 +40,7 @@ class RunSpec(Struct, frozen=True):
     run_id: str | None = None
     engine: str | None = None
     max_budget_usd: float | None = None
+    schedule: str | None = None
     options: RunOptions = DEFAULT_OPTIONS
 
 
@@ -74,7 +75,7 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
         context=spec.context,
         agent=name,
         cwd=folder,
-        by=who(workspace.via),
+        by=who(workspace.via) | ({} if spec.schedule is None else {"schedule": spec.schedule}),
         engine=spec.engine,
         max_budget_usd=_budget(spec, loaded),
     )

@@ -8,13 +8,24 @@ file when a name first needs them.
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, field
 
-from ion.errors import InternalError, InvalidWorkflowError
+from ion.api.deployment import (
+    GROUP_SHAPES,
+    NAME,
+    NAME_RULE,
+    REQUIRED,
+    SCHEDULE_SHAPES,
+    Group,
+    Schedule,
+    require_timezone,
+)
+from ion.errors import InternalError, InvalidWorkflowError, UsageError
 
 if TYPE_CHECKING:
     from ion.agents.presets import Preset
@@ -46,7 +57,8 @@ class AgentSettings(Struct, frozen=True, gc=False):
 
 
 class Settings(Struct, frozen=True):
-    """The content of the files. `log`, `notify` and `otel` configure observers (docs/observing.md)."""
+    """The content of the files. `log`, `notify` and `otel` configure observers (docs/observing.md); `project` is the
+    project's name, `schedules` and `concurrency` its deployment (docs/schedules.md)."""
 
     agent: str | None = None
     agents: dict[str, AgentSettings] = field(default_factory=dict)
@@ -57,11 +69,14 @@ class Settings(Struct, frozen=True):
     log: bool | str = False
     notify: str | None = None
     otel: bool = False
+    project: str | None = None
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    concurrency: dict[str, Group] = field(default_factory=dict)
 
 
 def read_settings(project_file: Path, user_file: Path) -> Settings:
     """The settings, the project's over the user's. Raises `InvalidWorkflowError` (code `invalid-settings`)."""
-    user, project = _read(user_file), _read(project_file)
+    user, project = _read(user_file, of_project=False), _read(project_file, of_project=True)
     merged = {**user, **project}
     for name in ("agents", "env"):
         if name in user and name in project:
@@ -80,7 +95,7 @@ def _agent(name: str, values: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, *, of_project: bool) -> dict[str, Any]:
     if not file.is_file():
         return {}
     data = file.read_bytes()
@@ -97,7 +112,7 @@ def _read(file: Path) -> dict[str, Any]:
     values = report.document.value
     with contextlib.suppress(TooManyProblemsError):
         if not report.errors and values is not None:
-            _check(values, report)
+            _check(values, report, of_project=of_project)
     if report.errors:
         raise InvalidWorkflowError(f"the settings in {file} cannot be used", report.result())
     return dict(values or {})
@@ -135,7 +150,12 @@ _SHAPES: dict[str, tuple[Any, str]] = {
     "log": (bool | _Text, "true, or the path of a file"),
     "notify": (_Text, "a command line"),
     "otel": (bool, "true or false"),
+    "project": (_Text, "the name of the project"),
+    "schedules": (dict[str, Any], "a mapping from a name to a schedule"),
+    "concurrency": (dict[str, Any], "a mapping from a name to a concurrency group"),
 }
+# What stands in the settings of a project alone.
+_OF_PROJECTS = ("project", "schedules", "concurrency")
 _AGENT_SHAPES: dict[str, tuple[Any, str]] = {
     "preset": (_Text, "the name of a preset"),
     "command": (_Text | Annotated[_Words, Meta(min_length=1)], "a command line, or its words as a list"),
@@ -159,7 +179,7 @@ _AGENT_SHAPES: dict[str, tuple[Any, str]] = {
 }
 
 
-def _check(values: Any, report: Report) -> None:
+def _check(values: Any, report: Report, *, of_project: bool) -> None:
     if not isinstance(values, dict):
         report.error("bad-value", "the settings must be a mapping", hint=f"of {', '.join(_SHAPES)}")
         return
@@ -167,6 +187,34 @@ def _check(values: Any, report: Report) -> None:
     if isinstance(values.get("agents"), dict):
         for name, agent in values["agents"].items():
             _check_agent(name, agent, report)
+    for key in _OF_PROJECTS:
+        if key in values and not of_project:
+            hint = "move it to .ion/config.yaml of the project"
+            report.error("bad-value", f"'{key}' is a setting of a project, not of a user", (key,), hint=hint, key=True)
+    _check_deployment(values, "schedules", "schedule", SCHEDULE_SHAPES, report)
+    _check_deployment(values, "concurrency", "concurrency group", GROUP_SHAPES, report)
+
+
+def _check_deployment(
+    values: dict[str, Any], key: str, what: str, shapes: dict[str, tuple[Any, str]], report: Report
+) -> None:
+    named = values.get(key)
+    for name, one in named.items() if isinstance(named, dict) else ():
+        path = (key, name)
+        if not re.match(NAME, name):
+            report.error("bad-value", f"{name!r} is not a valid name for a {what}", path, hint=NAME_RULE, key=True)
+        if not isinstance(one, dict):
+            report.error("bad-value", f"the {what} '{name}' must be a mapping", path)
+            continue
+        for required in REQUIRED[key]:
+            if required not in one:
+                report.error("missing-field", f"the {what} '{name}' has no '{required}'", path, key=True)
+        _check_shapes(one, shapes, f"{what} setting", path, report)
+        if isinstance(one.get("timezone"), str):
+            try:
+                require_timezone(one["timezone"])
+            except UsageError as error:
+                report.error("bad-value", error.message, (*path, "timezone"), hint=error.hint)
 
 
 def _check_shapes(
@@ -239,7 +287,6 @@ def _check_together(name: str, values: dict[str, Any], report: Report) -> None:
 
 def _check_command(command: Any, path: tuple[str, ...], report: Report) -> None:
     from ion.agents.command import command_words
-    from ion.errors import UsageError
 
     if isinstance(command, list) and not command[0].strip():
         report.error("bad-value", f"'command' must be {_AGENT_SHAPES['command'][1]}", path)

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("ion.cli.resume:resume", "Continue a failed, interrupted or answered run."),
     "rerun": ("ion.cli.resume:rerun", "Run a run again, wholly or from a node."),
     "tick": ("ion.cli.tick:tick", "Continue what is due: one pass of a clock."),
+    "schedules": ("ion.cli.schedules:schedules", "List what starts by itself, accept it, pause it."),
     "cancel": ("ion.cli.requests:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.workflows:convert", "Print an SOP as YAML, or write it as a skill."),
     "serve": ("ion.cli.servers:serve", "Show runs in your browser, and answer them."),

@@ -20,6 +20,7 @@ from ion.views.text import moment, plural
 if TYPE_CHECKING:
     from ion.api.clock import Found
     from ion.api.engine import Engine
+    from ion.api.schedules import SchedulePass
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
 
@@ -32,40 +33,61 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @as_json
 @in_context
 def tick(cli: CliContext, any_host: bool, as_json: bool) -> int:
-    """Continue what is due: waits that are over, and runs with an answer that nobody acted on, or whose process died
-    between two nodes.
+    """Start what the schedules say, and continue what is due: waits that are over, and runs with an answer that nobody
+    acted on, or whose process died between two nodes.
 
     One process in the background drives them, in the order in which they were due. Only runs of this project are taken
     that you started on this host. Any number of these commands may run at once.
     """
     from ion.api.clock import look
+    from ion.api.schedules import start_due
 
     with cli.open() as workspace:
+        begun = start_due(workspace)
         found = look(workspace, any_host=any_host)
         if found.due:
             _hand_over(workspace, cli, found, any_host=any_host)
     if as_json:
-        terminal.write_json(_object(found))
+        terminal.write_json(_object(begun, found))
     else:
-        _say(terminal.talk(), found)
+        _say(terminal.talk(), begun, found)
     return 0
 
 
-def _object(found: Found) -> dict[str, Any]:
+def _object(begun: SchedulePass, found: Found) -> dict[str, Any]:
     from ion.api.result import timestamp
 
-    continued = [{**to_builtins(due), "due_at": timestamp(due.due_at)} for due in found.due]
-    return {"continued": continued, "left": to_builtins(found.left)}
+    new = {one.run_id for one in begun.started}
+    return {
+        "started": [{**to_builtins(one), "slot": timestamp(one.slot)} for one in begun.started],
+        "skipped": [
+            {"schedule": name, "slot": timestamp(one.slot), "reason": one.reason}
+            for name, passed in begun.skipped.items()
+            for one in passed
+        ],
+        "continued": [
+            {**to_builtins(due), "due_at": timestamp(due.due_at)} for due in found.due if due.run_id not in new
+        ],
+        "left": to_builtins((*begun.left, *found.left)),
+    }
 
 
-def _say(screen: Screen, found: Found) -> None:
+def _say(screen: Screen, begun: SchedulePass, found: Found) -> None:
     from ion import clocks
 
-    if not found.due and not found.left:
+    now, new = clocks.now_ms(), {one.run_id for one in begun.started}
+    if not (begun.started or begun.skipped or begun.left or found.due or found.left):
         screen.line("Nothing is due.")
-    for due in found.due:
-        since = "its process died" if due.due_at is None else f"due since {moment(due.due_at, clocks.now_ms())}"
+    for one in begun.started:
+        screen.line("started    ", one.run_id, "  ", one.workflow, "  ", ("faint", f"for {moment(one.slot, now)}"))
+    for name, passed in begun.skipped.items():
+        for skipped in passed:
+            screen.line("skipped    ", name, "  ", moment(skipped.slot, now), "  ", ("faint", skipped.reason))
+    for due in (due for due in found.due if due.run_id not in new):
+        since = "its process died" if due.due_at is None else f"due since {moment(due.due_at, now)}"
         screen.line("continued  ", due.run_id, "  ", due.workflow, "  ", ("faint", since))
+    for schedule in begun.left:
+        screen.line(("attention", "left alone"), "  ", schedule.schedule, "  ", ("faint", schedule.reason))
     for left in found.left:
         screen.line(("attention", "left alone"), "  ", left.run_id, "  ", left.workflow, "  ", ("faint", left.reason))
     if found.due:
