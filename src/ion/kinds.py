@@ -35,6 +35,7 @@ KINDS: dict[str, NodeKind] = {
     "loop": NodeKind("prompt", asks_agent=True, has_gate=True, iterates=True),
     "approval": NodeKind("gate", has_gate=True),
     "cancel": NodeKind("cancel", ends_run=True),
+    "wait": NodeKind("wait"),
     "group": NodeKind("expand"),
     "loop_group": NodeKind("expand", has_gate=True, iterates=True),
     "workflow": NodeKind("expand", bound=True),

@@ -29,9 +29,12 @@ _ID = "[A-Za-z_][A-Za-z0-9_-]*"
 NODE_ID = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}\Z"
 # What runs is an instance of a node: an item of a fan-out, an iteration, a node inside of one (language.md §13).
 ADDRESS = rf"^(?!({'|'.join(RESERVED_NODE_IDS)})\Z){_ID}(\.(0|[1-9][0-9]{{0,8}}|{_ID}))*\Z"
+# What a signal is called.
+SIGNAL = r"^[A-Za-z0-9._-]{1,200}\Z"
 SHA256 = r"^[0-9a-f]{64}\Z"
 _NODE_ID = re.compile(NODE_ID)
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+_SIGNAL = re.compile(SIGNAL)
 _SHA256 = re.compile(SHA256)
 _BRACKETS = re.compile(r"\[([0-9]+)\]")
 _LONGEST_FILE_NAME = 255
@@ -55,6 +58,11 @@ def is_within(address: str, other: str) -> bool:
 def is_run_id(name: object) -> bool:
     """Whether this is a valid run id: every command can then name it, and `last` stays the newest."""
     return isinstance(name, str) and _RUN_ID.fullmatch(name) is not None and name != "last"
+
+
+def is_signal_name(name: object) -> bool:
+    """Whether a signal can be called so."""
+    return isinstance(name, str) and _SIGNAL.match(name) is not None
 
 
 def is_file_name(name: object) -> bool:

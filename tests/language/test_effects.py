@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from load_kit import HEAD, codes, load, only, write
 
-from ion.language import schema
-from ion.language.fields import AGENT_FIELDS, EFFECTS, FIELDS, FOREIGN, FOREIGN_AT_TOP, KINDS, LATER_FIELDS, LATER_KINDS
+from ion.language.fields import AGENT_FIELDS, EFFECTS, FIELDS, FOREIGN, FOREIGN_AT_TOP, KINDS
 from ion.language.load import parse_workflow
 
 BODIES = {
@@ -22,6 +21,8 @@ BODIES = {
     "approval": "approval: {message: go?}",
     "on_reject": "approval: {message: go?, on_reject: {prompt: again}}",
     "cancel": "cancel: over",
+    "wait": "wait: 5m",
+    "check": "wait: {check: 'true'}",
     "group": "group: {nodes: [{id: inner, bash: x}]}",
     "loop_group": "loop_group: {nodes: [{id: inner, bash: x}], until: DONE, max_iterations: 2}",
     "workflow": "workflow: block",
@@ -62,7 +63,7 @@ def test_a_control_field_acts_or_is_an_error(field: str, body: str, project: Pat
     """Every control field on every kind of node: it acts, or it is refused."""
     nodes = f"- {{id: n, {BODIES[body]}, {field}: {VALUES.get(field, 'x')}}}\n- {{id: m, bash: x}}\n"
     loaded = load(nodes, project=project)
-    kind = "approval" if body == "on_reject" else body
+    kind = {"on_reject": "approval", "check": "wait"}.get(body, body)
     if not {kind, body} & set(EFFECTS[field]) and (field, body) != ("fan_out", "include"):
         problem = only(loaded)
         assert (problem.code, problem.path) == ("no-effect-here", f"nodes[0].{field}")
@@ -75,7 +76,7 @@ def test_a_control_field_acts_or_is_an_error(field: str, body: str, project: Pat
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table_and_the_models_agree(kind: str) -> None:
     """A model has those control fields that act on its kind, and no other."""
-    kinds = {kind, {"approval": "on_reject", "include": "fan_out"}.get(kind, kind)}
+    kinds = {kind, {"approval": "on_reject", "wait": "check", "include": "fan_out"}.get(kind, kind)}
     assert FIELDS[kind] & EFFECTS.keys() == {field for field in EFFECTS if kinds & set(EFFECTS[field])}
 
 
@@ -178,31 +179,3 @@ def test_a_slip_of_a_newer_name_is_an_error(key: str, meant: str) -> None:
     assert problem.code == "unknown-field"
     assert problem.severity == ("error" if meant else "warning")
     assert not meant or problem.hint.startswith(f"did you mean '{meant}'?")
-
-
-# What is not built yet
-
-
-@pytest.mark.parametrize("kind", LATER_KINDS)
-def test_a_kind_that_is_not_built(kind: str) -> None:
-    assert only(load(f"- {{id: a, {kind}: x, fan_out: {{items: '[]'}}}}\n")).code == "not-supported-yet"
-
-
-@pytest.mark.parametrize(("part", "field"), [(part, field) for part, names in LATER_FIELDS.items() for field in names])
-def test_a_field_that_is_not_built(part: str, field: str) -> None:
-    node = {
-        "": "bash: x",
-        "approval": f"approval: {{message: go?, {field}: 1h}}",
-        "loop": f"loop: {{prompt: p, until: DONE, max_iterations: 2, {field}: true}}",
-        "retry": f"bash: x, retry: {{max_attempts: 2, {field}: 1}}",
-    }[part]
-    models = {
-        "": schema.WorkflowModel,
-        "approval": schema.ApprovalModel,
-        "loop": schema.LoopModel,
-        "retry": schema.RetryModel,
-    }
-    loaded = load(f"- {{id: a, {node}}}\n", root="" if part else f"{field}: true")
-    if field not in schema.field_names(models[part]):
-        assert only(loaded).code == "not-supported-yet"
-        assert only(loaded).path.endswith(field)

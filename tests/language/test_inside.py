@@ -635,7 +635,7 @@ def test_the_item_has_the_name_that_as_gives() -> None:
 @pytest.mark.parametrize("body", ["approval: {message: m}", "cancel: x", "wait: 5m"])
 def test_what_cannot_be_fanned_out(body: str) -> None:
     problem = only(load(f"- {{id: n, {body}, fan_out: {{items: [1]}}}}"))
-    assert problem.code == ("no-effect-here" if "wait" not in body else "not-supported-yet")
+    assert problem.code == "no-effect-here"
 
 
 def test_an_item_hides_no_item_around_it() -> None:

@@ -103,7 +103,17 @@ nodes:
       capture_response: true
       on_reject: {prompt: Mend it, max_attempts: 2}
   - id: route
-    approval: {message: Where?, decisions: [{id: approve, label: Yes}, {id: send-back}]}
+    approval:
+      message: Where?
+      decisions: [{id: approve, label: Yes}, {id: send-back}]
+      timeout: 2d
+      on_timeout: send-back
+      remind: [1h, 1d]
+  - id: pause
+    wait: {duration: 30m}
+  - id: checks
+    wait: {check: gh pr checks, every: 2m, deadline: 4h, on_expired: skip}
+    cwd: sub
   - id: stop
     cancel: Enough
     catches: [gate, route]
@@ -131,28 +141,26 @@ def test_the_full_format_loads_without_a_word() -> None:
         ("- id: a", "no-kind", ""),
         ("- {id: a, promt: x}", "no-kind", "did you mean 'prompt'?"),
         ("- {id: a, prompt: x, bash: y}", "several-kinds", "two nodes"),
-        ("- {id: a, wait: 30m, with: {x: 1}}", "not-supported-yet", "known kinds"),
+        ("- {id: a, prompt: x, wait: 30m}", "several-kinds", "two nodes"),
         ("- {id: a, prompt: x, group: {nodes: [{id: b, bash: x}]}}", "several-kinds", "two nodes"),
     ],
 )
 def test_a_node_has_exactly_one_kind(text: str, code: str, hint: str) -> None:
-    """Zero, two or a later kind: one clear problem each, and not one more about that node."""
+    """None or two: one clear problem each, and not one more about that node."""
     problem = only(load(text))
     assert problem.code == code
     assert hint in problem.hint
 
 
 def test_what_is_not_read_breaks_nothing_else() -> None:
-    """What refers to a node of a later kind, or to what an include that was not found would bring, adds no problem;
-    other nodes are still checked."""
+    """What refers to what an include that was not found would bring adds no problem; other nodes are still checked."""
     loaded = load("""
-      - {id: later, wait: 30m, depends_on: [nowhere]}
       - {id: inc, include: block}
-      - {id: after, bash: "echo $later.output $inc__child.output", depends_on: [later, inc__child]}
-      - {id: ask, prompt: "$inc.output", depends_on: [inc, later], when: $later.output == 'x'}
+      - {id: after, bash: "echo $inc__child.output", depends_on: [inc__child]}
+      - {id: ask, prompt: "$inc.output", depends_on: [inc], when: $inc.output == 'x'}
       - {id: wrong, bash: "echo $nothing.output"}
     """)
-    assert codes(loaded) == ["not-supported-yet", "unknown-workflow", "unknown-node"]
+    assert codes(loaded) == ["unknown-workflow", "unknown-node"]
 
 
 def test_the_old_steps_format_says_what_to_do() -> None:

@@ -39,6 +39,7 @@ _FORMS: dict[type[Any], dict[str, str]] = {
     w.Approval: {"message": "text", "on_reject": "record"},
     w.OnReject: {"prompt": "text"},
     w.Cancel: {"reason": "text"},
+    w.Wait: {"until": "text", "check": "shell"},
     w.Group: {"scope": "record"},
     w.LoopGroup: {"scope": "record", "until_bash": "shell", "gate_message": "text"},
     w.WorkflowCall: {"input": "text"},

@@ -66,12 +66,11 @@ def check_references(shape: Shape, library: Library, report: Report) -> Findings
     _check_addresses(shape.drafts, 0, checker)
     _check_workflow_env(checker)
     for around in everywhere:
-        if not around.draft.later:
-            _check_item_name(checker, around)
-            _check_condition(checker, around)
-            for text in node_texts(around.draft, around.graph.stated, checker.findings.commands):
-                check_text(checker, around.seen(text), text)
-            _check_body(checker, around)
+        _check_item_name(checker, around)
+        _check_condition(checker, around)
+        for text in node_texts(around.draft, around.graph.stated, checker.findings.commands):
+            check_text(checker, around.seen(text), text)
+        _check_body(checker, around)
     graphs = list(checker.findings.graphs.values())
     _check_names(shape.raw.get("returns"), graphs[0], ("returns",), checker)
     for graph in graphs:

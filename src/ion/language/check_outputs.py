@@ -11,7 +11,7 @@ from ion.language.references import reference_text
 from ion.language.shape import Draft
 from ion.language.surroundings import Checker
 from ion.language.texts import Text, note
-from ion.language.workflow import COUNTS, OUTCOMES, NodeReference, OutcomeReference
+from ion.language.workflow import COUNTS, OUTCOMES, WAIT_OUTPUT, NodeReference, OutcomeReference
 
 
 def is_prose(target: Draft, name: str, checker: Checker) -> bool:
@@ -74,7 +74,9 @@ def check_field(checker: Checker, target: Draft, text: Text, reference: NodeRefe
     if target.kind == "workflow":
         formats = [one.output_format for one in block.outputs("", False)] if block else []
     else:
-        formats = [one.raw.get("output_format") for one in _outputs(target, checker)]
+        formats = [
+            WAIT_OUTPUT if one.kind == "wait" else one.raw.get("output_format") for one in _outputs(target, checker)
+        ]
     if not all(_declares(one, field_name) for one in formats):
         message = f"the output of '{reference.node}' is not declared to have the field '{field_name}'"
         hint = "name the node that answers in 'returns', and give that node an output_format with the field"

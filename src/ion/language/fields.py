@@ -17,7 +17,9 @@ from ion.language.problems import Report, damerau, near
 
 # An `include` is gone once the file is loaded, so no other room knows that kind.
 KINDS = (*kinds.KINDS, "include")
-LATER_KINDS = ("wait",)
+# What is read and checked, and is not carried out yet: kinds of nodes, and fields of a part.
+NOT_YET_KINDS: tuple[str, ...] = ("wait",)
+NOT_YET_FIELDS: dict[str, tuple[str, ...]] = {"approval": ("timeout", "on_timeout", "remind")}
 FIELDS = {kind: frozenset(schema.field_names(model)) for kind, model in schema.NODE_MODELS.items()}
 SHARED_FIELDS = frozenset(schema.field_names(schema.NodeModel))
 ROOT_FIELDS = frozenset(schema.field_names(schema.WorkflowModel))
@@ -28,6 +30,7 @@ PARTS: dict[str, type[schema.Model]] = {
     "loop_group": schema.LoopGroupModel,
     "fan_out": schema.FanOutModel,
     "approval": schema.ApprovalModel,
+    "wait": schema.WaitModel,
     "on_reject": schema.OnRejectModel,
     "decisions": schema.DecisionModel,
     "retry": schema.RetryModel,
@@ -49,26 +52,26 @@ NO_EFFECT = frozenset(
         "persist_sessions",
     )
 )
-# Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval, `fan_out`
-# an include that has one: without it an include is gone once the file is loaded.
+# Where each control field of a node acts (language.md §3). `on_reject` is the rework prompt of an approval, `check` the
+# check of a wait, `fan_out` an include that has one: without it an include is gone once the file is loaded.
 _AGENT_KINDS = tuple(kind for kind in KINDS if kind in kinds.AGENT_KINDS)
 _PROMPTED = (*_AGENT_KINDS, "on_reject")
 _PROGRAMS = tuple(kind for kind in KINDS if kind in kinds.PROGRAM_KINDS)
 COMPOSITES = ("group", "loop_group", "workflow")
 EFFECTS: dict[str, tuple[str, ...]] = {
-    "timeout": (*_AGENT_KINDS, *_PROGRAMS, *COMPOSITES),
+    "timeout": (*_AGENT_KINDS, *_PROGRAMS, "check", *COMPOSITES),
     "retry": ("command", "prompt", "on_reject", *_PROGRAMS, *COMPOSITES),
-    "env": (*_PROMPTED, *_PROGRAMS),
-    "cwd": (*_PROMPTED, *_PROGRAMS),
-    "grace": (*_PROMPTED, *_PROGRAMS),
+    "env": (*_PROMPTED, *_PROGRAMS, "check"),
+    "cwd": (*_PROMPTED, *_PROGRAMS, "check"),
+    "grace": (*_PROMPTED, *_PROGRAMS, "check"),
     "with": (*(kind for kind in kinds.KINDS if kinds.KINDS[kind].bound), "include"),
     "on_timeout": _PROGRAMS,
     "strict": ("bash",),
     "fan_out": (*_AGENT_KINDS, *_PROGRAMS, *COMPOSITES, "include"),
-    "allow_failure": (*_AGENT_KINDS, "approval", *_PROGRAMS, *COMPOSITES, "fan_out"),
+    "allow_failure": (*_AGENT_KINDS, "approval", "wait", *_PROGRAMS, *COMPOSITES, "fan_out"),
     "catches": (*kinds.KINDS, "fan_out"),
     "always_run": tuple(kinds.KINDS),
-    "runs_on": (*_PROMPTED, *_PROGRAMS, "approval", "cancel"),
+    "runs_on": (*_PROMPTED, *_PROGRAMS, "approval", "cancel", "check"),
 }
 AGENT_FIELDS = frozenset(schema.field_names(schema.AgentNode)) - SHARED_FIELDS - EFFECTS.keys()
 _EFFECT_HINTS = {
@@ -76,17 +79,16 @@ _EFFECT_HINTS = {
     ("always_run", "include"): "write it on the nodes of the included file",
     ("fan_out", "approval"): "put it into a group, and fan that out",
     ("fan_out", "cancel"): "put it into a group, and fan that out",
+    ("fan_out", "wait"): "put it into a group, and fan that out",
+    ("timeout", "wait"): "a deadline belongs inside of 'wait'",
+    ("on_timeout", "wait"): "what follows a deadline is 'on_expired' inside of 'wait'",
+    ("retry", "wait"): "a check is tried again by itself",
     ("env", "group"): "write it on the nodes inside, or at the top of the file",
     ("env", "loop_group"): "write it on the nodes inside, or at the top of the file",
     ("timeout", "approval"): "a gate's deadline belongs inside 'approval'",
     ("on_timeout", "approval"): "what follows a gate's deadline belongs inside 'approval'",
     ("with", "prompt"): "write the references into the prompt itself",
     ("with", "loop"): "write the references into the prompt itself",
-}
-# Fields of the language that are not built yet, by what they are in; '' is the workflow itself. A model that has one
-# of them takes it in.
-LATER_FIELDS: dict[str, tuple[str, ...]] = {
-    "approval": ("timeout", "on_timeout", "remind"),
 }
 # Fields that govern control flow, and what happens when one is misspelt and so not there.
 CONTROL_FLOW = {
@@ -150,8 +152,6 @@ KNOWN_ANYWHERE = frozenset().union(
     NO_EFFECT,
     CONTROL_FLOW,
     EFFECTS,
-    *LATER_FIELDS.values(),
-    LATER_KINDS,
 )
 
 PART_SCOPES = {
@@ -160,6 +160,7 @@ PART_SCOPES = {
     "loop_group": "'loop_group'",
     "fan_out": "'fan_out'",
     "approval": "'approval'",
+    "wait": "'wait'",
     "on_reject": "'on_reject'",
     "decisions": "a decision",
     "retry": "'retry'",
@@ -209,16 +210,11 @@ def no_effect_here(path: DocumentPath, kinds: frozenset[str], kind: str, report:
     key = str(path[-1])
     homes = EFFECTS.get(key, ())
     if not kinds.intersection(homes):
-        where = [home for home in homes if home not in ("on_reject", "fan_out")]
+        where = [home for home in homes if home in KINDS]
         hint = _EFFECT_HINTS.get((key, kind), f"it acts on {', '.join(where)} nodes")
         report.error("no-effect-here", f"'{key}' has no effect on {scope_of(kind)}", path, hint=hint, key=True)
         return True
     return False
-
-
-def not_yet(path: DocumentPath, report: Report) -> None:
-    """Report a field of the language that this version does not have."""
-    report.error("not-supported-yet", f"'{path[-1]}' is not supported yet", path, hint="remove it", key=True)
 
 
 def unknown_field(
@@ -286,10 +282,10 @@ def _called(own: str) -> str:
 
 def _home_of(key: str, kind: str = "", part: str = "") -> str:
     """Where a key that Ion knows belongs; it is on a node of that kind, or in that part of one."""
-    if key in (*KINDS, *LATER_KINDS):
+    if key in KINDS:
         return f"it is a node of its own, listed under 'nodes': - {{id: name, {key}: …}}"
     homes = [name for name, fields in FIELDS.items() if key in fields or name in EFFECTS.get(key, ())]
-    parts = [name for name, one in PARTS.items() if key in (*schema.field_names(one), *LATER_FIELDS.get(name, ()))]
+    parts = [name for name, one in PARTS.items() if key in schema.field_names(one)]
     if kind in parts and not part:
         return f"it belongs below '{kind}'"
     if homes and part and (part not in KINDS or part in homes):

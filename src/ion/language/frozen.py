@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion import names
+from ion.kinds import KINDS, TURNS
 from ion.language import workflow as w
 from ion.language.graph import topological
 from ion.language.references import ENGINE_NAMES
@@ -112,13 +113,14 @@ def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sen
     for comparison in node.comparisons:
         yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
         yield from _sense_of_reference(comparison.reference, around)
+    yield f"this version does not run {node.kind}", KINDS[node.kind].turn in TURNS
     yield from _sense_of_body(node.body, around)
     if node.fan_out is not None:
         yield from _sense_of_fan_out(node, node.fan_out)
     if isinstance(node.body, w.LoopGroup):  # its check reads what is inside
         inner = frozenset(one.id for one in node.body.scope.nodes)
         around = replace(around, outer=around.outer | inner, loop=inner)
-    for shell in (getattr(node.body, name, None) for name in ("shell", "until_bash")):
+    for shell in (getattr(node.body, name, None) for name in ("shell", "until_bash", "check")):
         if shell is not None:
             yield "its references do not stand where bash could have a value", can_rewrite(shell)
             for placement in shell.placements:
@@ -133,6 +135,14 @@ def _sense_of_failures(allowed: w.Allowed | None, retry: w.Retry | None) -> _Sen
         yield f"its delays are at most {retry.max_delay_ms}", retry.max_delay_ms > 0
 
 
+def _sense_of_wait(wait: w.Wait) -> _Sense:
+    yield "a wait has one form", [wait.duration_ms, wait.until, wait.event, wait.check].count(None) == 3
+    for time in (wait.duration_ms, wait.every_ms, wait.deadline_ms):
+        yield f"it waits for {time}", time is None or time > 0
+    yield f"it waits for {wait.event!r:.80}", wait.event is None or names.is_signal_name(wait.event)
+    yield f"it is {wait.on_expired!r:.80} to expire", wait.on_expired in w.EXPIRIES
+
+
 def _sense_of_fan_out(node: w.Node, fan_out: w.FanOut) -> _Sense:
     yield "a fan_out has items or lines", (fan_out.items is None) != (fan_out.lines is None)
     yield f"its items are {fan_out.items!r:.80}", isinstance(fan_out.items, str | list | None)
@@ -140,7 +150,7 @@ def _sense_of_fan_out(node: w.Node, fan_out: w.FanOut) -> _Sense:
     yield f"at most {fan_out.max_parallel} at once", fan_out.max_parallel is None or fan_out.max_parallel > 0
     yield f"at most {fan_out.max_items} items", 0 < fan_out.max_items <= w.MAX_ITEMS
     yield f"its join is {fan_out.join!r:.80}", fan_out.join in w.JOINS
-    yield f"a {node.kind} cannot be fanned out", node.kind not in ("approval", "cancel")
+    yield f"a {node.kind} cannot be fanned out", node.kind not in ("approval", "wait", "cancel")
 
 
 def _sense_of_reference(reference: w.Reference, around: _Around) -> _Sense:
@@ -170,8 +180,15 @@ def _sense_of_body(body: w.Body, around: _Around) -> _Sense:
             yield "a loop has a prompt or a command", (body.prompt is None) != (body.command is None)
             yield f"it has no command {body.command!r:.80}", body.command is None or body.command in workflow.commands
             yield f"it may repeat {body.max_iterations} times", body.max_iterations > 0
-        case w.Approval(on_reject=w.OnReject(max_attempts=attempts)):
-            yield f"it may be rejected {attempts} times", attempts > 0
+        case w.Approval(on_reject=w.OnReject(max_attempts=attempts)) if attempts <= 0:
+            yield f"it may be rejected {attempts} times", False
+        case w.Approval():
+            yield f"its deadline is {body.timeout_ms}", body.timeout_ms is None or body.timeout_ms > 0
+            yield f"it reminds after {body.remind_ms}", all(after > 0 for after in body.remind_ms)
+            known = ("fail", "reject", "approve", *(one.id for one in body.decisions))
+            yield f"its deadline decides {body.on_timeout!r:.80}", body.on_timeout in known
+        case w.Wait():
+            yield from _sense_of_wait(body)
         case w.Group(scope):
             yield from _sense_of_scope(scope, around)
         case w.LoopGroup(scope):

@@ -320,6 +320,9 @@ def _approval(draft: Draft, _findings: Findings) -> workflow.Body:
         capture_response=model.capture_response,
         on_reject=workflow.OnReject(rework.prompt, rework.max_attempts) if rework else None,
         decisions=tuple(workflow.Decision(item.id, item.label) for item in model.decisions or ()),
+        timeout_ms=model.timeout,
+        on_timeout=model.on_timeout or "fail",
+        remind_ms=tuple(sorted({*(model.remind or ())})),
     )
 
 
@@ -343,6 +346,19 @@ def _loop_group(draft: Draft, findings: Findings) -> workflow.Body:
     )
 
 
+def _wait(draft: Draft, findings: Findings) -> workflow.Body:
+    model: schema.WaitModel = draft.model.wait
+    return workflow.Wait(
+        duration_ms=model.duration or model.duration_ms,
+        until=model.until,
+        event=model.event,
+        check=findings.shells.get((*draft.path, "wait", "check")),
+        every_ms=model.every or workflow.DEFAULT_CHECK_EVERY_MS,
+        deadline_ms=model.deadline or model.deadline_ms,
+        on_expired=model.on_expired or "continue",
+    )
+
+
 def _workflow(draft: Draft, _findings: Findings) -> workflow.Body:
     return workflow.WorkflowCall(draft.model.workflow, draft.model.input)
 
@@ -359,6 +375,7 @@ _BODIES: dict[str, Callable[[Draft, Findings], workflow.Body]] = {
     "loop": _loop,
     "approval": _approval,
     "cancel": _cancel,
+    "wait": _wait,
     "group": _group,
     "loop_group": _loop_group,
     "workflow": _workflow,

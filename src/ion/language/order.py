@@ -137,7 +137,7 @@ def _listed(draft: Draft, key: str, scope: Graph, report: Report) -> list[str]:
     for other, index in names_in(draft, key).items():
         if scope.find(other) is not None:
             found[other] = None
-        elif not draft.later and not scope.may_be_brought(other):
+        elif not scope.may_be_brought(other):
             why, hint = _not_here(other, key, scope, report)
             message = f"'{draft.name}' {_VERBS[key]} '{other}', {why}"
             report.error("unknown-node", message, (*draft.path, key, index), hint=hint)

@@ -19,6 +19,7 @@ from ion.language.graph import find_cycles
 from ion.language.include import known_value
 from ion.language.problems import Report, near
 from ion.language.references import find_references
+from ion.language.rules_waiting import check_deadline, check_not_yet, check_wait
 from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
@@ -51,6 +52,8 @@ def check_rules(shape: Shape, report: Report) -> None:
                 _check_script(node.script, draft.path, report)
             case schema.ApprovalNode() as node:
                 _check_approval(node, draft.path, report)
+            case schema.WaitNode():
+                check_wait(draft, report)
             case schema.LoopNode() as node:
                 _check_loop(node, draft.path, report)
             case schema.LoopGroupNode() as node:
@@ -59,10 +62,6 @@ def check_rules(shape: Shape, report: Report) -> None:
                 _check_asking(node.loop_group, path, report)
             case schema.WorkflowNode() as node if node.input is not None:
                 _check_input_text(node, draft.path, report)
-        if isinstance(draft.model, schema.Bound):
-            _check_bindings(draft.model.bindings or {}, (*draft.path, "with"), report)
-        if isinstance(draft.model, schema.Answering) and draft.model.output_format is not None:
-            _check_output_format(draft.model.output_format, (*draft.path, "output_format"), report)
 
 
 # The workflow
@@ -169,6 +168,7 @@ _BOUND = {"from", "if_skipped"}
 
 def _check_control_fields(draft: Draft, report: Report) -> None:
     model, path = draft.model, draft.path
+    check_not_yet(draft, report)
     if isinstance(model, schema.FannedOut) and model.fan_out is not None:
         _check_fan_out(draft, model.fan_out, report)
     if isinstance(model, schema.Surrounded) and model.cwd is not None:
@@ -178,6 +178,10 @@ def _check_control_fields(draft: Draft, report: Report) -> None:
     if isinstance(model, schema.Retried) and model.retry is not None:
         _check_exit_status("retry", ("on_exit_status", "never_on_exit_status"), draft, report)
         _check_retry(model.retry, (*path, "retry"), report)
+    if isinstance(model, schema.Bound):
+        _check_bindings(model.bindings or {}, (*path, "with"), report)
+    if isinstance(model, schema.Answering) and model.output_format is not None:
+        _check_output_format(model.output_format, (*path, "output_format"), report)
 
 
 def _check_cwd(cwd: str, path: DocumentPath, report: Report) -> None:
@@ -249,6 +253,7 @@ def _check_approval(node: schema.ApprovalNode, path: DocumentPath, report: Repor
         message = "an approval cannot be run again on resume: its answer is given once"
         report.error("always-run-on-approval", message, (*path, "always_run"), hint="remove always_run", key=True)
     path = (*path, "approval")
+    check_deadline(node.approval, path, report)
     if node.approval.decisions is None:
         return
     if node.approval.on_reject is not None:
@@ -261,6 +266,9 @@ def _check_approval(node: schema.ApprovalNode, path: DocumentPath, report: Repor
     for index, name in enumerate(ids):
         if name in ids[:index]:
             report.error("bad-decisions", f"the decision '{name}' is given twice", (*path, "decisions", index, "id"))
+        if name == "fail":
+            message, hint = "'fail' is what 'on_timeout' does, not a decision", "give the decision another id"
+            report.error("bad-decisions", message, (*path, "decisions", index, "id"), hint=hint)
     if "approve" not in ids:
         message, hint = "one of the decisions must have the id 'approve'", "add '- id: approve'"
         report.error("bad-decisions", message, (*path, "decisions"), hint=hint)

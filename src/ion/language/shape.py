@@ -25,8 +25,6 @@ from ion.language.fields import (
     FOREIGN_AT_TOP,
     KINDS,
     KNOWN_ANYWHERE,
-    LATER_FIELDS,
-    LATER_KINDS,
     NO_EFFECT,
     PART_SCOPES,
     PARTS,
@@ -36,7 +34,6 @@ from ion.language.fields import (
     foreign_field,
     foreign_rule,
     no_effect_here,
-    not_yet,
     scope_of,
     typo_limit,
     unknown_field,
@@ -45,15 +42,13 @@ from ion.language.problems import Report, near
 
 
 class Draft(Struct):
-    """A node before lowering. `kind` is '' if it does not have exactly one that Ion runs; `id` is '' if nothing can
-    refer to it. `model` is None if the node has faults. `extras` are the unknown keys, `inside` the nodes in its
-    body."""
+    """A node before lowering. `kind` is '' if it does not have exactly one; `id` is '' if nothing can refer to it.
+    `model` is None if the node has faults. `extras` are the unknown keys, `inside` the nodes in its body."""
 
     path: DocumentPath
     raw: dict[str, Any]
     id: str = ""
     kind: str = ""
-    later: str = ""
     model: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
     inside: list[Draft] = field(default_factory=list)
@@ -78,12 +73,12 @@ class Draft(Struct):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Its kind, `on_reject` if an approval has that, and `fan_out` if an include has: what control fields can act
-        on."""
-        body = self.raw.get(self.kind)
-        if self.kind == "approval" and isinstance(body, dict) and "on_reject" in body:
-            return frozenset((self.kind, "on_reject"))
-        return frozenset((self.kind, "fan_out") if self.kind == "include" and not self.spliced else (self.kind,))
+        """Its kind, `on_reject` or `check` if its body has that, and `fan_out` if an include has: what control fields
+        can act on."""
+        body, key = self.raw.get(self.kind), {"approval": "on_reject", "wait": "check"}.get(self.kind)
+        if self.kind == "include" and not self.spliced:
+            key, body = "fan_out", self.raw
+        return frozenset((self.kind, key) if key and isinstance(body, dict) and key in body else (self.kind,))
 
     @property
     def is_final(self) -> bool:
@@ -191,13 +186,6 @@ def _read_node(
 ) -> Draft:
     draft = Draft(path, raw)
     present = [kind for kind in KINDS if kind in raw]
-    draft.later = next((kind for kind in LATER_KINDS if kind in raw), "")
-    if draft.later:
-        draft.id = raw["id"] if isinstance(raw.get("id"), str) else ""
-        hint = f"known kinds: {', '.join(KINDS)}"
-        message = f"'{draft.later}' nodes are not supported yet"
-        report.error("not-supported-yet", message, (*path, draft.later), hint=hint, key=True)
-        return draft
     if len(present) == 1:
         draft.kind = present[0]
     else:
@@ -210,7 +198,10 @@ def _read_node(
     _note_faults(draft.path, faults, scope_of(draft.kind), report)
     if not any(item.path == ("id",) or (not item.path and item.field == "id") for item in faults):
         draft.id = raw["id"]
-    _warn_short_time(raw, draft.path, ("timeout", "idle_timeout"), report)
+    _warn_short_time(raw, draft.path, ("timeout", "idle_timeout", "wait"), report)
+    if draft.kind in ("approval", "wait") and isinstance(raw.get(draft.kind), dict):
+        times = ("timeout", "duration", "deadline")
+        _warn_short_time(raw[draft.kind], (*draft.path, draft.kind), times, report)
     body = draft.raw.get(draft.kind) if draft.kind in ("group", "loop_group") else None
     if isinstance(body, dict):
         draft.inside = _read_nodes(body.get("nodes"), (*path, draft.kind, "nodes"), report, no_effect)
@@ -278,9 +269,7 @@ def _note_faults(base: DocumentPath, faults: list[schema.Fault], scope: str, rep
         holder = item.path[:-1] if item.code == "unknown-field" else item.path
         part = "inputs" if item.path[:1] == ("inputs",) else next((p for p in holder[::-1] if p in PARTS), "")
         where = PART_SCOPES.get(str(part), scope)
-        if item.code == "unknown-field" and item.field in LATER_FIELDS.get(str(part), ()):
-            not_yet(path, report)
-        elif item.code == "unknown-field" and (part, item.field) == ("loop_group", "until_field"):
+        if item.code == "unknown-field" and (part, item.field) == ("loop_group", "until_field"):
             hint = "compute it in a node inside, and write until_node, or until_bash with its output"
             report.error(
                 "no-effect-here", "'until_field' has no effect on a loop_group node", path, hint=hint, key=True

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ion import codec
 from ion.language.references import find_references
 from ion.language.workflow import (
+    WAIT_OUTPUT,
     Command,
     Comparison,
     Group,
@@ -29,6 +30,7 @@ from ion.language.workflow import (
     PreviousReference,
     Reference,
     Scope,
+    Wait,
     Workflow,
     WorkflowCall,
 )
@@ -91,6 +93,8 @@ class Template:
         """The JSON Schema of its output, if it promises JSON: a graph does as far as its `returns` node does."""
         if self.item is None and self.inside is not None and self.inside.returns is not None:
             return self.inside.outputs[0].output_format
+        if isinstance(self.node.body, Wait):
+            return WAIT_OUTPUT
         return self.node.output_format if self.item is None else None
 
     @property

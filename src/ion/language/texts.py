@@ -81,6 +81,9 @@ def node_texts(draft: Draft, stated: Stated, commands: Mapping[str, CommandSourc
         yield from _below(raw["approval"], (*draft.path, "approval"), ("message",))
         if isinstance(raw["approval"], dict):
             yield from _below(raw["approval"].get("on_reject"), (*draft.path, "approval", "on_reject"), ("prompt",))
+    if draft.kind == "wait":
+        yield from _below(raw["wait"], (*draft.path, "wait"), ("until",))
+        yield from _below(raw["wait"], (*draft.path, "wait"), ("check",), "shell")
     yield from _items_texts(draft)
     if draft.uses_agent:
         yield from _option_texts(((draft.path, raw), *stated))

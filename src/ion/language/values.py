@@ -30,6 +30,20 @@ _LARGEST_INDEX = 2**32 - 2
 _MISSING = object()
 
 
+def moment(text: str) -> int:
+    """The instant that a text names, as in `2026-12-24T08:00:00+01:00`, in ms since the epoch. Raises `ValueError`,
+    with a message, for a text that names none, or not the same everywhere."""
+    from datetime import datetime
+
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"'{text[:60]}' is not a date with a time, such as 2026-12-24T08:00:00+01:00") from None
+    if found.tzinfo is None:
+        raise ValueError(f"'{text[:60]}' is another instant in each time zone: write its offset, as in +01:00, or Z")
+    return round(found.timestamp() * 1000)
+
+
 class Selected(Struct, frozen=True, gc=False):
     """What a path leads to (JSON), and how many of its elements were used to get there."""
 

@@ -32,6 +32,8 @@ FAILURE_CODES = (
     *("refused", "not_found", "budget", "max_iterations"),
 )
 BACKOFFS = ("double", "fixed")
+EXPIRIES = ("continue", "fail", "skip")
+DEFAULT_CHECK_EVERY_MS = 60_000
 DEFAULT_FINALLY_TIMEOUT_MS = 300_000
 DEFAULT_MAX_DELAY_MS = 600_000
 RUNTIMES = ("bun", "node", "uv", "python")
@@ -192,14 +194,51 @@ class Decision(_Part, frozen=True, gc=False):
 
 
 class Approval(_Body, frozen=True, gc=False, tag="approval"):
+    """After `timeout_ms` without an answer the gate is as `on_timeout` says: `fail`, `reject`, `approve` or the id of a
+    decision. `remind_ms` are the times after its opening at which people are reminded, in order; each is shorter than
+    `timeout_ms`."""
+
     message: str
     capture_response: bool = False
     on_reject: OnReject | None = None
     decisions: tuple[Decision, ...] = ()
+    timeout_ms: int | None = None
+    on_timeout: str = "fail"
+    remind_ms: tuple[int, ...] = ()
 
 
 class Cancel(_Body, frozen=True, gc=False, tag="cancel"):
     reason: str
+
+
+class Wait(_Body, frozen=True, gc=False, tag="wait"):
+    """Waits, in one of four forms: for `duration_ms`; `until` an instant, a text for `values.moment`; for the signal
+    `event`; or until `check` exits with 0, which is tried at once and then every `every_ms`.
+
+    The last two may have `deadline_ms`, counted from when the wait begins; `on_expired` is of `EXPIRIES`.
+    """
+
+    duration_ms: int | None = None
+    until: str | None = None
+    event: str | None = None
+    check: Shell | None = None
+    every_ms: int = DEFAULT_CHECK_EVERY_MS
+    deadline_ms: int | None = None
+    on_expired: str = "continue"
+
+
+# What the output of a wait is.
+WAIT_OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "status": {"enum": ["elapsed", "received", "satisfied", "expired"]},
+        "waited_ms": {"type": "integer"},
+        "event": {"type": "string"},
+        "payload": {},
+        "output": {"type": "string"},
+    },
+    "required": ["status", "waited_ms"],
+}
 
 
 class Scope(_Part, frozen=True, gc=False):
@@ -241,7 +280,7 @@ class WorkflowCall(_Body, frozen=True, gc=False, tag="workflow"):
     input: str | None = None
 
 
-Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel | Group | LoopGroup | WorkflowCall
+Body: TypeAlias = Command | Prompt | Bash | Script | Loop | Approval | Cancel | Wait | Group | LoopGroup | WorkflowCall
 BODIES: dict[str, type[Any]] = {
     "command": Command,
     "prompt": Prompt,
@@ -250,6 +289,7 @@ BODIES: dict[str, type[Any]] = {
     "loop": Loop,
     "approval": Approval,
     "cancel": Cancel,
+    "wait": Wait,
     "group": Group,
     "loop_group": LoopGroup,
     "workflow": WorkflowCall,

@@ -51,7 +51,8 @@ def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Faul
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        faults = [_fault(dict(item)) for item in error.errors(include_url=False)]
+        found = [_fault(dict(item)) for item in error.errors(include_url=False)]
+    faults = [item._replace(path=_placed(value, item.path)) for item in found]
     for item in faults:
         path = (*item.path, item.field) if item.code == "missing-field" else item.path
         if item.code != "unknown-field":  # a list is left out whole: the places of its items would change
@@ -61,6 +62,15 @@ def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Faul
         return model.model_validate(value), faults
     except ValidationError:
         return None, faults
+
+
+def _placed(value: Any, path: Path) -> Path:
+    """The path as far as the file has it: a value that stands for a mapping, as in `wait: 5m`, has no fields."""
+    for depth, part in enumerate(path):
+        if isinstance(part, str) and not isinstance(value, dict):
+            return path[:depth]
+        value = value.get(part, {}) if isinstance(value, dict) else value[part]
+    return path
 
 
 def _without(value: Any, path: Path, *, keep: bool) -> Any:

@@ -26,13 +26,17 @@ from ion.language.schema.values import (
     WorkflowName,
     absent,
     allowed_value,
+    check_pause,
     context_value,
     decision_id,
     finally_value,
     input_or_nothing,
     items_value,
+    moment_text,
     parallel_value,
     retry_delay,
+    signal_name,
+    wait_value,
     worker_label,
 )
 from ion.language.workflow import MAX_ITEMS
@@ -136,6 +140,21 @@ class ApprovalModel(Model):
     capture_response: bool = False
     on_reject: OnRejectModel = absent()
     decisions: Annotated[list[DecisionModel], Field(min_length=1)] = absent()
+    timeout: Duration = absent()
+    on_timeout: str = absent()
+    remind: Annotated[list[Duration], Field(min_length=1)] = absent()
+
+
+class WaitModel(Model):
+    duration: Duration = absent()
+    duration_ms: Duration = absent()
+    until: Annotated[Text, AfterValidator(moment_text)] = absent()
+    event: Annotated[str, AfterValidator(signal_name)] = absent()
+    check: Text = absent()
+    every: Annotated[Duration, AfterValidator(check_pause)] = absent()
+    deadline: Duration = absent()
+    deadline_ms: Duration = absent()
+    on_expired: Literal["continue", "fail", "skip"] = absent()
 
 
 class InputModel(Model):
@@ -291,6 +310,10 @@ class CancelNode(NodeModel, Rerun, Catching, Placed):
     cancel: Text
 
 
+class WaitNode(NodeModel, Rerun, Catching, Allowing, Placed, Timed, Surrounded):
+    wait: Annotated[WaitModel, BeforeValidator(wait_value)]
+
+
 class CompositeNode(NodeModel, Rerun, Catching, Allowing, FannedOut, Timed, Retried):
     """One node to its siblings, and a graph inside (language.md §13)."""
 
@@ -322,6 +345,7 @@ NODE_MODELS: dict[str, type[NodeModel]] = {
     "loop": LoopNode,
     "approval": ApprovalNode,
     "cancel": CancelNode,
+    "wait": WaitNode,
     "group": GroupNode,
     "loop_group": LoopGroupNode,
     "workflow": WorkflowNode,

@@ -11,16 +11,17 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ion.language.references import find_references
 from ion.language.source import trim
-from ion.language.values import canonical
+from ion.language.values import canonical, moment
 from ion.language.workflow import WORKER_LABEL
-from ion.names import RESERVED_NODE_IDS, is_node_id
+from ion.names import RESERVED_NODE_IDS, is_node_id, is_signal_name
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000
 
 
@@ -36,7 +37,7 @@ def _not_blank(text: str) -> str:
 
 
 def _duration(value: Any) -> int:
-    """Milliseconds of `1500`, `90s`, `5m`, `2h`, `500ms` (language.md §3)."""
+    """Milliseconds of `1500`, `90s`, `5m`, `2h`, `3d`, `500ms` (language.md §3, §14)."""
     hint = "write milliseconds as a number, or a text such as 90s, 5m, 2h"
     milliseconds: float
     if isinstance(value, str):
@@ -143,6 +144,34 @@ def allowed_value(value: Any) -> Any:
         return value
     hint = "write allow_failure: true, or allow_failure: {exit_status: [1]}"
     raise fault("wrong-type", f"{{name}} must be true, or say which failures, not {describe(value)}", hint)
+
+
+def wait_value(value: Any) -> Any:
+    """A duration by itself, too."""
+    return {"duration": value} if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+def signal_name(name: str) -> str:
+    if not is_signal_name(name):
+        hint = "use letters, digits, '.', '_' and '-'; ion signal --for ADDRESS says which instance is meant"
+        raise fault("bad-name", f"'{name[:40]}' cannot be the name of a signal", hint)
+    return name
+
+
+def check_pause(milliseconds: int) -> int:
+    if milliseconds < 1000:
+        raise fault("bad-value", "{name} must be at least a second")
+    return milliseconds
+
+
+def moment_text(text: str) -> str:
+    """An instant, if the text refers to nothing."""
+    if not find_references(text):
+        try:
+            moment(text)
+        except ValueError as error:
+            raise fault("bad-value", f"{error}") from None
+    return text
 
 
 def finally_value(value: Any) -> Any:
