@@ -101,6 +101,18 @@ def asks(session: str, text: str) -> str:
     return "end_turn"
 
 
+def asks_in_turn(session: str, text: str) -> str:
+    """One permission for each line of the prompt, one after the other."""
+    said = []
+    for number, line in enumerate(text.splitlines()):
+        kind, _, title = line.partition(" ")
+        call = {"toolCallId": f"call-{number}", "title": title, "kind": kind}
+        update(session, "tool_call", **call)
+        said.append(ask(session, call, OPTIONS, f"p{session}{number}")["result"]["outcome"].get("optionId", "nothing"))
+    say(session, " ".join(said))
+    return "end_turn"
+
+
 def gives_up(session: str, text: str) -> str:
     """Says something, asks for one permission, and ends whatever the answer is."""
     say(session, "I will do it.")

@@ -88,13 +88,14 @@ async def test_twenty_prompts_at_once_on_one_process_and_nothing_is_left(tmp_pat
     agent = AcpAgent(Preset("robot", command=argv), "robot")
     descriptors: list[set[str]] = []
     for number in range(3):
+        run_id = f"twenty-{os.getpid()}-{number}"  # no other program of this machine has it
         result = await ion.execute_workflow(
-            "w", project=tmp_path, agent=agent, run_id=f"r{number}", options=ion.RunOptions(max_concurrency=20)
+            "w", project=tmp_path, agent=agent, run_id=run_id, options=ion.RunOptions(max_concurrency=20)
         )
         assert result.status == "completed"
         assert {n.output.text for n in result.state.nodes.values() if n.output} == {f"echo: p{i}" for i in range(20)}
         descriptors.append({path.name for path in Path("/proc/self/fd").iterdir()})
-        assert with_environment(f"ION_RUN_ID=r{number}") == []
+        assert with_environment(f"ION_RUN_ID={run_id}") == []
     assert len(descriptors[2]) == len(descriptors[0])
     started = [line for line in project.record.read_text().splitlines() if line.startswith('["initialize"')]
     assert len(started) == 3
@@ -148,6 +149,26 @@ def test_a_person_decides_while_the_turn_is_held_open(tmp_path: Path) -> None:
     assert len(project.prompts()) == 1
     status, _, err = project.run("reject", "r", "fix", "--request", "fix.1")
     assert status == 5, err
+
+
+def test_a_turn_that_asks_twice_is_answered_from_another_terminal(tmp_path: Path) -> None:
+    """Every answer comes back at once with the next question, and with the commands that answer it."""
+    project = Project(tmp_path, "asks_in_turn", nodes="- id: fix\n  prompt: |\n    execute one\n    execute two\n")
+    with project.start("run", "w", "--run-id", "r", "--plain") as process:
+        until(project.waiting)
+        status, shown, _ = project.run("show", "r")
+        assert "ion approve r fix --request fix.1" in shown
+        status, out, err = project.run("approve", "r", "fix", "--request", "fix.1")
+        assert (status, out) == (3, ""), err
+        assert "robot asks for permission to execute: two" in err
+        assert "ion approve r fix --request fix.2" in err
+        assert process.poll() is None
+        status, _, err = project.run("reject", "r", "fix", "--request", "fix.2", "--json")
+        assert status == 0, err
+        out, shown = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, "y! n\n"), shown
+    assert "| ion approve r fix --request fix.1      ion reject r fix --request fix.1\n" in shown
+    assert "| ion approve r fix --request fix.2      ion reject r fix --request fix.2\n" in shown
 
 
 def test_ion_ends_while_it_asks_and_the_answer_brings_the_prompt_back(tmp_path: Path) -> None:

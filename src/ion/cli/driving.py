@@ -28,7 +28,7 @@ from ion.cli import terminal
 from ion.cli.plain import Plain
 from ion.cli.view import open_view
 from ion.process.limits import raise_limit
-from ion.views.following import Follower, follow
+from ion.views.following import Follower, follow, follow_until_asked
 from ion.views.waiting import answered, labels_of, readable_workflow
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def continue_run(run: Run, cli: CliContext, output: OutputOptions) -> RunResult:
                 owner = run.workspace.store.get_workflow_run(run.run_id).owner
                 where = f" (process {owner.pid} on {owner.host})" if owner is not None else ""
                 screen.line(f"The run continues where it is running{where}; what happens there:")
-            follow(run, [] if output.quiet else [Plain(screen, cli)], from_start=False)
+            follow_until_asked(run, [] if output.quiet else [Plain(screen, cli)])
         result = run.result()
         if result.state.ended or not answered(result.state):
             return result

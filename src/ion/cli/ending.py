@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ion.api import reading
 from ion.cli import terminal
+from ion.errors import WAITING
 from ion.views.text import cut, duration, plural, width
 from ion.views.waiting import (
     NO_LABELS,
@@ -17,10 +18,12 @@ from ion.views.waiting import (
     all_asked,
     edited_command,
     folded,
+    held_up,
     kept_nodes,
     nodes_of,
     open_labels,
     summary,
+    waiting_in,
     where_it_failed,
 )
 from ion.views.words import FailureText, failure_text
@@ -47,7 +50,12 @@ def finish(workspace: Workspace, cli: CliContext, result: RunResult, output: Out
             print_output(workspace, result)
     except BrokenPipeError:  # the reader of stdout is gone; the run is what it is
         terminal.discard_stdout()
-    return result.exit_status
+    return WAITING if _is_held_up(result) else result.exit_status
+
+
+def _is_held_up(result: RunResult) -> bool:
+    """Whether it is driven elsewhere, and only an answer is missing."""
+    return result.status == "running" and held_up(result.state)
 
 
 def print_output(workspace: Workspace, result: RunResult) -> None:
@@ -84,15 +92,18 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
         screen.line(("attention", "Interrupted"), f" with {done} of {len(nodes)} nodes completed. Continue with")
         screen.line("  ", cli.command("resume", result.run_id))
     elif result.status == "running":
+        if any(one.gate is not None for one in waiting_in(result.state)):
+            say_waiting(screen, cli, result, labels)
         screen.line()
         screen.line("It is running: ", cli.command("watch", result.run_id))
 
 
 def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labels = NO_LABELS) -> None:
-    """`Paused: 1 gate is open.`, what each asks, and the commands that answer."""
+    """`Paused: 1 gate is open.` (of a run that is driven: `Asks:`), what each asks, and the commands that answer."""
     asked, alike = folded(cli.command, result.run_id, all_asked(cli.command, result.run_id, result.state, labels))
     screen.line()
-    screen.line(("attention", "Paused"), f": {summary(result.state) or 'nothing can continue'}.")
+    word = "Paused" if result.status == "paused" else "Asks"
+    screen.line(("attention", word), f": {summary(result.state) or 'nothing can continue'}.")
     for one in asked:
         if not one.waiting.node:
             screen.line("  ", one.waiting.message)

@@ -54,7 +54,7 @@ class Plain:
         if not isinstance(event, e.NodeEvent):
             self._of_run(run_id, event, state)
         elif isinstance(event, e.ApprovalRequested | e.ApprovalResolved | e.PromptRequested | e.PromptAnswered):
-            self._of_request(event)
+            self._of_request(run_id, event)
         elif isinstance(event, e.NodeStarted | e.ScopeOpened):
             self._of_start(event, state)
         else:
@@ -144,11 +144,15 @@ class Plain:
             case e.IterationJudged():
                 self._say(event, "turn", event.node, f"iteration {event.iteration} is not the last: until_bash said no")
 
-    def _of_request(self, event: e.NodeEvent) -> None:
+    def _of_request(self, run_id: str, event: e.NodeEvent) -> None:
         match event:
             case e.ApprovalRequested():
                 ended = event.kind == PERMISSION and not event.held
                 self._say(event, "gate", event.node, f"{'asks again once answered: ' if ended else ''}{event.message}")
+                if event.kind == PERMISSION and self._cli is not None:  # the run is not over, and says no more of it
+                    which = f"--request {event.request}"
+                    answers = [self._cli.command(verb, run_id, event.node, which) for verb in ("approve", "reject")]
+                    self._screen.line("         | ", "      ".join(answers))
             case e.ApprovalResolved():
                 by = f" by {event.by['user']}" if event.by.get("user") else ""
                 comment = f": {event.comment}" if event.comment else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 from ion.api import reading
 from ion.core.fold import apply
 from ion.core.state import RunState
+from ion.views.waiting import held_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,21 @@ class Follower:
             self.after = recorded.seq
             for observer in observers:
                 observer.event(self._run_id, recorded, self.state)
+
+
+def follow_until_asked(run: Run, observers: Iterable[Observer]) -> None:
+    """Show what happens in a run from now on, until no living process drives it or it can do nothing until somebody
+    answers."""
+    follower = Follower(run.run_id)
+    follower.show(run.events(), ())
+    alive = True
+    while alive:
+        alive, found = reading.read_new_events(run.workspace, run.run_id, follower.after)
+        follower.show(found, observers)
+        if alive and not found:
+            if held_up(follower.state):
+                return
+            time.sleep(reading.POLL_SECONDS)
 
 
 def follow(run: Run, observers: Iterable[Observer], *, from_start: bool) -> None:

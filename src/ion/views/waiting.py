@@ -48,6 +48,13 @@ def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) ->
     return [Asked(one, tuple(_commands(command, run_id, state, one, labels, several=several))) for one in found]
 
 
+def held_up(state: RunState) -> bool:
+    """Whether every turn that runs is held open for a permission: the run, which is driven all the same, can do nothing
+    until somebody answers."""
+    running = [node for node in state.nodes.values() if node.live]
+    return bool(running) and all(node.permissions for node in running)
+
+
 class Alike(Struct, frozen=True):
     """More that waits at instances of one node inside of `node`, and the commands that answer all of it."""
 
