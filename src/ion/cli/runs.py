@@ -10,6 +10,7 @@ import click
 
 from ion.cli import completing, terminal
 from ion.cli.context import CliContext, as_json, in_context
+from ion.errors import UsageError
 from ion.views.text import cut, cut_ids, cut_middle, duration, moment, pad, width
 
 if TYPE_CHECKING:
@@ -87,18 +88,23 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
 @click.argument("run", required=False, shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @click.option("--instances", is_flag=True, help="With all that is inside of nodes, not only the first or the urgent.")
+@click.option("--html", "file", metavar="FILE", help="Write the whole run into a web page that needs no server.")
 @as_json
 @in_context
-def show(cli: CliContext, run: str | None, node: str | None, instances: bool, as_json: bool) -> int:
+def show(cli: CliContext, run: str | None, node: str | None, instances: bool, file: str | None, as_json: bool) -> int:
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is, and
     what is inside of it. NODE may be an address, as review.2 or review.2.lint, or an iteration of a repeated group, as
     fix.2."""
     from ion.api.reading import describe, now_of, source_changed
     from ion.views.waiting import readable_workflow
 
+    if file is not None and (node is not None or as_json):
+        raise UsageError("--html writes a whole run, as a page", hint="leave out NODE and --json")
     with cli.open() as workspace:
         row = workspace.find_run(run)
         run_id = row.run_id
+        if file is not None:
+            return _write_report(workspace, cli, run_id, file)
         result = describe(workspace, run_id)
         if node is not None:
             _show_node(workspace, cli, result, node, instances=instances, as_json=as_json)
@@ -108,6 +114,20 @@ def show(cli: CliContext, run: str | None, node: str | None, instances: bool, as
             changed = source_changed(workspace, run_id, result.state)
             workflow = readable_workflow(workspace, run_id, result.state)
             show_run(terminal.data(), cli, result, workflow, now_of(row), changed, instances=instances)
+    return 0
+
+
+def _write_report(workspace: Workspace, cli: CliContext, run_id: str, file: str) -> int:
+    """Write the run as one page; `-` is stdout."""
+    from ion.web.report import report
+    from ion.web.site import Site
+
+    text = report(Site(workspace, cli.command, terminal.talk().line), run_id)
+    if file == "-":
+        terminal.write_text(text)
+    else:
+        Path(file).write_text(text, encoding="utf-8")
+        terminal.data().line(file)
     return 0
 
 

@@ -233,7 +233,7 @@ class _Drawing:
     def element(self) -> str:
         """The drawing without styles of its own."""
         size = f"{self.width:.0f} {self.height:.0f}"
-        head = f'<svg viewBox="0 0 {size}" width="{self.width:.0f}" height="{self.height:.0f}" role="img">'
+        head = f'<svg viewBox="0 0 {size}" width="{self.width:.0f}" height="{self.height:.0f}" role="group">'
         title = f"<title>{escape(_safe(self.picture.name))}</title>"
         # Few fonts of browsers have the symbol of what waits.
         return "\n".join([head, title, _DEFINITIONS, *self.elements(), "</svg>"]).replace("⏸", "‖")

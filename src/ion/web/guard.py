@@ -48,8 +48,8 @@ HEADERS = (
 )
 # The navigation to the first page begins here, so that a browser sends the cookie along: to one that began at another
 # site, or in a file, it would not.
-_WELCOME = '<!doctype html><meta charset="utf-8"><title>Ion</title><meta http-equiv="refresh" content="0;url=/">\
-<p><a href="/">continue</a></p>\n'
+_WELCOME = '<!doctype html><meta charset="utf-8"><title>Ion</title><link rel="icon" href="data:,">\
+<meta http-equiv="refresh" content="0;url=/"><p><a href="/">continue</a></p>\n'
 
 
 class Access(Struct, dict=True):

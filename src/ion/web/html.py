@@ -66,5 +66,6 @@ def block(content: str, /, **attributes: str | int | bool | None) -> Html:
 
 def url(*parts: str, **query: str | int | None) -> str:
     """The path of these parts, whatever is in them."""
-    asked = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in query.items() if value not in (None, ""))
+    given = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "", 0)}
+    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
     return "/" + "/".join(quote(part, safe="") for part in parts) + (f"?{asked}" if asked else "")

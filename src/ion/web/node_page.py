@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -13,7 +14,7 @@ from ion.api.result import node_duration
 from ion.errors import NotFoundError
 from ion.foreign import dumps
 from ion.views import rows
-from ion.views.explain import KINDS, Subject, head_of, node_of, rows_of, talk_of, written_at
+from ion.views.explain import KINDS, Subject, head_of, iteration_of, node_of, rows_of, talk_of, written_at
 from ion.views.following import LogFile, tail
 from ion.views.masking import masked_bytes
 from ion.views.text import duration, size
@@ -36,16 +37,34 @@ if TYPE_CHECKING:
 # How much of an output, and of each log, a page shows; how many events, and logs of earlier starts.
 LONGEST_OUTPUT, LONGEST_LOG = 64 * 1024, 16 * 1024
 EVENTS, LOGS = 40, 6
+
+
+class _Inside(Struct, frozen=True):
+    """Which of the instances inside of a node are shown: from which number on, in which state ('': any), of which
+    iteration (0: all)."""
+
+    start: int
+    status: str
+    iteration: int
+
+
 _FILTERS = ("failed", "waiting", "running", "completed", "skipped")
 
 
 def page(site: Site, request: Request) -> Page:
     """Everything about the node."""
     with site.read(request) as run:
-        node = node_of(run.state, request.path_params["node"])
+        name = request.path_params["node"]
+        name, iteration = iteration_of(run.state, name) or (name, 0)
+        node = node_of(run.state, name)
         start, status = number(request, "from"), request.query_params.get("status", "")
         beside = h("aside", parts.names(run, site.frame, chosen=node.id), class_="beside", aria_label="Nodes")
-        body = h("div", beside, h("section", *shown(site, run, node, start, status), class_="node"), class_="columns")
+        body = h(
+            "div",
+            beside,
+            h("section", *shown(site, run, node, _Inside(start, status, iteration)), class_="node"),
+            class_="columns",
+        )
         shown_page = shell(site, run, "node", body)
         news = url("r", run.run_id, "n", node.id, "stream")
         return shown_page.with_stream(news, version_of(run, log_files_of(site.workspace, run.run_id, node.id)))
@@ -56,7 +75,7 @@ def version_of(run: RunView, files: list[Path]) -> str:
     return f"{version(run)}-{sum(file.stat().st_size for file in files)}"
 
 
-def shown(site: Site, run: RunView, node: NodeState, start: int, status: str) -> list[Child]:
+def shown(site: Site, run: RunView, node: NodeState, wanted: _Inside) -> list[Child]:
     """The sections, in the order in which one asks."""
     found = run.events_of(node.id, EVENTS)
     files = [LogFile.of(path) for path in log_files_of(site.workspace, run.run_id, node.id) if path.stat().st_size]
@@ -66,7 +85,7 @@ def shown(site: Site, run: RunView, node: NodeState, start: int, status: str) ->
         _head(run, node, subject),
         asked,
         _why(site, subject),
-        _inside(run, node, site.frame, start, status),
+        _inside(run, node, site.frame, wanted),
         _prompt(site, run, node),
         _output(site, run, node),
         _logs(run, files),
@@ -128,18 +147,29 @@ def _why(site: Site, subject: Subject | None) -> Html:
     return h("section", h("h3", "Why"), facts(told)) if told else NOTHING
 
 
-def _inside(run: RunView, node: NodeState, frame: parts.Frame, start: int, status: str) -> Html:
+def _inside(run: RunView, node: NodeState, frame: parts.Frame, wanted: _Inside) -> Html:
     """What is inside of it, what failed, waits or runs first."""
     if node.id not in run.state.scopes:
         return NOTHING
-    found, count = rows.page(run, run.frozen, node, start=start, size=parts.ROWS, status=status)
-    place = parts.run_link(run.run_id, node.id)
+    found, count = rows.page(
+        run, run.frozen, node, start=wanted.start, size=parts.ROWS, status=wanted.status, iteration=wanted.iteration
+    )
+    address = f"{node.id}.{wanted.iteration}" if wanted.iteration else node.id
+
+    def at(status: str, start: int = 0) -> str:
+        return url("r", run.run_id, "n", address, status=status, from_=start)
+
     filters = (
-        h("a", f"{counted} {name}", href=f"{place}?status={name}", aria_current="true" if name == status else None)
+        h(
+            "a",
+            f"{counted} {name}",
+            href=at(name),
+            aria_current="true" if name == wanted.status else None,
+        )
         for name in _FILTERS
         if (counted := run.described.tally.counts[node.id][name])
     )
-    every = h("a", "all", href=place, aria_current=None if status else "true")
+    every = h("a", "all", href=at(""), aria_current=None if wanted.status else "true")
     body = (
         h(
             "tr",
@@ -158,10 +188,10 @@ def _inside(run: RunView, node: NodeState, frame: parts.Frame, start: int, statu
     )
     return h(
         "section",
-        h("h3", "Inside"),
+        h("h3", f"Inside, iteration {wanted.iteration}" if wanted.iteration else "Inside"),
         h("nav", every, filters, class_="filters", aria_label="Only these"),
         h("div", h("table", h("tbody", body), class_="nodes"), class_="wide"),
-        parts.pager(run, start, count, "instances", place),
+        parts.pager(wanted.start, count, "instances", lambda start: at(wanted.status, start)),
     )
 
 

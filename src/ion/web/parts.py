@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -101,20 +102,23 @@ def tree(run: RunView, frame: Frame, *, start: int = 0, chosen: str = "") -> Htm
     heads = (("Node", None), ("When", "bar"), ("Took", "number"), ("What", "note"))
     head = h("thead", h("tr", (h("th", name, scope="col", class_=css) for name, css in heads)))
     table = h("table", head, body, h("tfoot", _axis(scale)), class_="nodes")
-    return join([h("div", table, class_="wide"), pager(run, start, len(nodes), "nodes")])
+    return join([h("div", table, class_="wide"), pager(start, len(nodes), "nodes", partial(_rows_url, run.run_id))])
 
 
-def pager(run: RunView, start: int, count: int, what: str, path: str = "") -> Html | None:
-    """The links to the rows before and after."""
+def _rows_url(run_id: str, start: int) -> str:
+    return url("r", run_id, from_=start)
+
+
+def pager(start: int, count: int, what: str, place: Callable[[int], str]) -> Html | None:
+    """The links to the rows before and after; `place` is where those from this number on are."""
     if count <= ROWS:
         return None
-    place = path or run_link(run.run_id)
     before, after = max(0, start - ROWS), start + ROWS
     return h(
         "nav",
-        h("a", "← before", href=f"{place}?from={before}", rel="prev") if start else None,
+        h("a", "← before", href=place(before), rel="prev") if start else None,
         h("span", f"{start + 1}–{min(count, after)} of {count} {what}"),
-        h("a", "after →", href=f"{place}?from={after}", rel="next") if after < count else None,
+        h("a", "after →", href=place(after), rel="next") if after < count else None,
         class_="pager",
         aria_label="More rows",
     )

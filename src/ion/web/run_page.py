@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 from msgspec.structs import replace
-from starlette.requests import Request
 
 from ion.api.reading import source_changed
 from ion.api.result import run_duration
 from ion.api.watchers import event_object
 from ion.foreign import dumps
+from ion.masking import head
 from ion.views.graph import Picture, picture_of
 from ion.views.happenings import STATE_OF, said_of, verb_of
 from ion.views.markup import inline_svg
@@ -26,6 +26,8 @@ from ion.web.site import Page, Site
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from starlette.requests import Request
+
     from ion import Recorded
     from ion.api.readers import RunView
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MOST_DRAWN = 300
 EVENTS = 100
 _LONGEST_SAID = 400
+_LONGEST_EVENT = 8_000
 _TABS = (("", "Nodes"), ("graph", "Graph"), ("events", "Events"))
 
 
@@ -98,7 +101,8 @@ def events(site: Site, request: Request) -> Page:
 
 def event_table(run: RunView, found: Sequence[Recorded], frame: parts.Frame, *, named: bool = True) -> Html:
     """Events, a row each. `named`: with the node that they are about."""
-    heads = (("#", "number"), ("At", "number"), ("What", None), *((("Node", None),) if named else ()), ("", "note"))
+    named_head = (("Node", None),) if named else ()
+    heads = (("#", "number"), ("At", "number"), ("Event", None), *named_head, ("What", "note"))
     rows = (_event(run, recorded, frame, named=named) for recorded in found)
     head = h("thead", h("tr", (h("th", name, scope="col", class_=css) for name, css in heads)))
     return h("div", h("table", head, h("tbody", rows), class_="events"), class_="wide")
@@ -109,7 +113,7 @@ def _event(run: RunView, recorded: Recorded, frame: parts.Frame, *, named: bool)
     node = str(getattr(event, "node", None) or "")
     role = role_of(STATE_OF[verb]) if verb in STATE_OF else "strong"
     link = h("a", node, href=frame.link(run.run_id, node)) if node in run.state.nodes else node
-    whole = dumps(masked_json(event_object(run.run_id, recorded)), indent=1)
+    whole = head(dumps(masked_json(event_object(run.run_id, recorded)), indent=1), _LONGEST_EVENT)
     return h(
         "tr",
         h("td", str(recorded.seq), class_="number faint"),
@@ -148,7 +152,7 @@ def shell(site: Site, run: RunView, tab: str, *body: Child) -> Page:
     nav = h("nav", links, class_="tabs", aria_label="This run")
     return Page(
         f"{symbol(run.status)} {title}",
-        h("article", head(site, run), nav, *body),
+        h("article", header(site, run), nav, *body),
         stream=url("r", run.run_id, "stream"),
         version=version(run),
         section="runs",
@@ -161,7 +165,7 @@ def version(run: RunView) -> str:
     return f"{run.row.last_seq}-{run.status}"
 
 
-def head(site: Site, run: RunView) -> Html:
+def header(site: Site, run: RunView) -> Html:
     """Who, what, when, as in `ion show`."""
     started = run.state.started
     took = run_duration(run.state, run.status, run.now)

@@ -4,7 +4,7 @@
 "use strict";
 
 const LEAST_MS = 250; // between two refreshes; more where the server needs longer
-const content = () => document.getElementById("content");
+const GONE = "Not connected: ion serve has ended, or its address is another one now.";
 const offline = document.getElementById("offline");
 let source = null;
 let busy = false;
@@ -20,7 +20,7 @@ function listen() {
   source.addEventListener("open", () => say(""));
   source.addEventListener("change", refresh);
   source.addEventListener("error", () => {
-    if (!document.hidden) say("Not connected: ion serve has ended, or its address is another one now.");
+    if (!document.hidden) say(GONE);
     if (source && source.readyState === EventSource.CLOSED) silence();
   });
 }
@@ -46,14 +46,12 @@ function refresh() {
 
 async function fetchPage() {
   const began = performance.now();
-  try {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (response.status === 401) throw new Error("another session");
-    take(new DOMParser().parseFromString(await response.text(), "text/html"));
-    say("");
-  } catch {
-    say("Not connected: ion serve has ended, or its address is another one now.");
-  }
+  const page = await fetch(location.href).then(
+    (response) => (response.status === 401 ? null : response.text()),
+    () => null,
+  );
+  say(page === null ? GONE : "");
+  if (page !== null) take(new DOMParser().parseFromString(page, "text/html"));
   earliest = performance.now() + Math.max(LEAST_MS, 9 * (performance.now() - began));
   busy = false;
   if (again) {
@@ -66,8 +64,7 @@ function take(page) {
   const next = page.getElementById("content");
   if (!next) return;
   const atEnd = new Set([...document.querySelectorAll(".log")].filter(isAtEnd).map((log) => log.ariaLabel));
-  Idiomorph.morph(content(), next, {
-    morphStyle: "innerHTML",
+  Idiomorph.morph(document.getElementById("content"), next, {
     ignoreActiveValue: true,
     callbacks: {
       // What a person has opened or written stays.
