@@ -86,3 +86,12 @@ def test_files_that_are_missing_are_missing_for_graph_as_for_a_dry_run(ion: Ion,
         result = ion(*words)
         assert (result.status, result.err.count("unknown command file 'lost.md'")) == (0, 1)
     assert ion("run", "w").status == 2
+
+
+def test_a_hint_is_not_a_warning(ion: Ion, project: Project) -> None:
+    """validate alone shows it, and --strict lets it pass."""
+    project.write("w", "name: w\ndescription: d\nnodes: [{id: a, bash: x}]\nfinally: [{id: z, bash: x}]\n")
+    shown = ion("validate", "w", "--strict")
+    assert (shown.status, shown.out.splitlines()[-1]) == (0, "1 hint in 1 file")
+    assert "warning" not in ion("list").out + ion("graph", "w").err
+    assert [one["severity"] for one in json.loads(ion("validate", "w", "--json").out)] == ["hint"]

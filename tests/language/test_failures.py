@@ -81,7 +81,7 @@ def test_what_is_allowed(written: str, allowed: Allowed | None) -> None:
         ("{exit_status: []}", ".exit_status", ""),
         ("{codes: [time_out]}", ".codes[0]", "did you mean 'timeout'?"),
         ("{codes: []}", ".codes", ""),
-        ("{exit_code: [1]}", ".exit_code", "Ion calls it 'exit_status'"),
+        ("{exit_code: [1]}", ".exit_code", "did you mean 'exit_status'?"),
         ("{exit_status: [1], reasons: [x]}", ".reasons", "it has exit_status, codes"),
         ("{exit_stats: [1]}", ".exit_stats", "did you mean 'exit_status'?"),
     ],
@@ -318,6 +318,12 @@ def test_a_file_with_finally_is_called_and_not_included(tmp_path: Path) -> None:
     assert [(one.path, one.is_final) for one in templates] == [("a", False), ("a.one", False), ("a.z", True)]
 
 
+@pytest.mark.parametrize("word", ["on_failure", "always", "on_exit"])
+def test_what_others_call_finally(word: str) -> None:
+    problem = only(load("- {id: a, bash: x}", root=f"{word}: clean"), "warning")
+    assert (problem.code, problem.hint.split("\n")[0]) == ("unknown-field", "Ion calls it 'finally'")
+
+
 def test_finally_is_at_the_top_alone() -> None:
     problem = only(load("- {id: g, group: {nodes: [{id: a, bash: x}], finally: []}}"))
     assert (problem.code, problem.hint.split("\n")[0]) == ("unknown-field", "it belongs to the workflow itself")
@@ -485,6 +491,7 @@ def test_retry_says_all_that_it_can() -> None:
         ("on_exit_status: [0]", "bad-value", "error"),
         ("backoff: exponential", "bad-value", "error"),
         ("on_exit_stat: [2]", "unknown-field", "error"),
+        ("on_exit_codes: [2]", "unknown-field", "error"),
     ],
 )
 def test_what_retry_cannot_say(retry: str, code: str, severity: str) -> None:

@@ -73,6 +73,8 @@ def _table(screen: Screen, found: list[Discovered], project: Path) -> None:
 
 
 def _what(one: Discovered) -> str:
+    from ion.views.problems import count
+
     if one.shadowed_by is not None:
         return f"shadowed by {one.shadowed_by}"
     if one.errors:
@@ -81,7 +83,7 @@ def _what(one: Discovered) -> str:
     if workflow is None:
         return one.problems[0].message
     counts = ["SOP", plural(len(workflow.nodes), "step")] if one.is_sop else []
-    counts += [plural(len(one.problems), "warning")] if one.problems else []
+    counts += filter(None, [count(one.problems, "warning")])
     return f"({', '.join(counts)}) {workflow.description}" if counts else workflow.description
 
 

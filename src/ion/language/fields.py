@@ -7,6 +7,7 @@ models; `EFFECTS` says where a control field acts, whether or not a model has it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 
@@ -144,6 +145,7 @@ ELSEWHERE = {
     **dict.fromkeys(("params", "parameters"), "inputs"),
     **dict.fromkeys(("runs-on", "queue", "worker"), "runs_on"),
     "on_fail": "catches",
+    **dict.fromkeys(("on_failure", "on_exit", "always", "ensure"), "finally"),
 }
 KNOWN_ANYWHERE = frozenset().union(
     *FIELDS.values(),
@@ -229,8 +231,7 @@ def unknown_field(
     governs = part not in ("", "inputs", "evidence_policy")
     own = _own_meant(key, known) if governs else ""
     if part == "allow_failure" and not own:  # it would allow what its author does not mean
-        hint = "Ion calls it 'exit_status'" if "exit" in key else f"it has {', '.join(known)}"
-        report.error("unknown-field", message, path, hint=hint, key=True)
+        report.error("unknown-field", message, path, hint=f"it has {', '.join(known)}", key=True)
         return
     slip = own or control_flow_meant(key)
     if slip:
@@ -255,7 +256,7 @@ def unknown_field(
 
 def _own_meant(key: str, known: Iterable[str]) -> str:
     """The field of a part that `key` misspells or shortens, or ''."""
-    word = key.lower().replace("-", "_")
+    word = re.sub("exit_codes?", "exit_status", key.lower().replace("-", "_"))
     if key in KNOWN_ANYWHERE and key not in FOREIGN:
         return ""
     close = [name for name in known if near(word, name, typo_limit(word))]

@@ -7,7 +7,6 @@ characters reaches the screen.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -32,12 +31,17 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def summary(problems: Iterable[Problem], files: int) -> str:
     """`1 error, 1 warning in 1 of 6 files`."""
     found = list(problems)
-    counts = Counter(problem.severity for problem in found)
-    said = ", ".join(plural(counts[word], word) for word in ("error", "warning", "hint") if counts[word])
+    said = ", ".join(filter(None, (count(found, severity) for severity in ("error", "warning", "hint"))))
     if not said:
         return f"no problems in {plural(files, 'file')}"
     touched = len({problem.file for problem in found})
     return f"{said} in {touched} of {plural(files, 'file')}" if files != 1 else f"{said} in 1 file"
+
+
+def count(problems: Iterable[Problem], severity: str) -> str:
+    """`2 warnings`, or '' if there are none of that severity."""
+    number = sum(problem.severity == severity for problem in problems)
+    return plural(number, severity) if number else ""
 
 
 def plain_style(_role: str, text: str) -> str:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from ion.api.workflows import discover
 from ion.errors import NotFoundError
 from ion.views.graph import picture_of
-from ion.views.problems import render_problems
+from ion.views.problems import count, render_problems
 from ion.views.text import plural
 from ion.views.words import needs_of
 from ion.web.html import Child, Html, block, h, url
@@ -55,7 +55,8 @@ def _what(one: Discovered) -> str:
     if one.errors:
         return plural(len(one.errors), "error")
     description = one.loaded.workflow.description if one.loaded.workflow is not None else ""
-    return f"({plural(len(one.problems), 'warning')}) {description}" if one.problems else description
+    warnings = count(one.problems, "warning")
+    return f"({warnings}) {description}" if warnings else description
 
 
 def workflow(site: Site, request: Request) -> Page:
