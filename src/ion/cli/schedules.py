@@ -10,17 +10,12 @@ from ion.cli import terminal
 from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import FAILED, UsageError
 from ion.views.text import moment, one_line, pad, plural
+from ion.views.words import SCHEDULE_MEANINGS, SCHEDULE_ROLES
 
 if TYPE_CHECKING:
     from ion.api.schedule_list import ListedGroup, ListedSchedule
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
-
-_ROLES = {"active": "good", "accepted": "good", "paused": "attention", "new": "attention", "changed": "attention"}
-_MEANINGS = {
-    "new": "is not accepted yet, and starts nothing",
-    "changed": "has changed since it was accepted, or what it runs has, and starts nothing",
-}
 
 
 @click.group(invoke_without_command=True)
@@ -48,7 +43,9 @@ def schedules(context: click.Context, cli: CliContext, as_json: bool) -> int:
         _show_group(screen, group)
     if not found and not groups:
         terminal.talk().line("This project has no schedules; .ion/config.yaml would name them.")
-    elif any(judged.state in _MEANINGS for judged in [one.judged for one in found] + [one.judged for one in groups]):
+    elif any(
+        judged.state in SCHEDULE_MEANINGS for judged in [one.judged for one in found] + [one.judged for one in groups]
+    ):
         terminal.talk().line("To let them take effect: ", cli.command("schedules", "accept"))
     return 0
 
@@ -63,7 +60,7 @@ def _show(screen: Screen, one: ListedSchedule) -> None:
     from ion import clocks
 
     schedule, now = one.schedule, clocks.now_ms()
-    state = (_ROLES.get(one.state, "bad"), one.state)
+    state = (SCHEDULE_ROLES.get(one.state, "bad"), one.state)
     when = f"  {one_line(schedule.workflow)}  {one_line(schedule.cron)} {schedule.timezone}"
     screen.line(("strong", one.name), "  ", state, when)
     if one.problem:
@@ -77,7 +74,7 @@ def _show(screen: Screen, one: ListedSchedule) -> None:
 
 
 def _show_group(screen: Screen, one: ListedGroup) -> None:
-    group, state = one.group, (_ROLES.get(one.state, "bad"), one.state)
+    group, state = one.group, (SCHEDULE_ROLES.get(one.state, "bad"), one.state)
     which = f"  at most {group.limit} of {', '.join(map(one_line, group.workflows))}, on_full {group.on_full}"
     screen.line(("strong", one.name), "  ", state, which)
 
@@ -97,8 +94,8 @@ def accept(cli: CliContext, yes: bool, as_json: bool) -> int:
     with cli.open() as workspace:
         found, groups = _all(workspace)
         broken = [one for one in found if one.state == "broken"]
-        new = [one for one in found if one.judged.state in _MEANINGS and one.state != "broken"]
-        new_groups = [one for one in groups if one.judged.state in _MEANINGS]
+        new = [one for one in found if one.judged.state in SCHEDULE_MEANINGS and one.state != "broken"]
+        new_groups = [one for one in groups if one.judged.state in SCHEDULE_MEANINGS]
         if not as_json:
             _show_new(terminal.talk(), new, new_groups, broken)
         if new or new_groups:
@@ -119,7 +116,7 @@ def _show_new(
         screen.line(("strong", one.name), " cannot be accepted: ", one_line(one.problem))
     for one in new:
         schedule, workflow = one.schedule, one.judged.workflow
-        screen.line(("strong", one.name), f" {_MEANINGS[one.judged.state]}:")
+        screen.line(("strong", one.name), f" {SCHEDULE_MEANINGS[one.judged.state]}:")
         screen.line(f"  {schedule.cron} {schedule.timezone}, overlap {schedule.overlap}, catch_up {schedule.catch_up}")
         for name, value in schedule.inputs.items():
             screen.line(f"  {pad('input', 8)} {one_line(name)} = {one_line(str(value))}")
@@ -127,7 +124,7 @@ def _show_new(
             screen.line(f"  {pad('workflow', 8)} {one_line(schedule.workflow)}, {workflow.file}")
             screen.line(f"  {pad('', 8)} {plural(len(workflow.nodes), 'node')}: look at it with ion show or an editor")
     for group in groups:
-        screen.line(("strong", group.name), f" {_MEANINGS[group.judged.state]}:")
+        screen.line(("strong", group.name), f" {SCHEDULE_MEANINGS[group.judged.state]}:")
         _show_group(screen, group)
     if not new and not groups and not broken:
         screen.line("Nothing is new; all that is there is accepted.")

@@ -46,25 +46,30 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Which port; default: a free one.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in your browser.")
 @click.option("--allow-answers", is_flag=True, help="Let the page answer gates; without it, it only shows them.")
+@click.option("--clock", is_flag=True, help="Start what schedules say and continue what is due, as ion tick does.")
 @in_context
-def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool) -> int:
+def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool, clock: bool) -> int:
     """Show the project's runs in your browser, until Ctrl-C: what needs you, what runs, why it failed.
 
     Nobody but you can open the page: it is reached from this machine alone, by an address that works once. It starts
-    and continues nothing; an answer given there is recorded, and a run that is alive continues with it.
+    and continues nothing, unless it is the clock too; an answer given there is recorded, and a run that is alive
+    continues with it.
     """
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise UsageError(
             "ion serve needs starlette and uvicorn", hint="pip install 'ion-workflows[serve]'", code="missing-extra"
         )
     from ion.api.workspace import open_workspace
+    from ion.process.limits import raise_limit
     from ion.views.masking import hide_run
     from ion.web.server import serve
     from ion.web.site import Site
 
     workspace = open_workspace(cli.project, cli.store, found=hide_run, via="serve")
+    if clock:
+        raise_limit()
     try:
-        site = Site(workspace, cli.command, terminal.talk().line, allow_answers=allow_answers)
+        site = Site(workspace, cli.command, terminal.talk().line, allow_answers=allow_answers, clock=clock)
         serve(site, port=port, open_page=open_page)
     finally:
         workspace.close()

@@ -30,6 +30,18 @@ _MARKS = {
     "interrupted": ("✗", "cut", "attention"),
     "damaged": ("✗", "BAD", "bad"),
 }
+# What schedules and concurrency groups may be in, as a role; and what some of that means.
+SCHEDULE_ROLES = {
+    "active": "good",
+    "accepted": "good",
+    "paused": "attention",
+    "new": "attention",
+    "changed": "attention",
+}
+SCHEDULE_MEANINGS = {
+    "new": "is not accepted yet, and starts nothing",
+    "changed": "has changed since it was accepted, or what it runs has, and starts nothing",
+}
 _TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
 _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ion.errors import IonError, NotFoundError, RefusedError, UsageError
-from ion.web import gates_page, node_page, run_page, runs_page, stream, workflows_page
+from ion.web import gates_page, node_page, run_page, runs_page, schedules_page, stream, workflows_page
 from ion.web.html import h
 from ion.web.site import Page, Site, document
 
@@ -30,6 +30,7 @@ PAGES: dict[str, PageFunction] = {
     "/gates": gates_page.page,
     "/workflows": workflows_page.page,
     "/workflows/{name}": workflows_page.workflow,
+    "/schedules": schedules_page.page,
     "/r/{run}": run_page.page,
     "/r/{run}/graph": run_page.graph,
     "/r/{run}/events": run_page.events,

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from ion.errors import UsageError
+from ion.web import clock
 from ion.web.app import application
 from ion.web.connections import limited
 from ion.web.guard import ENTRANCE, LONGEST_HEAD, Access, Guard
@@ -161,7 +162,10 @@ async def _run(server: _Server, sockets: list[socket.socket], on_enter: Callable
         loop.add_signal_handler(number, end)
     if _has_keys():
         loop.add_reader(sys.stdin, _read_line, on_enter)
+    ticking = asyncio.create_task(clock.run(server.site)) if server.site.clock else None
     await server.serve(sockets=sockets)
+    if ticking is not None:
+        await ticking
 
 
 def _has_keys() -> bool:

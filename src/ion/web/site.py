@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 class Site(Struct, dict=True):
     """`command` makes a command for pasting, `say` shows a line to the person at the terminal; `access` is set once the
-    server has a port."""
+    server has a port. `clock`: what is due is started and continued here."""
 
     workspace: Workspace
     command: Command
     say: Callable[[str], None]
     allow_answers: bool = False
+    clock: bool = False
     access: Access | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -44,6 +45,18 @@ class Site(Struct, dict=True):
         name = request.path_params["run"]
         with self.readers.read(self.workspace.find_run(name).run_id) as run:
             yield run
+
+    def fresh(self, via: str = "serve") -> Workspace:
+        """The project with its settings read anew. The store is the same; where none was made yet, none is opened."""
+        own = self.workspace
+        return Workspace(
+            project=own.project,
+            store_url=own.store_url,
+            given_store=None if own.is_new else own.store,
+            user_config=own.user_config,
+            found=own.found,
+            via=via,
+        )
 
     @property
     def frame(self) -> Frame:
@@ -73,7 +86,12 @@ class Page(Struct, frozen=True):
         return replace(self, stream=stream, version=version)
 
 
-_SECTIONS = (("runs", "/", "Runs"), ("gates", "/gates", "Gates"), ("workflows", "/workflows", "Workflows"))
+_SECTIONS = (
+    ("runs", "/", "Runs"),
+    ("gates", "/gates", "Gates"),
+    ("workflows", "/workflows", "Workflows"),
+    ("schedules", "/schedules", "Schedules"),
+)
 
 
 def document(page: Page, project: str) -> str:
