@@ -21,7 +21,7 @@ SHORTEST = 4
 _AROUND = " \n'\""
 _CHUNK_BYTES = 1 << 18
 # The fields of events and outcomes that hold messages, and records or tables in which there are some.
-_MESSAGES = frozenset(("message", "hint", "detail", "notes", "reask"))
+_MESSAGES = frozenset(("message", "hint", "detail", "notes", "reask", "stderr"))
 _WITH_MESSAGES = frozenset(("error", "questions", "reply", "values"))
 # Elsewhere a reason is a word of Ion's own.
 _WITH_A_REASON = frozenset(("workflow_cancelled", "cancel_requested"))

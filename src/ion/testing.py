@@ -89,9 +89,9 @@ def completed(text: str = "ok", *, signaled: bool = False, **values: Any) -> Com
     return Completed(e.Reply(e.Content(text), **values), signaled)
 
 
-def failed(code: str = "exit-status", message: str = "exit 1") -> Failed:
-    """A turn failed with this error."""
-    return Failed(e.Failure(code, message))
+def failed(code: str = "exit-status", message: str = "exit 1", output: str | None = None) -> Failed:
+    """A turn failed with this error; `output` is what it printed before, where its failure may be allowed."""
+    return Failed(e.Failure(code, message), reply=None if output is None else e.Reply(e.Content(output)))
 
 
 class DiedError(Exception):

@@ -51,6 +51,7 @@ from ion.language.conditions import parse_condition
 from ion.language.templates import Template, path_of, templates_of
 from ion.language.workflow import (
     TRIGGER_RULES,
+    Allowed,
     Approval,
     Bash,
     Cancel,
@@ -84,7 +85,8 @@ def random_workflow(rng: random.Random) -> Workflow:
         earlier = [node.id for node in nodes]
         waits = rng.sample(earlier, min(len(earlier), rng.choice((0, 1, 1, 2, 3))))
         order = tuple(w for w in waits if rng.random() < 0.15)
-        depends = tuple(w for w in waits if w not in order)
+        catches = tuple(w for w in waits if w not in order and rng.random() < 0.2)
+        depends = tuple(w for w in waits if w not in (*order, *catches))
         when = None
         if waits and rng.random() < 0.25:
             when = parse_condition(f"${rng.choice(waits)}.output {rng.choice(('==', '!='))} 'v1'")
@@ -95,6 +97,8 @@ def random_workflow(rng: random.Random) -> Workflow:
                 body,
                 depends_on=depends,
                 order=order,
+                catches=catches,
+                allow_failure=random_allowed(rng),
                 when=when,
                 trigger_rule=rng.choice(TRIGGER_RULES),
                 options={"maxBudgetUsd": rng.choice((1, 2.5))} if rng.random() < 0.15 else {},
@@ -113,6 +117,10 @@ def random_workflow(rng: random.Random) -> Workflow:
         max_budget_usd=rng.choice((None, None, 2, 5)),
         workspace=rng.choice((*["shared"] * 4, "pinned")),
     )
+
+
+def random_allowed(rng: random.Random) -> Allowed | None:
+    return rng.choice((*[None] * 6, Allowed(), Allowed(codes=("timeout", "max_iterations")), Allowed((3,))))
 
 
 def random_body(rng: random.Random) -> Any:
@@ -163,11 +171,14 @@ class Nested:
             earlier = [node.id for node in nodes]
             waits = tuple(rng.sample(earlier, min(len(earlier), rng.choice((0, 1, 2)))))
             self.count += 1
+            catches = waits[: rng.choice((0, 0, 0, 1))]
             when = f"${waits[0]}.output != 'v1'" if waits and rng.random() < 0.2 else ""
             node = self.node(depth, f"n{self.count}", item)
             node = replace(
                 node,
-                depends_on=waits,
+                depends_on=waits[len(catches) :],
+                catches=catches,
+                allow_failure=random_allowed(rng),
                 when=parse_condition(when) if when else None,
                 trigger_rule=rng.choice(TRIGGER_RULES),
                 always_run=not isinstance(node.body, Approval) and rng.random() < 0.1,
@@ -590,7 +601,9 @@ def check_budget(agent_limits: AgentLimits, log: list[e.Event]) -> None:
         ):
             assert not state.is_spent, f"O7: {event.node} asked its agent with {state.spent_usd} spent"
         apply(state, event)
-    told = sum(getattr(getattr(event, "reply", event), "usage", {}).get("cost_usd", 0) for event in log)
+    told = sum(
+        getattr(one, "usage", {}).get("cost_usd", 0) for event in log for one in (event, getattr(event, "reply", None))
+    )
     assert told == state.spent_usd
     if not any(isinstance(event, e.ScopeOpened) for event in log):  # instances that are forgotten take theirs along
         assert told == sum(node.usage.get("cost_usd", 0) for node in state.nodes.values())

@@ -74,6 +74,7 @@ def drop(state: RunState, address: str) -> None:
     node = state.nodes.pop(address, None)
     if node is not None:
         state.forgotten[address] = node.starts, node.asked
+        state.caught.pop(address, None)
         empty(state, address)
 
 

@@ -27,7 +27,7 @@ from ion.core.outcomes import (
     Unpermitted,
 )
 from ion.core.state import NodeState, RunState
-from ion.kinds import AGENT_TURNS, TURNS
+from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Workflow
 
@@ -109,16 +109,16 @@ def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float)
         return e.NodeRetrying(at, now.id, outcome.error, at, outcome.reask, outcome.usage)
     retry = _policy(node, now.turn)
     if (
-        not outcome.reask
+        not (outcome.reask or (outcome.error.code == "bad_output" and KINDS[node.kind].runs_program))
         and retry is not None
         and _may_help(retry, outcome.error)
         and now.tries.retries < retry.max_attempts
     ):
-        delay = retry.delay_ms * 2**now.tries.retries
+        delay = _delay(retry, now)
         return e.NodeRetrying(at, now.id, outcome.error, at + delay + int(delay * jitter / 4), usage=outcome.usage)
     if node.on_timeout == "skip" and outcome.error.code == "timeout":
         return e.NodeSkipped(at, now.id, "timeout", outcome.error.message)
-    return e.NodeFailed(at, now.id, outcome.error, outcome.usage)
+    return e.NodeFailed(at, now.id, outcome.error, outcome.usage, outcome.reply)
 
 
 def failed_or_tried_again(node: Node, now: NodeState, error: e.Failure, at: int) -> e.Event:
@@ -126,7 +126,12 @@ def failed_or_tried_again(node: Node, now: NodeState, error: e.Failure, at: int)
     retry = node.retry
     if retry is None or not _may_help(retry, error) or now.tries.retries >= retry.max_attempts:
         return e.NodeFailed(at, now.id, error)
-    return e.NodeRetrying(at, now.id, error, at + retry.delay_ms * 2**now.tries.retries)
+    return e.NodeRetrying(at, now.id, error, at + _delay(retry, now))
+
+
+def _delay(retry: Retry, now: NodeState) -> int:
+    factor = 1 if retry.backoff == "fixed" else 2**now.tries.retries
+    return min(retry.delay_ms * factor, retry.max_delay_ms)
 
 
 def _policy(node: Node, turn: str | None) -> Retry | None:
@@ -147,6 +152,8 @@ def next_try(node: Node | None, now: NodeState) -> tuple[int, int]:
 
 
 def _may_help(retry: Retry, error: e.Failure) -> bool:
+    if error.exit_status is not None and error.exit_status in (*retry.never_on_exit_status, *retry.on_exit_status):
+        return error.exit_status not in retry.never_on_exit_status
     kind = retry_class(error.code)
     return kind == "transient" or (kind == "other" and retry.on_error == "all")
 

@@ -63,7 +63,7 @@ def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e
     """The end of a fan-out whose instances have all settled; None: their outputs are to be put together."""
     members = list(members_of(state, now.id))
     failed = [one for one in members if one.status in ("failed", "cancelled")]
-    completed = any(one.status == "completed" for one in members)
+    completed = any(one.succeeded for one in members)
     fan_out = template.node.fan_out
     strict = fan_out is not None and fan_out.join == "all_success"
     if failed and (strict or not completed):
@@ -84,15 +84,17 @@ def scope_failed(template: Template, state: RunState, now: NodeState, at: int) -
     if halted is not None:
         code, reason = halting(halted)
         return e.Failure(code, f"'{halted.id}': {reason}" if reason else f"'{halted.id}' ended it")
-    members = zip(members_of(state, now.id), body_of(template).members, strict=True)
-    failed = [
-        one for one, inner in members if one.status == "cancelled" or (one.status == "failed" and not inner.may_fail)
-    ]
+    failed = [one for one in members_of(state, now.id) if state.has_failed(one) or _was_ended(one)]
     if not failed:
         return None
     origin = origin_of(state, _first(failed))
     spent = call_spent(template, now)
     return spent if spent and origin.error and origin.error.code == "budget" else failure_of(state, _first(failed))
+
+
+def _was_ended(one: NodeState) -> bool:
+    """Whether it was stopped, and not because of a failure in the same graph, which counts by itself."""
+    return one.status == "cancelled" and one.reason != "fail_fast"
 
 
 def _first(failed: list[NodeState]) -> NodeState:
@@ -125,7 +127,7 @@ def _is_item(state: RunState, address: str) -> bool:
 def scope_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event:
     """The outcome of a graph of which nothing failed: its output, or that all of it was skipped."""
     members = list(members_of(state, now.id))
-    if not any(one.status == "completed" for one in members):
+    if not any(one.succeeded for one in members):
         return _skipped(now, members, at)
     return e.NodeCompleted(at, now.id, output_of(template, members))
 
@@ -144,7 +146,7 @@ def output_node(body: ScopeTemplate, members: Sequence[NodeState]) -> NodeState 
     """The node of a settled graph whose output is that of the graph."""
     for one in body.outputs:
         now = members[body.places[one.node.id]]
-        if now.output is not None and (body.returns is not None or has_text(now.output)):
+        if now.output is not None and (body.returns is not None or (not now.allowed and has_text(now.output))):
             return now
     return None
 

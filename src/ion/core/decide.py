@@ -15,6 +15,7 @@ from ion.core import events as e
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import node_spent, spent_around
 from ion.core.composites import COLLECT, EXPAND, fan_ended, open_scope, opened, scope_ended, scope_failed
+from ion.core.foreseen import nothing_to_catch
 from ion.core.iterations import after_iteration, loop_completed, next_iteration
 from ion.core.outcomes import Expanded
 from ion.core.requests import REJECTED
@@ -58,6 +59,8 @@ Decision: TypeAlias = StartTurn | e.Event | None
 def decide(template: Template, state: RunState, now: NodeState, inputs: dict[str, str], at: int) -> Decision:
     """What an instance of `template` does next. `inputs` are the fingerprints of what it waited for."""
     node = template.node
+    if node.catches and (idle := nothing_to_catch(template, state, now.id, at)) is not None:
+        return idle
     if not now.begun:
         refused = (
             _rule(state, now.id, node, at)
@@ -158,7 +161,7 @@ def _rule(state: RunState, node: str, one: Node | Activation, at: int) -> e.Even
     votes = [other.vote for other in before]
     if not votes or trigger_rule_holds(one.trigger_rule, votes):
         return None
-    others = [f"{other.id} {other.status}" for other in before if other.status != "completed"]
+    others = [f"{other.id} {other.status}" for other in before if other.vote != "completed"]
     detail = f"{one.trigger_rule}: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
     return e.NodeSkipped(at, node, UPSTREAM_FAILED if "failed" in votes else "trigger_rule", detail)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from ion.core import events as e
 from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
@@ -13,12 +15,12 @@ from ion.language.templates import ScopeTemplate
 def run_end(state: RunState, body: ScopeTemplate, at: int) -> e.Event:
     """The end of a run in which every node has settled (language.md §3.2)."""
     nodes = list(members_of(state, ""))
-    failed = [now.id for now in nodes if now.status == "failed"]
+    failed = [now.id for now in nodes if state.has_failed(now)]
     if failed:
         names = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
         message = f"{len(failed)} of {len(nodes)} nodes failed: {names}"
         return e.WorkflowFailed(at, e.Failure("node-failed", message))
-    if not any(now.status == "completed" for now in nodes):
+    if not any(now.succeeded for now in nodes):
         return e.WorkflowFailed(at, e.Failure("nothing-completed", "no node completed: every one was skipped"))
     source = output_node(body, nodes)
     return e.WorkflowCompleted(at, None if source is None else source.id)
@@ -37,37 +39,40 @@ def end_requested(request: e.CancelRequested, at: int) -> e.WorkflowFailed | e.W
     return e.WorkflowCancelled(at, request.reason)
 
 
-def wind_up(state: RunState, address: str, reason: str, because: str, at: int) -> list[Command]:
-    """End all that is inside of this instance (without one, of the run), as far as it can be at once. Instances with
-    others inside end last, all together: until then they say what the end is."""
+def wind_up(
+    state: RunState, address: str, reason: str, because: str, at: int, spared: Container[str] = ()
+) -> list[Command]:
+    """End all that is inside of this instance (without one, of the run) but for those `spared`, as far as it can be at
+    once. Instances with others inside end last, all together: until then they say what the end is."""
     simple: list[Command] = []
     composite: list[Command] = []
-    _wind_up(state, address, reason, because, at, simple, composite)
+    for now in members_of(state, address):
+        if now.id not in spared:
+            _wind_up(state, now, reason, because, at, simple, composite)
     return simple if any(isinstance(one, Stop) for one in simple) else [*simple, *composite]
 
 
 def _wind_up(
     state: RunState,
-    address: str,
+    now: NodeState,
     reason: str,
     because: str,
     at: int,
     simple: list[Command],
     composite: list[Command],
 ) -> None:
-    for now in members_of(state, address):
-        if now.terminal:
-            continue
-        scope = state.scopes.get(now.id)
-        is_open = scope is not None and scope.is_open
-        if is_open:
-            _wind_up(state, now.id, reason, because, at, simple, composite)
-        if now.live:
-            simple.append(Stop(now.id, reason))
-        elif now.begun:
-            (composite if is_open else simple).append(Record(e.NodeCancelled(at, now.id, reason), reason))
-        else:
-            simple.append(Record(e.NodeSkipped(at, now.id, reason, because), reason))
+    if now.terminal:
+        return
+    scope = state.scopes.get(now.id)
+    is_open = scope is not None and scope.is_open
+    for inner in members_of(state, now.id) if is_open else ():
+        _wind_up(state, inner, reason, because, at, simple, composite)
+    if now.live:
+        simple.append(Stop(now.id, reason))
+    elif now.begun:
+        (composite if is_open else simple).append(Record(e.NodeCancelled(at, now.id, reason), reason))
+    else:
+        simple.append(Record(e.NodeSkipped(at, now.id, reason, because), reason))
 
 
 def questions_closed(state: RunState, address: str, at: int) -> list[Record]:

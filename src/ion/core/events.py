@@ -34,6 +34,8 @@ NodeId: TypeAlias = Annotated[str, Meta(pattern=names.NODE_ID)]
 Address: TypeAlias = Annotated[str, Meta(pattern=names.ADDRESS)]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=names.SHA256)]
 Kind: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(KINDS)})\Z")]
+# The last of what a program wrote to stderr, where something reads it.
+Stderr: TypeAlias = Annotated[str, Meta(max_length=4096)]
 Turn: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(TURNS)})\Z")]
 
 
@@ -69,6 +71,7 @@ class Failure(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_
     message: str
     hint: str = ""
     exit_status: Int | None = None
+    stderr: Stderr = ""
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
@@ -91,7 +94,7 @@ class Value(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fi
 class Reply(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """What a turn gave. `values`: one for each reference that a condition makes to its node (`output`,
     `output.field`). The rest is of an agent's turn: whose session it was, what it cost, whether Ion repaired its JSON,
-    and what it left undone, in words.
+    and what it left undone, in words. `stderr` is the end of what a program wrote there.
     """
 
     output: Content
@@ -101,6 +104,7 @@ class Reply(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fi
     usage: dict[str, Any] = field(default_factory=dict)
     repaired: bool = False
     notes: tuple[str, ...] = ()
+    stderr: Stderr = ""
 
 
 class Event(
@@ -236,17 +240,23 @@ class NodeStarted(NodeEvent, frozen=True, gc=False):
 
 
 class NodeCompleted(NodeEvent, frozen=True, gc=False):
+    """`caught` are the failed nodes whose failures it caught by that."""
+
     reply: Reply
+    caught: tuple[Address, ...] = ()
 
 
 class NodeFailed(NodeEvent, frozen=True, gc=False):
+    """With a `reply`, what it gave all the same, the failure was allowed."""
+
     error: Failure
     usage: dict[str, Any] = field(default_factory=dict)
+    reply: Reply | None = None
 
 
 class NodeSkipped(NodeEvent, frozen=True, gc=False):
-    """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `when`, `timeout`,
-    `fail_fast` or `cancelled`; `detail` says it with names and values."""
+    """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `no_failure` (none to
+    catch), `when`, `timeout`, `fail_fast` or `cancelled`; `detail` says it with names and values."""
 
     reason: str
     detail: str = ""

@@ -122,7 +122,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     for node in _under_way(state):
         if isinstance(node.phase, Running | Waiting):
             _left_behind(node, event, other_agent=other_agent)
-        elif isinstance(node.phase, Finished) and event.cause == "resume" and node.status != "completed":
+        elif isinstance(node.phase, Finished) and event.cause == "resume" and not state.keeps(node):
             _decided_anew(state, node)
 
 
@@ -252,10 +252,11 @@ def _finished(
     reason: str | None = None,
     detail: str = "",
     error: e.Failure | None = None,
+    allowed: bool = False,
 ) -> NodeState:
     node = state.nodes[event.node]
     took_ms = None if node.owned_from is None else state.owned(event.at) - node.owned_from
-    node.phase, node.tries = Finished(status, event.at, took_ms, reason, detail, error), NO_TRIES
+    node.phase, node.tries = Finished(status, event.at, took_ms, reason, detail, error, allowed), NO_TRIES
     _close(state, node)
     return node
 
@@ -269,10 +270,15 @@ def _close(state: RunState, node: NodeState) -> None:
 
 def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     _reply(state, _finished(state, event, "completed"), event.reply)
+    for address in event.caught:
+        state.caught[state.nodes[address].id] = event.node
 
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
-    _spend(state, _finished(state, event, "failed", error=event.error), event.usage)
+    node = _finished(state, event, "failed", error=event.error, allowed=event.reply is not None)
+    if event.reply is not None:
+        node.progress.reply = event.reply
+    _spend(state, node, event.usage)
 
 
 def _node_skipped(state: RunState, event: e.NodeSkipped) -> None:
@@ -300,6 +306,7 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
 def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
     node = state.nodes[event.node]
     node.progress, node.tries = Progress(), NO_TRIES
+    state.caught = {failed: by for failed, by in state.caught.items() if node.id not in (failed, by)}
     _decide_anew(node, None)
     if event.reason != "inside":
         _begin_anew(state, node, keep_items=event.reason == "dependency")
@@ -345,7 +352,7 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
         if found is None:
             starts, asked = state.forgotten.pop(address, (0, 0))
             state.nodes[address] = NodeState(address, kind, node.id, starts=starts, asked=asked)
-        elif found.status != "completed" or KINDS[kind].ends_run:
+        elif not state.keeps(found) or KINDS[kind].ends_run:
             found.tries = NO_TRIES
             _decided_anew(state, found)
     state.scopes[node.id] = scope

@@ -29,16 +29,24 @@ class Instance:
         self.inside: OpenScope | None = None
         self.halts: OpenScope | None = None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is stopped or skipped from now on, with all inside of it."""
+        scope = self.scope
+        stops = scope.ends_early and (scope.overdue or bool(scope.halts) or self.address not in scope.spared)
+        return stops or (scope.owner is not None and scope.owner.is_stopped)
+
 
 class OpenScope:
     """The instances of a graph, or of a fan-out (`body` None; `inputs` is what all items read besides their own).
-    `left` of the `members` have not settled; `failed` are those that failed, `halts` those that end the whole scope;
+    `left` of the `members` have not settled; `failed` are those that failed, neither allowed nor caught, `halts` those
+    that end the whole scope; `spared` are the addresses of those that a failure does not stop: what is to catch it;
     `next` is the first item that has no room yet, `room` how many may be under way. `has_begun`: the node around it is
     settled in all that it waits for, so what is inside may run. `overdue`: the time of that node is over."""
 
     __slots__ = (
         *("body", "failed", "fails_fast", "halts", "has_begun", "inputs"),
-        *("left", "members", "next", "overdue", "owner", "room"),
+        *("left", "members", "next", "overdue", "owner", "room", "spared"),
     )
 
     def __init__(self, owner: Instance | None, body: ScopeTemplate | None, fails_fast: bool) -> None:
@@ -53,7 +61,17 @@ class OpenScope:
         self.has_begun = False
         self.overdue = False
         self.failed: set[Position] = set()
+        self.spared: set[str] = set()
         self.halts: dict[Position, str] = {}
+
+    @property
+    def address(self) -> str:
+        """That of the node around it; '' for the run's."""
+        return "" if self.owner is None else self.owner.address
+
+    @property
+    def place(self) -> Position:
+        return () if self.owner is None else self.owner.place
 
     @property
     def contains_halts(self) -> bool:
@@ -63,11 +81,6 @@ class OpenScope:
     @property
     def ends_early(self) -> bool:
         return self.overdue or bool(self.halts) or (self.fails_fast and bool(self.failed))
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether all in it is stopped or skipped from now on."""
-        return self.ends_early or (self.owner is not None and self.owner.scope.is_ending)
 
     @property
     def is_open(self) -> bool:

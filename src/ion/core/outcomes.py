@@ -22,11 +22,13 @@ class Completed(_Outcome, frozen=True, gc=False, tag="completed"):
 
 
 class Failed(_Outcome, frozen=True, gc=False, tag="failed"):
-    """The attempt failed. `reask`: what was wrong with a reply that did not fit `output_format`."""
+    """The attempt failed. `reask`: what was wrong with a reply that did not fit `output_format`; `reply`: what it gave
+    all the same, if its failure may be allowed."""
 
     error: Failure
     reask: tuple[str, ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+    reply: Reply | None = None
 
 
 class Judged(_Outcome, frozen=True, gc=False, tag="judged"):

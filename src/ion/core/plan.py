@@ -23,6 +23,7 @@ from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
 from ion.core.fold import apply
+from ion.core.foreseen import rescuers_of
 from ion.core.instances import (
     Instance,
     Line,
@@ -150,9 +151,11 @@ class Plan:
         """Keep in mind who failed, and who ends more than itself: a cancel node that ran, or a gate that was
         rejected."""
         phase, scope = now.phase, instance.scope
-        if phase.status == "failed" and not instance.template.may_fail:
+        if phase.status == "failed" and self.state.has_failed(now):
             scope.failed.add(instance.place)
-            if scope.fails_fast and scope.owner is not None:
+            if scope.fails_fast:
+                if scope.body is not None:
+                    scope.spared |= rescuers_of(instance.template, instance.address)
                 self._ending.append(scope)
         else:
             scope.failed.discard(instance.place)
@@ -193,6 +196,8 @@ class Plan:
         if now.phase.requests:
             self._limit(instance)
         self._count(instance, now)
+        for caught in event.caught if isinstance(event, e.NodeCompleted) else ():
+            self._count(self._instances[caught], self.state.nodes[caught])
         if instance.template.is_composite:
             if instance.inside is not None and (isinstance(event, e.ScopeOpened) or opened(self.state, now) is None):
                 self._close(instance)
@@ -319,12 +324,12 @@ class Plan:
         if instance.settled or not instance.scope.has_begun or not _is_undecided(phase):
             return None
         if isinstance(phase, Finished):
-            stale = _changed(now, self._inputs(instance)) if phase.status == "completed" else None
+            stale = _changed(now, self._inputs(instance)) if self.state.keeps(now) else None
             if stale is not None:
                 return _invalidated(instance, stale, at)
             self._settle(instance)
             return None
-        if self._ending and instance.scope.is_ending:
+        if self._ending and instance.is_stopped:
             return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
@@ -394,7 +399,8 @@ class Plan:
             return end_requested(self.state.cancel, at)
         if self._root.halts:
             return cancelled_by(self.state.nodes[self._root.halts[min(self._root.halts)]], at)
-        if self._root.fails_fast and self._root.failed:
+        spared = (self.state.nodes[one] for one in self._root.spared)
+        if self._root.fails_fast and self._root.failed and all(now.terminal for now in spared):
             failed = self._root.members[min(self._root.failed)[0]].address
             return e.WorkflowFailed(at, e.Failure("node-failed", f"'{failed}' failed and fail_fast is set"))
         return None
@@ -409,15 +415,16 @@ class Plan:
         return commands
 
     def _end_scopes(self, at: int) -> list[Command]:
-        """The same for a part of the run that ends early."""
+        """The same for a part of the run that ends early, or for all but those that are to catch a failure."""
         commands: list[Command] = []
-        found = {scope.owner.place: scope for scope in self._ending if scope.owner is not None and scope.is_open}
+        found = {scope.place: scope for scope in self._ending if scope.is_open}
         self._ending = [found[place] for place in sorted(found) if found[place].left and found[place].ends_early]
         for scope in self._ending:
-            if scope.owner is None or scope.owner.scope.is_ending:
+            if scope.owner is not None and scope.owner.is_stopped:
                 continue
             reason, because = why_it_ends(scope)
-            commands += wind_up(self.state, scope.owner.address, reason, because, at)
+            spared = scope.spared if reason == "fail_fast" else ()
+            commands += wind_up(self.state, scope.address, reason, because, at, spared)
         return commands
 
     def _overtime(self, at: int) -> list[Record] | None:

@@ -50,20 +50,15 @@ def kept_events(
     anew = kept.anew("", templates.root)
     for one in templates.root.members:
         now = state.nodes.get(one.path)
-        if one.path in anew or not _is_kept(one, now) or now is None:
+        if one.path in anew or now is None or not kept.keeps(one, now):
             continue
         if definition(one) != definition(templates_of(before)[one.path]):
             continue
-        whole = kept.whole(one, now)
-        if read is not None and isinstance(whole[-1], e.NodeCompleted):
-            reply = whole[-1].reply
-            whole[-1] = replace(whole[-1], reply=replace(reply, values=condition_values(one, reply.output, read)))
-        events += whole
+        *whole, end = kept.whole(one, now)
+        if read is not None and isinstance(end, e.NodeCompleted | e.NodeFailed) and (reply := end.reply) is not None:
+            end = replace(end, reply=replace(reply, values=condition_values(one, reply.output, read)))
+        events += [*whole, end]
     return events
-
-
-def _is_kept(template: Template, now: NodeState | None) -> bool:
-    return now is not None and now.status == "completed" and not template.node.always_run
 
 
 class _Kept:
@@ -75,6 +70,9 @@ class _Kept:
         self.state = state
         self.from_node = from_node
         self.at = at
+
+    def keeps(self, template: Template, now: NodeState) -> bool:
+        return self.state.keeps(now) and not template.node.always_run
 
     def anew(self, prefix: str, body: ScopeTemplate) -> set[str]:
         """Of the instances of this graph, those that do not keep their outcomes."""
@@ -106,7 +104,7 @@ class _Kept:
     def _kept(self, template: Template, now: NodeState) -> list[e.Event]:
         """Of an instance that does not run again: of one that has not completed, what has inside of it. A loop begins
         again."""
-        if _is_kept(template, now):
+        if self.keeps(template, now):
             return self.whole(template, now)
         scope = self.state.scopes.get(now.id)
         if now.status == "completed" or scope is None or scope.iteration or template.node.always_run:
@@ -145,9 +143,11 @@ class _Kept:
                     events += self.whole(inner, self.state.nodes[member])
         match now.status:
             case "completed" if now.progress.reply is not None:
-                return [*events, e.NodeCompleted(self.at, now.id, replace(now.progress.reply, usage={}))]
+                caught = tuple(failed for failed, by in self.state.caught.items() if by == now.id)
+                return [*events, e.NodeCompleted(self.at, now.id, replace(now.progress.reply, usage={}), caught)]
             case "failed" if now.error is not None:
-                return [*events, e.NodeFailed(self.at, now.id, now.error)]
+                reply = now.progress.reply if now.allowed else None
+                return [*events, e.NodeFailed(self.at, now.id, now.error, reply=reply)]
             case "skipped":
                 return [e.NodeSkipped(self.at, now.id, now.reason or "when", now.detail)]
         return []

@@ -74,8 +74,6 @@ def resume_events(
         events += [
             e.NodeInvalidated(at, node.id, "always_run")
             for node in in_tree_order(state)
-            if node.status == "completed"
-            and templates_of(workflow)[node.id].node.always_run
-            and _is_open(state, node.owner)
+            if state.keeps(node) and templates_of(workflow)[node.id].node.always_run and _is_open(state, node.owner)
         ]
     return events

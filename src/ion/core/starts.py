@@ -114,7 +114,7 @@ class Starts:
             start = self._waiting.get(address)
             if start is None:
                 continue
-            if self._line(start) is line and not self._instances[address].scope.is_ending:
+            if self._line(start) is line and not self._instances[address].is_stopped:
                 found.append(start)
         for start in found:
             line.add(self._instances[start.node])

@@ -12,6 +12,8 @@ from ion.core.scopes import ScopeState
 
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
 UPSTREAM_FAILED = "upstream_failed"
+# The reason of a skip because none of those failed that it was to catch.
+NO_FAILURE = "no_failure"
 
 
 class Pending(Struct):
@@ -52,7 +54,7 @@ class Waiting(Struct):
 
 
 class Finished(Struct):
-    """`took_ms` is how long the run was owned from the node's start to its end."""
+    """`took_ms` is how long the run was owned from the node's start to its end; `allowed` is a failure that was."""
 
     turn: ClassVar[None] = None
     requests: ClassVar[dict[str, e.Request]] = {}
@@ -63,6 +65,7 @@ class Finished(Struct):
     reason: str | None = None
     detail: str = ""
     error: e.Failure | None = None
+    allowed: bool = False
 
 
 Phase: TypeAlias = Pending | Running | Waiting | Finished
@@ -222,10 +225,22 @@ class NodeState(Struct):
 
     @property
     def vote(self) -> str:
-        """What it is, once settled, to the trigger rules of others: `completed`, `skipped` or `failed`, and that is
-        also a skip that a failure caused."""
+        """What it is, once settled, to the trigger rules of others: `completed`, also if its failure was allowed or it
+        had none to catch; `skipped`; or `failed`, and that is also a skip that a failure caused."""
         phase = self.phase
+        if phase.reason == NO_FAILURE or self.allowed:
+            return "completed"
         return "failed" if phase.status == "cancelled" or phase.reason == UPSTREAM_FAILED else phase.status
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it failed, and was allowed to."""
+        return isinstance(self.phase, Finished) and self.phase.allowed
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it completed, or has failed and was allowed to: then it has an output."""
+        return self.phase.status == "completed" or self.allowed
 
     @property
     def last_output(self) -> e.Content | None:
@@ -234,9 +249,9 @@ class NodeState(Struct):
 
     @property
     def output(self) -> e.Content | None:
-        """What it completed with."""
+        """What it completed with, or gave before a failure that was allowed."""
         reply = self.progress.reply
-        return reply.output if reply is not None and self.phase.status == "completed" else None
+        return reply.output if reply is not None and self.succeeded else None
 
     @property
     def agent(self) -> str | None:
@@ -255,7 +270,8 @@ class RunState(Struct):
     """A run after the first `seq` events of its log. `nodes` are all instances by address, each after the one that it
     is inside of; `scopes` say what is inside of the composite ones; `forgotten` how often those had started and asked
     that are there no longer, since one of the same address counts from there; `numbers` gives each item that a fan-out
-    ever had, by its content, the number that it keeps in this run, also when the fan-out itself is forgotten.
+    ever had, by its content, the number that it keeps in this run, also when the fan-out itself is forgotten; `caught`
+    are failures that were caught: the address of the node, and of the one that caught it.
     `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when its owner
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
@@ -270,6 +286,7 @@ class RunState(Struct):
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     forgotten: dict[str, tuple[int, int]] = field(default_factory=dict)
     numbers: dict[str, dict[str, int]] = field(default_factory=dict)
+    caught: dict[str, str] = field(default_factory=dict)
     error: e.Failure | None = None
     reason: str = ""
     output_node: str | None = None
@@ -293,6 +310,14 @@ class RunState(Struct):
         """For how long some process has owned the run by `at` (ms since the epoch)."""
         return self.owned_ms + (max(0, at - self.owned_since) if self.owned_since is not None else 0)
 
+    def has_failed(self, node: NodeState) -> bool:
+        """Whether it failed, neither allowed nor caught."""
+        return node.status == "failed" and not node.allowed and node.id not in self.caught
+
+    def keeps(self, node: NodeState) -> bool:
+        """Whether a resume keeps what has become of it: it completed, or its failure was allowed or caught."""
+        return node.succeeded or node.id in self.caught
+
     @property
     def is_spent(self) -> bool:
         """Whether the run's budget is used up: no further turn of an agent starts."""
@@ -309,8 +334,8 @@ class RunState(Struct):
 
 
 def fingerprint(node: NodeState) -> str:
-    """What a dependent saw of this node: its state, or the hash of its output, which only a completed one has."""
+    """What a dependent saw of this node: its state, with the hash of its output if it has one."""
     phase, reply = node.phase, node.progress.reply
-    if phase.status == "completed" and reply is not None:
-        return f"completed:{reply.output.sha256[:16]}"
-    return UPSTREAM_FAILED if phase.reason == UPSTREAM_FAILED else phase.status
+    if reply is not None and node.succeeded:
+        return f"{phase.status}:{reply.output.sha256[:16]}"
+    return phase.reason if phase.reason in (UPSTREAM_FAILED, NO_FAILURE) else phase.status

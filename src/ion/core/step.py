@@ -14,6 +14,7 @@ from ion.core import events as e
 from ion.core.apply_outcome import apply_outcome, permissions_asked
 from ion.core.commands import ChooseWorker, Command, Record, Stop
 from ion.core.decide import StartTurn
+from ion.core.foreseen import with_consequences
 from ion.core.outcomes import Failed, Outcome, Question
 from ion.core.plan import Plan
 from ion.core.state import NodeState
@@ -64,7 +65,7 @@ def step(
     new: list[e.Event] = []
 
     def take(event: e.Event) -> None:
-        event = mask(event)
+        event = mask(with_consequences(plan.templates, plan.state, event))
         plan.advance(event)
         new.append(event)
 

@@ -134,7 +134,7 @@ def _recorded(value: Value | None, name: str) -> str | Fingerprint:
 
 
 def _node_value(now: NodeState, node: str, path: tuple[str, ...]) -> str | Fingerprint:
-    if now.status == "completed":
+    if now.succeeded:
         key = ".".join(("output", *path))
         values = now.progress.reply.values if now.progress.reply is not None else {}
         return _recorded(values.get(key), f"${node}.{key}")

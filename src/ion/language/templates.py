@@ -98,14 +98,6 @@ class Template:
         return self.node.output_format if self.item is None else None
 
     @property
-    def may_fail(self) -> bool:
-        """Whether the graph that it is in does not fail with it."""
-        owner = self.body.owner
-        return (
-            owner is not None and isinstance(owner.node.body, LoopGroup) and owner.node.body.until_node == self.node.id
-        )
-
-    @property
     def stderr_is_read(self) -> bool:
         """Whether some text or condition reads `$node.outcome.stderr`."""
         return self in self.all.stderr_read

@@ -38,8 +38,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
     """
     body = turn.node.body
     assert isinstance(body, Bash)
-    failed = await _run(body.shell, turn, context)
-    return failed or await program.completed(turn, context)
+    return await program.finished(await _run(body.shell, turn, context), turn, context)
 
 
 async def run_until(turn: Turn, context: Context) -> Outcome:

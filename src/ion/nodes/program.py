@@ -11,13 +11,20 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
+
+from msgspec.structs import replace
 
 from ion import process
 from ion.core.events import INLINE_LIMIT_BYTES, Content, Failure
+from ion.core.foreseen import allowed_failures
 from ion.core.outcomes import Completed, Failed
+from ion.errors import OutputFormatError
+from ion.foreign import loads
 from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn, reply_of
+from ion.nodes.checking import check_reply
+from ion.nodes.replies import LONGEST_REPLY, CheckedReply
 
 STDERR_SHOWN = 2000
 _NOTHING = Content("")
@@ -88,8 +95,11 @@ async def in_thread(function: Callable[_P, _Result], *args: _P.args, **kwargs: _
         raise
 
 
-async def completed(turn: Turn, context: Context) -> Completed:
-    """The outcome of a program that succeeded. A large output is kept in a thread, since its disk may take a while."""
+async def finished(failed: Failed | None, turn: Turn, context: Context) -> Completed | Failed:
+    """The outcome of a program that has ended: what it printed, if that is as promised; or why it failed, with what it
+    printed if it may fail. A large output is kept in a thread, since its disk may take a while."""
+    if failed is not None and allowed_failures(turn.template) is None:
+        return failed
     printed = f"{log_of(turn, context)}.out"
     try:
         large = os.stat(printed).st_size > INLINE_LIMIT_BYTES  # noqa: PTH116  (as in `log_of`)
@@ -98,7 +108,30 @@ async def completed(turn: Turn, context: Context) -> Completed:
     else:
         path = Path(printed)
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
-    return Completed(reply_of(turn, context, output))
+    if failed is None and turn.node.output_format is not None:
+        checked = await _checked(turn.node.output_format, output, turn, context)
+        output, failed = (checked, None) if isinstance(checked, Content) else (output, Failed(checked))
+    reply = reply_of(turn, context, output)
+    return Completed(reply) if failed is None else replace(failed, reply=reply)
+
+
+async def _checked(output_format: dict[str, Any], output: Content, turn: Turn, context: Context) -> Content | Failure:
+    """The output as compact JSON, if it is one JSON document that fits."""
+    if output.size > LONGEST_REPLY:
+        return Failure("bad_output", f"stdout is longer than {LONGEST_REPLY >> 20} MiB, too long for output_format")
+    text = await in_thread(context.read, output) if output.text is None else output.text
+    try:
+        loads(text)
+        log = f"{context.folders.scratch}/{turn.log_name}-check"
+        checked = await check_reply(output_format, text, log=log, register=context.folders.register, limit_ms=None)
+    except (ValueError, RecursionError) as error:
+        hint = "messages belong on stderr: echo … >&2"
+        return Failure("bad_output", f"stdout is not one JSON document: {error}", hint)
+    except OutputFormatError as error:
+        return Failure("bad_output", error.message, error.hint)
+    if isinstance(checked, CheckedReply):
+        return context.keep(checked.text)
+    return Failure("bad_output", f"stdout does not fit output_format: {'; '.join(checked)}")
 
 
 def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[str, str]) -> Failed | None:

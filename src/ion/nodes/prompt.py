@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from ion import process
 from ion.agents.base import Agent, AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.core.events import Failure, Reply
+from ion.core.foreseen import allowed_failures
 from ion.core.loops import read_signal
 from ion.core.outcomes import Completed, Failed, Outcome, PromptOpened, Question, Unpermitted
 from ion.core.values import condition_values
@@ -28,7 +29,7 @@ from ion.errors import OutputFormatError
 from ion.foreign import unicode
 from ion.language.references import find_references
 from ion.language.workflow import Approval, Command, EngineReference, Loop, Prompt
-from ion.nodes.base import Context, Turn
+from ion.nodes.base import Context, Turn, reply_of
 from ion.nodes.checking import check_reply
 from ion.nodes.replies import CheckedReply, ask_again
 from ion.nodes.texts import Values, printable
@@ -251,7 +252,7 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
     node = turn.node
     text = unicode(said.text)
     if said.structured is None and not text.strip():
-        return Failed(Failure("bad_output", "the reply is empty"), usage=said.usage)
+        return _unfit("the reply is empty", text, said, turn, context)
     loop = node.body if isinstance(node.body, Loop) else None
     signaled, cleaned = read_signal(text, loop.until) if loop is not None else (False, text)
     reply = CheckedReply(cleaned, None)
@@ -260,11 +261,11 @@ async def _read(said: _Said, turn: Turn, context: Context, began: float) -> Outc
             checked = await _checked(said, text, turn, context, began)
         except OutputFormatError as error:
             _keep_in_log(text, turn, context)
-            return Failed(Failure("bad_output", error.message, error.hint), usage=said.usage)
+            return _unfit(error.message, text, said, turn, context, hint=error.hint)
         if not isinstance(checked, CheckedReply):
             _keep_in_log(text, turn, context)
             message = f"the reply does not fit output_format: {'; '.join(checked)}"
-            return Failed(Failure("bad_output", message), reask=checked, usage=said.usage)
+            return _unfit(message, text, said, turn, context, reask=checked)
         reply = checked
     if loop is not None and loop.until_field is not None:
         field_holds = isinstance(reply.value, dict) and reply.value.get(loop.until_field) is True
@@ -291,6 +292,15 @@ def _keep_in_log(text: str, turn: Turn, context: Context) -> None:
     if not path.exists():
         with os.fdopen(process.create(path), "wb") as log:
             log.write(text.encode("utf-8", "replace"))
+
+
+def _unfit(
+    message: str, text: str, said: _Said, turn: Turn, context: Context, *, hint: str = "", reask: tuple[str, ...] = ()
+) -> Failed:
+    """The failure of a reply; the reply is kept all the same if the node may fail."""
+    may_fail = allowed_failures(turn.template) is not None
+    kept = reply_of(turn, context, context.keep(text)) if may_fail else None
+    return Failed(Failure("bad_output", message, hint), reask=reask, usage=said.usage, reply=kept)
 
 
 async def _checked(

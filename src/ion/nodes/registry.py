@@ -18,18 +18,19 @@ from ion.core.outcomes import Failed, Outcome
 from ion.errors import DependencyError, MissingRuntimeError, OutputFormatError, UnreadableReferenceError
 from ion.kinds import TURNS
 from ion.nodes.base import Context, Turn
+from ion.nodes.folder import FolderError, with_settings_of
 
 Runner: TypeAlias = Callable[[Turn, Context], Awaitable[Outcome]]
 _FAILURES = (
     *(UnreadableReferenceError, MissingRuntimeError, DependencyError),
-    *(OutputFormatError, process.SpawnError, process.ScarceError, process.OutputError),
+    *(OutputFormatError, FolderError, process.SpawnError, process.ScarceError, process.OutputError),
 )
 
 
 def _runner(target: str) -> Runner:
     async def carry_out(turn: Turn, context: Context) -> Outcome:
         try:
-            return await _once_there_is_room(_load(target), turn, context)
+            return await _once_there_is_room(_load(target), turn, with_settings_of(turn, context))
         except _FAILURES as error:
             return Failed(Failure(error.error_code, error.message, error.hint))
         except OSError as error:

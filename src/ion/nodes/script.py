@@ -37,7 +37,7 @@ async def run(turn: Turn, context: Context) -> Outcome:
         path = await program.in_thread(_beside, place / "node_modules", script, path, turn, context)
     ended = await program.run(runtimes.command(runtime, script, path, place), turn, context, env)
     shown = {} if named else {str(path): f"{turn.node.id}{path.suffix}"}
-    return program.failure(ended, turn, context, shown) or await program.completed(turn, context)
+    return await program.finished(program.failure(ended, turn, context, shown), turn, context)
 
 
 def _named(name: str, turn: Turn, context: Context) -> Path:

@@ -156,10 +156,11 @@ class Values:
                 f"{written} cannot be read: '{node.id}' was skipped, so it has no fields",
                 hint="pass it by with: {name: {from: …, if_skipped: …}}, or give this node a when: too",
             )
-        if node.status not in ("completed", "skipped"):
+        if not node.succeeded and node.status != "skipped":
             how = {"failed": "failed", "cancelled": "was stopped"}.get(node.status, "has not ended")
             raise UnreadableReferenceError(
-                f"{written} cannot be read: '{node.id}' {how}", hint="only completed nodes have outputs"
+                f"{written} cannot be read: '{node.id}' {how}",
+                hint="only nodes that completed, or may fail (allow_failure), have outputs",
             )
         return node
 

@@ -1,0 +1,181 @@
+"""Failures that a workflow foresees: allowed ones, caught ones, and what they are to the nodes behind them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from simulate import Simulation, failed, workflow
+
+from ion.core import events as e
+from ion.core.fold import fold
+from ion.core.foreseen import handled
+from ion.core.outcomes import Outcome
+from ion.language.workflow import TRIGGER_RULES, Allowed, Bash, Condition, Node, Shell, Workflow
+
+BODY = Bash(Shell("true"))
+NEVER = Condition("'a' == 'b'", ())
+
+# What each state of a dependency counts as in the table of language.md §3.2.
+COUNTS_AS = {
+    "completed": "completed",
+    "nothing to catch": "completed",
+    "allowed": "completed",
+    "skipped": "skipped",
+    "skipped by a failure": "failed",
+    "failed": "failed",
+    "caught": "failed",
+}
+# That table: of two dependencies, which rules let the node behind them run.
+RUNS = {
+    ("completed", "completed"): {"all_success", "one_success", "none_failed_min_one_success", "all_done"},
+    ("completed", "skipped"): {"one_success", "none_failed_min_one_success", "all_done"},
+    ("completed", "failed"): {"one_success", "all_done"},
+    ("skipped", "skipped"): {"all_done"},
+    ("failed", "skipped"): {"all_done"},
+    ("failed", "failed"): {"all_done"},
+}
+
+
+def _dependency(name: str, state: str) -> tuple[list[Node], dict[str, Outcome], dict[str, str]]:
+    """Nodes of which `name` comes to this state, what becomes of their turns, and their statuses."""
+    node, helper = Node(name, BODY), f"{name}-helper"
+    match state:
+        case "completed":
+            return [node], {}, {name: "completed"}
+        case "skipped":
+            return [Node(name, BODY, when=NEVER)], {}, {name: "skipped"}
+        case "nothing to catch":
+            nodes = [Node(helper, BODY), Node(name, BODY, catches=(helper,))]
+            return nodes, {}, {helper: "completed", name: "skipped"}
+        case "allowed":
+            allowed = Node(name, BODY, allow_failure=Allowed())
+            return [allowed], {name: failed(output="seen")}, {name: "failed"}
+        case "skipped by a failure":
+            nodes = [Node(helper, BODY), Node(name, BODY, depends_on=(helper,))]
+            return nodes, {helper: failed()}, {helper: "failed", name: "skipped"}
+        case "caught":
+            nodes = [node, Node(helper, BODY, catches=(name,))]
+            return nodes, {name: failed()}, {name: "failed", helper: "completed"}
+    return [node], {name: failed()}, {name: "failed"}
+
+
+def _check(flow: Workflow, outcomes: dict[str, Outcome], statuses: dict[str, str], end: str) -> Simulation:
+    """The run ends so, whole and from each prefix of its events; what is an outcome does not run again."""
+    whole = Simulation(flow, outcomes).run()
+    assert whole.statuses() == statuses
+    assert whole.state.status == end
+    for died in range(1, len(whole.log)):
+        broken = Simulation(flow, outcomes, list(whole.log[:died]), check_plan=False)
+        before = broken.state
+        kept = {node.id for node in before.nodes.values() if before.keeps(node)}
+        broken.resume()
+        assert broken.statuses() == statuses, f"died after event {died}"
+        assert broken.state.status == end
+        assert handled(broken.state) == handled(whole.state)
+        again = {event.node for event in broken.log[died:] if isinstance(event, e.NodeStarted)}
+        assert not again & kept, f"died after event {died}: {again & kept} ran again"
+        assert fold(broken.log) == broken.plan.state
+    return whole
+
+
+def test_the_table_of_trigger_rules_with_allowed_caught_and_skipped_by_a_failure() -> None:
+    count = 0
+    for left, right in itertools.product(COUNTS_AS, repeat=2):
+        for rule in TRIGGER_RULES:
+            nodes, outcomes, statuses = _dependency("a", left)
+            others, more, theirs = _dependency("b", right)
+            outcomes, statuses = outcomes | more, statuses | theirs
+            last = Node("c", BODY, depends_on=("a", "b"), trigger_rule=rule)
+            kinds = sorted((COUNTS_AS[left], COUNTS_AS[right]))
+            runs = rule in RUNS[kinds[0], kinds[1]]
+            statuses["c"] = "completed" if runs else "skipped"
+            fails = {left, right} & {"failed", "skipped by a failure"} or not (
+                {"completed"} & set(statuses.values()) or {left, right} & {"allowed"}
+            )
+            run = _check(workflow(*nodes, *others, last), outcomes, statuses, "failed" if fails else "completed")
+            if not runs:
+                reason = "upstream_failed" if "failed" in kinds else "trigger_rule"
+                assert run.state.nodes["c"].reason == reason, (left, right, rule)
+            said = handled(run.state)
+            assert said.allowed == tuple(n for n, state in (("a", left), ("b", right)) if state == "allowed")
+            assert said.caught == {n: f"{n}-helper" for n, state in (("a", left), ("b", right)) if state == "caught"}
+            assert said.is_clean == (not {left, right} & {"allowed", "caught"})
+            count += 1
+    assert count == 196
+
+
+EDGES = ("", "depends_on", "catches")
+
+
+def _small_graphs() -> list[tuple[Workflow, dict[str, Outcome], set[str], dict[str, list[str]]]]:
+    """Every graph of three nodes, each of which depends on, or catches, or neither, each one before it; with every
+    failure, each of them allowed or not."""
+    found = []
+    for ab, ac, bc in itertools.product(EDGES, repeat=3):
+        edges = {"a": {}, "b": {"a": ab}, "c": {"a": ac, "b": bc}}
+        for fails in itertools.product((False, True), repeat=3):
+            for allows in itertools.product((False, True), repeat=3):
+                if any(allow and not fail for allow, fail in zip(allows, fails, strict=True)):
+                    continue  # as without
+                nodes = [
+                    Node(
+                        name,
+                        BODY,
+                        depends_on=tuple(other for other, edge in before.items() if edge == "depends_on"),
+                        catches=tuple(other for other, edge in before.items() if edge == "catches"),
+                        allow_failure=Allowed(codes=("exit-status",)) if allow else None,
+                    )
+                    for (name, before), allow in zip(edges.items(), allows, strict=True)
+                ]
+                failing = {name for name, fail in zip("abc", fails, strict=True) if fail}
+                flow = workflow(*nodes)
+                found.append((flow, dict.fromkeys(failing, failed()), failing, edges))
+    return found
+
+
+def _expected(flow: Workflow, failing: set[str]) -> tuple[dict[str, str], str]:
+    """The oracle: settle the nodes in file order, then see what was caught."""
+    statuses: dict[str, str] = {}
+    votes: dict[str, str] = {}
+    for node in flow.nodes:
+        if node.catches and not any(statuses[other] == "failed" for other in node.catches):
+            statuses[node.id], votes[node.id] = "skipped", "completed"
+        elif any(votes[other] != "completed" for other in node.depends_on):
+            statuses[node.id] = "skipped"
+            votes[node.id] = "failed" if any(votes[other] == "failed" for other in node.depends_on) else "skipped"
+        elif node.id in failing:
+            statuses[node.id], votes[node.id] = "failed", "completed" if node.allow_failure else "failed"
+        else:
+            statuses[node.id] = votes[node.id] = "completed"
+    caught: set[str] = set()
+    for node in reversed(flow.nodes):
+        if statuses[node.id] == "completed" or node.id in caught:
+            caught |= {other for other in node.catches if statuses[other] == "failed"}
+    allowed = {node.id for node in flow.nodes if statuses[node.id] == "failed" and node.allow_failure}
+    failures = {name for name, status in statuses.items() if status == "failed"} - caught - allowed
+    succeeds = "completed" in statuses.values() or allowed
+    return statuses, "completed" if succeeds and not failures else "failed"
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_every_small_graph_of_catchers_and_allowed_failures(part: int) -> None:
+    graphs = _small_graphs()
+    assert len(graphs) == 27 * 27
+    for flow, outcomes, failing, _ in graphs[part::3]:
+        _check(flow, outcomes, *_expected(flow, failing))
+
+
+def test_completing_is_what_catches() -> None:
+    flow = workflow(
+        Node("build", BODY),
+        Node("rollback", BODY, catches=("build",)),
+        Node("alarm", BODY, catches=("rollback",)),
+    )
+    run = _check(
+        flow,
+        {"build": failed(), "rollback": failed()},
+        {"build": "failed", "rollback": "failed", "alarm": "completed"},
+        "completed",
+    )
+    assert handled(run.state).caught == {"build": "alarm", "rollback": "alarm"}
