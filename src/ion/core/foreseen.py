@@ -1,6 +1,6 @@
 """Failures that a workflow foresees: those that are allowed, and those that another node catches (language.md §15).
 
-Both are decided when the event is made, and stand in it: a failure that was allowed has a `reply`, the completion of a
+Both are decided when the event is made, which says so: a failure that was allowed has a `reply`, the completion of a
 node that catches names what it `caught`. `handled` is what people are told of them.
 """
 

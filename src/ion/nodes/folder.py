@@ -35,8 +35,8 @@ def with_settings_of(turn: Turn, context: Context) -> Context:
 
 
 def _folder(name: str, around: Path, *, anywhere: bool) -> Path:
-    """The folder of this name, links resolved. It has to lie in `around`, but for an absolute path that stands in the
-    file."""
+    """The folder of this name, links resolved. It has to lie in `around`, but for an absolute path that the
+    file has."""
     if not name:
         raise FolderError("cwd is empty", hint="name a folder, or leave it out to run in the run's")
     try:
@@ -48,6 +48,6 @@ def _folder(name: str, around: Path, *, anywhere: bool) -> Path:
     if not (anywhere and Path(name).is_absolute()) and not found.is_relative_to(around.resolve()):
         raise FolderError(
             f"the cwd {name} leads out of the run's folder {around}",
-            hint="a folder elsewhere has to stand in the file, as an absolute path",
+            hint="write a folder elsewhere into the file, as an absolute path",
         )
     return found
