@@ -452,9 +452,34 @@ def test_the_json_schema_is_one_and_knows_the_full_format() -> None:
 
 
 @pytest.mark.parametrize(
+    "node",
+    [
+        "wait: 30m",
+        "wait: 30000",
+        "wait: {event: x}",
+        "wait: {check: x, every: 2m, deadline: 1d}",
+        "bash: x, allow_failure: true",
+        "bash: x, allow_failure: false",
+        "bash: x, allow_failure: {codes: [timeout]}",
+        "bash: x}\nfinally:\n- {id: b, bash: x",
+    ],
+)
+def test_the_json_schema_accepts_the_short_forms(node: str) -> None:
+    text = f"{HEAD}nodes:\n- {{id: a, {node}}}\n"
+    assert parse_workflow(text).workflow is not None
+    jsonschema.validate(read_yaml(text).value, workflow_json_schema())
+
+
+@pytest.mark.parametrize(
     "nodes",
     [
         "- {id: a}",
+        "- {id: a, wait: {}}",
+        "- {id: a, wait: soon}",
+        "- {id: a, wait: {event: x, duration: 5m}}",
+        "- {id: a, bash: x, allow_failure: {}}",
+        "- {id: a, bash: x, allow_failure: {exit_status: [0]}}",
+        "- {id: a, bash: x}\nfinally:\n- {id: b, cancel: x}",
         "- {id: a, prompt: x, bash: y}",
         "- {id: 1st, bash: x}",
         "- {id: INPUTS, bash: x}",

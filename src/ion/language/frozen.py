@@ -113,6 +113,7 @@ def _sense_of_node(node: w.Node, known: frozenset[str], around: _Around) -> _Sen
     for comparison in node.comparisons:
         yield f"its condition asks {comparison.operator!r:.20}", comparison.operator in w.OPERATORS
         yield from _sense_of_reference(comparison.reference, around)
+    yield f"a {node.kind} node cannot be in 'finally'", not around.final or node.kind in w.FINAL_KINDS
     yield f"this version does not run {node.kind}", KINDS[node.kind].turn in TURNS
     yield from _sense_of_body(node.body, around)
     if node.fan_out is not None:
@@ -185,8 +186,8 @@ def _sense_of_body(body: w.Body, around: _Around) -> _Sense:
         case w.Approval():
             yield f"its deadline is {body.timeout_ms}", body.timeout_ms is None or body.timeout_ms > 0
             yield f"it reminds after {body.remind_ms}", all(after > 0 for after in body.remind_ms)
-            known = ("fail", "reject", "approve", *(one.id for one in body.decisions))
-            yield f"its deadline decides {body.on_timeout!r:.80}", body.on_timeout in known
+            decisions = [one.id for one in body.decisions] or ["approve", "reject"]
+            yield f"its deadline decides {body.on_timeout!r:.80}", body.on_timeout in ("fail", *decisions)
         case w.Wait():
             yield from _sense_of_wait(body)
         case w.Group(scope):

@@ -25,7 +25,7 @@ from ion.language.shape import Draft, Shape
 from ion.language.source import trim
 from ion.language.texts import is_code, listed_items
 from ion.language.values import canonical
-from ion.language.workflow import MAX_ITEMS, variable_name
+from ion.language.workflow import FINAL_KINDS, MAX_ITEMS, variable_name
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -140,9 +140,6 @@ def _check_folding(names: Iterable[str], path: DocumentPath, report: Report) -> 
             message = f"'{first[variable]}' and '{name}' would both be the environment variable {variable}"
             report.error("input-clash", message, (*path, name), hint="rename one of the two", key=True)
         first.setdefault(variable, name)
-
-
-FINAL_KINDS = ("bash", "script", "prompt", "command", "group")
 
 
 def _check_finally(shape: Shape, report: Report) -> None:

@@ -26,15 +26,12 @@ def check_deadline(approval: schema.ApprovalModel, path: DocumentPath, report: R
             report.warning("no-effect", message, (*path, "remind", index), hint="remove it")
 
 
-_WAIT_FORMS = ("duration", "duration_ms", "until", "event", "check")
-
-
 def check_wait(draft: Draft, report: Report) -> None:
     """One form, and with it what acts on it. The raw values are looked at: whatever is wrong with one of them, it says
     which form is meant."""
     path: DocumentPath = (*draft.path, "wait")
     given = draft.raw["wait"] if isinstance(draft.raw["wait"], dict) else {"duration": draft.raw["wait"]}
-    forms = [form for form in _WAIT_FORMS if form in given]
+    forms = [form for form in schema.WAIT_FORMS if form in given]
     if len(forms) != 1:
         message = f"a wait has one form, and this one has {' and '.join(forms)}" if forms else "this waits for nothing"
         hint = "write one of duration: 30m, until: INSTANT, event: NAME, check: COMMAND"

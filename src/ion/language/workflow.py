@@ -32,6 +32,8 @@ FAILURE_CODES = (
     *("refused", "not_found", "budget", "max_iterations"),
 )
 BACKOFFS = ("double", "fixed")
+# The kinds of the nodes in `finally`, and inside of them.
+FINAL_KINDS = ("bash", "script", "prompt", "command", "group")
 EXPIRIES = ("continue", "fail", "skip")
 DEFAULT_CHECK_EVERY_MS = 60_000
 DEFAULT_FINALLY_TIMEOUT_MS = 300_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ion.language.schema.faults import Fault, boolean_meant, check
 from ion.language.schema.models import (
     NODE_MODELS,
+    WAIT_FORMS,
     AgentNode,
     AgentOptions,
     AllowedModel,
@@ -49,6 +50,7 @@ from ion.language.schema.values import describe
 
 __all__ = [
     "NODE_MODELS",
+    "WAIT_FORMS",
     "AgentNode",
     "AgentOptions",
     "AllowedModel",

@@ -39,7 +39,7 @@ from ion.language.schema.values import (
     wait_value,
     worker_label,
 )
-from ion.language.workflow import MAX_ITEMS
+from ion.language.workflow import FINAL_KINDS, MAX_ITEMS
 
 
 class Model(BaseModel):
@@ -143,6 +143,9 @@ class ApprovalModel(Model):
     timeout: Duration = absent()
     on_timeout: str = absent()
     remind: Annotated[list[Duration], Field(min_length=1)] = absent()
+
+
+WAIT_FORMS = ("duration", "duration_ms", "until", "event", "check")
 
 
 class WaitModel(Model):
@@ -406,19 +409,30 @@ def workflow_json_schema() -> dict[str, Any]:
         definitions |= schema.pop("$defs", {})
         definitions[model.__name__] = schema
     kinds = [{"$ref": f"#/$defs/{model.__name__}"} for model in NODE_MODELS.values()]
-    for holder in (root, *(definitions[name] for name in ("GroupModel", "LoopGroupModel", "FinallyModel"))):
+    for holder in (root, definitions["GroupModel"], definitions["LoopGroupModel"]):
         holder["properties"]["nodes"]["items"] = {"oneOf": kinds}
-    nodes = definitions["FinallyModel"]["properties"]["nodes"]
-    root["properties"]["finally"] = {"anyOf": [root["properties"]["finally"], nodes]}
-    for schema in definitions.values():
-        if "allow_failure" in schema.get("properties", {}):
-            allowed = {"$ref": "#/$defs/AllowedModel"}
-            schema["properties"]["allow_failure"] = {"anyOf": [allowed, {"type": "boolean"}]}
+    _short_forms(root, definitions)
     for schema in (root, *definitions.values()):
         schema.pop("additionalProperties", None)
     describe_all({"WorkflowModel": root, **definitions})
     root["$defs"] = dict(sorted(definitions.items()))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Ion workflow", **_ordered(root)}
+
+
+def _short_forms(root: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """What a validator takes before the model does, and what the model cannot say."""
+    nodes = definitions["FinallyModel"]["properties"]["nodes"]
+    nodes["items"] = {"oneOf": [{"$ref": f"#/$defs/{NODE_MODELS[kind].__name__}"} for kind in FINAL_KINDS]}
+    root["properties"]["finally"] = {"anyOf": [root["properties"]["finally"], nodes]}
+    allowed = {"anyOf": [{"$ref": "#/$defs/AllowedModel"}, {"type": "boolean"}]}
+    for schema in definitions.values():
+        if "allow_failure" in schema.get("properties", {}):
+            schema["properties"]["allow_failure"] = allowed.copy()
+    definitions["AllowedModel"]["minProperties"] = 1
+    wait = definitions["WaitModel"]
+    wait["oneOf"] = [{"required": [form]} for form in WAIT_FORMS]
+    duration = {"anyOf": wait["properties"]["duration"]["anyOf"]}
+    definitions["WaitNode"]["properties"]["wait"] = {"anyOf": [{"$ref": "#/$defs/WaitModel"}, duration]}
 
 
 def _ordered(root: dict[str, Any]) -> dict[str, Any]:
