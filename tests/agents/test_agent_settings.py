@@ -89,7 +89,7 @@ def test_a_command_of_ones_own(tmp_path: Path) -> None:
 def test_a_name_is_a_configured_one_else_a_preset_else_a_command_line(tmp_path: Path) -> None:
     text = "agents: {gemini: {command: mine}}\n"
     assert made(tmp_path, text, "gemini").preset.command == ("mine",)
-    assert made(tmp_path, text, "claude").preset.arguments == ("-p", "--output-format=json")
+    assert made(tmp_path, text, "claude").preset.arguments[:1] == ("-p",)
     assert made(tmp_path, text, "claude -p").preset.command == ("claude", "-p")
 
 

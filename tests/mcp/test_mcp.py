@@ -555,6 +555,28 @@ async def test_progress_for_whoever_asks_for_it(project: Path) -> None:
     assert any("settled" in line for line in told)
 
 
+async def test_progress_has_what_an_agent_does(project: Path) -> None:
+    call_ = {"type": "tool_use", "name": "Edit", "input": {"file_path": "src/auth.py"}}
+    events = [
+        {"type": "assistant", "message": {"id": "1", "content": [call_]}},
+        {"type": "result", "result": "done", "session_id": "s"},
+    ]
+    (project / "events").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    settings = "agents: {helper: {preset: claude, command: [sh, -c, cat events]}}\n"
+    (project / ".ion" / "config.yaml").write_text(settings)
+    (project / ".ion" / "workflows" / "edits.yaml").write_text(
+        "name: edits\ndescription: d\nagent: helper\nnodes: [{id: a, prompt: hi}]\n"
+    )
+    told: list[str] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    async with server(project) as call:
+        await call.client.call_tool("ion_start", {"workflow": "edits"}, progress_callback=note)
+    assert "a: helper · Edit src/auth.py" in told
+
+
 async def _prompt(call: Caller, name: str, **arguments: str) -> str:
     text = (await call.client.get_prompt(name, arguments)).messages[0].content.text
     assert isinstance(text, str)

@@ -21,6 +21,7 @@ from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.parsers import Printed, Reading, conclude, parser
 from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
+from ion.agents.streams import STEPS, Activity
 from ion.errors import UsageError
 from ion.masking import tail
 
@@ -73,20 +74,33 @@ class CommandAgent(Struct, frozen=True, gc=False):
 
     async def _ask(self, request: PromptRequest, prompt: str, session: str | None, log: Path) -> PromptResult:
         order = launch(self.preset, request, prompt, session)
+        activity = self._activity(request, log)
         try:
-            ended = await self._run(order, request, log)
+            ended = await self._run(order, request, log, activity)
         except process.SpawnError as error:
             raise self.preset.not_started(error) from error
         except process.OutputError as error:
             raise AgentError("crashed", error.message) from error
-        printed = Printed(_read(process.beside(log, ".out"), self.name), _last(process.beside(log, ".err")))
+        finally:
+            if activity is not None:
+                activity.close()
+        out = _read(process.beside(log, ".out"), self.name)
+        printed = Printed(out, _last(process.beside(log, ".err")), ended.status)
         reading = parser(self.preset.parser, self.pointer, self.session_pointer)(printed)
         reading = self._of_this_turn(reading, session)
         if session is not None and self._is_gone(ended, reading, printed, session):
             raise _SessionGoneError
         return self._conclude(ended, reading, request, printed)
 
-    async def _run(self, order: Launch, request: PromptRequest, log: Path) -> process.Exit:
+    def _activity(self, request: PromptRequest, log: Path) -> Activity | None:
+        """What follows its output, if that is a stream of events."""
+        steps, progress = STEPS.get(self.preset.parser), request.progress
+        if steps is None:
+            return None
+        told = None if progress is None else lambda line: progress(f"{self.name} · {line}")
+        return Activity(steps, request.cwd, process.beside(log, ".txt"), told)
+
+    async def _run(self, order: Launch, request: PromptRequest, log: Path, activity: Activity | None) -> process.Exit:
         with contextlib.ExitStack() as files:
             argv = [_path(word, process.beside(log, f".{i}.arg"), files) for i, word in enumerate(order.words)]
             return await process.run(
@@ -97,8 +111,10 @@ class CommandAgent(Struct, frozen=True, gc=False):
                 register=request.register,
                 stdin=order.stdin.encode("utf-8", "replace"),
                 timeout_ms=request.timeout_ms,
-                idle_timeout_ms=request.idle_timeout_ms,
+                idle_timeout_ms=None if self.preset.silent else request.idle_timeout_ms,
                 grace_ms=request.grace_ms,
+                events=None if activity is None else activity.line,
+                signs=None if activity is None else lambda: activity.signs,
             )
 
     def _of_this_turn(self, reading: Reading, resumed: str | None) -> Reading:

@@ -29,10 +29,11 @@ _LONG_VALUES_TRIED = 20
 
 
 class Printed(Struct, frozen=True, gc=False):
-    """What a program printed."""
+    """What a program printed, and its exit status."""
 
     stdout: bytes
     stderr: bytes = b""
+    status: int | None = None
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -95,13 +96,18 @@ def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
     return parse
 
 
+# The output was a stream of events, and it ended before the turn did.
+_CUT = ("", "its output ended before its turn did")
+
+
 def claude_json(printed: Printed) -> Reading:
-    """`claude -p --output-format json`, and the similar output of `cursor-agent`: one object (with `--verbose` a
-    list of them) of type `result`. `is_error` is reliable; `subtype` stays "success" in most failures. Tool calls
-    that its permissions refused are listed in `permission_denials`; the turn counts as a success all the same."""
-    results = [event for event in _objects(printed.stdout) if event.get("type") == "result"]
+    """`claude -p`, and the similar output of `cursor-agent` and `qwen`: an object of type `result`, alone or at the end
+    of a stream. `is_error` is reliable; `subtype` stays "success" in most failures. Tool calls that its permissions
+    refused are listed in `permission_denials`; the turn counts as a success all the same."""
+    events = list(_objects(printed.stdout))
+    results = [event for event in events if event.get("type") == "result"]
     if not results:
-        return Reading()
+        return _claude_cut(events)
     last = results[-1]
     session = _session(last.get("session_id"))
     usage = _claude_usage(last)
@@ -115,6 +121,22 @@ def claude_json(printed: Printed) -> Reading:
         return Reading(None, session, usage=usage, error=("refused", said if isinstance(said, str) else "it refused"))
     reply = said if isinstance(said, str) else None
     return Reading(reply, session, last.get("structured_output"), usage, notes=_refused_calls(last))
+
+
+def _claude_cut(events: list[dict[str, Any]]) -> Reading:
+    """A stream without a result. What its answers used is counted: each says so once for each of its blocks."""
+    usages: dict[Any, Any] = {}
+    for event in events:
+        message = _mapping(event.get("message"))
+        if event.get("type") == "assistant" and isinstance(message.get("id"), str):
+            usages[message["id"]] = message
+    if not any(event.get("type") in ("system", "assistant") for event in events):
+        return Reading()
+    usage: dict[str, float] = {}
+    for message in usages.values():
+        usage = _added(usage, _claude_usage(message))
+    session = next((_session(event.get("session_id")) for event in events if "session_id" in event), None)
+    return Reading(None, session, usage=usage, error=_CUT)
 
 
 def _refused_calls(result: dict[str, Any]) -> tuple[str, ...]:
@@ -164,6 +186,7 @@ def codex_jsonl(printed: Printed) -> Reading:
         kind, item = event.get("type"), _mapping(event.get("item"))
         if kind == "thread.started":
             session = _session(event.get("thread_id"))
+            error = _CUT
         elif kind == "item.completed" and item.get("type") == "agent_message" and isinstance(item.get("text"), str):
             reply = item["text"]
         elif kind == "turn.completed":
@@ -172,25 +195,61 @@ def codex_jsonl(printed: Printed) -> Reading:
             usage = _added(usage, _numbers({name: told.get(name) for name in names}))
             error = None
         elif kind == "turn.failed":
-            error = ("", _message(event.get("error")))
+            message = _message(event.get("error"))
+            error = (_codex_code(message), message)
     return Reading(reply, session, usage=usage, error=error)
 
 
+# codex 0.171 has no field for the status that its provider answered with; these are its own words before any other.
+_CODEX_STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:) ([1-5][0-9]{2})\b")
+
+
+def _codex_code(message: str) -> str:
+    found = _CODEX_STATUS.match(message)
+    return _http_code(int(found[1])) if found is not None else ""
+
+
 def gemini_json(printed: Printed) -> Reading:
-    """`gemini -o json`: one object with `response`; a failure is an object with `error`, on stderr."""
-    found = [one for one in _objects(printed.stdout) if one.keys() & {"response", "error"}]
-    value = found[-1] if found else {}
+    """`gemini -o stream-json`: events by line, the last of type `result`; or one object with `response`. A failure
+    before a turn is an object with `error` on stderr."""
+    events = [*_objects(printed.stdout)]
+    last: dict[str, Any] = next((one for one in reversed(events) if one.keys() & {"response", "error", "stats"}), {})
     failed = [one for one in _objects(printed.stderr) if "error" in one]
-    failure = value if "error" in value else failed[-1] if failed else {}
-    session = _session(value.get("session_id") or failure.get("session_id"))
-    usage = _gemini_usage(value or failure)
+    failure = last if "error" in last else failed[-1] if failed else {}
+    session = _session(next((one["session_id"] for one in (*events, failure) if "session_id" in one), None))
+    usage = _gemini_usage(last or failure)
     if isinstance(failure.get("error"), dict):
-        error = failure["error"]
-        number = error.get("code")
-        code = _GEMINI_CODES.get(number, "") if isinstance(number, int) else ""
-        return Reading(None, session, usage=usage, error=(code or _http_code(number), _message(error)))
-    reply = value.get("response")
-    return Reading(reply if isinstance(reply, str) else None, session, usage=usage)
+        return Reading(None, session, usage=usage, error=_gemini_error(failure["error"], printed))
+    if not last and any(event.get("type") in ("init", "message") for event in events):
+        return Reading(None, session, usage=usage, error=_CUT)
+    said = last.get("response") if "response" in last else _gemini_reply(events)
+    return Reading(said if isinstance(said, str) else None, session, usage=usage)
+
+
+def _gemini_reply(events: list[dict[str, Any]]) -> str | None:
+    """What it said last, in one piece or many."""
+    pieces: list[str] = []
+    for event in events:
+        if event.get("type") == "tool_use":
+            pieces = []
+        elif event.get("type") == "message" and event.get("role") == "assistant":
+            pieces.append(str(event.get("content")))
+    return "".join(pieces) if pieces else None
+
+
+# What gemini 0.61 puts around the answer of its provider, and how it prints that error on stderr.
+_GEMINI_API_ERROR = re.compile(r"\[API Error: (\{.*\})\]", re.DOTALL)
+_GEMINI_STATUS = re.compile(rb"\{\n  (?:status|code): ([1-5][0-9]{2})\n\}\s*$")
+
+
+def _gemini_error(error: dict[str, Any], printed: Printed) -> tuple[str, str]:
+    message = _message(error)
+    within = _GEMINI_API_ERROR.fullmatch(message)
+    answer = _mapping(_mapping(_json(within[1].encode())).get("error")) if within is not None else {}
+    at_end = _GEMINI_STATUS.search(printed.stderr)
+    statuses = (error.get("code"), answer.get("code"), int(at_end[1]) if at_end is not None else None, printed.status)
+    number = next((one for one in statuses if isinstance(one, int)), None)
+    return _GEMINI_CODES.get(number or 0) or _http_code(number), message
 
 
 # Its exit statuses, which are in `error.code` too: authentication, input, the limit of turns, an untrusted folder.
@@ -198,12 +257,26 @@ _GEMINI_CODES = {41: "not_logged_in", 42: "refused", 53: "refused", 55: "refused
 
 
 def _gemini_usage(value: dict[str, Any]) -> dict[str, float]:
-    models = _mapping(_mapping(value.get("stats")).get("models"))
+    """Its thoughts are output too, and counted only in its total."""
+    stats = _mapping(value.get("stats"))
+    if "total_tokens" in stats:
+        within = _sum(stats.get("input_tokens"))
+        return _numbers(
+            {
+                "input_tokens": within,
+                "output_tokens": (_sum(stats.get("total_tokens")) or 0) - (within or 0),
+                "cached_input_tokens": stats.get("cached"),
+            }
+        )
     total: dict[str, float] = {}
-    for model in models.values():
+    for model in _mapping(stats.get("models")).values():
         tokens = _mapping(_mapping(model).get("tokens"))
-        names = {"prompt": "input_tokens", "candidates": "output_tokens", "cached": "cached_input_tokens"}
-        total = _added(total, _numbers({known: tokens.get(name) for name, known in names.items()}))
+        counts = {
+            "input_tokens": tokens.get("prompt"),
+            "output_tokens": _sum(tokens.get("candidates"), tokens.get("thoughts")),
+            "cached_input_tokens": tokens.get("cached"),
+        }
+        total = _added(total, _numbers(counts))
     return total
 
 
@@ -213,20 +286,28 @@ def opencode_jsonl(printed: Printed) -> Reading:
     session: str | None = None
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
+    refused: list[str] = []
     fresh = False
     for event in _objects(printed.stdout):
         kind, part = event.get("type"), _mapping(event.get("part"))
         session = _session(event.get("sessionID")) or session
         if kind == "step_start":
-            fresh = True
+            fresh, error = True, _CUT
         elif kind == "text" and isinstance(part.get("text"), str):
             texts = [part["text"]] if fresh else [*texts, part["text"]]
-            fresh, error = False, None
+            fresh = False
+        elif kind == "tool_use" and _mapping(part.get("state")).get("error") == _OPENCODE_REFUSED:
+            refused.append(str(part.get("tool")))
         elif kind == "step_finish":
             usage = _added(usage, _opencode_usage(part))
+            error = None
         elif kind == "error":
             error = _opencode_error(_mapping(event.get("error")))
-    return Reading("".join(texts) if texts else None, session, usage=usage, error=error)
+    return Reading("".join(texts) if texts else None, session, usage=usage, error=error, notes=refused_calls(refused))
+
+
+# The whole error of a tool call that nobody allowed, in opencode 1.18.
+_OPENCODE_REFUSED = "The user rejected permission to use this specific tool call."
 
 
 def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
@@ -235,7 +316,7 @@ def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
     return _numbers(
         {
             "input_tokens": _sum(tokens.get("input"), cache.get("read"), cache.get("write")),
-            "output_tokens": tokens.get("output"),
+            "output_tokens": _sum(tokens.get("output"), tokens.get("reasoning")),
             "cached_input_tokens": cache.get("read"),
             "cost_usd": part.get("cost"),
         }
@@ -354,6 +435,8 @@ def _http_code(status: Any) -> str:
     """The error code of an HTTP status, '' if it says nothing."""
     if status in (401, 403):
         return "not_logged_in"
+    if status == 404:  # a model that does not exist
+        return "refused"
     return "rate_limited" if status in (429, 529) else ""
 
 

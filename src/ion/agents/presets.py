@@ -55,6 +55,7 @@ class Preset(Struct, frozen=True, gc=False):
     named_messages: bool = False
     refusal_ends: bool = False
     own_commands: str = ""
+    silent: bool = False
     schema: Words = ()
     strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)

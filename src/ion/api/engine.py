@@ -35,14 +35,19 @@ if TYPE_CHECKING:
 
 # What `wait` calls whenever something has happened in a run that is driven here.
 Report: TypeAlias = Callable[[Recorded, RunState], Awaitable[None]]
+# The same for what an agent says or does: its node, and a line.
+StepReport: TypeAlias = Callable[[str, str], Awaitable[None]]
 
 
 class _Driven(Struct, dict=True):
-    """A run as this process sees it: the task that drives it, and what has happened since somebody looked."""
+    """A run as this process sees it: the task that drives it, and what has happened since somebody looked. `moved`:
+    something was recorded, or the task has ended; `step` is what an agent did last."""
 
     task: asyncio.Task[RunResult] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     last: tuple[Recorded, RunState] | None = None
+    moved: bool = False
+    step: tuple[str, str] | None = None
 
 
 class Engine:
@@ -104,10 +109,17 @@ class Engine:
             await asyncio.wait({driven.task})
             self._raise_what_stopped(run.run_id)
 
-    async def wait(self, run: Run, seconds: float | None = None, report: Report | None = None) -> RunResult:
+    async def wait(
+        self,
+        run: Run,
+        seconds: float | None = None,
+        report: Report | None = None,
+        report_step: StepReport | None = None,
+    ) -> RunResult:
         """The run as soon as somebody has to do something about it (a prompt, a gate), or it has ended or nobody drives
         it; or after this many seconds, however it is then. One that was answered and that nobody drives is driven here
-        from then on. `report` is called whenever something has happened in a run that is driven here.
+        from then on. `report` is called whenever something has happened in a run that is driven here, `report_step`
+        with what an agent of it says or does.
 
         Raises what stopped the drive, if this process drove the run and could not continue it.
         """
@@ -123,7 +135,7 @@ class Engine:
             left = deadline - time.monotonic()
             if left <= 0 or not runs or _needs_somebody(result):
                 return result
-            await self._wait_for_news(before, left, report)
+            await self._wait_for_news(before, left, report, report_step)
 
     async def close(self) -> None:
         """Drive nothing any more: every process of the runs is ended, the leases are released, the runs can be
@@ -155,6 +167,7 @@ class Engine:
 
     def _ended(self, run_id: str, driven: _Driven, task: asyncio.Task[RunResult]) -> None:
         """Nothing of the run is kept here, unless its drive was stopped: `wait` says by what."""
+        driven.moved = True
         driven.news.set()
         if not task.cancelled() and task.exception() is None and task.result().status in ("completed", "cancelled"):
             self._agents.pop(run_id, None)
@@ -164,16 +177,30 @@ class Engine:
     def happened(self, run_id: str, recorded: Recorded, state: RunState) -> None:
         """Something was recorded in a run that this process drives."""
         driven = self._driven(run_id)
-        driven.last = recorded, state
+        driven.last, driven.moved = (recorded, state), True
         driven.news.set()
 
-    async def _wait_for_news(self, before: WorkflowRun, seconds: float, report: Report | None) -> None:
+    def stepped(self, run_id: str, node: str, line: str) -> None:
+        """An agent of a run that this process drives said or did something."""
+        driven = self._driven(run_id)
+        driven.step = node, line
+        driven.news.set()
+
+    async def _wait_for_news(
+        self, before: WorkflowRun, seconds: float, report: Report | None, report_step: StepReport | None
+    ) -> None:
         """Wait until the log has grown, the owner has released the run, or this many seconds are over."""
         driven = self._driven(before.run_id)
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             here = driven.task is not None and not driven.task.done()
             if await _is_set(driven.news, left if here else min(left, POLL_SECONDS)):
+                step, driven.step = driven.step, None
+                if step is not None and report_step is not None:
+                    await report_step(*step)
+                if step is not None and not driven.moved:
+                    continue
+                driven.moved = False
                 if driven.last is not None and report is not None:
                     await report(*driven.last)
                 return
@@ -217,4 +244,4 @@ class _Watch:
         self._engine.happened(run_id, recorded, state)
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """Lines are in the files of the logs."""
+        self._engine.stepped(run_id, node, line)

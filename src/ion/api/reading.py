@@ -154,9 +154,12 @@ def logs_folder(workspace: Workspace, run_id: str) -> Path:
     return folders_of(workspace.data, run_id, workspace.project).logs
 
 
+_LOGS = (".out", ".err", ".txt")
+
+
 def log_files(workspace: Workspace, run_id: str, node: str | None = None, state: RunState | None = None) -> list[Path]:
-    """The output files of the processes of a run (or of one node and all inside of it), stdout `.out` and stderr
-    `.err`, oldest first. `state` is the run's, if it is known already.
+    """The output files of the processes of a run (or of one node and all inside of it), oldest first: stdout `.out`,
+    stderr `.err`, and `.txt`, what an agent said and did, where its stdout is JSON. `state` is the run's, if known.
 
     Raises `NotFoundError` for an unknown node.
     """
@@ -166,14 +169,14 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
     folders = [folder for folder in logs.iterdir() if folder.name in state.nodes] if logs.is_dir() else []
     wanted = [folder for folder in folders if around is None or is_within(folder.name, around)]
     files = [file for folder in wanted if folder.is_dir() for file in folder.iterdir()]
-    files = [file for file in files if file.suffix in (".out", ".err")]
+    files = [file for file in files if file.suffix in _LOGS]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
 def log_files_of(workspace: Workspace, run_id: str, address: str) -> list[Path]:
     """As `log_files`, of one instance alone, which the run has."""
     folder = logs_folder(workspace, run_id) / address
-    files = [file for file in folder.iterdir() if file.suffix in (".out", ".err")] if folder.is_dir() else []
+    files = [file for file in folder.iterdir() if file.suffix in _LOGS] if folder.is_dir() else []
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 

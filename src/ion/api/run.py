@@ -94,7 +94,8 @@ class Run(Struct, frozen=True):
         return reading.follow(self.workspace, self.run_id, after=after)
 
     def logs(self, node: str | None = None) -> list[Path]:
-        """The files that the processes of the run (or of one node) wrote, oldest first: `.out` and `.err`."""
+        """The files that the processes of the run (or of one node) wrote, oldest first: `.out`, `.err`, and the
+        transcripts of agents, `.txt`."""
         return reading.log_files(self.workspace, self.run_id, node)
 
     def prompts(self) -> list[dict[str, Any]]:

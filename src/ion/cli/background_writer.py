@@ -122,7 +122,7 @@ class Meanwhile:
         self._plain.event(run_id, recorded, state)
 
     def progress(self, run_id: str, node: str, line: str) -> None:
-        """Only events are said."""
+        self._plain.progress(run_id, node, line)
 
     def begin(self) -> None:
         """A new question is put: what happened before it is in the tree."""

@@ -225,9 +225,20 @@ async def _follow(run: Run, view: View, asker: Asker, after: int | None) -> int:
     shown = len(events) if after is None else after
     follower.show(events[:shown], (asker,))
     follower.show(events[shown:], view.observers)
-    async for recorded in run.follow(after=follower.after):
-        follower.show([recorded], view.observers)
+    stepping = asyncio.ensure_future(_follow_steps(run, view, follower))
+    try:
+        async for recorded in run.follow(after=follower.after):
+            follower.show([recorded], view.observers)
+    finally:
+        stepping.cancel()
     return follower.after
+
+
+async def _follow_steps(run: Run, view: View, follower: Follower) -> None:
+    logs = logs_folder(run.workspace, run.run_id)
+    while True:
+        follower.show_steps(logs, view.observers)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 # ------------------------------------------------------------------ a run that was answered

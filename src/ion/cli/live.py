@@ -355,10 +355,13 @@ class Live:
         return text
 
     def _last_line(self, row: Row) -> str:
-        """What a running node said last: its own word, or the end of what its program wrote."""
+        """What a running node said last: its own word, or the end of what its program wrote or an agent did."""
         said = self._said.get(row.node, "")
         if said or row.log is None or self._logs is None:
             return said
+        transcript = Path(f"{self._logs / row.log}.txt")
+        if _written(transcript):
+            return _tail(transcript)
         files = [Path(f"{self._logs / row.log}{suffix}") for suffix in (".out", ".err")]
         written = sorted(((_written(path), path) for path in files), reverse=True)
         return _tail(written[0][1]) if written[0][0] else ""

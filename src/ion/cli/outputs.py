@@ -90,12 +90,14 @@ def _of_node(cli: CliContext, result: RunResult, name: str) -> Content:
 @click.argument("run", shell_complete=completing.runs)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @click.option("--follow", is_flag=True, help="Continue until no process drives the run any more.")
+@click.option("--raw", is_flag=True, help="Of agents the JSON that they printed, not what it says.")
 @as_json
 @in_context
-def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: bool) -> int:
+def logs(cli: CliContext, run: str, node: str | None, follow: bool, raw: bool, as_json: bool) -> int:
     """Print what the programs of RUN (or of one NODE) wrote to stdout and stderr, oldest first.
 
-    A single file is printed as it is; of several each has a line above it that names it.
+    Of an agent it is what it said and did. A single file is printed as it is; of several each has a line above it that
+    names it.
     """
     from ion.views.following import log_files
 
@@ -104,11 +106,11 @@ def logs(cli: CliContext, run: str, node: str | None, follow: bool, as_json: boo
     with cli.open() as workspace:
         run_id = workspace.find_run(run).run_id
         if as_json:
-            terminal.write_json([file.to_json() for file in log_files(workspace, run_id, node)])
+            terminal.write_json([file.to_json() for file in log_files(workspace, run_id, node, raw=raw)])
         elif follow:
-            _follow(workspace, run_id, node)
+            _follow(workspace, run_id, node, raw=raw)
         else:
-            _print(log_files(workspace, run_id, node), run_id)
+            _print(log_files(workspace, run_id, node, raw=raw), run_id)
     return 0
 
 
@@ -121,7 +123,7 @@ def _print(files: list[LogFile], run_id: str) -> None:
         _copy(file.path, 0)
 
 
-def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
+def _follow(workspace: Workspace, run_id: str, node: str | None, *, raw: bool) -> None:
     """Print what is there and what comes, file after file, until nobody drives the run."""
     from ion.api.reading import POLL_SECONDS, live
     from ion.views.following import log_files
@@ -130,7 +132,7 @@ def _follow(workspace: Workspace, run_id: str, node: str | None) -> None:
     shown: Path | None = None
     while True:
         alive = live(workspace, run_id)
-        for file in log_files(workspace, run_id, node):
+        for file in log_files(workspace, run_id, node, raw=raw):
             if file.path.stat().st_size <= offsets.get(file.path, 0):
                 continue
             if shown != file.path:

@@ -3,7 +3,7 @@ event that is shown."""
 
 from __future__ import annotations
 
-from ion import RunState
+from ion import RunState, clocks
 from ion import events as e
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
@@ -26,6 +26,7 @@ _ROLES = {
     "FAIL": "bad",
     "done": "good",
     "start": "active",
+    "works": "active",
     "gate": "attention",
     "wait": "attention",
     "retry": "attention",
@@ -44,6 +45,7 @@ class Plain:
         self._begun_at = -1
         self._columns = NAME_COLUMNS
         self._names: dict[str, str] = {}
+        self._clock = clocks.running_from(clocks.zero_ms())
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         event = recorded.event
@@ -60,8 +62,10 @@ class Plain:
         else:
             self._of_node(run_id, event, state)
 
-    def progress(self, run_id: str, node: str, line: str) -> None:
-        """Lines of a running node are in its log; here they would drown the events."""
+    def progress(self, run_id: str, node: str, line: str) -> None:  # noqa: ARG002
+        """What an agent says or does; its thoughts are in the log, and would drown the rest here."""
+        if self._begun_at >= 0 and " · thinks: " not in line:
+            self._line(self._clock(), "works", node, line)
 
     def _of_run(self, run_id: str, event: e.Event, state: RunState) -> None:
         nodes = nodes_of(state)
@@ -163,8 +167,11 @@ class Plain:
                 self._say(event, "reply", event.node, plural(event.output.size, "byte"))
 
     def _say(self, event: e.Event, verb: str, name: str, detail: str = "") -> None:
+        self._line(event.at, verb, name, detail)
+
+    def _line(self, at: int, verb: str, name: str, detail: str) -> None:
         """Write one line: time, verb, name, detail."""
-        time = elapsed(event.at - self._begun_at)
+        time = elapsed(max(0, at - self._begun_at))
         role = _ROLES.get(verb)
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
         if verb != "run":

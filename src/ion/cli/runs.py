@@ -143,7 +143,8 @@ def _show_node(
     workflow = read_frozen(workspace, result.run_id, result.state)
     logged = {"stdout": 0, "stderr": 0}
     for path in log_files(workspace, result.run_id, node.id, result.state):
-        logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
+        if path.suffix != ".txt":  # that repeats what is in stdout
+            logged["stdout" if path.suffix == ".out" else "stderr"] += path.stat().st_size
     answers = answers_of(read_events(workspace, result.run_id), node.id) if node.asked else ()
     subject = Subject(result=result, workflow=workflow, now=node, logged=logged, answers=answers, iteration=iteration)
     if as_json:

@@ -210,7 +210,7 @@ async def _run(host: ToolContext, arguments: Arguments) -> Run:
 async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Report) -> dict[str, Any]:
     """The state of the run once somebody is needed, with what the client should do."""
     seconds = arguments.get("wait_seconds", DEFAULT_WAIT_SECONDS)
-    result = await host.engine.wait(run, seconds, partial(_happened, report))
+    result = await host.engine.wait(run, seconds, partial(_happened, report), partial(_stepped, report))
     prompts = await asyncio.to_thread(run.prompts)
     data = result.to_json()
     step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
@@ -233,6 +233,10 @@ async def _happened(report: Report, recorded: Recorded, state: RunState) -> None
     settled = sum(one.terminal for one in nodes)
     what = recorded.event.type.replace("_", " ") + (f": {node}" if node else "")
     await report(f"{settled} of {len(nodes)} settled, {what}")
+
+
+async def _stepped(report: Report, node: str, line: str) -> None:
+    await report(f"{node}: {line}")
 
 
 def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: list[Any]) -> str:

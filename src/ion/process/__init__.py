@@ -70,6 +70,8 @@ async def run(
     idle_timeout_ms: int | None = None,
     grace_ms: int = 5000,
     said: Callable[[str], None] | None = None,
+    events: Callable[[str], None] | None = None,
+    signs: Callable[[], int] | None = None,
 ) -> Exit:
     """Run `argv` to its end, and end whatever it leaves in its group.
 
@@ -78,20 +80,30 @@ async def run(
     `survivors`). After `timeout_ms`, after `idle_timeout_ms` without new output, or when the awaiting task is
     cancelled, the group gets SIGTERM, and SIGKILL after `grace_ms`; a second cancellation skips the rest of the grace
     period. `said` is called in the event loop with each line as it is written (bytes that are not UTF-8 become U+FFFD;
-    of a line over 4 KiB, its beginning). A process that left both session and family (a double fork with setsid) is out
-    of reach. Raises `SpawnError` and `OutputError`, and `ScarceError` if nothing was started and it may work later.
+    of a line over 4 KiB, its beginning); `events` with each line of stdout alone, up to 1 MiB. With `signs`, a count of
+    signs of life, the program is idle while that stays as it is, whatever it writes. A process that left both session
+    and family (a double fork with setsid) is out of reach. Raises `SpawnError` and `OutputError`, and `ScarceError` if
+    nothing was started and it may work later.
     """
     started = time.monotonic()
     descriptors = [file.descriptor for file in handed if file.descriptor is not None]
     child = spawn(
         ProcessSpec(
-            argv=argv, cwd=cwd, env=env, log=log, stdin=stdin, descriptors=descriptors, register=register, said=said
+            argv=argv,
+            cwd=cwd,
+            env=env,
+            log=log,
+            stdin=stdin,
+            descriptors=descriptors,
+            register=register,
+            said=said,
+            events=events,
         )
     )
     try:
         for file in handed:
             file.close()
-        cause = await _wait(child, timeout_ms, idle_timeout_ms)
+        cause = await _wait(child, timeout_ms, idle_timeout_ms, signs or child.bytes_written)
         await end(child, grace_ms)
     except asyncio.CancelledError:
         await end(child, grace_ms)
@@ -120,11 +132,11 @@ def tail(path: Path, limit: int = 2000, begin: int = 0) -> str:
     return masking.tail(text if size <= len(data) else masking.CUT + text, limit)
 
 
-async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> str:
+async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None, signs: Callable[[], int]) -> str:
     """Wait for the leader: `exited`, `timeout`, `idle` or `broken`."""
     limit = None if timeout_ms is None else child.loop.call_later(timeout_ms / 1000, resolve, child.over, "timeout")
     if idle_ms is not None:
-        _watch_idle(child, idle_ms / 1000, child.written, time.monotonic())
+        _watch_idle(child, idle_ms / 1000, signs, signs(), time.monotonic())
     try:
         return await child.over
     finally:
@@ -132,18 +144,18 @@ async def _wait(child: Child, timeout_ms: int | None, idle_ms: int | None) -> st
             limit.cancel()
 
 
-def _watch_idle(child: Child, idle_s: float, written: int, active: float) -> None:
-    """Check at intervals whether something was written since; it had written `written` bytes at the time `active`."""
+def _watch_idle(child: Child, idle_s: float, signs: Callable[[], int], seen: int, active: float) -> None:
+    """Check at intervals for a sign of life; their count was `seen` at the time `active`."""
     if child.over.done():
         return
     now = time.monotonic()
-    if child.written != written:
-        written, active = child.written, now
+    if signs() != seen:
+        seen, active = signs(), now
     elif now >= active + idle_s:
         resolve(child.over, "idle")
         return
     pause = min(active + idle_s - now, max(0.02, min(5.0, idle_s / 10)))
-    child.loop.call_later(pause, _watch_idle, child, idle_s, written, active)
+    child.loop.call_later(pause, _watch_idle, child, idle_s, signs, seen, active)
 
 
 def _decode(returncode: int | None) -> tuple[int | None, str | None]:

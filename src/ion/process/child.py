@@ -62,8 +62,8 @@ class SpawnError(IonError):
 
 
 class ProcessSpec(Struct, frozen=True):
-    """What to start: see `process.run`, also for `said`. `ends` are descriptors for its stdin and stdout, used
-    instead of `stdin` and the file for stdout; the caller keeps them."""
+    """What to start: see `process.run`, also for `said` and `events`. `ends` are descriptors for its stdin and stdout,
+    used instead of `stdin` and the file for stdout; the caller keeps them."""
 
     argv: Sequence[str]
     cwd: Path
@@ -74,6 +74,7 @@ class ProcessSpec(Struct, frozen=True):
     register: Path | None = None
     ends: tuple[int, int] | None = None
     said: Callable[[str], None] | None = None
+    events: Callable[[str], None] | None = None
 
 
 class Child(Struct):
@@ -95,8 +96,7 @@ class Child(Struct):
     ended: bool = False
     family: dict[int, str] = field(default_factory=dict)
 
-    @property
-    def written(self) -> int:
+    def bytes_written(self) -> int:
         """Bytes that it has written so far."""
         return sum(stream.size for stream in self.relays)
 
@@ -120,6 +120,8 @@ def _spawn(start: ProcessSpec) -> Child:
         relays = []
         for suffix in (".out", ".err") if start.ends is None else (".err",):
             lines = files.LineSplitter(start.said) if start.said is not None else None
+            if suffix == ".out" and start.events is not None:
+                lines = files.LineSplitter(start.events, files.EVENT_BYTES)
             relays.append(files.start_relay(f"{start.log}{suffix}", lines))
             undo.callback(files.finish_relay, relays[-1], loop)
         limits.require_room(max(relays[-1].source, relays[-1].writer), len(_living))

@@ -30,6 +30,7 @@ from ion.process import limits
 _FOLDER = Path("/dev/fd")
 _CHUNK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 12
+EVENT_BYTES = 1 << 20
 WATCHED_AFTER_S = 0.02
 # More than any pipe holds by default; one that a survivor fills without an end is not followed further.
 _DRAIN_BYTES = 1 << 21
@@ -53,15 +54,16 @@ class Relay(Struct):
 class LineSplitter:
     """Splits a stream into lines and reports each as soon as it is complete; of a long line, its beginning."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], limit: int = _LINE_BYTES) -> None:
         self._say = say
+        self._limit = limit
         self._rest = b""
 
     def take(self, data: bytes) -> None:
         *whole, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[:_LINE_BYTES]
+        self._rest = rest[: self._limit]
         for line in whole:
-            self._say(line[:_LINE_BYTES].decode("utf-8", "replace"))
+            self._say(line[: self._limit].decode("utf-8", "replace"))
 
     def end(self) -> None:
         """Report the last line if it has no newline."""

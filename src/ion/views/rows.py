@@ -17,7 +17,7 @@ from ion.core.addresses import instances_in, members_of, origin_of
 from ion.core.apply_outcome import next_try
 from ion.core.requests import iteration_of
 from ion.core.tallies import Tally, counts_of  # noqa: F401 for the faces
-from ion.kinds import AGENT_KINDS, KINDS, PROGRAM_TURNS, TURNS
+from ion.kinds import AGENT_KINDS, KINDS, SLOT_TURNS, TURNS
 from ion.language.templates import templates_of
 from ion.language.workflow import Loop, LoopGroup
 from ion.views.text import cut, duration, one_line, plural
@@ -155,7 +155,7 @@ def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: s
         left=_tries(now, node) if retrying else "",
         agent=(now.agent or "") if not retrying else "",
         note=" · ".join(filter(None, (answer, _note(now, node, state, workflow)))),
-        log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in PROGRAM_TURNS else None,
+        log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in SLOT_TURNS else None,
         depth=_depth(state, now),
         item=_item_text(item),
     )

@@ -15,7 +15,7 @@ from ion.errors import NotFoundError
 from ion.foreign import dumps
 from ion.views import rows
 from ion.views.explain import KINDS, Subject, head_of, iteration_of, node_of, rows_of, talk_of, written_at
-from ion.views.following import LogFile, tail
+from ion.views.following import LogFile, readable, tail
 from ion.views.masking import masked_bytes
 from ion.views.text import duration, size
 from ion.views.waiting import answers_of
@@ -78,7 +78,7 @@ def version_of(run: RunView, files: list[Path]) -> str:
 def shown(site: Site, run: RunView, node: NodeState, wanted: _Inside) -> list[Child]:
     """The sections, in the order in which one asks."""
     found = run.events_of(node.id, EVENTS)
-    files = [LogFile.of(path) for path in log_files_of(site.workspace, run.run_id, node.id) if path.stat().st_size]
+    files = readable(log_files_of(site.workspace, run.run_id, node.id))
     asked = parts.asked_at(run, site.frame, node.id)
     subject = _subject(run, node, files)
     return [

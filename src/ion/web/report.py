@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ion.api.readers import Readers
 from ion.api.reading import log_files_of, open_content
 from ion.views.explain import Subject, head_of, rows_of, talk_of
-from ion.views.following import LogFile, tail
+from ion.views.following import LogFile, readable, tail
 from ion.views.graph import picture_of
 from ion.views.rows import members_of
 from ion.views.text import size
@@ -91,7 +91,7 @@ def _graph(run: RunView) -> Html:
 
 def _node(site: Site, run: RunView, node: NodeState, frame: parts.Frame) -> Html:
     name = mark_of_node(node, run.status)
-    logs = [LogFile.of(path) for path in log_files_of(site.workspace, run.run_id, node.id) if path.stat().st_size]
+    logs = readable(log_files_of(site.workspace, run.run_id, node.id))
     last = max((log.start for log in logs), default=0)
     said: list[str] = []
     why = NOTHING
