@@ -78,7 +78,7 @@ class Activity:
             self._take(step)
 
     def close(self) -> None:
-        """Nothing follows. If there was nothing, there is no transcript."""
+        """Nothing follows. An empty transcript is removed."""
         if self._file is not None:
             self._end_piece()
             self._file.close()
