@@ -18,7 +18,9 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
 import ion
-from ion.mcp.server import LONGEST_LINE
+from ion.mcp.greeting import VERSIONS
+from ion.mcp.lines import LONGEST_LINE
+from ion.mcp.tools import TOOLS
 from processes import alive, until
 
 # The handshake of all versions up to 2025-11-25, and the requests without one that came after.
@@ -331,8 +333,10 @@ async def test_waiting_is_bounded_and_the_run_goes_on(project: Path) -> None:
         step = await call("ion_start", workflow="slow", run_id="mine")
         assert (step["run_id"], step["status"]) == ("mine", "running")
         assert [one["node"] for one in step["prompts"]] == ["ask"]
-        twice = await call.refused("ion_start", workflow="slow", run_id="mine")
-        assert twice["code"] == "run-exists"
+        twice = await call("ion_start", workflow="slow", run_id="mine", wait_seconds=0)
+        assert (twice["run_id"], twice["notes"]) == ("mine", ["the run had been started before"])
+        other = await call.refused("ion_start", workflow="two", inputs={"topic": "x"}, run_id="mine")
+        assert (other["code"], "ion_next" in other["hint"]) == ("run-exists", True)
         step = await call("ion_submit", run_id="mine", node="ask", output="something", wait_seconds=0.2)
         assert (step["status"], step["prompts"]) == ("running", [])
         assert "ion_next" in step["next"]
@@ -506,6 +510,65 @@ def test_whatever_a_client_sends_is_answered(
     assert said in answers[number]
 
 
+@pytest.mark.parametrize("version", [*VERSIONS, "1999-01-01"])
+def test_the_greeting_is_what_the_sdk_says(tmp_path: Path, version: str) -> None:
+    """The first answers are given before the SDK is loaded; once it has taken over, it says the same."""
+    begin = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    asked: list[dict[str, Any]] = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": begin},
+        {"jsonrpc": "2.0", "id": "two", "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 3, "method": "tools/list"},
+        {"jsonrpc": "2.0", "id": 4, "method": "prompts/list"},
+        {"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": begin},
+        {"jsonrpc": "2.0", "id": "six", "method": "ping"},
+        {"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {}},
+    ]
+    answers = {one["id"]: one["result"] for one in conversation(tmp_path, [json.dumps(one).encode() for one in asked])}
+    assert list(answers) == [1, "two", 3, 4, 5, "six", 7]
+    assert (answers[1], answers["two"], answers[3]) == (answers[5], answers["six"], answers[7])
+    assert len(answers[3]["tools"]) == len(list(tools_without_gates()))
+
+
+def conversation(folder: Path, lines: list[bytes]) -> list[dict[str, Any]]:
+    """The answers of a server to these messages, each of which is sent after the answer to the one before."""
+    words = [sys.executable, "-P", "-m", "ion.cli", "mcp", "--project", str(folder)]
+    answers = []
+    with subprocess.Popen(words, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in lines:
+            send(process, line)
+            if b'"id"' in line:
+                answers.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+    return answers
+
+
+def tools_without_gates() -> Iterator[str]:
+    return (tool.name for tool in TOOLS if not tool.gate)
+
+
+def test_the_sdk_is_loaded_late() -> None:
+    code = "import sys, ion.cli.servers, ion.mcp.server; sys.exit(bool({'mcp', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": 5}}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": "initialize"}',
+        b'{"id": 1, "method": "ping"}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": "nonsense"}',
+    ],
+)
+def test_a_client_that_begins_otherwise_is_answered(tmp_path: Path, first: bytes) -> None:
+    (answer,) = conversation(tmp_path, [first])
+    assert (answer["id"], "error" in answer) == (1, True)
+
+
 async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
     """What is new since the last call is seen; names are such that clients can make commands of them."""
     other = tmp_path / "sops"
@@ -542,6 +605,25 @@ async def test_lists_and_prompts(project: Path, tmp_path: Path) -> None:
 
         (project / ".ion" / "workflows" / "new.yaml").write_text(WORKFLOWS["slow.yaml"].replace("slow", "brand-new"))
         assert "brand-new" in {one.name for one in (await call.client.list_prompts()).prompts}
+
+
+async def test_an_output_that_is_too_long_for_an_answer_is_a_file(project: Path) -> None:
+    text = "name: long\ndescription: d\nnodes: [{id: a, bash: 'printf %0300000d 0'}]\n"
+    (project / ".ion" / "workflows" / "long.yaml").write_text(text)
+    async with server(project) as call:
+        step = await call("ion_start", workflow="long")
+        assert (step["status"], step["output"], step["output_bytes"]) == ("completed", None, 300_000)
+        assert Path(step["output_file"]).read_text() == "0" * 300_000
+        assert "`output_file`" in step["next"]
+
+
+async def test_a_missing_input_is_said_in_the_words_of_the_tools(project: Path) -> None:
+    async with server(project) as call:
+        error = await call.refused("ion_start", workflow="two")
+        assert (error["hint"], "topic" in error["message"]) == (
+            "they go into `inputs`; ion_list says which there are",
+            True,
+        )
 
 
 async def test_progress_for_whoever_asks_for_it(project: Path) -> None:

@@ -1,12 +1,11 @@
 """The server: tools and prompts over stdio, in whichever version of the protocol the client speaks.
 
-stdout belongs to the protocol; while it serves, the SDK points stdout and stdin elsewhere, so that nothing else can
-write there. When the client disconnects, or a signal comes, every process of the runs is ended and the runs can be
+stdout belongs to the protocol; while it serves, stdout and stdin of the process lead elsewhere, so that nothing else
+can write there. When the client disconnects, or a signal comes, every process of the runs is ended and the runs can be
 resumed.
 
-Every request gets an answer: the SDK drops a line that it cannot read, and the client waits forever. So each line is
-read here first, by the one rule for text from outside (`ion.foreign`), and passed on in a form that the SDK takes. One
-that cannot be passed on is answered with a JSON-RPC error, with the id of the call if it can be found.
+The SDK is loaded while the client is greeted (`greeting`); everything after that is its business, line by line
+(`lines`).
 """
 
 from __future__ import annotations
@@ -14,36 +13,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import to_builtins
 
 from ion.errors import IonError, NotFoundError
-from ion.foreign import dumps, loads
+from ion.foreign import dumps
 from ion.mcp import prompts
-from ion.mcp.tools import ToolContext, check, tools_of
+from ion.mcp.greeting import INSTRUCTIONS, REPEATED, greet, listed
+from ion.mcp.lines import Answers, MessageLines, take_stdin, take_stdout
+from ion.mcp.tools import Tool, ToolContext, check, tools_of
 from ion.version import VERSION
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
     from mcp_types import CallToolResult, GetPromptResult, ListPromptsResult, ListToolsResult
 
-INSTRUCTIONS = """\
-Ion runs workflows of agent and shell steps and remembers every outcome. You are the agent of their prompts: ion_list \
-shows the workflows, ion_start begins one and gives you the prompts that are ready, ion_submit hands in an answer and \
-gives you what comes next. Follow the order that Ion holds: do one prompt at a time, only what it asks. Gates are for \
-people."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# The longest message; of a longer one no more is kept in memory.
-LONGEST_LINE = 64 * 1024 * 1024
-# A JSON text, or a part of one: strings (the last may be cut off), what opens and closes, and all between. Nothing is
-# looked at twice.
-_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]|[^"{}\[\]]++', re.DOTALL)
-_NUMBER = re.compile(r"\s*:\s*(-?[0-9]{1,18})\s*,?\s*")
 
 
 def serve(host: ToolContext) -> None:
@@ -70,13 +59,20 @@ async def _serve(host: ToolContext) -> None:
 
 
 async def _protocol(host: ToolContext) -> None:
+    tools = tools_of(host)
+    stdin, stdout = take_stdin(), take_stdout()
+    # Its import is under way while the client is greeted.
+    loading = asyncio.create_task(asyncio.to_thread(_load_sdk))
+    greeted = await asyncio.to_thread(greet, stdin, stdout, tools)
+    await loading
+
     import mcp_types as types
     from mcp.server.stdio import stdio_server
     from mcp.shared.message import SessionMessage
 
-    server, lines = _server(host), MessageLines(take_stdin())
-    # Nothing else of the stream is used than its lines.
-    async with stdio_server(cast("Any", lines)) as (reading, writing):
+    server, lines = _server(host, tools), MessageLines(stdin, greeted)
+    # Nothing else of the streams is used than these have.
+    async with stdio_server(cast("Any", lines), cast("Any", Answers(stdout, REPEATED))) as (reading, writing):
 
         async def refuse(answer: dict[str, Any]) -> None:
             await writing.send(SessionMessage(types.JSONRPCError.model_validate(answer)))
@@ -85,24 +81,17 @@ async def _protocol(host: ToolContext) -> None:
         await server.run(reading, writing, server.create_initialization_options())
 
 
-def _server(host: ToolContext) -> Server[dict[str, Any]]:
+def _load_sdk() -> None:
+    import mcp.server.lowlevel
+    import mcp.server.stdio  # noqa: F401
+
+
+def _server(host: ToolContext, tools: Mapping[str, Tool]) -> Server[dict[str, Any]]:
     import mcp_types as types
     from mcp.server.lowlevel import Server
 
-    tools = tools_of(host)
-
     async def list_tools(_context: Any, _params: Any) -> ListToolsResult:
-        return types.ListToolsResult(
-            tools=[
-                types.Tool(
-                    name=tool.name,
-                    description=tool.description,
-                    input_schema=tool.schema,
-                    annotations=types.ToolAnnotations(read_only_hint=tool.reads, open_world_hint=not tool.reads),
-                )
-                for tool in tools.values()
-            ]
-        )
+        return types.ListToolsResult(tools=[types.Tool.model_validate(listed(tool)) for tool in tools.values()])
 
     async def call_tool(context: Any, params: types.CallToolRequestParams) -> CallToolResult:
         steps = 0
@@ -160,99 +149,3 @@ def _server(host: ToolContext) -> Server[dict[str, Any]]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
     )
-
-
-# ------------------------------------------------------------------ between the client's lines and the SDK
-
-
-def take_stdin() -> BinaryIO:
-    """Take over the client's end of stdin; descriptor 0, which programs could inherit, is empty from here on."""
-    ours = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    # Not closed at the end: a thread may still wait for a line from it.
-    return os.fdopen(ours, "rb", closefd=False)
-
-
-class MessageLines:
-    """The client's messages, one JSON text each, for the SDK. `refuse` receives what must be answered at once."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.refuse: Callable[[dict[str, Any]], Any] | None = None
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        from anyio.to_thread import run_sync
-
-        while line := await run_sync(self._stream.readline, LONGEST_LINE):
-            message, refused = read_message(line)
-            if _is_cut(line):
-                await run_sync(self._pass_over)
-            if message is not None:
-                yield message
-            elif refused is not None and self.refuse is not None:
-                await self.refuse(refused)
-
-    def _pass_over(self) -> None:
-        """Skip the rest of this line."""
-        while _is_cut(self._stream.readline(LONGEST_LINE)):
-            pass
-
-
-def _is_cut(line: bytes) -> bool:
-    return len(line) == LONGEST_LINE and not line.endswith(b"\n")
-
-
-def read_message(line: bytes) -> tuple[str | None, dict[str, Any] | None]:
-    """The message for the SDK, or the answer to an invalid one; neither if it needs no answer."""
-    import mcp_types as types
-
-    if not line.strip():
-        return None, None
-    try:
-        if _is_cut(line):
-            raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MiB")
-        value = loads(line)
-    except ValueError as error:
-        number = _number_in(line.decode("utf-8", "replace"))
-        return None, _refusal(number, types.PARSE_ERROR, f"the message is not JSON that Ion reads: {error}")
-    if not isinstance(value, dict):
-        return None, _refusal(None, types.INVALID_REQUEST, "the message is not a JSON object")
-    message = json.dumps(value)
-    if "id" in value and not (isinstance(value["id"], str | int) and not isinstance(value["id"], bool)):
-        return None, _refusal(None, types.INVALID_REQUEST, "the id of the message is not a text or a whole number")
-    try:
-        types.jsonrpc_message_adapter.validate_json(message, by_name=False)
-    except ValueError:
-        if "method" not in value and ("result" in value or "error" in value):
-            return None, None  # an answer, to nothing that was asked
-        if "method" in value and "id" not in value:
-            return None, None  # a notification
-        return None, _refusal(value.get("id"), types.INVALID_REQUEST, "the message is not a request of JSON-RPC 2.0")
-    return message, None
-
-
-def _refusal(number: Any, code: int, message: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
-
-
-def _number_in(text: str) -> str | int | None:
-    """The `id` of the outermost object of a text that cannot be read as JSON."""
-    depth, before = 0, ""
-    for match in _TOKENS.finditer(text):
-        piece = match[0]
-        depth += (piece in "{[") - (piece in "}]")
-        if depth == 1 and before == '"id"' and (number := _NUMBER.match(piece)):
-            return int(number[1])
-        if depth == 1 and before == '"id":' and piece.startswith('"'):
-            return _text_of(piece)
-        before = '"id":' if before == '"id"' and piece.strip() == ":" else piece
-    return None
-
-
-def _text_of(piece: str) -> str | None:
-    try:
-        return str(loads(piece))
-    except ValueError:  # cut off, or what is wrong with the whole
-        return None

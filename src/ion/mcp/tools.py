@@ -7,7 +7,6 @@ needed, at the latest after `wait_seconds`, with the open prompts and a line on 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import takewhile
@@ -24,15 +23,14 @@ from ion.api.result import RunResult
 from ion.api.run import Run
 from ion.api.workflows import discover, find_in_sop_paths, is_path, listed
 from ion.api.workspace import Workspace
-from ion.errors import NotFoundError, UsageError
+from ion.errors import NotFoundError, RefusedError, UsageError
 from ion.masking import head
+from ion.views.folding import folded, folded_entry
 
 DEFAULT_WAIT_SECONDS = 25
 LONGEST_WAIT_SECONDS = 600
 # So many of what waits, and of what is inside of one node, are listed; the others are counted.
 MOST_LISTED = 20
-# Of an item or an output among many, in characters.
-LONGEST_IN_SHORT = 300
 
 
 class ToolContext(Struct, frozen=True):
@@ -105,12 +103,37 @@ async def _start(host: ToolContext, arguments: Arguments, report: Report) -> dic
         run_id=arguments.get("run_id"),
         agent=agent,
     )
-    started = await host.engine.start(spec)
+    try:
+        started = await host.engine.start(spec)
+    except RefusedError as error:
+        if error.error_code != "run-exists":
+            raise
+        return await _start_again(host, arguments, report, error)
+    except UsageError as error:
+        if error.hint.startswith("--input"):
+            error.hint = "they go into `inputs`; ion_list says which there are"
+        raise
     await asyncio.to_thread(host.hidden.run, workspace, started.run_id)
     return {
         **await _step(host, Run(workspace, started.run_id), arguments, report),
         "notes": [*filter(None, [started.warned]), *started.notes],
     }
+
+
+async def _start_again(host: ToolContext, arguments: Arguments, report: Report, error: RefusedError) -> dict[str, Any]:
+    """The run that an earlier call of the same kind has started: its answer may have been lost."""
+    run = await _run(host, arguments)
+    started = (await asyncio.to_thread(run.state)).started
+    given = {"arguments": "", "context": "", **arguments}
+    same = started is not None and (
+        (started.workflow, started.arguments, started.context)
+        == (given["workflow"], given["arguments"], given["context"])
+        and all(started.inputs.get(name) == value for name, value in arguments.get("inputs", {}).items())
+    )
+    if not same:
+        error.hint = "it was started otherwise: ion_next continues it, or choose another run_id"
+        raise error
+    return {**await _next(host, arguments, report), "notes": ["the run had been started before"]}
 
 
 async def _next(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
@@ -156,38 +179,11 @@ async def _status(host: ToolContext, arguments: Arguments, _report: Report) -> d
     run, node = await _run(host, arguments), arguments.get("node")
     result = await asyncio.to_thread(run.result)
     if node is not None:
-        return {"run_id": result.run_id, "status": result.status, "node": _entry(result, result.node(node).id)}
+        entry = folded_entry(result, result.node(node).id, MOST_LISTED)
+        return {"run_id": result.run_id, "status": result.status, "node": entry}
     data = result.to_json()
-    nodes = {name: _fold(result, name, entry) for name, entry in data["nodes"].items()}
+    nodes = {name: folded(result, name, entry, MOST_LISTED) for name, entry in data["nodes"].items()}
     return {**data, "nodes": nodes, **_some("waiting", data["waiting"])}
-
-
-def _entry(result: RunResult, address: str) -> dict[str, Any]:
-    """An instance, whole; of what is inside of it a part."""
-    return _fold(result, address, result.described.of(result.state.nodes[address], MOST_LISTED))
-
-
-def _fold(result: RunResult, address: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """With some of what is inside of it, in short: what failed, waits or runs, at any depth; else the first."""
-    if "instances" not in entry:
-        return entry
-    urgent = [one for one, left in result.described.tally.unfolded(address, MOST_LISTED) if not left]
-    listed = urgent or [one["address"] for one in entry["instances"][:MOST_LISTED]]
-    inside = sum(result.state.nodes[one].owner == address for one in listed)
-    instances = [_in_short(result.described.of(result.state.nodes[one], 0)) for one in listed]
-    whole = {name: value for name, value in entry.items() if name != "instances_left"}
-    left = {"instances_left": entry["counts"]["total"] - inside} if entry["counts"]["total"] > inside else {}
-    return {**whole, "instances": instances, **left}
-
-
-def _in_short(entry: dict[str, Any]) -> dict[str, Any]:
-    short = {name: entry[name] for name in ("address", "item", "status", "output", "error")}
-    item = json.dumps(entry["item"], ensure_ascii=False)
-    if len(item) > LONGEST_IN_SHORT:
-        short["item"] = head(item, LONGEST_IN_SHORT)
-    if entry["output"] is not None:
-        short["output"] = head(entry["output"], LONGEST_IN_SHORT)
-    return short | ({"counts": entry["counts"]} if "counts" in entry else {})
 
 
 async def _cancel(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
@@ -260,6 +256,8 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
             "Then ion_next."
         )
+    if "output_file" in result.data:
+        return "The run is complete. Its result is too long for an answer: it is the file `output_file`."
     return _ADVICE.get(result.status, "Call ion_next, which continues the run.")
 
 
