@@ -80,15 +80,16 @@ def shown(site: Site, run: RunView, node: NodeState, wanted: _Inside) -> list[Ch
     found = run.events_of(node.id, EVENTS)
     files = readable(log_files_of(site.workspace, run.run_id, node.id))
     asked = parts.asked_at(run, site.frame, node.id)
-    subject = _subject(run, node, files)
+    subject, asks = _subject(run, node, files), KINDS[node.kind].asks_agent
     return [
         _head(run, node, subject),
         asked,
         _why(site, subject),
         _inside(run, node, site.frame, wanted),
-        _prompt(site, run, node),
+        _prompt(site, run, node) if asks else None,
         _output(site, run, node),
         _logs(run, files),
+        None if asks else _prompt(site, run, node),
         _history(run, found, site.frame),
         _commands(site, run, node, bool(files)),
     ]

@@ -70,7 +70,8 @@ def run_link(run_id: str, node: str = "") -> str:
 
 def state(name: str, *, word: bool = False) -> Html:
     """The symbol of a state, drawn, since few fonts have them all; its word is there for those who do not see it."""
-    sign = h("svg", h("path", d=_SIGNS[symbol(name)]), viewBox="0 0 16 16", class_="sign", aria_hidden="true")
+    look = "sign solid" if symbol(name) == "●" else "sign"
+    sign = h("svg", h("path", d=_SIGNS[symbol(name)]), viewBox="0 0 16 16", class_=look, aria_hidden="true")
     said = h("span", name, class_=None if word else "unseen")
     return h("span", sign, " ", said, class_=f"state {role_of(name)}")
 

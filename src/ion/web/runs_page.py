@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 50
 STATUSES = ("running", "paused", "failed", "interrupted", "completed", "cancelled")
-_LONGEST_ASKED = 160
+_LONGEST_ASKED = 110
 
 
 def page(site: Site, request: Request) -> Page:

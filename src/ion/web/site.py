@@ -86,7 +86,7 @@ class Page(Struct, frozen=True):
         return replace(self, stream=stream, version=version)
 
 
-_SECTIONS = (
+SECTIONS = (
     ("runs", "/", "Runs"),
     ("gates", "/gates", "Gates"),
     ("workflows", "/workflows", "Workflows"),
@@ -98,7 +98,7 @@ def document(page: Page, project: str) -> str:
     """The whole page."""
     links = (
         h("a", label, href=href, aria_current="page" if name == page.section else None)
-        for name, href, label in _SECTIONS
+        for name, href, label in SECTIONS
     )
     head = (
         h("meta", charset="utf-8"),
