@@ -118,7 +118,7 @@ async def test_a_session_that_is_gone_is_begun_anew_with_the_whole_prompt(reques
         ("claude", "rate_limited", "rate_limited", "agent claude failed [exit 1]: API Error: rate limited"),
         ("claude", "error", "crashed", "agent claude failed [exit 1]: API Error: Connection refused"),
         ("claude", "error_but_0", "crashed", "agent claude failed: it says so"),
-        ("claude", "max_budget", "refused", "agent claude failed [exit 1]: over budget"),
+        ("claude", "max_budget", "budget", "agent claude failed [exit 1]: over budget"),
         ("claude", "refused", "refused", "agent claude failed: I will not."),
         ("codex", "error", "crashed", "agent codex failed [exit 1]: stream disconnected before completion"),
         ("gemini", "not_logged_in", "not_logged_in", "agent gemini failed [exit 41]: what it says"),

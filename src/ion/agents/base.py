@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from ion.errors import IonError
 
 AGENT_ERROR_CODES = frozenset(
-    {"not_logged_in", "not_found", "refused", "rate_limited", "timeout", "crashed", "bad_output", "cancelled"}
+    {"not_logged_in", "not_found", "refused", "budget", "rate_limited", "timeout", "crashed", "bad_output", "cancelled"}
 )
 
 

@@ -155,7 +155,9 @@ def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _claude_code(result: dict[str, Any]) -> str:
-    if result.get("subtype") in ("error_max_turns", "error_max_budget_usd"):
+    if result.get("subtype") == "error_max_budget_usd":
+        return "budget"
+    if result.get("subtype") == "error_max_turns":
         return "refused"
     if result.get("subtype") == "error_max_structured_output_retries":
         return "bad_output"
