@@ -196,7 +196,7 @@ def test_many_items_take_few_lines(fanned: Ion) -> None:
     assert "review ✓ 90 of 120 · 30 failed" in lines
     opened = [line for line in lines if line.startswith("review.")]
     assert len(opened) == 18
-    assert opened[0] == "review.3 ✗ 4 exit 4"
+    assert opened[0] == "review.3 ✗ 4 exit 4, allowed"
     assert "… 12 more: ion show fan review" in lines
     assert len([line for line in told(fanned("show", "fan", "--instances").out) if line.startswith("review.")]) == 120
 
@@ -204,10 +204,10 @@ def test_many_items_take_few_lines(fanned: Ion) -> None:
 def test_show_node_is_a_table_of_what_is_inside(fanned: Ion, ran: Ion) -> None:
     lines = told(fanned("show", "fan", "review").out)
     table = lines[lines.index("") + 1 :]
-    assert table[0] == "✗ 3 4 exit 4"
+    assert table[0] == "✗ 3 4 exit 4, allowed"
     assert len(table) == 19
     assert table[-1] == "… 102 more: ion show fan review --instances"
-    assert told(fanned("show", "fan", "review", "--instances").out)[-1] == "✗ 119 120 exit 4"
+    assert told(fanned("show", "fan", "review", "--instances").out)[-1] == "✗ 119 120 exit 4, allowed"
     assert told(fanned("show", "fan", "review", "--instances").out)[-2] == "✓ 118 119 ok 119"
     rounds = told(ran("show", "loop", "lg").out)[-6:]
     assert rounds == ["✓ 1.n 1", "✓ 1.m m", "✓ 2.n 2", "✓ 2.m m", "✓ 3.n 3", "✓ 3.m <promise>DONE</promise> m"]

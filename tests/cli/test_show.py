@@ -40,6 +40,8 @@ def test_show_fits_its_shape(built: Ion) -> None:
         "duration_ms": None,
         "agent": None,
         "usage": {},
+        "allowed": False,
+        "caught_by": None,
         "notes": [],
     }
     assert shown["nodes"]["tests"]["error"]["code"] == "exit-status"

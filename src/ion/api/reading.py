@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
-from ion.core.events import Content, Recorded
+from ion.core.events import Content, Recorded, WorkflowCompleted
 from ion.core.requests import address_of
 from ion.core.state import RunState
 from ion.engine import run_reader
@@ -80,6 +80,14 @@ def list_runs(
     if status is not None:
         shown = [(run, now) for run, now in shown if now == status]
     return shown[:limit]
+
+
+def is_clean(workspace: Workspace, run: WorkflowRun) -> bool | None:
+    """Whether a run that completed did so without failures that were allowed or caught; None: it has not completed."""
+    if run.status != "completed":
+        return None
+    last = workspace.store.get_workflow_events(run.run_id, after=run.last_seq - 1)
+    return all(one.event.clean for one in last if isinstance(one.event, WorkflowCompleted))
 
 
 def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Recorded]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ion.core.addresses import instances_in, members_of
 from ion.core.events import PERMISSION, Content, Failure
+from ion.core.foreseen import Handled, handled
 from ion.core.requests import REJECTED, node_of
 from ion.core.state import NodeState, RunState
 from ion.core.tallies import Tally, total
@@ -53,7 +54,7 @@ class NodeResult(Struct, frozen=True):
 
     `instances` are those inside of it, in order, of a repeated group those of every iteration; `counts` says how many
     of them have which status (and `total`), of a repeated group in its last iteration. `item` is what an instance of a
-    fan-out is for.
+    fan-out is for. A failure may be `allowed`, or `caught_by` another node; the former has an output all the same.
     """
 
     id: str
@@ -72,6 +73,8 @@ class NodeResult(Struct, frozen=True):
     item: Any = None
     instances: tuple[NodeResult, ...] = ()
     counts: dict[str, int] = {}
+    allowed: bool = False
+    caught_by: str | None = None
 
 
 class WaitingFor(Struct, frozen=True):
@@ -137,6 +140,21 @@ class RunResult(Struct, frozen=True, dict=True):
         )
 
     @property
+    def clean(self) -> bool:
+        """Whether no failure was allowed or caught so far."""
+        return self.described.handled.is_clean
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The addresses of the nodes whose failures were allowed."""
+        return self.described.handled.allowed
+
+    @property
+    def caught(self) -> dict[str, str]:
+        """The addresses of the nodes whose failures were caught, each with that of the node that caught it."""
+        return dict(self.described.handled.caught)
+
+    @property
     def exit_status(self) -> int:
         """The exit status that this state means (cli.md)."""
         return RUN_STATUS_EXIT[self.status]
@@ -172,6 +190,9 @@ def run_result(
         "status": status,
         **outputs.fields(result, state.output_node or ""),
         "error": _error(_failure(state)),
+        "clean": described.handled.is_clean,
+        "allowed": list(described.handled.allowed),
+        "caught": [{"node": node, "by": by} for node, by in described.handled.caught.items()],
         "rerun_of": (started.rerun_of or None) if started else None,
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
@@ -250,6 +271,17 @@ class Described:
         return Described(self._state, self.owned, self._outputs, through)
 
     @cached_property
+    def handled(self) -> Handled:
+        """The failures that do not fail the run."""
+        return handled(self._state)
+
+    @cached_property
+    def not_clean(self) -> frozenset[str]:
+        """The instances inside of which there are such failures."""
+        found = (*self.handled.allowed, *self.handled.caught)
+        return frozenset(around for one in found for around in _around(self._state, one))
+
+    @cached_property
     def tally(self) -> Tally:
         """What is inside of the nodes, counted."""
         return Tally(self._state)
@@ -257,6 +289,10 @@ class Described:
     def usage_of(self, node: NodeState) -> dict[str, float]:
         """What agents reported for it and all inside of it."""
         return _rounded(self._usage_inside.get(node.id, node.usage))
+
+    @cached_property
+    def _allowed(self) -> frozenset[str]:
+        return frozenset(self.handled.allowed)
 
     @cached_property
     def _usage_inside(self) -> dict[str, dict[str, float]]:
@@ -296,6 +332,8 @@ class Described:
 
     def _entry(self, node: NodeState, most: int | None) -> dict[str, Any]:
         entry = {**_node(node, self.owned, self._outputs), "usage": self.usage_of(node)}
+        entry["allowed"] = node.id in self._allowed
+        entry["caught_by"] = self.handled.caught.get(node.id)
         if node.id in self._state.scopes:
             counts = self.tally.counts[node.id]
             found = instances_in(self._state, node.id)
@@ -306,11 +344,16 @@ class Described:
         return entry
 
 
+def _around(state: RunState, address: str) -> Iterator[str]:
+    while owner := state.nodes[address].owner:
+        yield owner
+        address = owner
+
+
 def _node(node: NodeState, owned: int, outputs: _Outputs) -> dict[str, Any]:
-    output = node.output if node.status == "completed" else None
     return {
         "status": node.status,
-        **outputs.fields(output, node.id),
+        **outputs.fields(node.output, node.id),
         "error": _error(node.error) if node.status in ("failed", "waiting") else None,
         "reason": "cancelled" if node.reason == REJECTED else node.reason,  # cli.md has no other word for it
         "attempts": node.attempts,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class OutputOptions(Struct, frozen=True):
-    """How a command line wants a run to be shown, and who else watches it."""
+    """How a command line wants a run to be shown, and who else watches it. `strict_clean`: a run that completed with
+    failures is one that failed, to the exit status."""
 
     as_json: bool = False
     events: bool = False
@@ -30,6 +31,7 @@ class OutputOptions(Struct, frozen=True):
     log: str | None = None
     notify: str | None = None
     otel: bool = False
+    strict_clean: bool = False
 
 
 class CliContext(Struct, frozen=True):
@@ -84,8 +86,10 @@ def watched(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def progress(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that continues a run the options of how that is shown."""
-    return plain_option(click.option("--quiet", is_flag=True, help="Show no progress.")(function))
+    """Give a command that continues a run the options of how that is shown, and of what its exit status says."""
+    function = click.option("--quiet", is_flag=True, help="Show no progress.")(function)
+    strict = click.option("--strict-clean", is_flag=True, help="Exit with 1 also if failures were allowed or caught.")
+    return plain_option(strict(function))
 
 
 def shown(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ion.api import reading
 from ion.cli import terminal
-from ion.errors import WAITING
-from ion.views.text import cut, duration, plural, width
+from ion.errors import FAILED, WAITING
+from ion.views.text import cut, cut_ids, duration, pad, plural, width
 from ion.views.waiting import (
     NO_LABELS,
     Labels,
@@ -26,9 +26,10 @@ from ion.views.waiting import (
     waiting_in,
     where_it_failed,
 )
-from ion.views.words import FailureText, failure_text
+from ion.views.words import FailureText, failure_text, mark, said_of
 
 if TYPE_CHECKING:
+    from ion import NodeState
     from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 # Of why a run failed, in columns.
 _LONGEST_HEADLINE = 400
+# How many failures of a run that is not clean are listed, and how wide their names may be.
+_FAILURES_SHOWN = 10
+MAX_ID_COLUMNS = 24
 
 
 def finish(workspace: Workspace, cli: CliContext, result: RunResult, output: OutputOptions) -> int:
@@ -50,7 +54,9 @@ def finish(workspace: Workspace, cli: CliContext, result: RunResult, output: Out
             print_output(workspace, result)
     except BrokenPipeError:  # the reader of stdout is gone; the run is what it is
         terminal.discard_stdout()
-    return WAITING if _is_held_up(result) else result.exit_status
+    if _is_held_up(result):
+        return WAITING
+    return FAILED if output.strict_clean and result.status == "completed" and not result.clean else result.exit_status
 
 
 def _is_held_up(result: RunResult) -> bool:
@@ -85,6 +91,8 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
         say_waiting(screen, cli, result, labels)
     elif result.status == "failed":
         say_failed(screen, cli, result, changed)
+    elif result.status == "completed" and not result.clean:
+        say_not_clean(screen, cli, result)
     elif result.status == "interrupted":
         nodes = nodes_of(result.state)
         done = sum(node.status == "completed" for node in nodes)
@@ -162,6 +170,38 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
     if state.started is not None and state.started.file and "gone" not in changed:
         when = "the file has changed since" if changed else "once the file is corrected"
         screen.line("  fix      ", edited_command(cli.command, run_id, state), f"      ({when})")
+
+
+def say_not_clean(screen: Screen, cli: CliContext, result: RunResult) -> None:
+    """Which failures were allowed or caught, and where to look."""
+    state = result.state
+    screen.line()
+    said = f" {result.workflow} completed after {duration(result.data['duration_ms'])}, not clean"
+    screen.line(mark("unclean", unicode=screen.unicode), said)
+    failed = [state.nodes[address] for address in (*result.allowed, *result.caught)]
+    shown = failed[:_FAILURES_SHOWN]
+    names = cut_ids((node.id for node in shown), MAX_ID_COLUMNS)
+    ids = max(map(width, names.values()))
+    looks = [_where_to_look(node) for node in shown]
+    commands = [cli.command(look, result.run_id, node.id) for look, node in zip(looks, shown, strict=True)]
+    room = max(30, screen.width - ids - max(map(width, commands)) - 10)
+    whats = [cut(f"{said_of(state, node)}: {_in_a_line(node)}", room) for node in shown]
+    longest = max(map(width, whats))
+    for node, what, command in zip(shown, whats, commands, strict=True):
+        screen.line(f"   {pad(names[node.id], ids)}  {pad(what, longest)}    ", ("faint", command))
+    if len(failed) > len(shown):
+        screen.line(f"   … {len(failed) - len(shown)} more: {cli.command('show', result.run_id)}")
+
+
+def _where_to_look(node: NodeState) -> str:
+    """The command that shows the most of a failed node: what it printed, if it was allowed to fail."""
+    return "output" if node.output is not None and node.output.size else "show"
+
+
+def _in_a_line(node: NodeState) -> str:
+    """Why a node failed, with the last that it said."""
+    text = failure_text(node.error) if node.error is not None else FailureText("", ())
+    return ": ".join([text.headline, *text.said[-1:]])
 
 
 def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:

@@ -106,7 +106,7 @@ class Tree:
         if row.left and row.due_at is not None:
             left = f"{row.left} in {passing(max(0, row.due_at - now + 999))}"
         line: Line = [mark(row.state, unicode=screen.unicode), f" {pad(indent + columns.names[row.node], ids)}  "]
-        line.append((role_of(row.state), left) if row.state in ("failed", "retry") else left)
+        line.append((role_of(row.state), left) if row.state in ("failed", "allowed", "retry") else left)
         used = (1 if screen.unicode else 5) + 1 + ids + 2 + width(left)
         said = " · ".join(filter(None, (row.item, self._note(row, rows))))
         # Measured as it will be printed: an escape is wider than the character that it replaces.
@@ -205,8 +205,9 @@ class Live:
         elif isinstance(event, e.ScopeOpened | e.NodeInvalidated):
             self._scope(event.node, state)
         elif isinstance(event, e.NodeEvent):
-            self._tally.put(state, state.nodes[event.node])
-            self._keep(state.nodes[event.node], state)
+            for address in (event.node, *(event.caught if isinstance(event, e.NodeCompleted) else ())):
+                self._tally.put(state, state.nodes[address])
+                self._keep(state.nodes[address], state)
             self._said.pop(event.node, None)
         self._changed.set()
 
@@ -330,6 +331,8 @@ class Live:
         if counts is None:
             return row
         note = " · ".join(filter(None, (counted(counts), row.note)))
+        if row.state == "completed" and counts["failed"]:
+            return replace(row, note=note, state="partly")
         return replace(row, note=note, state=tally.status(row.node) if row.state == "running" else row.state)
 
     def _tell(self, console: Console, rows: dict[str, Row], now: int) -> None:

@@ -11,7 +11,7 @@ from ion.kinds import FIRST_TURNS, TURNS
 from ion.views.rows import counted_items, inside_failed, items_around
 from ion.views.text import Part, cut, cut_ids, cut_middle, duration, elapsed, one_line, plural, width
 from ion.views.waiting import PERMISSION, nodes_of, waiting_in
-from ion.views.words import dollars, failure_text
+from ion.views.words import dollars, failure_text, not_clean
 
 NAME_COLUMNS = 15
 MAX_NAME_COLUMNS = 32
@@ -23,7 +23,6 @@ MOST_NAMED = 10
 MANY_ITEMS = 50
 # The words in the second column that have a role.
 _ROLES = {
-    "FAIL": "bad",
     "done": "good",
     "start": "active",
     "works": "active",
@@ -77,9 +76,13 @@ class Plain:
                 kept = sum(node.status == "completed" for node in nodes)
                 self._say(event, "run", f"{run_id} {workflow}", f"continues; {kept} of {len(nodes)} are completed")
             case e.WorkflowCompleted():
-                skipped = sum(node.status == "skipped" for node in nodes)
-                done = f"{len(nodes) - skipped} of {len(nodes)} completed" if skipped else ""
-                self._say(event, "run", "completed", done)
+                completed = sum(node.status == "completed" for node in nodes)
+                others = any(node.status in ("failed", "skipped") for node in nodes)
+                done = f"{completed} of {len(nodes)} completed" if others else ""
+                said = not_clean(state)
+                self._say(
+                    event, "run", "completed", " · ".join(filter(None, (f"not clean: {said}" if said else "", done)))
+                )
             case e.WorkflowFailed():
                 fallen = sum(node.status in ("failed", "skipped", "cancelled") for node in nodes)
                 again = self._command("resume", run_id)
@@ -119,18 +122,23 @@ class Plain:
             case e.NodeCompleted():
                 took, agent = duration(state.nodes[event.node].took_ms), event.reply.agent
                 items = counted_items(state, event.node)
-                self._say(event, "done", event.node, " · ".join(filter(None, (took, agent, items))))
+                caught = f"caught the failure of {', '.join(event.caught)}" if event.caught else ""
+                self._say(event, "done", event.node, " · ".join(filter(None, (took, agent, items, caught))))
                 self._quote(event.reply.notes)
             case e.NodeFailed():
                 text, error = failure_text(event.error), event.error
                 where = f" · {error.hint}" if error.hint else ""
                 if error.exit_status is not None:
                     where = self._command("logs", run_id, event.node)
-                self._say(event, "FAIL", event.node, f"{text.headline}{where}")
+                allowed = event.reply is not None
+                shown = f"{text.headline}, allowed" if allowed else text.headline
+                self._say(event, "FAIL", event.node, f"{shown}{where}", role="attention" if allowed else "bad")
                 self._quote(() if inside_failed(state, event.node) else text.said)  # that has said it
             case e.NodeSkipped():
-                reason = {"when": "when:", "upstream_failed": "trigger_rule"}.get(event.reason, event.reason)
-                self._say(event, "skip", event.node, f"{reason} {event.detail}")
+                reason = {"when": "when:", "upstream_failed": "trigger_rule", "no_failure": ""}.get(
+                    event.reason, event.reason
+                )
+                self._say(event, "skip", event.node, f"{reason} {event.detail}".strip())
             case e.NodeCancelled():
                 self._say(event, "stop", event.node, event.reason)
             case e.NodeRetrying():
@@ -166,13 +174,13 @@ class Plain:
             case e.PromptAnswered():
                 self._say(event, "reply", event.node, plural(event.output.size, "byte"))
 
-    def _say(self, event: e.Event, verb: str, name: str, detail: str = "") -> None:
-        self._line(event.at, verb, name, detail)
+    def _say(self, event: e.Event, verb: str, name: str, detail: str = "", role: str = "") -> None:
+        self._line(event.at, verb, name, detail, role)
 
-    def _line(self, at: int, verb: str, name: str, detail: str) -> None:
-        """Write one line: time, verb, name, detail."""
+    def _line(self, at: int, verb: str, name: str, detail: str, role: str = "") -> None:
+        """Write one line: time, verb, name, detail. `role` '': that of the verb."""
         time = elapsed(max(0, at - self._begun_at))
-        role = _ROLES.get(verb)
+        role = role or _ROLES.get(verb, "")
         word: Part = (role, f"{verb:<5}") if role else f"{verb:<5}"
         if verb != "run":
             name = self._names.get(name) or cut_middle(name, MAX_NAME_COLUMNS)

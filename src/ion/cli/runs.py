@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,21 +33,27 @@ _STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled",
 @click.command()
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those in this state.")
 @click.option("--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only those of this workflow.")
+@click.option("--unclean", is_flag=True, help="Only those that completed with failures, allowed or caught.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_json
 @in_context
-def runs(cli: CliContext, status: str | None, workflow: str | None, limit: int | None, as_json: bool) -> int:
-    """List the project's runs, newest first."""
-    from ion.api.reading import list_runs
+def runs(
+    cli: CliContext, status: str | None, workflow: str | None, unclean: bool, limit: int | None, as_json: bool
+) -> int:
+    """List the project's runs, newest first. One that completed, but not clean, has a ✓!."""
+    from ion.api.reading import is_clean, list_runs
 
     with cli.open() as workspace:
-        found = list_runs(workspace, status=status, workflow=workflow, limit=limit)
+        found = list_runs(workspace, status=status, workflow=workflow, limit=None if unclean else limit)
+        shown = ((run, state, is_clean(workspace, run)) for run, state in found)
+        listed = list(islice((one for one in shown if not unclean or one[2] is False), limit))
     if as_json:
-        terminal.write_json([_object(run, state) for run, state in found])
-    elif not found:
-        terminal.talk().line(f"No runs{' like that' if status or workflow else ' yet: ion run WORKFLOW starts one'}.")
+        terminal.write_json([_object(*one) for one in listed])
+    elif not listed:
+        given = status or workflow or unclean
+        terminal.talk().line(f"No runs{' like that' if given else ' yet: ion run WORKFLOW starts one'}.")
     else:
-        _table(terminal.data(), found)
+        _table(terminal.data(), listed)
     return 0
 
 
@@ -59,29 +66,42 @@ def _duration(run: WorkflowRun, status: str) -> int | None:
     return max(0, now_of(run) - run.started_at) if status == "running" else None
 
 
-def _object(run: WorkflowRun, status: str) -> dict[str, object]:
+def _object(run: WorkflowRun, status: str, clean: bool | None) -> dict[str, object]:
     from ion.api.result import timestamp
 
     return {
         "run_id": run.run_id,
         "workflow": run.workflow,
         "status": status,
+        "clean": clean,
         "started_at": timestamp(run.started_at or None),
         "duration_ms": _duration(run, status),
     }
 
 
-def _table(screen: Screen, found: list[tuple[WorkflowRun, str]]) -> None:
+def _table(screen: Screen, found: list[tuple[WorkflowRun, str, bool | None]]) -> None:
     from ion import clocks
-    from ion.views.words import mark, role_of
+    from ion.views.words import role_of, symbol
 
-    ids = min(max(len(run.run_id) for run, _ in found), 24)
-    names = min(max(len(run.workflow) for run, _ in found), max(8, screen.width - ids - 46))
-    for run, status in found:
+    marks = (2 if any(clean is False for _, _, clean in found) else 1) if screen.unicode else 5
+    ids = min(max(len(run.run_id) for run, _, _ in found), 24)
+    names = min(max(len(run.workflow) for run, _, _ in found), max(8, screen.width - ids - marks - 45))
+    for run, status, clean in found:
+        key = "unclean" if clean is False else status
         run_id, workflow = pad(cut_middle(run.run_id, ids), ids), pad(cut_middle(run.workflow, names), names)
         when = f"{moment(run.started_at or None, clocks.now_ms()):<19}  {duration(_duration(run, status))}"
-        symbol, word = mark(status, unicode=screen.unicode), (role_of(status), f"{status:<11}")
-        screen.line(symbol, " ", run_id, "  ", workflow, "  ", word, "  ", when)
+        word = (role_of(key), f"{status:<11}")
+        screen.line(
+            (role_of(key), f"{symbol(key, unicode=screen.unicode):<{marks}}"),
+            " ",
+            run_id,
+            "  ",
+            workflow,
+            "  ",
+            word,
+            "  ",
+            when,
+        )
 
 
 @click.command()
@@ -175,13 +195,15 @@ def show_run(
     cost = cost_line(result.state)
     if cost:
         screen.line(cost)
-    say_next(screen, cli, result, labels_of(workflow), changed)
+    if result.status != "completed":  # each node says what there is to say
+        say_next(screen, cli, result, labels_of(workflow), changed)
 
 
 def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
     started = result.state.started
     took = duration(result.data["duration_ms"])
-    parts = [f"{result.workflow}  {result.run_id}", result.status]
+    unclean = result.status == "completed" and not result.clean
+    parts = [f"{result.workflow}  {result.run_id}", f"{result.status}{', not clean' if unclean else ''}"]
     parts.append(f"started {moment(result.state.started_at, now)}, {took}")
     if started is not None:
         parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []
@@ -239,7 +261,7 @@ def _nodes(
 def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool = False) -> None:
     """The whole screen of `ion show RUN NODE`. `instances`: with all that is inside of it."""
     from ion.views.explain import head_of, rows_of, talk_of
-    from ion.views.words import role_of
+    from ion.views.words import mark_of_node, role_of, said_of
 
     now = subject.now
     if subject.iteration:
@@ -248,7 +270,10 @@ def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: b
         _inside(screen, cli, subject, instances=instances)
         return
     screen.line(
-        ("strong", now.id), "   ", (role_of(now.status), now.status), *(f"   {part}" for part in head_of(subject))
+        ("strong", now.id),
+        "   ",
+        (role_of(mark_of_node(subject.state, now, subject.result.status)), said_of(subject.state, now)),
+        *(f"   {part}" for part in head_of(subject)),
     )
     for label, text in rows_of(subject, cli.command):
         screen.line("  ", ("faint", f"{label:<{LABEL_COLUMNS}}"), cut(text, max(screen.width - LABEL_COLUMNS - 2, 40)))

@@ -8,6 +8,7 @@ from ion.core import events as e
 from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
 from ion.core.composites import halting, output_node
+from ion.core.foreseen import handled
 from ion.core.state import NodeState, RunState
 from ion.language.templates import ScopeTemplate
 
@@ -23,7 +24,7 @@ def run_end(state: RunState, body: ScopeTemplate, at: int) -> e.Event:
     if not any(now.succeeded for now in nodes):
         return e.WorkflowFailed(at, e.Failure("nothing-completed", "no node completed: every one was skipped"))
     source = output_node(body, nodes)
-    return e.WorkflowCompleted(at, None if source is None else source.id)
+    return e.WorkflowCompleted(at, None if source is None else source.id, handled(state).is_clean)
 
 
 def cancelled_by(now: NodeState, at: int) -> e.WorkflowCancelled:

@@ -186,9 +186,10 @@ class WorkflowResumed(Event, frozen=True, gc=False):
 
 
 class WorkflowCompleted(Event, frozen=True, gc=False):
-    """`output_node` is the node whose output is the run's."""
+    """`output_node` is the node whose output is the run's; `clean`: no failure was allowed or caught."""
 
     output_node: Address | None = None
+    clean: bool = True
 
 
 class WorkflowFailed(Event, frozen=True, gc=False):

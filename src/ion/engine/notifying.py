@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ion.core import events as e
+from ion.core.foreseen import handled
 from ion.core.state import RunState
 from ion.core.waiting import waiting_in
 from ion.errors import UsageError
@@ -112,11 +113,15 @@ _NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}
 
 
 def _report(run_id: str, state: RunState) -> dict[str, Any]:
+    found = handled(state)
     return {
         "run_id": run_id,
         "workflow": state.started.workflow if state.started is not None else "",
         "status": state.status,
         "error": state.error.to_json() if state.error is not None else None,
         "failed": [node.id for node in state.nodes.values() if node.status == "failed"],
+        "clean": found.is_clean,
+        "allowed": list(found.allowed),
+        "caught": [{"node": node, "by": by} for node, by in found.caught.items()],
         "waiting": [{"node": one.node, "message": one.message} for one in waiting_in(state) if one.node],
     }

@@ -11,6 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from ion.core import events as e
+from ion.core.foreseen import handled
 from ion.core.state import RunState
 from ion.errors import UsageError
 from ion.kinds import SLOT_TURNS
@@ -109,6 +110,8 @@ class Tracing:
         agent = getattr(told, "agent", None)
         if agent:
             span.set_attribute("ion.agent", agent)
+        if isinstance(event, e.NodeFailed) and event.reply is not None:
+            span.set_attribute("ion.allowed", True)
         if isinstance(event, e.NodeFailed | e.NodeRetrying):
             span.set_attribute("error.type", event.error.code)
             span.set_status(Status(StatusCode.ERROR, event.error.code))
@@ -121,6 +124,11 @@ class Tracing:
         if span is None:
             return
         span.set_attribute("ion.status", state.status)
+        if isinstance(event, e.WorkflowCompleted | e.WorkflowFailed):
+            found = handled(state)
+            span.set_attribute("ion.clean", found.is_clean)
+            span.set_attribute("ion.allowed", list(found.allowed))
+            span.set_attribute("ion.caught", list(found.caught))
         if isinstance(event, e.WorkflowFailed):
             span.set_attribute("error.type", event.error.code)
             span.set_status(Status(StatusCode.ERROR, event.error.code))

@@ -209,7 +209,8 @@ async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Repor
     result = await host.engine.wait(run, seconds, partial(_happened, report), partial(_stepped, report))
     prompts = await asyncio.to_thread(run.prompts)
     data = result.to_json()
-    step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error")}
+    names = ("run_id", "workflow", "status", "output", "error", "clean", "allowed", "caught")
+    step = {name: data[name] for name in names}
     step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}
     waiting = [item for item in data["waiting"] if item["kind"] != "prompt"]
     advice = _advice(host, result, prompts, waiting)
@@ -256,6 +257,8 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
             "Then ion_next."
         )
+    if result.status == "completed" and not result.clean:
+        return "The run is complete, but not clean: some failures were allowed or caught (`allowed`, `caught`). Say so."
     if "output_file" in result.data:
         return "The run is complete. Its result is too long for an answer: it is the file `output_file`."
     return _ADVICE.get(result.status, "Call ion_next, which continues the run.")

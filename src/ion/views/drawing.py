@@ -43,6 +43,9 @@ def draw(sheet: Sheet, picture: Picture) -> list[list[Part]]:
     """The lines of the graph, as wide as the sheet allows, and below it a box for what is inside of each node."""
     rows = _drawing(sheet, picture)
     rows = rows if rows is not None else _list(sheet, picture)
+    for edge in picture.edges:
+        if edge.kind == "catches":
+            rows.append([("faint", sheet.encodable(cut(f"{edge.target} catches {edge.source}", sheet.width - 1)))])
     for node in picture.nodes:
         if node.inside is not None:
             rows += [[], *_box(sheet, node, node.inside)]
@@ -69,7 +72,7 @@ def _box(sheet: Sheet, node: PictureNode, inside: Picture) -> list[list[Part]]:
     return [
         [
             "┌─ ",
-            (role_of(node.status) if node.status is not None else "strong", head),
+            (role_of(node.mark) if node.mark is not None else "strong", head),
             f" {'─' * (wide - width(head) - 1)}┐",
         ],
         *(["│ ", *row, f"{' ' * (wide - _width(row))} │"] for row in rows),
@@ -111,7 +114,7 @@ def _canvas(sheet: Sheet, picture: Picture) -> Canvas | None:
     if least > sheet.width or len(picture.nodes) > MAX_DRAWN_NODES:
         return None
     layout = lay_out(picture)
-    roles = {node.id: role_of(node.status) if node.status is not None else "" for node in picture.nodes}
+    roles = {node.id: role_of(node.mark) if node.mark is not None else "" for node in picture.nodes}
     canvas = Canvas()
     return canvas if _paint(canvas, layout, labels, roles) <= sheet.width else None
 
@@ -178,7 +181,7 @@ def _list(sheet: Sheet, picture: Picture) -> list[list[Part]]:
             node = nodes[name]
             room = max(20, sheet.width - len(indent) - width(labels[name]) - 5)
             after = f"  ← {', '.join(waits[name])}" if waits[name] else ""
-            role = role_of(node.status) if node.status is not None else ""
+            role = role_of(node.mark) if node.mark is not None else ""
             rows.append([indent, (role, labels[name]), ("faint", cut(after, room + 3))])
     return rows
 

@@ -33,7 +33,7 @@ from ion.language.workflow import Command as CommandFile
 from ion.views.rows import named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
 from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
-from ion.views.words import counted, failure_text
+from ion.views.words import counted, failure_text, foreseen, said_of
 
 if TYPE_CHECKING:
     from ion.api.result import RunShown
@@ -72,6 +72,7 @@ def rows_of(subject: Subject, command: Command) -> list[tuple[str, str]]:
     return [
         *_waited_for(subject),
         *_rule(subject),
+        *_catches(subject),
         *_condition(subject),
         *_ran(subject),
         *_references(subject),
@@ -106,7 +107,7 @@ def _waited_for(subject: Subject) -> Iterator[tuple[str, str]]:
     for other in waits_of(subject.state, subject.node, subject.now.id):
         when = f" {elapsed(other.ended_at - started_at)}" if other.ended_at is not None else ""
         only_order = ", order only" if other.id in subject.node.order and "." not in subject.now.id else ""
-        said.append(f"{other.id} ({other.status}{when}{only_order})")
+        said.append(f"{other.id} ({said_of(subject.state, other)}{when}{only_order})")
     if said:
         yield "waited for" if subject.now.begun or subject.now.terminal else "waits for", ", ".join(said)
 
@@ -119,10 +120,23 @@ def _rule(subject: Subject) -> Iterator[tuple[str, str]]:
     if not all(other.terminal for other in waited):
         yield "rule", f"{node.trigger_rule}: not decided yet"
         return
-    others = [f"{other.id} {other.status}" for other in waited]
+    others = [f"{other.id} {said_of(subject.state, other)}" for other in waited if other.status != "completed"]
     holds = trigger_rule_holds(node.trigger_rule, [other.vote for other in waited])
-    why = "yes" if holds else f"no ({', '.join(one for one in others if not one.endswith('completed'))})"
-    yield "rule", f"{node.trigger_rule}: {why}"
+    why = f" ({', '.join(others)})" if others else ""
+    yield "rule", f"{node.trigger_rule}: {'yes' if holds else 'no'}{why}"
+
+
+def _catches(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Whose failures it catches, and whether there were any."""
+    found = [named_from(subject.state, subject.now.id, name) for name in subject.node.catches]
+    watched = [one for one in found if one is not None]
+    if not watched:
+        return
+    said = ", ".join(f"{one.id} {said_of(subject.state, one)}" for one in watched)
+    if not all(one.terminal for one in watched):
+        yield "catches", f"{said}: not decided yet"
+    else:
+        yield "catches", f"{said}: {'yes' if any(one.status == 'failed' for one in watched) else 'no'}"
 
 
 def _condition(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -251,7 +265,7 @@ def _output(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
     content, logged = subject.now.output, subject.logged
     logs = command("logs", subject.result.run_id, subject.now.id) if any(logged.values()) else ""
     written = "    ".join(f"{stream} {size(count)}" for stream, count in logged.items() if count)
-    if content is not None and subject.now.status == "completed":
+    if content is not None:
         shown = _quoted(content.text)
         whole = "" if shown == f'"{content.text}"' else command("output", subject.result.run_id, subject.now.id)
         yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
@@ -272,6 +286,8 @@ def _failure(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "cancelled", str(now.reason)
     if now.error is None or now.status not in ("failed", "waiting"):
         return
+    if handled := foreseen(subject.state, now):
+        yield "handled", f"{handled}: the run does not fail by it, and is not clean"
     text = failure_text(now.error)
     label = "error"
     for line in (f"{now.error.code}: {text.headline}", *text.said):
@@ -325,6 +341,7 @@ def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
         "detail": subject.now.detail,
         "waits_for": [{"node": one.id, "status": one.status} for one in waits_of(state, node, subject.now.id)],
         "trigger_rule": node.trigger_rule,
+        "catches": list(node.catches),
         "when": [{"comparison": text, "seen": seen, "holds": holds} for text, seen, holds in rows],
         "session": subject.now.session,
         "log_bytes": subject.logged,

@@ -21,7 +21,7 @@ from ion.core.tallies import STATUSES, Tally
 from ion.language.graph import layers, topological
 from ion.language.templates import ScopeTemplate, Template, templates_of
 from ion.language.workflow import FanOut, WorkflowCall
-from ion.views.words import counted, symbol
+from ion.views.words import counted, foreseen, symbol
 
 if TYPE_CHECKING:
     from ion.language.workflow import Workflow
@@ -38,7 +38,8 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     `fan_out` is what a fan-out runs it for: `items`, `lines`, or how many the file lists; `workflow` is the name of the
     one that it calls. `includes` are the includes that brought it, the outermost first. `inside` are the nodes inside
     of it; of a run, if some have begun. `counts` says how many of its instances are in which state, if it may have
-    several, `iteration` in which one a repeated group is.
+    several, `iteration` in which one a repeated group is. `handled`: all that failed was allowed or caught. `final`: it
+    is a node of `finally`.
     """
 
     id: str
@@ -51,11 +52,19 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     includes: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     iteration: int = 0
+    handled: bool = False
+    final: bool = False
     inside: Picture | None = None
+
+    @property
+    def mark(self) -> str | None:
+        """The key of its symbol and colour, if a run is shown."""
+        return "allowed" if self.handled else self.status
 
 
 class Edge(Struct, frozen=True):
-    """`target` waits for `source`. `kind` is `depends_on`, or `order` for one that only a reference brings about."""
+    """`target` waits for `source`. `kind` is `depends_on`, `catches` for one that starts if the other fails, or `order`
+    for one that only a reference brings about."""
 
     source: str = field(name="from")
     target: str = field(name="to")
@@ -89,7 +98,7 @@ class Picture(Struct, frozen=True):
 def label(node: PictureNode, name: str, suffixes: Mapping[str, str], *, unicode: bool = True) -> str:
     """The label of a node: the symbol of its state if there is one, its name, `?` for a condition, what its kind has in
     `suffixes`, and for how many items it runs, or how many of these are in which state."""
-    state = f"{symbol(node.status, unicode=unicode)} " if node.status is not None else ""
+    state = f"{symbol(node.mark, unicode=unicode)} " if node.mark is not None else ""
     items = f" {'×' if unicode else 'x'} {node.fan_out}" if node.fan_out is not None else ""
     items = f"  {counted(dict.fromkeys(STATUSES, 0) | node.counts)}" if node.counts else items
     return f"{state}{name}{' ?' if node.when is not None else ''}{suffixes.get(node.kind, '')}{items}"
@@ -124,14 +133,14 @@ class _Shown(Struct):
 def _picture(name: str, body: ScopeTemplate, shown: _Shown | None, prefixes: Sequence[str]) -> Picture:
     """The picture of a graph; `prefixes` are what the addresses of its instances begin with, in each scope of it."""
     nodes = tuple(_in_file(one) if shown is None else _in_run(one, shown, prefixes) for one in body.members)
-    edges = tuple(
-        Edge(source=other, target=one.node.id, kind=kind)
-        for one in body.members
-        for kind, others in (("depends_on", one.node.depends_on), ("order", one.node.order))
-        for other in others
-        if other in body.places
-    )
-    return Picture(name, nodes, edges)
+    kinds: dict[tuple[str, str], str] = {}
+    for one in body.members:
+        node = one.node
+        for kind, others in (("depends_on", node.depends_on), ("catches", node.catches), ("order", node.order)):
+            for other in others:
+                if other in body.places:
+                    kinds.setdefault((other, node.id), kind)
+    return Picture(name, nodes, tuple(Edge(*ends, kind) for ends, kind in kinds.items()))
 
 
 def _in_file(template: Template) -> PictureNode:
@@ -145,23 +154,27 @@ def _in_file(template: Template) -> PictureNode:
         fan_out=_items(node.fan_out) if node.fan_out is not None else None,
         workflow=node.body.name if isinstance(node.body, WorkflowCall) else None,
         includes=node.includes,
+        final=template.is_final,
         inside=_picture(node.id, inside, None, ()) if inside is not None else None,
     )
 
 
 def _in_run(template: Template, shown: _Shown, prefixes: Sequence[str]) -> PictureNode:
     instances = [f"{prefix}{template.node.id}" for prefix in prefixes]
-    statuses = shown.statuses(instances)
+    statuses, state = shown.statuses(instances), shown.state
     status, several = _overall(statuses), len(statuses) > 1
     if template.item is not None:
         instances = [member for scope in shown.scopes(instances) for member in scope.members]
         statuses = shown.statuses(instances)
         several = bool(statuses)
+    found = [state.nodes[address] for address in instances if address in state.nodes]
+    failed = [one for one in found if one.status == "failed"]
     scopes, body = shown.scopes(instances), (template.item or template).inside
     prefixes = [scope.prefix for scope in scopes]
     return replace(
         _in_file(template),
         status=status,
+        handled=status == "failed" and all(foreseen(state, one) for one in failed),
         counts={status: statuses.count(status) for status in STATUSES if status in statuses} if several else {},
         iteration=max((scope.iteration for scope in scopes), default=0),
         inside=_picture(template.node.id, body, shown, prefixes) if body is not None and scopes else None,
@@ -169,32 +182,41 @@ def _in_run(template: Template, shown: _Shown, prefixes: Sequence[str]) -> Pictu
 
 
 def boxed(picture: Picture) -> Picture:
-    """The picture with a node for each include, and in it those that it brought: for those who look at it. It has no
-    cycle either: an include that would wait for itself does not load."""
+    """The picture with a node for each include, and in it those that it brought, and one for those of `finally`, behind
+    all others: for those who look at it. It has no cycle either: an include that would wait for itself does not
+    load."""
     nodes = [replace(one, inside=boxed(one.inside)) if one.inside is not None else one for one in picture.nodes]
     picture = replace(picture, nodes=tuple(nodes))
     for include in dict.fromkeys(one.includes[0] for one in nodes if one.includes):
-        picture = _folded(picture, include)
-    return picture
+        picture = _folded(picture, include, "include", {one.id for one in nodes if one.includes[:1] == (include,)})
+    final = {one.id for one in nodes if one.final}
+    if not final:
+        return picture
+    picture = _folded(picture, "finally", "finally", final)
+    followed = {edge.source for edge in picture.edges}
+    last = [one.id for one in picture.nodes if one.id not in followed and one.kind != "finally"]
+    return replace(picture, edges=(*picture.edges, *(Edge(one, "finally", "order") for one in last)))
 
 
-def _folded(picture: Picture, include: str) -> Picture:
-    members = {one.id: one for one in picture.nodes if one.includes[:1] == (include,)}
+def _folded(picture: Picture, name: str, kind: str, ids: set[str]) -> Picture:
+    """The picture with one node in the place of these, which are inside of it."""
+    members = {one.id: one for one in picture.nodes if one.id in ids}
     inside = [edge for edge in picture.edges if edge.source in members and edge.target in members]
     kinds: dict[tuple[str, str], str] = {}
     for edge in picture.edges:
-        ends = (include if edge.source in members else edge.source, include if edge.target in members else edge.target)
+        ends = (name if edge.source in members else edge.source, name if edge.target in members else edge.target)
         if edge not in inside and kinds.get(ends) != "depends_on":
             kinds[ends] = edge.kind
-    nodes = tuple(replace(one, includes=one.includes[1:]) for one in members.values())
+    nodes = tuple(replace(one, includes=one.includes[1:], final=False) for one in members.values())
     statuses = [one.status for one in nodes if one.status is not None]
     box = PictureNode(
-        id=include,
-        kind="include",
+        id=name,
+        kind=kind,
         when=None,
         trigger_rule="all_success",
         status=_overall(statuses),
-        inside=boxed(Picture(include, nodes, tuple(inside))),
+        handled=all(one.handled for one in nodes if one.status == "failed") and "failed" in statuses,
+        inside=boxed(Picture(name, nodes, tuple(inside))),
     )
     first = next(iter(members))
     shown = [box if one.id == first else one for one in picture.nodes if one.id == first or one.id not in members]

@@ -25,6 +25,7 @@ _COLOURS = {
     "failed": ("#f8d0d0", "stroke:#b02020"),
     "running": ("#d0e8f8", "stroke:#2060a0"),
     "waiting": ("#fbeec2", "stroke:#a07010"),
+    "allowed": ("#fbeec2", "stroke:#a07010"),
     "skipped": ("#eeeeee", "stroke:#999999,color:#777777"),
     "cancelled": ("#eeeeee", "stroke:#999999,color:#777777"),
 }
@@ -47,13 +48,14 @@ def _dot_lines(picture: Picture, prefix: str, indent: str) -> Iterator[str]:
             continue
         yield f"{indent}subgraph {_quoted(f'cluster {prefix}{node.id}')} {{"
         yield f"{indent}    label={_quoted(_titled(node))};"
-        if node.status in _COLOURS:
-            yield f'{indent}    style=filled; fillcolor="{_COLOURS[node.status][0]}";'
+        if node.mark in _COLOURS:
+            yield f'{indent}    style=filled; fillcolor="{_COLOURS[node.mark][0]}";'
         yield from _dot_lines(node.inside, f"{prefix}{node.id}.", f"{indent}    ")
         yield f"{indent}}}"
     for edge in picture.edges:
         source, target = nodes[edge.source], nodes[edge.target]
         attributes = ["style=dashed"] if edge.kind != "depends_on" else []
+        attributes += ['label="catches"'] if edge.kind == "catches" else []
         attributes += [f"ltail={_quoted(f'cluster {prefix}{source.id}')}"] if source.inside is not None else []
         attributes += [f"lhead={_quoted(f'cluster {prefix}{target.id}')}"] if target.inside is not None else []
         style = f" [{', '.join(attributes)}]" if attributes else ""
@@ -76,8 +78,8 @@ def _attributes(node: PictureNode) -> str:
     attributes = [f"label={_quoted(_titled(node))}"]
     if node.kind in _DOT_SHAPES:
         attributes.append(f"shape={_DOT_SHAPES[node.kind]}")
-    if node.status in _COLOURS:
-        attributes.append(f'style=filled, fillcolor="{_COLOURS[node.status][0]}"')
+    if node.mark in _COLOURS:
+        attributes.append(f'style=filled, fillcolor="{_COLOURS[node.mark][0]}"')
     return ", ".join(attributes)
 
 
@@ -86,6 +88,7 @@ def _quoted(text: str) -> str:
     return '"' + "\\n".join(lines) + '"'
 
 
+_ARROWS = {"depends_on": "-->", "order": "-.->", "catches": "-. catches .->"}
 _MERMAID_SHAPES = {"approval": ("{{", "}}"), "loop": ("[[", "]]"), "cancel": ("([", "])")}
 
 
@@ -107,8 +110,8 @@ def _mermaid_lines(
     """`names` and `by_status` are added to: the made-up names of the nodes, and which are in which state."""
     for node in picture.nodes:
         name = names[prefix + node.id] = f"n{len(names)}"
-        if node.status is not None:
-            by_status.setdefault(node.status, []).append(name)
+        if node.mark is not None:
+            by_status.setdefault(node.mark, []).append(name)
         if node.inside is None:
             yield f"{indent}{name}{_box(node)}"
             continue
@@ -117,7 +120,7 @@ def _mermaid_lines(
         yield from _mermaid_lines(node.inside, f"{prefix}{node.id}.", f"{indent}    ", names, by_status)
         yield f"{indent}end"
     for edge in picture.edges:
-        arrow = "-->" if edge.kind == "depends_on" else "-.->"
+        arrow = _ARROWS[edge.kind]
         yield f"{indent}{names[prefix + edge.source]} {arrow} {names[prefix + edge.target]}"
 
 
@@ -150,13 +153,13 @@ text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; 
 .edge { fill: none; stroke: #8b929c; stroke-width: 1.4; }
 .order { stroke-dasharray: 5 4; }
 .completed { fill: #d8f3dc; stroke: #2d8a4e; } .failed { fill: #fde0e0; stroke: #c43d3d; }
-.running { fill: #dbeafe; stroke: #2563eb; } .waiting { fill: #fef3c7; stroke: #b7791f; }
+.running { fill: #dbeafe; stroke: #2563eb; } .waiting, .allowed { fill: #fef3c7; stroke: #b7791f; }
 .skipped, .cancelled { fill: #eceef1; stroke: #a3a9b2; stroke-dasharray: 3 3; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6e8eb; } .when { fill: #9aa3af; } .box { fill: #262a30; stroke: #8b929c; } .edge { stroke: #7d8590; }
   .head { fill: #7d8590; }
   .completed { fill: #14361f; stroke: #4cc277; } .failed { fill: #4a1d1d; stroke: #f07b7b; }
-  .running { fill: #16294d; stroke: #6ea8fe; } .waiting { fill: #43350f; stroke: #e3b341; }
+  .running { fill: #16294d; stroke: #6ea8fe; } .waiting, .allowed { fill: #43350f; stroke: #e3b341; }
   .skipped, .cancelled { fill: #1f2227; stroke: #5c636e; }
 }"""
 # Its tip is where the line ends.
@@ -191,7 +194,7 @@ class _Drawing:
         ids = cut_ids((_safe(node.id) for node in picture.nodes), MAX_ID_COLUMNS)
         self.labels = {node.id: label(node, ids[_safe(node.id)], _SYMBOLS) for node in picture.nodes}
         self.layout: Layout = lay_out(picture)
-        self.order = {(edge.source, edge.target) for edge in picture.edges if edge.kind == "order"}
+        self.order = {(edge.source, edge.target) for edge in picture.edges if edge.kind != "depends_on"}
         self.left: list[float] = []
         self.widths: list[float] = []
         place = float(_MARGIN)
@@ -251,7 +254,7 @@ class _Drawing:
         return _safe(title(node, self.labels[node.id]))
 
     def _panel(self, node: PictureNode, drawing: _Drawing, top: float) -> Iterator[str]:
-        classes = quoteattr(f"panel {node.status}" if node.status is not None else "panel")
+        classes = quoteattr(f"panel {node.mark}" if node.mark is not None else "panel")
         wide, high = self.width - 2 * _MARGIN, drawing.height + _TITLE
         yield f'<rect class={classes} x="{_MARGIN}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="6"/>'
         text = escape(self._title(node))
@@ -287,7 +290,7 @@ class _Drawing:
         if box < self.widths[slot.layer]:
             line = f"M{left + box:.1f} {top + _HEIGHT / 2:.1f}H{left + self.widths[slot.layer]:.1f}"
             parts.append(f'<path class="edge" d="{line}"/>' if self.layout.links[slot] else "")
-        classes = quoteattr(f"box {node.status}" if node.status is not None else "box")
+        classes = quoteattr(f"box {node.mark}" if node.mark is not None else "box")
         parts.append(
             f'<rect class={classes} x="{left:.1f}" y="{top:.1f}" width="{box:.1f}" height="{_HEIGHT}" rx="6"/>'
         )
@@ -307,7 +310,7 @@ def _condition(node: PictureNode) -> str:
 
 def _tip(node: PictureNode) -> str:
     """What a pointer over the node shows."""
-    parts = [f"{node.id} ({node.kind})", node.status or "", f"when: {node.when}" if node.when is not None else ""]
+    parts = [f"{node.id} ({node.kind})", node.mark or "", f"when: {node.when}" if node.when is not None else ""]
     return _safe(" · ".join(part for part in parts if part))
 
 

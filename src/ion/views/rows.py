@@ -22,7 +22,7 @@ from ion.language.templates import templates_of
 from ion.language.workflow import Loop, LoopGroup
 from ion.views.text import cut, duration, one_line, plural
 from ion.views.waiting import PERMISSION, Waiting, waiting_at
-from ion.views.words import counted, failure_text, mark_of_node
+from ion.views.words import counted, failure_text, foreseen, mark_of_node
 
 if TYPE_CHECKING:
     from ion.api.result import RunShown
@@ -53,7 +53,7 @@ def note_of(
         parts.append(plural(node.attempts, "attempt"))
     if counts is not None and not (KINDS[node.kind].iterates and node.terminal):
         parts.append(counted(counts, running="cut off" if run_status == "interrupted" else "running"))
-    cut_off = mark_of_node(node, run_status) == "interrupted"
+    cut_off = mark_of_node(state, node, run_status) == "interrupted"
     if origin_of(state, node) is not node or (cut_off and counts is not None):
         return between.join(parts)  # the rest stands below it
     parts.append("cut off" if cut_off else _why(node, state, workflow))
@@ -62,7 +62,7 @@ def note_of(
 
 def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
     if node.status == "failed" and node.error is not None:
-        return failure_text(node.error).headline
+        return ", ".join(filter(None, (failure_text(node.error).headline, foreseen(state, node))))
     if node.status in ("skipped", "cancelled"):
         return _why_skipped(node)
     if node.status == "completed" and node.notes:
@@ -107,7 +107,7 @@ def _why_skipped(node: NodeState) -> str:
         return "when was false"
     if node.reason in ("trigger_rule", "upstream_failed"):
         return one_line(node.detail).partition(": ")[2]
-    return (node.reason or "").replace("_", " ")
+    return one_line(node.detail) or (node.reason or "").replace("_", " ")
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -134,14 +134,14 @@ class Row(Struct, frozen=True, gc=False):
 
     @property
     def over(self) -> bool:
-        return self.state in ("completed", "failed", "skipped", "cancelled")
+        return self.state in ("completed", "partly", "failed", "allowed", "skipped", "cancelled")
 
 
 def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: str = "", item: Any = None) -> Row:
     """A node's row. `workflow` is None where it cannot be read: then less is known. `answer` is the command that
     answers what the node asks, `item` what an instance is for."""
     node = templates_of(workflow)[now.id].node if workflow is not None else None
-    shown = mark_of_node(now, state.status)
+    shown = mark_of_node(state, now, state.status)
     retrying = shown == "retry"
     started_at, took_ms = _time_of(now, state)
     return Row(
@@ -372,7 +372,9 @@ def _depth(state: RunState, node: NodeState) -> int:
 
 def _shown(result: RunShown, workflow: Workflow | None, node: NodeState, depth: int) -> ListRow:
     state, tally = result.state, result.described.tally
-    mark = mark_of_node(node, result.status)
+    mark = mark_of_node(state, node, result.status)
+    if node.id in result.described.not_clean and mark == "completed":
+        mark = "partly"
     if mark == "running" and node.id in state.scopes and node.id in tally.counts:
         mark = tally.status(node.id)
     item = _item_text(result.described.item(node))

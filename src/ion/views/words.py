@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from ion.core.budgets import dollars
+from ion.core.foreseen import handled
 from ion.core.spending import COST
 from ion.core.tallies import total
 from ion.views.text import Part, one_line
@@ -29,6 +30,9 @@ _MARKS = {
     "cancelled": ("–", "stop", "faint"),
     "interrupted": ("✗", "cut", "attention"),
     "damaged": ("✗", "BAD", "bad"),
+    "allowed": ("✗", "FAIL", "attention"),
+    "partly": ("✓", "ok", "attention"),
+    "unclean": ("✓!", "ok!", "attention"),
 }
 # What schedules and concurrency groups may be in, as a role; and what some of that means.
 SCHEDULE_ROLES = {
@@ -48,7 +52,7 @@ _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
 
 
 def mark(state: str, *, unicode: bool) -> Part:
-    """The symbol of a state, as wide as every other one."""
+    """The symbol of a state, as wide as every other one, but for that of a run that is not clean."""
     return (role_of(state), symbol(state) if unicode else f"{symbol(state, unicode=False):<5}")
 
 
@@ -62,12 +66,37 @@ def role_of(state: str) -> str:
     return _MARKS[state][2]
 
 
-def mark_of_node(node: NodeState, run_status: str) -> str:
+def foreseen(state: RunState, node: NodeState) -> str:
+    """`allowed`, or `caught by` which node, of a failure that fails nothing around it; '': it is none."""
+    if node.status != "failed":
+        return ""
+    if node.id in state.caught and not node.allowed:
+        return f"caught by {state.caught[node.id]}"
+    scope = state.scopes.get(node.owner)
+    left_out = scope is not None and scope.items is not None and state.nodes[node.owner].status == "completed"
+    return "allowed" if node.allowed or left_out else ""
+
+
+def said_of(state: RunState, node: NodeState) -> str:
+    """The state of a node in words: `failed, allowed`."""
+    return ", ".join(filter(None, (node.status, foreseen(state, node))))
+
+
+def mark_of_node(state: RunState, node: NodeState, run_status: str) -> str:
     """The key of the node's symbol: its state, `retry` while it waits for its next attempt, `interrupted` if it ran
-    when the run's process died."""
+    when the run's process died, `allowed` for a failure that fails nothing."""
+    if foreseen(state, node):
+        return "allowed"
     if node.status == "running" and run_status == "interrupted":
         return "interrupted"
     return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
+
+
+def not_clean(state: RunState) -> str:
+    """`2 allowed, 1 caught`: how many failures did not fail the run; '' if it is clean."""
+    found = handled(state)
+    counts = {"allowed": len(found.allowed), "caught": len(found.caught)}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def counted(counts: dict[str, int], running: str = "running") -> str:

@@ -108,7 +108,7 @@ def _subject(run: RunView, node: NodeState, files: list[LogFile]) -> Subject | N
 
 def _head(run: RunView, node: NodeState, subject: Subject | None) -> Html:
     around = _crumbs(run, node.id)
-    name = mark_of_node(node, run.status)
+    name = mark_of_node(run.state, node, run.status)
     said = " · ".join(head_of(subject)) if subject is not None else ""
     item = run.described.item(node)
     return h(

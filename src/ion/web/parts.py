@@ -332,7 +332,9 @@ def names(run: RunView, frame: Frame, chosen: str) -> Html:
     rows = folded(run, run.frozen, INSIDE, every[first : first + ROWS])
     if all(row.node.id != chosen for row in rows):
         at = next(number for number, row in enumerate(rows) if row.node.id == outermost)
-        rows.insert(at + 1, ListRow(run.state.nodes[chosen], mark_of_node(run.state.nodes[chosen], run.status), 1))
+        rows.insert(
+            at + 1, ListRow(run.state.nodes[chosen], mark_of_node(run.state, run.state.nodes[chosen], run.status), 1)
+        )
     return h(
         "ul",
         (

@@ -90,7 +90,7 @@ def _graph(run: RunView) -> Html:
 
 
 def _node(site: Site, run: RunView, node: NodeState, frame: parts.Frame) -> Html:
-    name = mark_of_node(node, run.status)
+    name = mark_of_node(run.state, node, run.status)
     logs = readable(log_files_of(site.workspace, run.run_id, node.id))
     last = max((log.start for log in logs), default=0)
     said: list[str] = []

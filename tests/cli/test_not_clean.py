@@ -1,0 +1,237 @@
+"""Failures that a workflow foresees, wherever a run is shown: never plain green, and said with who allowed or caught
+them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ion as library
+from ion.api.result import RunResult
+from ion.cli.context import CliContext
+from ion.cli.live import Head, Live, Tree
+from ion.cli.terminal import Screen
+from ion.core.fold import apply
+from ion.core.state import RunState
+from ion.views.rows import folded
+from ion.views.words import role_of
+
+from .kit import Ion, Project
+
+DEPLOY = """
+name: deploy
+description: Lint may fail, a failed deploy is taken back
+nodes:
+  - {id: lint, bash: 'echo "3 warnings"; echo "14 in all" >&2; exit 3', allow_failure: true}
+  - {id: build, bash: 'echo built'}
+  - {id: deploy, depends_on: [build], bash: '[ ! -e broken ] || { echo "disk full" >&2; exit 1; }'}
+  - {id: after, depends_on: [deploy], bash: 'echo after'}
+  - {id: rollback, catches: [deploy], bash: 'echo "took it back"'}
+  - {id: report, depends_on: [lint, rollback], bash: 'echo "$lint.output; $rollback.output"'}
+"""
+FAN = """
+name: fan
+description: d
+nodes:
+  - id: all
+    group:
+      nodes:
+        - {id: each, fan_out: {items: [0, 1], join: all_done}, bash: 'exit $INPUTS.item'}
+"""
+
+
+@pytest.fixture
+def ran(ion: Ion, project: Project) -> Ion:
+    """The run `caught`, of which a failure was allowed and another was caught; `allowed`, with the first alone."""
+    project.write("deploy", DEPLOY)
+    assert ion("run", "deploy", "--run-id", "allowed", "--quiet").status == 0
+    (project.folder / "broken").touch()
+    assert ion("run", "deploy", "--run-id", "caught", "--quiet").status == 0
+    return ion
+
+
+def told(text: str) -> list[str]:
+    """The lines without their bars, times and runs of blanks."""
+    return [re.sub(r"\s+", " ", re.sub(r"▐?█*|\b\d+\.\ds", "", line)).strip() for line in text.splitlines()]
+
+
+def block(run: str) -> str:
+    return (
+        r"✓! deploy completed after , not clean\n"
+        rf"lint failed, allowed: exit 3: 14 in all ion output {run} lint\n"
+        rf"deploy failed, caught by rollback: exit 1: disk.* ion show {run} deploy\Z"
+    )
+
+
+def test_json_says_it(ran: Ion, project: Project) -> None:
+    data = ran("show", "caught", "--json").json("run")
+    assert (data["status"], data["clean"], data["output"]) == ("completed", False, "3 warnings; took it back")
+    assert (data["allowed"], data["caught"]) == (["lint"], [{"node": "deploy", "by": "rollback"}])
+    nodes = {name: (one["status"], one["allowed"], one["caught_by"]) for name, one in data["nodes"].items()}
+    assert nodes == {
+        "lint": ("failed", True, None),
+        "build": ("completed", False, None),
+        "deploy": ("failed", False, "rollback"),
+        "after": ("skipped", False, None),
+        "rollback": ("completed", False, None),
+        "report": ("completed", False, None),
+    }
+    assert (data["nodes"]["lint"]["output"], data["nodes"]["lint"]["error"]["code"]) == ("3 warnings", "exit-status")
+    other = ran("show", "allowed", "--json").json("run")
+    assert (other["clean"], other["allowed"], other["caught"]) == (False, ["lint"], [])
+    assert other["nodes"]["rollback"]["reason"] == "no_failure"
+    found = library.get_run("caught", project=project.folder)
+    assert (found.clean, found.allowed, found.caught) == (False, ("lint",), {"deploy": "rollback"})
+    assert (found.nodes["lint"].allowed, found.nodes["deploy"].caught_by) == (True, "rollback")
+
+
+def test_runs_lists_them_apart(ran: Ion, project: Project) -> None:
+    project.write("good", "name: good\ndescription: d\nnodes: [{id: a, bash: 'true'}]\n")
+    project.write("bad", "name: bad\ndescription: d\nnodes: [{id: a, bash: 'false'}]\n")
+    ran("run", "good", "--run-id", "good", "--quiet")
+    ran("run", "bad", "--run-id", "bad", "--quiet")
+    clean = {one["run_id"]: one["clean"] for one in ran("runs", "--json").json("runs")}
+    assert clean == {"bad": None, "good": True, "caught": False, "allowed": False}
+    assert [one["run_id"] for one in ran("runs", "--unclean", "--json").json("runs")] == ["caught", "allowed"]
+    assert [one["run_id"] for one in ran("runs", "--unclean", "--limit", "1", "--json").json("runs")] == ["caught"]
+    marks = {line.split()[1]: line.split()[0] for line in ran("runs").out.splitlines()}
+    assert marks == {"bad": "✗", "good": "✓", "caught": "✓!", "allowed": "✓!"}
+    assert ran("runs", "--unclean", "--workflow", "good").err == "No runs like that.\n"
+
+
+def test_the_end_of_a_run_says_it(ran: Ion) -> None:
+    done = ran("run", "deploy", "--run-id", "again", "--plain")
+    assert (done.status, done.out) == (0, "3 warnings; took it back\n")
+    lines = [re.sub(r"^\d\d:\d\d\.\d ", "", line) for line in told(done.err)]
+    assert "FAIL lint exit 3, allowed · ion logs again lint" in lines
+    assert "skip after trigger_rule all_success: deploy failed" in lines
+    assert "done rollback · caught the failure of deploy" in lines
+    assert "run completed not clean: 1 allowed, 1 caught · 3 of 6 completed" in lines
+    assert re.search(block("again"), "\n".join(lines))
+    assert told(ran("run", "deploy", "--run-id", "quiet", "--quiet").err)[1] == "✓! deploy completed after , not clean"
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "rerun", "approve"])
+def test_strict_clean_is_in_the_exit_status(ion: Ion, project: Project, command: str) -> None:
+    gate = "{id: ask, approval: {message: ok?}}"
+    lint = "{id: lint, depends_on: [ask], bash: 'exit 3', allow_failure: true}"
+    project.write(
+        "w", f"name: w\ndescription: d\nnodes: [{gate}, {lint}, {{id: end, depends_on: [lint], bash: echo}}]\n"
+    )
+    assert ion("run", "w", "--run-id", "one", "--quiet").status == 3
+    if command == "run":
+        project.write(
+            "w", f"name: w\ndescription: d\nnodes: [{lint.replace('[ask]', '[]')}, {{id: end, bash: echo}}]\n"
+        )
+        words = ["run", "w", "--quiet"]
+    elif command == "resume":
+        assert ion("approve", "one", "--no-resume").status == 0
+        words = ["resume", "one", "--quiet"]
+    elif command == "rerun":
+        assert ion("approve", "one", "--quiet").status == 0
+        words = ["rerun", "one", "--from", "lint", "--quiet"]
+    else:
+        words = ["approve", "one", "--quiet"]
+    assert ion(*words, "--strict-clean").status == 1
+
+
+def test_show_says_for_each_node_which_rule_it_was(ran: Ion) -> None:
+    lines = told(ran("show", "caught").out)
+    assert lines[0].startswith("deploy caught completed, not clean started")
+    assert [line for line in lines if line.startswith(("lint ✗", "deploy ✗", "after –"))] == [
+        "lint ✗ exit 3, allowed",
+        "deploy ✗ exit 1, caught by rollback",
+        "after – deploy failed",
+    ]
+    assert "rollback – none of these failed: deploy" in told(ran("show", "allowed").out)
+    after = told(ran("show", "caught", "after").out)
+    assert "rule all_success: no (deploy failed, caught by rollback)" in after
+    assert "skipped upstream_failed: all_success: deploy failed" in after
+    report = told(ran("show", "allowed", "report").out)
+    assert "rule all_success: yes (lint failed, allowed, rollback skipped)" in report
+    rollback = told(ran("show", "allowed", "rollback").out)
+    assert "catches deploy completed: no" in rollback
+    assert "skipped no_failure: none of these failed: deploy" in rollback
+    assert "catches deploy failed, caught by rollback: yes" in told(ran("show", "caught", "rollback").out)
+    lint = told(ran("show", "caught", "lint").out)
+    assert lint[0] == "lint failed, allowed exit 3 after"
+    assert "handled allowed: the run does not fail by it, and is not clean" in lint
+    assert ran("show", "caught", "rollback", "--json").json("node")["catches"] == ["deploy"]
+
+
+def test_the_output_of_an_allowed_failure_is_what_it_printed(ran: Ion) -> None:
+    assert ran("output", "caught", "lint").out == "3 warnings\n"
+    assert ran("output", "caught", "deploy").status == 2
+
+
+def test_what_is_around_an_allowed_failure_is_not_green_either(ion: Ion, project: Project) -> None:
+    project.write("fan", FAN)
+    assert ion("run", "fan", "--run-id", "fan", "--quiet").status == 0
+    data = ion("show", "fan", "--json").json("run")
+    assert (data["clean"], data["allowed"]) == (False, ["all.each.1"])
+    rows = folded(describe(project, "fan"), None, None)
+    assert {row.node.id: row.state for row in rows} == {
+        "all": "partly",
+        "all.each": "partly",
+        "all.each.0": "completed",
+        "all.each.1": "allowed",
+    }
+    assert role_of("partly") == role_of("allowed") == role_of("unclean") == "attention"
+
+
+def describe(project: Project, run: str) -> RunResult:
+    return library.get_run(run, project=project.folder)
+
+
+def frames(project: Project, run: str) -> list[list[list[Any]]]:
+    """The lines of the live tree after each event."""
+    screen = Screen(io.StringIO(), True, False, 100)
+    screen.encodable = lambda text: text  # type: ignore[method-assign]
+    live = Live(screen, None, CliContext())  # type: ignore[arg-type]
+    path = project.folder / ".ion" / "workflows" / "deploy.yaml"
+    live.begin(library.parse_workflow(path.read_text()), None)
+    state, shown = RunState(), []
+    for one in library.get_events(run, project=project.folder):
+        apply(state, one.event)
+        live.event(run, one, state)
+        shown.append(Tree(screen, lambda _: "").lines(Head("deploy", run, 0), live._shown(24), 0, 24, set()))
+    return shown
+
+
+def test_the_live_tree_is_amber(ran: Ion, project: Project) -> None:
+    last = frames(project, "caught")[-1]
+    rows = {line[1].split()[0]: line for line in last[1:]}
+    assert (rows["lint"][0], rows["deploy"][0]) == (("attention", "✗"), ("attention", "✗"))
+    assert rows["rollback"][0] == ("good", "✓")
+    assert "exit 3, allowed" in str(rows["lint"])
+    assert "exit 1, caught by rollback" in str(rows["deploy"])
+
+
+def test_the_graph_draws_who_catches_whom(ran: Ion) -> None:
+    assert "rollback catches deploy\n" in ran("graph", "deploy").out
+    assert {"from": "deploy", "to": "rollback", "kind": "catches"} in ran("graph", "deploy", "--json").json("graph")[
+        "edges"
+    ]
+    assert "-. catches .->" in ran("graph", "deploy", "--format", "mermaid").out
+    assert 'style=dashed, label="catches"' in ran("graph", "deploy", "--format", "dot").out
+    nodes = {one["id"]: one.get("handled") for one in ran("graph", "--run", "caught", "--json").json("graph")["nodes"]}
+    assert nodes == {"lint": True, "build": None, "deploy": True, "after": None, "rollback": None, "report": None}
+    assert ran("graph", "--run", "caught", "--format", "svg").out.count('class="box allowed"') == 2
+
+
+def test_who_is_told_of_the_end_is_told_that(ran: Ion, project: Project, tmp_path: Path) -> None:
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\n")
+    hook.chmod(0o755)
+    assert ran("run", "deploy", "--quiet", "--notify", str(hook)).status == 0
+    report = json.loads((tmp_path / "told").read_text())
+    assert (report["clean"], report["allowed"], report["caught"]) == (
+        False,
+        ["lint"],
+        [{"node": "deploy", "by": "rollback"}],
+    )
