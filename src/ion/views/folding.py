@@ -34,7 +34,7 @@ def folded(result: RunResult, address: str, entry: dict[str, Any], most: int) ->
 
 
 def _in_short(entry: dict[str, Any]) -> dict[str, Any]:
-    short = {name: entry[name] for name in ("address", "item", "status", "output", "error")}
+    short = {name: entry[name] for name in ("address", "item", "status", "output", "error", "allowed", "caught_by")}
     item = json.dumps(entry["item"], ensure_ascii=False)
     if len(item) > LONGEST_IN_SHORT:
         short["item"] = head(item, LONGEST_IN_SHORT)
