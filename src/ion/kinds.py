@@ -48,8 +48,8 @@ BOUND_KINDS = frozenset(name for name, kind in KINDS.items() if kind.bound)
 class TurnKind(Struct, frozen=True, gc=False):
     """`runner` is what carries it out, `module:function` in `ion.nodes`. `asks_agent`: an agent answers.
     `runs_program`: a process, with a log. `brings` is what its outcome is when all goes well: an `output`, a `verdict`
-    on the last output, a `question` to people about it, or the `instances` inside of the node. `continues`: it takes up
-    the attempt before it. `of_instances`: it is about what is inside of the node.
+    on the last output, a `question` to people about it, the `instances` inside of the node, or a `wait`. `continues`:
+    it takes up the attempt before it. `of_instances`: it is about what is inside of the node.
     `timeout_ms`: where neither the node nor its kind has one. `doing` is the word for a person where the node's kind
     does not say it."""
 
@@ -84,6 +84,8 @@ TURNS: dict[str, TurnKind] = {
     ),
     "gate": TurnKind("messages:gate", brings="question"),
     "cancel": TurnKind("messages:cancel"),
+    "wait": TurnKind("waiting:begin", brings="wait"),
+    "check": TurnKind("waiting:check", runs_program=True, timeout_ms=PROCESS_TIMEOUT_MS, doing="checking"),
     "expand": TurnKind("expand:run", brings="instances", of_instances=True),
     "collect": TurnKind("collect:run", of_instances=True),
 }

@@ -27,7 +27,7 @@ from ion.core.commands import NO_AGENT_LIMITS, AgentLimits
 from ion.core.composites import COLLECT, EXPAND, output_of
 from ion.core.expanding import items_of
 from ion.core.fold import fold
-from ion.core.outcomes import Completed, Expanded, Failed, GateOpened, Judged, Outcome, Stopped
+from ion.core.outcomes import Completed, Expanded, Failed, GateOpened, Judged, Outcome, Stopped, WaitOpened
 from ion.core.plan import Plan
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
@@ -107,9 +107,10 @@ class SimulatedWorld:
     stays), or a function of the node's state and the kind of the turn; a text is the output of a turn that completed.
     Gates open and checks pass unless such a function says otherwise. Turns end one after the other, in file order.
 
-    `clock` is the time in ms. `die_after`: the process dies when the log has so many events. `faults` says which
-    appends to the log fail, by number, and whether that is before or after the events are written: the process ends by
-    it. A world of your own can override any method of `ion.engine.driver.World`.
+    `clock` is the time in ms, `patience_ms` how long a wait may take without a pause of the run. `die_after`: the
+    process dies when the log has so many events. `faults` says which appends to the log fail, by number, and
+    whether that is before or after the events are written: the process ends by it. A world of your own can override
+    any method of `ion.engine.driver.World`.
     """
 
     workflow: Workflow
@@ -120,6 +121,7 @@ class SimulatedWorld:
     faults: Mapping[int, Literal["before", "after"]] = field(default_factory=dict)
     clock: int = 1
     agent_limits: AgentLimits = NO_AGENT_LIMITS
+    patience_ms: int | None = None
     carried_out: list[tuple[str, str]] = field(default_factory=list)
     turns: dict[str, int] = field(default_factory=dict)
     stopping: dict[str, str] = field(default_factory=dict)
@@ -175,7 +177,7 @@ class SimulatedWorld:
 
     def make_plan(self, state: RunState) -> Plan:
         """The plan of a process that begins to drive the run."""
-        return Plan(self.workflow, state, self.slots, self.agent_limits)
+        return Plan(self.workflow, state, self.slots, self.agent_limits, self.patience_ms)
 
     # ------------------------------------------------------------------ the world
 
@@ -248,6 +250,8 @@ class SimulatedWorld:
         template = templates_of(self.workflow)[now.id]
         if turn == EXPAND:
             return given if isinstance(given, Outcome) else self._expanded(template)
+        if TURNS[turn].brings == "wait":
+            return given if isinstance(given, WaitOpened) else WaitOpened()
         outcome = completed(given) if isinstance(given, str) else given
         if not isinstance(outcome, Completed):
             return outcome

@@ -42,8 +42,9 @@ class CheckedPlan(Plan):
 
     def next_steps(self, at: int) -> list[Command]:
         commands = super().next_steps(at)
-        fresh = Plan(self.workflow, self.state, self.max_concurrency, self.agent_limits).next_steps(at)
-        assert [c for c in commands if not isinstance(c, Wait)] == [c for c in fresh if not isinstance(c, Wait)]
+        fresh = Plan(self.workflow, self.state, self.max_concurrency, self.agent_limits, self.patience_ms)
+        expected = fresh.next_steps(at)
+        assert [c for c in commands if not isinstance(c, Wait)] == [c for c in expected if not isinstance(c, Wait)]
         return commands
 
 
@@ -57,7 +58,7 @@ class Simulation(SimulatedWorld):
 
     def make_plan(self, state: RunState) -> Plan:
         kind = CheckedPlan if self.check_plan else Plan
-        return kind(self.workflow, state, self.slots, self.agent_limits)
+        return kind(self.workflow, state, self.slots, self.agent_limits, self.patience_ms)
 
     def types(self, node: str | None = None) -> list[str]:
         return [ev.type for ev in self.log if node is None or getattr(ev, "node", None) == node]

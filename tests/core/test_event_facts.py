@@ -11,6 +11,7 @@ TEXT = e.Content("")
 FAILURE = e.Failure("x", "")
 ASKED = (e.ApprovalRequested(1, "a", "a.1", "?"), e.PromptRequested(1, "a", "a.1", TEXT))
 ANSWERED = (e.ApprovalResolved(1, "a", "a.1", "approved"), e.PromptAnswered(1, "a", "a.1", TEXT))
+EXPIRED = e.GateExpired(1, "a", "a.1", "failed")
 CLOSED = (
     *(e.NodeStarted(1, "a", "bash"), e.NodeCompleted(1, "a", e.Reply(TEXT)), e.NodeFailed(1, "a", FAILURE)),
     *(e.NodeSkipped(1, "a", "when"), e.NodeCancelled(1, "a", "cancelled")),
@@ -24,11 +25,14 @@ OTHERS = (
         e.CancelRequested(1),
         e.BudgetRaised(1, 2),
         e.WorkflowPlaced(1, "w"),
+        e.WaitStarted(1, "a", e.TIMER, 2),
+        e.SignalReceived(1, "go", "d"),
+        e.GateReminded(1, "a", "a.1", 1),
     ),
 )
 STARTED = e.WorkflowStarted(1, "w", "d", ())
 ALL: tuple[e.Event, ...] = (
-    *ASKED, *ANSWERED, *CLOSED, *ENDED, *OTHERS, e.WorkflowPaused(1), e.WorkflowQueued(1, "g"),
+    *ASKED, *ANSWERED, EXPIRED, *CLOSED, *ENDED, *OTHERS, e.WorkflowPaused(1), e.WorkflowQueued(1, "g"),
     e.WorkflowResumed(1), STARTED
 )  # fmt: skip
 
@@ -40,7 +44,7 @@ def test_every_type_of_event_is_here() -> None:
 @pytest.mark.parametrize("event", ALL, ids=lambda event: event.type)
 def test_what_it_opens_answers_closes_and_brings(event: e.Event) -> None:
     assert event_facts.opens(event) == ("a.1" if event in ASKED else None)
-    assert event_facts.answers(event) == ("a.1" if event in ANSWERED else None)
+    assert event_facts.answers(event) == ("a.1" if event in (*ANSWERED, EXPIRED) else None)
     assert event_facts.closes_node(event) == ("a" if event in CLOSED else None)
     assert event_facts.closes_all(event) == (event in ENDED)
     statuses = {

@@ -42,6 +42,10 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "read": st.lists(st.dictionaries(TEXT, st.builds(e.Value, text=TEXT))).map(tuple),
     "keys": st.just(()),
     "numbers": st.just(()),
+    "caught": st.lists(ADDRESSES).map(tuple),
+    "payload": st.none() | JSON.map(json.dumps),
+    "target": st.none() | ADDRESSES,
+    "remind_at": st.lists(MOMENTS).map(tuple),
     "turn": st.sampled_from(list(TURNS)),
 }
 STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {

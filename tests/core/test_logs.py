@@ -384,7 +384,7 @@ class TestEnds:
 
     def test_the_runs_timeout(self) -> None:
         plan = self.plan(timeout_ms=50)
-        assert plan.next_steps(49) == [Wait(9000, "retry of c"), Wait(50, "the run's timeout")]
+        assert plan.next_steps(49) == [Wait(9000, "c is due"), Wait(50, "the run's timeout")]
         (record,) = plan.next_steps(50)
         assert record == Record(e.CancelRequested(50, "the run took longer than 50 ms", "timeout"), "the run's timeout")
         plan.advance(record.event)

@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 from load_kit import codes, good, load, node, only, shown, write
 
 from ion import codec
-from ion.language import rules_waiting
-from ion.language.fields import NOT_YET_FIELDS, NOT_YET_KINDS
-from ion.language.frozen import read_frozen
 from ion.language.library import Loaded
 from ion.language.load import parse_workflow
 from ion.language.templates import templates_of
@@ -243,35 +240,3 @@ def test_any_text_is_a_moment_or_says_why_not(text: str) -> None:
 def parse_wait(until: str) -> Loaded:
     document = {"name": "x", "description": "y", "nodes": [{"id": "a", "wait": {"until": until}}]}
     return parse_workflow(codec.encode(document))
-
-
-# What is not carried out yet
-
-
-@pytest.mark.parametrize("kind", NOT_YET_KINDS)
-def test_a_kind_that_is_not_carried_out_does_not_load(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules_waiting, "NOT_YET_KINDS", NOT_YET_KINDS)
-    problem = only(load(f"- {{id: a, {kind}: 5m}}"))
-    assert (problem.code, problem.path) == ("not-supported-yet", f"nodes[0].{kind}")
-
-
-@pytest.mark.parametrize(
-    ("part", "field"), [(part, field) for part, names in NOT_YET_FIELDS.items() for field in names]
-)
-def test_a_field_that_is_not_carried_out_does_not_load(part: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules_waiting, "NOT_YET_FIELDS", NOT_YET_FIELDS)
-    value = {"timeout": "1h", "on_timeout": "fail, timeout: 1h", "remind": "[1h]"}[field]
-    loaded = load(f"- {{id: a, {part}: {{message: go?, {field}: {value}}}}}")
-    assert set(codes(loaded)) == {"not-supported-yet"}
-
-
-def test_a_frozen_run_of_what_is_not_carried_out_is_refused() -> None:
-    workflow = good("- {id: a, wait: 5m}")
-    if NOT_YET_KINDS:
-        with pytest.raises(ValueError, match="does not run wait"):
-            read_frozen(codec.encode(workflow))
-    else:
-        assert read_frozen(codec.encode(workflow)) == workflow
-    assert parse_workflow("{name: x, description: y, nodes: [{id: a, wait: 5m}]}").workflow == workflow.__class__(
-        name="x", description="y", nodes=workflow.nodes
-    )

@@ -25,11 +25,13 @@ from ion.core.outcomes import (
     Question,
     Stopped,
     Unpermitted,
+    WaitOpened,
 )
 from ion.core.state import NodeState, RunState
+from ion.core.waits import next_check, wait_begun
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.templates import Template, templates_of
-from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Workflow
+from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Wait, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
 TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
@@ -46,6 +48,8 @@ FATAL_CODES = frozenset(
         "budget",
     }
 )
+# What the check of a wait may end with and be tried again.
+_NOT_PASSED = frozenset({"exit-status", "timeout", "signal", "spawn"})
 DEFAULT_AGENT_RETRY = Retry(max_attempts=2)
 MAX_REASKS = 2
 
@@ -68,6 +72,9 @@ def apply_outcome(
             return _completed(template, state, now, outcome, at)
         case Failed():
             return [_failed(node, now, outcome, at, jitter)]
+        case WaitOpened(until):
+            assert isinstance(node.body, Wait)
+            return [wait_begun(now, node.body, until, at)]
         case Expanded():
             return [open_scope(template, state, now, outcome, now.inputs, at)]
         case Judged(done):
@@ -105,6 +112,8 @@ def iteration_done(loop: LoopGroup, state: RunState, now: NodeState, *, signaled
 
 
 def _failed(node: Node, now: NodeState, outcome: Failed, at: int, jitter: float) -> e.Event:
+    if now.wait is not None and isinstance(node.body, Wait) and outcome.error.code in _NOT_PASSED:
+        return next_check(now.wait, node.body.every_ms, outcome.error, at)
     if outcome.reask and now.tries.reasks < MAX_REASKS:
         return e.NodeRetrying(at, now.id, outcome.error, at, outcome.reask, outcome.usage)
     retry = _policy(node, now.turn)
@@ -181,8 +190,17 @@ def _gate(node: Node, now: NodeState, message: str, at: int) -> e.Event:
             signaled=now.progress.signaled,
             last=now.progress.iteration >= node.body.max_iterations,
         )
-    decisions = tuple(decision.id for decision in node.body.decisions) if isinstance(node.body, Approval) else ()
-    return e.ApprovalRequested(at, now.id, request, message, decisions=decisions)
+    assert isinstance(node.body, Approval)
+    timeout = node.body.timeout_ms
+    return e.ApprovalRequested(
+        at,
+        now.id,
+        request,
+        message,
+        decisions=tuple(decision.id for decision in node.body.decisions),
+        due_at=None if timeout is None else at + timeout,
+        remind_at=tuple(at + after for after in node.body.remind_ms),
+    )
 
 
 def _open_prompt(now: NodeState, outcome: PromptOpened, at: int) -> e.Event:

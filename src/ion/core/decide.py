@@ -18,15 +18,16 @@ from ion.core.composites import COLLECT, EXPAND, fan_ended, open_scope, opened, 
 from ion.core.foreseen import nothing_to_catch
 from ion.core.iterations import after_iteration, loop_completed, next_iteration
 from ion.core.outcomes import Expanded
-from ion.core.requests import REJECTED
+from ion.core.requests import APPROVED, FAILED, REJECTED
 from ion.core.state import UPSTREAM_FAILED, NodeState, RunState
 from ion.core.surroundings import surroundings
 from ion.core.values import condition_values, lookup
+from ion.core.waits import wait_ended
 from ion.errors import ConditionError
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.conditions import evaluate, explain
 from ion.language.templates import Template
-from ion.language.workflow import Activation, Approval, Condition, Loop, LoopGroup, Node
+from ion.language.workflow import Activation, Approval, Condition, Loop, LoopGroup, Node, Wait
 
 
 class StartTurn(Struct, frozen=True, gc=False):
@@ -69,6 +70,12 @@ def decide(template: Template, state: RunState, now: NodeState, inputs: dict[str
         )
         if refused is not None:
             return refused
+    if isinstance(node.body, Approval) and now.gate is not None:
+        return gate_due(node.body, now, now.gate, at)
+    if now.wait is not None:
+        ended = wait_ended(template, state, now, now.wait, at)
+        if ended is not None or now.wait.kind != e.CHECK:
+            return ended
     start = _Starter(now.id, now, inputs)
     answer = now.answer
     if isinstance(answer, e.PromptAnswered):
@@ -90,6 +97,8 @@ def _next_turn(
     node = template.node
     if isinstance(node.body, Loop):
         return _loop(node.body, now, answer, start, at)
+    if isinstance(node.body, Wait):
+        return start("wait" if now.wait is None else "check")
     if isinstance(node.body, Approval):
         return _approval(template, node.body, now, answer, start, at)
     return start(KINDS[node.kind].turn)
@@ -210,6 +219,9 @@ def _approval(
             if now.progress.rejections > now.progress.reworked
             else start("gate")
         )
+    if answer.decision == FAILED:
+        message = f"nobody answered within {approval.timeout_ms} ms"
+        return e.NodeFailed(at, now.id, e.Failure("timeout", message, "ion resume asks again"))
     if approval.decisions:
         text = json.dumps(
             {"decision": answer.decision, "text": answer.comment}, ensure_ascii=False, separators=(",", ":")
@@ -224,6 +236,16 @@ def _approval(
     if approval.on_reject is None or now.progress.rejections >= approval.on_reject.max_attempts:
         return e.NodeCancelled(at, now.id, "rejected")
     return start("rejection", now.progress.rejections)
+
+
+def gate_due(approval: Approval, now: NodeState, gate: e.ApprovalRequested, at: int) -> e.Event | None:
+    """What an open gate does by itself: nobody answers it in its time, or people are reminded of it."""
+    if gate.due_at is not None and at >= gate.due_at:
+        named = {"fail": FAILED, "approve": APPROVED, "reject": REJECTED}
+        decision = approval.on_timeout if approval.decisions else named[approval.on_timeout]
+        return e.GateExpired(at, now.id, gate.request, FAILED if approval.on_timeout == "fail" else decision)
+    reminders = sum(one <= at for one in gate.remind_at)
+    return e.GateReminded(at, now.id, gate.request, reminders) if reminders > now.reminders else None
 
 
 def _approved(template: Template, now: NodeState, text: str, at: int) -> e.NodeCompleted:

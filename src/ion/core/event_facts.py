@@ -37,7 +37,7 @@ def asked_by_others(event: e.Event) -> bool:
     """Whether this is a request: written by anybody at any time, also while nobody owns the run."""
     if isinstance(event, e.CancelRequested):
         return event.cause == "person"
-    return isinstance(event, e.Answer | e.BudgetRaised)
+    return isinstance(event, e.Answer | e.BudgetRaised | e.SignalReceived)
 
 
 def opens(event: e.Event) -> str | None:
@@ -47,7 +47,7 @@ def opens(event: e.Event) -> str | None:
 
 def answers(event: e.Event) -> str | None:
     """The open request that this event answers; a store appends it only while that request is open."""
-    return event.request if isinstance(event, e.Answer) else None
+    return event.request if isinstance(event, e.Answer | e.GateExpired) else None
 
 
 def closes_node(event: e.Event) -> str | None:

@@ -20,12 +20,15 @@ from msgspec import Meta, Struct, field
 
 from ion import codec, names
 from ion.errors import DamagedStoreError
+from ion.foreign import loads
 from ion.kinds import KINDS, TURNS
 
 # Longer texts live beside the log as blobs named by their hash (docs/durability.md).
 INLINE_LIMIT_BYTES = 256 * 1024
 # The kind of a request that an agent makes in the middle of a turn.
 PERMISSION = "permission"
+# What a wait waits for.
+TIMER, SIGNAL, CHECK = "timer", "signal", "check"
 
 # A float holds every whole number up to here, and so does every JSON reader.
 Int: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -241,10 +244,11 @@ class NodeStarted(NodeEvent, frozen=True, gc=False):
 
 
 class NodeCompleted(NodeEvent, frozen=True, gc=False):
-    """`caught` are the failed nodes whose failures it caught by that."""
+    """`caught` are the failed nodes whose failures it caught by that; `signal` is the delivery that a wait took."""
 
     reply: Reply
     caught: tuple[Address, ...] = ()
+    signal: str | None = None
 
 
 class NodeFailed(NodeEvent, frozen=True, gc=False):
@@ -278,6 +282,30 @@ class NodeRetrying(NodeEvent, frozen=True, gc=False):
     due_at: Moment
     reask: tuple[str, ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+
+
+class WaitStarted(NodeEvent, frozen=True, gc=False):
+    """A wait begins. `kind` is `timer`, `signal` (of the name `event`) or `check`. At `due_at` (ms since the epoch) it
+    is over, or has expired; None: it waits for as long as it takes."""
+
+    kind: str
+    due_at: Moment | None = None
+    event: str = ""
+
+
+class SignalReceived(Event, frozen=True, gc=False):
+    """Somebody sent the signal `event`. `id` names this delivery: the same one again changes nothing. `payload` is
+    JSON. `target` is the only wait that may take it; None: any may."""
+
+    event: str
+    id: str
+    payload: str | None = None
+    target: Address | None = None
+    by: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.payload is not None:
+            loads(self.payload)
 
 
 class NodeInvalidated(NodeEvent, frozen=True, gc=False):
@@ -328,7 +356,8 @@ class ScopeOpened(NodeEvent, frozen=True, gc=False):
 
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
-    `last`: the loop has used up its iterations, so another one cannot be asked for.
+    `last`: the loop has used up its iterations, so another one cannot be asked for. At `due_at` (ms since the epoch)
+    its time is over; people are reminded at the times `remind_at`.
 
     A permission is asked for by the agent in the middle of a turn: `key` says for what (the answer is remembered by it
     while the turn lasts), `kinds` are the kinds of the `decisions`. `held`: the turn continues meanwhile. The same
@@ -346,6 +375,22 @@ class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     kinds: tuple[str, ...] = ()
     held: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
+    due_at: Moment | None = None
+    remind_at: tuple[Moment, ...] = ()
+
+
+class GateReminded(NodeEvent, frozen=True, gc=False):
+    """A gate is still open at the time of one of its reminders, of which so many (`reminders`) have come by now."""
+
+    request: str
+    reminders: Int
+
+
+class GateExpired(NodeEvent, frozen=True, gc=False):
+    """Nobody answered the gate in its time. `decision` is what then holds: `failed`, or as in `ApprovalResolved`."""
+
+    request: str
+    decision: str
 
 
 class ApprovalResolved(NodeEvent, frozen=True, gc=False):
@@ -409,12 +454,16 @@ EVENT_TYPES: dict[str, type[Event]] = {
         NodeSkipped,
         NodeCancelled,
         NodeRetrying,
+        WaitStarted,
+        SignalReceived,
         NodeInvalidated,
         ScopeOpened,
         IterationCompleted,
         IterationJudged,
         ApprovalRequested,
         ApprovalResolved,
+        GateReminded,
+        GateExpired,
         PromptRequested,
         PromptAnswered,
     )

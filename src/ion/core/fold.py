@@ -38,6 +38,7 @@ _PROGRESS = (
     e.NodeCompleted,
     e.NodeFailed,
     e.NodeRetrying,
+    e.WaitStarted,
     e.IterationCompleted,
     e.ApprovalRequested,
     e.PromptRequested,
@@ -147,7 +148,7 @@ def _left_behind(node: NodeState, event: e.WorkflowResumed, *, other_agent: bool
         else:
             _cut_off(node)
     elif isinstance(phase, Waiting):
-        if phase.until is not None:  # by another clock, which may be ahead of this one
+        if phase.until is not None and phase.error is not None:  # by another clock, which may be ahead of this one
             node.phase = replace(phase, until=min(phase.until, event.at + phase.delay_ms))
         elif (event.agent is not None and node.prompt is not None) or (other_agent and node.permissions):
             _cut_off(node)
@@ -179,7 +180,7 @@ def _decide_anew(node: NodeState, error: e.Failure | None) -> None:
         node.progress.spent_usd = 0
     if node.reason == "rejected":  # it is asked again
         node.progress.rejections = node.progress.reworked
-    node.phase, node.started_at, node.owned_from, node.timed_from = PENDING, None, None, None
+    node.phase, node.started_at, node.owned_from, node.timed_from, node.wait = PENDING, None, None, None, None
 
 
 def _ended(state: RunState, event: e.Event) -> None:
@@ -257,6 +258,7 @@ def _finished(
     node = state.nodes[event.node]
     took_ms = None if node.owned_from is None else state.owned(event.at) - node.owned_from
     node.phase, node.tries = Finished(status, event.at, took_ms, reason, detail, error, allowed), NO_TRIES
+    node.wait = None
     _close(state, node)
     return node
 
@@ -272,6 +274,8 @@ def _node_completed(state: RunState, event: e.NodeCompleted) -> None:
     _reply(state, _finished(state, event, "completed"), event.reply)
     for address in event.caught:
         state.caught[state.nodes[address].id] = event.node
+    if event.signal is not None:
+        state.signals.pop(event.signal, None)
 
 
 def _node_failed(state: RunState, event: e.NodeFailed) -> None:
@@ -301,6 +305,20 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node.timed_from = None
     _close(state, node)
     _spend(state, node, event.usage)
+
+
+def _wait_started(state: RunState, event: e.WaitStarted) -> None:
+    node = state.nodes[event.node]
+    _between(node, Waiting(until=event.due_at))
+    if event.kind == e.CHECK:
+        node.phase = Pending(begun=True)
+    node.wait = event
+
+
+def _signal_received(state: RunState, event: e.SignalReceived) -> None:
+    if event.id not in state.deliveries:
+        state.deliveries.add(event.id)
+        state.signals[event.id] = event
 
 
 def _node_invalidated(state: RunState, event: e.NodeInvalidated) -> None:
@@ -389,6 +407,7 @@ def _approval_requested(state: RunState, event: e.ApprovalRequested) -> None:
         return
     _between(node, Waiting({event.request: event}))
     node.asked += 1
+    node.reminders, node.expired = 0, False
 
 
 def _permission_requested(state: RunState, node: NodeState, event: e.ApprovalRequested) -> None:
@@ -416,6 +435,15 @@ def _approval_resolved(state: RunState, event: e.ApprovalResolved) -> None:
         node.progress.rejection_reason = event.comment
     elif KINDS[node.kind].iterates:
         node.progress.user_input = event.comment
+
+
+def _gate_reminded(state: RunState, event: e.GateReminded) -> None:
+    state.nodes[event.node].reminders = event.reminders
+
+
+def _gate_expired(state: RunState, event: e.GateExpired) -> None:
+    _approval_resolved(state, e.ApprovalResolved(event.at, event.node, event.request, event.decision))
+    state.nodes[event.node].expired = True
 
 
 def _permission_resolved(node: NodeState, request: e.ApprovalRequested, decision: str) -> None:
@@ -471,12 +499,16 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.NodeSkipped: _node_skipped,
     e.NodeCancelled: _node_cancelled,
     e.NodeRetrying: _node_retrying,
+    e.WaitStarted: _wait_started,
+    e.SignalReceived: _signal_received,
     e.NodeInvalidated: _node_invalidated,
     e.ScopeOpened: _scope_opened,
     e.IterationCompleted: _iteration_completed,
     e.IterationJudged: _iteration_judged,
     e.ApprovalRequested: _approval_requested,
     e.ApprovalResolved: _approval_resolved,
+    e.GateReminded: _gate_reminded,
+    e.GateExpired: _gate_expired,
     e.PromptRequested: _prompt_requested,
     e.PromptAnswered: _prompt_answered,
 }

@@ -43,6 +43,12 @@ class GateOpened(_Outcome, frozen=True, gc=False, tag="gate"):
     message: str
 
 
+class WaitOpened(_Outcome, frozen=True, gc=False, tag="wait"):
+    """A wait can begin. `until` (ms since the epoch) is the instant that its text names."""
+
+    until: int | None = None
+
+
 class PromptOpened(_Outcome, frozen=True, gc=False, tag="prompt"):
     """No agent is configured: the prompt waits for the caller."""
 
@@ -89,4 +95,6 @@ class Expanded(_Outcome, frozen=True, gc=False, tag="expanded"):
     read: tuple[dict[str, Value], ...] = ()
 
 
-Outcome: TypeAlias = Completed | Failed | Expanded | Judged | GateOpened | PromptOpened | Unpermitted | Stopped
+Outcome: TypeAlias = (
+    Completed | Failed | Expanded | Judged | GateOpened | WaitOpened | PromptOpened | Unpermitted | Stopped
+)

@@ -34,7 +34,7 @@ from ion.core.instances import (
     why_it_ends,
 )
 from ion.core.starts import Starts
-from ion.core.state import Finished, NodeState, Phase, RunState, Waiting, fingerprint
+from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
 from ion.core.surroundings import surroundings
 from ion.core.time_limits import limit_of, reached_at, run_deadline, run_overdue, timed_out
 from ion.core.timers import Timers
@@ -51,16 +51,23 @@ def next_steps(
 
 
 class Plan:
-    """The state of a run and the indexes over it. Deterministic: no clock, no disk, no randomness."""
+    """The state of a run and the indexes over it. Deterministic: no clock, no disk, no randomness. `patience_ms` is how
+    long a wait may still take for the run not to be paused meanwhile (None: as long as it takes)."""
 
     def __init__(
-        self, workflow: Workflow, state: RunState, max_concurrency: int, agent_limits: AgentLimits = NO_AGENT_LIMITS
+        self,
+        workflow: Workflow,
+        state: RunState,
+        max_concurrency: int,
+        agent_limits: AgentLimits = NO_AGENT_LIMITS,
+        patience_ms: int | None = None,
     ) -> None:
         self.workflow = workflow
         self.templates = templates_of(workflow)
         self.state = state
         self.max_concurrency = max_concurrency
         self.agent_limits = agent_limits
+        self.patience_ms = patience_ms
         self._build()
 
     def _build(self) -> None:
@@ -69,7 +76,9 @@ class Plan:
         self._arrived = Line()
         self._starts = Starts(self._instances, self.max_concurrency, self.agent_limits)
         self._timers = Timers(self._due)
+        self._gates = Timers(self._due)
         self._limits = Timers(self._limit_of)
+        self._listening: set[str] = set()
         self._ending: list[OpenScope] = []
         body = self.templates.root
         self._root = OpenScope(None, body, self.workflow.fail_fast)
@@ -87,9 +96,7 @@ class Plan:
             scope.members.append(instance)
             now = nodes[address]
             self._count(instance, now)
-            self._starts.track(instance, now)
-            if now.phase.requests:
-                self._limit(instance)
+            self._watch(instance, now)
             if body is not None:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
@@ -139,6 +146,7 @@ class Plan:
                     self._close(instance)
                 self._starts.drop(instance.address)
                 self._instances.pop(instance.address, None)
+                self._listening.discard(instance.address)
             owner.inside = None
 
     def _read_by_items(self, fan_out: Instance) -> dict[str, str]:
@@ -146,6 +154,15 @@ class Plan:
         around, nodes = surroundings(self.state, fan_out.template, fan_out.address), self.state.nodes
         found = ((name, around.find(nodes, name)) for name in (item.reads if item is not None else ()))
         return {name: "" if now is None else fingerprint(now) for name, now in found}
+
+    def _watch(self, instance: Instance, now: NodeState) -> None:
+        self._starts.track(instance, now)
+        if now.phase.requests:
+            self._limit(instance)
+        if now.wait is not None and now.wait.kind == e.SIGNAL:
+            self._listening.add(instance.address)
+        else:
+            self._listening.discard(instance.address)
 
     def _count(self, instance: Instance, now: NodeState) -> None:
         """Keep in mind who failed, and who ends more than itself: a cancel node that ran, or a gate that was
@@ -183,6 +200,9 @@ class Plan:
         apply(self.state, event)
         if isinstance(event, e.WorkflowResumed):
             self._build()
+        elif isinstance(event, e.SignalReceived):
+            for address in self._listening:
+                self._arrived.add(self._instances[address])
         elif isinstance(event, e.NodeEvent):
             instance = self._instances.get(event.node)
             if instance is not None:  # else it is in something that is over
@@ -192,9 +212,7 @@ class Plan:
     def _advance_node(self, instance: Instance, event: e.NodeEvent) -> None:
         now = self.state.nodes[event.node]
         self._starts.drop(event.node)
-        self._starts.track(instance, now)
-        if now.phase.requests:
-            self._limit(instance)
+        self._watch(instance, now)
         self._count(instance, now)
         for caught in event.caught if isinstance(event, e.NodeCompleted) else ():
             self._count(self._instances[caught], self.state.nodes[caught])
@@ -238,7 +256,7 @@ class Plan:
     def _due(self, address: str) -> int | None:
         """When the instance of this address is due, by the clock."""
         now = self.state.nodes.get(address)
-        return None if now is None or address not in self._instances else now.retry_at
+        return None if now is None or address not in self._instances else now.due_at
 
     def _limit(self, instance: Instance) -> None:
         limit = limit_of(instance.template, self.state.nodes[instance.address])
@@ -294,26 +312,29 @@ class Plan:
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
-        for address in self._timers.take(at):
+        for address in (*self._timers.take(at), *self._gates.take(at)):
             self._arrived.add(self._instances[address])
         undone: list[tuple[Position, Instance, list[Record]]] = []
+        taken: set[str] = set()
+        late: list[Instance] = []
         while self._arrived:
             instance = self._instances.get(self._arrived.pop())
             decision = self._judge(instance, at) if instance is not None else None
             if instance is None or decision is None:
                 continue
             if isinstance(decision, StartTurn):
-                due = self.state.nodes[instance.address].retry_at
-                if due is not None and due > at:
-                    self._timers.set(due, instance)
-                else:
-                    self._starts.add(instance, decision)
+                self._starts.add(instance, decision)
                 continue
+            if isinstance(decision, e.NodeCompleted) and decision.signal is not None:
+                if decision.signal in taken:  # by a wait before this one, which looks again
+                    late.append(instance)
+                    continue
+                taken.add(decision.signal)
             closed = (
                 questions_closed(self.state, instance.address, at) if isinstance(decision, e.NodeInvalidated) else []
             )
             undone.append((instance.place, instance, [*closed, Record(decision, "decided without running")]))
-        for _, instance, _ in undone:
+        for instance in (*late, *(one for _, one, _ in undone)):
             self._arrived.add(instance)
         undone.sort(key=lambda one: one[0])
         return [record for _, _, records in undone for record in records]
@@ -321,7 +342,7 @@ class Plan:
     def _judge(self, instance: Instance, at: int) -> Decision:
         now = self.state.nodes[instance.address]
         phase = now.phase
-        if instance.settled or not instance.scope.has_begun or not _is_undecided(phase):
+        if instance.settled or not instance.scope.has_begun or not _is_undecided(now):
             return None
         if isinstance(phase, Finished):
             stale = _changed(now, self._inputs(instance)) if self.state.keeps(now) else None
@@ -345,7 +366,12 @@ class Plan:
                         self._end_overdue(instance.inside)
                 if instance.inside.left:
                     return None
-        return decide(instance.template, self.state, now, inputs, at)
+        decision = decide(instance.template, self.state, now, inputs, at)
+        due = now.due_at
+        if due is not None and due > at and (decision is None or isinstance(decision, StartTurn)):
+            (self._timers if now.gate is None else self._gates).set(due, instance)
+            return None
+        return decision
 
     def _inputs(self, instance: Instance) -> dict[str, str]:
         """What this instance depends on, as it is now."""
@@ -366,21 +392,35 @@ class Plan:
             return self._waits()
         if not self._root.left:
             return [Record(run_end(self.state, self.templates.root, at), "every node has settled")]
-        if self._timers.next() is not None:
+        if self._is_soon_due(at):
             return self._waits()
         held = spent and bool(self._starts.of_agents())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can continue without an answer"
-                return [Record(e.WorkflowPaused(at, held), why)]
+                return [Record(e.WorkflowPaused(at, held, self._due_at()), why)]
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
 
+    def _is_soon_due(self, at: int) -> bool:
+        """Whether the process that drives the run waits for what is due next: a retry, or a wait that does not take
+        longer than it has patience for. Not for a gate, which people answer."""
+        due = self._timers.next()
+        if due is None:
+            return False
+        is_retry = self.state.nodes[due[1]].retry_at is not None
+        return is_retry or self.patience_ms is None or due[0] - at <= self.patience_ms
+
+    def _due_at(self) -> int | None:
+        """When something is due next that needs nobody's answer."""
+        return min((due[0] for one in (self._timers, self._gates) if (due := one.next()) is not None), default=None)
+
     def _waits(self) -> list[Command]:
         waits: list[Command] = []
-        due = self._timers.next()
-        if due is not None:
-            waits.append(Wait(due[0], f"retry of {due[1]}"))
+        for timers in (self._timers, self._gates):
+            due = timers.next()
+            if due is not None:
+                waits.append(Wait(due[0], f"{due[1]} is due"))
         deadline = run_deadline(self.workflow, self.state)
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
@@ -457,6 +497,7 @@ def _invalidated(instance: Instance, stale: str, at: int) -> e.NodeInvalidated:
     return e.NodeInvalidated(at, instance.address, "inside" if is_read_inside(instance, stale) else "dependency", stale)
 
 
-def _is_undecided(phase: Phase) -> bool:
-    """Whether something may be decided about it: no turn of it runs, and nobody is asked."""
-    return phase.turn is None and not (isinstance(phase, Waiting) and phase.until is None)
+def _is_undecided(now: NodeState) -> bool:
+    """Whether something may be decided about it: no turn of it runs, and it is not only others who may answer."""
+    phase = now.phase
+    return phase.turn is None and not (isinstance(phase, Waiting) and phase.requests and now.due_at is None)

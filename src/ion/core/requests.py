@@ -19,6 +19,8 @@ from ion.names import as_address, is_within
 
 APPROVED = "approved"
 REJECTED = "rejected"
+# What holds of a gate that nobody answered in its time, where its workflow says nothing else.
+FAILED = "failed"
 _NAMES_SHOWN = 10
 _SUGGESTED_FROM = 1000
 # What `approve` and `reject` mean for a permission: the first of these kinds that the agent offers.
@@ -201,6 +203,8 @@ def _not_open(state: RunState, node: NodeState) -> RefusedError | UsageError:
         )
     if not KINDS[node.kind].has_gate and not node.tries.verdicts:
         return RefusedError(f"'{node.id}' is a {node.kind} node and has no gate", code="no-gate")
+    if node.expired:
+        return RefusedError(f"the time of the gate '{node.id}' is over: nobody had answered it", code="expired")
     if node.asked:
         return RefusedError(f"the gate '{node.id}' has been answered already", code="answered")
     return RefusedError(

@@ -10,6 +10,7 @@ from typing import Any
 from ion.core import events as e
 from ion.core.addresses import in_tree_order
 from ion.core.state import RunState
+from ion.core.waits import signals_for
 from ion.errors import RefusedError
 from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
@@ -22,7 +23,7 @@ def answered(state: RunState) -> bool:
     """Whether an answer or a larger budget came that nothing has acted on yet, or the run was asked to end."""
     if state.cancel is not None or (state.over_budget and not state.is_spent):
         return True
-    return any(node.is_answered for node in state.nodes.values())
+    return any(node.is_answered or (state.signals and any(signals_for(state, node))) for node in state.nodes.values())
 
 
 def resume_cause(state: RunState, *, agent: str | None, resume: bool = True, at: int | None = None) -> str | None:
@@ -42,7 +43,7 @@ def resume_cause(state: RunState, *, agent: str | None, resume: bool = True, at:
         takes_over = agent is not None and any(
             node.prompt is not None or (node.permissions and agent != state.agent) for node in state.nodes.values()
         )
-        is_due = at is not None and state.due_at is not None and state.due_at <= at
+        is_due = state.due_at is not None and (resume or (at is not None and state.due_at <= at))
         return "answer" if takes_over or is_due or answered(state) else None
     return "resume" if resume and state.cancel is None else "answer"
 

@@ -40,7 +40,8 @@ class Running(Struct):
 
 
 class Waiting(Struct):
-    """For answers to `requests`, by their ids, or to try again at `until` after `error`, `delay_ms` later than that.
+    """For answers to `requests`, by their ids; for the time `until` or a signal; or to try again at `until` after
+    `error`, `delay_ms` later than that.
     A permission that the failed attempt asked for may still be answered."""
 
     status: ClassVar[str] = "waiting"
@@ -121,7 +122,8 @@ class NodeState(Struct):
 
     `attempts` counts the starts of turns that work, `starts` simply all, `asked` its requests. `started_at` is when it
     first started since it was last decided whether it runs, `owned_from` for how long the run had been owned then; from
-    `timed_from`, a value of the same clock, counts the timeout of a composite node.
+    `timed_from`, a value of the same clock, counts the timeout of a composite node. `wait` is the wait that it is in.
+    Of its last gate so many `reminders` have come, and `expired` says that nobody answered it in its time.
     """
 
     id: str
@@ -138,6 +140,9 @@ class NodeState(Struct):
     started_at: int | None = None
     owned_from: int | None = None
     timed_from: int | None = None
+    wait: e.WaitStarted | None = None
+    reminders: int = 0
+    expired: bool = False
 
     @property
     def status(self) -> str:
@@ -199,8 +204,19 @@ class NodeState(Struct):
         return self.answer is not None or (isinstance(self.phase, Pending) and self.phase.begun)
 
     @property
+    def due_at(self) -> int | None:
+        """When it continues without anybody's answer, or reminds of it."""
+        if not isinstance(self.phase, Waiting):
+            return None
+        gate = None if self.phase.until is not None else self.gate
+        if gate is None:
+            return self.phase.until
+        return min((*gate.remind_at[self.reminders :], *((gate.due_at,) if gate.due_at else ())), default=None)
+
+    @property
     def retry_at(self) -> int | None:
-        return self.phase.until if isinstance(self.phase, Waiting) else None
+        """When what failed is tried again. The check of a wait that has not passed yet has not failed."""
+        return self.due_at if self.wait is None else None
 
     @property
     def error(self) -> e.Failure | None:
@@ -276,7 +292,8 @@ class RunState(Struct):
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
     included; `over_budget` says that the run is paused because of `max_budget_usd`; `due_at` is when a paused run
-    continues by itself; `worker` is the one that carries out all nodes, if there is such a one."""
+    continues by itself; `worker` is the one that carries out all nodes, if there is such a one. `signals` are those
+    that no wait has taken, by the ids of their deliveries; `deliveries` are the ids of all."""
 
     status: str = "pending"
     seq: int = 0
@@ -304,6 +321,8 @@ class RunState(Struct):
     max_budget_usd: float | None = None
     worker: str | None = None
     over_budget: bool = False
+    signals: dict[str, e.SignalReceived] = field(default_factory=dict)
+    deliveries: set[str] = field(default_factory=set)
     due_at: int | None = None
 
     def owned(self, at: int) -> int:

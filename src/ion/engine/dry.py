@@ -15,13 +15,14 @@ from ion.core.expanding import call_of, items_of
 from ion.core.outcomes import Completed, Expanded, GateOpened, Judged, Outcome
 from ion.core.state import NodeState
 from ion.core.values import condition_values
+from ion.core.waits import output_of_wait
 from ion.engine.local import Runner
 from ion.errors import UnreadableReferenceError
 from ion.kinds import TURNS
 from ion.language.references import find_references, whole_reference
 from ion.language.templates import Template, comparisons, path_of, templates_of
 from ion.language.values import canonical
-from ion.language.workflow import Approval, Cancel, InputReference, Loop, NodeReference, Reference, Workflow
+from ion.language.workflow import Approval, Cancel, InputReference, Loop, NodeReference, Reference, Wait, Workflow
 from ion.names import is_within
 from ion.nodes import collect, expand
 from ion.nodes.base import Context, Turn
@@ -84,14 +85,26 @@ def stand_ins(workflow: Workflow, stubs: Mapping[str, str], note: Callable[[str]
         return Judged(done=True)
 
     by_outcome: dict[str, Runner] = {"output": produce, "verdict": check, "question": gate, "instances": expand_it}
+    by_outcome["wait"] = produce
     return {name: by_outcome[turn.brings] for name, turn in TURNS.items()}
 
 
 def _default(turn: Turn) -> str:
     node = turn.node
+    if isinstance(node.body, Wait):
+        return _waited(node.body)
     if node.output_format is not None:
         return json.dumps(smallest(node.output_format), ensure_ascii=False, separators=(",", ":"))
     return node.body.reason if isinstance(node.body, Cancel) else f"[dry run: {node.id}]"
+
+
+def _waited(wait: Wait) -> str:
+    """How a wait ends as its author hopes, at once."""
+    if wait.event is not None:
+        return output_of_wait("received", 0, event=wait.event, payload={})
+    if wait.check is not None:
+        return output_of_wait("satisfied", 0, output="")
+    return output_of_wait("elapsed", 0)
 
 
 def _sources(turn: Turn, context: Context) -> list[NodeState]:

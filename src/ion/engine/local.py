@@ -56,6 +56,7 @@ class Drive(Struct, dict=True):
     engaged: AgentRegistry | None = None
     hold_ms: int = HOLD_MS
     agent_limits: AgentLimits = NO_AGENT_LIMITS
+    patience_ms: int | None = None
     _stopped: bool = False
     _wake: asyncio.Future[None] | None = None
     _renewed: int = 0
@@ -82,7 +83,7 @@ class Drive(Struct, dict=True):
         try:
             limits = self.agent_limits if pool is None else pool.limits(self.run_id, self.agent_limits)
             with no_collection():
-                self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, limits)
+                self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, limits, self.patience_ms)
             if pool is not None:
                 pool.join(self.run_id, self._plan, self._wake_up, self._agent_is_free)
             if self.state.seq == 1 and self.state.started is not None:

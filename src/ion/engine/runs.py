@@ -202,6 +202,7 @@ def _drive(
         agent_limits=config.agent_limits(workflow),
         engaged=engaged,
         hold_ms=options.hold_ms,
+        patience_ms=options.patience_ms,
     )
 
 

@@ -39,4 +39,5 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
         start=now.starts,
         judged=last if iterates and not turn.is_work else None,
         rework=None if iterates else last,
+        waits_since=now.wait.at if now.wait is not None else None,
     )

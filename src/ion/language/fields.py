@@ -18,9 +18,6 @@ from ion.language.problems import Report, damerau, near
 
 # An `include` is gone once the file is loaded, so no other room knows that kind.
 KINDS = (*kinds.KINDS, "include")
-# What is read and checked, and is not carried out yet: kinds of nodes, and fields of a part.
-NOT_YET_KINDS: tuple[str, ...] = ("wait",)
-NOT_YET_FIELDS: dict[str, tuple[str, ...]] = {"approval": ("timeout", "on_timeout", "remind")}
 FIELDS = {kind: frozenset(schema.field_names(model)) for kind, model in schema.NODE_MODELS.items()}
 SHARED_FIELDS = frozenset(schema.field_names(schema.NodeModel))
 ROOT_FIELDS = frozenset(schema.field_names(schema.WorkflowModel))

@@ -19,7 +19,7 @@ from ion.language.graph import find_cycles
 from ion.language.include import known_value
 from ion.language.problems import Report, near
 from ion.language.references import find_references
-from ion.language.rules_waiting import check_deadline, check_not_yet, check_wait
+from ion.language.rules_waiting import check_deadline, check_wait
 from ion.language.schema import boolean_meant, describe
 from ion.language.shape import Draft, Shape
 from ion.language.source import trim
@@ -165,7 +165,6 @@ _BOUND = {"from", "if_skipped"}
 
 def _check_control_fields(draft: Draft, report: Report) -> None:
     model, path = draft.model, draft.path
-    check_not_yet(draft, report)
     if isinstance(model, schema.FannedOut) and model.fan_out is not None:
         _check_fan_out(draft, model.fan_out, report)
     if isinstance(model, schema.Surrounded) and model.cwd is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ion.language import schema
 from ion.language.document import DocumentPath
-from ion.language.fields import NOT_YET_FIELDS, NOT_YET_KINDS
 from ion.language.problems import Report
 from ion.language.shape import Draft
 
@@ -51,15 +50,3 @@ def check_wait(draft: Draft, report: Report) -> None:
     if "every" in given and forms[0] != "check":
         message, hint = "'every' has no effect: only a check is tried again", "remove it"
         report.error("no-effect-here", message, (*path, "every"), hint=hint, key=True)
-
-
-def check_not_yet(draft: Draft, report: Report) -> None:
-    """What would be ignored."""
-    if draft.kind in NOT_YET_KINDS:
-        message = f"'{draft.kind}' nodes are not supported yet"
-        report.error("not-supported-yet", message, (*draft.path, draft.kind), hint="remove it", key=True)
-    body = draft.raw.get(draft.kind)
-    for key in NOT_YET_FIELDS.get(draft.kind, ()):
-        if isinstance(body, dict) and key in body:
-            path = (*draft.path, draft.kind, key)
-            report.error("not-supported-yet", f"'{key}' is not supported yet", path, hint="remove it", key=True)

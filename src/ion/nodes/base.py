@@ -33,7 +33,8 @@ class Turn(Struct, frozen=True, gc=False):
     reply that a check or a gate of a loop judges; for a check, `previous` is the output of the iteration before.
     `session` and `session_agent` name the session to continue. `reask` lists what was wrong with the last reply.
     `answer` is the caller's answer to an open prompt. `signaled` says whether the loop's last reply was judged done
-    (shown by the gate). `rework` is the last reply to a rejection of the gate.
+    (shown by the gate). `rework` is the last reply to a rejection of the gate. `waits_since` (ms since the epoch) is
+    when the wait began that it is in.
     """
 
     template: Template
@@ -54,6 +55,7 @@ class Turn(Struct, frozen=True, gc=False):
     rework: Content | None = None
     around: Surroundings = TOP
     members: tuple[NodeState, ...] = ()
+    waits_since: int | None = None
 
     @property
     def node(self) -> Node:

@@ -50,6 +50,11 @@ async def run_until(turn: Turn, context: Context) -> Outcome:
     return failed if failed is not None and failed.error.code != "exit-status" else Judged(done=failed is None)
 
 
+async def run_check(text: Shell, turn: Turn, context: Context) -> Outcome:
+    """Run the check of a wait once; exit status 0 completes it."""
+    return await program.finished(await _run(text, turn, context), turn, context)
+
+
 async def _run(text: Shell, turn: Turn, context: Context) -> Failed | None:
     """Prepare (in a thread if that may take a while), run and clean up. Returns the failure, if any."""
     with contextlib.ExitStack() as files:
