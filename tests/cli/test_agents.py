@@ -82,3 +82,20 @@ def test_there_must_be_somebody_to_ask(ion: Ion) -> None:
     result = ion("agents", "--check", "--json")
     assert (result.status, result.json("error")["error"]["code"]) == (2, "usage")
     assert ion("agents", "--check", "cat 'x").status == 2
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "nodes: [{id: a, prompt: x, agent: nope}]",
+        "nodes: [{id: g, group: {nodes: [{id: a, prompt: x, agent: nope}]}}]",
+        "nodes: [{id: a, prompt: x, agent: nope, fan_out: {items: [1]}}]",
+        "nodes: [{id: b, bash: 'true'}]\nfinally: [{id: a, prompt: x, agent: nope}]",
+    ],
+)
+def test_a_run_does_not_begin_without_an_agent_that_it_asks_anywhere(nodes: str, project: Project, ion: Ion) -> None:
+    project.write("w", f"name: w\ndescription: d\n{nodes}\n")
+    assert "agent" in ion("list").out.splitlines()[1]
+    result = ion("run", "w")
+    assert (result.status, "nope" in result.err) == (2, True)
+    assert ion("runs", "--json").json() == []

@@ -17,6 +17,7 @@ from ion.api.workspace import Workspace, check_run_id, new_run_id, who
 from ion.engine import runs
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.errors import NotFoundError, UsageError
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.nodes.registry import RUNNERS
 from ion.nodes.requirements import require_secrets
@@ -66,7 +67,8 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
     name = agent_name(spec.agent, workspace.settings)
     config = engine_config_of(workspace, spec.agent, name, options)
     agents = Agents(spec.agent, name, workspace.settings)
-    require_agents(agents, loaded.nodes, config.environ, folder)
+    nodes = [one.node for one in templates_of(loaded) if one.item is None]
+    require_agents(agents, nodes, config.environ, folder)
     run = runs.NewRun(
         workflow=loaded,
         run_id=check_run_id(spec.run_id) if spec.run_id is not None else new_run_id(),
@@ -79,7 +81,7 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
         engine=spec.engine,
         max_budget_usd=_budget(spec, loaded),
     )
-    notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, loaded.nodes))
+    notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, nodes))
     return PreparedRun(config, run, notes, opened.warned)
 
 

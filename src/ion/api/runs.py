@@ -166,7 +166,7 @@ def _require_what_is_left(found: RunReader, config: runs.EngineConfig, agents: A
     """Check what the rest of a run needs on this machine."""
     workflow, state = found.workflow, found.state
     require_secrets(workflow, os.environ)
-    left = [one.node for one in templates_of(workflow) if _may_run(state, one)]
+    left = [one.node for one in templates_of(workflow) if one.item is None and _may_run(state, one)]
     require_agents(agents, left, config.environ, Path(state.started.cwd if state.started else ""))
 
 

@@ -128,11 +128,13 @@ def failure_text(error: Failure, lines: int = 10) -> FailureText:
 def needs_of(workflow: Workflow | None) -> list[str]:
     """What must be given to run a workflow: its required inputs, and `agent` if it asks one."""
     from ion.kinds import AGENT_KINDS
+    from ion.language.templates import templates_of
 
     if workflow is None:
         return []
     needed = [one.name for one in workflow.inputs if one.required]
-    return needed + (["agent"] if any(node.kind in AGENT_KINDS for node in workflow.nodes) else [])
+    asks = any(one.node.kind in AGENT_KINDS for one in templates_of(workflow))
+    return [*needed, "agent"] if asks else needed
 
 
 def cost_line(state: RunState) -> str:
