@@ -24,6 +24,7 @@ RUN_STATUS_EXIT: dict[str, int] = {
     "completed": COMPLETED,
     "failed": FAILED,
     "paused": WAITING,
+    "queued": WAITING,
     "cancelled": CANCELLED,
     "running": INTERRUPTED,
     "pending": INTERRUPTED,

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ion import clocks
 from ion.api.engine import Engine
+from ion.api.places import full, groups_of
 from ion.api.reading import status_of
 from ion.api.run import Run
 from ion.api.runs import require_continuable
@@ -35,11 +36,12 @@ RUNS_PER_PROCESSOR = 2
 
 class DueRun(Struct, frozen=True):
     """A run that a clock continues. `due_at` (ms since the epoch) is since when there is something to do; None of one
-    that was cut off."""
+    that was cut off, or whose turn in a queue has come (`queued`)."""
 
     run_id: str
     workflow: str
     due_at: int | None
+    queued: bool = False
 
 
 class LeftRun(Struct, frozen=True):
@@ -69,7 +71,7 @@ def look(workspace: Workspace, *, any_host: bool = False) -> Found:
         if reason:
             left.append(LeftRun(row.run_id, row.workflow, reason))
         elif reason is None:
-            due.append(DueRun(row.run_id, row.workflow, row.due_at))
+            due.append(DueRun(row.run_id, row.workflow, row.due_at, row.status == "queued"))
     return Found(tuple(due), tuple(left))
 
 
@@ -99,6 +101,9 @@ def _why_not_continued(workspace: Workspace, row: WorkflowRun, *, any_host: bool
         return f"its process died while {unfinished} ran; somebody has to see what that left: ion resume {row.run_id}"
     if resume_cause(found.state, agent=None, resume=False, at=clocks.now_ms()) is None:
         return ""
+    queued = found.state.status == "queued" and found.state.cancel is None
+    if queued and full(workspace, row.run_id, groups_of(workspace, started)) is not None:
+        return ""  # any other one is to be queued
     require_continuable(workspace, found)
     return None
 

@@ -53,7 +53,15 @@ def now_of(run: WorkflowRun) -> int:
 def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str, now: int) -> RunResult:
     """A run in a state that is known already; `now` is in ms since the epoch."""
     folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
-    return run_result(run_id, state, status=status, now=now, store=workspace.store, files=folder)
+    result = run_result(run_id, state, status=status, now=now, store=workspace.store, files=folder)
+    if status == "queued" and state.queued is not None:
+        from ion.api.places import queue_place
+
+        place = queue_place(workspace, run_id, state.queued.group)
+        result.data["waiting"] = [
+            {**one, "place": place} if one["kind"] == "queue" else one for one in result.data["waiting"]
+        ]
+    return result
 
 
 def list_runs(

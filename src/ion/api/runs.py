@@ -14,14 +14,17 @@ from msgspec.structs import replace
 
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
 from ion.api.inputs import check_inputs
-from ion.api.preparing import RunSpec, engine_config_of, prepare
-from ion.api.reading import describe_state, status_of
+from ion.api.places import NamedGroup, cancel_oldest, groups_of, not_in_effect, refused, take
+from ion.api.preparing import PreparedRun, RunSpec, engine_config_of, prepare
+from ion.api.reading import describe, describe_state, status_of
 from ion.api.result import RunResult
 from ion.api.workflows import OpenedWorkflow, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, require_outside, who
+from ion.core.events import Event, WorkflowQueued, WorkflowResumed
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
+from ion.engine.local import Drive
 from ion.engine.options import RunOptions
 from ion.engine.pool import RunPool
 from ion.engine.rerun import Edited, make_rerun
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 
 class StartedRun(Struct, dict=True):
     """A run that this process owns and has not driven yet. `notes` are worth a look and no reason not to run it;
-    `warned` says that the workflow's file has warnings, '' if it has none."""
+    `warned` says that the workflow's file has warnings, '' if it has none. One that `is_queued` waits for a place, and
+    nobody owns it."""
 
     run_id: str
     _workspace: Workspace
@@ -46,6 +50,7 @@ class StartedRun(Struct, dict=True):
     _begin: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     warned: str = ""
+    is_queued: bool = False
 
     @property
     def workflow(self) -> Workflow:
@@ -60,7 +65,10 @@ class StartedRun(Struct, dict=True):
         return folder
 
     async def drive(self, pool: RunPool | None = None) -> RunResult:
-        """Drive it until it ends or waits for people. `pool` is what it shares with other runs of this event loop."""
+        """Drive it until it ends or waits for people; one that is queued stays so. `pool` is what it shares with other
+        runs of this event loop."""
+        if self.is_queued:
+            return describe(self._workspace, self.run_id)
         state = await self._drive.run(self._begin, pool)
         return describe_state(self._workspace, self.run_id, state, state.status, state.last_at)
 
@@ -74,8 +82,40 @@ def start(workspace: Workspace, spec: RunSpec) -> StartedRun | ClusterRun:
         return clusters.start(workspace, spec, spec.engine)
     new = prepare(workspace, spec)
     require_runtimes(new.run.workflow, os.environ)
+    notes = (*new.notes, *not_in_effect(workspace, new.run.workflow.name))
+    drive, queued = _start(workspace, new)
+    return StartedRun(new.run.run_id, workspace, drive, notes=notes, warned=new.warned, is_queued=queued)
+
+
+def _start(workspace: Workspace, new: PreparedRun) -> tuple[Drive, bool]:
+    """Create the run and take its places; whether it is queued. Raises `RefusedError` (code `full`) if it may not
+    be."""
     drive = runs.start(new.config, new.run)
-    return StartedRun(new.run.run_id, workspace, drive, notes=new.notes, warned=new.warned)
+    run_id, lease = new.run.run_id, drive.lease
+    try:
+        assert drive.state.started is not None
+        full = take(workspace, run_id, groups_of(workspace, drive.state.started))
+        if full is None:
+            return drive, False
+        if full.group.on_full != "refuse":
+            _enqueue(workspace, drive, full, "answer")
+            return drive, True
+    except BaseException:
+        workspace.store.release_lease(lease)
+        raise
+    workspace.store.release_lease(lease)
+    workspace.store.delete_workflow_run(run_id)
+    raise refused(full)
+
+
+def _enqueue(workspace: Workspace, drive: Drive, full: NamedGroup, cause: str) -> None:
+    """Have a run that this process owns wait for a place in a group, in whose queue it is already."""
+    if full.group.on_full == "cancel_oldest":
+        cancel_oldest(workspace, drive.run_id, full)
+    workspace.store.create_workflow_event(
+        drive.run_id, [WorkflowQueued(drive.clock(), full.name, cause)], lease=drive.lease
+    )
+    workspace.store.release_lease(drive.lease)
 
 
 def acquire_run(
@@ -119,7 +159,30 @@ def acquire_run(
     if taken is None:
         return None
     drive, begin = taken
-    return StartedRun(run_id, workspace, drive, begin)
+    try:
+        return StartedRun(run_id, workspace, drive, begin, is_queued=_is_queued(workspace, drive, begin, agent=name))
+    except BaseException:
+        workspace.store.release_lease(drive.lease)
+        raise
+
+
+def _is_queued(workspace: Workspace, drive: Drive, begin: list[Event], *, agent: str | None) -> bool:
+    """Take the places of a run that is to be continued; whether it waits for one now. A run that is only to end needs
+    none. Raises `RefusedError` (code `full`) if it may not wait, or could not be continued as it was asked for."""
+    state = drive.state
+    if state.cancel is not None or state.started is None:
+        return False
+    full = take(workspace, drive.run_id, groups_of(workspace, state.started))
+    if full is None:
+        return False
+    if full.group.on_full == "refuse" or state.status == "failed" or agent is not None:
+        raise refused(full)
+    if state.status == "queued":
+        workspace.store.release_lease(drive.lease)
+    else:
+        cause = next((event.cause for event in begin if isinstance(event, WorkflowResumed)), "answer")
+        _enqueue(workspace, drive, full, cause)
+    return True
 
 
 def acquire_answered(

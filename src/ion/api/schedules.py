@@ -23,8 +23,8 @@ from ion.api.preparing import RunSpec, prepare
 from ion.api.reading import status_of
 from ion.api.run import Run
 from ion.api.slots import slots_between
-from ion.api.workspace import Workspace
-from ion.engine import git, runs
+from ion.api.workspace import Workspace, project_name
+from ion.engine import runs
 from ion.errors import DamagedStoreError, IonError, NotFoundError, RefusedError
 from ion.nodes.requirements import require_runtimes
 from ion.stores.lease import this_process
@@ -228,11 +228,6 @@ def slot_run_id(workspace: Workspace, name: str, slot: int) -> str:
     when = datetime.fromtimestamp(slot / 1000, UTC).strftime("%Y%m%dt%H%Mz")
     text = codec.encode([project_name(workspace), name, slot])
     return f"{name}-{when}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def project_name(workspace: Workspace) -> str:
-    """What names the project on every machine: the settings, else its git remote, else its path."""
-    return workspace.settings.project or git.remote(workspace.project) or str(workspace.project)
 
 
 def read_state(workspace: Workspace, name: str) -> SlotState:

@@ -185,6 +185,13 @@ def open_workspace(
     return Workspace(root, given_store=store, **values)
 
 
+def project_name(workspace: Workspace) -> str:
+    """What names the project on every machine: the settings, else its git remote, else its path."""
+    from ion.engine import git
+
+    return workspace.settings.project or git.remote(workspace.project) or str(workspace.project)
+
+
 def check_run_id(run_id: str) -> str:
     """The id itself. Raises `UsageError` if it is invalid: it names a folder, so its characters are restricted."""
     if not is_run_id(run_id):

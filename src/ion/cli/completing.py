@@ -88,7 +88,7 @@ def _asking(workspace: Workspace, asks: Callable[[Waiting], bool]) -> Found:
     from ion.views.waiting import waiting_in
 
     for number, (run, status) in enumerate(list_runs(workspace, limit=_RUNS_SHOWN)):
-        if status not in ("paused", "running", "interrupted"):
+        if status not in ("paused", "queued", "running", "interrupted"):
             continue
         asking = [one.node for one in waiting_in(read_state(workspace, run.run_id)) if asks(one)]
         nodes = list(dict.fromkeys(asking))

@@ -89,6 +89,8 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
     (`reading.source_changed`)."""
     if result.status == "paused":
         say_waiting(screen, cli, result, labels)
+    elif result.status == "queued":
+        say_queued(screen, cli, result)
     elif result.status == "failed":
         say_failed(screen, cli, result, changed)
     elif result.status == "completed" and not result.clean:
@@ -121,6 +123,15 @@ def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labe
     for more in alike:
         screen.line(f"  … and {more.left} more inside of {more.node}")
         _say_commands(screen, more.commands)
+
+
+def say_queued(screen: Screen, cli: CliContext, result: RunResult) -> None:
+    """Which in its queue the run is, and what continues it."""
+    queue = next(one for one in result.data["waiting"] if one["kind"] == "queue")
+    screen.line()
+    screen.line(("attention", "Queued"), f": it waits for {queue['message']}, as number {queue['place']}.")
+    screen.line("  ", cli.command("tick"), "      continues it when there is one, and so does")
+    screen.line("  ", cli.command("resume", result.run_id))
 
 
 def say_question(screen: Screen, node: str, message: str) -> None:

@@ -27,7 +27,7 @@ MAX_NOTE_COLUMNS = 40
 MIN_BAR_COLUMNS = 12
 # How many instances inside of nodes are shown, unless all are asked for.
 ROOM_INSIDE = 18
-_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
+_STATUSES = ("queued", "pending", "running", "paused", "completed", "failed", "cancelled", "interrupted", "damaged")
 
 
 @click.command()

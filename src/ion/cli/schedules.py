@@ -10,7 +10,7 @@ from ion.cli import terminal
 from ion.cli.context import CliContext, as_json, in_context
 from ion.errors import FAILED, UsageError
 from ion.views.text import moment, one_line, pad, plural
-from ion.views.words import SCHEDULE_MEANINGS, SCHEDULE_ROLES
+from ion.views.words import GROUP_MEANINGS, SCHEDULE_MEANINGS, SCHEDULE_ROLES
 
 if TYPE_CHECKING:
     from ion.api.schedule_list import ListedGroup, ListedSchedule
@@ -124,7 +124,7 @@ def _show_new(
             screen.line(f"  {pad('workflow', 8)} {one_line(schedule.workflow)}, {workflow.file}")
             screen.line(f"  {pad('', 8)} {plural(len(workflow.nodes), 'node')}: look at it with ion show or an editor")
     for group in groups:
-        screen.line(("strong", group.name), f" {SCHEDULE_MEANINGS[group.judged.state]}:")
+        screen.line(("strong", group.name), f" {GROUP_MEANINGS[group.judged.state]}:")
         _show_group(screen, group)
     if not new and not groups and not broken:
         screen.line("Nothing is new; all that is there is accepted.")

@@ -18,7 +18,7 @@ from ion.errors import IonError
 from ion.views.text import moment, plural
 
 if TYPE_CHECKING:
-    from ion.api.clock import Found
+    from ion.api.clock import DueRun, Found
     from ion.api.engine import Engine
     from ion.api.schedules import SchedulePass
     from ion.api.workspace import Workspace
@@ -66,7 +66,9 @@ def _object(begun: SchedulePass, found: Found) -> dict[str, Any]:
             for one in passed
         ],
         "continued": [
-            {**to_builtins(due), "due_at": timestamp(due.due_at)} for due in found.due if due.run_id not in new
+            {"run_id": due.run_id, "workflow": due.workflow, "due_at": timestamp(due.due_at)}
+            for due in found.due
+            if due.run_id not in new
         ],
         "left": to_builtins((*begun.left, *found.left)),
     }
@@ -84,14 +86,19 @@ def _say(screen: Screen, begun: SchedulePass, found: Found) -> None:
         for skipped in passed:
             screen.line("skipped    ", name, "  ", moment(skipped.slot, now), "  ", ("faint", skipped.reason))
     for due in (due for due in found.due if due.run_id not in new):
-        since = "its process died" if due.due_at is None else f"due since {moment(due.due_at, now)}"
-        screen.line("continued  ", due.run_id, "  ", due.workflow, "  ", ("faint", since))
+        screen.line("continued  ", due.run_id, "  ", due.workflow, "  ", ("faint", _why(due, now)))
     for schedule in begun.left:
         screen.line(("attention", "left alone"), "  ", schedule.schedule, "  ", ("faint", schedule.reason))
     for left in found.left:
         screen.line(("attention", "left alone"), "  ", left.run_id, "  ", left.workflow, "  ", ("faint", left.reason))
     if found.due:
         screen.line(f"{plural(len(found.due), 'run')} continue{'s' if len(found.due) == 1 else ''} in the background.")
+
+
+def _why(due: DueRun, now: int) -> str:
+    if due.due_at is not None:
+        return f"due since {moment(due.due_at, now)}"
+    return "its turn in the queue has come" if due.queued else "its process died"
 
 
 def _hand_over(workspace: Workspace, cli: CliContext, found: Found, *, any_host: bool) -> None:

@@ -171,9 +171,11 @@ class WorkflowPaused(Event, frozen=True, gc=False):
 
 
 class WorkflowQueued(Event, frozen=True, gc=False):
-    """The run waits for a place in this concurrency group of its project."""
+    """The run waits for a place in this concurrency group of its project; it is continued for this `cause` then
+    (`WorkflowResumed`)."""
 
     group: str
+    cause: str = "answer"
 
 
 class WorkflowResumed(Event, frozen=True, gc=False):

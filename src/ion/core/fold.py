@@ -94,6 +94,7 @@ def _paused(state: RunState, event: e.WorkflowPaused) -> None:
 
 def _queued(state: RunState, event: e.WorkflowQueued) -> None:
     _disowned(state, event.at)
+    state.queued = event
 
 
 def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:

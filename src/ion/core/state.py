@@ -292,8 +292,9 @@ class RunState(Struct):
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
     included; `over_budget` says that the run is paused because of `max_budget_usd`; `due_at` is when a paused run
-    continues by itself; `worker` is the one that carries out all nodes, if there is such a one. `signals` are those
-    that no wait has taken, by the ids of their deliveries; `deliveries` are the ids of all."""
+    continues by itself; `queued` says for what a queued one waits; `worker` is the one that carries out all nodes, if
+    there is such a one. `signals` are those that no wait has taken, by the ids of their deliveries; `deliveries` are
+    the ids of all."""
 
     status: str = "pending"
     seq: int = 0
@@ -324,6 +325,7 @@ class RunState(Struct):
     signals: dict[str, e.SignalReceived] = field(default_factory=dict)
     deliveries: set[str] = field(default_factory=set)
     due_at: int | None = None
+    queued: e.WorkflowQueued | None = None
 
     def owned(self, at: int) -> int:
         """For how long some process has owned the run by `at` (ms since the epoch)."""

@@ -13,8 +13,9 @@ from ion.core.state import NodeState, RunState
 
 
 class Waiting(Struct, frozen=True, gc=False):
-    """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (its `node` and
-    `request` are ''); `message` is what is asked. A question has its `gate`, a prompt its text (`prompt`)."""
+    """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt`, or `budget` or `queue` (their
+    `node` and `request` are ''); `message` is what is asked. A question has its `gate`, a prompt its text
+    (`prompt`)."""
 
     kind: str
     node: str
@@ -25,10 +26,13 @@ class Waiting(Struct, frozen=True, gc=False):
 
 
 def waiting_in(state: RunState) -> tuple[Waiting, ...]:
-    """Everything that the run waits for, nodes in file order, last a budget that is spent."""
+    """Everything that the run waits for, nodes in file order, last a budget that is spent, or a place in a queue."""
     found = [one for node in state.nodes.values() for one in waiting_at(node)]
     if state.over_budget:
         found.append(Waiting(kind="budget", node="", request="", message=budget_message(state)))
+    if state.status == "queued" and state.queued is not None:
+        place = f"a place in the concurrency group '{state.queued.group}'"
+        found.append(Waiting(kind="queue", node="", request="", message=place))
     return tuple(found)
 
 

@@ -25,6 +25,7 @@ _MARKS = {
     "pending": ("○", "wait", "faint"),
     "waiting": ("⏸", "gate", "attention"),
     "paused": ("⏸", "gate", "attention"),
+    "queued": ("○", "wait", "attention"),
     "retry": ("↻", "retry", "attention"),
     "skipped": ("–", "skip", "faint"),
     "cancelled": ("–", "stop", "faint"),
@@ -45,6 +46,10 @@ SCHEDULE_ROLES = {
 SCHEDULE_MEANINGS = {
     "new": "is not accepted yet, and starts nothing",
     "changed": "has changed since it was accepted, or what it runs has, and starts nothing",
+}
+GROUP_MEANINGS = {
+    "new": "is not accepted yet, and does not hold",
+    "changed": "has changed since it was accepted, and does not hold",
 }
 _TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
