@@ -77,6 +77,17 @@ nodes:
 """
 
 
+BAD = """
+name: bad
+description: Writes where only Ion should.
+nodes:
+  - id: a
+    bash: |
+      cd .ion/runs/r1/logs/a
+      mkfifo 9-bash.out; ln -s /etc/passwd 8-bash.out; echo x > 'x"y.out'; echo x > 7-bash.evil; echo real
+"""
+
+
 class Elements(HTMLParser):
     """The elements and attributes of a page, as a browser would make them."""
 
@@ -163,6 +174,19 @@ def test_a_log_is_shown_from_its_end(server: Server) -> None:
     assert "line 4000 ***" in page
     assert "line 1000 ***" not in page
     assert len(page) < 120_000
+
+
+def test_what_a_program_puts_among_its_logs_is_not_read(tmp_path: Path) -> None:
+    made = make_project(tmp_path)
+    made.write("bad", BAD)
+    assert made.run("run", "bad", "--run-id", "r1", "--quiet").status == 0
+    with serving(made) as server:
+        page = server.get("/r/r1/n/a")
+        assert page.status == 200
+        assert "root:" not in page.text
+        for name in ("9-bash.out", "8-bash.out", "x%22y.out", "7-bash.evil", "..", "%2e%2e"):
+            assert server.get(f"/r/r1/n/a/log/{name}").status == 404, name
+        assert server.get("/r/r1/n/a/log/1-bash.out").body == b"real\n"
 
 
 def test_a_node_says_why(server: Server) -> None:

@@ -4,6 +4,8 @@ changes anything, and only `follow` loads asyncio."""
 from __future__ import annotations
 
 import io
+import re
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -171,6 +173,7 @@ def logs_folder(workspace: Workspace, run_id: str) -> Path:
 
 
 _LOGS = (".out", ".err", ".txt")
+_LOG_NAME = re.compile(r"[0-9]{1,9}-[a-z_]+")
 
 
 def log_files(workspace: Workspace, run_id: str, node: str | None = None, state: RunState | None = None) -> list[Path]:
@@ -190,9 +193,12 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
 
 
 def log_files_of(workspace: Workspace, run_id: str, address: str) -> list[Path]:
-    """As `log_files`, of one instance alone, which the run has."""
+    """As `log_files`, of one instance alone, which the run has. What its programs may have put there themselves (a pipe,
+    a link, another name) is not among them."""
     folder = logs_folder(workspace, run_id) / address
-    files = [file for file in folder.iterdir() if file.suffix in _LOGS] if folder.is_dir() else []
+    found = folder.iterdir() if folder.is_dir() else ()
+    files = [file for file in found if _LOG_NAME.fullmatch(file.stem) and file.suffix in _LOGS]
+    files = [file for file in files if stat.S_ISREG(file.lstat().st_mode)]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
@@ -33,11 +34,16 @@ Command: TypeAlias = Callable[..., str]
 SHOWN_OF_ALIKE = 5
 
 
-class Asked(Struct, frozen=True):
-    """Something that waits, and the commands that answer it, each with a word on it or ''."""
+class Asked(Struct, frozen=True, dict=True):
+    """Something that waits; `make` gives its commands, which are made for what is shown: much may wait."""
 
     waiting: Waiting
-    commands: tuple[tuple[str, str], ...]
+    make: Callable[[], list[tuple[str, str]]]
+
+    @cached_property
+    def commands(self) -> tuple[tuple[str, str], ...]:
+        """The commands that answer it, each with a word on it or ''."""
+        return tuple(self.make())
 
 
 def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) -> list[Asked]:
@@ -45,7 +51,7 @@ def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) ->
     decisions."""
     found = waiting_in(state)
     several = sum(one.gate is not None for one in found) > 1
-    return [Asked(one, tuple(_commands(command, run_id, state, one, labels, several=several))) for one in found]
+    return [Asked(one, partial(_commands, command, run_id, state, one, labels, several=several)) for one in found]
 
 
 def held_up(state: RunState) -> bool:

@@ -101,7 +101,7 @@ def _subject(run: RunView, node: NodeState, files: list[LogFile]) -> Subject | N
         return None
     logged = {"stdout": 0, "stderr": 0}
     for file in files:
-        logged[file.stream] += file.path.stat().st_size
+        logged[file.stream] = logged.get(file.stream, 0) + file.path.stat().st_size
     answers = answers_of(run.events_of(node.id, EVENTS), node.id) if node.asked else ()
     return Subject(result=run, workflow=run.frozen, now=node, logged=logged, answers=answers)
 

@@ -36,6 +36,7 @@ MOST_DRAWN = 300
 EVENTS = 100
 _LONGEST_SAID = 400
 _LONGEST_EVENT = 8_000
+_LONGEST_GIVEN = 16_000
 _TABS = (("", "Nodes"), ("graph", "Graph"), ("events", "Events"))
 
 
@@ -217,9 +218,9 @@ def _given(run: RunView) -> Html | None:
     started = run.state.started
     if started is None or not (started.inputs or started.arguments or started.context):
         return None
-    rows: list[tuple[str, Child]] = [(name, block(_as_text(value))) for name, value in started.inputs.items()]
-    rows += [("arguments", block(started.arguments))] if started.arguments else []
-    rows += [("context", block(started.context))] if started.context else []
+    given = [(name, _as_text(value)) for name, value in started.inputs.items()]
+    given += [("arguments", started.arguments), ("context", started.context)]
+    rows: list[tuple[str, Child]] = [(name, block(head(value, _LONGEST_GIVEN))) for name, value in given if value]
     return h("details", h("summary", "Given"), facts(rows), class_="given")
 
 
