@@ -61,6 +61,19 @@ nodes:
     depends_on: [tell]
     approval: {message: "Is $tell.output right?"}
 """
+LINT = """
+name: lint
+description: Completes, not clean.
+nodes:
+  - id: lint
+    bash: echo 14 warnings; exit 3
+    allow_failure: true
+  - id: deploy
+    bash: exit 1
+  - id: rollback
+    catches: [deploy]
+    bash: echo back
+"""
 BIG_LOOP = """
 name: shapes
 description: What is inside of nodes.
@@ -207,6 +220,18 @@ def test_what_failed_is_on_the_first_screen(server: Server) -> None:
     section = only[only.index("<h3>Inside</h3>") :]
     assert 'href="/r/s1/n/each.2"' not in section
     assert 'href="/r/s1/n/each.0"' in section
+
+
+def test_a_run_that_is_not_clean_says_so_everywhere(server: Server, project: Project) -> None:
+    project.write("lint", LINT)
+    assert project.run("run", "lint", "--run-id", "l1", "--quiet").status == 0
+    page = server.get("/r/l1").text
+    assert "<title>✓! lint l1 · Ion</title>" in page
+    assert "completed, not clean" in page
+    assert "failed, caught by rollback: exit 1" in page
+    assert "failed, allowed" in server.get("/r/l1/n/lint").text
+    assert "completed, not clean" in server.get("/?workflow=lint").text
+    assert "not clean" in project.run("show", "l1", "--html", "-").out
 
 
 def test_the_graph_leads_to_the_nodes(server: Server) -> None:

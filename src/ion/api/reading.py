@@ -193,8 +193,8 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
 
 
 def log_files_of(workspace: Workspace, run_id: str, address: str) -> list[Path]:
-    """As `log_files`, of one instance alone, which the run has. What its programs may have put there themselves (a pipe,
-    a link, another name) is not among them."""
+    """As `log_files`, of one instance alone, which the run has. What its programs may have put there themselves (a
+    pipe, a link, another name) is not among them."""
     folder = logs_folder(workspace, run_id) / address
     found = folder.iterdir() if folder.is_dir() else ()
     files = [file for file in found if _LOG_NAME.fullmatch(file.stem) and file.suffix in _LOGS]

@@ -64,7 +64,7 @@ def _reply(reply: e.Reply) -> str:
 
 def _failed(event: e.NodeFailed) -> str:
     text = failure_text(event.error)
-    return ": ".join([text.headline, *text.said[-1:]])
+    return _parts("allowed" if event.reply is not None else "", ": ".join([text.headline, *text.said[-1:]]))
 
 
 def _skipped(event: e.NodeSkipped) -> str:
@@ -109,6 +109,11 @@ _OF: dict[type[e.Event], tuple[str, Callable[..., str]]] = {
     e.ScopeOpened: ("start", _scope),
     e.IterationCompleted: ("turn", lambda event: _parts(f"iteration {event.iteration}", "done" * event.signaled)),
     e.IterationJudged: ("turn", lambda event: f"iteration {event.iteration} is not the last: until_bash said no"),
+    e.WaitStarted: ("wait", lambda event: _parts(event.kind, event.event)),
+    e.SignalReceived: ("run", lambda event: f"received the signal {event.event}"),
+    e.GateReminded: ("gate", lambda event: f"reminded, for the {event.reminders}. time"),
+    e.GateExpired: ("gate", lambda event: f"its time is over: {event.decision}"),
+    e.WorkflowQueued: ("run", lambda _event: "queued"),
     e.ApprovalRequested: ("gate", lambda event: event.message),
     e.ApprovalResolved: ("reply", _answered),
     e.PromptRequested: ("wait", lambda _event: "its prompt waits for an agent"),

@@ -19,7 +19,7 @@ from ion.views.following import LogFile, readable, tail
 from ion.views.masking import masked_bytes
 from ion.views.text import duration, size
 from ion.views.waiting import answers_of
-from ion.views.words import mark_of_node, role_of
+from ion.views.words import mark_of_node, role_of, said_of
 from ion.web import parts
 from ion.web.html import NOTHING, Child, Html, block, h, join, url
 from ion.web.parts import commands, facts
@@ -120,7 +120,7 @@ def _head(run: RunView, node: NodeState, subject: Subject | None) -> Html:
             around,
             h("span", parts.short_name(node.id)),
             " ",
-            h("span", name, class_=role_of(name)),
+            h("span", said_of(run.state, node), class_=role_of(name)),
         ),
         h("p", said, class_="faint") if said else None,
         block(item if isinstance(item, str) else dumps(item), class_="item") if item is not None else None,

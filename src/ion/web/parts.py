@@ -28,7 +28,7 @@ from ion.views.waiting import (
     where_it_failed,
 )
 from ion.views.waiting import folded as first_asked
-from ion.views.words import failure_text, mark_of_node, role_of, symbol
+from ion.views.words import failure_text, mark_of_node, not_clean, role_of, said_of, symbol
 from ion.web.html import NOTHING, Child, Html, block, h, join, url
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ ROWS, INSIDE = 100, 60
 # In what units bars are drawn; a bar has at least so many.
 _WIDTH, _LEAST = 1000, 4
 _LONGEST_NOTE = 200
+_FAILURES = 10
 
 
 _SIGNS = {
@@ -51,6 +52,14 @@ _SIGNS = {
     "⏸": "M5.5 3v10M10.5 3v10",
     "↻": "M12.6 5.2A5.2 5.2 0 1 0 13.2 8M12.8 2v3.4H9.4",
     "–": "M3 8h10",
+    "✓!": "M1 8.5 4.3 11.8 10 5M13.5 3v6.5M13.5 12.6v.1",
+}
+# What a symbol means, where that is more than the name of its state.
+_WORDS = {
+    "unclean": "completed, not clean",
+    "partly": "completed, not clean inside",
+    "allowed": "failed, allowed or caught",
+    "retry": "tries again",
 }
 
 
@@ -72,7 +81,7 @@ def state(name: str, *, word: bool = False) -> Html:
     """The symbol of a state, drawn, since few fonts have them all; its word is there for those who do not see it."""
     look = "sign solid" if symbol(name) == "●" else "sign"
     sign = h("svg", h("path", d=_SIGNS[symbol(name)]), viewBox="0 0 16 16", class_=look, aria_hidden="true")
-    said = h("span", name, class_=None if word else "unseen")
+    said = h("span", _WORDS.get(name, name), class_=None if word else "unseen")
     return h("span", sign, " ", said, class_=f"state {role_of(name)}")
 
 
@@ -191,6 +200,8 @@ def next_steps(run: RunView, frame: Frame) -> Html:
     """What the person does next, if the run has not simply completed."""
     if run.status == "failed":
         return _failed(run, frame)
+    if run.status == "completed" and not run.described.handled.is_clean:
+        return _not_clean(run, frame)
     if run.status == "interrupted":
         nodes = nodes_of(run.state)
         done = sum(node.status == "completed" for node in nodes)
@@ -289,6 +300,21 @@ def button_text(shown: str) -> str:
     """`[a]pprove` without its key: Approve."""
     plain = shown.replace("[", "").replace("]", "")
     return plain[:1].upper() + plain[1:]
+
+
+def _not_clean(run: RunView, frame: Frame) -> Html:
+    """Which failures were allowed or caught."""
+    found = [run.state.nodes[one] for one in (*run.described.handled.allowed, *run.described.handled.caught)]
+    rows = []
+    for node in found[:_FAILURES]:
+        text = failure_text(node.error) if node.error is not None else None
+        why = ": ".join([text.headline, *text.said[-1:]]) if text is not None else ""
+        link = h("a", node.id, href=frame.link(run.run_id, node.id))
+        said = h("span", said_of(run.state, node), ": ", why)
+        rows.append(h("li", state("allowed"), h("span", link), said))
+    left = h("p", f"… {len(found) - _FAILURES} more", class_="faint") if len(found) > _FAILURES else None
+    told = f"It completed with failures that did not fail it: {not_clean(run.state)}."
+    return _notice("attention", "Not clean", told, h("ul", rows, class_="needs"), left)
 
 
 def _failed(run: RunView, frame: Frame) -> Html:

@@ -15,10 +15,10 @@ from ion.views.graph import picture_of
 from ion.views.rows import members_of
 from ion.views.text import size
 from ion.views.waiting import answers_of
-from ion.views.words import mark_of_node, role_of, symbol
+from ion.views.words import mark_of_node, role_of, said_of, symbol
 from ion.web import parts
 from ion.web.html import NOTHING, Html, block, h
-from ion.web.run_page import MOST_DRAWN, figure, header
+from ion.web.run_page import MOST_DRAWN, figure, header, mark_of
 from ion.web.site import Site
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def report(site: Site, run_id: str) -> str:
             h("meta", name="color-scheme", content="light dark"),
             # Opened from wherever it is kept, it still asks nobody for anything.
             h("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),
-            h("title", f"{symbol(run.status)} {run.workflow} {run.run_id}"),
+            h("title", f"{symbol(mark_of(run))} {run.workflow} {run.run_id}"),
             h("style", Html(css)),
         )
         return f"<!doctype html>\n{h('html', h('head', *head), h('body', body), lang='en')}\n"
@@ -104,7 +104,7 @@ def _node(site: Site, run: RunView, node: NodeState, frame: parts.Frame) -> Html
         why = parts.facts([*told]) if told else NOTHING
     return h(
         "section",
-        h("h3", parts.state(name), " ", node.id, " ", h("span", name, class_=role_of(name))),
+        h("h3", parts.state(name), " ", node.id, " ", h("span", said_of(run.state, node), class_=role_of(name))),
         h("p", " · ".join(said), class_="faint") if said else None,
         why,
         _output(site, node.last_output) if node.last_output is not None else None,

@@ -152,7 +152,7 @@ def shell(site: Site, run: RunView, tab: str, *body: Child) -> Page:
     )
     nav = h("nav", links, class_="tabs", aria_label="This run")
     return Page(
-        f"{symbol(run.status)} {title}",
+        f"{symbol(mark_of(run))} {title}",
         h("article", header(site, run), nav, *body),
         stream=url("r", run.run_id, "stream"),
         version=version(run),
@@ -164,6 +164,11 @@ def shell(site: Site, run: RunView, tab: str, *body: Child) -> Page:
 def version(run: RunView) -> str:
     """What a page of the run was made of."""
     return f"{run.row.last_seq}-{run.status}"
+
+
+def mark_of(run: RunView) -> str:
+    """The key of the symbol of a run."""
+    return "unclean" if run.status == "completed" and not run.described.handled.is_clean else run.status
 
 
 def header(site: Site, run: RunView) -> Html:
@@ -185,17 +190,19 @@ def header(site: Site, run: RunView) -> Html:
     if cost := cost_line(run.state).removeprefix("cost").strip():
         rows.append(("cost", cost))
     given = _given(run)
+    mark = mark_of(run)
+    word = f"{run.status}, not clean" if mark == "unclean" else run.status
     return h(
         "header",
         h(
             "h1",
-            parts.state(run.status),
+            parts.state(mark),
             " ",
             run.workflow,
             " ",
             h("code", run.run_id),
             " ",
-            h("span", run.status, class_=role_of(run.status)),
+            h("span", word, class_=role_of(mark)),
         ),
         facts(rows),
         given,

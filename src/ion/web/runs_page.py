@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ion import clocks
-from ion.api.reading import list_runs, now_of
+from ion.api.reading import is_clean, list_runs, now_of
 from ion.errors import IonError
 from ion.views.text import cut, one_line
 from ion.views.waiting import all_asked, answered, labels_of
@@ -75,20 +75,20 @@ def _table(site: Site, found: list[tuple[WorkflowRun, str]]) -> Html:
         for name, css in (("Workflow", ""), ("Run", ""), ("Status", ""), ("Started", ""), ("Took", "number"))
     )
     now = clocks.now_ms()
-    body = h("tbody", (_row(run, status, now) for run, status in found))
+    body = h("tbody", (_row(run, status, is_clean(site.workspace, run), now) for run, status in found))
     return h("div", h("table", h("thead", h("tr", heads)), body, class_="runs"), class_="wide")
 
 
-def _row(run: WorkflowRun, status: str, now: int) -> Html:
+def _row(run: WorkflowRun, status: str, clean: bool | None, now: int) -> Html:
     took = None
     if run.ended_at is not None or status == "running":
         took = max(0, (run.ended_at or now_of(run)) - run.started_at)
-    link = url("r", run.run_id)
+    link, mark = url("r", run.run_id), "unclean" if clean is False else status
     return h(
         "tr",
-        h("th", parts.state(status), " ", h("a", run.workflow or run.run_id, href=link), scope="row"),
+        h("th", parts.state(mark), " ", h("a", run.workflow or run.run_id, href=link), scope="row"),
         h("td", h("a", h("code", run.run_id), href=link, tabindex=-1)),
-        h("td", status, class_=role_of(status)),
+        h("td", f"{status}, not clean" if clean is False else status, class_=role_of(mark)),
         h("td", parts.time(run.started_at, now)),
         h("td", parts.growing(took, grows=status == "running"), class_="number"),
     )
