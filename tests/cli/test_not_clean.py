@@ -150,18 +150,61 @@ def test_show_says_for_each_node_which_rule_it_was(ran: Ion) -> None:
     ]
     assert "rollback – none of these failed: deploy" in told(ran("show", "allowed").out)
     after = told(ran("show", "caught", "after").out)
-    assert "rule all_success: no (deploy failed, caught by rollback)" in after
+    assert "rule all_success: no (deploy failed (caught by rollback))" in after
     assert "skipped upstream_failed: all_success: deploy failed" in after
     report = told(ran("show", "allowed", "report").out)
-    assert "rule all_success: yes (lint failed, allowed, rollback skipped)" in report
+    assert "rule all_success: yes (lint failed (allowed), rollback skipped)" in report
     rollback = told(ran("show", "allowed", "rollback").out)
     assert "catches deploy completed: no" in rollback
     assert "skipped no_failure: none of these failed: deploy" in rollback
-    assert "catches deploy failed, caught by rollback: yes" in told(ran("show", "caught", "rollback").out)
+    assert "catches deploy failed (caught by rollback): yes" in told(ran("show", "caught", "rollback").out)
     lint = told(ran("show", "caught", "lint").out)
     assert lint[0] == "lint failed, allowed exit 3 after"
     assert "handled allowed: the run does not fail by it, and is not clean" in lint
     assert ran("show", "caught", "rollback", "--json").json("node")["catches"] == ["deploy"]
+
+
+def test_show_says_also_of_other_ends_which_rule_it_was(ion: Ion, project: Project) -> None:
+    project.write("inner", "name: inner\ndescription: d\nnodes: [{id: n, bash: 'true'}]\n")
+    project.write(
+        "w",
+        """
+name: w
+description: d
+inputs: {x: {default: a}}
+nodes:
+  - {id: late, bash: 'sleep 60', timeout: 50ms, on_timeout: skip}
+  - {id: behind, depends_on: [late], bash: 'true'}
+  - {id: inc, include: inner, when: "$INPUTS.x == 'b'"}
+  - {id: done, bash: 'true'}
+""",
+    )
+    project.write(
+        "fast",
+        """
+name: fast
+description: d
+fail_fast: true
+nodes:
+  - {id: bad, bash: 'until [ -e began ]; do sleep 0.02; done; exit 1'}
+  - {id: long, bash: 'touch began; sleep 60'}
+  - {id: next, depends_on: [long], bash: 'true'}
+""",
+    )
+    assert ion("run", "w", "--run-id", "w", "--quiet").status == 0
+    assert ion("run", "fast", "--run-id", "fast", "--quiet").status == 1
+    for run, node, why in (
+        ("w", "late", "skipped timeout: bash timed out after 50 ms"),
+        ("w", "behind", "skipped trigger_rule: all_success: late skipped"),
+        ("w", "inc__n", "skipped when: $INPUTS.x == 'b' (was 'a')"),
+        ("fast", "long", "cancelled fail_fast"),
+        ("fast", "next", "skipped fail_fast: 'bad' failed and fail_fast is set"),
+    ):
+        assert why in told(ion("show", run, node).out)
+    lines = told(ion("show", "w").out)
+    assert "late – bash timed out after 50 ms" in lines
+    assert "behind – late skipped" in lines
+    assert "next – 'bad' failed and fail_fast is set" in told(ion("show", "fast").out)
 
 
 def test_the_output_of_an_allowed_failure_is_what_it_printed(ran: Ion) -> None:

@@ -120,10 +120,16 @@ def _rule(subject: Subject) -> Iterator[tuple[str, str]]:
     if not all(other.terminal for other in waited):
         yield "rule", f"{node.trigger_rule}: not decided yet"
         return
-    others = [f"{other.id} {said_of(subject.state, other)}" for other in waited if other.status != "completed"]
+    others = [_with_state(subject, other) for other in waited if other.status != "completed"]
     holds = trigger_rule_holds(node.trigger_rule, [other.vote for other in waited])
     why = f" ({', '.join(others)})" if others else ""
     yield "rule", f"{node.trigger_rule}: {'yes' if holds else 'no'}{why}"
+
+
+def _with_state(subject: Subject, node: NodeState) -> str:
+    """`deploy failed (caught by rollback)`: one of several in a line."""
+    said = foreseen(subject.state, node)
+    return f"{node.id} {node.status}{f' ({said})' if said else ''}"
 
 
 def _catches(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -132,7 +138,7 @@ def _catches(subject: Subject) -> Iterator[tuple[str, str]]:
     watched = [one for one in found if one is not None]
     if not watched:
         return
-    said = ", ".join(f"{one.id} {said_of(subject.state, one)}" for one in watched)
+    said = ", ".join(_with_state(subject, one) for one in watched)
     if not all(one.terminal for one in watched):
         yield "catches", f"{said}: not decided yet"
     else:
