@@ -35,12 +35,13 @@ class PromptRequest(Struct, frozen=True):
     """One prompt.
 
     `key` is the idempotency key, the same on every retry and resume. `session` is a session of this same agent to
-    continue, or None for a new one. `env` is the whole environment for an agent's process (empty: Ion's own). Times are
-    in ms; None: no limit. `progress` takes short lines for whoever watches and may be called from any thread. `log` is
-    a path stem for what the agent's process writes (`.out` and `.err` are added), `register` the file that lists the
-    programs of the run (`process.run`). `verdicts` are the decisions on permissions that this prompt needed when it was
-    asked before, by key (`rejected` if the agent offered no way to refuse). `ask` lets a person decide while the turn
-    is held open; it returns None if nobody did in time. Without `ask`, turns cannot be held.
+    continue, or None for a new one; `session_total` is what this agent has said that it has used. `env` is the whole
+    environment for an agent's process (empty: Ion's own). Times are in ms; None: no limit. `progress` takes short lines
+    for whoever watches and may be called from any thread. `log` is a path stem for what the agent's process writes
+    (`.out` and `.err` are added), `register` the file that lists the programs of the run (`process.run`). `verdicts`
+    are the decisions on permissions that this prompt needed when it was asked before, by key (`rejected` if the agent
+    offered no way to refuse). `ask` lets a person decide while the turn is held open; it returns None if nobody did in
+    time. Without `ask`, turns cannot be held.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class PromptRequest(Struct, frozen=True):
     attempt: int = 1
     system: str | None = None
     session: str | None = None
+    session_total: Mapping[str, Any] = field(default_factory=dict)
     output_format: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
@@ -82,24 +84,36 @@ def schema_in_words(output_format: dict[str, Any]) -> str:
 
 class PromptResult(Struct, frozen=True, gc=False):
     """The reply. `structured` is the agent's own JSON for `output_format`, if it returns any. `usage` holds numbers
-    (`input_tokens`, `output_tokens`, `cost_usd`, …). `notes` are sentences about the turn that a person should read
-    beside its reply, such as that a tool call was refused."""
+    (`input_tokens`, `output_tokens`, `cost_usd`, …) of this turn alone, and is empty if nothing is known; an agent that
+    reports what its session has used in all returns that as `session_total`. `notes` are sentences about the turn that
+    a person should read beside its reply, such as that a tool call was refused."""
 
     text: str
     session: str | None = None
     structured: Any = None
     usage: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    session_total: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AgentError(IonError):
-    """An agent could not answer. `code` is one of `AGENT_ERROR_CODES`."""
+    """An agent could not answer. `code` is one of `AGENT_ERROR_CODES`; `usage` and `session_total` as in
+    `PromptResult`, with the session's id."""
 
-    def __init__(self, code: str, message: str, *, hint: str = "", usage: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        usage: dict[str, float] | None = None,
+        session_total: Mapping[str, Any] | None = None,
+    ) -> None:
         if code not in AGENT_ERROR_CODES:
             raise ValueError(f"unknown agent error code {code!r}")
         super().__init__(message, hint=hint, code=code)
         self.usage = usage or {}
+        self.session_total = session_total or {}
 
 
 class UnpermittedError(IonError):

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from ion import process
 from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
+from ion.agents.counting import of_this_turn
 from ion.agents.parsers import Printed, Reading, conclude, parser
 from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
 from ion.agents.streams import STEPS, Activity
@@ -43,7 +44,7 @@ class CommandAgent(Struct, frozen=True, gc=False):
     env: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
-    _totals: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    _totals: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Run the program once, within the request's working directory and limits; a second time, in a new session, if
@@ -87,7 +88,10 @@ class CommandAgent(Struct, frozen=True, gc=False):
         out = _read(process.beside(log, ".out"), self.name)
         printed = Printed(out, _last(process.beside(log, ".err")), ended.status)
         reading = parser(self.preset.parser, self.pointer, self.session_pointer)(printed)
-        reading = self._of_this_turn(reading, session)
+        before = None if session is None else request.session_total or self._totals.get(session, {})
+        if reading.session is not None and reading.total:
+            self._totals[reading.session] = reading.total
+        reading = of_this_turn(reading, before, self.preset.usage)
         if session is not None and self._is_gone(ended, reading, printed, session):
             raise _SessionGoneError
         return self._conclude(ended, reading, request, printed)
@@ -117,18 +121,6 @@ class CommandAgent(Struct, frozen=True, gc=False):
                 signs=None if activity is None else lambda: activity.signs,
             )
 
-    def _of_this_turn(self, reading: Reading, resumed: str | None) -> Reading:
-        """The reading with the usage of its turn alone, if the agent reports that of the whole session. If the
-        session's total before is unknown (another process had it), no usage is reported rather than too much."""
-        if self.preset.usage != "total" or not reading.usage:
-            return reading
-        before = self._totals.get(resumed, {}) if resumed is not None else {}
-        unknown = resumed is not None and not before
-        if reading.session is not None:
-            self._totals[reading.session] = reading.usage
-        usage = {} if unknown else {name: max(0, used - before.get(name, 0)) for name, used in reading.usage.items()}
-        return replace(reading, usage=usage)
-
     def _is_gone(self, ended: process.Exit, reading: Reading, printed: Printed, session: str) -> bool:
         """Whether it ended without a turn, with its message for a session that no longer exists."""
         if not self.preset.gone or not ended.status or reading.text is not None:
@@ -151,7 +143,8 @@ class CommandAgent(Struct, frozen=True, gc=False):
         else:
             return self._with_hint(reading, ended.status, said)
         code = "timeout" if ended.timed_out or ended.idle else "crashed"
-        raise AgentError(code, f"agent {self.name} {what}" + (f": {said}" if said else ""), usage=dict(reading.usage))
+        message = f"agent {self.name} {what}" + (f": {said}" if said else "")
+        raise AgentError(code, message, usage=dict(reading.usage), session_total=reading.session_total)
 
     def _with_hint(self, reading: Reading, status: int, said: str) -> PromptResult:
         try:

@@ -38,7 +38,8 @@ class Printed(Struct, frozen=True, gc=False):
 
 class Reading(Struct, frozen=True, gc=False):
     """What was found. `text` None: no result. `error` is (code, message) if the output itself reports a failure; the
-    code is '' if it does not say which. `notes` as in `PromptResult`."""
+    code is '' if it does not say which. `notes` as in `PromptResult`. `total` is what the session has used in all, as
+    far as the output says, or may be what this turn alone did (`spending`)."""
 
     text: str | None = None
     session: str | None = None
@@ -46,6 +47,12 @@ class Reading(Struct, frozen=True, gc=False):
     usage: Mapping[str, float] = field(default_factory=dict)
     error: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
+    total: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def session_total(self) -> dict[str, Any]:
+        """The total with its session, for the next turn in it."""
+        return {"session": self.session, **self.total} if self.session is not None and self.total else {}
 
 
 Parser: TypeAlias = Callable[[Printed], Reading]
@@ -54,15 +61,17 @@ Parser: TypeAlias = Callable[[Printed], Reading]
 def conclude(reading: Reading, status: int | None, said: str, name: str) -> PromptResult:
     """The result, if it is one. `status` is the exit status (None: none), `said` the end of what the program wrote
     to people. Raises `AgentError`."""
-    usage = dict(reading.usage)
+    usage, total = dict(reading.usage), reading.session_total
     if reading.error is not None:
         code, message = reading.error
-        raise AgentError(code or "crashed", _failure(name, status, message or said), usage=usage)
+        raise AgentError(code or "crashed", _failure(name, status, message or said), usage=usage, session_total=total)
     if status != 0:
-        raise AgentError("not_found" if status == 127 else "crashed", _failure(name, status, said), usage=usage)
+        code = "not_found" if status == 127 else "crashed"
+        raise AgentError(code, _failure(name, status, said), usage=usage, session_total=total)
     if reading.text is None:
-        raise AgentError("bad_output", _failure(name, 0, said, "ended well but gave no result"), usage=usage)
-    return PromptResult(reading.text, reading.session, reading.structured, usage, reading.notes)
+        message = _failure(name, 0, said, "ended well but gave no result")
+        raise AgentError("bad_output", message, usage=usage, session_total=total)
+    return PromptResult(reading.text, reading.session, reading.structured, usage, reading.notes, total)
 
 
 def _failure(name: str, status: int | None, what: str, how: str = "failed") -> str:
@@ -110,17 +119,19 @@ def claude_json(printed: Printed) -> Reading:
         return _claude_cut(events)
     last = results[-1]
     session = _session(last.get("session_id"))
-    usage = _claude_usage(last)
+    usage, total = _claude_usage(last), _claude_total(last)
     said = last.get("result")
     if last.get("is_error") or str(last.get("subtype", "")).startswith("error"):
         errors = last.get("errors")
         listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else ""
         message = said if isinstance(said, str) and said else listed or str(last.get("subtype", ""))
-        return Reading(None, session, usage=usage, error=(_claude_code(last), message))
+        return Reading(None, session, usage=usage, total=total, error=(_claude_code(last), message))
     if last.get("stop_reason") == "refusal":
-        return Reading(None, session, usage=usage, error=("refused", said if isinstance(said, str) else "it refused"))
+        refusal = said if isinstance(said, str) else "it refused"
+        return Reading(None, session, usage=usage, total=total, error=("refused", refusal))
     reply = said if isinstance(said, str) else None
-    return Reading(reply, session, last.get("structured_output"), usage, notes=_refused_calls(last))
+    structured = last.get("structured_output")
+    return Reading(reply, session, structured, usage, total=total, notes=_refused_calls(last))
 
 
 def _claude_cut(events: list[dict[str, Any]]) -> Reading:
@@ -165,9 +176,11 @@ def _claude_code(result: dict[str, Any]) -> str:
 
 
 def _claude_usage(result: dict[str, Any]) -> dict[str, float]:
+    """What the turn used, if `total_cost_usd` is of the turn alone. If it ended for its budget only the list by models
+    has its tokens."""
     usage = _mapping(result.get("usage"))
     cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
-    return _numbers(
+    found = _numbers(
         {
             "input_tokens": _sum(usage.get("input_tokens"), *(usage.get(name) for name in cached)),
             "output_tokens": usage.get("output_tokens"),
@@ -175,6 +188,40 @@ def _claude_usage(result: dict[str, Any]) -> dict[str, float]:
             "cost_usd": result.get("total_cost_usd"),
         }
     )
+    models = _by_models(result.get(_SINCE))
+    return {**found, **(models if models and not found.get("input_tokens") else {}), **_only_cost(models)}
+
+
+# In 2.1.332, not in 2.1.197: what this turn used, by models.
+_SINCE = "model_usage_since_last_result"
+
+
+def _only_cost(models: dict[str, float]) -> dict[str, float]:
+    return {"cost_usd": models["cost_usd"]} if models else {}
+
+
+def _claude_total(result: dict[str, Any]) -> dict[str, float]:
+    """`total_cost_usd` with the tokens that belong to it: of the session in newer versions, of the turn in older. None
+    is needed where the turn has a list of its own."""
+    if result.get(_SINCE):
+        return {}
+    models = _by_models(result.get("modelUsage"))
+    tokens = {"tokens": models["input_tokens"] + models["output_tokens"]} if models else {}
+    return _numbers({"cost_usd": result.get("total_cost_usd")}) | tokens
+
+
+def _by_models(told: Any) -> dict[str, float]:
+    """Claude's list of models, added up."""
+    names: dict[str, tuple[str, ...]] = {
+        "input_tokens": ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens"),
+        "output_tokens": ("outputTokens",),
+        "cached_input_tokens": ("cacheReadInputTokens",),
+        "cost_usd": ("costUSD",),
+    }
+    models = [_mapping(one) for one in _mapping(told).values()]
+    return {
+        name: _sum(*(one.get(key) for one in models for key in keys)) or 0 for name, keys in names.items() if models
+    }
 
 
 def codex_jsonl(printed: Printed) -> Reading:
@@ -199,7 +246,7 @@ def codex_jsonl(printed: Printed) -> Reading:
         elif kind == "turn.failed":
             message = _message(event.get("error"))
             error = (_codex_code(message), message)
-    return Reading(reply, session, usage=usage, error=error)
+    return Reading(reply, session, usage=usage, error=error, total=usage)
 
 
 # codex 0.171 has no field for the status that its provider answered with; these are its own words before any other.

@@ -16,7 +16,7 @@ from ion.core import events as e
 from ion.core.addresses import drop, empty
 from ion.core.event_facts import asked_by_others, status_after
 from ion.core.scopes import ScopeState
-from ion.core.spending import added, cost_of
+from ion.core.spending import SESSION_TOTAL, added, cost_of
 from ion.core.state import (
     FIRST_TRY,
     NO_TRIES,
@@ -473,6 +473,9 @@ def _prompt_answered(state: RunState, event: e.PromptAnswered) -> None:
 
 def _spend(state: RunState, node: NodeState, usage: dict[str, Any]) -> None:
     if usage:
+        total = usage.get(SESSION_TOTAL)
+        if isinstance(total, dict):
+            state.session_totals[str(total.get("session"))] = total
         node.usage = added(node.usage, usage)
         cost = cost_of(usage)
         state.spent_usd += cost

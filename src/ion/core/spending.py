@@ -6,6 +6,9 @@ from typing import Any
 
 # What a turn cost in US dollars, among the numbers of its usage.
 COST = "cost_usd"
+# Among them, not summed: what the session of the turn has used in all, and its id. The next turn in it, which may be
+# one of another process, is counted from there.
+SESSION_TOTAL = "session_total"
 
 
 def added(usage: dict[str, float], more: dict[str, Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from msgspec import Struct, field
 
@@ -292,9 +292,9 @@ class RunState(Struct):
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
     included; `over_budget` says that the run is paused because of `max_budget_usd`; `due_at` is when a paused run
-    continues by itself; `queued` says for what a queued one waits; `worker` is the one that carries out all nodes, if
-    there is such a one. `signals` are those that no wait has taken, by the ids of their deliveries; `deliveries` are
-    the ids of all."""
+    continues by itself; `queued` says for what a queued one waits; `session_totals` has what each session of an agent
+    has used, as that says; `worker` is the one that carries out all nodes, if there is such a one. `signals` are those
+    that no wait has taken, by the ids of their deliveries; `deliveries` are the ids of all."""
 
     status: str = "pending"
     seq: int = 0
@@ -320,6 +320,7 @@ class RunState(Struct):
     deaths: int = 0
     spent_usd: float = 0
     max_budget_usd: float | None = None
+    session_totals: dict[str, dict[str, Any]] = field(default_factory=dict)
     worker: str | None = None
     over_budget: bool = False
     signals: dict[str, e.SignalReceived] = field(default_factory=dict)

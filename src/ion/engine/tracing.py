@@ -106,7 +106,8 @@ class Tracing:
         span.set_attribute("ion.status", status)
         told = event.reply if isinstance(event, e.NodeCompleted | e.IterationCompleted) else event
         for name, amount in getattr(told, "usage", {}).items():
-            span.set_attribute(_USAGE.get(name, f"ion.usage.{name}"), amount)
+            if not isinstance(amount, dict):  # the total of its session is another span's too
+                span.set_attribute(_USAGE.get(name, f"ion.usage.{name}"), amount)
         agent = getattr(told, "agent", None)
         if agent:
             span.set_attribute("ion.agent", agent)

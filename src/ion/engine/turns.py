@@ -31,6 +31,7 @@ def turn_of(workflow: Workflow, state: RunState, node_id: str) -> Turn:
         signaled=now.progress.signaled,
         session=session,
         session_agent=agent,
+        session_total=state.session_totals.get(session, {}) if session is not None else {},
         reask=now.tries.reask,
         previous=now.progress.previous_output if turn.brings == "verdict" else last if iterates else None,
         user_input=now.progress.user_input,

@@ -31,10 +31,10 @@ class Turn(Struct, frozen=True, gc=False):
     `around` is what its texts see; `members` are the instances inside of it, in order, for a turn that is about them.
     `start` counts the starts of the node in this run. `previous` is the output of the last iteration. `judged` is the
     reply that a check or a gate of a loop judges; for a check, `previous` is the output of the iteration before.
-    `session` and `session_agent` name the session to continue. `reask` lists what was wrong with the last reply.
-    `answer` is the caller's answer to an open prompt. `signaled` says whether the loop's last reply was judged done
-    (shown by the gate). `rework` is the last reply to a rejection of the gate. `waits_since` (ms since the epoch) is
-    when the wait began that it is in.
+    `session` and `session_agent` name the session to continue, `session_total` is what it has used. `reask` lists what
+    was wrong with the last reply. `answer` is the caller's answer to an open prompt. `signaled` says whether the loop's
+    last reply was judged done (shown by the gate). `rework` is the last reply to a rejection of the gate. `waits_since`
+    (ms since the epoch) is when the wait began that it is in.
     """
 
     template: Template
@@ -45,6 +45,7 @@ class Turn(Struct, frozen=True, gc=False):
     signaled: bool = False
     session: str | None = None
     session_agent: str | None = None
+    session_total: dict[str, Any] = field(default_factory=dict)
     reask: tuple[str, ...] = ()
     previous: Content | None = None
     user_input: str = ""

@@ -24,6 +24,7 @@ from ion.core.events import Failure, Reply
 from ion.core.foreseen import allowed_failures
 from ion.core.loops import read_signal
 from ion.core.outcomes import Completed, Failed, Outcome, PromptOpened, Question, Unpermitted
+from ion.core.spending import SESSION_TOTAL
 from ion.core.values import condition_values
 from ion.errors import OutputFormatError
 from ion.foreign import unicode
@@ -65,11 +66,17 @@ async def run(turn: Turn, context: Context) -> Outcome:
     answered = await _ask(agent, asked, turn, context, values)
     if isinstance(answered, Failed | Unpermitted):
         return answered
-    usage = _numbers(answered.usage)
+    usage = _usage(answered.usage, answered.session_total)
     others = tuple(f"the usage {name!r} is not a number" for name in answered.usage if name not in usage)
     notes = (*answered.notes, *others)
     said = _Said(answered.text, answered.structured, answered.session, agent.name, usage, notes)
     return await _read(said, turn, context, began)
+
+
+def _usage(usage: Mapping[str, Any], session_total: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of a turn's usage."""
+    total = {SESSION_TOTAL: dict(session_total)} if session_total else {}
+    return {**_numbers(usage), **total}
 
 
 def _numbers(usage: Mapping[str, Any]) -> dict[str, float]:
@@ -164,6 +171,7 @@ def _request(asked: _Asked, turn: Turn, context: Context, values: Values, ask: _
         attempt=turn.attempt,
         system=asked.system,
         session=asked.session,
+        session_total=turn.session_total if asked.session is not None else {},
         output_format=node.output_format,
         options=asked.options,
         env=environment(turn, context, values, text=" ".join(f"${name}" for name in asked.names)).variables,
@@ -193,7 +201,8 @@ async def _ask(
     except UnpermittedError as error:
         return Unpermitted(tuple(map(_question, error.permissions)), _numbers(error.usage))
     except AgentError as error:
-        return Failed(Failure(error.error_code, error.message, error.hint), usage=_numbers(error.usage))
+        failure = Failure(error.error_code, error.message, error.hint)
+        return Failed(failure, usage=_usage(error.usage, error.session_total))
     except TimeoutError as error:
         how = f"did not keep its time limit of {limit} ms" if overdue.expired() else f"raised TimeoutError: {error}"
         return Failed(Failure("timeout", f"agent {agent.name} {how}"))
@@ -244,7 +253,7 @@ class _Said(Struct, frozen=True, gc=False):
     structured: Any = None
     session: str | None = None
     agent: str | None = None
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from ion.api.result import FIRST_INSTANCES, node_duration
 from ion.core.decide import trigger_rule_holds
 from ion.core.requests import iteration_of, node_of  # noqa: F401 for the faces
+from ion.core.spending import COST
 from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
 from ion.kinds import KINDS
@@ -182,8 +183,10 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "agent", f"{now.agent or ''}{session}{repaired}"
     for note in now.notes:
         yield "note", one_line(note)
-    if usage := result.described.usage_of(now):
-        yield "usage", ", ".join(f"{name} {amount:g}" for name, amount in usage.items())
+    usage = result.described.usage_of(now)
+    if usage or now.agent is not None:
+        told = [f"{name} {amount:g}" for name, amount in usage.items()]
+        yield "usage", ", ".join(told if COST in usage else [*told, "cost not reported" if told else "not reported"])
 
 
 def _kind(subject: Subject) -> str:

@@ -51,7 +51,7 @@ GROUP_MEANINGS = {
     "new": "is not accepted yet, and does not hold",
     "changed": "has changed since it was accepted, and does not hold",
 }
-_TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"))
+_TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"), ("cached_input_tokens", "cached"))
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
 _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
 
@@ -143,15 +143,18 @@ def needs_of(workflow: Workflow | None) -> list[str]:
 
 
 def cost_line(state: RunState) -> str:
-    """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out`, as far as agents reported it; '' if they did not."""
+    """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out, 12k cached`, as far as agents reported it; '' if none was
+    asked."""
     from ion.api.result import total_usage
 
     total = total_usage(state)
     tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]
     of = f" of at most {dollars(state.max_budget_usd)}" if state.max_budget_usd is not None else ""
-    parts = [f"{dollars(total.get(COST, 0))}{of}"] if COST in total or of else []
-    parts += [", ".join(tokens)] if tokens else []
-    return f"cost  {' · '.join(parts)}" if parts else ""
+    asked = any(node.agent is not None for node in state.nodes.values())
+    if not (asked or of or total):
+        return ""
+    cost = "not reported" if asked and COST not in total else dollars(total.get(COST, 0))
+    return " · ".join([f"cost  {cost}{of}", *([", ".join(tokens)] if tokens else [])])
 
 
 def _short(number: float) -> str:
