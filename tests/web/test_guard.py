@@ -200,6 +200,9 @@ def test_the_token_works_once(project: Project) -> None:
         kept = server.cookie
         assert server.enter().status == 401
         assert server.get("/", Cookie=kept).status == 200
+        again = server.get("/enter?token=old", Cookie=kept)  # the browser that it let in
+        assert again.status == 200
+        assert "set-cookie" not in again.headers
 
 
 def test_the_token_works_for_a_minute() -> None:

@@ -136,7 +136,7 @@ class Guard:
                 raise RefusedRequest(431, "the head of the request is too long")
             self._require_host(headers)
             if scope["path"] == ENTRANCE:
-                await self._enter(scope, guarded)
+                await self._enter(scope, headers, guarded)
                 return
             self._require_session(headers)
             if scope["method"] == "POST":
@@ -157,7 +157,7 @@ class Guard:
     def _require_session(self, headers: dict[bytes, list[bytes]]) -> None:
         if any(site not in (b"same-origin", b"none") for site in headers.get(b"sec-fetch-site", ())):
             raise RefusedRequest(403, "another site asked for this page")
-        if not self._access.knows(b"; ".join(headers.get(b"cookie", ())).decode("latin-1")):
+        if not self._access.knows(_cookies(headers)):
             raise RefusedRequest(
                 401, "open the address that ion serve printed; it works once. Enter, pressed there, prints a new one."
             )
@@ -206,15 +206,18 @@ class Guard:
             if not message.get("more_body"):
                 return body
 
-    async def _enter(self, scope: Scope, send: Send) -> None:
+    async def _enter(self, scope: Scope, headers: dict[bytes, list[bytes]], send: Send) -> None:
         if scope["method"] != "GET":
             raise RefusedRequest(405, "this address is opened with GET")
         token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if not self._access.exchange(token):
+        if self._access.exchange(token):
+            await _send(send, 200, _WELCOME, "GET", (b"set-cookie", self._access.cookie.encode()))
+        elif self._access.knows(_cookies(headers)):  # the address again, in the browser that it let in
+            await _send(send, 200, _WELCOME, "GET")
+        else:
             raise RefusedRequest(
                 401, f"this address works once, for {TOKEN_SECONDS} s. Enter, pressed at ion serve, prints a new one."
             )
-        await _send(send, 200, _WELCOME, "GET", (b"set-cookie", self._access.cookie.encode()))
 
 
 _NAMES = frozenset(name for name, _ in HEADERS)
@@ -225,6 +228,10 @@ def _headers(scope: Scope) -> dict[bytes, list[bytes]]:
     for name, value in scope["headers"]:
         found.setdefault(name.lower(), []).append(value)
     return found
+
+
+def _cookies(headers: dict[bytes, list[bytes]]) -> str:
+    return b"; ".join(headers.get(b"cookie", ())).decode("latin-1")
 
 
 async def _answer(send: Send, status: int, message: str, method: str) -> None:

@@ -80,29 +80,29 @@ def shown(site: Site, run: RunView, node: NodeState, wanted: _Inside) -> list[Ch
     found = run.events_of(node.id, EVENTS)
     files = readable(log_files_of(site.workspace, run.run_id, node.id))
     asked = parts.asked_at(run, site.frame, node.id)
-    subject, asks = _subject(run, node, files), KINDS[node.kind].asks_agent
+    subject, asks = _subject(run, node, files, found), KINDS[node.kind].asks_agent
     return [
         _head(run, node, subject),
         asked,
         _why(site, subject),
         _inside(run, node, site.frame, wanted),
-        _prompt(site, run, node) if asks else None,
+        _prompt(site, run, node, found) if asks else None,
         _output(site, run, node),
         _logs(run, files),
-        None if asks else _prompt(site, run, node),
+        None if asks else _prompt(site, run, node, found),
         _history(run, found, site.frame),
         _commands(site, run, node, bool(files)),
     ]
 
 
-def _subject(run: RunView, node: NodeState, files: list[LogFile]) -> Subject | None:
+def _subject(run: RunView, node: NodeState, files: list[LogFile], found: list[Recorded]) -> Subject | None:
     """What `ion show RUN NODE` explains; None where the workflow cannot be read."""
     if run.frozen is None:
         return None
     logged = {"stdout": 0, "stderr": 0}
     for file in files:
         logged[file.stream] = logged.get(file.stream, 0) + file.path.stat().st_size
-    answers = answers_of(run.events_of(node.id, EVENTS), node.id) if node.asked else ()
+    answers = answers_of(found, node.id) if node.asked else ()
     return Subject(result=run, workflow=run.frozen, now=node, logged=logged, answers=answers)
 
 
@@ -196,9 +196,9 @@ def _inside(run: RunView, node: NodeState, frame: parts.Frame, wanted: _Inside) 
     )
 
 
-def _prompt(site: Site, run: RunView, node: NodeState) -> Html:
+def _prompt(site: Site, run: RunView, node: NodeState, found: list[Recorded]) -> Html:
     """The prompt as it was sent, where the log has it: one that waits, or waited, for its answer from outside."""
-    sent = next((one.event for one in reversed(run.events_of(node.id, EVENTS)) if hasattr(one.event, "prompt")), None)
+    sent = next((one.event for one in reversed(found) if hasattr(one.event, "prompt")), None)
     if sent is not None:
         return _text(site, "Prompt, as sent", sent.prompt)
     written = written_at(run.frozen, node.id) if run.frozen is not None else ""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ion.api.result import node_duration
 from ion.views.answers import choices
-from ion.views.rows import ListRow, folded, members_of, most_urgent_first
+from ion.views.rows import ListRow, folded, members_of, most_urgent_first, templates_of, waits_of
 from ion.views.text import cut, duration, elapsed, moment, plural
 from ion.views.timeline import Scale, scale_of
 from ion.views.waiting import (
@@ -252,10 +252,13 @@ def ask(run: RunView, frame: Frame, one: Asked, labels: Labels) -> Html:
         if waits.node
         else None
     )
+    after = waits_of(run.state, templates_of(run.frozen)[waits.node].node, waits.node) if head and run.frozen else []
+    led = (join([h("a", node.id, href=frame.link(run.run_id, node.id)), " "]) for node in after)
     answerable = waits.gate is not None and frame.csrf
     return h(
         "div",
         head,
+        h("p", "after ", led, class_="faint") if after else None,
         block(waits.message, class_="message"),
         _form(run, frame, waits.gate, labels) if waits.gate is not None and answerable else None,
         h("details", h("summary", "as a command"), commands(*one.commands)) if answerable else commands(*one.commands),

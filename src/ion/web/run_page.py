@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from ion.api.reading import source_changed
 from ion.api.result import run_duration
 from ion.api.watchers import event_object
 from ion.foreign import dumps
@@ -176,7 +175,7 @@ def header(site: Site, run: RunView) -> Html:
     started = run.state.started
     took = run_duration(run.state, run.status, run.now)
     file = f"{started.file}" if started is not None and started.file else ""
-    changed = source_changed(site.workspace, run.run_id, run.state) if file and run.status == "failed" else ""
+    changed = site.source_changed(run) if file and run.status == "failed" else ""
     rows: list[tuple[str, Child]] = [
         ("started", parts.time(run.state.started_at, run.now)),
         ("took", parts.growing(took, grows=run.status == "running")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.api.readers import Readers
+from ion.api.reading import source_changed
 from ion.api.workspace import Workspace
 from ion.web.html import Html, h
 from ion.web.parts import Frame, run_link
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from ion.api.readers import RunView
     from ion.views.waiting import Command
     from ion.web.guard import Access
+
+# For so long what became of a file is not looked at again.
+_CHANGED_SECONDS = 10
 
 
 class Site(Struct, dict=True):
@@ -38,6 +43,7 @@ class Site(Struct, dict=True):
 
     def __post_init__(self) -> None:
         self.readers = Readers(self.workspace)
+        self._changed: dict[str, tuple[float, str]] = {}
 
     @contextmanager
     def read(self, request: Request) -> Iterator[RunView]:
@@ -62,6 +68,14 @@ class Site(Struct, dict=True):
     def frame(self) -> Frame:
         csrf = self.access.csrf if self.access is not None and self.allow_answers else ""
         return Frame(self.command, run_link, csrf)
+
+    def source_changed(self, run: RunView) -> str:
+        """As `reading.source_changed`, which loads the workflow: what it found holds for some seconds."""
+        until, found = self._changed.get(run.run_id, (0.0, ""))
+        if time.monotonic() >= until:
+            found = source_changed(self.workspace, run.run_id, run.state)
+            self._changed = {run.run_id: (time.monotonic() + _CHANGED_SECONDS, found)}
+        return found
 
     def relative(self, file: str) -> str:
         """A file as people of the project write it."""
