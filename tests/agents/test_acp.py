@@ -44,7 +44,7 @@ class World:
     def program(self, *argv: str, **values: Any) -> AcpAgent:
         fields = {
             "options_of_preset": "options",
-            **{name: name for name in ("asking", "install", "named_messages", "refusal_ends", "usage")},
+            **{name: name for name in ("allowing", "asking", "install", "named_messages", "refusal_ends", "usage")},
         }
         driven = {field: values.pop(name) for name, field in fields.items() if name in values}
         preset = Preset("claude", type="acp", command=argv, **driven)
@@ -203,6 +203,7 @@ class TestHonest:
         first = await agent.prompt(world.request())
         second = await agent.prompt(world.request(session=first.session))
         assert (first.usage["cost_usd"], second.usage["cost_usd"]) == (0.25, 0.0)
+        assert second.session_total == {"session": first.session, "cost_usd": 0.25}
 
 
 class TestOptions:
@@ -231,6 +232,11 @@ class TestOptions:
             await world.agent("echo", asking={"mode": "manual"}).prompt(world.request())
         assert (caught.value.error_code, caught.value.hint) == ("refused", "one of: ask, go")
         assert world.asked("session/prompt") == []
+
+    async def test_one_that_is_allowed_everything_may_have_another_mode(self, world: World) -> None:
+        agent = world.agent("echo", asking={"mode": "ask"}, allowing={"mode": "go"}, permission="allow")
+        await agent.prompt(world.request())
+        assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go"]
 
     async def test_a_session_that_keeps_another_mode_is_refused(self, world: World) -> None:
         with pytest.raises(AgentError, match="was set to the mode 'ask', and it is 'go'") as caught:

@@ -186,6 +186,20 @@ def test_ion_ends_while_it_asks_and_the_answer_brings_the_prompt_back(tmp_path: 
     assert project.keys() == ["r/fix", "r/fix"]
 
 
+def test_an_option_without_a_place_is_said_before_the_run_and_at_the_node(tmp_path: Path) -> None:
+    nodes = "- id: fix\n  prompt: hello\n  allowed_tools: [Read]\n  effort: low\n"
+    project = Project(tmp_path, "echo", nodes=nodes)
+    status, out, _ = project.run("validate")
+    assert status == 0
+    assert "agent robot has no option for allowed_tools: it is not passed on (the node fix)" in out
+    status, out, _ = project.run("run", "w", "--json")
+    assert status == 0
+    assert json.loads(out)["nodes"]["fix"]["notes"] == [
+        "robot has no option for allowed_tools: it is not passed on",
+        "robot offers no effort in this session: it is not passed on",
+    ]
+
+
 def test_a_run_does_not_begin_without_the_sdk_or_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path, "echo", settings="  other: {type: acp, command: no-such-agent --acp}\n")
     status, _, err = project.run("run", "w", "--agent", "other")

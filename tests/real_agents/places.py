@@ -34,36 +34,68 @@ _GEMINI = {
 
 @dataclass
 class Place:
-    """A project in which real agents answer."""
+    """A project in which real agents answer. An agent whose name ends in `@old` is that of an older release."""
 
+    agents: Path
     folder: Path
     provider: Provider
     env: dict[str, str]
 
-    def run(self, agent: str, nodes: str) -> tuple[int, dict[str, Any]]:
-        """`ion run` of a workflow of these nodes: its exit status and what `--json` prints."""
-        workflows = self.folder / "project" / ".ion" / "workflows"
+    @property
+    def project(self) -> Path:
+        return self.folder / "project"
+
+    def write(self, nodes: str, agent: str, permission: str = "") -> None:
+        """The workflow `w`, and the settings of the agent."""
+        workflows = self.project / ".ion" / "workflows"
         workflows.mkdir(parents=True, exist_ok=True)
         (workflows / "w.yaml").write_text(f"name: w\ndescription: test\nnodes:\n{nodes}")
-        command = [sys.executable, "-P", "-m", "ion.cli", "run", "w", "--agent", agent, "--json"]
-        with subprocess.Popen(
-            command,
-            cwd=self.folder / "project",
-            env=self.env,
+        if permission:
+            settings = f"agents: {{{agent.partition('@')[0]}: {{permission: {permission}}}}}\n"
+            (self.project / ".ion" / "config.yaml").write_text(settings)
+
+    def start(self, *words: str, old: bool = False) -> subprocess.Popen[str]:
+        """A command of Ion."""
+        env = {**self.env, "PATH": f"{self.agents / 'old-bin'}{os.pathsep}{self.env['PATH']}"} if old else self.env
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "ion.cli", *words],
+            cwd=self.project,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        ) as process:
+        )
+
+    def begin(self, agent: str, nodes: str, permission: str = "") -> subprocess.Popen[str]:
+        """`ion run` of these nodes, as the run `r`."""
+        self.write(nodes, agent, permission)
+        name, _, old = agent.partition("@")
+        return self.start("run", "w", "--run-id", "r", "--agent", name, "--json", old=bool(old))
+
+    def ion(self, *words: str) -> tuple[int, str, str]:
+        """A command of Ion, to its end."""
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def run(self, agent: str, nodes: str, permission: str = "") -> tuple[int, dict[str, Any]]:
+        """`ion run` of a workflow of these nodes: its exit status and what `--json` prints."""
+        with self.begin(agent, nodes, permission) as process:
             out, err = process.communicate(timeout=300)
         assert out, err
         return process.returncode, json.loads(out)
 
+    def shown(self) -> dict[str, Any]:
+        """The run as it is."""
+        _, out, _ = self.ion("show", "r", "--json")
+        shown: dict[str, Any] = json.loads(out)
+        return shown
+
     def events(self) -> list[dict[str, Any]]:
         """The log of the last run."""
-        command = [sys.executable, "-P", "-m", "ion.cli", "events", "last"]
-        done = subprocess.run(command, cwd=self.folder / "project", env=self.env, capture_output=True, check=True)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        _, out, _ = self.ion("events", "last")
+        return [json.loads(line) for line in out.splitlines()]
 
 
 def place(agents: Path, folder: Path, provider: Provider) -> Place:
@@ -89,9 +121,13 @@ def place(agents: Path, folder: Path, provider: Provider) -> Place:
         "GOOGLE_GEMINI_BASE_URL": provider.url,
         "GEMINI_API_KEY": "no-key",
         "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_PROVIDER_BASE_URL": f"{provider.url}/v1",
+        "COPILOT_MODEL": "gpt-5",
+        "IS_SANDBOX": "1",  # as root claude does nothing without asking, unless it is told that it may
         **_QUIET,
     }
-    return Place(folder, provider, env)
+    return Place(agents, folder, provider, env)
 
 
 def _write(path: Path, text: str) -> None:

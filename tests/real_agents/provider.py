@@ -1,23 +1,51 @@
 """A stand-in of the HTTP APIs that agents talk to: Anthropic Messages, OpenAI Responses and Chat Completions, Gemini.
 
-It answers `you said: ` and the last text of the user (after `reply exactly: `, just what follows), with usage;
-`failure` makes it refuse with a status or hang; `requests` is what was asked.
+It answers `you said: ` and the last text of the user (after `reply exactly: `, just what follows), with usage.
+What stands in the prompt between `<<` and `>>` is an order:
+
+  say TEXT               answers just that
+  sh COMMAND             has the agent's shell run it before
+  until N WORD           answers WORD the Nth time that it is asked this, and else that it is not there yet
+  mcp WORKFLOW           has the agent run this workflow by the tools of `ion mcp`, to its end
+  status N [retry-after=S]   refuses with this status
+  cut, hang              breaks off in the middle of the answer; does not answer
+  … times=N              at the end of one of the last three: only so often
+
+`failure` makes it refuse or hang whatever it is asked; `requests` is what was asked.
 By hand: `python tests/real_agents/provider.py PORT [STATUS|hang]`, which prints each request as a JSON line.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from real_agents.requests import Asked, read
 
 USED_IN, USED_OUT = 11, 7
 EXACTLY = "reply exactly: "
 STRUCTURED = "StructuredOutput"
+_ORDER = re.compile(r"<<(say|sh|until|mcp|status|cut|hang) ?(.*?)(?: times=([0-9]+))?>>", re.DOTALL)
+# The tool that runs commands, and what it is called with.
+_SHELLS = {
+    "Bash": lambda line: {"command": line, "description": "a test"},
+    "exec_command": lambda line: {"cmd": line},
+    "shell_command": lambda line: {"command": line},
+    "run_shell_command": lambda line: {"command": line, "description": "a test"},
+    "bash": lambda line: {"command": line, "description": "a test"},
+}
+_ANSWER = {"name": "heron"}
 
 
 @dataclass
@@ -27,6 +55,7 @@ class Provider:
     port: int = 0
     failure: int | str | None = None
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    times: Counter[str] = field(default_factory=Counter)
     loud: bool = False
 
     def __enter__(self) -> Self:
@@ -52,12 +81,16 @@ class Provider:
         return f"http://127.0.0.1:{self.port}"
 
     def asked(self, text: str) -> list[dict[str, Any]]:
-        """The requests whose last text of the user holds `text`."""
-        return [body for path, body in self.requests if text in last_text(path, body)]
+        """The requests whose last text of the user holds `text`; of an agent with tools, those that offer some: it
+        asks for titles and the like beside them."""
+        found = [(read(body), body) for _, body in self.requests if text in read(body).text]
+        with_tools = [body for asked, body in found if asked.tools]
+        return with_tools or [body for _, body in found]
 
 
 class _Handler(BaseHTTPRequestHandler):
     told: Provider
+    cut = False
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -80,43 +113,60 @@ class _Handler(BaseHTTPRequestHandler):
         if self.told.loud:
             sys.stdout.write(json.dumps([path, body]) + "\n")
             sys.stdout.flush()
-        if self.told.failure == "hang":
+        order, more = self._fault(body)
+        if self.told.failure == "hang" or order == "hang":
             self.told.released.wait(600)
             self.close_connection = True
             return None
         if isinstance(self.told.failure, int):
-            return self._fail(path, self.told.failure)
+            return self._fail(path, self.told.failure, "")
+        if order == "status":
+            status, _, after = more.partition(" retry-after=")
+            return self._fail(path, int(status), after)
+        self.cut = order == "cut"
         return self._answer(path, body)
 
-    def _fail(self, path: str, status: int) -> None:
+    def _fault(self, body: dict[str, Any]) -> tuple[str, str]:
+        """The fault that the prompt orders, if this is not a request on the side."""
+        asked = read(body)
+        for order, more, times in _ORDER.findall(asked.text) if asked.tools else ():
+            if order in ("status", "cut", "hang"):
+                self.told.times[order] += 1
+                if not times or self.told.times[order] <= int(times):
+                    return order, more
+        return "", ""
+
+    def _fail(self, path: str, status: int, after: str) -> None:
         kind = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}.get(status, "api_error")
         error: dict[str, Any] = {"message": f"stand-in says {status}", "type": kind}
         if ":" in path:
             error = {"code": status, "message": error["message"], "status": kind.upper()}
-        self._json(status, {"type": "error", "error": error})
+        self._json(status, {"type": "error", "error": error}, {"retry-after": after} if after else {})
 
     def _answer(self, path: str, body: dict[str, Any]) -> None:
         if path.endswith("/count_tokens"):
             return self._json(200, {"input_tokens": USED_IN})
         if path.endswith("/messages"):
-            whole = anthropic(body)
+            whole = anthropic(body, self.told)
             return self._events(anthropic_events(whole)) if body.get("stream") else self._json(200, whole)
         if path.endswith("/responses"):
-            whole = responses(body)
+            whole = responses(body, self.told)
             return self._events(responses_events(whole)) if body.get("stream") else self._json(200, whole)
         if path.endswith("/chat/completions"):
-            chunks = chat(body)
-            return self._events(chunks, "[DONE]") if body.get("stream") else self._json(200, chat_whole(body))
+            chunks = chat(body, self.told)
+            return (
+                self._events(chunks, "[DONE]") if body.get("stream") else self._json(200, chat_whole(body, self.told))
+            )
         if path.endswith(":countTokens"):
             return self._json(200, {"totalTokens": USED_IN})
         if path.endswith(":streamGenerateContent"):
-            return self._events([("", gemini(body))])
+            return self._events([("", gemini(body, self.told))])
         if path.endswith(":generateContent"):
-            return self._json(200, gemini(body))
+            return self._json(200, gemini(body, self.told))
         return self._json(200, {})
 
-    def _json(self, status: int, value: Any) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
+    def _json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        self._send(status, json.dumps(value).encode(), "application/json", headers)
 
     def _events(self, events: Any, end: str = "") -> None:
         text = "".join(
@@ -124,52 +174,74 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self._send(200, (text + (f"data: {end}\n\n" if end else "")).encode(), "text/event-stream")
 
-    def _send(self, status: int, data: bytes, kind: str) -> None:
+    def _send(self, status: int, data: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
+        for name, value in {"content-type": kind, "content-length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(data[: len(data) // 2] if self.cut else data)
+        self.close_connection |= self.cut
 
 
 # ---------------------------------------------------------------------- what was said, and what is answered
 
 
-def last_text(path: str, body: dict[str, Any]) -> str:
-    """The last text of the user in a request of any of the APIs."""
-    turns = body.get("messages") or body.get("input") or body.get("contents") or []
-    if isinstance(turns, str):
-        return turns
-    for turn in reversed(turns):
-        if turn.get("role") == "user":
-            texts = list(_texts(turn.get("content") or turn.get("parts")))
-            if texts:
-                return texts[-1]
-    return ""
+def reply(body: dict[str, Any], told: Provider) -> tuple[str, tuple[str, dict[str, Any]] | None]:
+    """The text to answer, and the tool to call before that."""
+    asked = read(body)
+    _, found, exact = asked.text.partition(EXACTLY)
+    text, call = exact.strip() if found else f"you said: {asked.text}", None
+    shells = list[str]()
+    for order, more, _ in _ORDER.findall(asked.text):
+        if order == "say":
+            text = more
+        elif order == "sh":
+            shells.append(more)
+        elif order == "until" and asked.tools:
+            number, _, word = more.partition(" ")
+            told.times[order] += 1
+            text = word if told.times[order] >= int(number) else "It is not there yet."
+        elif order == "mcp" and asked.tools:
+            call, text = _workflow(more, asked)
+    shell = next((name for name in _SHELLS if name in asked.tools), None)
+    if shell is not None and len(asked.results) < len(shells):
+        call = shell, _SHELLS[shell](shells[len(asked.results)])
+    return text, call
 
 
-def _texts(content: Any) -> Iterator[str]:
-    for part in [content] if isinstance(content, str) else content or []:
-        text = part if isinstance(part, str) else part.get("text")
-        if isinstance(text, str) and not text.startswith("<system-reminder>"):
-            yield text
+def _workflow(name: str, asked: Asked) -> tuple[tuple[str, dict[str, Any]] | None, str]:
+    """The next call of the tools of `ion mcp`, or the end in words."""
+
+    def tool(short: str) -> str:
+        return next((one for one in asked.tools if one.endswith(short)), short)
+
+    if not asked.results:
+        return (tool("ion_start"), {"workflow": name}), ""
+    last = asked.results[-1]
+    try:
+        step, _ = json.JSONDecoder().raw_decode(last[last.find("{") :])
+    except ValueError:
+        return None, f"no answer of Ion: {last}"
+    run = {"run_id": step.get("run_id")}
+    if step.get("prompts") and len(asked.results) < 20:
+        prompt = step["prompts"][0]
+        output = json.dumps(_ANSWER) if prompt["output_format"] else "an answer"
+        return (tool("ion_submit"), {**run, "node": prompt["node"], "request": prompt["request"], "output": output}), ""
+    if step.get("status") == "running" and len(asked.results) < 20:
+        return (tool("ion_next"), run), ""
+    return None, f"the run is {step.get('status')}: {step.get('output')}"
 
 
-def reply(body: dict[str, Any]) -> str:
-    said = last_text("", body)
-    _, found, exact = said.partition(EXACTLY)
-    return exact.strip() if found else f"you said: {said}"
-
-
-def anthropic(body: dict[str, Any]) -> dict[str, Any]:
+def anthropic(body: dict[str, Any], told: Provider) -> dict[str, Any]:
     """A message; the tool by which Claude Code takes structured output is called once when it is offered."""
-    last = (body.get("messages") or [{}])[-1].get("content")
-    answered = isinstance(last, list) and any(part.get("type") == "tool_result" for part in last)
-    offered = any(tool.get("name") == STRUCTURED for tool in body.get("tools") or [])
-    text = reply(body)
+    asked = read(body)
+    text, call = reply(body, told)
+    if STRUCTURED in asked.tools and not asked.results and text.startswith("{"):
+        call = STRUCTURED, json.loads(text)
     content: dict[str, Any] = {"type": "text", "text": text}
-    if offered and not answered and text.startswith("{"):
-        content = {"type": "tool_use", "id": "toolu_1", "name": STRUCTURED, "input": json.loads(text)}
+    if call is not None:
+        number = f"toolu_{len(told.requests)}"
+        content = {"type": "tool_use", "id": number, "name": call[0], "input": call[1]}
     return {
         "id": "msg_1",
         "type": "message",
@@ -200,9 +272,19 @@ def anthropic_events(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         yield str(event["type"]), event
 
 
-def responses(body: dict[str, Any]) -> dict[str, Any]:
-    part = {"type": "output_text", "text": reply(body), "annotations": []}
-    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+def responses(body: dict[str, Any], told: Provider) -> dict[str, Any]:
+    text, call = reply(body, told)
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item: dict[str, Any] = {"id": f"msg_{len(told.requests)}", "status": "completed"}
+    if call is None:
+        item |= {"type": "message", "role": "assistant", "content": [part]}
+    else:
+        number = f"call_{len(told.requests)}"
+        item |= {"type": "function_call", "call_id": number, "name": call[0], "arguments": json.dumps(call[1])}
+        spaces = [one for one in body.get("tools") or [] if one.get("type") == "namespace"]
+        for space in spaces:
+            if call[0] in (tool["name"] for tool in space["tools"]):
+                item["namespace"] = space["name"]
     usage = {
         "input_tokens": USED_IN,
         "input_tokens_details": {"cached_tokens": 0},
@@ -216,45 +298,55 @@ def responses(body: dict[str, Any]) -> dict[str, Any]:
 
 def responses_events(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     item = whole["output"][0]
-    text = item["content"][0]["text"]
     at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
-    opened = {**item, "status": "in_progress", "content": []}
-    for number, event in enumerate(
-        (
-            {"type": "response.created", "response": started},
-            {"type": "response.output_item.added", "output_index": 0, "item": opened},
-            {"type": "response.output_text.delta", **at, "delta": text},
-            {"type": "response.output_text.done", **at, "text": text},
-            {"type": "response.output_item.done", "output_index": 0, "item": item},
-            {"type": "response.completed", "response": whole},
-        )
-    ):
+    opened = {**item, "status": "in_progress", **({"content": []} if "content" in item else {})}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": started},
+        {"type": "response.output_item.added", "output_index": 0, "item": opened},
+    ]
+    for part in item.get("content", ()):
+        events.append({"type": "response.output_text.delta", **at, "delta": part["text"]})
+        events.append({"type": "response.output_text.done", **at, "text": part["text"]})
+    events.append({"type": "response.output_item.done", "output_index": 0, "item": item})
+    events.append({"type": "response.completed", "response": whole})
+    for number, event in enumerate(events):
         yield str(event["type"]), {**event, "sequence_number": number}
 
 
 _CHAT_USAGE = {"prompt_tokens": USED_IN, "completion_tokens": USED_OUT, "total_tokens": USED_IN + USED_OUT}
 
 
-def chat_whole(body: dict[str, Any]) -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": reply(body)}, "finish_reason": "stop"}
+def _chat_message(body: dict[str, Any], told: Provider) -> tuple[dict[str, Any], str]:
+    text, call = reply(body, told)
+    if call is None:
+        return {"role": "assistant", "content": text}, "stop"
+    function = {"name": call[0], "arguments": json.dumps(call[1])}
+    calls = [{"index": 0, "id": f"call_{len(told.requests)}", "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+
+
+def chat_whole(body: dict[str, Any], told: Provider) -> dict[str, Any]:
+    message, finish = _chat_message(body, told)
     whole = {"id": "chat_1", "object": "chat.completion", "created": 1, "model": body.get("model")}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
     return {**whole, "choices": [choice], "usage": _CHAT_USAGE}
 
 
-def chat(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def chat(body: dict[str, Any], told: Provider) -> Iterator[tuple[str, dict[str, Any]]]:
+    message, finish = _chat_message(body, told)
     chunk = {"id": "chat_1", "object": "chat.completion.chunk", "created": 1, "model": body.get("model")}
-    said = {"index": 0, "delta": {"role": "assistant", "content": reply(body)}, "finish_reason": None}
-    yield "", {**chunk, "choices": [said]}
-    yield "", {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    yield "", {**chunk, "choices": [{"index": 0, "delta": message, "finish_reason": None}]}
+    yield "", {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
     yield "", {**chunk, "choices": [], "usage": _CHAT_USAGE}
 
 
-def gemini(body: dict[str, Any]) -> dict[str, Any]:
+def gemini(body: dict[str, Any], told: Provider) -> dict[str, Any]:
     """With a schema (Gemini CLI asks a small model which model to take), a value of that form."""
     schema = (body.get("generationConfig") or {}).get("responseJsonSchema")
-    text = json.dumps(fitting(schema)) if schema else reply(body)
-    content = {"role": "model", "parts": [{"text": text}]}
+    text, call = (json.dumps(fitting(schema)), None) if schema else reply(body, told)
+    part: dict[str, Any] = {"text": text} if call is None else {"functionCall": {"name": call[0], "args": call[1]}}
+    content = {"role": "model", "parts": [part]}
     usage = {
         "promptTokenCount": USED_IN,
         "candidatesTokenCount": USED_OUT,

@@ -52,6 +52,7 @@ class Preset(Struct, frozen=True, gc=False):
     gone: str = ""
     usage: str = "turn"
     asking: Mapping[str, str] = field(default_factory=dict)
+    allowing: Mapping[str, str] = field(default_factory=dict)
     named_messages: bool = False
     refusal_ends: bool = False
     own_commands: str = ""

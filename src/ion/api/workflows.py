@@ -10,10 +10,11 @@ from typing import Any
 from msgspec import Struct
 
 from ion.api.workspace import Workspace
-from ion.errors import InvalidWorkflowError, NotFoundError, Problem
+from ion.errors import InvalidWorkflowError, IonError, NotFoundError, Problem
 from ion.language import discovery
 from ion.language.discovery import Discovered, is_path
 from ion.language.load import all_problems, load_workflow, parse_workflow
+from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 
 
@@ -155,7 +156,23 @@ def validate(workspace: Workspace, targets: Sequence[str | Path] = ()) -> Valida
     loaded = [found for target in targets for found in _targets(workspace, target)]
     if not targets:
         loaded = discover(workspace)
-    return Validation(all_problems([found.loaded for found in loaded]), len(loaded))
+    problems = all_problems([found.loaded for found in loaded])
+    return Validation(problems + [one for found in loaded for one in _not_passed_on(workspace, found)], len(loaded))
+
+
+def _not_passed_on(workspace: Workspace, found: Discovered) -> list[Problem]:
+    """The options for which the agents of its nodes, as far as they are known here, have no place."""
+    workflow = found.loaded.workflow
+    nodes = [one.node for one in templates_of(workflow) if one.node.options] if workflow is not None else []
+    if not nodes:
+        return []
+    from ion.api.agents import Agents, left_out
+
+    try:
+        said = left_out(Agents(None, workspace.settings.agent, workspace.settings), nodes)
+    except IonError:  # an agent that is not known: said when a run is to begin
+        return []
+    return [Problem("no-effect-here", line, "warning", file=str(found.path)) for line in said]
 
 
 def _targets(workspace: Workspace, target: str | Path) -> list[Discovered]:

@@ -186,7 +186,8 @@ class AcpAgent(Struct, eq=False, dict=True):
         `permission` should decide. An agent that has such a mode, in a session that cannot be set to it, is refused.
         """
         wanted = {kind: options[name] for name, kind in _SETTINGS.items() if options.get(name) is not None}
-        asking = {} if "mode" in wanted else dict(self.preset.asking)
+        allowing = self.preset.allowing if self.permission == "allow" else {}
+        asking = {} if "mode" in wanted else allowing or self.preset.asking
         for kind, value in {**wanted, **asking}.items():
             setting = session.setting(kind)
             if setting is not None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -59,6 +59,19 @@ class Session(Struct):
     told: str | None = None
     cost: float | None = 0.0
     used: Mapping[str, float] | None = field(default_factory=dict)
+
+    def count_on(self, total: Mapping[str, Any]) -> None:
+        """If what it has used is unknown, it is what was recorded of it, if that is anything."""
+        known = {name: used for name, used in total.items() if name != "session"}
+        cost = known.pop("cost_usd", None)
+        self.cost = cost if self.cost is None else self.cost
+        self.used = known or None if self.used is None else self.used
+
+    @property
+    def total(self) -> dict[str, Any]:
+        """What it has used in all, as far as the agent reports that, for the next turn in it."""
+        reported = {**(self.used or {}), **({"cost_usd": self.cost} if self.cost else {})}
+        return {"session": self.opened.session, **reported} if reported else {}
 
     def setting(self, kind: str) -> SessionSetting | None:
         """Its setting of this kind, if the agent offers one."""

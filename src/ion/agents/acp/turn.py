@@ -152,8 +152,13 @@ class PromptTurn:
 
     async def run(self, prompt: str, clock: Clock) -> PromptResult:
         """Ask, within the limits of the clock. Raises `AgentError`, `UnpermittedError`, `AgentRefusedError`."""
-        with self._running.answering() as self._share:
-            return await self._run(prompt, clock)
+        self._session.count_on(self._request.session_total)
+        try:
+            with self._running.answering() as self._share:
+                return await self._run(prompt, clock)
+        except AgentError as error:
+            error.session_total = self._session.total
+            raise
 
     async def _run(self, prompt: str, clock: Clock) -> PromptResult:
         self._clock = clock
@@ -219,7 +224,8 @@ class PromptTurn:
                 if self._refused_last:
                     what = self._with_text("ended its turn when a tool call was refused", text)
                     raise AgentError("refused", what, hint="; ".join(notes), usage=usage)
-                return PromptResult(text, self._session.opened.session, usage=usage, notes=notes)
+                total = self._session.total
+                return PromptResult(text, self._session.opened.session, usage=usage, notes=notes, session_total=total)
             case "refused":
                 raise AgentError("refused", self._with_text("refused to continue", text), usage=usage)
             case "cancelled":
