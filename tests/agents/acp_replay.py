@@ -16,7 +16,7 @@ from typing import Any
 def main() -> None:
     lines = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
     at = 0
-    for line in sys.stdin.buffer:
+    while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
         if "method" not in asked or "id" not in asked:
             continue
@@ -36,6 +36,8 @@ def main() -> None:
                 _send({**message, "id": asked["id"]})
                 break
             _send(message)
+            if "method" in message and "id" in message:  # it goes on when it has been answered
+                sys.stdin.buffer.readline()
 
 
 def _is_request(line: dict[str, Any], method: str) -> bool:

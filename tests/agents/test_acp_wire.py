@@ -42,6 +42,8 @@ FAILURES = {
     "opencode-1.18.33-401": "crashed",  # it says so in words alone
     "opencode-1.18.33-429": "crashed",
 }
+# They end their turn then; Copilot says that it was cancelled.
+REFUSED = ("copilot-1.0.102-refused", "opencode-1.18.33-refused")
 PRESETS = {"claude": "claude-acp", "codex": "codex-acp", "copilot": "copilot-acp", "gemini": "gemini-acp"}
 
 
@@ -49,11 +51,11 @@ PRESETS = {"claude": "claude-acp", "codex": "codex-acp", "copilot": "copilot-acp
 async def replayed(tmp_path: Path) -> AsyncIterator[Any]:
     agents: list[AcpAgent] = []
 
-    def make(recording: str, name: str) -> AcpAgent:
+    def make(recording: str, name: str, permission: str = "allow") -> AcpAgent:
         driven = preset(name)
         assert driven is not None
         command = (sys.executable, "-S", str(HERE / "acp_replay.py"), str(HERE / "acp_wire" / f"{recording}.jsonl"))
-        agents.append(AcpAgent(replace(driven, command=command), name, "allow"))
+        agents.append(AcpAgent(replace(driven, command=command), name, permission))
         return agents[-1]
 
     yield make
@@ -113,6 +115,15 @@ async def test_a_provider_that_fails_fails_the_prompt(replayed: Any, tmp_path: P
     assert caught.value.error_code == FAILURES[recording], caught.value.message
 
 
+@pytest.mark.parametrize("recording", REFUSED)
+async def test_a_turn_that_ends_because_a_call_was_refused(replayed: Any, tmp_path: Path, recording: str) -> None:
+    name = PRESETS.get(recording.partition("-")[0], "opencode-acp")
+    with pytest.raises(AgentError) as caught:
+        await replayed(recording, name, "deny").prompt(request(tmp_path))
+    assert caught.value.error_code == "refused", caught.value.message
+    assert caught.value.hint == "not done, since its permissions refused it: execute"
+
+
 def test_every_recording_is_read() -> None:
-    tested = {*FAILURES, *(f"{name}-answer" for name in ANSWERS), "claude-agent-acp-0.49.0-answer"}
+    tested = {*FAILURES, *REFUSED, *(f"{name}-answer" for name in ANSWERS), "claude-agent-acp-0.49.0-answer"}
     assert {path.stem for path in (HERE / "acp_wire").iterdir()} == tested
