@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ion.api.verbs import respond as respond
     from ion.api.verbs import resume_workflow as resume_workflow
     from ion.api.verbs import resume_workflow_sync as resume_workflow_sync
+    from ion.api.verbs import signal as signal
     from ion.api.verbs import submit as submit
     from ion.api.verbs import validate as validate
     from ion.core import events as events
@@ -73,7 +74,7 @@ _NAMES = {
     "ion.api.verbs": """
         answer_each approve cancel create_store discover_workflows execute_workflow execute_workflow_sync follow
         get_events get_logs get_run list_runs next_prompts parse_workflow raise_budget reject rerun_workflow
-        rerun_workflow_sync respond resume_workflow resume_workflow_sync submit validate
+        rerun_workflow_sync respond resume_workflow resume_workflow_sync signal submit validate
     """,
     "ion.api.engine": "Engine",
     "ion.api.project": "Project open",

@@ -102,4 +102,6 @@ def test_every_command_with_json_is_among_them() -> None:
         and any("--json" in option.opts for option in command.params)
     }
     # What they print is JSON always, or the shape of another one that stands above.
-    assert with_json - {command.split()[0] for command in COMMANDS} <= {"events", "schema", "run", "reject", "respond"}
+    assert with_json - {command.split()[0] for command in COMMANDS} <= {
+        *("events", "schema", "run", "reject", "respond", "signal"),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,7 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, Any]: st.dictionaries(TEXT, JSON),
     dict[str, str]: st.dictionaries(TEXT, TEXT),
     dict[str, Any] | None: st.none() | st.dictionaries(TEXT, JSON),
+    Literal["timer", "signal", "check"]: st.sampled_from([e.TIMER, e.SIGNAL, e.CHECK]),
     str: TEXT,
     str | None: st.none() | TEXT,
     int: st.integers(0, 2**50),

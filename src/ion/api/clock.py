@@ -32,6 +32,8 @@ from ion.errors import IonError, NotFoundError
 from ion.stores.base import WorkflowRun
 
 RUNS_PER_PROCESSOR = 2
+# How long a run that a clock drives may wait before it is left to the next pass, and its place is another's.
+PATIENCE_MS = 10_000
 
 
 class DueRun(Struct, frozen=True):

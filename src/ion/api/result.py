@@ -78,14 +78,17 @@ class NodeResult(Struct, frozen=True):
 
 
 class WaitingFor(Struct, frozen=True):
-    """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt` or `budget` (`node` is None);
-    `message` is what is asked, of a prompt its text. `request` says which of several permissions."""
+    """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check` or
+    `budget` (`node` is None); `message` is what is asked, of a prompt its text. `request` says which of several
+    permissions, `event` is the name of a signal, `due_at` (ISO-8601, UTC) when it is over by itself, if ever."""
 
     kind: str
     message: str
     node: str | None = None
     decisions: tuple[str, ...] = ()
     request: str | None = None
+    event: str | None = None
+    due_at: str | None = None
 
 
 class RunResult(Struct, frozen=True, dict=True):
@@ -127,7 +130,7 @@ class RunResult(Struct, frozen=True, dict=True):
 
     @cached_property
     def waiting(self) -> tuple[WaitingFor, ...]:
-        """What the run waits for people or the caller to answer, in file order."""
+        """What the run waits for: answers of people or the caller, times and signals, in file order."""
         return tuple(
             WaitingFor(
                 item["kind"],
@@ -135,6 +138,8 @@ class RunResult(Struct, frozen=True, dict=True):
                 item["node"],
                 tuple(item.get("decisions", ())),
                 item.get("request"),
+                item.get("event"),
+                item.get("due_at"),
             )
             for item in self.data["waiting"]
         )
@@ -392,6 +397,10 @@ def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:
         item["last"] = True
     if one.kind == PERMISSION:
         item["request"] = one.request
+    if one.event:
+        item["event"] = one.event
+    if one.due_at is not None:
+        item["due_at"] = timestamp(one.due_at)
     return item
 
 

@@ -6,6 +6,7 @@ is the caller's next step (`acquire_answered`, `resume`), unless a live process 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ion import clocks
+from ion import clocks, codec
 from ion.agents.base import schema_in_words
 from ion.api import reading
 from ion.api.hidden import Hidden
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from ion.api.agents import AgentLike
     from ion.api.clusters import ClusterRun
     from ion.api.runs import StartedRun
+
+
+LONGEST_PAYLOAD = 1 << 20
 
 
 class AnsweredGates(Struct, frozen=True):
@@ -192,6 +196,34 @@ class Run(Struct, frozen=True):
         if event is None:
             return False
         self._record(state, event)
+        return True
+
+    def signal(
+        self, event: str, payload: Any = None, *, delivery: str | None = None, target: str | None = None
+    ) -> bool:
+        """Send a signal: the next wait for `event` takes it, also one that has not begun, or only the wait at the
+        address `target`. `payload` is JSON, at most 1 MiB; `delivery` names this sending of it, so that it counts
+        once (None: it is a new one). False: it has come before.
+
+        Raises `RefusedError` (the run has ended), `UsageError` (nothing in the workflow waits for it, or the payload is
+        too long). If no living process drives the run, `resume` continues it.
+        """
+        state, text = self.state(), None if payload is None else codec.encode(payload)
+        if text is not None and len(text.encode("utf-8", "surrogatepass")) > LONGEST_PAYLOAD:
+            raise UsageError("the payload is longer than 1 MiB", hint="put it into a file, and send its path")
+        sent = requests.signal(
+            self.workflow(),
+            state,
+            event,
+            at=clocks.now_ms(),
+            by=who(self.workspace.via),
+            payload=text,
+            delivery=delivery if delivery is not None else secrets.token_hex(8),
+            target=target,
+        )
+        if sent is None:
+            return False
+        self._record(state, sent)
         return True
 
     def cancel(self, *, reason: str = "") -> None:

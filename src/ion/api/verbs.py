@@ -279,6 +279,21 @@ def raise_budget(run: str, max_budget_usd: float, *, store: StoreLike = None, pr
         opened.run(run).raise_budget(max_budget_usd)
 
 
+def signal(
+    run: str,
+    event: str,
+    payload: Any = None,
+    *,
+    delivery: str | None = None,
+    target: str | None = None,
+    store: StoreLike = None,
+    project: ProjectLike = None,
+) -> bool:
+    """Send a signal to a run, with JSON; False if this `delivery` has come before. `Run.signal` says more."""
+    with projects.open(project, store) as opened:
+        return opened.run(run).signal(event, payload, delivery=delivery, target=target)
+
+
 def cancel(run: str, *, reason: str = "", store: StoreLike = None, project: ProjectLike = None) -> None:
     """Ask for the end of a run. A live owner ends it; if there is none, `resume_workflow` carries the end out."""
     with projects.open(project, store) as opened:

@@ -78,6 +78,21 @@ def runs_that_ask(workspace: Workspace, _context: click.Context, _incomplete: st
 
 
 @_completing
+def runs_that_wait(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
+    return _asking(workspace, lambda one: bool(one.event))
+
+
+@_completing
+def signals(workspace: Workspace, context: click.Context, _incomplete: str) -> Found:
+    from ion.views.waiting import waiting_in
+
+    state = _state(workspace, context)
+    for one in waiting_in(state) if state is not None else ():
+        if one.event:
+            yield one.event, one.node
+
+
+@_completing
 def runs_with_prompts(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
     return _asking(workspace, lambda one: one.prompt is not None)
 

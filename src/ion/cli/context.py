@@ -4,6 +4,7 @@ several commands take, and their values, some of them in files. A wrong value is
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from ion.api.workspace import Workspace
 
 
+_UNIT_MS = {"": 0, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PATIENCE_MS = 600_000
+
+
 class OutputOptions(Struct, frozen=True):
     """How a command line wants a run to be shown, and who else watches it. `strict_clean`: a run that completed with
-    failures is one that failed, to the exit status."""
+    failures is one that failed, to the exit status. `patience` (ms) is what was asked for."""
 
     as_json: bool = False
     events: bool = False
@@ -32,6 +37,20 @@ class OutputOptions(Struct, frozen=True):
     notify: str | None = None
     otel: bool = False
     strict_clean: bool = False
+    patience: int | None = None
+
+    @property
+    def patience_ms(self) -> int | None:
+        """For how long the process waits with a run of which nothing but waits is left. None: as long as it takes,
+        where a person looks at it."""
+        from ion.cli import terminal
+
+        return self.patience if terminal.is_terminal(sys.stderr) else self.unattended_patience_ms
+
+    @property
+    def unattended_patience_ms(self) -> int:
+        """The same of a process in the background."""
+        return _PATIENCE_MS if self.patience is None else self.patience
 
 
 class CliContext(Struct, frozen=True):
@@ -85,11 +104,27 @@ def watched(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--log", metavar="FILE", help="Append each event to this file, as a JSON line.")(function)
 
 
+def duration(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Milliseconds of `90s`, `5m`, `2h`, `3d`; `0` is none of them."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d|)", value)
+    if match is None or (not match[2] and int(match[1])):
+        raise UsageError(f"{option.opts[0]} takes a time, not {value!r}", hint="as in 90s, 5m, 2h, 3d, or 0")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
 def progress(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that continues a run the options of how that is shown, and of what its exit status says."""
     function = click.option("--quiet", is_flag=True, help="Show no progress.")(function)
     strict = click.option("--strict-clean", is_flag=True, help="Exit with 1 also if failures were allowed or caught.")
-    return plain_option(strict(function))
+    patience = click.option(
+        "--patience",
+        metavar="TIME",
+        callback=duration,
+        help="Leave a run with nothing but longer waits to a clock; default: 10m, on a terminal never.",
+    )
+    return plain_option(patience(strict(function)))
 
 
 def shown(function: Callable[..., Any]) -> Callable[..., Any]:

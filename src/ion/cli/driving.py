@@ -99,7 +99,8 @@ def _answered(workspace: Workspace, result: RunResult, view: View) -> StartedRun
     """The run again, if it waited and the person here has answered since; None if it stays as it is."""
     if view.asker is None or result.status != "paused":
         return None
-    taken = Run(workspace, result.run_id).acquire_answered(options=RunOptions(observers=view.observers))
+    options = RunOptions(observers=view.observers, patience_ms=view.patience_ms)
+    taken = Run(workspace, result.run_id).acquire_answered(options=options)
     assert taken is None or isinstance(taken, StartedRun), "this process drove the run"
     return taken
 
@@ -259,7 +260,8 @@ def continue_run(run: Run, cli: CliContext, output: OutputOptions) -> RunResult:
         if result.state.ended or not answered(result.state):
             return result
         view = open_view(run.workspace, cli, output)
-        taken = run.acquire_answered(options=RunOptions(observers=view.observers))
+        options = RunOptions(observers=view.observers, patience_ms=output.patience_ms)
+        taken = run.acquire_answered(options=options)
         if taken is not None:  # nobody else was faster
             return drive(run.workspace, taken, view)
         time.sleep(POLL_SECONDS)

@@ -8,10 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ion import clocks
 from ion.api import reading
 from ion.cli import terminal
 from ion.errors import FAILED, WAITING
-from ion.views.text import cut, cut_ids, duration, pad, plural, width
+from ion.views.text import cut, cut_ids, duration, moment, pad, plural, width
 from ion.views.waiting import (
     NO_LABELS,
     Labels,
@@ -123,6 +124,9 @@ def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labe
     for more in alike:
         screen.line(f"  … and {more.left} more inside of {more.node}")
         _say_commands(screen, more.commands)
+    due_at = result.state.due_at
+    if due_at is not None and result.status == "paused":
+        screen.line(f"It continues by itself from {moment(due_at, clocks.now_ms())} on: ion tick, ion serve --clock")
 
 
 def say_queued(screen: Screen, cli: CliContext, result: RunResult) -> None:

@@ -8,6 +8,7 @@ from ion import events as e
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.kinds import FIRST_TURNS, TURNS
+from ion.views.happenings import waits_for
 from ion.views.rows import counted_items, inside_failed, items_around
 from ion.views.text import Part, cut, cut_ids, cut_middle, duration, elapsed, one_line, plural, width
 from ion.views.waiting import PERMISSION, nodes_of, waiting_in
@@ -32,6 +33,12 @@ _ROLES = {
 }
 
 
+_OF_REQUESTS = (
+    *(e.ApprovalRequested, e.ApprovalResolved, e.GateReminded, e.GateExpired),
+    *(e.PromptRequested, e.PromptAnswered, e.WaitStarted),
+)
+
+
 class Plain:
     """An observer that writes each event as a line on a screen."""
 
@@ -54,7 +61,7 @@ class Plain:
             self._columns = max([NAME_COLUMNS, *map(len, self._names.values())])
         if not isinstance(event, e.NodeEvent):
             self._of_run(run_id, event, state)
-        elif isinstance(event, e.ApprovalRequested | e.ApprovalResolved | e.PromptRequested | e.PromptAnswered):
+        elif isinstance(event, _OF_REQUESTS):
             self._of_request(run_id, event)
         elif isinstance(event, e.NodeStarted | e.ScopeOpened):
             self._of_start(event, state)
@@ -93,6 +100,10 @@ class Plain:
                 waiting = [*dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))]
                 more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
                 self._say(event, "run", "paused", f"waits for {', '.join(waiting[:MOST_NAMED])}{more}")
+            case e.SignalReceived():
+                self._say(event, "reply", "", f"the signal {event.event}")
+            case e.WorkflowQueued():
+                self._say(event, "run", "queued", f"for a place in {event.group}")
             case e.BudgetRaised():
                 self._say(event, "run", "may spend", f"{dollars(event.max_budget_usd)} in all")
             case e.WorkflowPlaced():
@@ -169,6 +180,12 @@ class Plain:
                 by = f" by {event.by['user']}" if event.by.get("user") else ""
                 comment = f": {event.comment}" if event.comment else ""
                 self._say(event, "reply", event.node, f"{event.decision}{by}{comment}")
+            case e.GateReminded():
+                self._say(event, "gate", event.node, "is still open")
+            case e.GateExpired():
+                self._say(event, "late", event.node, f"nobody answered: {event.decision}")
+            case e.WaitStarted():
+                self._say(event, "wait", event.node, waits_for(event))
             case e.PromptRequested():
                 self._say(event, "wait", event.node, "its prompt waits for an agent")
             case e.PromptAnswered():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ion.cli import completing, terminal
-from ion.cli.context import CliContext, OutputOptions, as_json, in_context, progress, read_answer, shown
+from ion.cli.context import CliContext, OutputOptions, as_json, in_context, progress, read_answer, read_text, shown
 from ion.errors import GATE_INSIDE, SEVERAL_GATES, UsageError
 from ion.names import as_address
 from ion.views.text import plural
@@ -158,6 +158,55 @@ def _say_recorded(run: Run, cli: CliContext, output: OutputOptions) -> int:
     else:
         terminal.talk().line(f"Recorded. Continue the run: {cli.command('resume', run.run_id)}")
     return 0
+
+
+@click.command()
+@click.argument("run", shell_complete=completing.runs_that_wait)
+@click.argument("event", shell_complete=completing.signals)
+@click.option("--data", metavar="JSON|@FILE|-", help="What the signal carries, as JSON; - is stdin.")
+@click.option("--id", "delivery", metavar="ID", help="Names this delivery: the same one again changes nothing.")
+@click.option("--for", "target", metavar="NODE", help="Only the wait at this address takes it.")
+@_no_resume
+@progress
+@as_json
+@in_context
+@shown
+def signal(
+    cli: CliContext,
+    output: OutputOptions,
+    run: str,
+    event: str,
+    data: str | None,
+    delivery: str | None,
+    target: str | None,
+    no_resume: bool,
+) -> int:
+    """Send RUN the signal EVENT, and continue the run.
+
+    The run keeps it until a wait takes it, also one that has not begun; one wait takes one signal, the oldest first.
+
+    The exit status is that of the run afterwards; 5 if it has ended.
+    """
+    from ion import Run
+
+    proceed = _proceeding(resume=not no_resume)
+    payload = None if data is None else _payload(data)
+    with cli.open() as workspace:
+        found = Run.find(workspace, run)
+        if not found.signal(event, payload, delivery=delivery, target=target) and not output.quiet:
+            terminal.talk().line(f"The delivery {delivery} has come before; nothing changes.")
+        return proceed(found, cli, output)
+
+
+def _payload(data: str) -> Any:
+    from ion.foreign import loads
+
+    text = read_answer("-") if data == "-" else read_text(data)
+    try:
+        return loads(text)
+    except ValueError as error:
+        hint = "a text is JSON in quotes of its own: --data '\"done\"'"
+        raise UsageError(f"--data is not JSON: {error}", hint=hint) from None
 
 
 @click.command("next")

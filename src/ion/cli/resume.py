@@ -57,7 +57,7 @@ def resume(
         if not output.quiet:
             ending.say_changed(workspace, cli, found.run_id)
         view = open_view(workspace, cli, output)
-        options = RunOptions(view.observers, jobs)
+        options = RunOptions(view.observers, jobs, patience_ms=output.patience_ms)
         taken = found.acquire(agent=agent, options=options, max_budget_usd=budget)
         if taken is None and follow_and_ask(found, view, from_start=False):
             taken = found.acquire(agent=agent, options=options, resume=False)
@@ -116,7 +116,7 @@ def rerun(
     with cli.open() as workspace:
         old = workspace.find_run(run).run_id
         view = open_view(workspace, cli, output)
-        options = RunOptions(view.observers, jobs)
+        options = RunOptions(view.observers, jobs, patience_ms=output.patience_ms)
         if not edited and not output.quiet:
             ending.say_changed(workspace, cli, old, from_node)
         started = start_rerun(

@@ -84,6 +84,7 @@ def run(cli: CliContext, output: OutputOptions, **options: Any) -> int:
     from ion import RunOptions, RunSpec
 
     _check_options(output, options)
+    patience_ms = output.unattended_patience_ms if options["detach"] else output.patience_ms
     spec = RunSpec(
         workflow=_named(cli, options["workflow"], options["sop_paths"]),
         arguments=" ".join(options["text"]),
@@ -94,7 +95,7 @@ def run(cli: CliContext, output: OutputOptions, **options: Any) -> int:
         run_id=options["run_id"],
         engine=options["engine"],
         max_budget_usd=options["budget"],
-        options=RunOptions(max_concurrency=options["jobs"], strict=options["strict"]),
+        options=RunOptions(max_concurrency=options["jobs"], strict=options["strict"], patience_ms=patience_ms),
     )
     if options["dry_run"]:
         return _dry_run(cli, spec, output, options["stubs"])

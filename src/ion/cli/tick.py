@@ -122,6 +122,7 @@ def _hand_over(workspace: Workspace, cli: CliContext, found: Found, *, any_host:
 def main() -> int:
     """The process that drives what was due."""
     from ion import Project, RunOptions
+    from ion.api.clock import PATIENCE_MS
     from ion.api.engine import Engine
     from ion.api.watchers import watchers
     from ion.api.workspace import open_workspace
@@ -134,7 +135,7 @@ def main() -> int:
     workspace = open_workspace(message["project"], message["store"], found=hide_run, via="clock")
     try:
         watching = [*watchers(workspace, log=None, notify=None, otel=False, shown=masked_json)]
-        engine = Engine(Project(workspace), RunOptions(observers=tuple(watching)))
+        engine = Engine(Project(workspace), RunOptions(observers=tuple(watching), patience_ms=PATIENCE_MS))
     except IonError as error:
         answer({"error": error.to_json()})
         return error.exit_status

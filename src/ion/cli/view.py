@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 class View(Struct, dict=True):
     """The observers of a run, and what begins and ends with its drive. `closing` are those that
-    are to be told of the end."""
+    are to be told of the end; `patience_ms` is how long waits may take."""
 
     screen: Screen
     observers: tuple[Observer, ...] = ()
     live: Live | None = None
     asker: Asker | None = None
     writer: BackgroundWriter | None = None
+    patience_ms: int | None = None
     closing: list[Watcher] = field(default_factory=list)
 
     def show(self, workflow: Workflow | None, logs: Path) -> None:
@@ -90,6 +91,7 @@ def start(workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...]) 
 def open_view(workspace: Workspace, cli: CliContext | None, output: OutputOptions) -> View:
     """The view for this command line and these streams. `cli` None: no commands are shown (a dry run)."""
     view = _shown(workspace, cli, output)
+    view.patience_ms = output.patience_ms
     if cli is not None:
         log, notify, otel = output.log, output.notify, output.otel
         view.closing = [*watchers(workspace, log=log, notify=notify, otel=otel, shown=masking.masked_json)]

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, TypeAlias, Union
+from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -28,7 +28,9 @@ INLINE_LIMIT_BYTES = 256 * 1024
 # The kind of a request that an agent makes in the middle of a turn.
 PERMISSION = "permission"
 # What a wait waits for.
-TIMER, SIGNAL, CHECK = "timer", "signal", "check"
+TIMER: Literal["timer"] = "timer"
+SIGNAL: Literal["signal"] = "signal"
+CHECK: Literal["check"] = "check"
 
 # A float holds every whole number up to here, and so does every JSON reader.
 Int: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -290,7 +292,7 @@ class WaitStarted(NodeEvent, frozen=True, gc=False):
     """A wait begins. `kind` is `timer`, `signal` (of the name `event`) or `check`. At `due_at` (ms since the epoch) it
     is over, or has expired; None: it waits for as long as it takes."""
 
-    kind: str
+    kind: Literal["timer", "signal", "check"]
     due_at: Moment | None = None
     event: str = ""
 

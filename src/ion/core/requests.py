@@ -15,6 +15,8 @@ from ion.core.state import NodeState, RunState
 from ion.errors import GATE_INSIDE, SEVERAL_GATES, IonError, NotFoundError, RefusedError, UsageError
 from ion.kinds import KINDS
 from ion.language.problems import did_you_mean
+from ion.language.templates import path_of, templates_of
+from ion.language.workflow import Wait, Workflow
 from ion.names import as_address, is_within
 
 APPROVED = "approved"
@@ -247,6 +249,39 @@ def submit(
     raise RefusedError(
         f"no prompt of '{node}' waits for an answer", code="not-open", hint="ion next lists those that do"
     )
+
+
+def signal(
+    workflow: Workflow,
+    state: RunState,
+    event: str,
+    *,
+    at: int,
+    by: dict[str, Any],
+    payload: str | None = None,
+    delivery: str,
+    target: str | None = None,
+) -> e.SignalReceived | None:
+    """Send the signal `event` to the run: the next wait for it, or only that at `target`, takes it. None: this
+    `delivery` has come before."""
+    _refuse_ended(state)
+    if delivery in state.deliveries:
+        return None
+    waits = [one for one in templates_of(workflow) if isinstance(one.node.body, Wait) and one.node.body.event]
+    names = sorted({one.node.body.event or "" for one in waits if isinstance(one.node.body, Wait)})
+    if event not in names:
+        meant = did_you_mean(event, names)
+        known = f"its waits are for: {', '.join(names)}" if names else "it has no wait for a signal"
+        raise UsageError(
+            f"no wait of this run's workflow is for the signal '{event}'",
+            hint=f"did you mean '{meant}'?" if meant else known,
+        )
+    address = None if target is None else as_address(target)
+    if address is not None and path_of(address) not in {
+        one.path for one in waits if isinstance(one.node.body, Wait) and one.node.body.event == event
+    }:
+        raise UsageError(f"'{address}' is not a wait for the signal '{event}'")
+    return e.SignalReceived(at, event, delivery, payload, address, by)
 
 
 def cancel(state: RunState, *, at: int, reason: str, by: dict[str, Any]) -> e.CancelRequested:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ion.core.budgets import budget_message
-from ion.core.events import ApprovalRequested, Content, PromptRequested, Request
+from ion.core.events import CHECK, SIGNAL, TIMER, ApprovalRequested, Content, PromptRequested, Request
 from ion.core.state import NodeState, RunState
 
 
 class Waiting(Struct, frozen=True, gc=False):
-    """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt`, or `budget` or `queue` (their
-    `node` and `request` are ''); `message` is what is asked. A question has its `gate`, a prompt its text
-    (`prompt`)."""
+    """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check`, or
+    `budget` or `queue` (their `node` is ''); `message` is what is asked, or waited for. A question has its `gate`, a
+    prompt its text (`prompt`), a signal the name of its `event`. `due_at` (ms since the epoch) is when it is over, if
+    it ever is by itself."""
 
     kind: str
     node: str
@@ -23,6 +24,8 @@ class Waiting(Struct, frozen=True, gc=False):
     message: str
     gate: ApprovalRequested | None = None
     prompt: Content | None = None
+    event: str = ""
+    due_at: int | None = None
 
 
 def waiting_in(state: RunState) -> tuple[Waiting, ...]:
@@ -37,12 +40,18 @@ def waiting_in(state: RunState) -> tuple[Waiting, ...]:
 
 
 def waiting_at(node: NodeState) -> list[Waiting]:
-    """What one node waits for: its gate, the permissions that its agent asks for, oldest first, or its prompt."""
-    return [_waiting(one) for one in node.requests.values()]
+    """What one node waits for: its gate, the permissions that its agent asks for, oldest first, its prompt, or what a
+    `wait` is for."""
+    found = [_waiting(one) for one in node.requests.values()]
+    wait = node.wait
+    if wait is not None:
+        said = {TIMER: "a time", SIGNAL: f"the signal '{wait.event}'", CHECK: "its check to pass"}[wait.kind]
+        found.append(Waiting(wait.kind, node.id, "", f"waits for {said}", event=wait.event, due_at=wait.due_at))
+    return found
 
 
 def _waiting(one: Request) -> Waiting:
     if isinstance(one, PromptRequested):
         said = "a prompt waits for an agent"
         return Waiting(kind="prompt", node=one.node, request=one.request, message=said, prompt=one.prompt)
-    return Waiting(kind=one.kind, node=one.node, request=one.request, message=one.message, gate=one)
+    return Waiting(kind=one.kind, node=one.node, request=one.request, message=one.message, gate=one, due_at=one.due_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ion.core import events as e
-from ion.views.text import duration, one_line, plural, size
+from ion.views.text import duration, moment, one_line, plural, size
 from ion.views.words import failure_text
 
 if TYPE_CHECKING:
@@ -81,6 +81,13 @@ def _scope(event: e.ScopeOpened) -> str:
     return _parts(items, f"iteration {event.iteration}" if event.iteration else "")
 
 
+def waits_for(event: e.WaitStarted) -> str:
+    """What a wait is for, and until when."""
+    what = {e.TIMER: "", e.SIGNAL: f"for the signal {event.event}", e.CHECK: "for its check"}[event.kind]
+    until = "" if event.due_at is None else f"until {moment(event.due_at, event.at)}"
+    return " ".join(filter(None, (what, until)))
+
+
 def _answered(event: e.ApprovalResolved) -> str:
     by = f" by {event.by['user']}" if event.by.get("user") else ""
     return f"{event.decision}{by}{f': {event.comment}' if event.comment else ''}"
@@ -115,6 +122,10 @@ _OF: dict[type[e.Event], tuple[str, Callable[..., str]]] = {
     e.GateExpired: ("gate", lambda event: f"its time is over: {event.decision}"),
     e.WorkflowQueued: ("run", lambda _event: "queued"),
     e.ApprovalRequested: ("gate", lambda event: event.message),
+    e.GateReminded: ("gate", lambda _event: "is still open"),
+    e.GateExpired: ("late", lambda event: f"nobody answered: {event.decision}"),
+    e.WaitStarted: ("wait", waits_for),
+    e.SignalReceived: ("reply", lambda event: f"the signal {event.event}"),
     e.ApprovalResolved: ("reply", _answered),
     e.PromptRequested: ("wait", lambda _event: "its prompt waits for an agent"),
     e.PromptAnswered: ("reply", lambda event: size(event.output.size)),

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ion.core.addresses import instances_in, members_of, origin_of
 from ion.core.apply_outcome import next_try
+from ion.core.events import CHECK, SIGNAL, TIMER
 from ion.core.requests import iteration_of
 from ion.core.tallies import Tally, counts_of  # noqa: F401 for the faces
 from ion.kinds import AGENT_KINDS, KINDS, SLOT_TURNS, TURNS
@@ -96,7 +97,13 @@ def named_from(state: RunState, address: str, name: str) -> NodeState | None:
     return None
 
 
+# What comes at the time at which a wait is due, by what it is for.
+_WAITS = {TIMER: "wakes", SIGNAL: "expires", CHECK: "next try"}
+
+
 def _asks(one: Waiting) -> str:
+    if one.kind in _WAITS:
+        return one.message
     if one.gate is None:
         return "its prompt waits for an agent"
     return f"{'asks' if one.kind == PERMISSION else 'gate'}: {one_line(one.message)}"
@@ -151,8 +158,8 @@ def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: s
         started_at=started_at,
         ended_at=now.ended_at,
         took_ms=took_ms,
-        due_at=now.retry_at,
-        left=_tries(now, node) if retrying else "",
+        due_at=now.due_at if now.wait is not None or retrying else None,
+        left=_tries(now, node) if retrying else _WAITS[now.wait.kind] if now.wait is not None else "",
         agent=(now.agent or "") if not retrying else "",
         note=" · ".join(filter(None, (answer, _note(now, node, state, workflow)))),
         log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in SLOT_TURNS else None,

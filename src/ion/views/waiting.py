@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Struct
 
 from ion.core.addresses import ended_with, members_of, origin_of
-from ion.core.events import PERMISSION, ApprovalRequested, ApprovalResolved
+from ion.core.events import CHECK, PERMISSION, SIGNAL, TIMER, ApprovalRequested, ApprovalResolved
 from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
 from ion.errors import IonError
@@ -85,6 +85,8 @@ def folded(command: Command, run_id: str, asked: list[Asked]) -> tuple[list[Aske
 
 def _to_all(command: Command, run_id: str, path: str, one: Waiting) -> tuple[tuple[str, str], ...]:
     node, gate = path.partition(".")[0], one.gate
+    if one.kind in (TIMER, CHECK, SIGNAL):
+        return ()
     if gate is None or one.kind == PERMISSION:
         return ((command("next" if gate is None else "show", run_id), ""),)
     if gate.decisions:
@@ -98,6 +100,10 @@ def _commands(
     node, gate = one.node, one.gate
     if one.kind == "budget":
         return [(budget_command(command, run_id, state), "")]
+    if one.kind == SIGNAL:
+        return [(command("signal", run_id, one.event), "")]
+    if one.kind in (TIMER, CHECK):
+        return []
     if gate is None:
         return [(command("next", run_id), ""), (command("submit", run_id, node, "--file FILE"), "")]
     if one.kind == PERMISSION:
@@ -140,8 +146,10 @@ def answers_by_address(command: Command, run_id: str, state: RunState, decision:
 def shortest_answer(command: Command, run_id: str, node: NodeState) -> str:
     """The shortest command that answers what this node asks first; '' if it asks nothing."""
     one = next(iter(waiting_at(node)), None)
-    if one is None:
+    if one is None or one.kind in (TIMER, CHECK):
         return ""
+    if one.kind == SIGNAL:
+        return command("signal", run_id, one.event)
     if one.gate is None:
         return command("next", run_id)
     if one.kind == PERMISSION:
@@ -159,6 +167,9 @@ def summary(state: RunState) -> str:
         _counted(gates, "gate", "is open", "are open"),
         _counted(kinds.count(PERMISSION), "permission", "is asked for", "are asked for"),
         _counted(kinds.count("prompt"), "prompt", "waits for an agent", "wait for an agent"),
+        _counted(kinds.count(SIGNAL), "signal", "is waited for", "are waited for"),
+        _counted(kinds.count(TIMER), "wait", "is not over", "are not over"),
+        _counted(kinds.count(CHECK), "check", "has not passed", "have not passed"),
         "the budget is spent" if "budget" in kinds else "",
     ]
     return ", ".join(part for part in parts if part)

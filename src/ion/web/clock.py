@@ -11,7 +11,7 @@ import contextlib
 from functools import partial
 
 from ion import Engine, Project, RunOptions
-from ion.api.clock import drive, look
+from ion.api.clock import PATIENCE_MS, drive, look
 from ion.api.schedules import start_due
 from ion.api.watchers import watchers
 from ion.errors import IonError
@@ -30,7 +30,7 @@ async def run(site: Site) -> None:
     said: set[str] = set()
     tasks: dict[str, asyncio.Task[None]] = {}
     try:
-        async with Engine(Project(workspace), RunOptions(observers=tuple(watching))) as engine:
+        async with Engine(Project(workspace), RunOptions(observers=tuple(watching), patience_ms=PATIENCE_MS)) as engine:
             passes = 0
             while not site.ended.is_set():
                 if passes % round(SCHEDULE_SECONDS / SECONDS) == 0:
