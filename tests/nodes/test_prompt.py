@@ -269,6 +269,13 @@ async def test_json_is_taken_from_the_reply_and_made_compact(
     assert (outcome.reply.output.text, outcome.reply.repaired) == (output, repaired)
 
 
+async def test_a_limit_and_when_it_ends_are_in_the_failure(tmp_path: Path) -> None:
+    agent = Asked(AgentError("quota_exhausted", "no more today", resets_at=1_796_080_129_000))
+    outcome = await one(tmp_path, "prompt: x", agent).run("x")
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.code, outcome.error.resets_at) == ("quota_exhausted", 1_796_080_129_000)
+
+
 async def test_a_reply_that_does_not_fit_fails_with_what_is_wrong_and_is_kept(tmp_path: Path) -> None:
     agent = Asked(PromptResult('{"ok": "yes"}', usage={"cost_usd": 1.0}))
     outcome = await one(tmp_path, f"prompt: x, {SCHEMA}", agent).run("x")

@@ -17,7 +17,10 @@ from msgspec.structs import replace
 from ion.errors import IonError
 
 AGENT_ERROR_CODES = frozenset(
-    {"not_logged_in", "not_found", "refused", "budget", "rate_limited", "timeout", "crashed", "bad_output", "cancelled"}
+    (
+        *("not_logged_in", "not_found", "refused", "budget", "bad_output", "cancelled"),
+        *("rate_limited", "quota_exhausted", "timeout", "crashed"),
+    )
 )
 
 
@@ -98,7 +101,9 @@ class PromptResult(Struct, frozen=True, gc=False):
 
 class AgentError(IonError):
     """An agent could not answer. `code` is one of `AGENT_ERROR_CODES`; `usage` and `session_total` as in
-    `PromptResult`, with the session's id."""
+    `PromptResult`, with the session's id. `quota_exhausted` is the limit of an account, or one of more than ten
+    minutes; `resets_at` (ms since the epoch) is when that or a shorter one (`rate_limited`) ends, if the agent says
+    so."""
 
     def __init__(
         self,
@@ -108,12 +113,14 @@ class AgentError(IonError):
         hint: str = "",
         usage: dict[str, float] | None = None,
         session_total: Mapping[str, Any] | None = None,
+        resets_at: int | None = None,
     ) -> None:
         if code not in AGENT_ERROR_CODES:
             raise ValueError(f"unknown agent error code {code!r}")
         super().__init__(message, hint=hint, code=code)
         self.usage = usage or {}
         self.session_total = session_total or {}
+        self.resets_at = resets_at
 
 
 class UnpermittedError(IonError):

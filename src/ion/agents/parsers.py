@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from ion.agents import limits
 from ion.agents.base import AgentError, PromptResult
 from ion.foreign import decoder, loads
 from ion.masking import head, tail
@@ -39,7 +40,7 @@ class Printed(Struct, frozen=True, gc=False):
 class Reading(Struct, frozen=True, gc=False):
     """What was found. `text` None: no result. `error` is (code, message) if the output itself reports a failure; the
     code is '' if it does not say which. `notes` as in `PromptResult`. `total` is what the session has used in all, as
-    far as the output says, or may be what this turn alone did (`spending`)."""
+    far as the output says, or may be what this turn alone did (`counting`). `resets_at` as in `AgentError`."""
 
     text: str | None = None
     session: str | None = None
@@ -48,6 +49,7 @@ class Reading(Struct, frozen=True, gc=False):
     error: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
     total: Mapping[str, float] = field(default_factory=dict)
+    resets_at: int | None = None
 
     @property
     def session_total(self) -> dict[str, Any]:
@@ -64,7 +66,13 @@ def conclude(reading: Reading, status: int | None, said: str, name: str) -> Prom
     usage, total = dict(reading.usage), reading.session_total
     if reading.error is not None:
         code, message = reading.error
-        raise AgentError(code or "crashed", _failure(name, status, message or said), usage=usage, session_total=total)
+        raise AgentError(
+            code or "crashed",
+            _failure(name, status, message or said),
+            usage=usage,
+            session_total=total,
+            resets_at=reading.resets_at,
+        )
     if status != 0:
         code = "not_found" if status == 127 else "crashed"
         raise AgentError(code, _failure(name, status, said), usage=usage, session_total=total)
@@ -125,7 +133,9 @@ def claude_json(printed: Printed) -> Reading:
         errors = last.get("errors")
         listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else ""
         message = said if isinstance(said, str) and said else listed or str(last.get("subtype", ""))
-        return Reading(None, session, usage=usage, total=total, error=(_claude_code(last), message))
+        limit = limits.claude(last, events)
+        code, resets_at = (limit.code, limit.resets_at) if limit is not None else (_claude_code(last), None)
+        return Reading(None, session, usage=usage, total=total, error=(code, message), resets_at=resets_at)
     if last.get("stop_reason") == "refusal":
         refusal = said if isinstance(said, str) else "it refused"
         return Reading(None, session, usage=usage, total=total, error=("refused", refusal))
@@ -231,6 +241,7 @@ def codex_jsonl(printed: Printed) -> Reading:
     session: str | None = None
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
+    limit: limits.Limit | None = None
     for event in _objects(printed.stdout):
         kind, item = event.get("type"), _mapping(event.get("item"))
         if kind == "thread.started":
@@ -245,8 +256,10 @@ def codex_jsonl(printed: Printed) -> Reading:
             error = None
         elif kind == "turn.failed":
             message = _message(event.get("error"))
-            error = (_codex_code(message), message)
-    return Reading(reply, session, usage=usage, error=error, total=usage)
+            limit = limits.codex(message)
+            error = (limit.code if limit is not None else _codex_code(message), message)
+    resets_at = limit.resets_at if limit is not None and error is not None else None
+    return Reading(reply, session, usage=usage, error=error, total=usage, resets_at=resets_at)
 
 
 # codex 0.171 has no field for the status that its provider answered with; these are its own words before any other.
@@ -268,7 +281,11 @@ def gemini_json(printed: Printed) -> Reading:
     session = _session(next((one["session_id"] for one in (*events, failure) if "session_id" in one), None))
     usage = _gemini_usage(last or failure)
     if isinstance(failure.get("error"), dict):
-        return Reading(None, session, usage=usage, error=_gemini_error(failure["error"], printed))
+        error = _gemini_error(failure["error"], printed)
+        if error[0] != "rate_limited":
+            return Reading(None, session, usage=usage, error=error)
+        limit = limits.gemini(printed.stderr)
+        return Reading(None, session, usage=usage, error=(limit.code, error[1]), resets_at=limit.resets_at)
     if not last and any(event.get("type") in ("init", "message") for event in events):
         return Reading(None, session, usage=usage, error=_CUT)
     said = last.get("response") if "response" in last else _gemini_reply(events)
@@ -288,7 +305,7 @@ def _gemini_reply(events: list[dict[str, Any]]) -> str | None:
 
 # What gemini 0.61 puts around the answer of its provider, and how it prints that error on stderr.
 _GEMINI_API_ERROR = re.compile(r"\[API Error: (\{.*\})\]", re.DOTALL)
-_GEMINI_STATUS = re.compile(rb"\{\n  (?:status|code): ([1-5][0-9]{2})\n\}\s*$")
+_GEMINI_STATUS = re.compile(rb"\n  (?:status|code): ([1-5][0-9]{2})\n\}\s*$")
 
 
 def _gemini_error(error: dict[str, Any], printed: Printed) -> tuple[str, str]:
@@ -296,7 +313,9 @@ def _gemini_error(error: dict[str, Any], printed: Printed) -> tuple[str, str]:
     within = _GEMINI_API_ERROR.fullmatch(message)
     answer = _mapping(_mapping(_json(within[1].encode())).get("error")) if within is not None else {}
     at_end = _GEMINI_STATUS.search(printed.stderr)
-    statuses = (error.get("code"), answer.get("code"), int(at_end[1]) if at_end is not None else None, printed.status)
+    # Its exit status is one of its own, or that of HTTP less what a byte does not hold.
+    ended = {145: 401, 147: 403, 148: 404, 173: 429}.get(printed.status or 0, printed.status)
+    statuses = (error.get("code"), answer.get("code"), int(at_end[1]) if at_end is not None else None, ended)
     number = next((one for one in statuses if isinstance(one, int)), None)
     return _GEMINI_CODES.get(number or 0) or _http_code(number), message
 
@@ -336,6 +355,7 @@ def opencode_jsonl(printed: Printed) -> Reading:
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
     refused: list[str] = []
+    resets_at: int | None = None
     fresh = False
     for event in _objects(printed.stdout):
         kind, part = event.get("type"), _mapping(event.get("part"))
@@ -351,8 +371,9 @@ def opencode_jsonl(printed: Printed) -> Reading:
             usage = _added(usage, _opencode_usage(part))
             error = None
         elif kind == "error":
-            error = _opencode_error(_mapping(event.get("error")))
-    return Reading("".join(texts) if texts else None, session, usage=usage, error=error, notes=refused_calls(refused))
+            error, resets_at = _opencode_error(_mapping(event.get("error")))
+    reply, notes = "".join(texts) if texts else None, refused_calls(refused)
+    return Reading(reply, session, usage=usage, error=error, notes=notes, resets_at=resets_at)
 
 
 # The whole error of a tool call that nobody allowed, in opencode 1.18.
@@ -372,11 +393,16 @@ def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
     )
 
 
-def _opencode_error(error: dict[str, Any]) -> tuple[str, str]:
+def _opencode_error(error: dict[str, Any]) -> tuple[tuple[str, str], int | None]:
+    """Its class and message, and when its limit ends."""
     data = _mapping(error.get("data"))
     if error.get("name") == "ProviderAuthError":
-        return "not_logged_in", _message(data)
-    return _http_code(data.get("statusCode")), _message(data) or str(error.get("name", ""))
+        return ("not_logged_in", _message(data)), None
+    message, code = _message(data) or str(error.get("name", "")), _http_code(data.get("statusCode"))
+    if code != "rate_limited":
+        return (code, message), None
+    limit = limits.http(data.get("responseHeaders"))
+    return (limit.code, message), limit.resets_at
 
 
 # What aider prints after each answer of its model, and only then: it ends with 0 also where no model answered.

@@ -34,7 +34,7 @@ from ion.language.templates import Template, templates_of
 from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Wait, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
-TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
+TRANSIENT_CODES = frozenset({"rate_limited", "quota_exhausted", "timeout", "crashed"})
 FATAL_CODES = frozenset(
     {
         "not_logged_in",

@@ -70,13 +70,15 @@ class Content(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_
 
 
 class Failure(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
-    """Why an attempt or a node failed. `code` decides whether trying again may help (`apply_outcome.retry_class`)."""
+    """Why an attempt or a node failed. `code` decides whether trying again may help (`apply_outcome.retry_class`).
+    `resets_at` is when the limit ends that an agent met, as far as it says."""
 
     code: str
     message: str
     hint: str = ""
     exit_status: Int | None = None
     stderr: Stderr = ""
+    resets_at: Moment | None = None
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}

@@ -201,7 +201,7 @@ async def _ask(
     except UnpermittedError as error:
         return Unpermitted(tuple(map(_question, error.permissions)), _numbers(error.usage))
     except AgentError as error:
-        failure = Failure(error.error_code, error.message, error.hint)
+        failure = Failure(error.error_code, error.message, error.hint, resets_at=error.resets_at)
         return Failed(failure, usage=_usage(error.usage, error.session_total))
     except TimeoutError as error:
         how = f"did not keep its time limit of {limit} ms" if overdue.expired() else f"raised TimeoutError: {error}"
