@@ -74,6 +74,17 @@ nodes:
     catches: [deploy]
     bash: echo back
 """
+ASKS = """
+name: asks
+description: Asks an agent.
+inputs: {what: {default: this}}
+nodes:
+  - id: say
+    prompt: Describe $INPUTS.what, please.
+  - id: again
+    depends_on: [say]
+    prompt: "Repeat: $say.output"
+"""
 BIG_LOOP = """
 name: shapes
 description: What is inside of nodes.
@@ -209,6 +220,24 @@ def test_a_node_says_why(server: Server) -> None:
     failed = server.get("/r/m1/n/fails").text
     assert "exit-status: exit 3" in failed
     assert "ion rerun m1 --from fails" in failed
+
+
+def test_a_prompt_is_shown_as_it_was_sent(tmp_path: Path) -> None:
+    made = make_project(tmp_path)
+    made.write("asks", ASKS)
+    reads = "sh -c 'cat > /dev/null; echo well done'"
+    done = made.run("run", "asks", "--run-id", "a1", "--agent", reads, "--input", "what=<b>it</b>", "--quiet")
+    assert done.status == 0, done.err
+    assert made.run("run", "asks", "--run-id", "a2", "--quiet").status == 3
+    with serving(made) as server:
+        for run_id, node, prompt in (
+            ("a1", "say", "Describe &lt;b&gt;it&lt;/b&gt;, please."),
+            ("a1", "again", "Repeat: well done"),
+            ("a2", "say", "Describe this, please."),
+        ):
+            section = server.get(f"/r/{run_id}/n/{node}").text.partition("Prompt, as sent")[2]
+            assert section.startswith(f"</h3><pre>{prompt}</pre>"), (run_id, node)
+        assert "Prompt, as written" in server.get("/r/a2/n/again").text
 
 
 def test_what_failed_is_on_the_first_screen(server: Server) -> None:

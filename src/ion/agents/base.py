@@ -16,6 +16,8 @@ from msgspec.structs import replace
 
 from ion.errors import IonError
 
+# Of the file beside the logs of a turn that has the prompt as it was sent.
+PROMPT_SUFFIX = ".prompt"
 AGENT_ERROR_CODES = frozenset(
     (
         *("not_logged_in", "not_found", "refused", "budget", "bad_output", "cancelled"),

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion import process
-from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
+from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.counting import of_this_turn
 from ion.agents.parsers import Printed, Reading, conclude, parser
 from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
@@ -75,6 +75,7 @@ class CommandAgent(Struct, frozen=True, gc=False):
 
     async def _ask(self, request: PromptRequest, prompt: str, session: str | None, log: Path) -> PromptResult:
         order = launch(self.preset, request, prompt, session)
+        process.keep(process.beside(log, PROMPT_SUFFIX), prompt)
         activity = self._activity(request, log)
         try:
             ended = await self._run(order, request, log, activity)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ion.agents.base import PROMPT_SUFFIX
 from ion.api.result import RunResult, content_fields, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded, WorkflowCompleted
@@ -195,9 +196,17 @@ def log_files(workspace: Workspace, run_id: str, node: str | None = None, state:
 def log_files_of(workspace: Workspace, run_id: str, address: str) -> list[Path]:
     """As `log_files`, of one instance alone, which the run has. What its programs may have put there themselves (a
     pipe, a link, another name) is not among them."""
-    folder = logs_folder(workspace, run_id) / address
+    return _written(logs_folder(workspace, run_id) / address, _LOGS)
+
+
+def sent_prompts(workspace: Workspace, run_id: str, address: str) -> list[Path]:
+    """The files of the prompts of one instance, as they were sent to programs, oldest first."""
+    return _written(logs_folder(workspace, run_id) / address, (PROMPT_SUFFIX,))
+
+
+def _written(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     found = folder.iterdir() if folder.is_dir() else ()
-    files = [file for file in found if _LOG_NAME.fullmatch(file.stem) and file.suffix in _LOGS]
+    files = [file for file in found if _LOG_NAME.fullmatch(file.stem) and file.suffix in suffixes]
     files = [file for file in files if stat.S_ISREG(file.lstat().st_mode)]
     return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 

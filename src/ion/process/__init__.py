@@ -20,7 +20,7 @@ from msgspec import Struct
 from ion import masking
 from ion.errors import IonError
 from ion.process.child import LOST, Child, ProcessSpec, SpawnError, beside, close, end, how_many_live, spawn
-from ion.process.files import ProgramFile, create, write_program_file
+from ion.process.files import ProgramFile, create, keep, write_program_file
 from ion.process.limits import ScarceError, Turnstile, is_scarce, resolve
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "create",
     "how_many_live",
     "is_scarce",
+    "keep",
     "run",
     "tail",
     "write_program_file",

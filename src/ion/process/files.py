@@ -239,6 +239,12 @@ def create(path: Path | str) -> int:
     return os.open(path, flags, 0o600)
 
 
+def keep(path: Path | str, text: str) -> None:
+    """Write a text into a new file, for whoever may look at it; what the disk does not take is not there."""
+    with contextlib.suppress(OSError), os.fdopen(create(path), "wb", 0) as file:
+        file.write(text.encode("utf-8", "replace"))
+
+
 def _write(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ion.api.reading import log_files_of, open_content
+from ion.api.reading import log_files_of, open_content, sent_prompts
 from ion.api.result import node_duration
 from ion.errors import NotFoundError
 from ion.foreign import dumps
@@ -17,7 +17,7 @@ from ion.views import rows
 from ion.views.explain import KINDS, Subject, head_of, iteration_of, node_of, rows_of, talk_of, written_at
 from ion.views.following import LogFile, readable, tail
 from ion.views.masking import masked_bytes
-from ion.views.text import duration, size
+from ion.views.text import duration, plural, size
 from ion.views.waiting import answers_of
 from ion.views.words import mark_of_node, role_of, said_of
 from ion.web import parts
@@ -197,13 +197,25 @@ def _inside(run: RunView, node: NodeState, frame: parts.Frame, wanted: _Inside) 
 
 
 def _prompt(site: Site, run: RunView, node: NodeState, found: list[Recorded]) -> Html:
-    """The prompt as it was sent, where the log has it: one that waits, or waited, for its answer from outside."""
+    """The prompt as it was sent: to whoever answers from outside as the log has it, to a program as it was kept; of
+    neither, as it is written."""
     sent = next((one.event for one in reversed(found) if hasattr(one.event, "prompt")), None)
     if sent is not None:
         return _text(site, "Prompt, as sent", sent.prompt)
+    if files := sent_prompts(site.workspace, run.run_id, node.id)[-LOGS:]:
+        earlier = [_prompt_file(file) for file in reversed(files[:-1])]
+        hidden = h("details", h("summary", plural(len(earlier), "earlier prompt")), earlier) if earlier else None
+        return h("section", h("h3", "Prompt, as sent"), _prompt_file(files[-1]), hidden)
     written = written_at(run.frozen, node.id) if run.frozen is not None else ""
     title = "Prompt, as written" if KINDS[node.kind].asks_agent else "Runs"
     return h("section", h("h3", title), block(written)) if written else NOTHING
+
+
+def _prompt_file(file: Path) -> Html:
+    with file.open("rb") as stream:
+        data = stream.read(LONGEST_OUTPUT + 1)
+    text = data[:LONGEST_OUTPUT].decode("utf-8", "replace")
+    return block(f"{text}…" if len(data) > LONGEST_OUTPUT else text)
 
 
 def _output(site: Site, run: RunView, node: NodeState) -> Html:

@@ -24,7 +24,7 @@ from ion.agents.acp.mcp_servers import mcp_servers
 from ion.agents.acp.protocol import AgentRefusedError, SessionSetting, SessionSetup
 from ion.agents.acp.running import Running, Session, start
 from ion.agents.acp.turn import PromptTurn, refused
-from ion.agents.base import AgentError, PromptRequest, PromptResult, with_schema
+from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.clock import Clock
 from ion.agents.presets import Preset, tool_names, without_effect
 from ion.names import NAMES_OF_A_TURN
@@ -80,6 +80,8 @@ class AcpAgent(Struct, eq=False, dict=True):
                         prompt = self._with_system(session, request.system, prompt)
                 except TimeoutError:
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
+                if request.log is not None:
+                    process.keep(process.beside(request.log, PROMPT_SUFFIX), prompt)
                 with _logged(request, running.stderr) as said:
                     turn = PromptTurn(running, session, request, self.preset, self.permission, said)
                     result = await turn.run(prompt, clock)
