@@ -82,7 +82,8 @@ class PermissionOption(Struct, frozen=True, gc=False):
 class Update(Struct, frozen=True, gc=False):
     """Something that an agent sent in a session: `text` of its reply (`message` names the message that it is part
     of, if the agent does), or of a thought; a `notice` of the program; a `tool` call (`begins`: a new one); a `plan`
-    of (status, text); `cost`, the session's cost so far in dollars."""
+    of (status, text); `cost`, the session's cost so far in dollars; `usage` of one answer of its model, where the end
+    of the turn says none."""
 
     text: str = ""
     message: str | None = None
@@ -92,6 +93,7 @@ class Update(Struct, frozen=True, gc=False):
     begins: bool = False
     plan: tuple[tuple[str, str], ...] = ()
     cost: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 class Ended(Struct, frozen=True, gc=False):

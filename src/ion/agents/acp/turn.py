@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -61,6 +62,7 @@ class PromptTurn:
         self._clock: Clock | None = None
         self._share: Share | None = None
         self._cost: float | None = None
+        self._counted: Counter[str] = Counter()
 
     # ------------------------------------------------------------------ what the agent says
 
@@ -85,6 +87,7 @@ class PromptTurn:
             self._last_notice = update.notice or ("" if update.message is not None else update.text)
         if update.cost is not None:
             self._cost = update.cost
+        self._counted.update(update.usage)
         self._progress.show(update, self._known(update.tool) if update.tool is not None else None)
 
     def _show(self, line: str, *, quoted: bool) -> None:
@@ -258,6 +261,7 @@ class PromptTurn:
         spent: dict[str, float] = {}
         if call.done() and not call.cancelled() and call.exception() is None:
             spent.update(call.result().usage)
+        spent = spent or dict(self._counted)
         if spent and self._preset.usage == "total":
             before, self._session.used = self._session.used, dict(spent)
             spent = {} if before is None else {name: max(0, n - before.get(name, 0)) for name, n in spent.items()}

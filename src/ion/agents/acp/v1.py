@@ -300,11 +300,25 @@ def _counted_in_meta(meta: Any) -> dict[str, float]:
     return {name: counted[name] for name in names if type(counted.get(name)) in (int, float)}
 
 
+def _counted_in_chunk(meta: Any) -> dict[str, float]:
+    """`_meta.usage` of Qwen Code, with an empty piece after each answer of its model."""
+    from acp.schema import Usage
+
+    if not isinstance(meta, dict) or not isinstance(meta.get("usage"), dict):
+        return {}
+    try:
+        return _usage(Usage.model_validate(meta["usage"]), None)
+    except ValueError:
+        return {}
+
+
 def _update(said: Any) -> Update:
     match said.session_update:
         case "agent_message_chunk":
             text = getattr(said.content, "text", None) or ""
-            return Update(notice=text) if _is_notice(said) else Update(text=text, message=said.message_id)
+            if _is_notice(said):
+                return Update(notice=text)
+            return Update(text=text, message=said.message_id, usage=_counted_in_chunk(said.field_meta))
         case "agent_thought_chunk":
             return Update(thought=getattr(said.content, "text", None) or "")
         case "tool_call" | "tool_call_update":
