@@ -125,3 +125,18 @@ def test_a_store_that_is_away_is_said_without_its_password(url: str, shown: str,
     assert result.status == 1
     assert shown in result.out
     assert "secret" not in result.out + result.err
+
+
+def test_a_run_whose_log_was_damaged_since_hides_no_other_run(ion: Ion, project: Project) -> None:
+    """Its row says that it completed; how cleanly, nobody can say."""
+    project.write("hello", HELLO)
+    for run in ("worn", "good"):
+        assert ion("run", "hello", "--run-id", run, "--store", "file:.ion/store").status == 0
+    log = project.folder / ".ion" / "store" / "runs" / "worn" / "log"
+    data = bytearray(log.read_bytes())
+    data[-20] ^= 1
+    log.write_bytes(data)
+    listed = ion("runs", "--json", "--store", "file:.ion/store")
+    assert listed.status == 0, listed.err
+    assert {run["run_id"]: run["clean"] for run in listed.json("runs")} == {"worn": None, "good": True}
+    assert ion("runs", "--unclean", "--json", "--store", "file:.ion/store").json("runs") == []

@@ -19,7 +19,7 @@ from ion.core.requests import address_of
 from ion.core.state import RunState
 from ion.engine import run_reader
 from ion.engine.folders import folders_of
-from ion.errors import IonError
+from ion.errors import DamagedStoreError, IonError
 from ion.language.workflow import Workflow
 from ion.names import is_within
 from ion.stores.base import WorkflowRun, WorkflowStore
@@ -94,10 +94,14 @@ def list_runs(
 
 
 def is_clean(workspace: Workspace, run: WorkflowRun) -> bool | None:
-    """Whether a run that completed did so without failures that were allowed or caught; None: it has not completed."""
+    """Whether a run that completed did so without failures that were allowed or caught; None: it has not completed, or
+    its log is damaged, which `ion doctor` says."""
     if run.status != "completed":
         return None
-    last = workspace.store.get_workflow_events(run.run_id, after=run.last_seq - 1)
+    try:
+        last = workspace.store.get_workflow_events(run.run_id, after=run.last_seq - 1)
+    except DamagedStoreError:
+        return None
     return all(one.event.clean for one in last if isinstance(one.event, WorkflowCompleted))
 
 
