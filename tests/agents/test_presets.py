@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from ion.agents.base import AgentError, PromptRequest
 from ion.agents.parsers import PARSER_NAMES
 from ion.agents.presets import NAMES, Flags, InFile, Preset, launch, schema_for, without_effect
-from ion.api.settings import preset, presets
+from ion.api.agents import driven_by
+from ion.api.settings import AgentSettings, preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
 PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file", "names"}
@@ -91,6 +92,25 @@ def test_a_session_a_schema_and_the_prompt() -> None:
         "",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("permission", "sandbox", "expected"),
+    [
+        ("allow", "read-only", "read-only"),
+        ("allow-reads", "danger-full-access", "read-only"),
+        ("allow-reads", "unheard-of", "read-only"),
+        ("allow", None, "workspace-write"),
+        (None, "danger-full-access", "danger-full-access"),
+    ],
+)
+def test_codex_takes_one_sandbox_and_a_node_cannot_widen_it(
+    permission: str | None, sandbox: str | None, expected: str
+) -> None:
+    driven = driven_by("codex", AgentSettings(preset="codex", permission=permission))
+    request = replace(REQUEST, options={"sandbox": sandbox})
+    line = [word for word in launch(driven, request, "hello", None).words if isinstance(word, str)]
+    assert [word for word in line if word.startswith("--sandbox")] == [f"--sandbox={expected}"]
 
 
 OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}

@@ -61,6 +61,7 @@ class Preset(Struct, frozen=True, gc=False):
     strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)
     permission: Mapping[str, Words] = field(default_factory=dict)
+    narrowest: Mapping[str, Words] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     login: str = ""
@@ -114,9 +115,10 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
 
     Raises `AgentError` (`refused`) for a value that cannot be an argument.
     """
-    words: list[Word] = [*preset.command, *preset.arguments]
+    chosen: list[Word] = []
     for name, value in request.options.items():
-        words += _flags(preset.options.get(name), name, value)
+        chosen += _flags(preset.options.get(name), name, value)
+    words = _without_doubles(preset, [*preset.command, *preset.arguments], chosen)
     if request.output_format is not None:
         words += _flags(Flags(preset.schema), "output_format", request.output_format)
     if session is not None:
@@ -126,6 +128,19 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
     ]
     on_stdin = not any("{prompt}" in word or "{prompt_file}" in word for word in preset.last)
     return Launch(tuple(words), prompt if on_stdin else "")
+
+
+def _without_doubles(preset: Preset, given: list[Word], chosen: list[Word]) -> list[Word]:
+    """The words of the settings and then those of the node, where a flag that both have may stand once: the narrower
+    value counts, since a workflow may not do more than the settings allow."""
+    for flag, order in preset.narrowest.items():
+        values = [word for word in (*given, *chosen) if isinstance(word, str) and word.startswith(f"{flag}=")]
+        if len(values) > 1:
+            known = [word for word in values if word.partition("=")[2] in order]
+            kept = min(known, key=lambda word: order.index(word.partition("=")[2]), default=values[0])
+            given = [word for word in given if word not in values]
+            chosen = [kept, *(word for word in chosen if word not in values)]
+    return [*given, *chosen]
 
 
 def schema_for(preset: Preset, output_format: dict[str, Any] | None) -> dict[str, Any] | None:
