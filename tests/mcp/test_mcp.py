@@ -699,3 +699,26 @@ async def test_a_spent_budget_is_raised_by_a_person(project: Path) -> None:
         step = await call("ion_start", workflow="paid")
         assert [item["kind"] for item in step["waiting"]] == ["budget"]
         assert f"ion resume {step['run_id']} --max-budget-usd X" in step["next"]
+
+
+WAITS = """
+name: waits
+description: Waits for a signal, and for long.
+nodes:
+  - {id: merged, wait: {event: merged}}
+  - {id: say, depends_on: [merged], bash: "echo $merged.output.payload.n"}
+"""
+
+
+async def test_signals_only_where_it_was_allowed(project: Path) -> None:
+    (project / ".ion" / "workflows" / "waits.yaml").write_text(WAITS)
+    async with server(project) as call:
+        assert "ion_signal" not in {tool.name for tool in (await call.client.list_tools()).tools}
+    async with server(project, "--allow-signal") as call:
+        step = await call("ion_start", workflow="waits")
+        assert (step["status"], step["waiting"][0]["event"]) == ("paused", "merged")
+        assert "waits for the signal 'merged'" in step["next"]
+        run = step["run_id"]
+        assert (await call.refused("ion_signal", run_id=run, event="merge"))["code"] == "usage"
+        step = await call("ion_signal", run_id=run, event="merged", payload={"n": 7}, delivery="d")
+        assert (step["status"], step["output"], step["recorded"]) == ("completed", "7", True)

@@ -22,7 +22,7 @@ from ion.api.reading import POLL_SECONDS
 from ion.api.result import RunResult
 from ion.api.run import Run
 from ion.api.runs import StartedRun, acquire_answered, start
-from ion.core.events import Recorded
+from ion.core.events import CHECK, SIGNAL, TIMER, Recorded
 from ion.core.resume import answered
 from ion.core.state import RunState
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
@@ -229,7 +229,8 @@ async def _is_set(news: asyncio.Event, seconds: float) -> bool:
 
 
 def _needs_somebody(result: RunResult) -> bool:
-    return bool(result.data["waiting"]) and not answered(result.state)
+    asks = any(item["kind"] not in (TIMER, SIGNAL, CHECK) for item in result.data["waiting"])
+    return asks and not answered(result.state)
 
 
 class _Watch:

@@ -16,10 +16,13 @@ from ion.errors import UsageError
 
 @click.command()
 @click.option("--allow-approve", is_flag=True, help="Let the client answer gates; without it, only people can.")
+@click.option("--allow-signal", is_flag=True, help="Let the client send signals to runs that wait for them.")
 @click.option("--allow-paths", is_flag=True, help="Let the client run workflow files by their path.")
 @sop_paths
 @in_context
-def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow_paths: bool) -> int:
+def mcp(
+    cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow_signal: bool, allow_paths: bool
+) -> int:
     """Serve workflows to an agent over MCP, on stdin and stdout: it answers their prompts, Ion holds the order."""
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("ion mcp needs the MCP SDK", hint="pip install 'ion-workflows[mcp]'", code="missing-extra")
@@ -38,7 +41,7 @@ def mcp(cli: CliContext, sop_paths: tuple[Path, ...], allow_approve: bool, allow
     # Whoever calls is the agent: the configured one is not asked unless a node or the client names it.
     workspace.settings = replace(workspace.settings, agent=None)
     raise_limit()
-    serve(ToolContext(Engine(Project(workspace)), hidden, sop_paths, allow_approve, allow_paths))
+    serve(ToolContext(Engine(Project(workspace)), hidden, sop_paths, allow_approve, allow_signal, allow_paths))
     return 0
 
 

@@ -1,4 +1,5 @@
-"""An observer that runs a command when a run pauses or ends: a message to a person, a hook of a build server.
+"""An observer that runs a command when a run pauses or ends, or a gate is due for a reminder: a message to a person, a
+hook of a build server.
 
 The command's words are split as a shell splits them, and run without a shell. What happened is in its environment
 (`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its arguments. It
@@ -27,7 +28,7 @@ from ion.foreign import dumps
 from ion.process import limits
 
 LONGEST_S = 30.0
-_REPORTED = (e.WorkflowPaused, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_REPORTED = (e.WorkflowPaused, e.GateReminded, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
 _log = logging.getLogger("ion")
 
 

@@ -34,14 +34,15 @@ MOST_LISTED = 20
 
 
 class ToolContext(Struct, frozen=True):
-    """The server's side of a call. `allow_approve`: gates may be answered; `allow_paths`: workflows may be named by
-    their path, so that any file of the machine that the client can name can be run; `hidden` is what no answer
-    shows."""
+    """The server's side of a call. `allow_approve`: gates may be answered, `allow_signal`: signals sent; `allow_paths`:
+    workflows may be named by their path, so that any file of the machine that the client can name can be run; `hidden`
+    is what no answer shows."""
 
     engine: Engine
     hidden: Hidden
     sop_paths: tuple[Path, ...] = ()
     allow_approve: bool = False
+    allow_signal: bool = False
     allow_paths: bool = False
 
     @property
@@ -66,6 +67,7 @@ class Tool(Struct, frozen=True):
     required: tuple[str, ...] = ()
     reads: bool = False
     gate: bool = False
+    signal: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -149,6 +151,18 @@ async def _submit(host: ToolContext, arguments: Arguments, report: Report) -> di
     session, request = arguments.get("session"), arguments.get("request")
     recorded = await asyncio.to_thread(
         run.submit, arguments["node"], arguments["output"], session=session, request=request
+    )
+    return {**await _step(host, run, arguments, report), "recorded": recorded}
+
+
+async def _signal(host: ToolContext, arguments: Arguments, report: Report) -> dict[str, Any]:
+    run = await _run(host, arguments)
+    recorded = await asyncio.to_thread(
+        run.signal,
+        arguments["event"],
+        arguments.get("payload"),
+        delivery=arguments.get("delivery"),
+        target=arguments.get("node"),
     )
     return {**await _step(host, run, arguments, report), "recorded": recorded}
 
@@ -248,11 +262,15 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             f"{waiting[0]['message']}. Only a person may raise that. Tell them: ion resume {result.run_id} "
             "--max-budget-usd X. Then ion_next."
         )
-    if waiting:
+    asked = [item for item in waiting if item["kind"] in ("approval", "iteration", "permission")]
+    if waiting and not asked:
+        until = next((f" until {item['due_at']} at the latest" for item in waiting if "due_at" in item), "")
+        return f"The run waits{until}: {waiting[0].get('message', '')}. It continues by itself; ion_next waits with it."
+    if asked:
         if host.allow_approve:
             last = " With `last` another iteration cannot follow, so ion_approve takes no comment."
             advice = "A gate is open. Ask the person in charge, then ion_approve, ion_reject or ion_respond."
-            return advice + (last if any(item.get("last") for item in waiting) else "")
+            return advice + (last if any(item.get("last") for item in asked) else "")
         return (
             f"A gate is open, and only a person may answer it. Tell them: ion show {result.run_id} says how. "
             "Then ion_next."
@@ -377,6 +395,21 @@ TOOLS = (
         gate=True,
     ),
     Tool(
+        "ion_signal",
+        "Send a signal to a run that waits for it, or will. One wait takes one signal, the oldest first.",
+        _signal,
+        {
+            **_RUN,
+            "event": _text("The name of the signal, as in `waiting`."),
+            "payload": {"description": "What it carries: any JSON."},
+            "delivery": _text("An id of this delivery, so that a call that is made twice counts once."),
+            "node": _text("The address of the only wait that may take it."),
+            **_WAIT,
+        },
+        ("run_id", "event"),
+        signal=True,
+    ),
+    Tool(
         "ion_status",
         "A run as it is now, with each of its nodes. What is inside of a node is counted, and listed in part: what "
         "failed, waits or runs, else the first.",
@@ -396,8 +429,12 @@ TOOLS = (
 
 
 def tools_of(host: ToolContext) -> dict[str, Tool]:
-    """The tools of this server, by name: those that answer gates only if that was allowed."""
-    return {tool.name: tool for tool in TOOLS if host.allow_approve or not tool.gate}
+    """The tools of this server, by name: those that answer gates, or send signals, only if that was allowed."""
+    return {
+        tool.name: tool
+        for tool in TOOLS
+        if (host.allow_approve or not tool.gate) and (host.allow_signal or not tool.signal)
+    }
 
 
 def check(tool: Tool, arguments: Arguments) -> None:

@@ -114,6 +114,10 @@ def _needs_you(site: Site) -> Html | None:
     )
 
 
+def _first(commands: tuple[tuple[str, str], ...]) -> str:
+    return commands[0][0] if commands else ""
+
+
 def _asked(site: Site, found: WorkflowRun) -> list[Html]:
     """A line for each of the first things that a run asks."""
     try:
@@ -131,7 +135,7 @@ def _asked(site: Site, found: WorkflowRun) -> list[Html]:
                     else ""
                 )
                 said = cut(one_line(one.waiting.message), _LONGEST_ASKED)
-                lines.append(_line("waiting", name, h("span", where, " ", said), one.commands[0][0]))
+                lines.append(_line("waiting", name, h("span", where, " ", said), _first(one.commands)))
             if len(asked) > len(lines):
                 lines.append(
                     _line("waiting", name, f"… and {len(asked) - len(lines)} more", site.command("show", run.run_id))

@@ -8,7 +8,7 @@ until those under way have ended; then the workflow continues as a new one, whic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -114,7 +114,7 @@ class IonRun:
         state = self._plan.state
         if state.status in ("completed", "cancelled"):
             return []
-        cause = resume_cause(state, agent=agent, resume=resume)
+        cause = resume_cause(state, agent=agent, resume=resume, at=self.now())
         if cause is None:
             return []
         return resume_events(self._plan.workflow, state, cause=cause, at=self.now(), by=_BY, agent=agent)
@@ -129,7 +129,7 @@ class IonRun:
                 self._plan.restart(self._plan.state)
                 return begin
             self._done = self._taken
-            await workflow.wait_condition(lambda: self._asked > self._taken)
+            await self._until(self._plan.state.due_at, lambda: self._asked > self._taken)
             await read_new(self._plan, self)
 
     async def _hand_on(self) -> list[e.Event]:
@@ -232,11 +232,7 @@ class IonRun:
 
     async def wait(self, until: int | None) -> list[News]:
         self._done = self._taken
-        left = None if until is None else timedelta(milliseconds=max(0, until - self.now()))
-        try:
-            await workflow.wait_condition(self._is_something_new, timeout=left)
-        except TimeoutError:
-            self._latest = max(self._latest, until or 0)  # the timer has run out, whatever the clock says
+        if not await self._until(until, self._is_something_new):
             return []
         if self._asked > self._taken:
             return []
@@ -244,6 +240,16 @@ class IonRun:
         if self._placing is not None and self._placing.done():
             placed, self._placing = [Placed(self._placing.result())], None
         return [*placed, *self._tasks.take_ended()]
+
+    async def _until(self, until: int | None, condition: Callable[[], bool]) -> bool:
+        """Wait until this holds, or until that time (ms since the epoch); whether it holds."""
+        left = None if until is None else timedelta(milliseconds=max(0, until - self.now()))
+        try:
+            await workflow.wait_condition(condition, timeout=left)
+        except TimeoutError:
+            self._latest = max(self._latest, until or 0)  # the timer has run out, whatever the clock says
+            return False
+        return True
 
     def _is_something_new(self) -> bool:
         placed = self._placing is not None and self._placing.done()
