@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct, field
@@ -78,11 +78,14 @@ class _Kept(Struct, dict=True):
 
 
 class Readers:
-    """The runs of one project, for any number of threads. `most_nodes` bounds what is kept of those that were looked at
-    last."""
+    """The runs of one project, for any number of threads. `found` is told the id of each run that is read anew;
+    `most_nodes` bounds what is kept of those that were looked at last."""
 
-    def __init__(self, workspace: Workspace, most_nodes: int = MOST_NODES) -> None:
+    def __init__(
+        self, workspace: Workspace, found: Callable[[str], None] | None = None, most_nodes: int = MOST_NODES
+    ) -> None:
         self.workspace = workspace
+        self._found = found
         self._most = most_nodes
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, _Kept] = OrderedDict()
@@ -106,10 +109,9 @@ class Readers:
 
     def _view(self, kept: _Kept, row: WorkflowRun) -> RunView:
         reader, seq = kept.reader, kept.reader.seq
-        if not seq and self.workspace.found is not None:
-            self.workspace.found(self.workspace, row.run_id)
-        while reader.seq < row.last_seq:
-            self._read_some(kept)
+        if not seq and self._found is not None:
+            self._found(row.run_id)
+        while reader.seq < row.last_seq and self._read_some(kept):
             if reader.seq >= row.last_seq:
                 row = self.workspace.store.get_workflow_run(row.run_id)
         status, now = status_of(self.workspace.store, row), now_of(row)
@@ -127,15 +129,16 @@ class Readers:
             of_node=kept.of_node,
         )
 
-    def _read_some(self, kept: _Kept) -> None:
-        """Read the next stretch of a log."""
-        reader = kept.reader
+    def _read_some(self, kept: _Kept) -> bool:
+        """Read the next stretch of a log; whether there was one."""
+        reader, before = kept.reader, kept.reader.seq
         with no_collection():
             for item in self.workspace.store.get_workflow_events(reader.run_id, after=reader.seq, limit=STRETCH):
                 apply(reader.state, item.event)
                 reader.seq = item.seq
                 if isinstance(item.event, NodeEvent):
                     kept.of_node.setdefault(item.event.node, []).append(item.seq)
+        return reader.seq > before
 
     def _forget_some(self) -> None:
         """Forget runs that nobody looked at for the longest time, but never the last one."""

@@ -7,7 +7,6 @@ from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ion.api.readers import Readers
 from ion.api.reading import log_files_of, open_content
 from ion.views.explain import Subject, head_of, rows_of, talk_of
 from ion.views.following import LogFile, readable, tail
@@ -41,7 +40,7 @@ pre { max-height: none; }
 
 def report(site: Site, run_id: str) -> str:
     """The whole file."""
-    with Readers(site.workspace).read(run_id) as run:
+    with site.readers.read(run_id) as run:
         frame = parts.Frame(site.command, _anchor)
         opened = _opened(run)
         body = h(

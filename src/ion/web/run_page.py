@@ -14,7 +14,7 @@ from ion.masking import head
 from ion.views.graph import Picture, picture_of
 from ion.views.happenings import STATE_OF, said_of, verb_of
 from ion.views.markup import inline_svg
-from ion.views.masking import masked_json
+from ion.views.masking import masked, masked_json
 from ion.views.text import cut
 from ion.views.words import cost_line, role_of, symbol
 from ion.web import parts
@@ -73,7 +73,9 @@ def figure(picture: Picture, link: Callable[[str], str]) -> Html:
     """A graph, drawn; `link` says where a node is shown ('': nowhere)."""
     if _size(picture) > MOST_DRAWN:
         picture = Picture(picture.name, tuple(replace(node, inside=None) for node in picture.nodes), picture.edges)
-    return h("div", Html(inline_svg(picture, link)), class_="graph", tabindex=0, role="group", aria_label="Graph")
+    return h(
+        "div", Html(masked(inline_svg(picture, link))), class_="graph", tabindex=0, role="group", aria_label="Graph"
+    )
 
 
 def _size(picture: Picture) -> int:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ion.web.guard import ENTRANCE, LONGEST_HEAD, Access, Guard
 from ion.web.site import Site
 
 _TRIES = 20
+_RESOLVE_SECONDS = 1
 # So long a page that is being sent may take at the end; an event stream ends at once.
 _GRACE_SECONDS = 1
 
@@ -98,11 +100,16 @@ def loopback_name() -> str:
     """A name of this machine that no other server on it has, so that its pages are of another site than theirs; '' if
     such names are not resolved here."""
     name = f"ion-{secrets.token_hex(4)}.localhost"
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return ""
-    return name if all(one[4][0] in ("127.0.0.1", "::1") for one in found) else ""
+    found: list[str] = []
+
+    def look_up() -> None:
+        with contextlib.suppress(OSError):
+            found.extend(str(one[4][0]) for one in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
+
+    asking = threading.Thread(target=look_up, daemon=True)  # where it is asked of a network, that may be away
+    asking.start()
+    asking.join(_RESOLVE_SECONDS)
+    return name if found and all(one in ("127.0.0.1", "::1") for one in found) else ""
 
 
 @contextlib.contextmanager
@@ -163,6 +170,8 @@ async def _run(server: _Server, sockets: list[socket.socket], on_enter: Callable
     if _has_keys():
         loop.add_reader(sys.stdin, _read_line, on_enter)
     ticking = asyncio.create_task(clock.run(server.site)) if server.site.clock else None
+    if ticking is not None:  # should it end by a fault of ours, so does all: a clock that stands still is worse
+        ticking.add_done_callback(lambda _: end())
     await server.serve(sockets=sockets)
     if ticking is not None:
         await ticking

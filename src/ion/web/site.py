@@ -42,8 +42,13 @@ class Site(Struct, dict=True):
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.readers = Readers(self.workspace)
+        self.readers = Readers(self.workspace, self._hide)
         self._changed: dict[str, tuple[float, str]] = {}
+
+    def _hide(self, run_id: str) -> None:
+        """Mask the secrets of a run, and those that the settings name by now."""
+        if self.workspace.found is not None:
+            self.workspace.found(self.fresh(), run_id)
 
     @contextmanager
     def read(self, request: Request) -> Iterator[RunView]:
