@@ -171,9 +171,8 @@ class SimulatedWorld:
 
     def started(self) -> e.WorkflowStarted:
         """The first event of the run."""
-        nodes = tuple((node.id, node.kind) for node in self.workflow.nodes)
-        budget = self.workflow.max_budget_usd
-        return e.WorkflowStarted(0, self.workflow.name, "digest", nodes, max_budget_usd=budget)
+        flow = self.workflow
+        return e.WorkflowStarted(0, flow.name, "digest", flow.node_kinds, max_budget_usd=flow.max_budget_usd)
 
     def make_plan(self, state: RunState) -> Plan:
         """The plan of a process that begins to drive the run."""

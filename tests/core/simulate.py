@@ -32,9 +32,8 @@ __all__ = [
 
 def started(workflow: Workflow, **values: object) -> e.WorkflowStarted:
     """The first event of a run of this workflow."""
-    nodes = tuple((node.id, node.kind) for node in workflow.nodes)
     values.setdefault("max_budget_usd", workflow.max_budget_usd)
-    return e.WorkflowStarted(0, workflow.name, "digest", nodes, **values)  # type: ignore[arg-type]
+    return e.WorkflowStarted(0, workflow.name, "digest", workflow.node_kinds, **values)  # type: ignore[arg-type]
 
 
 class CheckedPlan(Plan):

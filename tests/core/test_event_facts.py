@@ -16,12 +16,16 @@ CLOSED = (
     *(e.NodeStarted(1, "a", "bash"), e.NodeCompleted(1, "a", e.Reply(TEXT)), e.NodeFailed(1, "a", FAILURE)),
     *(e.NodeSkipped(1, "a", "when"), e.NodeCancelled(1, "a", "cancelled")),
 )
-ENDED = (e.WorkflowCompleted(1), e.WorkflowFailed(1, FAILURE), e.WorkflowCancelled(1))
+ENDED = (
+    *(e.WorkflowCompleted(1), e.WorkflowFailed(1, FAILURE), e.WorkflowCancelled(1)),
+    e.WorkflowFinishing(1, "completed", ("clean",)),
+)
 OTHERS = (
     *(e.NodeRetrying(1, "a", FAILURE, 2), e.NodeInvalidated(1, "a", "always_run"), e.IterationJudged(1, "a", 1)),
     *(
         e.IterationCompleted(1, "a", 1, e.Reply(TEXT)),
         e.ScopeOpened(1, "a"),
+        e.ScopeFinishing(1, "a", ("clean",), "completed"),
         e.CancelRequested(1),
         e.BudgetRaised(1, 2),
         e.WorkflowPlaced(1, "w"),

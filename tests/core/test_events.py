@@ -40,9 +40,11 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     ),
     "nodes": st.lists(st.tuples(NODE_IDS, st.sampled_from(list(KINDS))), unique_by=lambda node: node[0]).map(tuple),
     "read": st.lists(st.dictionaries(TEXT, st.builds(e.Value, text=TEXT))).map(tuple),
+    **dict.fromkeys(("finally_nodes", "finally_failed"), st.lists(NODE_IDS).map(tuple)),
+    "caught": st.lists(ADDRESSES).map(tuple),
+    "stderr": st.text(max_size=100),
     "keys": st.just(()),
     "numbers": st.just(()),
-    "caught": st.lists(ADDRESSES).map(tuple),
     "payload": st.none() | JSON.map(json.dumps),
     "target": st.none() | ADDRESSES,
     "remind_at": st.lists(MOMENTS).map(tuple),
@@ -68,15 +70,22 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def build(cls: type[Any]) -> st.SearchStrategy[Any]:
-    hints = typing.get_type_hints(cls)
+def build(cls: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    hints, known = typing.get_type_hints(cls), BY_NAME | given
     return st.builds(
-        cls, **{name: BY_NAME[name] if name in BY_NAME else STRATEGIES[hints[name]] for name in cls.__struct_fields__}
+        cls, **{name: known[name] if name in known else STRATEGIES[hints[name]] for name in cls.__struct_fields__}
     )
 
 
 STRATEGIES[e.Reply] = build(e.Reply)
 STRATEGIES[e.Reply | None] = st.none() | STRATEGIES[e.Reply]
+
+
+FINISHING = {
+    cls: build(cls, status=st.just("failed"), error=STRATEGIES[e.Failure])
+    | build(cls, status=st.sampled_from(["completed", "cancelled"]), error=st.none())
+    for cls in (e.WorkflowFinishing, e.ScopeFinishing)
+}
 
 
 def numbered(event: e.ScopeOpened, numbers: list[int]) -> e.ScopeOpened:
@@ -86,7 +95,9 @@ def numbered(event: e.ScopeOpened, numbers: list[int]) -> e.ScopeOpened:
 
 def events() -> st.SearchStrategy[e.Event]:
     fans = st.builds(numbered, build(e.ScopeOpened), st.lists(st.integers(0, 99), unique=True))
-    return st.one_of([*(build(cls) for cls in e.EVENT_TYPES.values()), fans])
+    return st.one_of(
+        [*(build(cls) for cls in e.EVENT_TYPES.values() if cls not in FINISHING), *FINISHING.values(), fans]
+    )
 
 
 @given(events())

@@ -19,6 +19,15 @@ def members_of(state: RunState, address: str) -> Iterator[NodeState]:
     return map(state.nodes.__getitem__, scope.members if scope is not None else ())
 
 
+def finals_in(state: RunState, address: str) -> tuple[str, ...]:
+    """The instances of the `finally` of a workflow, once that has begun: of the run, or of the one called here."""
+    if not address:
+        return state.finally_nodes
+    scope = state.scopes.get(address)
+    names = scope.finishing.finally_nodes if scope is not None and scope.finishing is not None else ()
+    return tuple(f"{address}.{name}" for name in names)
+
+
 def instances_in(state: RunState, address: str) -> list[NodeState]:
     """As `members_of`, with those of a loop's iterations before."""
     scope = state.scopes.get(address)

@@ -8,6 +8,7 @@ together by a turn `collect`; the output of a group is that of one of its nodes,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -59,6 +60,19 @@ def body_of(template: Template) -> ScopeTemplate:
     return template.inside
 
 
+def settled_in(state: RunState, body: ScopeTemplate, address: str) -> list[NodeState]:
+    """The instances of a graph that decide what its end is: all but those of `finally`."""
+    return list(islice(members_of(state, address), len(body.members) - len(finals_of(body))))
+
+
+def finals_of(body: ScopeTemplate) -> tuple[Template, ...]:
+    """The nodes of `finally`, which are the last ones."""
+    first = len(body.members)
+    while first and body.members[first - 1].is_final:
+        first -= 1
+    return body.members[first:]
+
+
 def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event | None:
     """The end of a fan-out whose instances have all settled; None: their outputs are to be put together."""
     members = list(members_of(state, now.id))
@@ -84,7 +98,7 @@ def scope_failed(template: Template, state: RunState, now: NodeState, at: int) -
     if halted is not None:
         code, reason = halting(halted)
         return e.Failure(code, f"'{halted.id}': {reason}" if reason else f"'{halted.id}' ended it")
-    failed = [one for one in members_of(state, now.id) if state.has_failed(one) or _was_ended(one)]
+    failed = [one for one in settled_in(state, body_of(template), now.id) if state.has_failed(one) or _was_ended(one)]
     if not failed:
         return None
     origin = origin_of(state, _first(failed))
@@ -126,10 +140,18 @@ def _is_item(state: RunState, address: str) -> bool:
 
 def scope_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event:
     """The outcome of a graph of which nothing failed: its output, or that all of it was skipped."""
-    members = list(members_of(state, now.id))
+    members = settled_in(state, body_of(template), now.id)
     if not any(one.succeeded for one in members):
         return _skipped(now, members, at)
     return e.NodeCompleted(at, now.id, output_of(template, members))
+
+
+def scope_finishing(
+    template: Template, state: RunState, now: NodeState, error: e.Failure | None, at: int
+) -> e.ScopeFinishing:
+    """What precedes the end of a called workflow with a `finally`."""
+    status = "failed" if error is not None else scope_ended(template, state, now, at).type.removeprefix("node_")
+    return e.ScopeFinishing(at, now.id, tuple(one.node.id for one in finals_of(body_of(template))), status, error)
 
 
 def output_of(template: Template, members: Sequence[NodeState]) -> e.Reply:

@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from ion.core import events as e
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import node_spent, spent_around
-from ion.core.composites import COLLECT, EXPAND, fan_ended, open_scope, opened, scope_ended, scope_failed
+from ion.core.composites import (
+    COLLECT,
+    EXPAND,
+    fan_ended,
+    finals_of,
+    open_scope,
+    opened,
+    scope_ended,
+    scope_failed,
+    scope_finishing,
+)
 from ion.core.foreseen import nothing_to_catch
 from ion.core.iterations import after_iteration, loop_completed, next_iteration
 from ion.core.outcomes import Expanded
@@ -120,7 +130,15 @@ def _composite(
             return start(EXPAND)
         return fan_ended(template, state, now, at) or start(COLLECT)
     if scope is not None:
-        error = scope_failed(template, state, now, at)
+        if scope.finishing is None:
+            error = scope_failed(template, state, now, at)
+            finals = finals_of(template.inside) if template.inside is not None and template.calls else ()
+            if finals:
+                return scope_finishing(template, state, now, error, at)
+        else:
+            error = scope.finishing.error
+            if scope.finishing.status == "cancelled":
+                return e.NodeCancelled(at, now.id, scope.finishing.reason)
         if error is not None:
             return failed_or_tried_again(template.node, now, error, at)
         ended = scope_ended(template, state, now, at)

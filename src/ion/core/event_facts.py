@@ -14,7 +14,7 @@ _STATUS_AFTER: dict[type[e.Event], str] = {
     e.WorkflowFailed: "failed",
     e.WorkflowCancelled: "cancelled",
 }
-_CLOSES_ALL = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_CLOSES_ALL = (e.WorkflowFinishing, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
 _CLOSES_NODE = (e.NodeStarted, e.NodeCompleted, e.NodeFailed, e.NodeSkipped, e.NodeCancelled)
 
 

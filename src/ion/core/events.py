@@ -39,6 +39,7 @@ NodeId: TypeAlias = Annotated[str, Meta(pattern=names.NODE_ID)]
 Address: TypeAlias = Annotated[str, Meta(pattern=names.ADDRESS)]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=names.SHA256)]
 Kind: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(KINDS)})\Z")]
+EndState: TypeAlias = Annotated[str, Meta(pattern=r"^(completed|failed|cancelled)\Z")]
 # The last of what a program wrote to stderr, where something reads it.
 Stderr: TypeAlias = Annotated[str, Meta(max_length=4096)]
 Turn: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(TURNS)})\Z")]
@@ -194,15 +195,34 @@ class WorkflowResumed(Event, frozen=True, gc=False):
     owned_until: Moment | None = None
 
 
+class WorkflowFinishing(Event, frozen=True, gc=False):
+    """The end of the run is decided: its `status`, and what the event of that end will say. Before that
+    `finally_nodes` run."""
+
+    status: EndState
+    finally_nodes: tuple[NodeId, ...]
+    error: Failure | None = None
+    reason: str = ""
+    output_node: Address | None = None
+    node: Address | None = None
+
+    def __post_init__(self) -> None:
+        if (self.error is not None) != (self.status == "failed"):
+            raise ValueError("a failure has an error, and no other end has one")
+
+
 class WorkflowCompleted(Event, frozen=True, gc=False):
-    """`output_node` is the node whose output is the run's; `clean`: no failure was allowed or caught."""
+    """`output_node` is the node whose output is the run's; `clean`: no failure was allowed or caught. `finally_failed`,
+    of every end, are the nodes of `finally` that failed or were ended."""
 
     output_node: Address | None = None
     clean: bool = True
+    finally_failed: tuple[NodeId, ...] = ()
 
 
 class WorkflowFailed(Event, frozen=True, gc=False):
     error: Failure
+    finally_failed: tuple[NodeId, ...] = ()
 
 
 class WorkflowCancelled(Event, frozen=True, gc=False):
@@ -210,6 +230,7 @@ class WorkflowCancelled(Event, frozen=True, gc=False):
 
     reason: str = ""
     node: Address | None = None
+    finally_failed: tuple[NodeId, ...] = ()
 
 
 class CancelRequested(Event, frozen=True, gc=False):
@@ -360,6 +381,20 @@ class ScopeOpened(NodeEvent, frozen=True, gc=False):
             raise ValueError("two of its nodes have one id")
 
 
+class ScopeFinishing(NodeEvent, frozen=True, gc=False):
+    """The end of a called workflow is decided: its `status`. Its `finally_nodes` run before its node ends so.
+    `error` is that of a failure; `reason`, why it is stopped with all around it."""
+
+    finally_nodes: tuple[NodeId, ...]
+    status: Annotated[str, Meta(pattern=r"^(completed|failed|skipped|cancelled)\Z")]
+    error: Failure | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.error is not None) != (self.status == "failed"):
+            raise ValueError("a failure has an error, and no other end has one")
+
+
 class ApprovalRequested(NodeEvent, frozen=True, gc=False):
     """A gate is open. `request` names it in this run; `kind` is `approval`, `iteration` (of a loop), or `permission`.
     `last`: the loop has used up its iterations, so another one cannot be asked for. At `due_at` (ms since the epoch)
@@ -448,6 +483,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkflowPaused,
         WorkflowQueued,
         WorkflowResumed,
+        WorkflowFinishing,
         WorkflowCompleted,
         WorkflowFailed,
         WorkflowCancelled,
@@ -464,6 +500,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         SignalReceived,
         NodeInvalidated,
         ScopeOpened,
+        ScopeFinishing,
         IterationCompleted,
         IterationJudged,
         ApprovalRequested,

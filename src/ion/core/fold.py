@@ -42,6 +42,7 @@ _PROGRESS = (
     e.IterationCompleted,
     e.ApprovalRequested,
     e.PromptRequested,
+    e.WorkflowFinishing,
     e.WorkflowFailed,
 )
 
@@ -113,7 +114,7 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     if state.status == "failed":
         if state.error is not None and state.error.code == "timeout":
             state.timed_from = state.owned_ms
-        state.cancel, state.error = None, None
+        state.cancel, state.error, state.finally_failed = None, None, ()
     state.ended_at, state.over_budget, state.due_at = None, False, None
     state.owned_since = state.owner_at = event.at
     state.resumes += 1
@@ -121,11 +122,41 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
     other_agent = event.agent not in (None, state.agent)
     if event.agent is not None:
         state.agent = event.agent
+    for name in state.finally_nodes:
+        _forget(state, state.nodes[name])
+    if state.finishing is not None:
+        state.finishing_since = event.at
+        return
+    state.finally_nodes = ()
+    for scope in list(state.scopes.values()):
+        if scope.is_open and scope.finishing is not None:
+            scope.finishing_from = state.owned_ms
+            _forget_finally(state, scope)
     for node in _under_way(state):
         if isinstance(node.phase, Running | Waiting):
             _left_behind(node, event, other_agent=other_agent)
         elif isinstance(node.phase, Finished) and event.cause == "resume" and not state.keeps(node):
             _decided_anew(state, node)
+
+
+def _forget(state: RunState, node: NodeState) -> None:
+    """It runs as if it never had, but for what counts."""
+    empty(state, node.id)
+    state.caught.pop(node.id, None)
+    state.nodes[node.id] = NodeState(
+        node.id,
+        node.kind,
+        node.owner,
+        attempts=node.attempts,
+        starts=node.starts,
+        asked=node.asked,
+        usage=node.usage,
+    )
+
+
+def _forget_finally(state: RunState, scope: ScopeState) -> None:
+    for name in scope.finishing.finally_nodes if scope.finishing is not None else ():
+        _forget(state, state.nodes[f"{scope.prefix}{name}"])
 
 
 def _under_way(state: RunState) -> list[NodeState]:
@@ -135,7 +166,8 @@ def _under_way(state: RunState) -> list[NodeState]:
     for node in state.nodes.values():
         if node.owner in open_scopes and (not node.owner or node.id in state.scopes[node.owner].members):
             found.append(node)
-            if node.id in state.scopes and state.scopes[node.id].is_open:
+            scope = state.scopes.get(node.id)
+            if scope is not None and scope.is_open and scope.finishing is None:
                 open_scopes.add(node.id)
     return found
 
@@ -184,10 +216,21 @@ def _decide_anew(node: NodeState, error: e.Failure | None) -> None:
     node.phase, node.started_at, node.owned_from, node.timed_from, node.wait = PENDING, None, None, None, None
 
 
-def _ended(state: RunState, event: e.Event) -> None:
-    """The end closes every open question; a resume asks it anew."""
+def _finishing(state: RunState, event: e.WorkflowFinishing) -> None:
+    _close_questions(state)
+    state.finishing, state.finishing_since = event, event.at
+    state.finally_nodes = tuple(state.nodes[name].id for name in event.finally_nodes)
+
+
+def _ended(state: RunState, event: e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled) -> None:
     _disowned(state, event.at)
     state.ended_at, state.over_budget = event.at, False
+    state.finishing, state.finally_failed, state.cut_short = None, event.finally_failed, False
+    _close_questions(state)
+
+
+def _close_questions(state: RunState) -> None:
+    """The end closes every open question; a resume asks it anew."""
     for node in state.nodes.values():
         if node.requests:
             _cut_off(node)
@@ -209,8 +252,12 @@ def _cancelled(state: RunState, event: e.WorkflowCancelled) -> None:
 
 
 def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
-    if state.cancel is None:
+    if state.cancel is None and state.finishing is None:
         state.cancel = event
+    elif event.cause == "person" and (
+        state.cancel is None or state.finishing is not None or state.cancel.cause == "person"
+    ):
+        state.cut_short = True
 
 
 def _node_started(state: RunState, event: e.NodeStarted) -> None:
@@ -366,6 +413,7 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
     if before is not None and before.iteration == event.iteration:
         for address in before.members.keys() - scope.members.keys():
             drop(state, address)
+        _forget_finally(state, before)
     for address, kind in members:
         found = state.nodes.get(address)
         if found is None:
@@ -382,6 +430,11 @@ def _scope_opened(state: RunState, event: e.ScopeOpened) -> None:
         node.started_at, node.owned_from = event.at, owned
     if node.timed_from is None:
         node.timed_from = owned
+
+
+def _scope_finishing(state: RunState, event: e.ScopeFinishing) -> None:
+    scope = state.scopes[state.nodes[event.node].id]
+    scope.finishing, scope.finishing_from = event, state.owned(event.at)
 
 
 def _iteration_completed(state: RunState, event: e.IterationCompleted) -> None:
@@ -491,6 +544,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.WorkflowPaused: _paused,
     e.WorkflowQueued: _queued,
     e.WorkflowResumed: _resumed,
+    e.WorkflowFinishing: _finishing,
     e.WorkflowCompleted: _completed,
     e.WorkflowFailed: _failed,
     e.WorkflowCancelled: _cancelled,
@@ -507,6 +561,7 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.SignalReceived: _signal_received,
     e.NodeInvalidated: _node_invalidated,
     e.ScopeOpened: _scope_opened,
+    e.ScopeFinishing: _scope_finishing,
     e.IterationCompleted: _iteration_completed,
     e.IterationJudged: _iteration_judged,
     e.ApprovalRequested: _approval_requested,

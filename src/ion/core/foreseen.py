@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.core import events as e
-from ion.core.addresses import members_of
+from ion.core.addresses import finals_in, members_of
 from ion.core.state import NO_FAILURE, NodeState, RunState
 from ion.core.values import condition_values
 from ion.kinds import KINDS
@@ -36,15 +36,18 @@ class Handled(Struct, frozen=True):
 
 
 def handled(state: RunState) -> Handled:
-    """Those of the run so far, in tree order. What is inside of a node that failed itself, or of an iteration before
-    the last, is not looked at."""
+    """Those of the run so far, in tree order. What is inside of a node that failed itself, of an iteration before the
+    last, or in a `finally`, is not looked at."""
     failed = [one for one in _failed_in(state, "") if one.status == "failed"]
     caught = {one.id: state.caught[one.id] for one in failed if one.id in state.caught and not one.allowed}
     return Handled(tuple(one.id for one in failed if _is_allowed(state, one)), caught)
 
 
 def _failed_in(state: RunState, address: str) -> Iterator[NodeState]:
+    finals = finals_in(state, address)
     for now in members_of(state, address):
+        if now.id in finals:
+            continue
         if now.status == "failed":
             yield now
         elif now.status == "completed" and now.id in state.scopes:

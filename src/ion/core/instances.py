@@ -30,23 +30,31 @@ class Instance:
         self.halts: OpenScope | None = None
 
     @property
+    def may_begin(self) -> bool:
+        """Whether it is the time of what it is part of: of its scope, or of the `finally` of that."""
+        return self.scope.has_begun and self.template.is_final == self.scope.finishing
+
+    @property
     def is_stopped(self) -> bool:
         """Whether it is stopped or skipped from now on, with all inside of it."""
         scope = self.scope
+        if self.template.is_final and scope.finishing:
+            return scope.overdue
         stops = scope.ends_early and (scope.overdue or bool(scope.halts) or self.address not in scope.spared)
         return stops or (scope.owner is not None and scope.owner.is_stopped)
 
 
 class OpenScope:
     """The instances of a graph, or of a fan-out (`body` None; `inputs` is what all items read besides their own).
-    `left` of the `members` have not settled; `failed` are those that failed, neither allowed nor caught, `halts` those
-    that end the whole scope; `spared` are the addresses of those that a failure does not stop: what is to catch it;
-    `next` is the first item that has no room yet, `room` how many may be under way. `has_begun`: the node around it is
-    settled in all that it waits for, so what is inside may run. `overdue`: the time of that node is over."""
+    `left` of the `members` have not settled, and `finals` of those of its `finally`, which run once it is `finishing`;
+    `failed` are those that failed, neither allowed nor caught, `halts` those that end the whole scope; `spared` are the
+    addresses of those that a failure does not stop: what is to catch it; `next` is the first item that has no room yet,
+    `room` how many may be under way. `has_begun`: the node around it is settled in all that it waits for, so what is
+    inside may run. `overdue`: the time of that node is over."""
 
     __slots__ = (
         *("body", "failed", "fails_fast", "halts", "has_begun", "inputs"),
-        *("left", "members", "next", "overdue", "owner", "room", "spared"),
+        *("finals", "finishing", "left", "members", "next", "overdue", "owner", "room", "spared"),
     )
 
     def __init__(self, owner: Instance | None, body: ScopeTemplate | None, fails_fast: bool) -> None:
@@ -55,7 +63,8 @@ class OpenScope:
         self.fails_fast = fails_fast
         self.members: list[Instance] = []
         self.inputs: dict[str, str] = {}
-        self.left = 0
+        self.left = self.finals = 0
+        self.finishing = False
         self.next = 0
         self.room: int | None = None
         self.has_begun = False
@@ -80,7 +89,15 @@ class OpenScope:
 
     @property
     def ends_early(self) -> bool:
-        return self.overdue or bool(self.halts) or (self.fails_fast and bool(self.failed))
+        """Whether what is under way in it is to end, or if it is finishing, its `finally`."""
+        if self.overdue or self.finishing:
+            return self.overdue
+        return bool(self.halts) or (self.fails_fast and bool(self.failed))
+
+    @property
+    def unsettled(self) -> int:
+        """How many have to settle before it comes to its end, or to its `finally`."""
+        return self.finals if self.finishing else self.left
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +140,8 @@ class Line:
 
 def why_it_ends(scope: OpenScope) -> tuple[str, str]:
     """Why a part of the run ends early, as the reason of those that it ends, and in words."""
+    if scope.overdue and scope.finishing:
+        return "cancelled", "finally took too long"
     if scope.overdue and scope.owner is not None:
         return "cancelled", f"'{scope.owner.address}' took longer than {scope.owner.template.limit_ms} ms"
     if scope.halts:

@@ -18,10 +18,10 @@ from ion.core import events as e
 from ion.core.addresses import is_halting
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import spent_around
-from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Stop, Wait
-from ion.core.composites import opened
+from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Wait
+from ion.core.composites import finals_of, opened
 from ion.core.decide import Decision, StartTurn, decide
-from ion.core.ending import cancelled_by, end_requested, questions_closed, run_end, wind_up
+from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end
 from ion.core.fold import apply
 from ion.core.foreseen import rescuers_of
 from ion.core.instances import (
@@ -36,7 +36,7 @@ from ion.core.instances import (
 from ion.core.starts import Starts
 from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
 from ion.core.surroundings import surroundings
-from ion.core.time_limits import limit_of, reached_at, run_deadline, run_overdue, timed_out
+from ion.core.time_limits import finally_deadline, limit_of, reached_at, run_deadline, run_overdue, timed_out
 from ion.core.timers import Timers
 from ion.errors import InternalError
 from ion.language.templates import Template, templates_of
@@ -82,6 +82,7 @@ class Plan:
         self._ending: list[OpenScope] = []
         body = self.templates.root
         self._root = OpenScope(None, body, self.workflow.fail_fast)
+        self._root.finishing = self.state.finishing is not None
         self._fill(self._root, [(one.path, one) for one in body.members])
         self._begin(self._root)
 
@@ -101,7 +102,8 @@ class Plan:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
                 self._open(instance)
-        scope.left = len(scope.members)
+        scope.finals = 0 if body is None else len(finals_of(body))
+        scope.left = len(scope.members) - scope.finals
 
     def _begin(self, scope: OpenScope) -> None:
         """Let those instances begin that wait for no other."""
@@ -113,7 +115,7 @@ class Plan:
             self._admit(scope, scope.room or scope.left)
         else:
             for instance in scope.members:
-                if not instance.unsettled:
+                if not instance.unsettled and instance.template.is_final == scope.finishing:
                     self._arrived.add(instance)
 
     def _open(self, owner: Instance) -> None:
@@ -129,6 +131,7 @@ class Plan:
             called = template.called
             scope = OpenScope(owner, template.inside, called is not None and called.fail_fast)
             members = list(zip(found.members, template.inside.members, strict=True))
+        scope.finishing = found.finishing is not None
         owner.inside = scope
         self._fill(scope, members)
 
@@ -203,6 +206,9 @@ class Plan:
         elif isinstance(event, e.SignalReceived):
             for address in self._listening:
                 self._arrived.add(self._instances[address])
+        elif isinstance(event, e.WorkflowFinishing):
+            self._root.finishing, self._root.overdue = True, False
+            self._begin(self._root)
         elif isinstance(event, e.NodeEvent):
             instance = self._instances.get(event.node)
             if instance is not None:  # else it is in something that is over
@@ -221,6 +227,9 @@ class Plan:
                 self._close(instance)
             if isinstance(event, e.ScopeOpened):
                 self._open(instance)
+            if isinstance(event, e.ScopeFinishing) and instance.inside is not None:
+                instance.inside.finishing, instance.inside.overdue = True, False
+                self._begin(instance.inside)
         if instance.unsettled == 0:
             self._arrived.add(instance)
         call = spent_around(self.templates, self.state, now) if self.templates.has_budgets else ""
@@ -259,19 +268,22 @@ class Plan:
         return None if now is None or address not in self._instances else now.due_at
 
     def _limit(self, instance: Instance) -> None:
-        limit = limit_of(instance.template, self.state.nodes[instance.address])
+        limit = limit_of(instance.template, self.state, self.state.nodes[instance.address])
         if limit is not None:
             self._limits.set(limit, instance)
 
     def _limit_of(self, address: str) -> int | None:
         """When the time of the instance of this address is over, by how long the run is owned."""
         instance, now = self._instances.get(address), self.state.nodes.get(address)
-        return None if instance is None or now is None or now.terminal else limit_of(instance.template, now)
+        return None if instance is None or now is None or now.terminal else limit_of(instance.template, self.state, now)
 
     def _settle(self, instance: Instance) -> None:
         instance.settled = True
         scope = instance.scope
-        scope.left -= 1
+        if instance.template.is_final:
+            scope.finals -= 1
+        else:
+            scope.left -= 1
         if scope.body is None:
             self._admit(scope, 1)
         else:
@@ -280,7 +292,7 @@ class Plan:
                 dependent.unsettled -= 1
                 if dependent.unsettled == 0:
                     self._arrived.add(dependent)
-        if not scope.left and scope.owner is not None:
+        if not scope.unsettled and scope.owner is not None:
             self._arrived.add(scope.owner)
 
     # ------------------------------------------------------------------ what next
@@ -299,10 +311,14 @@ class Plan:
         if overdue is not None:
             return [Record(overdue, "the run's timeout")]
         end = self._end_early(at)
-        if end is not None:
-            return self._winding_up(end, at)
-        stops = self._end_scopes(at) if self._ending else []
-        records = [one for one in stops if isinstance(one, Record)] or self._decide_arrived(at)
+        late = self._finally_over(at)
+        if late:
+            return self._winding_up_finally(late, at)
+        stops = self._winding_up(end, at) if end is not None else self._end_scopes(at) if self._ending else []
+        records = [one for one in stops if isinstance(one, Record)]
+        if records and end is not None:
+            return stops
+        records = records or self._decide_arrived(at)
         if records:
             return list(records)
         overtime = self._overtime(at) if self._limits else None
@@ -342,15 +358,16 @@ class Plan:
     def _judge(self, instance: Instance, at: int) -> Decision:
         now = self.state.nodes[instance.address]
         phase = now.phase
-        if instance.settled or not instance.scope.has_begun or not _is_undecided(now):
+        if instance.settled or not instance.may_begin or not _is_undecided(now):
             return None
+        is_stopped = bool(self._ending) and instance.is_stopped
         if isinstance(phase, Finished):
-            stale = _changed(now, self._inputs(instance)) if self.state.keeps(now) else None
+            stale = _changed(now, self._inputs(instance)) if self.state.keeps(now) and not is_stopped else None
             if stale is not None:
                 return _invalidated(instance, stale, at)
             self._settle(instance)
             return None
-        if self._ending and instance.is_stopped:
+        if is_stopped:
             return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
@@ -364,7 +381,7 @@ class Plan:
                     self._begin(instance.inside)
                     if timed_out(instance.template, self.state, now, at) is not None:
                         self._end_overdue(instance.inside)
-                if instance.inside.left:
+                if instance.inside.unsettled:
                     return None
         decision = decide(instance.template, self.state, now, inputs, at)
         due = now.due_at
@@ -390,9 +407,15 @@ class Plan:
         spent = self.state.is_spent
         if self.live or (not spent and self._starts.wait_for_other_runs()):
             return self._waits()
+        if self._root.overdue:
+            return self._waits()
+        if self.state.finishing is not None:
+            return self._waits() if self._root.finals else [self._finished(self.state.finishing, at)]
         if not self._root.left:
-            return [Record(run_end(self.state, self.templates.root, at), "every node has settled")]
+            return [self._end(run_end(self.state, self.templates.root, at), "every node has settled")]
         if self._is_soon_due(at):
+            return self._waits()
+        if any(scope.finishing is not None and scope.is_open for scope in self.state.scopes.values()):
             return self._waits()
         held = spent and bool(self._starts.of_agents())
         if held or any(now.status == "waiting" for now in self.state.nodes.values()):
@@ -424,6 +447,9 @@ class Plan:
         deadline = run_deadline(self.workflow, self.state)
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
+        deadline = finally_deadline(self.workflow, self.state)
+        if deadline is not None:
+            waits.append(Wait(deadline, "the timeout of finally"))
         limit = self._limits.next()
         reached = None if limit is None else reached_at(self.state, limit[0])
         if limit is not None and reached is not None:
@@ -435,6 +461,8 @@ class Plan:
     def _end_early(self, at: int) -> e.WorkflowFailed | e.WorkflowCancelled | None:
         """The end that the run heads for before all nodes have settled, if it does: asked for, out of time, by a
         cancel node, a rejection, or `fail_fast`."""
+        if self.state.finishing is not None:
+            return None
         if self.state.cancel is not None:
             return end_requested(self.state.cancel, at)
         if self._root.halts:
@@ -449,23 +477,60 @@ class Plan:
         """Stop what runs, close what waits, skip what has not started; then end."""
         reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
         because = end.error.message if isinstance(end, e.WorkflowFailed) else end.reason
-        commands = wind_up(self.state, "", reason, because, at)
-        if not any(isinstance(one, Stop) for one in commands):
-            commands.append(Record(end, reason))
-        return commands
+        winding = WindingUp(self.templates, self.state, reason, because, at)
+        winding.inside("", {one.path for one in finals_of(self.templates.root)})
+        self._root.overdue = True
+        self._ending.append(self._root)
+        self._begin_finishing(winding)
+        return [*winding.commands, *([self._end(end, reason)] if winding.is_done else ())]
+
+    def _end(self, end: End, reason: str) -> Record:
+        """The end of the run, or what precedes it: its `finally` runs, unless another cancel came."""
+        finals = tuple(one.path for one in finals_of(self.templates.root))
+        return Record(finishing(end, finals) if finals and not self.state.cut_short else end, reason)
+
+    def _finally_over(self, at: int) -> str:
+        """Why the nodes of `finally` are to end before they have settled; '' if they are not."""
+        deadline = finally_deadline(self.workflow, self.state)
+        if deadline is None or not self._root.finals:
+            return ""
+        if self.state.cut_short:
+            return "the run was cancelled again"
+        return "" if at < deadline else f"finally took longer than {self.workflow.finally_timeout_ms} ms"
+
+    def _winding_up_finally(self, because: str, at: int) -> list[Command]:
+        spared = {one.address for one in self._root.members if not one.template.is_final}
+        winding = WindingUp(self.templates, self.state, "cancelled", because, at).inside("", spared)
+        if self.state.finishing is None or not winding.is_done or winding.commands:
+            return winding.commands
+        return [self._finished(self.state.finishing, at)]
+
+    def _finished(self, decided: e.WorkflowFinishing, at: int) -> Record:
+        return Record(finished(self.state, decided, at), "finally has ended")
 
     def _end_scopes(self, at: int) -> list[Command]:
         """The same for a part of the run that ends early, or for all but those that are to catch a failure."""
         commands: list[Command] = []
         found = {scope.place: scope for scope in self._ending if scope.is_open}
-        self._ending = [found[place] for place in sorted(found) if found[place].left and found[place].ends_early]
+        self._ending = [found[place] for place in sorted(found) if found[place].unsettled and found[place].ends_early]
         for scope in self._ending:
             if scope.owner is not None and scope.owner.is_stopped:
                 continue
             reason, because = why_it_ends(scope)
-            spared = scope.spared if reason == "fail_fast" else ()
-            commands += wind_up(self.state, scope.address, reason, because, at, spared)
+            spared = set(scope.spared) if reason == "fail_fast" else set()
+            if not scope.finishing:
+                spared |= {one.address for one in scope.members if one.template.is_final}
+            winding = WindingUp(self.templates, self.state, reason, because, at).inside(scope.address, spared)
+            self._begin_finishing(winding)
+            commands += winding.commands
         return commands
+
+    def _begin_finishing(self, winding: WindingUp) -> None:
+        """Let the `finally` of what is wound up run, whatever the nodes around it wait for."""
+        for address in winding.finishing:
+            inside = self._instances[address].inside
+            if inside is not None and inside.finishing and not inside.has_begun:
+                self._begin(inside)
 
     def _overtime(self, at: int) -> list[Record] | None:
         """Let end whatever is out of time: what runs is wound up, one that asks people fails at once. None: nothing."""

@@ -50,7 +50,7 @@ def kept_events(
     anew = kept.anew("", templates.root)
     for one in templates.root.members:
         now = state.nodes.get(one.path)
-        if one.path in anew or now is None or not kept.keeps(one, now):
+        if one.path in anew or one.is_final or now is None or not kept.keeps(one, now):
             continue
         if definition(one) != definition(templates_of(before)[one.path]):
             continue
@@ -93,6 +93,8 @@ class _Kept:
         anew = self.anew(prefix, body)
         events: list[e.Event] = []
         for one in body.members:
+            if one.is_final:
+                continue
             address = f"{prefix}{one.node.id}"
             now = self.state.nodes[address]
             if address in anew:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from ion.core import events as e
 from ion.core.addresses import in_tree_order
+from ion.core.ending import finished, finishing
 from ion.core.state import RunState
 from ion.core.waits import signals_for
 from ion.errors import RefusedError
@@ -72,11 +75,18 @@ def resume_events(
     if owner_died and state.deaths + 1 >= MAX_DEATHS:
         running = ", ".join(node.id for node in state.nodes.values() if node.live) or "nothing"
         message = f"{MAX_DEATHS} processes died one after the other while they drove this run ({running} was running)"
-        return [*events, e.WorkflowFailed(at, e.Failure("poisoned", message, "ion resume tries once more"))]
-    if cause == "resume":
+        end = e.WorkflowFailed(at, e.Failure("poisoned", message, "ion resume tries once more"))
+        if state.finishing is not None:
+            return [*events, replace(finished(state, state.finishing, at), finally_failed=state.finally_nodes)]
+        names = tuple(node.id for node in workflow.finally_nodes)
+        return [*events, finishing(end, names) if names else end]
+    if cause == "resume" and state.finishing is None:
         events += [
             e.NodeInvalidated(at, node.id, "always_run")
             for node in in_tree_order(state)
-            if state.keeps(node) and templates_of(workflow)[node.id].node.always_run and _is_open(state, node.owner)
+            if state.keeps(node)
+            and templates_of(workflow)[node.id].node.always_run
+            and _is_open(state, node.owner)
+            and node.id.partition(".")[0] not in state.finally_nodes
         ]
     return events

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from ion.core.events import Content, Value
+from ion.core.events import Content, ScopeFinishing, Value
 
 
 class ScopeState(Struct):
@@ -17,7 +17,8 @@ class ScopeState(Struct):
 
     `members` are their addresses in order, with their places. A fan-out has `items`, a JSON array, a called workflow
     has `given`, a JSON object of its `inputs` and `arguments`; `read` is what conditions read of them, for each item
-    or once. `is_open`: its end has not been taken in by the owner.
+    or once. `is_open`: its end has not been taken in by the owner. `finishing`: that of a called workflow is decided,
+    and its `finally` runs, since the run had been owned for `finishing_from` ms.
     """
 
     owner: str
@@ -27,6 +28,8 @@ class ScopeState(Struct):
     given: Content | None = None
     read: tuple[dict[str, Value], ...] = ()
     is_open: bool = True
+    finishing: ScopeFinishing | None = None
+    finishing_from: int = 0
 
     @property
     def prefix(self) -> str:

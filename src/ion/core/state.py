@@ -287,7 +287,9 @@ class RunState(Struct):
     is inside of; `scopes` say what is inside of the composite ones; `forgotten` how often those had started and asked
     that are there no longer, since one of the same address counts from there; `numbers` gives each item that a fan-out
     ever had, by its content, the number that it keeps in this run, also when the fan-out itself is forgotten; `caught`
-    are failures that were caught: the address of the node, and of the one that caught it.
+    are failures that were caught: the address of the node, and of the one that caught it. `finishing`: the end is
+    decided and `finally_nodes` run, since `finishing_since`; `cut_short`: they are to end too, by another cancel.
+    `finally_failed` are those that did not complete.
     `owned_ms` is the time that some process owned it up to `owned_since` (None: nobody does), `owner_at` when its owner
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
@@ -309,6 +311,11 @@ class RunState(Struct):
     reason: str = ""
     output_node: str | None = None
     cancel: e.CancelRequested | None = None
+    finishing: e.WorkflowFinishing | None = None
+    finishing_since: int = 0
+    finally_nodes: tuple[str, ...] = ()
+    finally_failed: tuple[str, ...] = ()
+    cut_short: bool = False
     started_at: int | None = None
     ended_at: int | None = None
     last_at: int = 0
@@ -337,8 +344,10 @@ class RunState(Struct):
         return node.status == "failed" and not node.allowed and node.id not in self.caught
 
     def keeps(self, node: NodeState) -> bool:
-        """Whether a resume keeps what has become of it: it completed, or its failure was allowed or caught."""
-        return node.succeeded or node.id in self.caught
+        """Whether a resume keeps what it came to: it completed, or it ran and its failure was allowed or caught."""
+        if node.status == "completed":
+            return True
+        return node.started_at is not None and (node.allowed or (node.id in self.caught and node.status == "failed"))
 
     @property
     def is_spent(self) -> bool:

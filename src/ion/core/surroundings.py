@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from ion.core.events import Content, Value
+from ion.core.events import Content, ScopeFinishing, Value, WorkflowFinishing
 from ion.core.scopes import ScopeState
 from ion.core.state import NodeState, RunState
 from ion.language.templates import Template
@@ -28,7 +28,8 @@ class Given(Struct, frozen=True):
 
 class Surroundings(Struct, frozen=True):
     """What an instance sees around it. `prefixes` lead to the nodes that it can name, the nearest first; `given` is in
-    the same order. The rest are the values of `$ITEM_INDEX`, `$ITEM_COUNT`, and of the iteration that it is in."""
+    the same order; `ending` is how the workflow ends, for what its `finally` runs. The rest are the values of
+    `$ITEM_INDEX`, `$ITEM_COUNT`, and of the iteration that it is in."""
 
     prefixes: tuple[str, ...] = ("",)
     given: tuple[Given, ...] = ()
@@ -39,6 +40,7 @@ class Surroundings(Struct, frozen=True):
     output: Content | None = None
     user_input: str = ""
     rejection_reason: str = ""
+    ending: WorkflowFinishing | ScopeFinishing | None = None
 
     def find(self, nodes: dict[str, NodeState], node: str) -> NodeState | None:
         """The instance that the id `node` means here."""
@@ -68,7 +70,7 @@ def surroundings(state: RunState, template: Template, address: str, *, inside: b
     """What the instance sees, for its texts and its condition. `inside`: the text is read after its own nodes have
     ended, and sees them too."""
     if not inside and not state.nodes[address].owner:
-        return TOP
+        return TOP if state.finishing is None else Surroundings(ending=state.finishing)
     prefixes: list[str] = []
     given: list[Given] = []
     values: dict[str, Any] = {}
@@ -96,7 +98,9 @@ def surroundings(state: RunState, template: Template, address: str, *, inside: b
             }
         if scope.given is not None:
             called = True
+            values["ending"] = scope.finishing
             given.append(Given(scope.given, values=scope.read[0] if scope.read else {}))
     if not called:
         prefixes.append("")
+        values["ending"] = state.finishing
     return Surroundings(prefixes=tuple(prefixes), given=tuple(given), **values)

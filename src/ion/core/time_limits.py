@@ -8,15 +8,19 @@ from ion.language.templates import Template
 from ion.language.workflow import Workflow
 
 
-def limit_of(template: Template, now: NodeState) -> int | None:
-    """At which value of `RunState.owned` the time of a node is over, if it is bounded and has begun."""
+def limit_of(template: Template, state: RunState, now: NodeState) -> int | None:
+    """At which value of `RunState.owned` the time of a node is over, if it is bounded and has begun; of a called
+    workflow that is finishing, the time of its `finally`."""
+    scope = state.scopes.get(now.id) if template.called is not None else None
+    if scope is not None and scope.finishing is not None and template.called is not None:
+        return scope.finishing_from + template.called.finally_timeout_ms
     limit = template.limit_ms
     return None if limit is None or now.timed_from is None else now.timed_from + limit
 
 
 def timed_out(template: Template, state: RunState, now: NodeState, at: int) -> e.Failure | None:
     """The failure of a node whose time, for all inside of it together, is over."""
-    limit = limit_of(template, now)
+    limit = limit_of(template, state, now)
     if limit is None or state.owned(at) < limit:
         return None
     message = f"it took longer than {template.limit_ms} ms"
@@ -25,9 +29,14 @@ def timed_out(template: Template, state: RunState, now: NodeState, at: int) -> e
 
 def run_deadline(workflow: Workflow, state: RunState) -> int | None:
     """When the run's time is used up, if a process keeps owning it."""
-    if workflow.timeout_ms is None or state.cancel is not None:
+    if workflow.timeout_ms is None or state.cancel is not None or state.finishing is not None:
         return None
     return reached_at(state, workflow.timeout_ms + state.timed_from)
+
+
+def finally_deadline(workflow: Workflow, state: RunState) -> int | None:
+    """When the time of the run's `finally` is over, if that runs."""
+    return None if state.finishing is None else state.finishing_since + workflow.finally_timeout_ms
 
 
 def run_overdue(workflow: Workflow, state: RunState, at: int) -> e.CancelRequested | None:

@@ -7,13 +7,14 @@ values, and a large output is never read again for a comparison.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ion.core.events import Content, Value
+from ion.core.events import Content, ScopeFinishing, Value, WorkflowFinishing
 from ion.core.state import NodeState, RunState
 from ion.core.surroundings import Surroundings
 from ion.errors import ConditionError, IonError, UnreadableReferenceError
+from ion.kinds import KINDS
 from ion.language.conditions import Fingerprint
 from ion.language.templates import Template
 from ion.language.values import canonical, select_whole
@@ -94,6 +95,8 @@ def lookup(state: RunState, around: Surroundings) -> Callable[[Reference], str |
                 found = around.find(state.nodes, node)
                 if found is None:
                     raise ConditionError(f"'{node}' cannot be read here")
+                if around.ending is not None and not found.succeeded:
+                    return ""
                 return _node_value(found, node, path)
             case PreviousReference(node, path):
                 before = state.nodes.get(f"{around.previous}{node}") if around.iteration > 1 else None
@@ -104,10 +107,46 @@ def lookup(state: RunState, around: Surroundings) -> Callable[[Reference], str |
                 named = {"ITEM_INDEX": around.item_index, "ITEM_COUNT": around.item_count}
                 value = named.get(name, around.iteration)
                 return "" if value is None else str(value)
-            case OutcomeReference() | RunReference():
-                raise ConditionError("outcomes cannot be read yet")
+            case OutcomeReference(node, name):
+                return canonical(outcome_value(state.nodes, around.find(state.nodes, node), name))
+            case RunReference(name):
+                return end_value(around.ending, name)
 
     return read
+
+
+def outcome_value(nodes: Mapping[str, NodeState], now: NodeState | None, name: str) -> str | int:
+    """What `$node.outcome.name` says of a node. It can always be read: what there is not is ''."""
+    if now is None:
+        return ""
+    error, reply = now.error, now.progress.reply
+    match name:
+        case "status":
+            return now.status
+        case "code":
+            return "" if error is None else error.code
+        case "message":
+            return "" if error is None else error.message
+        case "attempts":
+            return now.attempts
+        case "exit_status":
+            if now.status == "completed" and KINDS[now.kind].runs_program:
+                return 0
+            return "" if error is None or error.exit_status is None else error.exit_status
+        case "stderr":
+            return error.stderr if error is not None else reply.stderr if reply is not None else ""
+    statuses = [one.status for one in nodes.values() if one.owner == now.id]
+    wanted = ("failed", "cancelled") if name == "failed" else (name,)
+    return len(statuses) if name == "total" else sum(status in wanted for status in statuses)
+
+
+def end_value(ending: WorkflowFinishing | ScopeFinishing | None, name: str) -> str:
+    """What `$RUN.name` says, in `finally`, of the end of the workflow."""
+    if ending is None:
+        return ""
+    if name == "status":
+        return ending.status
+    return ending.error.message if ending.error is not None else ending.reason
 
 
 def _input_value(state: RunState, around: Surroundings, reference: InputReference) -> str | Fingerprint:

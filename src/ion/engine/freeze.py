@@ -71,7 +71,7 @@ def require_frozen(source: str, events: Sequence[e.Event], store: WorkflowStore)
         raise DamagedStoreError("its frozen workflow is not the one that it began with", hint=error.hint) from error
     if started.workflow != workflow.name:
         raise DamagedStoreError("its name is not that of its frozen workflow")
-    if started.nodes != tuple((node.id, node.kind) for node in workflow.nodes):
+    if started.nodes != workflow.node_kinds:
         raise DamagedStoreError("its nodes are not those of its frozen workflow")
 
     def read(content: e.Content) -> str:

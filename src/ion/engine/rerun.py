@@ -92,7 +92,7 @@ def _of_the_edited(first: e.WorkflowStarted, edited: Edited, source: str) -> e.W
         first,
         workflow=workflow.name,
         digest=digest_of(source),
-        nodes=tuple((node.id, node.kind) for node in workflow.nodes),
+        nodes=workflow.node_kinds,
         inputs=edited.inputs,
         max_budget_usd=workflow.max_budget_usd,
         rerun_of={**first.rerun_of, "edited": True},

@@ -91,7 +91,7 @@ def create(config: EngineConfig, new: NewRun, owner: Owner, lease_ms: int) -> tu
         _clock_of(owner)(),
         workflow=workflow.name,
         digest=freeze.digest_of(source),
-        nodes=tuple((node.id, node.kind) for node in workflow.nodes),
+        nodes=workflow.node_kinds,
         file=workflow.file,
         inputs=new.inputs,
         arguments=new.arguments,

@@ -493,6 +493,11 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
         """It, and those that its nodes call at any depth."""
         return (self, *self.workflows.values())
 
+    @property
+    def node_kinds(self) -> tuple[tuple[str, str], ...]:
+        """The id and the kind of each of its nodes, those of `finally` last."""
+        return tuple((node.id, node.kind) for node in self.nodes + self.finally_nodes)
+
     @cached_property
     def by_id(self) -> dict[str, Node]:
         return {node.id: node for node in self.nodes}

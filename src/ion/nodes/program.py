@@ -22,11 +22,13 @@ from ion.core.outcomes import Completed, Failed
 from ion.errors import OutputFormatError
 from ion.foreign import loads
 from ion.kinds import TURNS
+from ion.masking import CUT
 from ion.nodes.base import Context, Turn, reply_of
 from ion.nodes.checking import check_reply
 from ion.nodes.replies import LONGEST_REPLY, CheckedReply
 
 STDERR_SHOWN = 2000
+STDERR_BYTES = 4096
 _NOTHING = Content("")
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -110,8 +112,15 @@ async def finished(failed: Failed | None, turn: Turn, context: Context) -> Compl
         output = await in_thread(take, path, context.keep) if large else take(path, context.keep)
     if failed is None and turn.node.output_format is not None:
         checked = await _checked(turn.node.output_format, output, turn, context)
-        output, failed = (checked, None) if isinstance(checked, Content) else (output, Failed(checked))
+        if isinstance(checked, Content):
+            output = checked
+        else:
+            failed = Failed(replace(checked, stderr=_stderr(turn, context)))
+            if allowed_failures(turn.template) is None:
+                return failed
     reply = reply_of(turn, context, output)
+    if turn.template.stderr_is_read:
+        reply = replace(reply, stderr=_stderr(turn, context))
     return Completed(reply) if failed is None else replace(failed, reply=reply)
 
 
@@ -151,7 +160,19 @@ def failure(ended: process.Exit, turn: Turn, context: Context, names: Mapping[st
     said = process.tail(process.beside(log_of(turn, context), ".err"), STDERR_SHOWN).strip()
     for path, name in names.items():
         said = said.replace(path, name)
-    return Failed(Failure(code, f"{message}: {said}" if said else message, exit_status=ended.status))
+    message = f"{message}: {said}" if said else message
+    return Failed(Failure(code, message, exit_status=ended.status, stderr=_stderr(turn, context)))
+
+
+def _stderr(turn: Turn, context: Context) -> str:
+    """The end of what the program wrote to stderr, if something reads it: cut at a character, and marked there."""
+    if not turn.template.stderr_is_read:
+        return ""
+    text = process.tail(process.beside(log_of(turn, context), ".err"), STDERR_BYTES)
+    data = text.encode("utf-8", "replace")
+    if len(data) > STDERR_BYTES:
+        text = CUT + data[len(CUT.encode()) - STDERR_BYTES :].decode("utf-8", "ignore")
+    return text.strip("\n")
 
 
 def take(path: Path, keep: Callable[[str | Path], Content]) -> Content:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ion.core.events import Content
 from ion.core.state import NodeState
+from ion.core.values import end_value, outcome_value
 from ion.errors import UnreadableReferenceError
 from ion.foreign import loads
 from ion.language.patterns import pattern
@@ -24,8 +25,10 @@ from ion.language.workflow import (
     EngineReference,
     InputReference,
     NodeReference,
+    OutcomeReference,
     PreviousReference,
     Reference,
+    RunReference,
     variable_name,
 )
 from ion.nodes.base import Context, Turn
@@ -88,6 +91,10 @@ class Values:
                 return self._previous_value(reference)
             case InputReference(name, path):
                 return self._field(name, self._input(name), path)
+            case OutcomeReference(node, name):
+                return self._outcome(node, name), 0
+            case RunReference(name) if self._turn.around.ending is not None:
+                return end_value(self._turn.around.ending, name), 0
             case EngineReference(name) if name in self._engine:
                 return self._engine[name](), 0
         return reference_text(reference), len(path_of(reference))  # a name outside of its place is text
@@ -95,6 +102,8 @@ class Values:
     def whole(self, reference: Reference) -> Content | None:
         """The content behind a reference that, like `$plan.output`, is the whole output of a node; None for others."""
         if not isinstance(reference, NodeReference) or reference.path or reference.node == self._turn.node.id:
+            return None
+        if self._is_blank(reference):
             return None
         return self._readable(reference).output
 
@@ -129,12 +138,24 @@ class Values:
     # ------------------------------------------------------------------ one kind of name each
 
     def _node_value(self, reference: NodeReference) -> tuple[Any, int]:
-        if reference.node == self._turn.node.id:
+        if reference.node == self._turn.node.id or self._is_blank(reference):
             return "", len(reference.path)
         node = self._readable(reference)
         if node.output is None:
             return "", 0
         return self._selected(node.output, reference, self._turn.template.named(reference.node, inside=True))
+
+    def _is_blank(self, reference: NodeReference) -> bool:
+        """Whether it is read in `finally`, and its node has no output."""
+        if self._turn.around.ending is None:
+            return False
+        found = self._turn.find(reference.node, self._context)
+        return found is not None and not found.succeeded
+
+    def _outcome(self, node: str, name: str) -> str | int:
+        if node == self._turn.node.id:
+            return ""
+        return outcome_value(self._context.nodes, self._turn.find(node, self._context), name)
 
     def _selected(
         self, output: Content, reference: NodeReference | PreviousReference, template: Template | None
