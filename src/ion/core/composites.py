@@ -8,7 +8,6 @@ together by a turn `collect`; the output of a group is that of one of its nodes,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from msgspec.structs import replace
 
@@ -62,7 +61,7 @@ def body_of(template: Template) -> ScopeTemplate:
 
 def settled_in(state: RunState, body: ScopeTemplate, address: str) -> list[NodeState]:
     """The instances of a graph that decide what its end is: all but those of `finally`."""
-    return list(islice(members_of(state, address), len(body.members) - len(finals_of(body))))
+    return list(members_of(state, address))[: len(body.members) - len(finals_of(body))]
 
 
 def finals_of(body: ScopeTemplate) -> tuple[Template, ...]:
