@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from ion import clocks
+
 from .kit import Ion, Project
 from .workflows import blobs
 
@@ -140,3 +142,58 @@ def test_a_run_whose_log_was_damaged_since_hides_no_other_run(ion: Ion, project:
     assert listed.status == 0, listed.err
     assert {run["run_id"]: run["clean"] for run in listed.json("runs")} == {"worn": None, "good": True}
     assert ion("runs", "--unclean", "--json", "--store", "file:.ion/store").json("runs") == []
+
+
+GATE = "name: gate\ndescription: Asks.\nnodes: [{id: ask, approval: {message: Go?}}]\n"
+HOURLY = 'schedules:\n  hourly: {workflow: gate, cron: "0 * * * *"}\n'
+
+
+class TestClocks:
+    """What is overdue, what no clock continues, and that no clock runs."""
+
+    def notes(self, ion: Ion) -> list[str]:
+        found: list[str] = ion("doctor", "--json").json("doctor")["notes"]
+        return found
+
+    def test_a_run_that_is_overdue_while_no_clock_looks(
+        self, ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project.write("gate", GATE)
+        ion("run", "gate", "--run-id", "mine")
+        assert self.notes(ion) == []
+        ion("approve", "mine", "--no-resume")
+        assert self.notes(ion) == [], "it is due, but not overdue"
+        now = clocks.now_ms()
+        monkeypatch.setattr(clocks, "now_ms", lambda: now + 400_000)
+        hint = "ion tick is one, ion schedule install has this machine call it"
+        assert self.notes(ion) == [f"mine could continue, and no clock has ever looked here: {hint}"]
+
+    def test_a_clock_that_looks_is_known(self, ion: Ion, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        project.write("gate", GATE)
+        (project.folder / ".ion" / "config.yaml").write_text(HOURLY)
+        ion("schedules", "accept", "--yes")
+        assert "no clock has ever looked here" in self.notes(ion)[0]
+        ion("tick")
+        assert self.notes(ion) == []
+        now = clocks.now_ms()
+        monkeypatch.setattr(clocks, "now_ms", lambda: now + 400_000)
+        assert self.notes(ion)[0].startswith("schedules are accepted, and no clock has looked here since ")
+
+    def test_what_is_not_accepted_is_named(self, ion: Ion, project: Project) -> None:
+        project.write("gate", GATE)
+        (project.folder / ".ion" / "config.yaml").write_text(HOURLY + "concurrency: {one: {workflows: [gate]}}\n")
+        assert self.notes(ion) == [
+            "the schedule 'hourly' starts nothing: it is not accepted: ion schedules accept",
+            "the concurrency group 'one' does not hold: it is not accepted: ion schedules accept",
+        ]
+        ion("schedules", "accept", "--yes")
+        project.write("gate", GATE.replace("Asks", "Evil"))
+        assert "has changed since it was accepted" in self.notes(ion)[0]
+
+    def test_a_run_that_lacks_a_secret_is_named(self, ion: Ion, project: Project) -> None:
+        project.write("gate", GATE + "secrets: [TOKEN]\n")
+        ion("run", "gate", "--run-id", "mine", TOKEN="s3cret")
+        ion("approve", "mine", "--no-resume")
+        assert self.notes(ion) == [
+            "no clock continues the run mine: the secret TOKEN of the workflow 'gate' is not set"
+        ]

@@ -267,9 +267,11 @@ class TestWhoseRunsAClockTakes:
         monkeypatch.setattr(os, "uname", lambda: elsewhere)
         assert reasons(project) == {"mine": f"it was started on {socket.gethostname()}"}
 
-    def test_not_one_of_another_user(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_not_one_of_another_user(self, project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         by = self.started(project).by
         monkeypatch.setattr("getpass.getuser", lambda: "mallory")
+        assert [due.run_id for due in seen(project).due] == ["mine"], "a name alone says nothing"
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home-of-mallory"))
         assert reasons(project) == {"mine": f"{by['user']} started it"}
 
     def test_not_one_of_a_user_who_only_has_the_same_name(

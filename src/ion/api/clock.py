@@ -114,14 +114,15 @@ def _why_foreign(workspace: Workspace, row: WorkflowRun, started: WorkflowStarte
     """Why a run is not this clock's, '' if it is."""
     me, by, folder = who(workspace.via), started.by, Path(started.cwd)
     elsewhere = f"it was started on {_name(by.get('host'))}"
+    is_here = by.get("host") == me["host"]
+    if is_here and is_sealed_here(started, row.run_id, row.project):
+        return ""  # whatever the user is called: a clock may have another environment
     if not isinstance(by.get("seal"), str):
         return "it was imported, or started by an older Ion"
     if by.get("user") != me["user"]:
         return f"{_name(by.get('user'))} started it"
-    if by.get("host") == me["host"]:
-        return (
-            "" if is_sealed_here(started, row.run_id, row.project) else "its start does not have the seal of this user"
-        )
+    if is_here:
+        return "its start does not have the seal of this user"
     if not any_host:
         return elsewhere
     if not folder.is_dir():

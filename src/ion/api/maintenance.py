@@ -72,6 +72,13 @@ def diagnose(workspace: Workspace) -> Diagnosis:
             notes = _notes(workspace)
         except StoreError as error:
             damage = [damage_of(error)]
+    if not damage:
+        from ion.api.clock_notes import clock_notes
+
+        try:
+            notes += clock_notes(workspace)
+        except StoreError as error:
+            notes.append(f"{error.message} ({error.hint})")
     stale = stale_files(workspace.project / ".ion", opened)
     return Diagnosis(
         installed=_installed(),

@@ -7,6 +7,7 @@ is completed by the next one, and none starts it twice. A clock that is set back
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from ion.stores.lease import this_process
 DAY_MS = 86_400_000
 # A slot that is later than this was missed.
 ON_TIME_MS = 5 * 60_000
+_LOOKED = "clock.looked"
 _RUNS_KEPT = 20
 _SKIPPED_KEPT = 50
 
@@ -80,6 +82,7 @@ class SchedulePass(Struct, frozen=True):
 
 def start_due(workspace: Workspace) -> SchedulePass:
     """Create the runs of all slots that are due. Nobody drives them yet: a clock finds them as runs of its own."""
+    _note_look(workspace)
     if not workspace.settings.schedules:
         return SchedulePass()
     started: list[StartedSlot] = []
@@ -104,6 +107,19 @@ def start_due(workspace: Workspace) -> SchedulePass:
         except IonError as error:
             left.append(LeftSchedule(name, error.message))
     return SchedulePass(tuple(started), skipped, tuple(left))
+
+
+def _note_look(workspace: Workspace) -> None:
+    with contextlib.suppress(OSError):  # a project that cannot be written to has no runs that could start
+        (workspace.project / ".ion" / _LOOKED).touch()
+
+
+def looked_at(workspace: Workspace) -> int | None:
+    """When a clock looked at this project for the last time (ms since the epoch), None if none ever did."""
+    try:
+        return (workspace.project / ".ion" / _LOOKED).stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def why_not_in_effect(judged: Judged) -> str:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tick": ("ion.cli.tick:tick", "Continue what is due: one pass of a clock."),
     "schedules": ("ion.cli.schedules:schedules", "List what starts by itself, accept it, pause it."),
     "signal": ("ion.cli.requests:signal", "Send a signal to a run that waits for it, or will."),
+    "schedule": ("ion.cli.schedule:schedule", "Have this machine call ion tick each minute."),
     "cancel": ("ion.cli.requests:cancel", "End a run, wherever it is running."),
     "convert": ("ion.cli.workflows:convert", "Print an SOP as YAML, or write it as a skill."),
     "serve": ("ion.cli.servers:serve", "Show runs in your browser, and answer them."),
