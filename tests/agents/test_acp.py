@@ -190,11 +190,12 @@ class TestHonest:
     async def test_what_it_does_is_shown_in_short_lines(self, world: World) -> None:
         agent = world.agent("steps")
         result = await agent.prompt(world.request())
-        assert world.said == [
+        assert [line.removeprefix("claude · ") for line in world.said] == [
             "thinks: first I look",
             "Read src/auth.py\x1b[31m",
             "failed: Read src/auth.py\x1b[31m",
             "plan 1/2: mend it",
+            "echo: hello",
         ]
         assert result.usage == {"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.25}
 
@@ -212,7 +213,7 @@ class TestOptions:
         await agent.prompt(world.request(options={"model": "Small", "effort": None, "provider": "x"}))
         assert [call["value"] for call in world.asked("session/set_config_option")] == ["small-1"]
         assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go"]
-        assert world.said == []
+        assert world.said == ["claude · echo: hello"]
 
     async def test_what_it_does_not_offer_is_a_note(self, world: World) -> None:
         result = await world.agent("echo").prompt(world.request(options={"effort": "high", "allowed_tools": []}))
@@ -325,9 +326,9 @@ class TestEnds:
     async def test_without_names_a_message_ends_at_a_tool_call(self, world: World) -> None:
         result = await world.agent("twice").prompt(world.request())
         assert result.text == "echo: hello"
-        assert world.said == ["I look first.", "look at it"]
-        transcript = (world.folder / "logs/node/1-prompt.out").read_text()
-        assert transcript == "I look first.\n\n· look at it\n\necho: hello"
+        assert world.said == ["claude · I look first.", "claude · look at it", "claude · echo: hello"]
+        transcript = (world.folder / "logs/node/1-prompt.txt").read_text()
+        assert transcript == "I look first.\n> look at it\necho: hello\n"
 
     async def test_notices_alone_are_no_reply(self, world: World) -> None:
         assert (await world.agent("echo", named_messages=True).prompt(world.request())).text == ""

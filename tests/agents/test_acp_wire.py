@@ -89,17 +89,17 @@ async def test_an_answer_and_what_it_used(replayed: Any, tmp_path: Path, recordi
         for one in (first, second)
     ]
     assert counted == used
-    assert any("echo hi-there" in line or line == "stand-in" for line in lines), "the tool call is seen"
-    transcript = (tmp_path / "log" / "1-prompt.out").read_text()
-    assert transcript.rpartition("\n\n")[2].endswith("The answer is 42.")
-    assert "· " in transcript
+    assert any("echo hi-there" in line or line.endswith("stand-in") for line in lines), "the tool call is seen"
+    transcript = (tmp_path / "log" / "1-prompt.txt").read_text()
+    assert transcript.splitlines()[-1] == "The answer is 42."
+    assert "\n> " in f"\n{transcript}"
 
 
 @pytest.mark.parametrize(
     ("recording", "name", "notice"),
     [
-        ("codex-acp-2.6.0", "codex-acp", "notice: Warning: Model metadata for `gpt-5` not found."),
-        ("claude-agent-acp-0.101.0", "claude-acp", "notice: **Warning:** We're changing auto mode"),
+        ("codex-acp-2.6.0", "codex-acp", "! Warning: Model metadata for `gpt-5` not found."),
+        ("claude-agent-acp-0.101.0", "claude-acp", "! **Warning:** We're changing auto mode"),
     ],
 )
 async def test_a_notice_is_in_the_log_and_in_no_reply(
@@ -107,7 +107,8 @@ async def test_a_notice_is_in_the_log_and_in_no_reply(
 ) -> None:
     result = await replayed(f"{recording}-answer", name).prompt(request(tmp_path))
     assert result.text == "The answer is 42."
-    assert notice in (tmp_path / "log" / "1-prompt.out").read_text()
+    assert notice in (tmp_path / "log" / "1-prompt.txt").read_text()
+    assert "Warning" not in (tmp_path / "log" / "1-prompt.out").read_text()
 
 
 async def test_an_older_release(replayed: Any, tmp_path: Path) -> None:

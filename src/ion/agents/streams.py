@@ -46,11 +46,16 @@ Steps: TypeAlias = Callable[[dict[str, Any], Path], Iterator[Step]]
 
 
 class Activity:
-    """The steps of one turn. `progress` gets each as a line, the file at `transcript` all of it. `signs` counts the
-    signs of life; `last` is the last trouble."""
+    """The steps of one turn. `progress` gets each as a line, the file at `transcript` (None: none) all of it. `steps`
+    finds them in a line of output; None: they are taken one by one. `signs` counts the signs of life; `last` is the
+    last trouble."""
 
     def __init__(
-        self, steps: Steps, cwd: Path, transcript: Path, progress: Callable[[str], None] | None = None
+        self,
+        steps: Steps | None,
+        cwd: Path,
+        transcript: Path | None,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
         self.signs = 0
         self.last = ""
@@ -59,8 +64,9 @@ class Activity:
         self._path = transcript
         self._progress = progress
         self._file: BinaryIO | None = None
-        with contextlib.suppress(OSError):  # what the disk does not take is not in the transcript
-            self._file = os.fdopen(process.create(transcript), "wb", 0)
+        if transcript is not None:
+            with contextlib.suppress(OSError):  # what the disk does not take is not in the transcript
+                self._file = os.fdopen(process.create(transcript), "wb", 0)
         self._empty = True
         self._piece = ""
         self._shown = ""
@@ -71,21 +77,22 @@ class Activity:
             event = loads(line)
         except ValueError:
             event = None
-        steps = list(self._steps(event, self._cwd)) if isinstance(event, dict) else []
+        steps = list(self._steps(event, self._cwd)) if self._steps is not None and isinstance(event, dict) else []
         if not (steps and all(step.kind == "trouble" for step in steps)):
             self.signs += 1
         for step in steps:
-            self._take(step)
+            self.take(step)
 
     def close(self) -> None:
         """Nothing follows. An empty transcript is removed."""
         if self._file is not None:
             self._end_piece()
             self._file.close()
-            if self._empty:
+            if self._empty and self._path is not None:
                 self._path.unlink(missing_ok=True)
 
-    def _take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:
+        """Show it, and keep it in the transcript."""
         if step.more:
             self._write(step.text)
             self._piece = (self._piece + step.text)[-4 * _SHOWN_CHARACTERS :]

@@ -27,6 +27,7 @@ from ion.agents.acp.turn import PromptTurn, refused
 from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.clock import Clock
 from ion.agents.presets import Preset, tool_names, without_effect
+from ion.agents.streams import Activity
 from ion.names import NAMES_OF_A_TURN
 from ion.process.child import ProcessSpec
 
@@ -82,14 +83,26 @@ class AcpAgent(Struct, eq=False, dict=True):
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
                 if request.log is not None:
                     process.keep(process.beside(request.log, PROMPT_SUFFIX), prompt)
-                with _logged(request, running.stderr) as said:
-                    turn = PromptTurn(running, session, request, self.preset, self.permission, said)
+                with _logged(request, running.stderr) as said, self._activity(request) as activity:
+                    turn = PromptTurn(running, session, request, self.preset, self.permission, said, activity.take)
                     result = await turn.run(prompt, clock)
                     return replace(result, notes=(*notes, *result.notes))
         except AgentRefusedError as error:
             raise refused(self.preset, self.name, error) from error
         except process.SpawnError as error:
             raise self.preset.not_started(error) from error
+
+    @contextlib.contextmanager
+    def _activity(self, request: PromptRequest) -> Iterator[Activity]:
+        """What shows the steps of the turn, and keeps its transcript."""
+        progress = request.progress
+        told = None if progress is None else lambda line: progress(f"{self.name} · {line}")
+        path = None if request.log is None else process.beside(request.log, ".txt")
+        activity = Activity(None, request.cwd, path, told)
+        try:
+            yield activity
+        finally:
+            activity.close()
 
     async def end_run(self, run_id: str) -> None:
         """End every process that was started for the run."""

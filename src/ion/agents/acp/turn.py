@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,12 +16,13 @@ from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult,
 from ion.agents.clock import Clock
 from ion.agents.parsers import refused_calls
 from ion.agents.presets import Preset
+from ion.agents.streams import Step
 from ion.masking import tail
 
 MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 _CANCEL_SECONDS = 10.0
 _MAX_CALLS = 1000
-_LINE_CHARACTERS = 200
+_LONGEST_THOUGHT = 1000
 _MAX_QUESTIONS = 100
 _LIMITS = {"max_tokens": "its limit of tokens", "max_turn_requests": "its limit of requests in one turn"}
 _TOO_MUCH = {
@@ -31,7 +32,7 @@ _TOO_MUCH = {
 
 
 class PromptTurn:
-    """A prompt while it is answered. `said` gets the transcript of the turn as it comes."""
+    """A prompt while it is answered. `said` gets the text of its replies as it comes, `take` each step."""
 
     def __init__(
         self,
@@ -41,13 +42,15 @@ class PromptTurn:
         preset: Preset,
         policy: str,
         said: Callable[[str], None],
+        take: Callable[[Step], None],
     ) -> None:
         self._running = running
         self._session = session
         self._request = request
         self._preset = preset
         self._policy = policy
-        self._transcript = Transcript(said)
+        self._said = said
+        self._steps = StepsOfTurn(take)
         self._pieces: list[tuple[str | int, str]] = []
         self._calls_begun = 0
         self._last_notice = ""
@@ -55,7 +58,6 @@ class PromptTurn:
         self._refused_last = False
         self._length = 0
         self._calls: dict[str, ToolCall] = {}
-        self._progress = Progress(self._show)
         self._verdicts = dict(request.verdicts)
         self._asked: dict[str, Permission] = {}
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -82,20 +84,14 @@ class PromptTurn:
             message = update.message if update.message is not None else self._calls_begun
             self._pieces.append((message, update.text))
             self._refused_last &= self._preset.refusal_ends
-            self._transcript.text(message, update.text)
+            self._said(update.text)
+            self._steps.text(message, update.text)
         if update.text or update.notice:
             self._last_notice = update.notice or ("" if update.message is not None else update.text)
         if update.cost is not None:
             self._cost = update.cost
         self._counted.update(update.usage)
-        self._progress.show(update, self._known(update.tool) if update.tool is not None else None)
-
-    def _show(self, line: str, *, quoted: bool) -> None:
-        """Pass on a line of progress; `quoted`: it is a part of the reply, which the transcript has already."""
-        if not quoted:
-            self._transcript.line(line)
-        if self._request.progress is not None:
-            self._request.progress(line)
+        self._steps.show(update, self._known(update.tool) if update.tool is not None else None)
 
     def _known(self, call: ToolCall) -> ToolCall:
         self._calls[call.id] = known = permissions.merged(self._calls.get(call.id), call)
@@ -178,6 +174,7 @@ class PromptTurn:
             await self._end(call)
             raise
         finally:
+            self._steps.end()
             self._session.turn = None
             self._stop("over")
             if not call.done():
@@ -287,68 +284,51 @@ def refused(
     return AgentError(_CODES.get(error.kind, "bad_output"), message, usage=usage)
 
 
-class Transcript:
-    """What is said and done in a turn, as a text for people. `write` gets each piece as it comes."""
+class StepsOfTurn:
+    """The steps that updates are: tool calls as they start and fail, the state of the plan, thoughts, notices, and the
+    lines of the reply. `take` gets each as it comes."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._last: str | int | None = None
+    def __init__(self, take: Callable[[Step], None]) -> None:
+        self._take = take
+        self._message: str | int | None = None
+        self._text = self._thought = ""
 
     def text(self, message: str | int, text: str) -> None:
-        """A piece of a message, in a paragraph of its own."""
-        self._write(text if self._last in (None, message) else f"\n\n{text}")
-        self._last = message
+        """A piece of a message."""
+        if message != self._message:
+            self.end()
+            self._message = message
+        *lines, self._text = (self._text + text).split("\n")
+        for line in lines:
+            self._line("says", line)
 
-    def line(self, line: str) -> None:
-        """What it does beside that."""
-        self._write(("" if self._last is None else "\n" if self._last == "" else "\n\n") + f"· {line}")
-        self._last = ""
-
-
-class Show(Protocol):
-    """What takes lines of progress; `quoted`: the line is a part of the reply."""
-
-    def __call__(self, line: str, *, quoted: bool) -> None: ...
-
-
-class Progress:
-    """What an agent does in one turn, as short lines for whoever watches: tool calls as they start and fail, the state
-    of its plan, its thoughts, and the lines of its reply. `show` gets each as it comes; untrusted text, on one line."""
-
-    def __init__(self, show: Show) -> None:
-        self._show = show
-        self._thought = self._text = ""
-        self._last = ""
+    def end(self) -> None:
+        """The message has ended."""
+        self._line("says", self._text)
+        self._text = ""
 
     def show(self, update: Update, call: ToolCall | None) -> None:
-        """Report what is new; `call` is the update's tool call with all that is known of it."""
+        """What is no part of a message; `call` is the update's tool call with all that is known of it."""
         if update.thought:
             *lines, rest = (self._thought + update.thought).split("\n")
-            self._thought = rest[-_LINE_CHARACTERS * 4 :]
+            self._thought = rest[-_LONGEST_THOUGHT:]
             for line in lines:
-                self._line(line, "thinks: ")
-        elif update.text:
-            *lines, rest = (self._text + update.text).split("\n")
-            self._text = rest[: _LINE_CHARACTERS * 4]
-            for line in lines:
-                self._line(line, quoted=True)
+                self._line("thinks", line)
         elif update.notice:
-            self._line(update.notice, "notice: ")
+            self._line("trouble", update.notice)
         elif call is not None and update.tool is not None:
-            self._line(self._text, quoted=True)
-            self._text = ""
-            failed = "failed: " if update.tool.status == "failed" else ""
+            self.end()
             is_whole = update.tool.details.get("rawInput") != {}  # else the input is still on its way
-            if failed or (is_whole and (update.tool.title or update.tool.status is None)):
-                self._line(call.title or call.kind or "a tool", failed)
+            name = call.title or call.kind or "a tool"
+            if update.tool.status == "failed":
+                self._line("failed", name)
+            elif is_whole and (update.tool.title or update.tool.status is None):
+                self._line("does", name)
         elif update.plan:
             done = sum(status == "completed" for status, _ in update.plan)
             at = next((text for status, text in update.plan if status == "in_progress"), "")
-            self._line(f"plan {done}/{len(update.plan)}{': ' if at else ''}{at}")
+            self._line("does", f"plan {done}/{len(update.plan)}{': ' if at else ''}{at}")
 
-    def _line(self, text: str, what: str = "", *, quoted: bool = False) -> None:
-        said = " ".join(text[: 4 * _LINE_CHARACTERS].split())
-        line = said if len(said) <= _LINE_CHARACTERS else f"{said[: _LINE_CHARACTERS - 1]}…"
-        if line and what + line != self._last:
-            self._last = what + line
-            self._show(what + line, quoted=quoted)
+    def _line(self, kind: str, text: str) -> None:
+        if text.strip():
+            self._take(Step(kind, text))
