@@ -308,7 +308,7 @@ class StepsOfTurn:
         self._text = ""
 
     def show(self, update: Update, call: ToolCall | None) -> None:
-        """What is no part of a message; `call` is the update's tool call with all that is known of it."""
+        """What does not belong to a message; `call` is the update's tool call with all that is known of it."""
         if update.thought:
             *lines, rest = (self._thought + update.thought).split("\n")
             self._thought = rest[-_LONGEST_THOUGHT:]
