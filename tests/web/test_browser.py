@@ -145,6 +145,8 @@ def test_what_a_person_writes_survives_news(browser: Browser, project: Project) 
         shows(tab, "r2")
         values = tab.run("[...document.querySelectorAll('textarea')].map(area => area.value)")
         assert sorted(values) == ["", "half a thought"]
+        names = tab.run("[...document.querySelectorAll('[id]')].map(element => element.id)")
+        assert len(names) == len(set(names))
 
 
 def test_after_kill_9_the_page_says_interrupted(browser: Browser, project: Project) -> None:

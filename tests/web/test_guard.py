@@ -84,9 +84,12 @@ def test_a_request_names_this_server_exactly(server: Server, path: str) -> None:
     assert server.get(path, Host=f"localhost:{port}").status != 421
 
 
-def test_two_hosts_are_not_one(server: Server) -> None:
+def test_two_hosts_are_not_one_nor_is_none(server: Server) -> None:
     two = [("Host", server.host), ("Host", "attacker.example"), ("Cookie", server.cookie)]
     assert server.raw("GET", "/", two).status in (400, 421)
+    with _connect(server) as one:
+        one.sendall(f"GET / HTTP/1.0\r\nCookie: {server.cookie}\r\n\r\n".encode())
+        assert one.recv(100).startswith(b"HTTP/1.1 421 ")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -51,6 +51,11 @@ def test_a_port_that_another_has_on_either_address_is_refused() -> None:
     assert "cannot be used" in raised.value.message
 
 
+def test_browsers_leave_out_the_usual_port() -> None:
+    assert server.hosts_of(["localhost", "[::1]"], 80) == ("localhost", "[::1]")
+    assert server.hosts_of(["localhost", "[::1]"], 8080) == ("localhost:8080", "[::1]:8080")
+
+
 def test_both_addresses_of_loopback_have_the_port() -> None:
     opened = server.listen(0)
     try:

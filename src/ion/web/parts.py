@@ -284,7 +284,7 @@ def _form(run: RunView, frame: Frame, gate: e.ApprovalRequested, labels: Labels)
         for one in offered
         if not one.needs or one.decision in silent
     ]
-    field = f"comment-{gate.request}"
+    field = f"comment-{run.run_id}-{gate.request}"
     comment = NOTHING
     if gate.kind != PERMISSION:
         comment = join([h("label", "Comment", for_=field), h("textarea", "", id=field, name="comment", rows=2)])

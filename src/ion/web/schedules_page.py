@@ -71,7 +71,7 @@ def _schedule(site: Site, one: ListedSchedule) -> Html:
         "article",
         h("h2", one.name, " ", _state(one.state)),
         facts(rows),
-        commands(site.command("schedules", verb, one.name)),
+        commands(site.command("schedules", verb, one.name)) if one.state in ("active", "paused") else None,
     )
 
 

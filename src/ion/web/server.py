@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -24,6 +24,7 @@ from ion.web.guard import ENTRANCE, LONGEST_HEAD, Access, Guard
 from ion.web.site import Site
 
 _TRIES = 20
+_USUAL_PORT = 80
 _RESOLVE_SECONDS = 1
 # So long a page that is being sent may take at the end; an event stream ends at once.
 _GRACE_SECONDS = 1
@@ -33,10 +34,9 @@ def serve(site: Site, *, port: int = 0, open_page: bool = False) -> None:
     """Serve until a signal. Raises `UsageError` if the port is taken."""
     sockets = listen(port)
     port = sockets[0].getsockname()[1]
-    name = loopback_name()
-    hosts = (*((f"{name}:{port}",) if name else ()), *(f"{host}:{port}" for host in ("127.0.0.1", "localhost")))
-    hosts = (*hosts, f"[::1]:{port}") if len(sockets) > 1 else hosts
-    access = site.access = Access(port, hosts)
+    names = [name for name in (loopback_name(), "127.0.0.1", "localhost") if name]
+    names += ["[::1]"] if len(sockets) > 1 else []
+    access = site.access = Access(port, hosts_of(names, port))
     server = _Server(site, access)
     with _door(access) as door:
         site.say(f"Ion shows {site.workspace.project}")
@@ -46,6 +46,11 @@ def serve(site: Site, *, port: int = 0, open_page: bool = False) -> None:
         if open_page:
             _open(door, target)
         asyncio.run(_run(server, sockets, lambda: site.say(address(access))))
+
+
+def hosts_of(names: Sequence[str], port: int) -> tuple[str, ...]:
+    """What browsers call a server with these names: its usual port they leave out."""
+    return tuple(name if port == _USUAL_PORT else f"{name}:{port}" for name in names)
 
 
 def address(access: Access) -> str:
