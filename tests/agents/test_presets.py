@@ -32,6 +32,10 @@ def words(name: str, request: PromptRequest = REQUEST, *, session: str | None = 
     return list(made.words[len(known(name).command) + len(known(name).arguments) :])
 
 
+# It takes no value that is joined to its flag; what begins with a dash is refused.
+ALONE = {"pi"}
+
+
 def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None:
     assert tuple(presets()) == NAMES
     for one in presets().values():
@@ -45,13 +49,16 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
         for word in (*one.command, *one.arguments, *one.last, *one.resume, *one.schema, *flags):
             assert set(re.findall(r"\{(\w+)\}", word)) <= PLACES
             assert len(re.findall(r"\{\w+\}", word)) <= 1
-            assert not re.match(r"^\{(value|list|json|names)\}$", word), "a value of its own could be read as an option"
+            alone = re.match(r"^\{(value|list|json|names)\}$", word)
+            assert not alone or one.name in ALONE, "a value of its own could be read as an option"
 
 
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
         ("claude", {"model": "opus"}, ["--model=opus"]),
+        ("pi", {"model": "a/b", "allowed_tools": ["read", "grep"]}, ["--model", "a/b", "--tools", "read,grep"]),
+        ("pi", {"allowed_tools": []}, ["--no-tools"]),
         (
             "claude",
             {"allowed_tools": ["Read", "Bash(git:*)", "Bash(ls)", "mcp__x__y"]},
@@ -183,4 +190,5 @@ def test_no_value_ever_becomes_an_option_of_its_own(name: str, options: dict[str
     for word in made.words:
         text = word.before if isinstance(word, InFile) else word
         text.encode()
-        assert any(start and text.startswith(start) for start in starts)
+        joined = any(start and text.startswith(start) for start in starts)
+        assert joined or (name in ALONE and not text.startswith("-"))

@@ -14,6 +14,7 @@ from ion.agents.streams import STEPS, Activity
 
 RECORDED = Path(__file__).with_name("recorded")
 PARSERS = {"claude": "claude-json", "codex": "codex-jsonl", "gemini": "gemini-json", "opencode": "opencode-jsonl"}
+PARSERS |= {"pi": "pi-jsonl", "qwen": "claude-json"}
 
 
 def printed(case: str, status: int = 0) -> Printed:
@@ -36,7 +37,15 @@ def followed(case: str, folder: Path) -> tuple[Activity, list[str], str]:
 
 
 @pytest.mark.parametrize(
-    "case", ["claude-2.1.332/tools", "codex-0.171.0/tools", "gemini-0.61.0/tools", "claude-2.1.197/denied"]
+    "case",
+    [
+        "claude-2.1.332/tools",
+        "codex-0.171.0/tools",
+        "gemini-0.61.0/tools",
+        "claude-2.1.197/denied",
+        "pi-0.73.1/tools",
+        "qwen-0.24.4/tools",
+    ],
 )
 def test_the_answer_is_the_last_message(case: str) -> None:
     assert reading(case).text == ("done" if case.endswith("denied") else "The answer is 42.")
@@ -65,6 +74,10 @@ def test_the_answer_is_the_last_message(case: str) -> None:
         ("opencode-1.18.33/404", 1, "refused", "404"),
         ("opencode-1.18.33/500", 1, "crashed", "500"),
         ("opencode-1.18.33/cut", 1, "crashed", "Connection reset"),
+        ("pi-0.73.1/401", 0, "not_logged_in", "401"),
+        ("pi-0.73.1/429", 0, "rate_limited", "429"),
+        ("pi-0.73.1/cut", 0, "crashed", "terminated"),
+        ("qwen-0.24.4/401", 1, "not_logged_in", "401"),
     ],
 )
 def test_a_failure_has_its_class_from_structure(case: str, status: int, code: str, message: str) -> None:
@@ -80,6 +93,8 @@ def test_a_failure_has_its_class_from_structure(case: str, status: int, code: st
         ("claude-2.1.332/resume2", {"input_tokens": 1056, "output_tokens": 106, "cached_input_tokens": 50}),
         ("gemini-0.61.0/tools", {"input_tokens": 3144, "output_tokens": 443 + 3 * 9, "cached_input_tokens": 150}),
         ("opencode-1.18.33/tools", {"input_tokens": 2127, "output_tokens": 154 + 155 + 2 * 9, "cost_usd": 0}),
+        ("qwen-0.24.4/tools", {"input_tokens": 3351, "output_tokens": 651, "cached_input_tokens": 150}),
+        ("pi-0.73.1/tools", {"input_tokens": 3 * 1095, "output_tokens": 585, "cached_input_tokens": 150}),
     ],
 )
 def test_tokens_are_what_the_provider_counted(case: str, expected: dict[str, float]) -> None:
@@ -108,6 +123,14 @@ def test_refused_tool_calls_are_noted(case: str, tool: str) -> None:
             ["run_shell_command echo hi > f.txt; cat f.txt", "write_file g.txt", "The answer is 42."],
         ),
         (
+            "pi-0.73.1/tools",
+            ["bash echo hi > f.txt; cat f.txt", "write /elsewhere/g.txt", "failed: Validation", "The answer is 42."],
+        ),
+        (
+            "qwen-0.24.4/tools",
+            ["run_shell_command echo hi > f.txt", "write_file g.txt", "failed: File path must", "The answer is 42."],
+        ),
+        (
             "opencode-1.18.33/tools",
             ["bash echo hi > f.txt; cat f.txt", "write /elsewhere/g.txt", "failed: The user rejected permission"],
         ),
@@ -132,7 +155,8 @@ def test_a_transcript_is_readable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["claude-2.1.332/tools", "codex-0.171.0/tools", "gemini-0.61.0/tools", "opencode-1.18.33/tools"]
+    "case",
+    ["claude-2.1.332/tools", "codex-0.171.0/tools", "gemini-0.61.0/tools", "opencode-1.18.33/tools", "pi-0.73.1/tools"],
 )
 def test_a_stream_that_is_cut_anywhere_is_a_crash_with_what_it_used_so_far(case: str) -> None:
     whole = printed(case).stdout

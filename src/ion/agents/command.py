@@ -86,7 +86,7 @@ class CommandAgent(Struct, frozen=True, gc=False):
         finally:
             if activity is not None:
                 activity.close()
-        out = _read(process.beside(log, ".out"), self.name)
+        out = _read(process.beside(log, ".out"), self.name, self.preset.noise.encode())
         printed = Printed(out, _last(process.beside(log, ".err")), ended.status)
         reading = parser(self.preset.parser, self.pointer, self.session_pointer)(printed)
         before = None if session is None else request.session_total or self._totals.get(session, {})
@@ -216,14 +216,20 @@ def _log(request: PromptRequest) -> Iterator[Path]:
         yield Path(folder) / "agent"
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read(path: Path, name: str, noise: bytes) -> bytes:
     try:
         size = path.stat().st_size
     except FileNotFoundError:  # it printed nothing
         return b""
+    if noise and size > MAX_REPLY_BYTES // 64:
+        with path.open("rb") as stream:
+            data = b"".join(line for line in stream if not line.startswith(noise))
+        size = len(data)
+    else:
+        data = b"" if size > MAX_REPLY_BYTES else path.read_bytes()
     if size > MAX_REPLY_BYTES:
         raise AgentError("bad_output", f"agent {name} printed {size} bytes, more than {MAX_REPLY_BYTES}")
-    return path.read_bytes()
+    return data
 
 
 def _last(path: Path) -> bytes:

@@ -131,10 +131,10 @@ def claude_json(printed: Printed) -> Reading:
     said = last.get("result")
     if last.get("is_error") or str(last.get("subtype", "")).startswith("error"):
         errors = last.get("errors")
-        listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else ""
+        listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else _message(last.get("error"))
         message = said if isinstance(said, str) and said else listed or str(last.get("subtype", ""))
         limit = limits.claude(last, events)
-        code, resets_at = (limit.code, limit.resets_at) if limit is not None else (_claude_code(last), None)
+        code, resets_at = (limit.code, limit.resets_at) if limit is not None else (_claude_code(last, message), None)
         return Reading(None, session, usage=usage, total=total, error=(code, message), resets_at=resets_at)
     if last.get("stop_reason") == "refusal":
         refusal = said if isinstance(said, str) else "it refused"
@@ -175,21 +175,23 @@ def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
     return (f"not done, since its permissions refused it: {head(listed, _MESSAGE_CHARACTERS)}",)
 
 
-def _claude_code(result: dict[str, Any]) -> str:
+def _claude_code(result: dict[str, Any], message: str) -> str:
     if result.get("subtype") == "error_max_budget_usd":
         return "budget"
     if result.get("subtype") == "error_max_turns":
         return "refused"
     if result.get("subtype") == "error_max_structured_output_retries":
         return "bad_output"
-    return _http_code(result.get("api_error_status"))
+    qwen = _QWEN_STATUS.match(message)
+    return _http_code(int(qwen[1]) if qwen is not None else result.get("api_error_status"))
 
 
 def _claude_usage(result: dict[str, Any]) -> dict[str, float]:
     """What the turn used, if `total_cost_usd` is of the turn alone. If it ended for its budget only the list by models
     has its tokens."""
     usage = _mapping(result.get("usage"))
-    cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
+    # With a total it is qwen's, whose input has in it what was cached.
+    cached = () if "total_tokens" in usage else ("cache_creation_input_tokens", "cache_read_input_tokens")
     found = _numbers(
         {
             "input_tokens": _sum(usage.get("input_tokens"), *(usage.get(name) for name in cached)),
@@ -405,6 +407,53 @@ def _opencode_error(error: dict[str, Any]) -> tuple[tuple[str, str], int | None]
     return (limit.code, message), limit.resets_at
 
 
+def pi_jsonl(printed: Printed) -> Reading:
+    """`pi -p --mode json`: events by line; each answer of its model ends with a `message_end`. It ends with 0 also
+    where no model answered."""
+    reply: str | None = None
+    session: str | None = None
+    usage: dict[str, float] = {}
+    error: tuple[str, str] | None = None
+    for event in _objects(printed.stdout):
+        kind, message = event.get("type"), _mapping(event.get("message"))
+        if kind == "session":
+            session, error = _session(event.get("id")), _CUT
+        elif kind == "agent_end" and error == _CUT:
+            error = None
+        elif kind == "message_end" and message.get("role") == "assistant":
+            usage = _added(usage, _pi_usage(_mapping(message.get("usage"))))
+            said = message.get("errorMessage")
+            failed = message.get("stopReason") in ("error", "aborted")
+            error = (_pi_code(said), said) if failed and isinstance(said, str) else _CUT
+            parts = message.get("content")
+            texts = [str(_mapping(part).get("text", "")) for part in parts] if isinstance(parts, list) else []
+            reply = "".join(texts) or reply
+    return Reading(reply, session, usage=usage, error=error)
+
+
+def _pi_usage(usage: dict[str, Any]) -> dict[str, float]:
+    """Of a model whose price pi does not know the cost is 0: that is not a report."""
+    cost = _mapping(usage.get("cost")).get("total")
+    return _numbers(
+        {
+            "input_tokens": _sum(usage.get("input"), usage.get("cacheRead"), usage.get("cacheWrite")),
+            "output_tokens": usage.get("output"),
+            "cached_input_tokens": usage.get("cacheRead"),
+            "cost_usd": cost or None,
+        }
+    )
+
+
+# pi 0.73 puts the status of HTTP before what its provider said; qwen 0.24 does in its frame.
+_PI_STATUS = re.compile(r"([45][0-9]{2}) ")
+_QWEN_STATUS = re.compile(r"\[API Error: ([45][0-9]{2}) ")
+
+
+def _pi_code(message: str) -> str:
+    found = _PI_STATUS.match(message)
+    return _http_code(int(found[1])) if found is not None else ""
+
+
 # What aider prints after each answer of its model, and only then: it ends with 0 also where no model answered.
 _AIDER_ANSWERED = re.compile(r"^Tokens: .* sent, .* received\.(?:.* \$([0-9.]+) session\.)?$", re.MULTILINE)
 _AIDER_BANNER = re.compile(r"^Aider v.*\n(?:.+\n)*\n?", re.MULTILINE)
@@ -434,6 +483,7 @@ PARSERS: dict[str, Parser] = {
     "codex-jsonl": codex_jsonl,
     "gemini-json": gemini_json,
     "opencode-jsonl": opencode_jsonl,
+    "pi-jsonl": pi_jsonl,
     "aider": aider,
 }
 # `json` is the one that needs to be told where to look.

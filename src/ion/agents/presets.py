@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ion.process import SpawnError
 
 NAMES = (
-    *("claude", "codex", "gemini", "opencode", "copilot", "cursor", "goose", "llm", "aider"),
+    *("claude", "codex", "gemini", "opencode", "copilot", "cursor"),
+    *("pi", "qwen", "amp", "auggie", "continue", "goose", "llm", "aider"),
     *("claude-acp", "codex-acp", "gemini-acp", "copilot-acp", "cursor-acp", "opencode-acp", "goose-acp", "qwen-acp"),
     *("kimi-acp", "kiro-acp", "droid-acp", "fast-agent-acp", "grok-acp", "devin-acp", "junie-acp", "kilo-acp"),
     *("pi-acp", "qoder-acp", "trae-acp"),
@@ -57,6 +58,7 @@ class Preset(Struct, frozen=True, gc=False):
     refusal_ends: bool = False
     own_commands: str = ""
     silent: bool = False
+    noise: str = ""
     schema: Words = ()
     strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)

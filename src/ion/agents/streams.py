@@ -245,12 +245,30 @@ def opencode(event: dict[str, Any], cwd: Path) -> Iterator[Step]:
             yield Step("failed", _first_line(state.get("error")))
 
 
+def pi(event: dict[str, Any], cwd: Path) -> Iterator[Step]:
+    """`pi -p --mode json`."""
+    kind, message = event.get("type"), _mapping(event.get("message"))
+    if kind == "message_end" and message.get("role") == "assistant":
+        for part in _mappings(message.get("content")):
+            if part.get("type") == "text" and _is_text(part.get("text")):
+                yield Step("says", part["text"])
+            elif part.get("type") == "thinking" and _is_text(part.get("thinking")):
+                yield Step("thinks", part["thinking"])
+    elif kind == "tool_execution_start":
+        yield tool_call(event.get("toolName"), event.get("args"), cwd)
+    elif kind == "tool_execution_end" and event.get("isError"):
+        yield Step("failed", _first_line(_mapping(event.get("result")).get("content")))
+    elif kind == "auto_retry_start" and _is_text(event.get("errorMessage")):
+        yield Step("trouble", event["errorMessage"])
+
+
 # By the name of the parser that reads the whole of it.
 STEPS: dict[str, Steps] = {
     "claude-json": claude,
     "codex-jsonl": codex,
     "gemini-json": gemini,
     "opencode-jsonl": opencode,
+    "pi-jsonl": pi,
 }
 
 
