@@ -14,6 +14,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text(encoding="
 (FILE,) = [step for step in console_blocks.steps(PAGE) if isinstance(step, console_blocks.File)]
 
 
+def test_the_page_shows_what_happens(tmp_path: Path) -> None:
+    assert console_blocks.run(PAGE, tmp_path) >= 9
+
+
 def test_its_workflow_loads_without_a_word() -> None:
     assert parse_workflow(FILE.text).problems == ()
 
