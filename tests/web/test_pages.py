@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import ion.web
 from cli.kit import Project
 from web.kit import Server, make_project, serving
 
@@ -261,12 +263,22 @@ def test_a_run_that_is_not_clean_says_so_everywhere(server: Server, project: Pro
     assert "failed, allowed" in server.get("/r/l1/n/lint").text
     assert "completed, not clean" in server.get("/?workflow=lint").text
     assert "not clean" in project.run("show", "l1", "--html", "-").out
+    only = server.get("/?status=unclean").text
+    assert "l1" in only
+    assert "/r/m1" not in only
 
 
 def test_the_graph_leads_to_the_nodes(server: Server) -> None:
     page = server.get("/r/s1/graph").text
     assert '<a href="/r/s1/n/each">' in page
     assert "<style" not in page
+
+
+def test_what_is_not_ours_is_as_it_came_and_has_its_licence() -> None:
+    folder = Path(ion.web.__file__).parent / "static"
+    found = hashlib.sha256((folder / "idiomorph.js").read_bytes()).hexdigest()
+    assert found == "4cbd535caf7663a51eda9bce6595371c384fc430d54b8d414e29a61167f19f96"  # idiomorph 0.8.0 of npm
+    assert (folder / "idiomorph.LICENSE").read_text().startswith("Zero-Clause BSD\n")
 
 
 def test_problems_stand_with_their_carets(server: Server, project: Project) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ion import WorkflowRun
 
 PAGE_SIZE = 50
-STATUSES = ("running", "paused", "failed", "interrupted", "completed", "cancelled")
+UNCLEAN = "unclean"
+STATUSES = ("running", "paused", "failed", "interrupted", "completed", UNCLEAN, "cancelled")
+# Of so many runs that have completed those are found that are not clean.
+_LOOKED_AT = 1000
 _LONGEST_ASKED = 110
 
 
@@ -29,9 +32,7 @@ def page(site: Site, request: Request) -> Page:
     status, workflow = request.query_params.get("status", ""), request.query_params.get("workflow", "")
     status = status if status in STATUSES else ""
     before = _cursor(request.query_params.get("before", ""))
-    found = list_runs(
-        site.workspace, status=status or None, workflow=workflow or None, limit=PAGE_SIZE + 1, before=before
-    )
+    found = _found(site, status, workflow or None, before)
     more = len(found) > PAGE_SIZE
     shown = found[:PAGE_SIZE]
     body = (
@@ -47,6 +48,16 @@ def page(site: Site, request: Request) -> Page:
     return Page("Runs", h("div", *body), stream="/stream", version=gates_page.version(site), section="runs")
 
 
+def _found(
+    site: Site, status: str, workflow: str | None, before: tuple[int, str] | None
+) -> list[tuple[WorkflowRun, str]]:
+    """The runs of this page, and the first one of the next."""
+    if status != UNCLEAN:
+        return list_runs(site.workspace, status=status or None, workflow=workflow, limit=PAGE_SIZE + 1, before=before)
+    found = list_runs(site.workspace, status="completed", workflow=workflow, limit=_LOOKED_AT, before=before)
+    return [one for one in found if is_clean(site.workspace, one[0]) is False][: PAGE_SIZE + 1]
+
+
 def _cursor(text: str) -> tuple[int, str] | None:
     at, _, run_id = text.partition("-")
     return (int(at), run_id) if at.isascii() and at.isdigit() and len(at) < 16 else None
@@ -56,7 +67,7 @@ def _filters(status: str, workflow: str) -> Html:
     links = (
         h(
             "a",
-            name or "all",
+            "not clean" if name == UNCLEAN else name or "all",
             href=url("", status=name, workflow=workflow),
             aria_current="true" if name == status else None,
         )

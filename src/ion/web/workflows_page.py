@@ -80,6 +80,7 @@ def workflow(site: Site, request: Request) -> Page:
             class_="head",
         ),
         _problems(site, one),
+        h("p", h("a", "Its runs", href=url("", workflow=name))),
         h("section", h("h2", "Start it"), commands(site.command("run", name, *given))) if loaded is not None else None,
         h("section", h("h2", "Graph"), _graph(site, one)) if loaded is not None else None,
     )
