@@ -20,6 +20,7 @@ from ion.core.fold import apply
 from ion.core.state import RunState
 from ion.views.rows import folded
 from ion.views.words import role_of
+from processes import PATIENCE_S, until
 
 from .kit import Ion, Project
 
@@ -278,3 +279,109 @@ def test_who_is_told_of_the_end_is_told_that(ran: Ion, project: Project, tmp_pat
         ["lint"],
         [{"node": "deploy", "by": "rollback"}],
     )
+
+
+# ------------------------------------------------------------------ finally
+
+FINALLY = """
+name: fin
+description: d
+nodes:
+  - {id: lock, bash: 'touch lock', always_run: true}
+  - {id: build, depends_on: [lock], bash: '[ ! -e broken ]'}
+finally:
+  - {id: unlock, bash: 'rm lock; touch begun; until [ ! -e held ]; do sleep 0.05; done; [ ! -e stuck ] || exit 4'}
+  - {id: tell, depends_on: [unlock], trigger_rule: all_done, bash: 'echo "$RUN.status"'}
+"""
+
+
+@pytest.fixture
+def cleaned(ion: Ion, project: Project) -> Ion:
+    project.write("fin", FINALLY)
+    return ion
+
+
+def test_a_failure_in_finally_is_said_and_changes_no_end(cleaned: Ion, project: Project) -> None:
+    (project.folder / "stuck").touch()
+    done = cleaned("run", "fin", "--run-id", "stuck", "--plain")
+    lines = [re.sub(r"^\d\d:\d\d\.\d ", "", line) for line in told(done.err)]
+    assert done.status == 0
+    assert "run is ending completed; finally: unlock, tell" in lines
+    assert "run completed not clean: 1 in finally · 3 of 4 completed" in lines
+    assert lines[-1] == "unlock failed in finally: exit 4 ion show stuck unlock"
+    data = cleaned("show", "stuck", "--json").json("run")
+    assert (data["status"], data["clean"], data["finally_failed"]) == ("completed", False, ["unlock"])
+    assert (data["allowed"], data["caught"]) == ([], [])
+    assert library.get_run("stuck", project=project.folder).finally_failed == ("unlock",)
+    assert cleaned("runs", "--unclean", "--json").json("runs")[0]["run_id"] == "stuck"
+    assert "unlock ✗ exit 4, in finally" in told(cleaned("show", "stuck").out)
+    assert cleaned("resume", "stuck").status == 5
+    assert cleaned("run", "fin", "--quiet", "--strict-clean").status == 1
+    (project.folder / "broken").touch()
+    failed = cleaned("run", "fin", "--run-id", "both", "--plain")
+    assert (failed.status, told(failed.err)[-1]) == (1, "unlock failed in finally: exit 4 ion show both unlock")
+    assert "✗ fin failed after : build exited with 1" in told(failed.err)
+
+
+def test_a_resume_says_that_finally_has_run(cleaned: Ion, project: Project) -> None:
+    (project.folder / "broken").touch()
+    said = "finally has run: what it undid is made again only by nodes with always_run"
+    failed = cleaned("run", "fin", "--run-id", "bad", "--quiet")
+    assert said in told(failed.err)
+    assert "continue ion resume bad (1 completed node is kept)" in told(failed.err)
+    (project.folder / "broken").unlink()
+    again = cleaned("resume", "bad", "--plain")
+    assert (again.status, told(again.err)[0]) == (0, f"note: {said}")
+    assert said not in cleaned("run", "fin", "--quiet").err
+
+
+def test_while_finally_runs_the_run_is_finishing(cleaned: Ion, project: Project) -> None:
+    (project.folder / "held").touch()
+    process = project.start("run", "fin", "--run-id", "mine", "--quiet")
+    until((project.folder / "begun").exists)
+    until(lambda: cleaned("show", "mine", "--json").json("run").get("finishing") is True)
+    assert told(cleaned("show", "mine").out)[0].startswith("fin mine running, finishing started")
+    (project.folder / "held").unlink()
+    assert process.wait(PATIENCE_S) == 0
+    data = cleaned("show", "mine", "--json").json("run")
+    assert (data["clean"], "finishing" in data, "finally_failed" in data) == (True, False, False)
+
+
+def test_a_node_of_finally_waits_for_the_end(cleaned: Ion, project: Project) -> None:
+    project.write(
+        "gated",
+        FINALLY.replace("name: fin", "name: gated").replace("bash: '[ ! -e broken ]'", "approval: {message: ok?}"),
+    )
+    assert cleaned("run", "gated", "--run-id", "gated", "--quiet").status == 3
+    lines = told(cleaned("show", "gated").out)
+    assert "unlock ○ runs before the end" in lines
+    assert "tell ○ waits for unlock" in lines
+
+
+def test_finally_is_a_box_behind_all_others(cleaned: Ion) -> None:
+    assert cleaned("graph", "fin").out == (
+        "lock ─ build ─ finally\n\n┌─ finally ─────┐\n│ unlock ─ tell │\n└───────────────┘\n"
+    )
+    assert 'subgraph n2["finally"]' in cleaned("graph", "fin", "--format", "mermaid").out
+    nodes = {one["id"]: one.get("final") for one in cleaned("graph", "fin", "--json").json("graph")["nodes"]}
+    assert nodes == {"lock": None, "build": None, "unlock": True, "tell": True}
+
+
+def test_a_dry_run_goes_through_finally(cleaned: Ion) -> None:
+    done = cleaned("run", "fin", "--dry-run", "--plain")
+    assert (done.status, "is ending" in done.err) == (0, True)
+    assert re.search(r"done   tell", done.err)
+
+
+def test_what_fails_in_the_finally_of_a_called_workflow_is_said_too(cleaned: Ion, project: Project) -> None:
+    (project.folder / "stuck").touch()
+    project.write("caller", "name: caller\ndescription: d\nnodes: [{id: ship, workflow: fin}]\n")
+    done = cleaned("run", "caller", "--run-id", "mine", "--plain")
+    lines = [re.sub(r"^\d\d:\d\d\.\d ", "", line) for line in told(done.err)]
+    assert (done.status, lines[-1]) == (0, "ship.unlock failed in finally: exit 4 ion show mine ship.unlock")
+    assert "ends ship completed; finally: unlock, tell" in lines
+    data = cleaned("show", "mine", "--json").json("run")
+    assert (data["clean"], data["finally_failed"]) == (False, ["ship.unlock"])
+    assert [one["clean"] for one in cleaned("runs", "--json").json("runs")] == [False]
+    rows = {row.node.id: row.state for row in folded(describe(project, "mine"), None, None)}
+    assert (rows["ship"], rows["ship.unlock"], rows["ship.tell"]) == ("partly", "allowed", "completed")

@@ -146,8 +146,18 @@ class RunResult(Struct, frozen=True, dict=True):
 
     @property
     def clean(self) -> bool:
-        """Whether no failure was allowed or caught so far."""
+        """Whether no failure was allowed or caught so far, and nothing of `finally` failed."""
         return self.described.handled.is_clean
+
+    @property
+    def finishing(self) -> bool:
+        """Whether the end is decided, and the nodes of `finally` run before it is written."""
+        return self.state.finishing is not None
+
+    @property
+    def finally_failed(self) -> tuple[str, ...]:
+        """The addresses of the nodes of `finally` that failed, or were ended."""
+        return self.described.handled.in_finally
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -198,6 +208,8 @@ def run_result(
         "clean": described.handled.is_clean,
         "allowed": list(described.handled.allowed),
         "caught": [{"node": node, "by": by} for node, by in described.handled.caught.items()],
+        **({"finishing": True} if state.finishing is not None else {}),
+        **({"finally_failed": list(described.handled.in_finally)} if described.handled.in_finally else {}),
         "rerun_of": (started.rerun_of or None) if started else None,
         "started_at": timestamp(state.started_at),
         "duration_ms": run_duration(state, status, now),
@@ -283,7 +295,7 @@ class Described:
     @cached_property
     def not_clean(self) -> frozenset[str]:
         """The instances inside of which there are such failures."""
-        found = (*self.handled.allowed, *self.handled.caught)
+        found = (*self.handled.allowed, *self.handled.caught, *self.handled.in_finally)
         return frozenset(around for one in found for around in _around(self._state, one))
 
     @cached_property

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # Of why a run failed, in columns.
 _LONGEST_HEADLINE = 400
+_UNDONE = "finally has run: what it undid is made again only by nodes with always_run"
 # How many failures of a run that is not clean are listed, and how wide their names may be.
 _FAILURES_SHOWN = 10
 MAX_ID_COLUMNS = 24
@@ -96,6 +97,9 @@ def say_next(screen: Screen, cli: CliContext, result: RunResult, labels: Labels 
         say_failed(screen, cli, result, changed)
     elif result.status == "completed" and not result.clean:
         say_not_clean(screen, cli, result)
+    elif result.status == "cancelled" and result.finally_failed:
+        screen.line()
+        _say_failures(screen, cli, result, result.finally_failed)
     elif result.status == "interrupted":
         nodes = nodes_of(result.state)
         done = sum(node.status == "completed" for node in nodes)
@@ -182,18 +186,35 @@ def say_failed(screen: Screen, cli: CliContext, result: RunResult, changed: str 
     kept = kept_nodes(state)
     note = f"        ({plural(kept, 'completed node')} {'is' if kept == 1 else 'are'} kept)" if kept else ""
     screen.line("  continue ", cli.command("resume", run_id), note)
+    if state.finally_nodes:
+        screen.line("           ", _UNDONE)
     if state.started is not None and state.started.file and "gone" not in changed:
         when = "the file has changed since" if changed else "once the file is corrected"
         screen.line("  fix      ", edited_command(cli.command, run_id, state), f"      ({when})")
+    if result.finally_failed:
+        screen.line()
+        _say_failures(screen, cli, result, result.finally_failed)
+
+
+def say_undone(workspace: Workspace, run_id: str) -> None:
+    """Say it, if the run ended before, and its `finally` has run."""
+    state = reading.read_state(workspace, run_id)
+    if state.status == "failed" and state.finally_nodes:
+        terminal.talk().line(f"note: {_UNDONE}")
 
 
 def say_not_clean(screen: Screen, cli: CliContext, result: RunResult) -> None:
-    """Which failures were allowed or caught, and where to look."""
-    state = result.state
+    """Which failures did not fail the run, and where to look."""
     screen.line()
     said = f" {result.workflow} completed after {duration(result.data['duration_ms'])}, not clean"
     screen.line(mark("unclean", unicode=screen.unicode), said)
-    failed = [state.nodes[address] for address in (*result.allowed, *result.caught)]
+    _say_failures(screen, cli, result, (*result.allowed, *result.caught, *result.finally_failed))
+
+
+def _say_failures(screen: Screen, cli: CliContext, result: RunResult, addresses: tuple[str, ...]) -> None:
+    """Each in a line: who allowed or caught it, why, and the command that shows more."""
+    state = result.state
+    failed = [state.nodes[address] for address in dict.fromkeys(addresses)]
     shown = failed[:_FAILURES_SHOWN]
     names = cut_ids((node.id for node in shown), MAX_ID_COLUMNS)
     ids = max(map(width, names.values()))

@@ -126,7 +126,7 @@ class Tree:
     def _note(self, row: Row, rows: Mapping[str, Row]) -> str:
         if row.state == "pending":
             missing = [other for other in row.waits_for if other in rows and not rows[other].over]
-            return f"waits for {', '.join(missing)}" if missing else ""
+            return f"waits for {', '.join(missing)}" if missing else row.note
         if row.state == "running":
             return " · ".join(part for part in (row.note, one_line(self._last_line(row))) if part)
         return one_line(row.note)

@@ -63,7 +63,7 @@ class Plain:
             self._of_run(run_id, event, state)
         elif isinstance(event, _OF_REQUESTS):
             self._of_request(run_id, event)
-        elif isinstance(event, e.NodeStarted | e.ScopeOpened):
+        elif isinstance(event, e.NodeStarted | e.ScopeOpened | e.ScopeFinishing):
             self._of_start(event, state)
         else:
             self._of_node(run_id, event, state)
@@ -93,13 +93,23 @@ class Plain:
             case e.WorkflowFailed():
                 fallen = sum(node.status in ("failed", "skipped", "cancelled") for node in nodes)
                 again = self._command("resume", run_id)
-                self._say(event, "run", "failed", f"{fallen} of {len(nodes)} failed or skipped{again}")
+                self._say(
+                    event, "run", "failed", f"{fallen} of {len(nodes)} failed or skipped{_in_finally(event)}{again}"
+                )
             case e.WorkflowCancelled():
-                self._say(event, "run", "cancelled", event.reason)
+                self._say(event, "run", "cancelled", f"{event.reason}{_in_finally(event)}")
             case e.WorkflowPaused():
                 waiting = [*dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))]
                 more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
                 self._say(event, "run", "paused", f"waits for {', '.join(waiting[:MOST_NAMED])}{more}")
+            case _:
+                self._besides(event)
+
+    def _besides(self, event: e.Event) -> None:
+        """What happens to a run besides its beginning and its end."""
+        match event:
+            case e.WorkflowFinishing():
+                self._say(event, "run", "is ending", f"{event.status}; finally: {', '.join(event.finally_nodes)}")
             case e.SignalReceived():
                 self._say(event, "reply", "", f"the signal {event.event}")
             case e.WorkflowQueued():
@@ -117,6 +127,8 @@ class Plain:
         if items_around(state, event.node) > MANY_ITEMS:
             return
         match event:
+            case e.ScopeFinishing():
+                self._say(event, "ends", event.node, f"{event.status}; finally: {', '.join(event.finally_nodes)}")
             case e.ScopeOpened():
                 parts = [plural(len(event.keys), "item")] if event.items is not None else []
                 parts += [f"iteration {event.iteration}"] if event.iteration else []
@@ -213,3 +225,7 @@ class Plain:
     def _command(self, *words: str) -> str:
         """A command for pasting, with what joins it to the text before; or ''."""
         return f" · {self._cli.command(*words)}" if self._cli is not None else ""
+
+
+def _in_finally(event: e.WorkflowFailed | e.WorkflowCancelled) -> str:
+    return f" · failed in finally: {', '.join(event.finally_failed)}" if event.finally_failed else ""

@@ -56,6 +56,7 @@ def resume(
             return ending.finish(workspace, cli, continue_run(found, cli, output), output)
         if not output.quiet:
             ending.say_changed(workspace, cli, found.run_id)
+            ending.say_undone(workspace, found.run_id)
         view = open_view(workspace, cli, output)
         options = RunOptions(view.observers, jobs, patience_ms=output.patience_ms)
         taken = found.acquire(agent=agent, options=options, max_budget_usd=budget)

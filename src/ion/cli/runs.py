@@ -202,8 +202,8 @@ def show_run(
 def _header(screen: Screen, result: RunResult, now: int, changed: str) -> None:
     started = result.state.started
     took = duration(result.data["duration_ms"])
-    unclean = result.status == "completed" and not result.clean
-    parts = [f"{result.workflow}  {result.run_id}", f"{result.status}{', not clean' if unclean else ''}"]
+    more = ", not clean" if result.status == "completed" and not result.clean else ", finishing" * result.finishing
+    parts = [f"{result.workflow}  {result.run_id}", f"{result.status}{more}"]
     parts.append(f"started {moment(result.state.started_at, now)}, {took}")
     if started is not None:
         parts += [f"by {started.by['user']}@{started.by['host']}"] if {"user", "host"} <= started.by.keys() else []

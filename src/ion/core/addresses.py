@@ -42,7 +42,7 @@ def origin_of(state: RunState, node: NodeState) -> NodeState:
     """The instance whose failure is that of this one: the first inside of it, at any depth, that failed so."""
     while node.status == "failed" and node.error is not None:
         code = node.error.code
-        inner = next((one for one in members_of(state, node.id) if _failed(one, code)), None)
+        inner = next((one for one in members_of(state, node.id) if state.has_failed(one) and _failed(one, code)), None)
         if inner is None:
             break
         node = inner

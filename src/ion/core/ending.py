@@ -9,7 +9,7 @@ from ion.core import events as e
 from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
 from ion.core.composites import finals_of, halting, output_node, settled_in
-from ion.core.foreseen import handled
+from ion.core.foreseen import handled, is_unfinished
 from ion.core.scopes import ScopeState
 from ion.core.state import NodeState, RunState
 from ion.language.templates import ScopeTemplate, Templates
@@ -45,16 +45,12 @@ def finishing(end: End, nodes: tuple[str, ...]) -> e.WorkflowFinishing:
 
 def finished(state: RunState, decided: e.WorkflowFinishing, at: int) -> End:
     """The end that was decided before `finally` ran."""
-    failed = tuple(name for name in decided.finally_nodes if _is_unfinished(state, state.nodes[name]))
+    failed = tuple(name for name in decided.finally_nodes if is_unfinished(state, state.nodes[name]))
     if decided.error is not None:
         return e.WorkflowFailed(at, decided.error, failed)
     if decided.status == "cancelled":
         return e.WorkflowCancelled(at, decided.reason, decided.node, failed)
     return e.WorkflowCompleted(at, decided.output_node, handled(state).is_clean, failed)
-
-
-def _is_unfinished(state: RunState, now: NodeState) -> bool:
-    return not now.terminal or state.has_failed(now) or "cancelled" in (now.status, now.reason)
 
 
 def cancelled_by(now: NodeState, at: int) -> e.WorkflowCancelled:

@@ -24,15 +24,16 @@ _EVERY = Allowed()
 
 class Handled(Struct, frozen=True):
     """The failures of a run that do not fail it: the addresses of those that were `allowed`, also by a fan-out that
-    completed without them, and for each that was `caught` the address of the node that did. A run that completed
-    without any is clean."""
+    completed without them, for each that was `caught` the address of the node that did, and the nodes `in_finally` that
+    failed or were ended. A run that completed without any is clean."""
 
     allowed: tuple[str, ...]
     caught: dict[str, str]
+    in_finally: tuple[str, ...]
 
     @property
     def is_clean(self) -> bool:
-        return not self.allowed and not self.caught
+        return not self.allowed and not self.caught and not self.in_finally
 
 
 def handled(state: RunState) -> Handled:
@@ -40,7 +41,17 @@ def handled(state: RunState) -> Handled:
     last, or in a `finally`, is not looked at."""
     failed = [one for one in _failed_in(state, "") if one.status == "failed"]
     caught = {one.id: state.caught[one.id] for one in failed if one.id in state.caught and not one.allowed}
-    return Handled(tuple(one.id for one in failed if _is_allowed(state, one)), caught)
+    in_finally = [now for owner in ("", *state.scopes) for now in map(state.nodes.get, finals_in(state, owner)) if now]
+    return Handled(
+        tuple(one.id for one in failed if _is_allowed(state, one)),
+        caught,
+        tuple(now.id for now in in_finally if now.terminal and is_unfinished(state, now)),
+    )
+
+
+def is_unfinished(state: RunState, now: NodeState) -> bool:
+    """Whether a node of a `finally` failed, or was ended."""
+    return not now.terminal or state.has_failed(now) or "cancelled" in (now.status, now.reason)
 
 
 def _failed_in(state: RunState, address: str) -> Iterator[NodeState]:

@@ -122,6 +122,7 @@ def _report(run_id: str, state: RunState) -> dict[str, Any]:
         "error": state.error.to_json() if state.error is not None else None,
         "failed": [node.id for node in state.nodes.values() if node.status == "failed"],
         "clean": found.is_clean,
+        "finally_failed": list(found.in_finally),
         "allowed": list(found.allowed),
         "caught": [{"node": node, "by": by} for node, by in found.caught.items()],
         "waiting": [{"node": one.node, "message": one.message} for one in waiting_in(state) if one.node],

@@ -128,6 +128,7 @@ class Tracing:
         if isinstance(event, e.WorkflowCompleted | e.WorkflowFailed):
             found = handled(state)
             span.set_attribute("ion.clean", found.is_clean)
+            span.set_attribute("ion.finally_failed", list(found.in_finally))
             span.set_attribute("ion.allowed", list(found.allowed))
             span.set_attribute("ion.caught", list(found.caught))
         if isinstance(event, e.WorkflowFailed):

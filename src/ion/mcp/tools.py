@@ -225,7 +225,9 @@ async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Repor
     data = result.to_json()
     names = ("run_id", "workflow", "status", "output", "error", "clean", "allowed", "caught")
     step = {name: data[name] for name in names}
-    step |= {name: data[name] for name in ("output_file", "output_bytes") if name in data}
+    step |= {
+        name: data[name] for name in ("output_file", "output_bytes", "finishing", "finally_failed") if name in data
+    }
     waiting = [item for item in data["waiting"] if item["kind"] != "prompt"]
     advice = _advice(host, result, prompts, waiting)
     return {**step, **_some("prompts", prompts), **_some("waiting", waiting), "next": advice}
@@ -276,7 +278,7 @@ def _advice(host: ToolContext, result: RunResult, prompts: list[Any], waiting: l
             "Then ion_next."
         )
     if result.status == "completed" and not result.clean:
-        return "The run is complete, but not clean: some failures were allowed or caught (`allowed`, `caught`). Say so."
+        return "The run is complete, but not clean: see `allowed`, `caught` and `finally_failed`. Say so."
     if "output_file" in result.data:
         return "The run is complete. Its result is too long for an answer: it is the file `output_file`."
     return _ADVICE.get(result.status, "Call ion_next, which continues the run.")

@@ -76,8 +76,13 @@ def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
     if node.status == "pending" and workflow is not None:
         waited = waits_of(state, templates_of(workflow)[node.id].node, node.id)
         missing = [other.id for other in waited if not other.terminal]
-        return f"waits for {', '.join(missing)}" if missing else ""
+        return f"waits for {', '.join(missing)}" if missing else _at_the_end(state, node, workflow)
     return ""
+
+
+def _at_the_end(state: RunState, node: NodeState, workflow: Workflow) -> str:
+    is_final = templates_of(workflow)[node.id].is_final
+    return "runs before the end" if is_final and state.finishing is None else ""
 
 
 def waits_of(state: RunState, node: Node, address: str) -> list[NodeState]:
@@ -195,7 +200,9 @@ def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow
         return _short(now.output.text)
     if now.status == "skipped":
         return one_line(now.detail) if now.reason != "when" else f"when: {one_line(now.detail)}"
-    if now.status in ("completed", "pending"):
+    if now.status == "pending":
+        return _at_the_end(state, now, workflow) if workflow is not None else ""
+    if now.status == "completed":
         return ""
     note = note_of(now, state, workflow, state.status, " · ")
     return note.removeprefix(f"{now.agent} · ") if now.agent else note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -197,28 +197,35 @@ def edited_command(command: Command, run_id: str, state: RunState, from_node: st
 
 
 def _first_unfinished(state: RunState) -> str | None:
-    """The first node of the file that failed, else the first that has not completed; None: all have."""
+    """The first node of the file that failed the run, else the first of which nothing is kept; None: all have
+    completed."""
     failed = _first_failed(state)
     if failed is not None:
         return failed.id
-    return next((node.id for node in members_of(state, "") if node.status != "completed"), None)
+    return next((node.id for node in _decided(state) if not state.keeps(node)), None)
 
 
 def _first_failed(state: RunState) -> NodeState | None:
-    failed = (node for node in members_of(state, "") if node.status == "failed")
+    failed = (node for node in _decided(state) if state.has_failed(node))
     return min(failed, key=lambda node: node.ended_at or 0, default=None)
 
 
 def where_it_failed(state: RunState) -> NodeState | None:
-    """The instance that failed first, and with it what it is inside of; None: no node did."""
+    """The instance whose failure was the first that failed the run, and with it what it is inside of; None: none
+    did."""
     failed = _first_failed(state)
     return None if failed is None or failed.error is None else origin_of(state, failed)
 
 
 def kept_nodes(state: RunState, address: str = "") -> int:
-    """How many nodes and instances have completed: one with others inside of it counts as one."""
-    inside = members_of(state, address)
-    return sum(1 if node.status == "completed" else kept_nodes(state, node.id) for node in inside)
+    """How many nodes and instances a resume keeps: one with others inside of it counts as one."""
+    inside = members_of(state, address) if address else _decided(state)
+    return sum(1 if state.keeps(node) else kept_nodes(state, node.id) for node in inside)
+
+
+def _decided(state: RunState) -> Iterator[NodeState]:
+    """The nodes of the file that decide how the run ends: all but those of `finally`."""
+    return (node for node in members_of(state, "") if node.id not in state.finally_nodes)
 
 
 def nodes_of(state: RunState) -> list[NodeState]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from ion.core.addresses import finals_in
 from ion.core.budgets import dollars
 from ion.core.foreseen import handled
 from ion.core.spending import COST
@@ -72,11 +73,13 @@ def role_of(state: str) -> str:
 
 
 def foreseen(state: RunState, node: NodeState) -> str:
-    """`allowed`, or `caught by` which node, of a failure that fails nothing around it; '': it is none."""
+    """`allowed`, `caught by` which node, or `in finally`, of a failure that fails nothing around it; '': it is none."""
     if node.status != "failed":
         return ""
     if node.id in state.caught and not node.allowed:
         return f"caught by {state.caught[node.id]}"
+    if node.id in finals_in(state, node.owner) and not node.allowed:
+        return "in finally"
     scope = state.scopes.get(node.owner)
     left_out = scope is not None and scope.items is not None and state.nodes[node.owner].status == "completed"
     return "allowed" if node.allowed or left_out else ""
@@ -84,7 +87,8 @@ def foreseen(state: RunState, node: NodeState) -> str:
 
 def said_of(state: RunState, node: NodeState) -> str:
     """The state of a node in words: `failed, allowed`."""
-    return ", ".join(filter(None, (node.status, foreseen(state, node))))
+    said = foreseen(state, node)
+    return f"failed {said}" if said == "in finally" else ", ".join(filter(None, (node.status, said)))
 
 
 def mark_of_node(state: RunState, node: NodeState, run_status: str) -> str:
@@ -98,9 +102,9 @@ def mark_of_node(state: RunState, node: NodeState, run_status: str) -> str:
 
 
 def not_clean(state: RunState) -> str:
-    """`2 allowed, 1 caught`: how many failures did not fail the run; '' if it is clean."""
+    """`2 allowed, 1 caught, 1 in finally`: how many failures did not fail the run; '' if it is clean."""
     found = handled(state)
-    counts = {"allowed": len(found.allowed), "caught": len(found.caught)}
+    counts = {"allowed": len(found.allowed), "caught": len(found.caught), "in finally": len(found.in_finally)}
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
