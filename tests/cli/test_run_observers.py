@@ -36,14 +36,26 @@ def test_a_log_file_without_secrets(project: Project) -> None:
 def test_settings_watch_every_run(project: Project, tmp_path: Path) -> None:
     project.write("hello", HELLO)
     told = tmp_path / "told"
-    (project.folder / ".ion" / "config.yaml").write_text(f"log: true\nnotify: tee {told}\n")
+    user = project.folder / "user-config" / "ion"
+    user.mkdir(parents=True)
+    (user / "config.yaml").write_text(f"notify: tee {told}\n")
+    (project.folder / ".ion" / "config.yaml").write_text("log: true\n")
     assert project.run("run", "hello", "--run-id", "one").status == 0
     assert len(lines(project.folder / ".ion" / "runs" / "one" / "events.jsonl")) == 4
     assert json.loads(told.read_text())["status"] == "completed"
-    (project.folder / ".ion" / "config.yaml").write_text("log: 7\nnotify: ''\notel: perhaps\n")
+    (user / "config.yaml").write_text("log: 7\nnotify: ''\notel: perhaps\n")
     wrong = project.run("run", "hello")
     assert wrong.status == 2
     assert wrong.err.count("error[bad-value]") == 3
+
+
+def test_a_repository_names_no_command_that_notifies(project: Project, tmp_path: Path) -> None:
+    project.write("hello", HELLO)
+    (project.folder / ".ion" / "config.yaml").write_text(f"notify: touch {tmp_path / 'evil'}\n")
+    done = project.run("run", "hello")
+    assert done.status == 2
+    assert "'notify' is a setting of a user, not of a project" in done.err
+    assert not (tmp_path / "evil").exists()
 
 
 def test_a_detached_run_is_watched_too(project: Project) -> None:

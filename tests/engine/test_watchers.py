@@ -146,9 +146,47 @@ def test_a_command_is_told_of_a_pause_and_of_the_end(tmp_path: Path) -> None:
     )
     assert [line["ION_NOTIFY_STATUS"] for line in lines] == ["failed", "paused"]
     assert lines[0]["stdin"]["failed"] == ["last"]
-    assert lines[1]["stdin"]["waiting"] == [{"node": "gate", "message": "Go\n$(on)?"}]
+    assert lines[1]["stdin"]["waiting"] == [{"node": "gate", "kind": "approval", "message": "Go\n$(on)?"}]
     assert lines[1]["words"] == ["two words", "$HOME"]
     assert "ION_RUN_ID" not in lines[0]
+
+
+ASKS_EARLY = """
+name: early
+description: A gate that opens while something else runs, and one that opens last.
+nodes:
+  - {id: first, approval: {message: First?}}
+  - {id: work, bash: "until test -e told.jsonl; do sleep 0.05; done"}
+  - {id: second, depends_on: [work], approval: {message: Second?}}
+"""
+WAITS = """
+name: waits
+description: Waits by itself.
+nodes: [{id: later, wait: 1h}]
+"""
+
+
+def told_of(workflow: str, folder: Path, **how: Any) -> list[list[str]]:
+    """The nodes that waited, each time that the command was run."""
+    (folder / "told.py").write_text(TOLD)
+    told = folder / "told.jsonl"
+    notify = Notify(f"{sys.executable} told.py", folder, environ={**os.environ, "TOLD": str(told)})
+    options = ion.RunOptions(observers=(notify,), **how)
+    result = ion.execute_workflow_sync(
+        ion.parse_workflow(workflow), store="memory:", project=folder, cwd=folder, options=options
+    )
+    notify.close()
+    assert result.status == "paused"
+    lines = told.read_text().splitlines() if told.exists() else []
+    return [[one["node"] for one in json.loads(line)["stdin"]["waiting"]] for line in lines]
+
+
+def test_of_each_question_it_is_told_once_also_while_something_runs(tmp_path: Path) -> None:
+    assert told_of(ASKS_EARLY, tmp_path) == [["first"], ["first", "second"]]
+
+
+def test_a_wait_that_ends_by_itself_is_nobody_s_business(tmp_path: Path) -> None:
+    assert told_of(WAITS, tmp_path, patience_ms=0) == []
 
 
 @pytest.mark.parametrize(

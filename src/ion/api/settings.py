@@ -154,8 +154,10 @@ _SHAPES: dict[str, tuple[Any, str]] = {
     "schedules": (dict[str, Any], "a mapping from a name to a schedule"),
     "concurrency": (dict[str, Any], "a mapping from a name to a concurrency group"),
 }
-# What stands in the settings of a project alone.
+# What is only in the settings of a project, and what is only in those of a user: a program that a repository names
+# would run without anybody's asking.
 _OF_PROJECTS = ("project", "schedules", "concurrency")
+_OF_USERS = ("notify",)
 _AGENT_SHAPES: dict[str, tuple[Any, str]] = {
     "preset": (_Text, "the name of a preset"),
     "command": (_Text | Annotated[_Words, Meta(min_length=1)], "a command line, or its words as a list"),
@@ -191,6 +193,10 @@ def _check(values: Any, report: Report, *, of_project: bool) -> None:
         if key in values and not of_project:
             hint = "move it to .ion/config.yaml of the project"
             report.error("bad-value", f"'{key}' is a setting of a project, not of a user", (key,), hint=hint, key=True)
+    for key in _OF_USERS:
+        if key in values and of_project:
+            hint = "move it to ion/config.yaml in your own configuration folder (~/.config)"
+            report.error("bad-value", f"'{key}' is a setting of a user, not of a project", (key,), hint=hint, key=True)
     _check_deployment(values, "schedules", "schedule", SCHEDULE_SHAPES, report)
     _check_deployment(values, "concurrency", "concurrency group", GROUP_SHAPES, report)
 

@@ -1,5 +1,5 @@
-"""An observer that runs a command when a run pauses or ends, or a gate is due for a reminder: a message to a person, a
-hook of a build server.
+"""An observer that runs a command when a run ends, asks something of a person, or reminds of it: a message to somebody,
+a hook of a build server. Of each question it tells once, and not of waits that end by themselves.
 
 The command's words are split as a shell splits them, and run without a shell. What happened is in its environment
 (`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its arguments. It
@@ -28,7 +28,10 @@ from ion.foreign import dumps
 from ion.process import limits
 
 LONGEST_S = 30.0
-_REPORTED = (e.WorkflowPaused, e.GateReminded, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_REPORTED = (e.GateReminded, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_ASKS = (e.WorkflowPaused, e.ApprovalRequested)
+# What a run waits for that nobody has to do anything about.
+_BY_ITSELF = (e.TIMER, e.SIGNAL, e.CHECK, "queue")
 _log = logging.getLogger("ion")
 
 
@@ -60,14 +63,25 @@ class Notify:
         self._shown = shown
         self._environ = dict(os.environ if environ is None else environ)
         self._threads: list[threading.Thread] = []
+        self._told: set[tuple[str, str]] = set()
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
-        if not isinstance(recorded.event, _REPORTED):
+        event = recorded.event
+        if not isinstance(event, _REPORTED) and not (isinstance(event, _ASKS) and self._is_news(run_id, event, state)):
             return
         report = self._shown(_report(run_id, state))
         thread = threading.Thread(target=self._run, args=(report,), name="ion-notify", daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _is_news(self, run_id: str, event: e.Event, state: RunState) -> bool:
+        """Whether the run asks something that was not told yet. While nothing runs, the pause comes next, and tells."""
+        if not isinstance(event, e.WorkflowPaused) and not any(node.live for node in state.nodes.values()):
+            return False
+        asked = {(run_id, one.request or one.kind) for one in waiting_in(state) if one.kind not in _BY_ITSELF}
+        news = asked - self._told
+        self._told |= asked
+        return bool(news)
 
     def progress(self, run_id: str, node: str, line: str) -> None:
         """Lines of progress do not notify."""
@@ -125,5 +139,5 @@ def _report(run_id: str, state: RunState) -> dict[str, Any]:
         "finally_failed": list(found.in_finally),
         "allowed": list(found.allowed),
         "caught": [{"node": node, "by": by} for node, by in found.caught.items()],
-        "waiting": [{"node": one.node, "message": one.message} for one in waiting_in(state) if one.node],
+        "waiting": [{"node": one.node or None, "kind": one.kind, "message": one.message} for one in waiting_in(state)],
     }
