@@ -99,3 +99,20 @@ def test_a_run_does_not_begin_without_an_agent_that_it_asks_anywhere(nodes: str,
     result = ion("run", "w")
     assert (result.status, "nope" in result.err) == (2, True)
     assert ion("runs", "--json").json() == []
+
+
+def test_flags_that_the_installed_program_does_not_have_are_named(project: Project, ion: Ion) -> None:
+    program = project.folder / "codex"
+    program.write_text(
+        "#!/bin/bash\n"
+        'if [ "$2" = --help ]; then echo "  --json  --model <M>  --sandbox-of-old"; exit; fi\n'
+        "cat > /dev/null\n"
+        """echo '{"type": "item.completed", "item": {"type": "agent_message", "text": "ok"}}'\n"""
+    )
+    program.chmod(0o755)
+    settings = f"agents: {{old: {{preset: codex, command: {program}}}}}\n"
+    (project.folder / ".ion" / "config.yaml").write_text(settings)
+    flags = ["--skip-git-repo-check", "--output-schema", "--config", "--sandbox"]
+    assert ion("agents", "--check", "old", "--json").json("agents")["unknown_flags"] == flags
+    said = ion("agents", "--check", "old").out
+    assert f"the installed program does not list {', '.join(flags)} in its help" in said

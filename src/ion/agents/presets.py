@@ -59,6 +59,7 @@ class Preset(Struct, frozen=True, gc=False):
     own_commands: str = ""
     silent: bool = False
     noise: str = ""
+    help: Words = ("--help",)
     schema: Words = ()
     strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)
@@ -189,6 +190,14 @@ def _closed(schema: Any) -> Any:
     if "items" in schema:
         closed["items"] = _closed(schema["items"])
     return closed
+
+
+def flags_of(preset: Preset) -> list[str]:
+    """The flags that Ion may give the program, each once."""
+    options = [flag for known in preset.options.values() for flag in (*known.some, *(known.none or ()))]
+    permissions = [flag for words in preset.permission.values() for flag in words]
+    words = (*preset.arguments, *preset.resume, *preset.schema, *preset.last, *options, *permissions)
+    return list(dict.fromkeys(word.partition("=")[0] for word in words if word.startswith("--")))
 
 
 def without_effect(preset: Preset, options: Mapping[str, Any]) -> list[str]:

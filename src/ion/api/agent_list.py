@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import subprocess
 import time
 from typing import Any
 
 from msgspec import Struct, field, structs, to_builtins
 
 from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
+from ion.agents.presets import flags_of
 from ion.api.agents import driven_by, find_program, make_agent, settings_of
 from ion.api.settings import DEFAULT_MAX_PARALLEL
 from ion.api.workspace import Workspace
@@ -18,6 +21,7 @@ from ion.errors import UsageError
 CHECK_PROMPT = "Reply with the single word: ok"
 # An agent may have to start, log in and load its tools; one that is still silent then is not going to answer.
 CHECK_TIMEOUT_MS = 180_000
+HELP_TIMEOUT_S = 30
 
 
 class KnownAgent(Struct, frozen=True):
@@ -41,13 +45,15 @@ class KnownAgent(Struct, frozen=True):
 
 
 class Checked(Struct, frozen=True):
-    """The result of a test question to an agent. `error` is None if it answered."""
+    """The result of a test question to an agent. `error` is None if it answered. `unknown_flags` are those of its
+    preset that the installed program does not list in its help."""
 
     name: str
     reply: str
     duration_ms: int
     usage: dict[str, float] = field(default_factory=dict)
     error: dict[str, str] | None = None
+    unknown_flags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `ion agents --check --json` prints."""
@@ -105,7 +111,32 @@ def check_agent(workspace: Workspace, name: str | None = None) -> Checked:
         env={**os.environ, **settings.env},
         timeout_ms=CHECK_TIMEOUT_MS,
     )
-    return asyncio.run(_check(agent, request))
+    checked = asyncio.run(_check(agent, request))
+    return structs.replace(checked, unknown_flags=_unknown_flags(agent, request))
+
+
+def _unknown_flags(agent: Agent, request: PromptRequest) -> tuple[str, ...]:
+    """The flags of its preset that the help of the installed program does not have. A program without a help that lists
+    any of them says nothing about the others."""
+    from ion.agents.command import CommandAgent
+
+    if not isinstance(agent, CommandAgent):
+        return ()
+    try:
+        done = subprocess.run(
+            [*agent.preset.command, *agent.preset.help],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=HELP_TIMEOUT_S,
+            cwd=request.cwd,
+            env={**request.env, **agent.preset.env, **agent.env},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    listed = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", (done.stdout + done.stderr).decode("utf-8", "replace")))
+    wanted = flags_of(agent.preset)
+    return tuple(flag for flag in wanted if flag not in listed) if listed.intersection(wanted) else ()
 
 
 async def _check(agent: Agent, request: PromptRequest) -> Checked:

@@ -86,6 +86,9 @@ def _show_checked(screen: Screen, checked: Checked) -> None:
     cost = checked.usage.get(COST)
     paid = "" if cost is None else f", {dollars(cost)}"
     screen.line(("strong", one_line(checked.name)), " ", (mark, word), f" ({duration(checked.duration_ms)}{paid})")
+    if checked.unknown_flags:
+        flags = one_line(", ".join(checked.unknown_flags))
+        screen.line(("attention", "  note"), f"  the installed program does not list {flags} in its help")
     if checked.error is None:
         screen.line("  ", cut(one_line(checked.reply), _MAX_REPLY))
         return
