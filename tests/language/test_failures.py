@@ -173,6 +173,15 @@ def test_a_catcher_that_can_run(catcher: str) -> None:
     assert load(nodes).problems == ()
 
 
+def test_what_an_include_brings_may_be_allowed_to_fail(tmp_path: Path) -> None:
+    """Then its failure is a completion to the trigger rule, and starts the catcher all the same."""
+    nodes = "- {id: inc, include: block}\n- {id: c, bash: x, catches: [inc], depends_on: [inc]}"
+    write(tmp_path, block("  - {id: one, bash: x, allow_failure: true}"))
+    assert load(nodes, project=tmp_path).problems == ()
+    write(tmp_path, block("  - {id: one, bash: x}"))
+    assert codes(load(nodes, project=tmp_path)) == ["never-runs"]
+
+
 def test_a_catcher_waits_for_what_it_catches_once() -> None:
     """What it reads of it needs no `depends_on`."""
     loaded = load(
@@ -255,6 +264,7 @@ def test_both_forms_of_finally(written: str, timeout_ms: int) -> None:
         ("[clean]", "wrong-type", "finally[0]"),
         ("[{id: a, bash: x}]", "duplicate-id", "finally[0].id"),
         ("[{id: z, bash: x, depends_on: [a]}]", "unknown-node", "finally[0].depends_on[0]"),
+        ("[{id: z, group: {nodes: [{id: y, bash: x, catches: [a]}]}}]", "unknown-node", "finally[0].group.nodes[0]"),
         ("[{id: z, bash: x, catches: [a]}]", "unknown-node", "finally[0].catches[0]"),
         ("[{id: z, bash: x, always_run: true}]", "no-effect-here", "finally[0].always_run"),
         ("[{id: z, loop: {prompt: x, until: D, max_iterations: 1}}]", "bad-finally", "finally[0].loop"),

@@ -138,7 +138,7 @@ def _listed(draft: Draft, key: str, scope: Graph, report: Report) -> list[str]:
         if scope.find(other) is not None:
             found[other] = None
         elif not scope.may_be_brought(other):
-            why, hint = _not_here(other, key, scope, report)
+            why, hint = _not_here(draft, other, key, scope, report)
             message = f"'{draft.name}' {_VERBS[key]} '{other}', {why}"
             report.error("unknown-node", message, (*draft.path, key, index), hint=hint)
     return list(found)
@@ -154,24 +154,32 @@ def names_in(draft: Draft, key: str) -> dict[str, int]:
 def _check_catches(draft: Draft, depends_on: list[str], catches: list[str], scope: Graph, report: Report) -> None:
     """A node whose trigger rule skips it because of the failure that it catches never runs."""
     rule = draft.raw.get("trigger_rule", "all_success")
-    allowed = any(scope.by_id[name].raw.get("allow_failure") for name in catches if name in scope.by_id)
-    if catches and not allowed and set(catches) <= set(depends_on) and rule not in ("one_success", "all_done"):
+    blocked = catches and set(catches) <= set(depends_on) and rule not in ("one_success", "all_done")
+    if blocked and not any(_is_allowed(name, scope) for name in catches):
         message = f"'{draft.name}' never runs: it depends on the completion of all that it catches"
         hint = "remove them from depends_on: it waits for what it catches"
         report.error("never-runs", message, (*draft.path, "catches"), hint=hint, key=True)
 
 
+def _is_allowed(name: str, scope: Graph) -> bool:
+    """Whether a trigger rule may take its failure, or that of a node that it brings, for a completion."""
+    draft = scope.find(name)
+    block = scope.blocks.get(draft.id) if draft is not None else None
+    brought = block.workflow.nodes if block is not None else ()
+    return bool(draft and draft.raw.get("allow_failure")) or any(one.allow_failure for one in brought)
+
+
 _VERBS = {"depends_on": "depends on", "catches": "catches"}
 
 
-def _not_here(other: str, key: str, scope: Graph, report: Report) -> tuple[str, str]:
+def _not_here(draft: Draft, other: str, key: str, scope: Graph, report: Report) -> tuple[str, str]:
     """Why a node of this graph cannot name this one in `depends_on` or `catches`, and a hint."""
     if other in scope.root.last:
         return "which is in 'finally': that runs after all other nodes", ""
+    if draft.is_final and other in scope.root:
+        return "which is not in 'finally'", f"remove it: it has settled before, and ${other}.outcome.status can be read"
     if scope.outer is not None and other in scope.outer and scope.owner is not None:
         return f"which is outside of '{scope.owner.name}'", f"put it into {key} of '{scope.owner.name}'"
-    if scope.outer is not None and other in scope.outer:
-        return "which is not in 'finally'", f"remove it: it has settled before, and ${other}.outcome.status can be read"
     return "and no node has that id", report.suggest(other, [*scope.by_id, *scope.brought])
 
 
