@@ -36,7 +36,7 @@ from real_agents.requests import Asked, read
 USED_IN, USED_OUT = 11, 7
 EXACTLY = "reply exactly: "
 STRUCTURED = "StructuredOutput"
-_ORDER = re.compile(r"<<(say|sh|until|mcp|status|cut|hang) ?(.*?)(?: times=([0-9]+))?>>", re.DOTALL)
+_ORDER = re.compile(r"<<(say|sh|until|mcp|status|cut|hang) ?(.*?)(?:\s*times=([0-9]+))?>>", re.DOTALL)
 # The tool that runs commands, and what it is called with.
 _SHELLS = {
     "Bash": lambda line: {"command": line, "description": "a test"},
@@ -213,7 +213,8 @@ def _workflow(name: str, asked: Asked) -> tuple[tuple[str, dict[str, Any]] | Non
     """The next call of the tools of `ion mcp`, or the end in words."""
 
     def tool(short: str) -> str:
-        return next((one for one in asked.tools if one.endswith(short)), short)
+        # Claude Code does not list those that it has not loaded yet.
+        return next((one for one in asked.tools if one.endswith(short)), f"mcp__ion__{short}")
 
     if not asked.results:
         return (tool("ion_start"), {"workflow": name}), ""
