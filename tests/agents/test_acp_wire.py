@@ -3,6 +3,7 @@ answers, refuses or breaks off), and what Ion makes of it with the presets that 
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ion import clocks
 from ion.agents.acp import AcpAgent
 from ion.agents.base import AgentError, PromptRequest
 from ion.api.settings import preset
@@ -34,6 +36,7 @@ FAILURES = {
     "codex-acp-2.6.0-429": "crashed",
     "codex-acp-2.6.0-500": "crashed",
     "codex-acp-2.6.0-cut": "crashed",
+    "codex-acp-2.6.0-quota": "quota_exhausted",
     "copilot-1.0.102-401": "crashed",
     "copilot-1.0.102-429": "crashed",
     "copilot-1.0.102-500": "crashed",
@@ -131,6 +134,18 @@ async def test_a_turn_that_ends_because_a_call_was_refused(replayed: Any, tmp_pa
         await replayed(recording, name, "deny").prompt(request(tmp_path))
     assert caught.value.error_code == "refused", caught.value.message
     assert caught.value.hint == "not done, since its permissions refused it: execute"
+
+
+@pytest.mark.parametrize("hour", [1, 2])
+async def test_when_a_limit_ends(replayed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hour: int) -> None:
+    """`… or try again at Dec 1st, 2026 1:01 AM.`, by the clock of this machine, until that minute is over: what has
+    passed is not a time to wait for."""
+    now = datetime.datetime(2026, 12, 1, hour).timestamp()  # noqa: DTZ001 (of this machine)
+    monkeypatch.setattr(clocks, "now_ms", lambda: round(now * 1000))
+    with pytest.raises(AgentError) as caught:
+        await replayed("codex-acp-2.6.0-quota", "codex-acp").prompt(request(tmp_path))
+    end = datetime.datetime(2026, 12, 1, 1, 2).timestamp() * 1000  # noqa: DTZ001
+    assert caught.value.resets_at == (end if hour == 1 else None)
 
 
 def test_every_recording_is_read() -> None:

@@ -105,14 +105,16 @@ class Ended(Struct, frozen=True, gc=False):
 
 class AgentRefusedError(IonError):
     """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone`
-    (what was named does not exist), `busy` (it is asked too much), `refused` (it will not answer this at another time
-    either), `wrong` (an invalid call, as it says), or `broken`."""
+    (what was named does not exist), `busy` (it is asked too much), `quota` (its account's limit is reached, until
+    `resets_at`, if it says so), `refused` (it will not answer this at another time either), `wrong` (an invalid call,
+    as it says), or `broken`."""
 
     code = "acp-refused"
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, resets_at: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.resets_at = resets_at
 
 
 class GoneError(IonError):

@@ -270,7 +270,7 @@ class PromptTurn:
         return spent
 
 
-_CODES = {"login": "not_logged_in", "busy": "rate_limited", "refused": "refused", "broken": "crashed"}
+_CODES = {"busy": "rate_limited", "quota": "quota_exhausted", "refused": "refused", "broken": "crashed"}
 
 
 def refused(
@@ -281,7 +281,8 @@ def refused(
         message = f"agent {name} is not logged in: {error.message}"
         return AgentError("not_logged_in", message, hint=preset.login, usage=usage)
     message = f"agent {name} answered: {error.message}{more}"
-    return AgentError(_CODES.get(error.kind, "bad_output"), message, usage=usage)
+    code = _CODES.get(error.kind, "bad_output")
+    return AgentError(code, message, usage=usage, resets_at=error.resets_at)
 
 
 class StepsOfTurn:

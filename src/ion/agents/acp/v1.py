@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ion.agents import limits
 from ion.agents.acp.protocol import (
     Abilities,
     AcpClient,
@@ -37,20 +38,22 @@ from ion.version import VERSION
 
 _PERMISSION = "session/request_permission"
 _UNKNOWN = -32601
+_CODEX_LIMIT = "usageLimitExceeded"
 # The kinds of `AgentRefusedError`: by the code of JSON-RPC, by an HTTP status in its place, and by what
-# claude-agent-acp calls it.
+# claude-agent-acp (`errorKind`) and codex-acp (`codexErrorInfo`) call it.
 _CODE_KINDS = {-32000: "login", -32002: "gone", _UNKNOWN: "unknown", -32603: "broken"}
 _STATUS_KINDS = {401: "login", 403: "login", 408: "broken", 429: "busy", 529: "busy"}
 _NAMED_KINDS = {
     "authentication_failed": "login",
     "oauth_org_not_allowed": "login",
-    "billing_error": "refused",
+    "billing_error": "quota",
     "account_on_hold": "refused",
     "verification_required": "refused",
     "invalid_request": "refused",
     "model_not_found": "refused",
     "rate_limit": "busy",
     "overloaded": "busy",
+    _CODEX_LIMIT: "quota",
 }
 _REASONS = {"end_turn": "done", "refusal": "refused", "cancelled": "cancelled"}
 _KINDS = {"model": "model", "thought_level": "effort", "mode": "mode", "permissions": "permissions"}
@@ -155,7 +158,7 @@ class AcpConnectionV1:
             raw = {} if raw is None and may_be_null else raw
             return kind.model_validate(raw), raw
         except RequestError as error:
-            raise AgentRefusedError(_kind(error), _words(error)) from error
+            raise AgentRefusedError(_kind(error), _words(error), _resets_at(error)) from error
         except ConnectionError as error:
             raise GoneError(self._wire.problem) from error
         except ValueError as error:
@@ -231,13 +234,23 @@ def _unfit(error: Any) -> str:
 def _kind(error: Any) -> str:
     """What kind of failure it is: by the name that it has in the error's data, by an HTTP status, or by its code."""
     data = error.data if isinstance(error.data, dict) else {}
-    name = data.get("errorKind")
+    name = data.get("errorKind", data.get("codexErrorInfo"))
     if isinstance(name, str) and name in _NAMED_KINDS:
         return _NAMED_KINDS[name]
     for status in (error.code, data.get("status"), data.get("statusCode"), data.get("code")):
         if isinstance(status, int) and 400 <= status <= 599:
             return _STATUS_KINDS.get(status, "broken" if status >= 500 else "refused")
     return _CODE_KINDS.get(error.code, "wrong")
+
+
+def _resets_at(error: Any) -> int | None:
+    """When a limit ends, if the error says it: codex-acp 2.6 does in the words of Codex."""
+    data = error.data if isinstance(error.data, dict) else {}
+    message = data.get("message")
+    if data.get("codexErrorInfo") != _CODEX_LIMIT or not isinstance(message, str):
+        return None
+    limit = limits.codex(message)
+    return None if limit is None else limit.resets_at
 
 
 def _words(error: Any) -> str:
