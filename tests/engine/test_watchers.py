@@ -88,6 +88,29 @@ def test_a_trace_per_run_and_a_span_per_attempt(
     assert all(span.start_time and span.end_time and span.start_time <= span.end_time for span in spans)
 
 
+def test_the_last_span_of_a_run_says_whether_it_is_clean(
+    exporter: InMemorySpanExporter, tracing: Tracing, tmp_path: Path
+) -> None:
+    workflow = ion.parse_workflow("""
+name: handled
+description: d
+nodes:
+  - {id: lint, bash: exit 3, allow_failure: true}
+  - {id: ship, bash: exit 4}
+  - {id: back, bash: 'true', catches: [ship]}
+finally: [{id: unlock, bash: exit 5}]
+""")
+    store = ion.create_store("memory:")
+    options = ion.RunOptions(observers=[tracing])
+    assert ion.execute_workflow_sync(workflow, store=store, project=tmp_path, options=options).status == "completed"
+    spans = {span.name: _of(span) for span in exporter.get_finished_spans()}
+    told = {name.removeprefix("ion."): value for name, value in spans["workflow handled"].items()}
+    assert (told["status"], told["clean"]) == ("completed", False)
+    assert (told["allowed"], told["caught"], told["finally_failed"]) == (("lint",), ("ship",), ("unlock",))
+    assert spans["bash lint"]["ion.allowed"] is True
+    assert "ion.allowed" not in spans["bash ship"]
+
+
 def _of(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
