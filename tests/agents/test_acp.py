@@ -268,7 +268,9 @@ class TestOptions:
             {"type": "http", "name": "b", "url": "http://b.test", "headers": [{"name": "H", "value": "1"}]},
         ]
 
-    @pytest.mark.parametrize("mcp", ["missing.json", "{", [1], {"a": 1}, {"a": {}}])
+    @pytest.mark.parametrize(
+        "mcp", ["missing.json", "/dev/zero", ".", "{", [1], {"a": 1}, {"a": {}}, {"a": {"url": 5}}]
+    )
     async def test_servers_that_cannot_be_read(self, world: World, mcp: Any) -> None:
         error = await world.fails("capable", options={"mcp": mcp})
         assert (error.error_code, "mcp" in error.message) == ("refused", True)
@@ -510,6 +512,7 @@ class TestHostile:
         [
             *("initialize=null", "initialize=5", "initialize={}", 'initialize={"protocolVersion": "1"}'),
             *("session/new=null", 'session/new={"sessionId": 5}', "session/new=[]"),
+            *('session/new={"sessionId": "s", "models": {"availableModels": 5}}', 'session/prompt={"stopReason": 5}'),
             *("session/prompt=null", "session/prompt={}", 'session/prompt={"stopReason": ["end_turn"]}'),
         ],
     )
@@ -519,7 +522,8 @@ class TestHostile:
         except AgentError as error:
             assert error.error_code == "bad_output"  # noqa: PT017
         else:
-            assert answer == 'initialize={"protocolVersion": "1"}', "a number written as a text is let pass"
+            # A number written as a text is let pass, and what is not a list of models is passed over.
+            assert answer.partition("=")[0] in ("initialize", "session/new")
 
     async def test_two_sessions_with_one_name(self, world: World) -> None:
         """Their replies could not be told apart."""

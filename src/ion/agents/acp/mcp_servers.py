@@ -11,6 +11,8 @@ from ion.agents.acp.protocol import McpServer
 from ion.agents.base import AgentError
 from ion.foreign import loads
 
+_MOST_BYTES = 1024 * 1024
+
 
 def mcp_servers(option: Any, cwd: Path, env: Mapping[str, str]) -> tuple[McpServer, ...]:
     """The servers that `mcp` names: a file in the form of `.mcp.json`, or what would be in it. Raises `AgentError`."""
@@ -27,7 +29,11 @@ def mcp_servers(option: Any, cwd: Path, env: Mapping[str, str]) -> tuple[McpServ
 
 def _read(path: Path) -> Any:
     try:
-        return _json(path.read_bytes(), str(path))
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise AgentError("refused", f"the file {path} of mcp is longer than {_MOST_BYTES >> 20} MiB")
+        return _json(data, str(path))
     except OSError as error:
         raise AgentError("refused", f"the file {path} of mcp cannot be read: {error.strerror}") from error
 

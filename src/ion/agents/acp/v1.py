@@ -268,8 +268,8 @@ def _settings(said: Any, raw: dict[str, Any]) -> tuple[SessionSetting, ...]:
         modes = {mode.id: mode.name for mode in said.modes.available_modes}
         found["mode"] = SessionSetting("mode", modes, said.modes.current_mode_id)
     models = raw.get("models")
-    if isinstance(models, dict):
-        listed = [one for one in models.get("availableModels") or () if isinstance(one, dict)]
+    if isinstance(models, dict) and isinstance(models.get("availableModels"), list):
+        listed = [one for one in models["availableModels"] if isinstance(one, dict)]
         values = {str(one.get("modelId")): str(one.get("name")) for one in listed}
         found["model"] = SessionSetting("model", values, str(models.get("currentModelId")))
     for option in said.config_options or ():
