@@ -149,6 +149,27 @@ def opencode(prompt: str, scenario: str) -> int:
     return 0
 
 
+def pi(prompt: str, scenario: str) -> int:
+    """It ends with 0 whatever comes of it."""
+    out({"type": "session", "version": 3, "id": SESSION}, {"type": "agent_start"})
+    usage = {"input": 10, "output": 5, "cacheRead": 3, "cacheWrite": 2, "cost": {"total": 0.25}}
+    message = {"role": "assistant", "content": [{"type": "text", "text": f"you said: {prompt}"}], "usage": usage}
+    if scenario == "error":
+        message |= {"content": [], "stopReason": "error", "errorMessage": "no model"}
+    out({"type": "message_end", "message": message}, {"type": "agent_end", "messages": [message]})
+    return 0
+
+
+def copilot(prompt: str, scenario: str) -> int:
+    out({"type": "assistant.turn_start", "data": {"turnId": "0"}})
+    if scenario == "error":
+        out({"type": "session.error", "data": {"errorType": "other", "message": "no model"}})
+    else:
+        out({"type": "assistant.message", "data": {"content": f"you said: {prompt}", "toolRequests": []}})
+    out({"type": "result", "sessionId": SESSION, "exitCode": 0})
+    return 0
+
+
 def plain(prompt: str, scenario: str) -> int:
     if scenario == "error":
         err("Error: no model")
@@ -189,16 +210,17 @@ def hostile(scenario: str) -> None:
 
 
 def main() -> int:
-    prompt = "" if any(word.startswith(("--prompt=", "--message-file=")) for word in sys.argv) else sys.stdin.read()
+    given = ("--prompt=", "--message-file=", "--instruction-file=")
+    prompt = "" if any(word.startswith(given) for word in sys.argv) else sys.stdin.read()
     scenario = os.environ.get("SCENARIO", "")
     if os.environ.get("RECORD"):
         with Path(os.environ["RECORD"]).open("a") as record:
             record.write(json.dumps({"argv": sys.argv[2:], "stdin": prompt}) + "\n")
     hostile(scenario)
-    file = option("--message-file")
+    file = option("--message-file") or option("--instruction-file")
     prompt = prompt or option("--prompt") or (Path(file).read_text() if file else "")
     answering = {"claude": claude, "cursor": claude, "codex": codex, "gemini": gemini, "opencode": opencode}
-    answering["aider"] = aider
+    answering |= {"aider": aider, "qwen": claude, "amp": claude, "pi": pi, "copilot": copilot}
     return answering.get(sys.argv[1], plain)(prompt, scenario)
 
 

@@ -93,11 +93,11 @@ def test_a_session_a_schema_and_the_prompt() -> None:
     ]
     assert words("gemini", structured) == []
     assert words("aider") == [InFile("--message-file=", "hello", "")]
-    assert words("copilot") == ["--prompt=hello"]
+    assert words("copilot", replace(REQUEST), session="s-1") == ["--resume=s-1"]
     assert [launch(known(name), REQUEST, "hello", None).stdin for name in ("claude", "aider", "copilot")] == [
         "hello",
         "",
-        "",
+        "hello",
     ]
 
 

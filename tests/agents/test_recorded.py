@@ -14,7 +14,7 @@ from ion.agents.streams import STEPS, Activity
 
 RECORDED = Path(__file__).with_name("recorded")
 PARSERS = {"claude": "claude-json", "codex": "codex-jsonl", "gemini": "gemini-json", "opencode": "opencode-jsonl"}
-PARSERS |= {"pi": "pi-jsonl", "qwen": "claude-json"}
+PARSERS |= {"pi": "pi-jsonl", "qwen": "claude-json", "copilot": "copilot-jsonl"}
 
 
 def printed(case: str, status: int = 0) -> Printed:
@@ -45,6 +45,7 @@ def followed(case: str, folder: Path) -> tuple[Activity, list[str], str]:
         "claude-2.1.197/denied",
         "pi-0.73.1/tools",
         "qwen-0.24.4/tools",
+        "copilot-1.0.102/tools",
     ],
 )
 def test_the_answer_is_the_last_message(case: str) -> None:
@@ -74,6 +75,8 @@ def test_the_answer_is_the_last_message(case: str) -> None:
         ("opencode-1.18.33/404", 1, "refused", "404"),
         ("opencode-1.18.33/500", 1, "crashed", "500"),
         ("opencode-1.18.33/cut", 1, "crashed", "Connection reset"),
+        ("copilot-1.0.102/401", 1, "not_logged_in", "HTTP 401"),
+        ("copilot-1.0.102/429", 1, "rate_limited", "429"),
         ("pi-0.73.1/401", 0, "not_logged_in", "401"),
         ("pi-0.73.1/429", 0, "rate_limited", "429"),
         ("pi-0.73.1/cut", 0, "crashed", "terminated"),
@@ -104,7 +107,12 @@ def test_tokens_are_what_the_provider_counted(case: str, expected: dict[str, flo
 
 @pytest.mark.parametrize(
     ("case", "tool"),
-    [("claude-2.1.332/denied", "Write"), ("claude-2.1.197/denied", "Write"), ("opencode-1.18.33/tools", "write")],
+    [
+        ("claude-2.1.332/denied", "Write"),
+        ("claude-2.1.197/denied", "Write"),
+        ("opencode-1.18.33/tools", "write"),
+        ("copilot-1.0.102/denied", "bash"),
+    ],
 )
 def test_refused_tool_calls_are_noted(case: str, tool: str) -> None:
     assert reading(case).notes == (f"not done, since its permissions refused it: {tool}",)
@@ -121,6 +129,10 @@ def test_refused_tool_calls_are_noted(case: str, tool: str) -> None:
         (
             "gemini-0.61.0/tools",
             ["run_shell_command echo hi > f.txt; cat f.txt", "write_file g.txt", "The answer is 42."],
+        ),
+        (
+            "copilot-1.0.102/tools",
+            ["bash echo hi > f.txt; cat f.txt", "create /elsewhere/g.txt", "failed: Path already", "The answer is 42."],
         ),
         (
             "pi-0.73.1/tools",
@@ -156,7 +168,14 @@ def test_a_transcript_is_readable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    ["claude-2.1.332/tools", "codex-0.171.0/tools", "gemini-0.61.0/tools", "opencode-1.18.33/tools", "pi-0.73.1/tools"],
+    [
+        "claude-2.1.332/tools",
+        "codex-0.171.0/tools",
+        "gemini-0.61.0/tools",
+        "opencode-1.18.33/tools",
+        "pi-0.73.1/tools",
+        "copilot-1.0.102/tools",
+    ],
 )
 def test_a_stream_that_is_cut_anywhere_is_a_crash_with_what_it_used_so_far(case: str) -> None:
     whole = printed(case).stdout

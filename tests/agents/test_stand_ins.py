@@ -60,7 +60,7 @@ async def test_a_prompt_and_its_answer(request_: PromptRequest, name: str) -> No
         "codex": SESSION,
         "gemini": SESSION,
         "opencode": "ses_abc123",
-        "cursor": SESSION,
+        **dict.fromkeys(("cursor", "copilot", "pi", "qwen", "amp"), SESSION),
     }
     assert result.session == with_sessions.get(name)
     assert not list(request_.cwd.glob("log/*.arg")), "no file of an argument is left"
@@ -94,7 +94,7 @@ async def test_a_session_is_gone_on_with(request_: PromptRequest, name: str) -> 
     assert (result.text, result.session) == ("you said: hello", "s-42")
 
 
-@pytest.mark.parametrize("name", ["goose", "llm", "aider", "copilot"])
+@pytest.mark.parametrize("name", ["goose", "llm", "aider"])
 async def test_an_agent_without_sessions_gets_the_whole_prompt(request_: PromptRequest, name: str) -> None:
     result = await agent(name).prompt(replace(request_, session="s-42", fresh_prompt="all of it"))
     assert (result.text, result.session) == ("you said: all of it", None)

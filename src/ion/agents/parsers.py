@@ -407,6 +407,31 @@ def _opencode_error(error: dict[str, Any]) -> tuple[tuple[str, str], int | None]
     return (limit.code, message), limit.resets_at
 
 
+def copilot_jsonl(printed: Printed) -> Reading:
+    """`copilot --output-format json`: events by line, the last of type `result`. It reports no tokens. Calls that were
+    refused have an error with the code `denied`."""
+    reply: str | None = None
+    session: str | None = None
+    error: tuple[str, str] | None = None
+    tools: dict[Any, str] = {}
+    refused: list[str] = []
+    for event in _objects(printed.stdout):
+        kind, data = event.get("type"), _mapping(event.get("data"))
+        if kind in ("user.message", "assistant.turn_start"):
+            error = _CUT
+        elif kind == "assistant.message" and isinstance(data.get("content"), str):
+            reply = data["content"] or reply
+        elif kind == "tool.execution_start":
+            tools[str(data.get("toolCallId"))] = str(data.get("toolName"))
+        elif kind == "tool.execution_complete" and _mapping(data.get("error")).get("code") == "denied":
+            refused.append(tools.get(str(data.get("toolCallId")), "a tool"))
+        elif kind == "session.error":
+            error = (_http_code(data.get("statusCode")), _message(data))
+        elif kind == "result":
+            session, error = _session(event.get("sessionId")), None if error == _CUT else error
+    return Reading(reply, session, error=error, notes=refused_calls(refused))
+
+
 def pi_jsonl(printed: Printed) -> Reading:
     """`pi -p --mode json`: events by line; each answer of its model ends with a `message_end`. It ends with 0 also
     where no model answered."""
@@ -483,6 +508,7 @@ PARSERS: dict[str, Parser] = {
     "codex-jsonl": codex_jsonl,
     "gemini-json": gemini_json,
     "opencode-jsonl": opencode_jsonl,
+    "copilot-jsonl": copilot_jsonl,
     "pi-jsonl": pi_jsonl,
     "aider": aider,
 }

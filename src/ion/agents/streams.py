@@ -262,6 +262,19 @@ def pi(event: dict[str, Any], cwd: Path) -> Iterator[Step]:
         yield Step("trouble", event["errorMessage"])
 
 
+def copilot(event: dict[str, Any], cwd: Path) -> Iterator[Step]:
+    """`copilot --output-format json`."""
+    kind, data = event.get("type"), _mapping(event.get("data"))
+    if kind == "assistant.message" and _is_text(data.get("content")):
+        yield Step("says", data["content"])
+    elif kind == "tool.execution_start":
+        yield tool_call(data.get("toolName"), data.get("arguments"), cwd)
+    elif kind == "tool.execution_complete" and data.get("success") is False:
+        yield Step("failed", _first_line(_mapping(data.get("error")).get("message")))
+    elif kind == "session.error" and _is_text(data.get("message")):
+        yield Step("trouble", data["message"])
+
+
 # By the name of the parser that reads the whole of it.
 STEPS: dict[str, Steps] = {
     "claude-json": claude,
@@ -269,6 +282,7 @@ STEPS: dict[str, Steps] = {
     "gemini-json": gemini,
     "opencode-jsonl": opencode,
     "pi-jsonl": pi,
+    "copilot-jsonl": copilot,
 }
 
 
