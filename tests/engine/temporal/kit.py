@@ -62,6 +62,16 @@ nodes:
   - {id: a, bash: 'test -e once || { touch once; exit 1; }', retry: {max_attempts: 1, delay_ms: 1000, on_error: all}}
   - {id: stop, depends_on: [a], cancel: 'enough of this'}
 """,
+    "foreseen": """
+nodes:
+  - {id: lint, bash: 'echo "14 warnings"; exit 3', allow_failure: {exit_status: [3]}}
+  - {id: deploy, depends_on: [lint], bash: 'echo full >&2; exit 1'}
+  - {id: rollback, catches: [deploy], bash: 'echo "$lint.output, $deploy.outcome.stderr"'}
+  - {id: fine, catches: [rollback], bash: 'true'}
+finally:
+  - {id: unlock, bash: 'echo "$RUN.status after $deploy.outcome.code"'}
+  - {id: broken, depends_on: [unlock], bash: 'exit 1'}
+""",
     "inside": """
 nodes:
   - {id: list, bash: 'printf "[\\"a\\",\\"b\\",\\"c\\"]"'}

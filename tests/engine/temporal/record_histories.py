@@ -27,7 +27,7 @@ HISTORIES = Path(__file__).parent / "histories"
 def _runs(project: Project) -> Iterator[str]:
     """Do what is to be recorded; gives the ids of the runs, which are the names of the files."""
     agent = ("--agent", "scribe")
-    for name in ("graph", "agents", "retried", "inside"):
+    for name in ("graph", "agents", "retried", "inside", "foreseen"):
         project.write(name, WORKFLOWS[name])
         project.run(name, "--run-id", name, *agent)
         yield name
