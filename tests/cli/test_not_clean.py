@@ -23,6 +23,7 @@ from ion.views.words import role_of
 from processes import PATIENCE_S, until
 
 from .kit import Ion, Project
+from .terminals import Open
 
 DEPLOY = """
 name: deploy
@@ -385,3 +386,23 @@ def test_what_fails_in_the_finally_of_a_called_workflow_is_said_too(cleaned: Ion
     assert [one["clean"] for one in cleaned("runs", "--json").json("runs")] == [False]
     rows = {row.node.id: row.state for row in folded(describe(project, "mine"), None, None)}
     assert (rows["ship"], rows["ship.unlock"], rows["ship.tell"]) == ("partly", "allowed", "completed")
+
+
+def test_a_node_may_be_called_finally(ion: Ion, project: Project) -> None:
+    project.write("fin", FINALLY.replace("id: build", "id: finally"))
+    drawn = ion("graph", "fin")
+    assert drawn.out.startswith("lock ─ finally ─ (finally)\n"), drawn.err
+    assert "┌─ (finally) ───┐" in drawn.out
+
+
+def test_a_question_is_over_once_the_run_is_ending(project: Project, terminal: Open) -> None:
+    nodes = "{id: ask, approval: {message: Really?}}, {id: bad, bash: 'until [ -e go ]; do sleep 0.05; done; exit 1'}"
+    held = "{id: held, bash: 'until [ -e over ]; do sleep 0.05; done'}"
+    project.write("w", f"name: w\ndescription: d\nfail_fast: true\nnodes: [{nodes}]\nfinally: [{held}]\n")
+    shown = terminal("run", "w", "--run-id", "mine")
+    shown.until("Really?")
+    (project.folder / "go").touch()
+    shown.until("answered elsewhere")
+    assert "finishing" in project.run("show", "mine").out
+    (project.folder / "over").touch()
+    shown.until("w failed after")

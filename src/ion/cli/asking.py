@@ -38,6 +38,9 @@ _LINES_AROUND = 7
 # How long a pasted text may take to come whole once its first line is there.
 _PASTE_S = 0.05
 _PASTED_LINES = 100
+# Events after which nothing is asked any more, and those after which perhaps a node asks no more.
+_ENDS = (e.WorkflowFinishing, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_OVERTAKING = (e.NodeStarted, e.NodeFailed, e.NodeCancelled, e.NodeCompleted, e.GateExpired, e.ScopeOpened)
 
 
 def person_present() -> bool:
@@ -81,10 +84,10 @@ class Asker(Struct, dict=True):
         elif isinstance(event, e.ApprovalResolved):
             by = event.by.get("user")
             self._close(event.request, f"{event.decision}{f' by {by}' if by else ''}")
-        elif isinstance(event, e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled):
+        elif isinstance(event, _ENDS):
             for request in tuple(self._open):
                 self._close(request, "the run has ended")
-        elif isinstance(event, e.NodeStarted | e.NodeFailed | e.NodeCancelled | e.NodeCompleted | e.ScopeOpened):
+        elif isinstance(event, _OVERTAKING):
             for one in [one for one in self._open.values() if is_within(one.node, event.node)]:
                 now = state.nodes.get(one.node)
                 if now is None or one.request not in now.requests:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 _ENDS = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled, e.WorkflowPaused)
+# How many nodes of a kind are named.
+_MOST_NAMED = 100
 # The names of the semantic conventions for generative AI, where they have one.
 _USAGE = {"input_tokens": "gen_ai.usage.input_tokens", "output_tokens": "gen_ai.usage.output_tokens"}
 
@@ -128,9 +130,9 @@ class Tracing:
         if isinstance(event, e.WorkflowCompleted | e.WorkflowFailed):
             found = handled(state)
             span.set_attribute("ion.clean", found.is_clean)
-            span.set_attribute("ion.finally_failed", list(found.in_finally))
-            span.set_attribute("ion.allowed", list(found.allowed))
-            span.set_attribute("ion.caught", list(found.caught))
+            span.set_attribute("ion.finally_failed", list(found.in_finally[:_MOST_NAMED]))
+            span.set_attribute("ion.allowed", list(found.allowed[:_MOST_NAMED]))
+            span.set_attribute("ion.caught", list(found.caught)[:_MOST_NAMED])
         if isinstance(event, e.WorkflowFailed):
             span.set_attribute("error.type", event.error.code)
             span.set_status(Status(StatusCode.ERROR, event.error.code))

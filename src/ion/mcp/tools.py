@@ -223,8 +223,8 @@ async def _step(host: ToolContext, run: Run, arguments: Arguments, report: Repor
     result = await host.engine.wait(run, seconds, partial(_happened, report), partial(_stepped, report))
     prompts = await asyncio.to_thread(run.prompts)
     data = result.to_json()
-    names = ("run_id", "workflow", "status", "output", "error", "clean", "allowed", "caught")
-    step = {name: data[name] for name in names}
+    step = {name: data[name] for name in ("run_id", "workflow", "status", "output", "error", "clean")}
+    step |= _some("allowed", data["allowed"]) | _some("caught", data["caught"])
     step |= {
         name: data[name] for name in ("output_file", "output_bytes", "finishing", "finally_failed") if name in data
     }

@@ -192,10 +192,11 @@ def boxed(picture: Picture) -> Picture:
     final = {one.id for one in nodes if one.final}
     if not final:
         return picture
-    picture = _folded(picture, "finally", "finally", final)
+    name = "finally" if all(one.id != "finally" for one in picture.nodes) else "(finally)"
+    picture = _folded(picture, name, "finally", final)
     followed = {edge.source for edge in picture.edges}
     last = [one.id for one in picture.nodes if one.id not in followed and one.kind != "finally"]
-    return replace(picture, edges=(*picture.edges, *(Edge(one, "finally", "order") for one in last)))
+    return replace(picture, edges=(*picture.edges, *(Edge(one, name, "order") for one in last)))
 
 
 def _folded(picture: Picture, name: str, kind: str, ids: set[str]) -> Picture:
