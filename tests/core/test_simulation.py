@@ -39,6 +39,7 @@ from ion.core.outcomes import (
     Question,
     Stopped,
     Unpermitted,
+    WaitOpened,
 )
 from ion.core.resume import resume_cause, resume_events
 from ion.core.state import NodeState, RunState
@@ -67,6 +68,7 @@ from ion.language.workflow import (
     Retry,
     Scope,
     Shell,
+    Wait,
     Workflow,
     WorkflowCall,
 )
@@ -135,18 +137,28 @@ def random_allowed(rng: random.Random) -> Allowed | None:
 
 def random_body(rng: random.Random) -> Any:
     shell = Shell("true")
-    kind = rng.choices(("bash", "prompt", "loop", "approval", "cancel"), (5, 4, 3, 3, 0.2))[0]
+    kind = rng.choices(("bash", "prompt", "loop", "approval", "wait", "cancel"), (5, 4, 3, 3, 2, 0.2))[0]
     if kind == "bash":
         return Bash(shell)
     if kind == "prompt":
         return Prompt("go")
     if kind == "cancel":
         return Cancel("enough")
+    if kind == "wait":
+        return random_wait(rng)
     if kind == "approval":
         choice = rng.random()
         on_reject = OnReject("redo", rng.randint(1, 3)) if choice < 0.5 else None
         decisions = (Decision("approve"), Decision("defer")) if choice > 0.7 else ()
-        return Approval("?", capture_response=rng.random() < 0.5, on_reject=on_reject, decisions=decisions)
+        return Approval(
+            "?",
+            capture_response=rng.random() < 0.5,
+            on_reject=on_reject,
+            decisions=decisions,
+            timeout_ms=rng.choice((None, None, 20_000)),
+            on_timeout=rng.choice(("fail", "approve", "defer" if decisions else "reject")),
+            remind_ms=rng.choice(((), (5_000, 10_000))),
+        )
     checked = rng.random() < 0.4
     return Loop(
         rng.randint(1, 4),
@@ -157,6 +169,19 @@ def random_body(rng: random.Random) -> Any:
         interactive=rng.random() < 0.3,
         gate_message="more?",
         signal_completes=rng.random() < 0.3,
+    )
+
+
+def random_wait(rng: random.Random) -> Wait:
+    deadline = rng.choice((None, 20_000))
+    expired = rng.choice(("continue", "fail", "skip")) if deadline else "continue"
+    return rng.choice(
+        (
+            Wait(duration_ms=rng.choice((1, 10_000))),
+            Wait(until="$LATER"),
+            Wait(event=rng.choice(("go", "stop")), deadline_ms=deadline, on_expired=expired),
+            Wait(check=Shell("true"), every_ms=3_000, deadline_ms=deadline, on_expired=expired),
+        )
     )
 
 
@@ -209,8 +234,8 @@ class Nested:
         body = self.composite(depth - 1, name, "item" if fanned else item) if depth and rng.random() < 0.6 else None
         if body is None:
             body = random_body(rng)
-        retry = Retry(1, 1000, "all") if not isinstance(body, Approval | Cancel) and rng.random() < 0.2 else None
-        if not fanned or isinstance(body, Approval | Cancel):
+        retry = Retry(1, 1000, "all") if not isinstance(body, Approval | Cancel | Wait) and rng.random() < 0.2 else None
+        if not fanned or isinstance(body, Approval | Cancel | Wait):
             return Node(name, body, retry=retry)
         when = parse_condition("$INPUTS.item != 'v1'") if rng.random() < 0.3 else None
         fan_out = FanOut(
@@ -263,8 +288,10 @@ class Universe(SimulatedWorld):
             clock=1_000,
             slots=rng.choice((1, 2, 8)),
             agent_limits=AgentLimits(names, {"a": 1, "b": 2} if rng.random() < 0.7 else {}),
+            patience_ms=rng.choice((None, 0, 5_000)),
         )
         self.rng = rng
+        self.signals = any(isinstance(one.node.body, Wait) and one.node.body.event for one in templates_of(flow))
         self.store = MemoryStore()
         self.healthy = False
         self.answerers = {path: self.rng.choice(("agent", "agent", "cli", "mcp")) for path in paths}
@@ -312,11 +339,19 @@ class Universe(SimulatedWorld):
         """Somebody answers something, or asks for the end; being told that it is too late is fine."""
         state = self.state
         try:
-            event = self.request(state)
+            event = self.signal(state) if self.signals and self.rng.random() < 0.3 else self.request(state)
             if event is not None:
                 self.store.create_workflow_event("r", [event], lease=None)
         except (RefusedError, IonError):
             return
+
+    def signal(self, state: RunState) -> e.Event | None:
+        """One of a few deliveries, so that many come twice; some are for one wait."""
+        name, delivery = self.rng.choice(("go", "stop")), str(self.rng.randint(1, 12 if self.healthy else 5))
+        target = self.rng.choice((None, None, self.rng.choice([*state.nodes])))
+        return requests.signal(
+            self.workflow, state, name, at=self.clock, by={}, payload='"x"', delivery=name + delivery, target=target
+        )
 
     def request(self, state: RunState) -> e.Event | None:
         return self.misplaced(state) if self.chance(0.6) else self.fitting(state)
@@ -376,6 +411,10 @@ class Universe(SimulatedWorld):
     def outcome(self, now: NodeState) -> Outcome:
         if now.turn == "gate":
             return GateOpened("?")
+        if now.turn == "wait":
+            return WaitOpened(self.clock + self.rng.choice((-5_000, 10_000)))
+        if now.turn == "check" and self.chance(0.5):
+            return Failed(e.Failure("exit-status", "not yet", exit_status=1))
         if now.turn == "until_bash":
             return Judged(self.rng.random() < 0.4)
         if now.turn in AGENT_TURNS and self.answerers[path_of(now.id)] != "agent":
@@ -425,7 +464,7 @@ class Universe(SimulatedWorld):
         state = self.state
         self.turns, self.stopping, self.placing = {}, {}, False
         self.working, self.seen, self.given = set(), state.seq, set()
-        self.plan = CheckedPlan(self.workflow, state, self.slots, self.agent_limits)
+        self.plan = CheckedPlan(self.workflow, state, self.slots, self.agent_limits, self.patience_ms)
         try:
             begin = self.beginning(state) if self.lives > 1 else []
             if begin is not None:
@@ -445,7 +484,7 @@ class Universe(SimulatedWorld):
 
     def beginning(self, state: RunState) -> list[e.Event] | None:
         agent = "claude" if self.chance(0.1) else None
-        cause = resume_cause(state, agent=agent, resume=self.rng.random() < 0.7)
+        cause = resume_cause(state, agent=agent, resume=self.rng.random() < 0.7, at=self.clock)
         if cause is None:
             return None
         if agent is not None:
@@ -528,7 +567,8 @@ class Universe(SimulatedWorld):
         working = {
             node
             for node in self.plan.live
-            if nodes[node].turn in ("prompt", "bash", "rejection", "until_bash") and not nodes[node].permissions
+            if nodes[node].turn in ("prompt", "bash", "rejection", "until_bash", "check")
+            and not nodes[node].permissions
         }
         for lane, limit in self.agent_limits.limits.items():
             mine = {node for node in working if self.agent_limits.lane(path_of(node), nodes[node].turn) == lane}
@@ -550,6 +590,8 @@ class Universe(SimulatedWorld):
                 break
             for _ in range(3):
                 self.person()
+            if self.state.due_at is not None and self.rng.random() < 0.5:
+                self.clock = max(self.clock, self.state.due_at)
         self.healthy = False
         for _ in range(2):
             self.person()
@@ -561,6 +603,7 @@ class Universe(SimulatedWorld):
         check_budget(self.agent_limits, log)
         check_answers(log)
         check_time(log)
+        check_waits(log)
 
 
 def phase(node: NodeState) -> str:
@@ -650,6 +693,31 @@ def check_time(log: list[e.Event]) -> None:
         if node.took_ms is not None:
             assert node.owned_from is not None
             assert 0 <= node.owned_from <= node.owned_from + node.took_ms <= state.owned_ms, f"O9: {node.id}"
+
+
+def check_waits(log: list[e.Event]) -> None:
+    """O10: a wait is over at its time and not before; each delivery counts once, and a wait takes what it is for."""
+    state = RunState()
+    taken: set[str] = set()
+    for event in log:
+        now = state.nodes.get(event.node) if isinstance(event, e.NodeEvent) else None
+        if now is not None and isinstance(event, e.WaitStarted):
+            assert now.wait is None, f"O10: {now.id} began to wait twice"
+        if now is not None and now.wait is not None and isinstance(event, e.NodeCompleted):
+            signal = state.signals[event.signal] if event.signal is not None else None
+            if signal is not None:
+                assert signal.id not in taken
+                assert (signal.event, signal.target or now.id) == (now.wait.event, now.id)
+                taken.add(signal.id)
+            elif now.turn is None:
+                assert now.wait.due_at is not None
+                assert event.at >= now.wait.due_at
+        if isinstance(event, e.GateExpired):
+            assert now is not None
+            assert now.gate is not None
+            assert now.gate.due_at is not None
+            assert event.at >= now.gate.due_at
+        apply(state, event)
 
 
 def check_log(workflow: Workflow, log: list[e.Event]) -> None:

@@ -252,3 +252,20 @@ def test_a_gate_does_not_keep_a_process_and_a_wait_beside_it_does() -> None:
     run = Simulation(flow).run()
     assert run.types("gate").count("gate_expired") == 1, "its owner is the clock"
     assert run.state.nodes["pause"].status == "completed"
+
+
+def test_a_check_that_waits_for_a_slot_expires_all_the_same() -> None:
+    """Its turn begins to wait, another one takes as long as the deadline, and then there is nothing to try any more."""
+    flow = workflow(wait("a", check=Shell("true"), every_ms=10, deadline_ms=HOUR, on_expired="fail"), bash("long"))
+    run = Simulation(flow, slots=1)
+
+    def long(_now: Any, _turn: str) -> Any:
+        run.clock += 2 * HOUR
+        return "done"
+
+    run.outcomes = {"long": long, "a": failed("exit-status")}
+    run.run()
+    error = run.state.nodes["a"].error
+    assert error is not None
+    assert error.message == f"the check did not pass within {HOUR} ms"
+    assert run.state.nodes["long"].status == "completed"

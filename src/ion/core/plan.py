@@ -262,20 +262,27 @@ class Plan:
 
     # ------------------------------------------------------------------ time
 
-    def _due(self, address: str) -> int | None:
-        """When the instance of this address is due, by the clock."""
+    def _due(self, address: str) -> tuple[int, ...]:
+        """When the instance of this address is due, by the clock. A check of a wait is tried again, and expires, also
+        while it waits for a slot."""
         now = self.state.nodes.get(address)
-        return None if now is None or address not in self._instances else now.due_at
+        if now is None or now.live or address not in self._instances:
+            return ()
+        times = (now.due_at, now.wait.due_at if now.wait is not None else None)
+        return tuple(due for due in times if due is not None)
 
     def _limit(self, instance: Instance) -> None:
         limit = limit_of(instance.template, self.state, self.state.nodes[instance.address])
         if limit is not None:
             self._limits.set(limit, instance)
 
-    def _limit_of(self, address: str) -> int | None:
+    def _limit_of(self, address: str) -> tuple[int, ...]:
         """When the time of the instance of this address is over, by how long the run is owned."""
         instance, now = self._instances.get(address), self.state.nodes.get(address)
-        return None if instance is None or now is None or now.terminal else limit_of(instance.template, self.state, now)
+        if instance is None or now is None or now.terminal:
+            return ()
+        limit = limit_of(instance.template, self.state, now)
+        return () if limit is None else (limit,)
 
     def _settle(self, instance: Instance) -> None:
         instance.settled = True
@@ -383,12 +390,16 @@ class Plan:
                         self._end_overdue(instance.inside)
                 if instance.inside.unsettled:
                     return None
-        decision = decide(instance.template, self.state, now, inputs, at)
-        due = now.due_at
-        if due is not None and due > at and (decision is None or isinstance(decision, StartTurn)):
-            (self._timers if now.gate is None else self._gates).set(due, instance)
-            return None
-        return decision
+        return self._in_time(instance, now, decide(instance.template, self.state, now, inputs, at), at)
+
+    def _in_time(self, instance: Instance, now: NodeState, decision: Decision, at: int) -> Decision:
+        """The decision, if its time has come; else the instance is looked at again then."""
+        if decision is not None and not isinstance(decision, StartTurn):
+            return decision
+        for due in self._due(instance.address):
+            if due > at:
+                (self._timers if now.gate is None else self._gates).set(due, instance)
+        return None if now.due_at is not None and now.due_at > at else decision
 
     def _inputs(self, instance: Instance) -> dict[str, str]:
         """What this instance depends on, as it is now."""

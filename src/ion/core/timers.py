@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from ion.core.instances import Instance, Position
 
 
 class Timers:
-    """Times by the instances that wait for them. `due_of` says what an instance of this address waits for now: what was
-    set for another time is forgotten."""
+    """Times by the instances that wait for them. `due_of` says which times an instance of this address waits for now:
+    what was set for another time is forgotten."""
 
-    def __init__(self, due_of: Callable[[str], int | None]) -> None:
+    def __init__(self, due_of: Callable[[str], Collection[int]]) -> None:
         self._due_of = due_of
         self._heap: list[tuple[int, Position, str]] = []
 
@@ -21,7 +21,7 @@ class Timers:
 
     def __iter__(self) -> Iterator[str]:
         """The addresses of all, in no order."""
-        return iter([address for due, _, address in self._heap if self._due_of(address) == due])
+        return iter([address for due, _, address in self._heap if due in self._due_of(address)])
 
     def set(self, due: int, instance: Instance) -> None:
         heapq.heappush(self._heap, (due, instance.place, instance.address))
@@ -30,7 +30,7 @@ class Timers:
         """The first of all: when, and of which instance."""
         while self._heap:
             due, _, address = self._heap[0]
-            if self._due_of(address) == due:
+            if due in self._due_of(address):
                 return due, address
             heapq.heappop(self._heap)
         return None
