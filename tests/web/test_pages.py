@@ -268,6 +268,23 @@ def test_a_run_that_is_not_clean_says_so_everywhere(server: Server, project: Pro
     assert "/r/m1" not in only
 
 
+def test_what_only_waits_needs_nobody(tmp_path: Path) -> None:
+    made = make_project(tmp_path)
+    made.write("sleeps", "name: sleeps\ndescription: x\nnodes:\n  - id: pause\n    wait: 1h\n")
+    made.write("hears", "name: hears\ndescription: x\nnodes:\n  - id: merged\n    wait: {event: pr-merged}\n")
+    for name in ("sleeps", "hears"):
+        assert made.run("run", name, "--run-id", f"{name}1", "--patience", "0s", "--quiet").status == 3
+    with serving(made) as server:
+        for path in ("/", "/gates"):
+            page = server.get(path).text
+            needs = page.partition("<h1>Runs</h1>")[0]
+            assert "sleeps" not in needs
+            assert "ion signal hears1 pr-merged" in needs
+        waits = server.get("/r/sleeps1").text
+        assert "Waits: 1 wait is not over" in waits
+        assert "It continues by itself from" in waits
+
+
 def test_the_graph_leads_to_the_nodes(server: Server) -> None:
     page = server.get("/r/s1/graph").text
     assert '<a href="/r/s1/n/each">' in page

@@ -24,6 +24,7 @@ STATE_OF = {
     "gate": "waiting",
     "reply": "completed",
     "wait": "waiting",
+    "late": "failed",
 }
 
 
@@ -116,16 +117,12 @@ _OF: dict[type[e.Event], tuple[str, Callable[..., str]]] = {
     e.ScopeOpened: ("start", _scope),
     e.IterationCompleted: ("turn", lambda event: _parts(f"iteration {event.iteration}", "done" * event.signaled)),
     e.IterationJudged: ("turn", lambda event: f"iteration {event.iteration} is not the last: until_bash said no"),
-    e.WaitStarted: ("wait", lambda event: _parts(event.kind, event.event)),
-    e.SignalReceived: ("run", lambda event: f"received the signal {event.event}"),
-    e.GateReminded: ("gate", lambda event: f"reminded, for the {event.reminders}. time"),
-    e.GateExpired: ("gate", lambda event: f"its time is over: {event.decision}"),
     e.WorkflowQueued: ("run", lambda _event: "queued"),
     e.ApprovalRequested: ("gate", lambda event: event.message),
     e.GateReminded: ("gate", lambda _event: "is still open"),
     e.GateExpired: ("late", lambda event: f"nobody answered: {event.decision}"),
     e.WaitStarted: ("wait", waits_for),
-    e.SignalReceived: ("reply", lambda event: f"the signal {event.event}"),
+    e.SignalReceived: ("run", lambda event: f"the signal {event.event}"),
     e.ApprovalResolved: ("reply", _answered),
     e.PromptRequested: ("wait", lambda _event: "its prompt waits for an agent"),
     e.PromptAnswered: ("reply", lambda event: size(event.output.size)),

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Path of a node (`language.templates`) → decision → its label.
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 NO_LABELS: Labels = {}
+# What is waited for that needs nobody: it comes, or it is over.
+PASSING = (TIMER, CHECK, "queue")
 # Makes a command that a person can paste out of its words (`cli.context.CliContext.command`).
 Command: TypeAlias = Callable[..., str]
 # Of questions that many instances of one node ask, so many are shown.
@@ -102,7 +104,7 @@ def _commands(
         return [(budget_command(command, run_id, state), "")]
     if one.kind == SIGNAL:
         return [(command("signal", run_id, one.event), "")]
-    if one.kind in (TIMER, CHECK):
+    if one.kind in PASSING:
         return []
     if gate is None:
         return [(command("next", run_id), ""), (command("submit", run_id, node, "--file FILE"), "")]

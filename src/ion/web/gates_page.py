@@ -30,7 +30,7 @@ LONGEST_COMMENT = 20_000
 
 def page(site: Site, _request: Request) -> Page:
     """Everything that is asked, whole."""
-    found = [_run(site, run) for run in waiting_runs(site)]
+    found = [one for run in waiting_runs(site) if (one := _run(site, run)) is not None]
     note = None
     if not site.allow_answers:
         command = h("code", site.command("serve", "--allow-answers"), class_="command")
@@ -43,6 +43,8 @@ def page(site: Site, _request: Request) -> Page:
 def _run(site: Site, found: WorkflowRun) -> Html | None:
     try:
         with site.readers.read(found.run_id) as run:
+            if not parts.needs_somebody(run):
+                return None
             link = h("a", run.workflow, " ", h("code", run.run_id), href=parts.run_link(run.run_id))
             return h("article", h("h2", link), parts.next_steps(run, site.frame))
     except IonError as error:  # that one run is damaged or gone hides no other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from ion.views.rows import ListRow, folded, members_of, most_urgent_first, templ
 from ion.views.text import cut, duration, elapsed, moment, plural
 from ion.views.timeline import Scale, scale_of
 from ion.views.waiting import (
+    PASSING,
     PERMISSION,
     Asked,
     all_asked,
@@ -25,6 +26,7 @@ from ion.views.waiting import (
     labels_of,
     nodes_of,
     summary,
+    waiting_in,
     where_it_failed,
 )
 from ion.views.waiting import folded as first_asked
@@ -202,6 +204,10 @@ def next_steps(run: RunView, frame: Frame) -> Html:
         return _failed(run, frame)
     if run.status == "completed" and not run.described.handled.is_clean:
         return _not_clean(run, frame)
+    if run.status == "cancelled" and (failed := run.described.handled.in_finally):
+        return _notice(
+            "attention", "Cancelled", "Of what was to be done at the end, this failed:", *_failures(run, frame, failed)
+        )
     if run.status == "interrupted":
         nodes = nodes_of(run.state)
         done = sum(node.status == "completed" for node in nodes)
@@ -228,8 +234,32 @@ def waiting(run: RunView, frame: Frame) -> Html:
         h("div", h("p", f"… and {more.left} more inside of {more.node}"), commands(*more.commands), class_="ask")
         for more in alike
     ]
-    title = f"Needs you: {summary(run.state)}"
-    return _notice("attention", title, "", [ask(run, frame, one, labels) for one in asked], left)
+    word = "Waits" if all(one.waiting.kind in PASSING for one in asked) else "Needs you"
+    title = f"{word}: {summary(run.state)}" if summary(run.state) else word
+    return _notice(
+        "attention", title, "", [ask(run, frame, one, labels) for one in asked], left, _by_itself(run, frame)
+    )
+
+
+def _by_itself(run: RunView, frame: Frame) -> Html | None:
+    """When a clock continues a run that nobody drives."""
+    due_at = run.state.due_at
+    if due_at is None or run.status != "paused":
+        return None
+    return h(
+        "p",
+        "It continues by itself from ",
+        time(due_at, run.now),
+        " on, if there is a clock: ",
+        h("code", frame.command("tick"), class_="command"),
+    )
+
+
+def needs_somebody(run: RunView) -> bool:
+    """Whether a person has something to do about a run that has not ended."""
+    if run.status == "interrupted" or (run.status == "paused" and answered(run.state)):
+        return True
+    return any(one.kind not in PASSING for one in waiting_in(run.state))
 
 
 def _to_continue(run: RunView, frame: Frame) -> Html:
@@ -307,17 +337,22 @@ def button_text(shown: str) -> str:
 
 def _not_clean(run: RunView, frame: Frame) -> Html:
     """Which failures were allowed or caught."""
-    found = [run.state.nodes[one] for one in (*run.described.handled.allowed, *run.described.handled.caught)]
+    handled = run.described.handled
+    told = f"It completed with failures that did not fail it: {not_clean(run.state)}."
+    return _notice("attention", "Not clean", told, *_failures(run, frame, (*handled.allowed, *handled.caught)))
+
+
+def _failures(run: RunView, frame: Frame, addresses: Sequence[str]) -> list[Child]:
+    """Failed nodes, each with why."""
     rows = []
-    for node in found[:_FAILURES]:
+    for node in (run.state.nodes[one] for one in addresses[:_FAILURES]):
         text = failure_text(node.error) if node.error is not None else None
         why = ": ".join([text.headline, *text.said[-1:]]) if text is not None else ""
         link = h("a", node.id, href=frame.link(run.run_id, node.id))
-        said = h("span", said_of(run.state, node), ": ", why)
-        rows.append(h("li", state("allowed"), h("span", link), said))
-    left = h("p", f"… {len(found) - _FAILURES} more", class_="faint") if len(found) > _FAILURES else None
-    told = f"It completed with failures that did not fail it: {not_clean(run.state)}."
-    return _notice("attention", "Not clean", told, h("ul", rows, class_="needs"), left)
+        sign = state(mark_of_node(run.state, node, run.status))
+        rows.append(h("li", sign, h("span", link), h("span", f"{said_of(run.state, node)}: {why}")))
+    left = len(addresses) - len(rows)
+    return [h("ul", rows, class_="needs"), h("p", f"… {left} more", class_="faint") if left else None]
 
 
 def _failed(run: RunView, frame: Frame) -> Html:

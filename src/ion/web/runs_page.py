@@ -10,7 +10,7 @@ from ion import clocks
 from ion.api.reading import is_clean, list_runs, now_of
 from ion.errors import IonError
 from ion.views.text import cut, one_line
-from ion.views.waiting import all_asked, answered, labels_of
+from ion.views.waiting import PASSING, all_asked, answered, labels_of
 from ion.views.words import role_of
 from ion.web import gates_page, parts
 from ion.web.html import Html, h, url
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 50
 UNCLEAN = "unclean"
-STATUSES = ("running", "paused", "failed", "interrupted", "completed", UNCLEAN, "cancelled")
+STATUSES = ("running", "queued", "paused", "failed", "interrupted", "completed", UNCLEAN, "cancelled")
 # Of so many runs that have completed those are found that are not clean.
 _LOOKED_AT = 1000
 _LONGEST_ASKED = 110
+# What is due for so long, no clock has seen.
+_LATE_MS = 2 * 60_000
 
 
 def page(site: Site, request: Request) -> Page:
@@ -137,7 +139,14 @@ def _asked(site: Site, found: WorkflowRun) -> list[Html]:
             if run.status == "interrupted" or (run.status == "paused" and answered(run.state)):
                 word = "interrupted" if run.status == "interrupted" else "answered"
                 return [_line(run.status, name, word, site.command("resume", run.run_id))]
-            asked = all_asked(site.command, run.run_id, run.state, labels_of(run.frozen))
+            asked = [
+                one
+                for one in all_asked(site.command, run.run_id, run.state, labels_of(run.frozen))
+                if one.waiting.kind not in PASSING
+            ]
+            if not asked and run.status == "paused" and (run.state.due_at or run.now) < run.now - _LATE_MS:
+                since = h("span", "is due since ", parts.time(run.state.due_at, run.now))
+                return [_line("waiting", name, since, site.command("tick"))]
             lines = []
             for one in asked[:3]:
                 where = (
