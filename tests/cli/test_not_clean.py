@@ -269,6 +269,16 @@ def test_the_graph_draws_who_catches_whom(ran: Ion) -> None:
     assert ran("graph", "--run", "caught", "--format", "svg").out.count('class="box allowed"') == 2
 
 
+def test_the_graph_of_a_fan_out_that_may_fail_is_amber(ion: Ion, project: Project) -> None:
+    fan = "{id: each, fan_out: {items: [0, 1]}, allow_failure: true, bash: 'exit $INPUTS.item'}"
+    project.write("w", f"name: w\ndescription: d\nnodes: [{fan}, {{id: end, depends_on: [each], bash: 'true'}}]\n")
+    assert ion("run", "w", "--run-id", "w", "--quiet").status == 0
+    (each, _) = ion("graph", "--run", "w", "--json").json("graph")["nodes"]
+    assert (each["status"], each["handled"], each["counts"]) == ("failed", True, {"completed": 1, "failed": 1})
+    data = ion("show", "w", "--json").json("run")
+    assert (data["clean"], data["allowed"]) == (False, ["each"])
+
+
 def test_who_is_told_of_the_end_is_told_that(ran: Ion, project: Project, tmp_path: Path) -> None:
     hook = tmp_path / "hook"
     hook.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\n")

@@ -163,18 +163,18 @@ def _in_run(template: Template, shown: _Shown, prefixes: Sequence[str]) -> Pictu
     instances = [f"{prefix}{template.node.id}" for prefix in prefixes]
     statuses, state = shown.statuses(instances), shown.state
     status, several = _overall(statuses), len(statuses) > 1
+    found = [state.nodes[address] for address in instances if address in state.nodes]
+    handled = status == "failed" and all(foreseen(state, one) for one in found if one.status == "failed")
     if template.item is not None:
         instances = [member for scope in shown.scopes(instances) for member in scope.members]
         statuses = shown.statuses(instances)
         several = bool(statuses)
-    found = [state.nodes[address] for address in instances if address in state.nodes]
-    failed = [one for one in found if one.status == "failed"]
     scopes, body = shown.scopes(instances), (template.item or template).inside
     prefixes = [scope.prefix for scope in scopes]
     return replace(
         _in_file(template),
         status=status,
-        handled=status == "failed" and all(foreseen(state, one) for one in failed),
+        handled=handled,
         counts={status: statuses.count(status) for status in STATUSES if status in statuses} if several else {},
         iteration=max((scope.iteration for scope in scopes), default=0),
         inside=_picture(template.node.id, body, shown, prefixes) if body is not None and scopes else None,
@@ -206,7 +206,7 @@ def _folded(picture: Picture, name: str, kind: str, ids: set[str]) -> Picture:
     kinds: dict[tuple[str, str], str] = {}
     for edge in picture.edges:
         ends = (name if edge.source in members else edge.source, name if edge.target in members else edge.target)
-        if edge not in inside and kinds.get(ends) != "depends_on":
+        if ends[0] != ends[1] and kinds.get(ends) != "depends_on":
             kinds[ends] = edge.kind
     nodes = tuple(replace(one, includes=one.includes[1:], final=False) for one in members.values())
     statuses = [one.status for one in nodes if one.status is not None]
