@@ -265,9 +265,10 @@ class TestAcceptance:
             lambda project: settings(project, NIGHTLY.replace("2d", "$(rm -rf ~)")),
             lambda project: settings(project, NIGHTLY + "agents: {claude: {command: evil}}\n"),
             lambda project: settings(project, NIGHTLY + "env: {BASH_ENV: evil.sh}\n"),
+            lambda project: settings(project, NIGHTLY + "log: /tmp/elsewhere\n"),
             lambda project: project.write("triage", TRIAGE.replace("sorted", "evil")),
         ],
-        ids=["cron", "inputs", "agents", "env", "workflow"],
+        ids=["cron", "inputs", "agents", "env", "log", "workflow"],
     )
     def test_what_changed_since_starts_nothing(
         self, nightly: Ion, project: Project, clock: Hand, change: Callable[[Project], object]

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ion import clocks, create_store
+from ion import clocks, codec, create_store
 from ion.api.clock import DueRun, Found, LeftRun, look
 from ion.api.workspace import open_workspace
 from ion.core import events as e
 from ion.engine import seals
+from ion.stores import encoding
 from ion.stores.base import WorkflowStore
 from ion.stores.lease import this_process
 from processes import until
@@ -330,6 +331,26 @@ class TestWhoseRunsAClockTakes:
             assert not seals.is_sealed_here(replace(first, **change), run, root), change
         assert not seals.is_sealed_here(first, "other", root)
         assert not seals.is_sealed_here(first, run, "/other")
+
+    def test_not_one_whose_settings_have_changed_since(self, project: Project, gated: Ion) -> None:
+        """A `git pull` may bring another program for an agent, or an environment: a clock does not run it unseen."""
+        file = project.folder / ".ion" / "config.yaml"
+        file.write_text("env: {BASH_ENV: evil.sh}\n")
+        why = "the settings have changed since it began, and with them what it may run: ion resume mine"
+        assert reasons(project) == {"mine": why}
+        file.write_text("max_concurrency: 3\n")
+        assert [due.run_id for due in seen(project).due] == ["mine"]
+
+    def test_a_log_without_a_start_stops_no_clock(self, project: Project, gated: Ion) -> None:
+        gated("run", "gate", "--run-id", "forged")
+        text = codec.encode(e.WorkflowPaused(1, due_at=1))
+        with sqlite3.connect(project.folder / ".ion" / "ion.db") as database:
+            values = (text, encoding.checksum("forged", 1, text))
+            database.execute("UPDATE events SET event = ?, checksum = ? WHERE run_id = 'forged' AND seq = 1", values)
+            database.execute("UPDATE runs SET due_at = 1 WHERE run_id = 'forged'")
+        found = seen(project)
+        assert [due.run_id for due in found.due] == ["mine"]
+        assert {left.run_id: left.reason for left in found.left} == {"forged": "its log does not begin with its start"}
 
     def test_not_with_a_key_that_others_can_read(self, project: Project) -> None:
         key = seals.user_state_folder() / "key"

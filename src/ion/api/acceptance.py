@@ -2,8 +2,8 @@
 
 A repository's settings may name what starts by itself, and anybody who can push to it can change them. So a schedule or
 a concurrency group takes effect once its user has seen it; what was accepted is kept as a digest, in the user's own
-folder and not in the project. The digest of a schedule covers its workflow with commands and scripts, and the agents
-and the environment of the settings, so that no `git pull` changes unseen what a clock runs.
+folder and not in the project. The digest of a schedule covers its workflow with commands and scripts, and what the
+settings do to a run, so that no `git pull` changes unseen what a clock runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct, ValidationError, field
 from msgspec.json import Decoder
 
 from ion import clocks, codec
+from ion.api.settings import effect_of
 from ion.api.workflows import load
 from ion.api.workspace import Workspace
 from ion.engine.freeze import source_of
@@ -53,13 +54,13 @@ class Judged(Struct, frozen=True):
 
 def judge_schedule(workspace: Workspace, name: str, acceptance: Acceptance) -> Judged:
     """A schedule, with the workflow that it starts."""
-    schedule, settings = workspace.settings.schedules[name], workspace.settings
+    schedule = workspace.settings.schedules[name]
     try:
         workflow = load(workspace, schedule.workflow)
     except IonError as error:
         return Judged(name, "broken", problem=error.message)
-    around = [settings.agent, settings.agents, settings.env]
-    return _judged(name, [schedule, source_of(workflow), around], acceptance.schedules, workflow)
+    content = [schedule, source_of(workflow), effect_of(workspace.settings)]
+    return _judged(name, content, acceptance.schedules, workflow)
 
 
 def judge_group(workspace: Workspace, name: str, acceptance: Acceptance) -> Judged:

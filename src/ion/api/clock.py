@@ -21,6 +21,7 @@ from ion.api.places import full, groups_of
 from ion.api.reading import status_of
 from ion.api.run import Run
 from ion.api.runs import require_continuable
+from ion.api.settings import effect_of
 from ion.api.workspace import Workspace, who
 from ion.core.events import WorkflowStarted
 from ion.core.resume import resume_cause
@@ -28,7 +29,7 @@ from ion.core.state import RunState
 from ion.engine import git
 from ion.engine.run_reader import read_run
 from ion.engine.seals import is_sealed_here
-from ion.errors import IonError, NotFoundError
+from ion.errors import DamagedStoreError, IonError, NotFoundError
 from ion.stores.base import WorkflowRun
 
 RUNS_PER_PROCESSOR = 2
@@ -90,7 +91,8 @@ def _why_left(workspace: Workspace, row: WorkflowRun, *, any_host: bool) -> str 
 def _why_not_continued(workspace: Workspace, row: WorkflowRun, *, any_host: bool) -> str | None:
     """The same of a run without a live owner. Raises `IonError` if it cannot be continued here."""
     started = workspace.store.get_workflow_events(row.run_id, limit=1)[0].event
-    assert isinstance(started, WorkflowStarted), "no run is made without its start"
+    if not isinstance(started, WorkflowStarted):  # whoever wrote it
+        raise DamagedStoreError("its log does not begin with its start")
     if started.engine is not None:
         return ""  # its cluster has a clock
     foreign = _why_foreign(workspace, row, started, any_host=any_host)
@@ -99,6 +101,8 @@ def _why_not_continued(workspace: Workspace, row: WorkflowRun, *, any_host: bool
     found = read_run(workspace.store, row.run_id)
     if found.state.ended:
         return ""
+    if started.by.get("settings") != effect_of(workspace.settings):
+        return f"the settings have changed since it began, and with them what it may run: ion resume {row.run_id}"
     if found.state.status == "running" and (unfinished := _unfinished(found.state)):
         return f"its process died while {unfinished} ran; somebody has to see what that left: ion resume {row.run_id}"
     if resume_cause(found.state, agent=None, resume=False, at=clocks.now_ms()) is None:

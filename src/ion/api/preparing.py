@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ion.api.agents import AgentLike, Agents, agent_name, left_out, require_agents
 from ion.api.inputs import check_inputs, unfilled, unused_text
+from ion.api.settings import effect_of
 from ion.api.workflows import open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, who
 from ion.engine import runs
@@ -77,12 +78,17 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
         context=spec.context,
         agent=name,
         cwd=folder,
-        by=who(workspace.via) | ({} if spec.schedule is None else {"schedule": spec.schedule}),
+        by=_by(workspace, spec),
         engine=spec.engine,
         max_budget_usd=_budget(spec, loaded),
     )
     notes = (*unused, *unfilled(loaded, spec.inputs), *left_out(agents, nodes))
     return PreparedRun(config, run, notes, opened.warned)
+
+
+def _by(workspace: Workspace, spec: RunSpec) -> dict[str, Any]:
+    by = {**who(workspace.via), "settings": effect_of(workspace.settings)}
+    return by if spec.schedule is None else {**by, "schedule": spec.schedule}
 
 
 def _budget(spec: RunSpec, loaded: Workflow) -> float | None:

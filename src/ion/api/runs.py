@@ -18,6 +18,7 @@ from ion.api.places import NamedGroup, cancel_oldest, groups_of, not_in_effect, 
 from ion.api.preparing import PreparedRun, RunSpec, engine_config_of, prepare
 from ion.api.reading import describe, describe_state, status_of
 from ion.api.result import RunResult
+from ion.api.settings import effect_of
 from ion.api.workflows import OpenedWorkflow, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, require_outside, who
 from ion.core.events import Event, WorkflowQueued, WorkflowResumed
@@ -280,7 +281,7 @@ def start_rerun(
         new=new,
         from_node=None if from_node is None else as_address(from_node),
         agent=name,
-        by=who(workspace.via),
+        by={**who(workspace.via), "settings": effect_of(workspace.settings)},
         edited=_edited(opened.workflow, state) if opened is not None else None,
     )
     try:

@@ -8,13 +8,16 @@ file when a name first needs them.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec.structs import replace
 
+from ion import codec
 from ion.api.deployment import (
     GROUP_SHAPES,
     NAME,
@@ -84,6 +87,13 @@ def read_settings(project_file: Path, user_file: Path) -> Settings:
     merged["secrets"] = list(dict.fromkeys((*user.get("secrets", ()), *project.get("secrets", ()))))
     merged["agents"] = {name: _agent(name, values) for name, values in merged.get("agents", {}).items()}
     return convert(merged, Settings)
+
+
+def effect_of(settings: Settings) -> str:
+    """A digest of what the settings do to the runs of a clock: their agents, environment, secrets, store and log. What
+    starts is not in it, nor what only concerns the user."""
+    effective = replace(settings, schedules={}, concurrency={}, notify=None, max_concurrency=None)
+    return hashlib.sha256(codec.encode(effective).encode()).hexdigest()
 
 
 def _agent(name: str, values: dict[str, Any]) -> dict[str, Any]:
