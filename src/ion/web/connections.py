@@ -24,10 +24,15 @@ class LimitedConnection(H11Protocol):
         self._limit: asyncio.TimerHandle | None = None
         self.began = self.loop.time()
         self._wait()
-        if len(self.connections) > self.most:
-            others = [one for one in self.connections if isinstance(one, LimitedConnection) and not one.is_asked]
-            oldest = min(others, key=lambda one: one.began, default=self)
-            oldest.transport.abort()
+        # One that was told to end counts no longer; it leaves `connections` a little later.
+        opened = [one for one in self.connections if isinstance(one, LimitedConnection) and not one.is_ending]
+        if len(opened) > self.most:
+            idle = [one for one in opened if not one.is_asked]
+            min(idle, key=lambda one: one.began, default=self).transport.abort()
+
+    @property
+    def is_ending(self) -> bool:
+        return bool(self.transport.is_closing())
 
     @property
     def is_asked(self) -> bool:
