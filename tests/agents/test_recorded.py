@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ion.agents.base import AgentError, PromptResult
 from ion.agents.parsers import Printed, Reading, conclude, parser
@@ -246,3 +248,33 @@ def test_an_answer_after_a_cut_one_is_whole() -> None:
     ]
     found = parser("codex-jsonl")(Printed("\n".join(map(json.dumps, events)).encode()))
     assert isinstance(conclude(found, 0, "", "it"), PromptResult)
+
+
+EVENT_WORDS = (
+    "type subtype message content text thinking name input tool_use "
+    "tool_result is_error id item items changes command exit_code query "
+    "todo_list file_change web_search mcp_tool_call server tool arguments completed role "
+    "assistant delta parameters status error part state toolName args "
+    "result isError data tool_call started path file_path user system "
+    "item.started item.completed message_end tool_execution_start tool_execution_end auto_retry_start "
+    "errorMessage assistant.message tool.execution_start "
+    "tool.execution_complete session.error success parent_tool_use_id "
+)
+KEYS = EVENT_WORDS.split()
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(KEYS)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(STEPS)), VALUES)
+def test_no_event_breaks_the_following(tmp_path: Path, name: str, value: Any) -> None:
+    """It runs in the event loop: an exception there would end more than this turn."""
+    lines: list[str] = []
+    activity = Activity(STEPS[name], tmp_path, tmp_path / "log.txt", lines.append)
+    activity.line(json.dumps(value))
+    activity.close()
+    assert all("\n" not in line and len(line) <= 200 for line in lines)

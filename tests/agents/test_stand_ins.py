@@ -173,6 +173,16 @@ async def test_a_schema_without_an_option_is_told_in_the_prompt(request_: Prompt
     assert said.endswith('Reply with nothing but JSON that fits this JSON Schema:\n{"type": "object"}')
 
 
+@pytest.mark.parametrize("name", ["claude", "codex"])
+async def test_a_session_keeps_its_first_system_prompt_and_that_is_noted(request_: PromptRequest, name: str) -> None:
+    asked = agent(name)
+    first = await asked.prompt(replace(request_, system="be kind"))
+    same = await asked.prompt(replace(request_, system="be kind", session=first.session))
+    other = await asked.prompt(replace(request_, system="be harsh", session=first.session))
+    assert (first.notes, same.notes) == ((), ())
+    assert other.notes == (f"its systemPrompt may not count: {name} keeps that of the first prompt of a session",)
+
+
 async def test_an_option_without_effect_is_said_once(request_: PromptRequest) -> None:
     said: list[str] = []
     request = replace(request_, options={"hooks": {}, "model": "m"}, progress=said.append)

@@ -45,6 +45,7 @@ class CommandAgent(Struct, frozen=True, gc=False):
     options: dict[str, Any] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _totals: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _systems: dict[str, Any] = field(default_factory=dict)
 
     async def prompt(self, request: PromptRequest) -> PromptResult:
         """Run the program once, within the request's working directory and limits; a second time, in a new session, if
@@ -95,7 +96,17 @@ class CommandAgent(Struct, frozen=True, gc=False):
         reading = of_this_turn(reading, before, self.preset.usage)
         if session is not None and self._is_gone(ended, reading, printed, session):
             raise _SessionGoneError
-        return self._conclude(ended, reading, request, printed)
+        return self._with_kept_system(self._conclude(ended, reading, request, printed), request, session)
+
+    def _with_kept_system(self, result: PromptResult, request: PromptRequest, resumed: str | None) -> PromptResult:
+        """The result with a note if its systemPrompt is another than the one that its session began with."""
+        system = request.options.get("systemPrompt")
+        if resumed is None and result.session is not None:
+            self._systems[result.session] = system
+        if not self.preset.system_once or resumed not in self._systems or self._systems[resumed] == system:
+            return result
+        note = f"its systemPrompt may not count: {self.name} keeps that of the first prompt of a session"
+        return replace(result, notes=(*result.notes, note))
 
     def _activity(self, request: PromptRequest, log: Path) -> Activity | None:
         """What follows its output, if that is a stream of events."""

@@ -59,6 +59,7 @@ class Preset(Struct, frozen=True, gc=False):
     own_commands: str = ""
     silent: bool = False
     noise: str = ""
+    system_once: bool = False
     help: Words = ("--help",)
     schema: Words = ()
     strict_schema: bool = False
