@@ -269,6 +269,16 @@ def test_the_graph_draws_who_catches_whom(ran: Ion) -> None:
     assert ran("graph", "--run", "caught", "--format", "svg").out.count('class="box allowed"') == 2
 
 
+def test_many_items_that_failed_are_one_line(ion: Ion, project: Project) -> None:
+    fan = "{id: each, fan_out: {items: [0, 1, 1, 1], join: all_done}, bash: 'exit $INPUTS.item'}"
+    project.write("w", f"name: w\ndescription: d\nnodes: [{fan}, {{id: end, bash: 'exit 2', allow_failure: true}}]\n")
+    done = ion("run", "w", "--run-id", "w", "--quiet")
+    assert told(done.err)[2:] == [
+        "each 3 items failed, allowed: exit 1 ion show w each",
+        "end failed, allowed: exit 2 ion show w end",
+    ]
+
+
 def test_the_graph_of_a_fan_out_that_may_fail_is_amber(ion: Ion, project: Project) -> None:
     fan = "{id: each, fan_out: {items: [0, 1]}, allow_failure: true, bash: 'exit $INPUTS.item'}"
     project.write("w", f"name: w\ndescription: d\nnodes: [{fan}, {{id: end, depends_on: [each], bash: 'true'}}]\n")

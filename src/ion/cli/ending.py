@@ -30,7 +30,7 @@ from ion.views.waiting import (
 from ion.views.words import FailureText, failure_text, mark, said_of
 
 if TYPE_CHECKING:
-    from ion import NodeState
+    from ion import NodeState, RunState
     from ion.api.reading import Content
     from ion.api.result import RunResult
     from ion.api.workspace import Workspace
@@ -212,32 +212,40 @@ def say_not_clean(screen: Screen, cli: CliContext, result: RunResult) -> None:
 
 
 def _say_failures(screen: Screen, cli: CliContext, result: RunResult, addresses: tuple[str, ...]) -> None:
-    """Each in a line: who allowed or caught it, why, and the command that shows more."""
+    """Each in a line: who allowed or caught it, why, and the command that shows more. Several items of one fan-out are
+    a line together."""
     state = result.state
-    failed = [state.nodes[address] for address in dict.fromkeys(addresses)]
-    shown = failed[:_FAILURES_SHOWN]
-    names = cut_ids((node.id for node in shown), MAX_ID_COLUMNS)
+    groups: dict[str, list[NodeState]] = {}
+    for node in (state.nodes[address] for address in dict.fromkeys(addresses)):
+        scope = state.scopes.get(node.owner)
+        is_item = scope is not None and scope.items is not None and not node.allowed
+        groups.setdefault(node.owner if is_item else node.id, []).append(node)
+    lines = {found[0].id if len(found) == 1 else name: found for name, found in groups.items()}
+    shown = list(lines)[:_FAILURES_SHOWN]
+    names = cut_ids(shown, MAX_ID_COLUMNS)
     ids = max(map(width, names.values()))
-    looks = [_where_to_look(node) for node in shown]
-    commands = [cli.command(look, result.run_id, node.id) for look, node in zip(looks, shown, strict=True)]
+    commands = [cli.command(_where_to_look(lines[name]), result.run_id, name) for name in shown]
     room = max(30, screen.width - ids - max(map(width, commands)) - 10)
-    whats = [cut(f"{said_of(state, node)}: {_in_a_line(node)}", room) for node in shown]
+    whats = [cut(_in_a_line(state, lines[name]), room) for name in shown]
     longest = max(map(width, whats))
-    for node, what, command in zip(shown, whats, commands, strict=True):
-        screen.line(f"   {pad(names[node.id], ids)}  {pad(what, longest)}    ", ("faint", command))
-    if len(failed) > len(shown):
-        screen.line(f"   … {len(failed) - len(shown)} more: {cli.command('show', result.run_id)}")
+    for name, what, command in zip(shown, whats, commands, strict=True):
+        screen.line(f"   {pad(names[name], ids)}  {pad(what, longest)}    ", ("faint", command))
+    if len(lines) > len(shown):
+        screen.line(f"   … {len(lines) - len(shown)} more: {cli.command('show', result.run_id)}")
 
 
-def _where_to_look(node: NodeState) -> str:
+def _where_to_look(failed: list[NodeState]) -> str:
     """The command that shows the most of a failed node: what it printed, if it was allowed to fail."""
-    return "output" if node.output is not None and node.output.size else "show"
+    output = failed[0].output
+    return "output" if len(failed) == 1 and output is not None and output.size else "show"
 
 
-def _in_a_line(node: NodeState) -> str:
-    """Why a node failed, with the last that it said."""
+def _in_a_line(state: RunState, failed: list[NodeState]) -> str:
+    """Why a node failed, or the first of several items, with the last that it said."""
+    node = failed[0]
     text = failure_text(node.error) if node.error is not None else FailureText("", ())
-    return ": ".join([text.headline, *text.said[-1:]])
+    items = f"{len(failed)} items " if len(failed) > 1 else ""
+    return f"{items}{said_of(state, node)}: {': '.join([text.headline, *text.said[-1:]])}"
 
 
 def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:
