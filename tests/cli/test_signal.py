@@ -82,6 +82,8 @@ def test_from_eight_processes_at_once_it_is_taken_once(waiting: Ion, project: Pr
         (["pr-mergd"], 2, "did you mean 'pr-merged'?"),
         (["pr-merged", "--data", "{"], 2, "--data is not JSON"),
         (["pr-merged", "--for", "say"], 2, "'say' is not a wait for the signal 'pr-merged'"),
+        (["pr-merged", "--id", ""], 2, "1 to 200 characters"),
+        (["pr-merged", "--id", "x" * 201], 2, "1 to 200 characters"),
         (["pr-merged", "--for", "$(rm x)"], 2, "is not a wait for the signal"),
     ],
 )

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from simulate import Simulation, bash, failed, fan, group, workflow
 
 from ion.core import events as e
 from ion.core.resume import resume_cause
-from ion.language.workflow import Approval, Decision, LoopGroup, Node, OnReject, Retry, Scope, Shell, Wait
+from ion.language.workflow import Approval, Decision, Loop, LoopGroup, Node, OnReject, Retry, Scope, Shell, Wait
 
 HOUR = 3_600_000
 
@@ -269,3 +270,24 @@ def test_a_check_that_waits_for_a_slot_expires_all_the_same() -> None:
     assert error is not None
     assert error.message == f"the check did not pass within {HOUR} ms"
     assert run.state.nodes["long"].status == "completed"
+
+
+@pytest.mark.parametrize("kind", [e.TIMER, e.SIGNAL, e.CHECK])
+def test_a_forged_log_begins_a_wait_where_there_is_none(kind: Any) -> None:
+    flow = workflow(bash("a"), wait("timer", duration_ms=HOUR))
+    run = Simulation(flow)
+    run.log = [run.started(), e.WaitStarted(1, "a", kind, 2, "go"), e.WaitStarted(1, "timer", kind, 2, "go")]
+    run.run()
+    assert run.state.ended
+
+
+def test_a_forged_deadline_of_another_gate_ends_nothing() -> None:
+    loop = Node("loop", Loop(3, prompt="go", until="DONE", interactive=True, gate_message="more?"))
+    run = Simulation(workflow(loop), {"loop": "x"}).run()
+    asked = run.log[-2]
+    assert isinstance(asked, e.ApprovalRequested)
+    run.log[-2] = replace(asked, due_at=1, remind_at=(1,))
+    run.clock += HOUR
+    assert resume_cause(run.state, agent=None, resume=False, at=run.clock) is None
+    run.approve().resume()
+    assert run.state.nodes["loop"].asked == 2

@@ -82,9 +82,9 @@ def decide(template: Template, state: RunState, now: NodeState, inputs: dict[str
             return refused
     if isinstance(node.body, Approval) and now.gate is not None:
         return gate_due(node.body, now, now.gate, at)
-    if now.wait is not None:
+    if now.wait is not None and isinstance(node.body, Wait):
         ended = wait_ended(template, state, now, now.wait, at)
-        if ended is not None or now.wait.kind != e.CHECK:
+        if ended is not None or node.body.check is None:
             return ended
     start = _Starter(now.id, now, inputs)
     answer = now.answer

@@ -23,6 +23,7 @@ APPROVED = "approved"
 REJECTED = "rejected"
 # What holds of a gate that nobody answered in its time, where its workflow says nothing else.
 FAILED = "failed"
+LONGEST_DELIVERY = 200
 _NAMES_SHOWN = 10
 _SUGGESTED_FROM = 1000
 # What `approve` and `reject` mean for a permission: the first of these kinds that the agent offers.
@@ -265,6 +266,8 @@ def signal(
     """Send the signal `event` to the run: the next wait for it, or only that at `target`, takes it. None: this
     `delivery` has come before."""
     _refuse_ended(state)
+    if not 0 < len(delivery) <= LONGEST_DELIVERY:
+        raise UsageError(f"the id of a delivery has 1 to {LONGEST_DELIVERY} characters")
     if delivery in state.deliveries:
         return None
     waits = [one for one in templates_of(workflow) if isinstance(one.node.body, Wait) and one.node.body.event]

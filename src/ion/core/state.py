@@ -208,7 +208,7 @@ class NodeState(Struct):
         """When it continues without anybody's answer, or reminds of it."""
         if not isinstance(self.phase, Waiting):
             return None
-        gate = None if self.phase.until is not None else self.gate
+        gate = self.gate if self.phase.until is None and self.kind == "approval" else None
         if gate is None:
             return self.phase.until
         return min((*gate.remind_at[self.reminders :], *((gate.due_at,) if gate.due_at else ())), default=None)
