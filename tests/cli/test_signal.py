@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+from processes import until
 
 from .kit import Ion, Project
 
@@ -110,3 +114,16 @@ def test_patience_is_how_long_a_process_waits(ion: Ion, project: Project) -> Non
     assert [one["node"] for one in found["waiting"]] == ["b"], "it had the patience for a"
     assert found["nodes"]["a"]["status"] == "completed"
     assert ion("run", "pause", "--patience", "soon").status == 2
+
+
+def test_ctrl_c_while_it_only_waits_leaves_a_paused_run(project: Project) -> None:
+    project.write("pause", "name: pause\ndescription: Waits.\nnodes: [{id: a, bash: echo}, {id: b, wait: 2h}]\n")
+    process = project.start("run", "pause", "--run-id", "mine", "--patience", "1d", stderr=subprocess.PIPE)
+    until(lambda: "wait_started" in project.run("events", "mine").out)
+    until(lambda: json.loads(project.run("show", "mine", "--json").out)["nodes"]["a"]["status"] == "completed")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 3, said
+    assert "Paused: 1 wait is not over." in said
+    assert "It continues by itself from " in said
+    assert json.loads(project.run("show", "mine", "--json").out)["status"] == "paused"

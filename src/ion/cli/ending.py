@@ -131,6 +131,7 @@ def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labe
     due_at = result.state.due_at
     if due_at is not None and result.status == "paused":
         screen.line(f"It continues by itself from {moment(due_at, clocks.now_ms())} on: ion tick, ion serve --clock")
+        screen.line("  ", cli.command("resume", result.run_id), "      ", cli.command("cancel", result.run_id))
 
 
 def say_queued(screen: Screen, cli: CliContext, result: RunResult) -> None:

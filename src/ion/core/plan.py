@@ -445,6 +445,15 @@ class Plan:
         is_retry = self.state.nodes[due[1]].retry_at is not None
         return is_retry or self.patience_ms is None or due[0] - at <= self.patience_ms
 
+    def pause(self, at: int) -> e.WorkflowPaused | None:
+        """The pause of a run that its process leaves while there is nothing but waits; None: there is more."""
+        due = self._timers.next()
+        if self.state.status != "running" or due is None or self.state.nodes[due[1]].wait is None:
+            return None
+        if self.live or not all(isinstance(one, Wait) for one in self.next_steps(at)):
+            return None
+        return e.WorkflowPaused(at, due_at=self._due_at())
+
     def _due_at(self) -> int | None:
         """When something is due next that needs nobody's answer."""
         return min((due[0] for one in (self._timers, self._gates) if (due := one.next()) is not None), default=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec import Struct
@@ -30,7 +31,7 @@ from ion.engine.pending_permissions import PendingPermissions
 from ion.engine.pool import POLL_SECONDS, RunPool
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
-from ion.errors import InternalError, OwnershipLostError, StoreError, StoreUnavailableError
+from ion.errors import InternalError, OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
 from ion.masking import mask_messages
 from ion.nodes.base import Context, Turn
 from ion.process.survivors import end_left_behind
@@ -93,6 +94,7 @@ class Drive(Struct, dict=True):
             return state
         except asyncio.CancelledError:
             cut_off = True
+            await self._pause()
             raise
         finally:
             try:
@@ -118,6 +120,13 @@ class Drive(Struct, dict=True):
         else:
             folders = self.context.folders
             end_left_behind(folders.register, self.run_id, folders.artifacts, self.context.grace_ms)
+
+    async def _pause(self) -> None:
+        """Say when the run continues, if it only waits: a clock continues it then."""
+        pause = self._plan.pause(self.now())
+        if pause is not None:
+            with suppress(StoreError, StaleStateError, OwnershipLostError):
+                await self._with_store(self._write, [pause], self._plan.state.seq)
 
     async def _release(self) -> None:
         """Release the run. If the store cannot be reached any more, the lease ends by itself."""
