@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,10 @@ from ion import clocks
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda _number, _frame: None)
+
+# What proves that this user started a run is not written into the home of whoever runs the tests.
+_STATE = tempfile.TemporaryDirectory(prefix="ion-test-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 settings.register_profile("ion", deadline=None)
 settings.load_profile("ion")

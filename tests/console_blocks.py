@@ -90,6 +90,7 @@ def _bash(script: str, folder: Path, programs: Path | None) -> tuple[int, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ION_", "XDG_"))} | {
         "PATH": os.pathsep.join([*first, str(Path(sys.executable).parent), os.environ["PATH"]]),
         "XDG_CONFIG_HOME": str(folder / ".no-settings"),
+        "XDG_STATE_HOME": str(folder / ".state"),
         "LC_ALL": "C.UTF-8",
         "TERM": "dumb",
     }

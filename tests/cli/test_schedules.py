@@ -321,6 +321,13 @@ class TestAcceptance:
         project.write("triage", TRIAGE)
         assert "it does not have five fields" in ion("schedules").out
 
+    def test_inputs_that_do_not_fit_are_said_before_it_is_accepted(self, ion: Ion, project: Project) -> None:
+        project.write("triage", TRIAGE)
+        settings(project, NIGHTLY.replace("since", "sinse"))
+        done = ion("schedules", "accept", "--yes")
+        assert done.status == 1
+        assert "nightly cannot be accepted: unknown input 'sinse'" in done.err
+
     def test_accepting_again_says_that_nothing_is_new(self, nightly: Ion) -> None:
         assert nightly("schedules", "accept").err == "Nothing is new; all that is there is accepted.\n"
         assert nightly("schedules", "accept", "--json").json("schedules") == {"accepted": [], "broken": []}

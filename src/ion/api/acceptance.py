@@ -16,6 +16,7 @@ from msgspec import Struct, ValidationError, field
 from msgspec.json import Decoder
 
 from ion import clocks, codec
+from ion.api.inputs import check_inputs
 from ion.api.settings import effect_of
 from ion.api.workflows import load
 from ion.api.workspace import Workspace
@@ -57,6 +58,7 @@ def judge_schedule(workspace: Workspace, name: str, acceptance: Acceptance) -> J
     schedule = workspace.settings.schedules[name]
     try:
         workflow = load(workspace, schedule.workflow)
+        check_inputs(workflow, dict(schedule.inputs))
     except IonError as error:
         return Judged(name, "broken", problem=error.message)
     content = [schedule, source_of(workflow), effect_of(workspace.settings)]
