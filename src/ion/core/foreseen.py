@@ -78,6 +78,11 @@ def allowed_failures(template: Template) -> Allowed | None:
     return _EVERY if isinstance(loop, LoopGroup) and loop.until_node == template.node.id else None
 
 
+def has_foreseen(templates: Templates) -> bool:
+    """Whether any failure of this workflow may be allowed or caught."""
+    return any(one.node.catches or allowed_failures(one) is not None for one in templates)
+
+
 def with_consequences(templates: Templates, state: RunState, event: e.Event) -> e.Event:
     """The event, and in it what it means to others: whether the failure is allowed, which failures are caught."""
     if isinstance(event, e.NodeFailed):

@@ -23,7 +23,7 @@ from ion.core.composites import finals_of, opened
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end
 from ion.core.fold import apply
-from ion.core.foreseen import rescuers_of
+from ion.core.foreseen import has_foreseen, rescuers_of
 from ion.core.instances import (
     Instance,
     Line,
@@ -67,6 +67,7 @@ class Plan:
         self.state = state
         self.max_concurrency = max_concurrency
         self.agent_limits = agent_limits
+        self.has_foreseen = has_foreseen(self.templates)
         self.patience_ms = patience_ms
         self._build()
 
@@ -220,8 +221,9 @@ class Plan:
         self._starts.drop(event.node)
         self._watch(instance, now)
         self._count(instance, now)
-        for caught in event.caught if isinstance(event, e.NodeCompleted) else ():
-            self._count(self._instances[caught], self.state.nodes[caught])
+        if isinstance(event, e.NodeCompleted) and event.caught:
+            for caught in event.caught:
+                self._count(self._instances[caught], self.state.nodes[caught])
         if instance.template.is_composite:
             if instance.inside is not None and (isinstance(event, e.ScopeOpened) or opened(self.state, now) is None):
                 self._close(instance)
@@ -318,9 +320,10 @@ class Plan:
         if overdue is not None:
             return [Record(overdue, "the run's timeout")]
         end = self._end_early(at)
-        late = self._finally_over(at)
-        if late:
-            return self._winding_up_finally(late, at)
+        if self.state.finishing is not None:
+            late = self._finally_over(at)
+            if late:
+                return self._winding_up_finally(late, at)
         stops = self._winding_up(end, at) if end is not None else self._end_scopes(at) if self._ending else []
         records = [one for one in stops if isinstance(one, Record)]
         if records and end is not None:
@@ -369,7 +372,8 @@ class Plan:
             return None
         is_stopped = bool(self._ending) and instance.is_stopped
         if isinstance(phase, Finished):
-            stale = _changed(now, self._inputs(instance)) if self.state.keeps(now) and not is_stopped else None
+            may_change = phase.status in ("completed", "failed") and not is_stopped and self.state.keeps(now)
+            stale = _changed(now, self._inputs(instance)) if may_change else None
             if stale is not None:
                 return _invalidated(instance, stale, at)
             self._settle(instance)
@@ -487,8 +491,9 @@ class Plan:
             return end_requested(self.state.cancel, at)
         if self._root.halts:
             return cancelled_by(self.state.nodes[self._root.halts[min(self._root.halts)]], at)
-        spared = (self.state.nodes[one] for one in self._root.spared)
-        if self._root.fails_fast and self._root.failed and all(now.terminal for now in spared):
+        if not self._root.fails_fast or not self._root.failed:
+            return None
+        if all(self.state.nodes[one].terminal for one in self._root.spared):
             failed = self._root.members[min(self._root.failed)[0]].address
             return e.WorkflowFailed(at, e.Failure("node-failed", f"'{failed}' failed and fail_fast is set"))
         return None

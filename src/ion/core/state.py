@@ -244,7 +244,7 @@ class NodeState(Struct):
         """What it is, once settled, to the trigger rules of others: `completed`, also if its failure was allowed or it
         had none to catch; `skipped`; or `failed`, and that is also a skip that a failure caused."""
         phase = self.phase
-        if phase.reason == NO_FAILURE or self.allowed:
+        if phase.status == "completed" or phase.reason == NO_FAILURE or self.allowed:
             return "completed"
         return "failed" if phase.status == "cancelled" or phase.reason == UPSTREAM_FAILED else phase.status
 
@@ -367,6 +367,6 @@ class RunState(Struct):
 def fingerprint(node: NodeState) -> str:
     """What a dependent saw of this node: its state, with the hash of its output if it has one."""
     phase, reply = node.phase, node.progress.reply
-    if reply is not None and node.succeeded:
+    if reply is not None and (phase.status == "completed" or node.allowed):
         return f"{phase.status}:{reply.output.sha256[:16]}"
     return phase.reason if phase.reason in (UPSTREAM_FAILED, NO_FAILURE) else phase.status

@@ -65,7 +65,9 @@ def step(
     new: list[e.Event] = []
 
     def take(event: e.Event) -> None:
-        event = mask(with_consequences(plan.templates, plan.state, event))
+        if plan.has_foreseen:
+            event = with_consequences(plan.templates, plan.state, event)
+        event = mask(event)
         plan.advance(event)
         new.append(event)
 
