@@ -315,9 +315,7 @@ async def test_a_server_inside_of_the_run_does_not_answer_its_gates(project: Pat
 
 
 async def test_last_is_not_a_run_since_another_client_may_have_begun_it(project: Path) -> None:
-    from ion.mcp.tools import TOOLS
-
-    async with server(project, "--allow-approve") as call:
+    async with server(project, "--allow-approve", "--allow-signal") as call:
         run = (await call("ion_start", workflow="two", inputs={"topic": "x"}))["run_id"]
         for tool in TOOLS:
             if "run_id" in tool.required:
@@ -527,7 +525,7 @@ def test_the_greeting_is_what_the_sdk_says(tmp_path: Path, version: str) -> None
     answers = {one["id"]: one["result"] for one in conversation(tmp_path, [json.dumps(one).encode() for one in asked])}
     assert list(answers) == [1, "two", 3, 4, 5, "six", 7]
     assert (answers[1], answers["two"], answers[3]) == (answers[5], answers["six"], answers[7])
-    assert len(answers[3]["tools"]) == len(list(tools_without_gates()))
+    assert {"ion_start", "ion_submit"} <= {tool["name"] for tool in answers[3]["tools"]}
 
 
 def conversation(folder: Path, lines: list[bytes]) -> list[dict[str, Any]]:
@@ -543,10 +541,6 @@ def conversation(folder: Path, lines: list[bytes]) -> list[dict[str, Any]]:
                 answers.append(json.loads(process.stdout.readline()))
         process.stdin.close()
     return answers
-
-
-def tools_without_gates() -> Iterator[str]:
-    return (tool.name for tool in TOOLS if not tool.gate)
 
 
 def test_the_sdk_is_loaded_late() -> None:
