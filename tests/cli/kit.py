@@ -60,8 +60,9 @@ class Project:
     def environment(self, **more: str) -> dict[str, str]:
         """An environment with a UTF-8 locale and no settings of the user."""
         inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        config = str(self.folder / "user-config")
-        return {**inherited, "LANG": "C.UTF-8", "HOME": str(self.folder), "XDG_CONFIG_HOME": config, **more}
+        config, state = str(self.folder / "user-config"), f"{self.folder}-state"
+        home = {"HOME": str(self.folder), "XDG_CONFIG_HOME": config, "XDG_STATE_HOME": state}
+        return {**inherited, "LANG": "C.UTF-8", **home, **more}
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """`ion ARGUMENTS` as a process, to its end."""

@@ -35,7 +35,12 @@ WORDS: dict[str, list[list[str]]] = {
     "submit": [["mine", "ask", "--file", "answer", "--json"]],
     "resume": [["mine"]],
     "rerun": [["mine", "--from", "say"]],
+    "signal": [["mine", "there", "--no-resume"], ["mine", "there", "--data", '"x"', "--json", "--no-resume"]],
     "cancel": [["mine", "--json"]],
+    "tick": [[], ["--json"]],
+    "schedules": [[], ["--json"]],
+    "schedule": [["--help"]],  # it refuses such a project, with a word
+    "serve": [["--help"]],
     "convert": [["sort.sop.md"]],
     "sop": [["rule"]],
     "export": [["mine", "--output", "run.ion"]],
@@ -54,6 +59,7 @@ nodes:
   - {id: say, bash: "printf 'x\\\\xffy'; printf 'e\\\\xff' >&2"}
   - {id: gate, depends_on: [say], approval: {message: "It is $say.output. Go?"}}
   - {id: ask, depends_on: [say], prompt: What is $say.output?}
+  - {id: wait, depends_on: [say], wait: {event: there}}
 """
 SOP = "# Sort\n\n## Overview\n\nSorts.\n\n## Steps\n\n### 1. Look\n\nLook.\n"
 
