@@ -9,7 +9,9 @@ from simulate import Simulation, completed, failed, workflow
 
 from ion.core import events as e
 from ion.core import requests
+from ion.core.expanding import impossible_scope
 from ion.core.fold import fold
+from ion.language.templates import templates_of
 from ion.language.workflow import (
     Approval,
     Bash,
@@ -211,6 +213,22 @@ def test_a_called_workflow_that_is_tried_again_runs_its_own_each_time() -> None:
     run = Simulation(caller, {"ship.a": [failed(), completed()]}).run()
     assert run.state.status == "completed"
     assert started(run).count("ship.unlock") == 2
+
+
+def test_a_log_that_names_other_nodes_in_finally_is_not_one_of_the_workflow() -> None:
+    templates = templates_of(workflow(CALL, workflows=called(Node("a", BODY)), finally_nodes=(Node("last", BODY),)))
+
+    def wrong(event: e.Event) -> str:
+        return impossible_scope(templates, [event], lambda content: content.text or "")
+
+    assert wrong(e.WorkflowFinishing(1, "completed", ("last",))) == ""
+    assert wrong(e.ScopeFinishing(1, "ship", STARTED, "completed")) == ""
+    for event in (
+        e.WorkflowFinishing(1, "completed", ("ship",)),
+        e.ScopeFinishing(1, "ship", ("a",), "completed"),
+        e.ScopeFinishing(1, "nobody", STARTED, "completed"),
+    ):
+        assert "names other nodes" in wrong(event)
 
 
 def test_the_end_of_a_run_waits_for_that_of_a_called_workflow() -> None:

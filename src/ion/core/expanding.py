@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ion.core.events import Content, Event, ScopeOpened
+from ion.core.composites import finals_of
+from ion.core.events import Content, Event, ScopeFinishing, ScopeOpened, WorkflowFinishing
 from ion.core.outcomes import Expanded
 from ion.core.values import item_values
 from ion.foreign import loads
-from ion.language.templates import Template, Templates
+from ion.language.templates import ScopeTemplate, Template, Templates, path_of
 from ion.language.values import canonical
 from ion.language.workflow import LoopGroup
 
@@ -46,6 +47,8 @@ def impossible_scope(templates: Templates, events: Iterable[Event], read: Callab
     node; '' if all of it may be so."""
     numbers: dict[tuple[str, int], str] = {}
     for event in events:
+        if isinstance(event, WorkflowFinishing | ScopeFinishing) and not _is_its_finally(templates, event):
+            return f"{event.type} names other nodes than its workflow has in finally"
         if not isinstance(event, ScopeOpened):
             continue
         try:
@@ -67,6 +70,16 @@ def impossible_scope(templates: Templates, events: Iterable[Event], read: Callab
             if numbers.setdefault((event.node, number), key) != key:
                 return f"'{event.node}.{number}' is the address of two items"
     return ""
+
+
+def _is_its_finally(templates: Templates, event: WorkflowFinishing | ScopeFinishing) -> bool:
+    """Whether the run, or a workflow that is called there, has these nodes in its `finally`, and some."""
+    body: ScopeTemplate | None = templates.root
+    if isinstance(event, ScopeFinishing):
+        template = templates.by_path.get(path_of(event.node))
+        body = template.inside if template is not None and template.calls else None
+    names = () if body is None else tuple(one.node.id for one in finals_of(body))
+    return bool(names) and event.finally_nodes == names
 
 
 def _length(text: str) -> int | None:
