@@ -1,4 +1,4 @@
-"""What people and hosts ask of a run: `ion approve`, `reject`, `respond`, `next`, `submit` and `cancel`."""
+"""What people and hosts ask of a run: `ion approve`, `reject`, `respond`, `next`, `submit`, `signal` and `cancel`."""
 
 from __future__ import annotations
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60
 
 
-@click.group()
-def schedule() -> None:
+@click.group(no_args_is_help=False)
+@in_context
+def schedule(cli: CliContext) -> None:
     """Have this machine call ion tick each minute, for one project."""
+    click.get_current_context().obj = cli
 
 
 def _kinds(function: Callable[..., Any]) -> Callable[..., Any]:
