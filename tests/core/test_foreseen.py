@@ -179,3 +179,17 @@ def test_completing_is_what_catches() -> None:
         "completed",
     )
     assert handled(run.state).caught == {"build": "alarm", "rollback": "alarm"}
+
+
+def test_fail_fast_spares_every_catcher_of_a_failure_also_once_one_of_them_has_caught_it() -> None:
+    flow = workflow(
+        Node("build", BODY),
+        Node("rollback", BODY, catches=("build",)),
+        Node("report", BODY),
+        Node("alarm", BODY, catches=("build",), depends_on=("report",), trigger_rule="all_done"),
+        Node("publish", BODY, depends_on=("report",)),
+        fail_fast=True,
+    )
+    statuses = {"build": "failed", "rollback": "completed", "report": "failed", "alarm": "completed"}
+    run = _check(flow, {"build": failed(), "report": failed()}, {**statuses, "publish": "skipped"}, "failed")
+    assert run.state.nodes["publish"].reason == "fail_fast"

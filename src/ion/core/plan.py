@@ -172,11 +172,12 @@ class Plan:
         """Keep in mind who failed, and who ends more than itself: a cancel node that ran, or a gate that was
         rejected."""
         phase, scope = now.phase, instance.scope
+        if phase.status == "failed" and scope.fails_fast and scope.body is not None and not now.allowed:
+            # All that may catch it, also once one of them has.
+            scope.spared |= rescuers_of(instance.template, instance.address)
         if phase.status == "failed" and self.state.has_failed(now):
             scope.failed.add(instance.place)
             if scope.fails_fast:
-                if scope.body is not None:
-                    scope.spared |= rescuers_of(instance.template, instance.address)
                 self._ending.append(scope)
         else:
             scope.failed.discard(instance.place)
