@@ -9,7 +9,7 @@ import pytest
 
 import ion
 from ion.agents.counting import of_this_turn
-from ion.agents.parsers import Reading
+from ion.agents.reading import Reading
 
 from .test_recorded import reading
 
@@ -35,7 +35,8 @@ def test_each_turn_of_a_session_of_claude_costs_what_it_cost(
 
 
 def without_list(case: str) -> Reading:
-    from ion.agents.parsers import Printed, claude_json
+    from ion.agents.parsers import claude_json
+    from ion.agents.reading import Printed
 
     from .test_recorded import RECORDED
 

@@ -12,7 +12,8 @@ from ion import clocks
 from ion.agents import limits
 from ion.agents.base import AgentError
 from ion.agents.limits import Limit
-from ion.agents.parsers import Printed, conclude, parser
+from ion.agents.parsers import parser
+from ion.agents.reading import Printed, conclude
 
 from .test_recorded import reading
 

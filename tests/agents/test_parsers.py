@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ion.agents.base import AgentError, PromptResult
-from ion.agents.parsers import PARSER_NAMES, Printed, Reading, aider, claude_json, conclude, parser
+from ion.agents.parsers import PARSER_NAMES, aider, claude_json, parser
+from ion.agents.reading import Printed, Reading, conclude
 
 KEYS = """type result subtype is_error session_id usage input_tokens api_error_status item text agent_message name
     item.completed turn.failed turn.completed thread.started thread_id error code response stats models tokens part

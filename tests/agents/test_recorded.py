@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ion.agents.base import AgentError, PromptResult
-from ion.agents.parsers import Printed, Reading, conclude, parser
+from ion.agents.parsers import parser
+from ion.agents.reading import Printed, Reading, conclude
 from ion.agents.streams import STEPS, Activity
 
 RECORDED = Path(__file__).with_name("recorded")

@@ -20,8 +20,9 @@ from msgspec.structs import replace
 from ion import process
 from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.counting import of_this_turn
-from ion.agents.parsers import Printed, Reading, conclude, parser
+from ion.agents.parsers import parser
 from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
+from ion.agents.reading import Printed, Reading, conclude
 from ion.agents.streams import STEPS, Activity
 from ion.errors import UsageError
 from ion.masking import tail

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ion.agents.parsers import Reading
+from ion.agents.reading import Reading
 
 # The tokens of a session are never fewer than they were; sums of floating point may be a little.
 _NEARLY = 0.999

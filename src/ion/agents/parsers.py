@@ -1,94 +1,32 @@
-"""Reading the output of an agent's program: text, session, usage, or the error that it names.
+"""How the output of each program is read: its text, session, usage, or the error that it names.
 
-A parser takes bytes and never fails: whatever they contain, it returns a `Reading`. An error gets its code only from
-structure (a field, a status), never from words: words change, and a model can be made to say them. `conclude` then
-decides: the agent has succeeded only if the program exited with 0, a result was found, and the output does not call it
-an error.
+A parser takes bytes and never fails: whatever they contain, it returns a `Reading`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
-
-from msgspec import Struct, field
+from typing import Any
 
 from ion.agents import limits
-from ion.agents.base import AgentError, PromptResult
-from ion.foreign import decoder, loads
-from ion.masking import head, tail
-
-_SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}", re.ASCII)
-_MESSAGE_CHARACTERS = 2000
-_MOST = 10**15
-# How many values over several lines are looked for: each that is none costs the length of the text.
-_LONG_VALUES_TRIED = 20
-
-
-class Printed(Struct, frozen=True, gc=False):
-    """What a program printed, and its exit status."""
-
-    stdout: bytes
-    stderr: bytes = b""
-    status: int | None = None
-
-
-class Reading(Struct, frozen=True, gc=False):
-    """What was found. `text` None: no result. `error` is (code, message) if the output itself reports a failure; the
-    code is '' if it does not say which. `notes` as in `PromptResult`. `total` is what the session has used in all, as
-    far as the output says, or may be what this turn alone did (`counting`). `resets_at` as in `AgentError`."""
-
-    text: str | None = None
-    session: str | None = None
-    structured: Any = None
-    usage: Mapping[str, float] = field(default_factory=dict)
-    error: tuple[str, str] | None = None
-    notes: tuple[str, ...] = ()
-    total: Mapping[str, float] = field(default_factory=dict)
-    resets_at: int | None = None
-
-    @property
-    def session_total(self) -> dict[str, Any]:
-        """The total with its session, for the next turn in it."""
-        return {"session": self.session, **self.total} if self.session is not None and self.total else {}
-
-
-Parser: TypeAlias = Callable[[Printed], Reading]
-
-
-def conclude(reading: Reading, status: int | None, said: str, name: str) -> PromptResult:
-    """The result, if it is one. `status` is the exit status (None: none), `said` the end of what the program wrote
-    to people. Raises `AgentError`."""
-    usage, total = dict(reading.usage), reading.session_total
-    if reading.error is not None:
-        code, message = reading.error
-        raise AgentError(
-            code or "crashed",
-            _failure(name, status, message or said),
-            usage=usage,
-            session_total=total,
-            resets_at=reading.resets_at,
-        )
-    if status != 0:
-        code = "not_found" if status == 127 else "crashed"
-        raise AgentError(code, _failure(name, status, said), usage=usage, session_total=total)
-    if reading.text is None:
-        message = _failure(name, 0, said, "ended well but gave no result")
-        raise AgentError("bad_output", message, usage=usage, session_total=total)
-    return PromptResult(reading.text, reading.session, reading.structured, usage, reading.notes, total)
-
-
-def _failure(name: str, status: int | None, what: str, how: str = "failed") -> str:
-    exit_ = f" [exit {status}]" if status else ""
-    text = tail(what.strip(), _MESSAGE_CHARACTERS)
-    return f"agent {name} {how}{exit_}" + (f": {text}" if text else "")
-
-
-# ---------------------------------------------------------------------- the parsers
+from ion.agents.reading import (
+    Parser,
+    Printed,
+    Reading,
+    added,
+    amounts,
+    at_pointer,
+    http_code,
+    json_objects,
+    json_value,
+    json_values,
+    mapping,
+    message_of,
+    refused_calls,
+    session_id,
+    total_of,
+)
 
 
 def text(printed: Printed) -> Reading:
@@ -100,10 +38,10 @@ def pointed(pointer: str = "", session_pointer: str = "") -> Parser:
     """A parser of JSON in which a JSON pointer (RFC 6901) leads to the reply: its text, or JSON that is the reply."""
 
     def parse(printed: Printed) -> Reading:
-        values = [one for one in _values(printed.stdout) if _at(one, pointer) is not None]
+        values = [one for one in json_values(printed.stdout) if at_pointer(one, pointer) is not None]
         value = values[-1] if values else None
-        found = _at(value, pointer)
-        session = _session(_at(value, session_pointer)) if session_pointer else None
+        found = at_pointer(value, pointer)
+        session = session_id(at_pointer(value, session_pointer)) if session_pointer else None
         if value is None or found is None:
             return Reading(session=session)
         if isinstance(found, str):
@@ -121,17 +59,17 @@ def claude_json(printed: Printed) -> Reading:
     """`claude -p`, and the similar output of `cursor-agent` and `qwen`: an object of type `result`, alone or at the end
     of a stream. `is_error` is reliable; `subtype` stays "success" in most failures. Tool calls that its permissions
     refused are listed in `permission_denials`; the turn counts as a success all the same."""
-    events = list(_objects(printed.stdout))
+    events = list(json_objects(printed.stdout))
     results = [event for event in events if event.get("type") == "result"]
     if not results:
         return _claude_cut(events)
     last = results[-1]
-    session = _session(last.get("session_id"))
+    session = session_id(last.get("session_id"))
     usage, total = _claude_usage(last), _claude_total(last)
     said = last.get("result")
     if last.get("is_error") or str(last.get("subtype", "")).startswith("error"):
         errors = last.get("errors")
-        listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else _message(last.get("error"))
+        listed = "; ".join(str(one) for one in errors) if isinstance(errors, list) else message_of(last.get("error"))
         message = said if isinstance(said, str) and said else listed or str(last.get("subtype", ""))
         limit = limits.claude(last, events)
         code, resets_at = (limit.code, limit.resets_at) if limit is not None else (_claude_code(last, message), None)
@@ -148,31 +86,22 @@ def _claude_cut(events: list[dict[str, Any]]) -> Reading:
     """A stream without a result. What its answers used is counted: each says so once for each of its blocks."""
     usages: dict[Any, Any] = {}
     for event in events:
-        message = _mapping(event.get("message"))
+        message = mapping(event.get("message"))
         if event.get("type") == "assistant" and isinstance(message.get("id"), str):
             usages[message["id"]] = message
     if not any(event.get("type") in ("system", "assistant") for event in events):
         return Reading()
     usage: dict[str, float] = {}
     for message in usages.values():
-        usage = _added(usage, _claude_usage(message))
-    session = next((_session(event.get("session_id")) for event in events if "session_id" in event), None)
+        usage = added(usage, _claude_usage(message))
+    session = next((session_id(event.get("session_id")) for event in events if "session_id" in event), None)
     return Reading(None, session, usage=usage, error=_CUT)
 
 
 def _refused_calls(result: dict[str, Any]) -> tuple[str, ...]:
     denials = result.get("permission_denials")
-    names = [_mapping(one).get("tool_name") for one in denials] if isinstance(denials, list) else []
+    names = [mapping(one).get("tool_name") for one in denials] if isinstance(denials, list) else []
     return refused_calls(str(name) for name in names)
-
-
-def refused_calls(names: Iterable[str]) -> tuple[str, ...]:
-    """The note that tool calls were refused, with the names of the tools; empty if none were."""
-    counts = Counter(names)
-    if not counts:
-        return ()
-    listed = ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
-    return (f"not done, since its permissions refused it: {head(listed, _MESSAGE_CHARACTERS)}",)
 
 
 def _claude_code(result: dict[str, Any], message: str) -> str:
@@ -183,18 +112,18 @@ def _claude_code(result: dict[str, Any], message: str) -> str:
     if result.get("subtype") == "error_max_structured_output_retries":
         return "bad_output"
     qwen = _QWEN_STATUS.match(message)
-    return _http_code(int(qwen[1]) if qwen is not None else result.get("api_error_status"))
+    return http_code(int(qwen[1]) if qwen is not None else result.get("api_error_status"))
 
 
 def _claude_usage(result: dict[str, Any]) -> dict[str, float]:
     """What the turn used, if `total_cost_usd` is of the turn alone. If it ended for its budget only the list by models
     has its tokens."""
-    usage = _mapping(result.get("usage"))
+    usage = mapping(result.get("usage"))
     # With a total it is qwen's, whose input has in it what was cached.
     cached = () if "total_tokens" in usage else ("cache_creation_input_tokens", "cache_read_input_tokens")
-    found = _numbers(
+    found = amounts(
         {
-            "input_tokens": _sum(usage.get("input_tokens"), *(usage.get(name) for name in cached)),
+            "input_tokens": total_of(usage.get("input_tokens"), *(usage.get(name) for name in cached)),
             "output_tokens": usage.get("output_tokens"),
             "cached_input_tokens": usage.get("cache_read_input_tokens"),
             "cost_usd": result.get("total_cost_usd"),
@@ -219,7 +148,7 @@ def _claude_total(result: dict[str, Any]) -> dict[str, float]:
         return {}
     models = _by_models(result.get("modelUsage"))
     tokens = {"tokens": models["input_tokens"] + models["output_tokens"]} if models else {}
-    return _numbers({"cost_usd": result.get("total_cost_usd")}) | tokens
+    return amounts({"cost_usd": result.get("total_cost_usd")}) | tokens
 
 
 def _by_models(told: Any) -> dict[str, float]:
@@ -230,9 +159,9 @@ def _by_models(told: Any) -> dict[str, float]:
         "cached_input_tokens": ("cacheReadInputTokens",),
         "cost_usd": ("costUSD",),
     }
-    models = [_mapping(one) for one in _mapping(told).values()]
+    models = [mapping(one) for one in mapping(told).values()]
     return {
-        name: _sum(*(one.get(key) for one in models for key in keys)) or 0 for name, keys in names.items() if models
+        name: total_of(*(one.get(key) for one in models for key in keys)) or 0 for name, keys in names.items() if models
     }
 
 
@@ -244,20 +173,20 @@ def codex_jsonl(printed: Printed) -> Reading:
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
     limit: limits.Limit | None = None
-    for event in _objects(printed.stdout):
-        kind, item = event.get("type"), _mapping(event.get("item"))
+    for event in json_objects(printed.stdout):
+        kind, item = event.get("type"), mapping(event.get("item"))
         if kind == "thread.started":
-            session = _session(event.get("thread_id"))
+            session = session_id(event.get("thread_id"))
             error = _CUT
         elif kind == "item.completed" and item.get("type") == "agent_message" and isinstance(item.get("text"), str):
             reply = item["text"]
         elif kind == "turn.completed":
-            told = _mapping(event.get("usage"))
+            told = mapping(event.get("usage"))
             names = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens")
-            usage = _added(usage, _numbers({name: told.get(name) for name in names}))
+            usage = added(usage, amounts({name: told.get(name) for name in names}))
             error = None
         elif kind == "turn.failed":
-            message = _message(event.get("error"))
+            message = message_of(event.get("error"))
             limit = limits.codex(message)
             error = (limit.code if limit is not None else _codex_code(message), message)
     resets_at = limit.resets_at if limit is not None and error is not None else None
@@ -270,17 +199,17 @@ _CODEX_STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last sta
 
 def _codex_code(message: str) -> str:
     found = _CODEX_STATUS.match(message)
-    return _http_code(int(found[1])) if found is not None else ""
+    return http_code(int(found[1])) if found is not None else ""
 
 
 def gemini_json(printed: Printed) -> Reading:
     """`gemini -o stream-json`: events by line, the last of type `result`; or one object with `response`. A failure
     before a turn is an object with `error` on stderr."""
-    events = [*_objects(printed.stdout)]
+    events = [*json_objects(printed.stdout)]
     last: dict[str, Any] = next((one for one in reversed(events) if one.keys() & {"response", "error", "stats"}), {})
-    failed = [one for one in _objects(printed.stderr) if "error" in one]
+    failed = [one for one in json_objects(printed.stderr) if "error" in one]
     failure = last if "error" in last else failed[-1] if failed else {}
-    session = _session(next((one["session_id"] for one in (*events, failure) if "session_id" in one), None))
+    session = session_id(next((one["session_id"] for one in (*events, failure) if "session_id" in one), None))
     usage = _gemini_usage(last or failure)
     if isinstance(failure.get("error"), dict):
         error = _gemini_error(failure["error"], printed)
@@ -311,15 +240,15 @@ _GEMINI_STATUS = re.compile(rb"\n  (?:status|code): ([1-5][0-9]{2})\n\}\s*$")
 
 
 def _gemini_error(error: dict[str, Any], printed: Printed) -> tuple[str, str]:
-    message = _message(error)
+    message = message_of(error)
     within = _GEMINI_API_ERROR.fullmatch(message)
-    answer = _mapping(_mapping(_json(within[1].encode())).get("error")) if within is not None else {}
+    answer = mapping(mapping(json_value(within[1].encode())).get("error")) if within is not None else {}
     at_end = _GEMINI_STATUS.search(printed.stderr)
     # Its exit status is one of its own, or that of HTTP less what a byte does not hold.
     ended = {145: 401, 147: 403, 148: 404, 173: 429}.get(printed.status or 0, printed.status)
     statuses = (error.get("code"), answer.get("code"), int(at_end[1]) if at_end is not None else None, ended)
     number = next((one for one in statuses if isinstance(one, int)), None)
-    return _GEMINI_CODES.get(number or 0) or _http_code(number), message
+    return _GEMINI_CODES.get(number or 0) or http_code(number), message
 
 
 # Its exit statuses, which are in `error.code` too: authentication, input, the limit of turns, an untrusted folder.
@@ -328,25 +257,25 @@ _GEMINI_CODES = {41: "not_logged_in", 42: "refused", 53: "refused", 55: "refused
 
 def _gemini_usage(value: dict[str, Any]) -> dict[str, float]:
     """Its thoughts are output too, and counted only in its total."""
-    stats = _mapping(value.get("stats"))
+    stats = mapping(value.get("stats"))
     if "total_tokens" in stats:
-        within = _sum(stats.get("input_tokens"))
-        return _numbers(
+        within = total_of(stats.get("input_tokens"))
+        return amounts(
             {
                 "input_tokens": within,
-                "output_tokens": (_sum(stats.get("total_tokens")) or 0) - (within or 0),
+                "output_tokens": (total_of(stats.get("total_tokens")) or 0) - (within or 0),
                 "cached_input_tokens": stats.get("cached"),
             }
         )
     total: dict[str, float] = {}
-    for model in _mapping(stats.get("models")).values():
-        tokens = _mapping(_mapping(model).get("tokens"))
+    for model in mapping(stats.get("models")).values():
+        tokens = mapping(mapping(model).get("tokens"))
         counts = {
             "input_tokens": tokens.get("prompt"),
-            "output_tokens": _sum(tokens.get("candidates"), tokens.get("thoughts")),
+            "output_tokens": total_of(tokens.get("candidates"), tokens.get("thoughts")),
             "cached_input_tokens": tokens.get("cached"),
         }
-        total = _added(total, _numbers(counts))
+        total = added(total, amounts(counts))
     return total
 
 
@@ -359,21 +288,21 @@ def opencode_jsonl(printed: Printed) -> Reading:
     refused: list[str] = []
     resets_at: int | None = None
     fresh = False
-    for event in _objects(printed.stdout):
-        kind, part = event.get("type"), _mapping(event.get("part"))
-        session = _session(event.get("sessionID")) or session
+    for event in json_objects(printed.stdout):
+        kind, part = event.get("type"), mapping(event.get("part"))
+        session = session_id(event.get("sessionID")) or session
         if kind == "step_start":
             fresh, error = True, _CUT
         elif kind == "text" and isinstance(part.get("text"), str):
             texts = [part["text"]] if fresh else [*texts, part["text"]]
             fresh = False
-        elif kind == "tool_use" and _mapping(part.get("state")).get("error") == _OPENCODE_REFUSED:
+        elif kind == "tool_use" and mapping(part.get("state")).get("error") == _OPENCODE_REFUSED:
             refused.append(str(part.get("tool")))
         elif kind == "step_finish":
-            usage = _added(usage, _opencode_usage(part))
+            usage = added(usage, _opencode_usage(part))
             error = None
         elif kind == "error":
-            error, resets_at = _opencode_error(_mapping(event.get("error")))
+            error, resets_at = _opencode_error(mapping(event.get("error")))
     reply, notes = "".join(texts) if texts else None, refused_calls(refused)
     return Reading(reply, session, usage=usage, error=error, notes=notes, resets_at=resets_at)
 
@@ -383,12 +312,12 @@ _OPENCODE_REFUSED = "The user rejected permission to use this specific tool call
 
 
 def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
-    tokens = _mapping(part.get("tokens"))
-    cache = _mapping(tokens.get("cache"))
-    return _numbers(
+    tokens = mapping(part.get("tokens"))
+    cache = mapping(tokens.get("cache"))
+    return amounts(
         {
-            "input_tokens": _sum(tokens.get("input"), cache.get("read"), cache.get("write")),
-            "output_tokens": _sum(tokens.get("output"), tokens.get("reasoning")),
+            "input_tokens": total_of(tokens.get("input"), cache.get("read"), cache.get("write")),
+            "output_tokens": total_of(tokens.get("output"), tokens.get("reasoning")),
             "cached_input_tokens": cache.get("read"),
             "cost_usd": part.get("cost"),
         }
@@ -397,10 +326,10 @@ def _opencode_usage(part: dict[str, Any]) -> dict[str, float]:
 
 def _opencode_error(error: dict[str, Any]) -> tuple[tuple[str, str], int | None]:
     """Its class and message, and when its limit ends."""
-    data = _mapping(error.get("data"))
+    data = mapping(error.get("data"))
     if error.get("name") == "ProviderAuthError":
-        return ("not_logged_in", _message(data)), None
-    message, code = _message(data) or str(error.get("name", "")), _http_code(data.get("statusCode"))
+        return ("not_logged_in", message_of(data)), None
+    message, code = message_of(data) or str(error.get("name", "")), http_code(data.get("statusCode"))
     if code != "rate_limited":
         return (code, message), None
     limit = limits.http(data.get("responseHeaders"))
@@ -415,20 +344,20 @@ def copilot_jsonl(printed: Printed) -> Reading:
     error: tuple[str, str] | None = None
     tools: dict[Any, str] = {}
     refused: list[str] = []
-    for event in _objects(printed.stdout):
-        kind, data = event.get("type"), _mapping(event.get("data"))
+    for event in json_objects(printed.stdout):
+        kind, data = event.get("type"), mapping(event.get("data"))
         if kind in ("user.message", "assistant.turn_start"):
             error = _CUT
         elif kind == "assistant.message" and isinstance(data.get("content"), str):
             reply = data["content"] or reply
         elif kind == "tool.execution_start":
             tools[str(data.get("toolCallId"))] = str(data.get("toolName"))
-        elif kind == "tool.execution_complete" and _mapping(data.get("error")).get("code") == "denied":
+        elif kind == "tool.execution_complete" and mapping(data.get("error")).get("code") == "denied":
             refused.append(tools.get(str(data.get("toolCallId")), "a tool"))
         elif kind == "session.error":
-            error = (_http_code(data.get("statusCode")), _message(data))
+            error = (http_code(data.get("statusCode")), message_of(data))
         elif kind == "result":
-            session, error = _session(event.get("sessionId")), None if error == _CUT else error
+            session, error = session_id(event.get("sessionId")), None if error == _CUT else error
     return Reading(reply, session, error=error, notes=refused_calls(refused))
 
 
@@ -439,29 +368,29 @@ def pi_jsonl(printed: Printed) -> Reading:
     session: str | None = None
     usage: dict[str, float] = {}
     error: tuple[str, str] | None = None
-    for event in _objects(printed.stdout):
-        kind, message = event.get("type"), _mapping(event.get("message"))
+    for event in json_objects(printed.stdout):
+        kind, message = event.get("type"), mapping(event.get("message"))
         if kind == "session":
-            session, error = _session(event.get("id")), _CUT
+            session, error = session_id(event.get("id")), _CUT
         elif kind == "agent_end" and error == _CUT:
             error = None
         elif kind == "message_end" and message.get("role") == "assistant":
-            usage = _added(usage, _pi_usage(_mapping(message.get("usage"))))
+            usage = added(usage, _pi_usage(mapping(message.get("usage"))))
             said = message.get("errorMessage")
             failed = message.get("stopReason") in ("error", "aborted")
             error = (_pi_code(said), said) if failed and isinstance(said, str) else _CUT
             parts = message.get("content")
-            texts = [str(_mapping(part).get("text", "")) for part in parts] if isinstance(parts, list) else []
+            texts = [str(mapping(part).get("text", "")) for part in parts] if isinstance(parts, list) else []
             reply = "".join(texts) or reply
     return Reading(reply, session, usage=usage, error=error)
 
 
 def _pi_usage(usage: dict[str, Any]) -> dict[str, float]:
     """Of a model whose price pi does not know the cost is 0: that is not a report."""
-    cost = _mapping(usage.get("cost")).get("total")
-    return _numbers(
+    cost = mapping(usage.get("cost")).get("total")
+    return amounts(
         {
-            "input_tokens": _sum(usage.get("input"), usage.get("cacheRead"), usage.get("cacheWrite")),
+            "input_tokens": total_of(usage.get("input"), usage.get("cacheRead"), usage.get("cacheWrite")),
             "output_tokens": usage.get("output"),
             "cached_input_tokens": usage.get("cacheRead"),
             "cost_usd": cost or None,
@@ -476,7 +405,7 @@ _QWEN_STATUS = re.compile(r"\[API Error: ([45][0-9]{2}) ")
 
 def _pi_code(message: str) -> str:
     found = _PI_STATUS.match(message)
-    return _http_code(int(found[1])) if found is not None else ""
+    return http_code(int(found[1])) if found is not None else ""
 
 
 # What aider prints after each answer of its model, and only then: it ends with 0 also where no model answered.
@@ -495,7 +424,7 @@ def aider(printed: Printed) -> Reading:
         return Reading(error=("", body))
     cost = float(answers[-1][1]) if _is_decimal(answers[-1][1]) else None
     reply = _AIDER_ANSWERED.sub("", body[: answers[-1].start()]).strip("\n")
-    return Reading(reply, usage=_numbers({"cost_usd": cost}))
+    return Reading(reply, usage=amounts({"cost_usd": cost}))
 
 
 def _is_decimal(text: str | None) -> bool:
@@ -519,102 +448,3 @@ PARSER_NAMES = (*PARSERS, "json")
 def parser(name: str, pointer: str = "", session_pointer: str = "") -> Parser:
     """The parser of this name."""
     return pointed(pointer, session_pointer) if name == "json" else PARSERS[name]
-
-
-# ---------------------------------------------------------------------- what they share
-
-
-def _json(data: bytes) -> Any:
-    """The JSON value of these bytes, or None."""
-    try:
-        return loads(data.strip() or b"null")
-    except ValueError:
-        return None
-
-
-def _values(data: bytes) -> Iterator[Any]:
-    """The JSON values of an output: all of it, else each that begins a line. Lines of a log may stand between them."""
-    try:
-        yield loads(data.strip() or b"null")
-        return
-    except ValueError:
-        text = data.decode("utf-8", "replace")
-    position = tries = 0
-    while position < len(text):
-        end = text.find("\n", position)
-        line = text[position : end if end >= 0 else len(text)]
-        position += len(line) + 1
-        if not line.startswith(("{", "[")):
-            continue
-        value = _json(line.encode())
-        if value is None and tries < _LONG_VALUES_TRIED:
-            tries += 1
-            with contextlib.suppress(ValueError, RecursionError):
-                _, after = decoder().raw_decode(text, position - len(line) - 1)
-                value = loads(text[position - len(line) - 1 : after])
-                position = after
-        if value is not None:
-            yield value
-
-
-def _objects(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of an output, those of a list that is all of it included."""
-    for value in _values(data):
-        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict))
-
-
-def _at(value: Any, pointer: str) -> Any:
-    """The value at a JSON pointer (RFC 6901), or None."""
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(name)
-        elif isinstance(value, list) and re.fullmatch(r"0|[1-9][0-9]{0,8}|-1", name, re.ASCII):
-            index = int(name)
-            value = value[index] if -len(value) <= index < len(value) else None
-        else:
-            return None
-    return value
-
-
-def _session(value: Any) -> str | None:
-    """An id that may go back onto a command line: no leading dash, and only characters of ids."""
-    return value if isinstance(value, str) and _SESSION.fullmatch(value) else None
-
-
-def _http_code(status: Any) -> str:
-    """The error code of an HTTP status, '' if it says nothing."""
-    if status in (401, 403):
-        return "not_logged_in"
-    if status == 404:  # a model that does not exist
-        return "refused"
-    return "rate_limited" if status in (429, 529) else ""
-
-
-def _message(error: Any) -> str:
-    if isinstance(error, dict):
-        found = error.get("message")
-        return found if isinstance(found, str) else head(json.dumps(error, ensure_ascii=False), _MESSAGE_CHARACTERS)
-    return error if isinstance(error, str) else ""
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """Those that are amounts: numbers that can be summed, whatever else is in an output."""
-    return {name: value for name, value in values.items() if _is_amount(value)}
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
-
-
-def _sum(*values: Any) -> float | None:
-    found = [value for value in values if _is_amount(value)]
-    return sum(found) if found else None
-
-
-def _added(total: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return _numbers({**total, **{name: total.get(name, 0) + amount for name, amount in more.items()}})

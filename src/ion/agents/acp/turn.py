@@ -14,8 +14,8 @@ from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, Permiss
 from ion.agents.acp.running import Running, Session, Share
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.agents.clock import Clock
-from ion.agents.parsers import refused_calls
 from ion.agents.presets import Preset
+from ion.agents.reading import refused_calls
 from ion.agents.streams import Step
 from ion.masking import tail
 
