@@ -188,7 +188,7 @@ error[several-kinds]: a node has exactly one kind, and this one has prompt and b
   |
   = make it two nodes
 
-error[no-kind]: this node has no kind: one of command, prompt, bash, script, loop, approval, cancel, group, loop_group, workflow, include
+error[no-kind]: this node has no kind: one of command, prompt, bash, script, loop, approval, cancel, wait, group, loop_group, workflow, include
   --> w.yaml:5:5
   |
 5 |   - {id: b}
