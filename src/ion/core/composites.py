@@ -61,15 +61,7 @@ def body_of(template: Template) -> ScopeTemplate:
 
 def settled_in(state: RunState, body: ScopeTemplate, address: str) -> list[NodeState]:
     """The instances of a graph that decide what its end is: all but those of `finally`."""
-    return list(members_of(state, address))[: len(body.members) - len(finals_of(body))]
-
-
-def finals_of(body: ScopeTemplate) -> tuple[Template, ...]:
-    """The nodes of `finally`, which are the last ones."""
-    first = len(body.members)
-    while first and body.members[first - 1].is_final:
-        first -= 1
-    return body.members[first:]
+    return list(members_of(state, address))[: len(body.members) - len(body.finals)]
 
 
 def fan_ended(template: Template, state: RunState, now: NodeState, at: int) -> e.Event | None:
@@ -150,7 +142,7 @@ def scope_finishing(
 ) -> e.ScopeFinishing:
     """What precedes the end of a called workflow with a `finally`."""
     status = "failed" if error is not None else scope_ended(template, state, now, at).type.removeprefix("node_")
-    return e.ScopeFinishing(at, now.id, tuple(one.node.id for one in finals_of(body_of(template))), status, error)
+    return e.ScopeFinishing(at, now.id, tuple(one.node.id for one in body_of(template).finals), status, error)
 
 
 def output_of(template: Template, members: Sequence[NodeState]) -> e.Reply:

@@ -18,7 +18,6 @@ from ion.core.composites import (
     COLLECT,
     EXPAND,
     fan_ended,
-    finals_of,
     open_scope,
     opened,
     scope_ended,
@@ -132,7 +131,7 @@ def _composite(
     if scope is not None:
         if scope.finishing is None:
             error = scope_failed(template, state, now, at)
-            finals = finals_of(template.inside) if template.inside is not None and template.calls else ()
+            finals = template.inside.finals if template.inside is not None and template.calls else ()
             if finals:
                 return scope_finishing(template, state, now, error, at)
         else:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ion.core import events as e
 from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
-from ion.core.composites import finals_of, halting, output_node, settled_in
+from ion.core.composites import halting, output_node, settled_in
 from ion.core.foreseen import handled, is_unfinished
 from ion.core.scopes import ScopeState
 from ion.core.state import NodeState, RunState
@@ -131,7 +131,7 @@ class WindingUp:
         template = self._templates[scope.owner]
         if not template.calls or template.inside is None:
             return ()
-        return tuple(f"{scope.prefix}{one.node.id}" for one in finals_of(template.inside))
+        return tuple(f"{scope.prefix}{one.node.id}" for one in template.inside.finals)
 
 
 def questions_closed(state: RunState, address: str, at: int) -> list[Record]:

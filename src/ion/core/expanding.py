@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ion.core.composites import finals_of
 from ion.core.events import Content, Event, ScopeFinishing, ScopeOpened, WorkflowFinishing
 from ion.core.outcomes import Expanded
 from ion.core.values import item_values
@@ -78,7 +77,7 @@ def _is_its_finally(templates: Templates, event: WorkflowFinishing | ScopeFinish
     if isinstance(event, ScopeFinishing):
         template = templates.by_path.get(path_of(event.node))
         body = template.inside if template is not None and template.calls else None
-    names = () if body is None else tuple(one.node.id for one in finals_of(body))
+    names = () if body is None else tuple(one.node.id for one in body.finals)
     return bool(names) and event.finally_nodes == names
 
 

@@ -19,7 +19,7 @@ from ion.core.addresses import is_halting
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Wait
-from ion.core.composites import finals_of, opened
+from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end
 from ion.core.fold import apply
@@ -103,7 +103,7 @@ class Plan:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
                 self._open(instance)
-        scope.finals = 0 if body is None else len(finals_of(body))
+        scope.finals = 0 if body is None else len(body.finals)
         scope.left = len(scope.members) - scope.finals
 
     def _begin(self, scope: OpenScope) -> None:
@@ -504,7 +504,7 @@ class Plan:
         reason = "fail_fast" if isinstance(end, e.WorkflowFailed) and self.state.cancel is None else "cancelled"
         because = end.error.message if isinstance(end, e.WorkflowFailed) else end.reason
         winding = WindingUp(self.templates, self.state, reason, because, at)
-        winding.inside("", {one.path for one in finals_of(self.templates.root)})
+        winding.inside("", {one.path for one in self.templates.root.finals})
         self._root.overdue = True
         self._ending.append(self._root)
         self._begin_finishing(winding)
@@ -512,7 +512,7 @@ class Plan:
 
     def _end(self, end: End, reason: str) -> Record:
         """The end of the run, or what precedes it: its `finally` runs, unless another cancel came."""
-        finals = tuple(one.path for one in finals_of(self.templates.root))
+        finals = tuple(one.path for one in self.templates.root.finals)
         return Record(finishing(end, finals) if finals and not self.state.cut_short else end, reason)
 
     def _finally_over(self, at: int) -> str:

@@ -214,6 +214,11 @@ class ScopeTemplate:
                 self.dependents[other].append(i)
 
     @cached_property
+    def finals(self) -> tuple[Template, ...]:
+        """The nodes of its `finally`, which are the last ones."""
+        return tuple(one for one in self.members if one.is_final)
+
+    @cached_property
     def outputs(self) -> tuple[Template, ...]:
         """The nodes of which one's output is the graph's: `returns`, else those that no other depends on, in file
         order."""
