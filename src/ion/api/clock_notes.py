@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ion import clocks
 from ion.api.clock import look
-from ion.api.result import timestamp
+from ion.api.described import timestamp
 from ion.api.schedule_list import list_groups, list_schedules
 from ion.api.schedules import looked_at, why_not_in_effect
 from ion.api.workspace import Workspace

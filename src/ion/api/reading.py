@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ion.agents.base import PROMPT_SUFFIX
-from ion.api.result import RunResult, content_fields, run_result
+from ion.api.described import content_fields
+from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
 from ion.core.events import Content, Recorded, WorkflowCompleted
 from ion.core.requests import address_of

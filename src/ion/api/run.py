@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from ion import clocks, codec
 from ion.agents.base import schema_in_words
 from ion.api import reading
+from ion.api.described import text_of
 from ion.api.hidden import Hidden
-from ion.api.result import RunResult, text_of
+from ion.api.result import RunResult
 from ion.api.workspace import Workspace, require_outside, who
 from ion.core import events as e
 from ion.core import requests

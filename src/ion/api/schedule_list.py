@@ -9,8 +9,8 @@ from msgspec import Struct
 from ion import clocks
 from ion.api.acceptance import Judged, judge_group, judge_schedule, read_acceptance
 from ion.api.deployment import Group, Schedule
+from ion.api.described import timestamp
 from ion.api.reading import status_of
-from ion.api.result import timestamp
 from ion.api.schedules import SlotState, read_state
 from ion.api.slots import next_slots
 from ion.api.workspace import Workspace

@@ -67,7 +67,7 @@ def _duration(run: WorkflowRun, status: str) -> int | None:
 
 
 def _object(run: WorkflowRun, status: str, clean: bool | None) -> dict[str, object]:
-    from ion.api.result import timestamp
+    from ion.api.described import timestamp
 
     return {
         "run_id": run.run_id,
@@ -232,7 +232,7 @@ def _relative(file: str) -> str:
 def _nodes(
     screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, *, instances: bool
 ) -> None:
-    from ion.api.result import node_duration, owned_ms
+    from ion.api.described import node_duration, owned_ms
     from ion.views.rows import axis, bar, folded
     from ion.views.words import mark, role_of
 
@@ -285,7 +285,7 @@ def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: b
 
 def _inside(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool) -> None:
     """What is inside of a node, each in a line: what failed, waits or runs first."""
-    from ion.api.result import node_duration
+    from ion.api.described import node_duration
     from ion.views.rows import table
     from ion.views.words import mark
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from ion.api.result import FIRST_INSTANCES, node_duration
+from ion.api.described import node_duration
+from ion.api.result import FIRST_INSTANCES
 from ion.core.decide import trigger_rule_holds
 from ion.core.requests import iteration_of, node_of  # noqa: F401 for the faces
 from ion.core.spending import COST
@@ -332,7 +333,7 @@ def _waits(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
 def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
     """What `ion show RUN NODE --json` prints: the node's entry in the run's object, with why it is so. `instances`:
     with all that is inside of it."""
-    from ion.api.result import timestamp
+    from ion.api.described import timestamp
 
     node, state = subject.node, subject.state
     every = instances or subject.iteration

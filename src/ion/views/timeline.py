@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ion.api.result import node_duration
+from ion.api.described import node_duration
 
 if TYPE_CHECKING:
     from ion.api.result import RunShown

@@ -149,7 +149,7 @@ def needs_of(workflow: Workflow | None) -> list[str]:
 def cost_line(state: RunState) -> str:
     """`cost  $0.42 of at most $1.00 · 61k tokens in, 8k out, 12k cached`, as far as agents reported it; '' if none was
     asked."""
-    from ion.api.result import total_usage
+    from ion.api.described import total_usage
 
     total = total_usage(state)
     tokens = [f"{_short(total[name])} {word}" for name, word in _TOKENS if name in total]

@@ -9,8 +9,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from ion.api.described import node_duration
 from ion.api.reading import log_files_of, open_content, sent_prompts
-from ion.api.result import node_duration
 from ion.errors import NotFoundError
 from ion.foreign import dumps
 from ion.views import rows

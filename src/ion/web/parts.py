@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ion.api.result import node_duration
+from ion.api.described import node_duration
 from ion.views.answers import choices
 from ion.views.rows import ListRow, folded, members_of, most_urgent_first, templates_of, waits_of
 from ion.views.text import cut, duration, elapsed, moment, plural

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from ion.api.result import run_duration
+from ion.api.described import run_duration
 from ion.api.watchers import event_object
 from ion.foreign import dumps
 from ion.masking import head
