@@ -27,6 +27,7 @@ from ion.engine import freeze, runs
 from ion.engine.run_reader import read_state
 from ion.engine.temporal import activities
 from ion.engine.temporal.cluster import WORKFLOW_NAME, owner_of, workflow_id
+from ion.engine.temporal.known_runs import KnownRuns
 from ion.engine.temporal.workflow import IonRun
 from ion.errors import RefusedError
 from ion.language.workflow import Bash, Node, Shell, Workflow
@@ -328,7 +329,7 @@ async def test_what_a_turn_that_was_begun_again_lacks_is_reported_of_that_start(
     )
     store.create_workflow_event("one", [e.NodeStarted(1, "a", "bash")], lease=lease)
     config = runs.EngineConfig(store, tmp_path, tmp_path / ".ion", lambda _node: None, {"bash": lacking})
-    hands = activities.Activities(lambda _agent: config, "queue", "worker", 1)
+    hands = activities.Activities(KnownRuns(lambda _agent: config), "queue", "worker", 1)
     environment = ActivityEnvironment()
     environment.info = dataclasses.replace(
         environment.info, attempt=2, workflow_type=WORKFLOW_NAME, workflow_id=workflow_id("queue", "one")

@@ -157,11 +157,12 @@ async def test_activities_are_for_the_drive_of_their_run_alone(project: Project)
 
 def test_a_drive_writes_no_requests() -> None:
     from ion.engine.temporal.activities import Activities
+    from ion.engine.temporal.known_runs import KnownRuns
 
     def engine_config_for(agent: str | None) -> Any:
         raise UsageError(f"{agent} is not configured", code="unknown-agent")
 
-    hands = Activities(engine_config_for, "queue", "worker", 1)
+    hands = Activities(KnownRuns(engine_config_for), "queue", "worker", 1)
     refused = [
         e.WorkflowStarted(1, "w", "digest", (("a", "bash"),)),
         e.ApprovalResolved(1, "g", "r", "approved"),

@@ -19,11 +19,8 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
-from msgspec import Struct
 from msgspec.structs import replace
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
@@ -31,26 +28,21 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from ion import clocks, codec
-from ion.agents.base import Agent
 from ion.core import events as e
 from ion.core.events import Failure
 from ion.core.outcomes import Expanded, Failed, Outcome
 from ion.core.outline import outline
 from ion.core.state import NodeState
 from ion.core.step import begin_again
-from ion.engine.agent_registry import AgentRegistry
-from ion.engine.checkouts import check_out, remove_checkouts
-from ion.engine.observe import Observers
-from ion.engine.run_reader import RunReader, read_run, secret_names
-from ion.engine.runs import EngineConfig, context_of
+from ion.engine.run_reader import read_run
 from ion.engine.temporal.cluster import WORKFLOW_NAME, owner_of, workflow_id
 from ion.engine.temporal.codec import (
-    INLINE_LIMIT_BYTES,
     ShapeError,
     agent_limits_to_json,
     check_lease,
     pack,
 )
+from ion.engine.temporal.known_runs import KnownRun, KnownRuns
 from ion.engine.turns import turn_of
 from ion.errors import (
     DamagedStoreError,
@@ -61,51 +53,33 @@ from ion.errors import (
     StoreError,
     UsageError,
 )
-from ion.language.workflow import Node
-from ion.masking import mask_messages, secret_values
-from ion.nodes.base import Context, Turn
+from ion.masking import mask_messages
+from ion.nodes.base import Turn
 from ion.nodes.program import in_thread
-from ion.process.survivors import end_left_behind, end_of_node, end_recorded_by_the_dead, register_here
-from ion.stores.base import Lease, WorkflowStore
+from ion.process.survivors import end_of_node, end_recorded_by_the_dead
+from ion.stores.base import Lease
 
 _log = logging.getLogger("ion")
 
 # How much of a log is handed over at once, before it is packed; a payload may hold 2 MB.
 PAGE_BYTES = 1024 * 1024
 _PAYLOAD_BYTES = 1900 * 1024
-# So often a worker looks whether the runs that it has worked for still continue.
-_HOUSEKEEPING_S = 15.0
 # What others than the drive write into a log: its start, and requests.
 _OF_OTHERS = (e.WorkflowStarted, e.ApprovalResolved, e.PromptAnswered, e.BudgetRaised)
-EngineConfigFor = Callable[[str | None], EngineConfig]
-
-
-class _Known(Struct, dict=True):
-    """A run that this worker has worked for: its log as far as it was read, its context, and how many of its turns
-    run here."""
-
-    reader: RunReader
-    context: Context
-    engaged: AgentRegistry
-    turns: int = 0
 
 
 class Activities:
     """The activities of one worker.
 
-    `engine_config_for` returns the configuration of a run with this agent (`UsageError`: the agent is not configured
-    here), `queue` is the task queue of its runs, `name` the worker's, `slots` how many turns run here at once.
+    `runs` are those that it has worked for, `queue` is the task queue of its runs, `name` the worker's, `slots` how
+    many turns run here at once.
     """
 
-    def __init__(self, engine_config_for: EngineConfigFor, queue: str, name: str, slots: int) -> None:
-        self._engine_config_for = engine_config_for
+    def __init__(self, runs: KnownRuns, queue: str, name: str, slots: int) -> None:
+        self._runs = runs
         self._queue = queue
         self._name = name
         self._slots = asyncio.Semaphore(slots)
-        self._known: dict[str, _Known] = {}
-        self._secrets: dict[str, tuple[str, ...]] = {}
-        # A run is read, and begun or released, by one task at a time: all of its turns share what is known of it.
-        self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -113,68 +87,19 @@ class Activities:
         log = (self.read_source, self.read_events, self.record, self.release)
         return [*log, self.take_agent, self.place, self.turn]
 
-    async def release_idle_runs(self) -> None:
-        """Release runs that do not continue: close what their agents keep open here, and remove the checkouts of those
-        that have ended. Never returns."""
-        while True:
-            await asyncio.to_thread(self._remove_checkouts)
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            for run_id in [run_id for run_id, known in self._known.items() if not known.turns]:
-                with contextlib.suppress(StoreError):  # then there is nothing to tell yet
-                    if await asyncio.to_thread(self._status, run_id) != "running":
-                        await self._forget(run_id)
-
-    async def close(self) -> None:
-        """Release all runs."""
-        for run_id in list(self._known):
-            await self._forget(run_id)
-
-    def _status(self, run_id: str) -> str:
-        try:
-            return self._store.get_workflow_run(run_id).status
-        except NotFoundError:
-            return "unknown"
-
-    def _remove_checkouts(self) -> None:
-        try:
-            config = self._engine_config_for(None)
-            remove_checkouts(config.project, config.data / "checkouts", self._needs_files)
-        except (IonError, OSError) as error:
-            _log.warning("checkouts of ended runs stay: %s", error)
-
-    def _needs_files(self, run_id: str) -> bool:
-        """Also if this store does not know the run: it may be in another store."""
-        known = self._known.get(run_id)
-        return (known is not None and known.turns > 0) or self._status(run_id) not in ("completed", "cancelled")
-
-    def _lock_of(self, run_id: str) -> asyncio.Lock:
-        return self._alone.setdefault(run_id, asyncio.Lock())
-
-    async def _forget(self, run_id: str) -> None:
-        """Release a run, unless turns of it are under way."""
-        async with self._lock_of(run_id):
-            known = self._known.get(run_id)
-            if known is not None and not known.turns:
-                del self._known[run_id]
-                await known.engaged.end(run_id)
-
-    @property
-    def _store(self) -> WorkflowStore:
-        return self._engine_config_for(None).store
-
     @activity.defn(name="ion-read-source")
     async def read_source(self, run_id: str) -> str:
         """The run's frozen workflow, as `codec.pack` makes it."""
         self._require_drive(run_id, near=True)
         with _refusals():
-            return pack(json.loads(await asyncio.to_thread(self._store.get_source, run_id)))
+            return pack(json.loads(await asyncio.to_thread(self._runs.store.get_source, run_id)))
 
     @activity.defn(name="ion-read-events")
     async def read_events(self, run_id: str, after: int) -> dict[str, Any]:
         """A page of the log from the event after number `after` on, as `codec.pack` makes it, and whether there are
         `more`."""
         self._require_drive(run_id, near=True)
-        recorded = await asyncio.to_thread(self._store.get_workflow_events, run_id, after=after, limit=4000)
+        recorded = await asyncio.to_thread(self._runs.store.get_workflow_events, run_id, after=after, limit=4000)
         events: list[dict[str, Any]] = []
         size = 0
         for item in recorded:
@@ -191,10 +116,10 @@ class Activities:
 
         Events that an earlier try of this very call appended are found, and not appended again.
         """
-        store = self._store
+        store = self._runs.store
         held = self._drive(lease, near=True)
         written = self._written_by_a_drive(events)
-        secrets = await asyncio.to_thread(self._secrets_of, held.run_id)
+        secrets = await asyncio.to_thread(self._runs.secrets_of, held.run_id)
         new = [mask_messages(event, secrets) for event in written]
         try:
             with _refusals():
@@ -211,22 +136,17 @@ class Activities:
         """The agent limits of a run that this agent is to continue, as configured here."""
         self._require_drive(run_id, near=True)
         with _refusals():
-            workflow = (await in_thread(read_run, self._store, run_id)).workflow
-            return agent_limits_to_json(self._engine_config_for(agent).agent_limits(workflow))
+            workflow = (await in_thread(read_run, self._runs.store, run_id)).workflow
+            return agent_limits_to_json(self._runs.engine_config_for(agent).agent_limits(workflow))
 
     @activity.defn(name="ion-release")
     async def release(self, lease: dict[str, Any]) -> None:
         """The drive is over: the run has no owner."""
         held = self._drive(lease, near=True)
-        self._secrets.pop(held.run_id, None)
-        known = self._known.get(held.run_id)
-        if known is not None and await asyncio.to_thread(self._status, held.run_id) == "cancelled":
-            folders, grace_ms = known.context.folders, known.context.grace_ms
-            await in_thread(end_left_behind, folders.register, held.run_id, folders.artifacts, grace_ms)
-        await self._forget(held.run_id)
+        await self._runs.release(held.run_id)
         with _refusals():
-            await asyncio.to_thread(self._store.release_lease, held)
-        await asyncio.to_thread(self._remove_checkouts)
+            await asyncio.to_thread(self._runs.store.release_lease, held)
+        await asyncio.to_thread(self._runs.remove_checkouts)
 
     @activity.defn(name="ion-place")
     async def place(self) -> str:
@@ -271,11 +191,11 @@ class Activities:
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
 
-    async def _carry_out(self, known: _Known, turn: Turn) -> Outcome:
+    async def _carry_out(self, known: KnownRun, turn: Turn) -> Outcome:
         state = known.reader.state
         context = replace(known.context, nodes=state.nodes)
         try:
-            outcome = await self._engine_config_for(state.agent).runners[turn.kind](turn, context)
+            outcome = await self._runs.engine_config_for(state.agent).runners[turn.kind](turn, context)
             return _fitting(mask_messages(outcome, context.secrets))
         except (IonError, OSError):
             raise
@@ -283,16 +203,16 @@ class Activities:
             _log.exception("the turn %s of the run %s", turn.log_name, context.run_id)
             return Failed(Failure("bug", f"{type(error).__name__}: {error}"))
 
-    async def _begin(self, lease: Lease, node: str, number: int) -> tuple[_Known, Turn] | None:
+    async def _begin(self, lease: Lease, node: str, number: int) -> tuple[KnownRun, Turn] | None:
         """The turn, counted as running here; None if this attempt no longer counts.
 
         The start of an attempt after the first is in the log, under a new number. The order makes sure that the last
         one counts: read the log, ask the server, write if nothing was written since.
         """
         again = activity.info().attempt > 1
-        async with self._lock_of(lease.run_id):
+        async with self._runs.lock_of(lease.run_id):
             while True:
-                known = await self._up_to_now(lease.run_id)
+                known = await self._runs.up_to_now(lease.run_id)
                 now = known.reader.state.nodes.get(node)
                 if now is None or not now.live or (now.starts != number and not again):
                     return None
@@ -329,18 +249,10 @@ class Activities:
                 if isinstance(event, _OF_OTHERS) or (isinstance(event, e.CancelRequested) and event.cause == "person"):
                     raise ShapeError(f"a drive does not write {event.type}")
                 if isinstance(event, e.WorkflowResumed) and event.agent is not None:
-                    self._engine_config_for(event.agent)
+                    self._runs.engine_config_for(event.agent)
         return found
 
-    def _secrets_of(self, run_id: str) -> tuple[str, ...]:
-        """The values that no message may hold, as this worker has them in its environment."""
-        if run_id not in self._secrets:
-            config = self._engine_config_for(None)
-            names = (*secret_names(config.store, run_id), *config.secrets)
-            self._secrets[run_id] = secret_values(names, config.environ)
-        return self._secrets[run_id]
-
-    def _begin_again(self, known: _Known, lease: Lease, now: NodeState) -> None:
+    def _begin_again(self, known: KnownRun, lease: Lease, now: NodeState) -> None:
         """Raises `StaleStateError` if something was written since the log was read.
 
         Once the start is in the log no earlier attempt counts, so what its programs left here is ended: also that of a
@@ -349,59 +261,9 @@ class Activities:
         folders = known.context.folders
         end_recorded_by_the_dead(folders.register.parent)
         again = begin_again(now, clocks.now_ms())
-        self._store.create_workflow_event(lease.run_id, [again], lease=lease, after=known.reader.seq)
+        self._runs.store.create_workflow_event(lease.run_id, [again], lease=lease, after=known.reader.seq)
         known.reader.read_new()
         end_of_node(lease.run_id, folders.artifacts, now.id)
-
-    async def _up_to_now(self, run_id: str) -> _Known:
-        """What is known of a run, read up to now. In a thread: its files may have to be fetched first."""
-        known = self._known.get(run_id)
-        if known is None:
-            known = self._known[run_id] = await in_thread(self._get_to_know, run_id)
-        else:
-            await in_thread(known.reader.read_new)
-        return known
-
-    def _get_to_know(self, run_id: str) -> _Known:
-        found = read_run(self._store, run_id)
-        assert found.state.started is not None
-        config, started = self._with_files(found, found.state.started)
-        engaged = AgentRegistry(self._chooser(found))
-        context = context_of(
-            config=config,
-            run_id=run_id,
-            workflow=found.workflow,
-            started=started,
-            engaged=engaged,
-            observers=Observers(()),
-            inline_limit=INLINE_LIMIT_BYTES,
-        )
-        context = replace(context, folders=replace(context.folders, register=register_here(context.folders.run)))
-        return _Known(found, context, engaged)
-
-    def _chooser(self, found: RunReader) -> Callable[[Node], Agent | None]:
-        """Who answers, also when the run is given another agent: each is made once for the run."""
-        settings: dict[str | None, EngineConfig] = {}
-
-        def choose(node: Node) -> Agent | None:
-            agent = found.state.agent
-            if agent not in settings:
-                settings[agent] = self._engine_config_for(agent)
-            return settings[agent].agent_for(node)
-
-        return choose
-
-    def _with_files(self, found: RunReader, started: e.WorkflowStarted) -> tuple[EngineConfig, e.WorkflowStarted]:
-        """The configuration of a run with its files: the project folder in which the run was started is the same
-        folder of the project here, or of its checkout."""
-        config = self._engine_config_for(found.state.agent)
-        theirs, cwd = Path(self._store.get_workflow_run(found.run_id).project), Path(started.cwd)
-        if not cwd.is_relative_to(theirs):
-            return config, started
-        project = config.project
-        if found.workflow.workspace == "git" and started.git_head is not None:
-            project = check_out(project, config.data / "checkouts", found.run_id, started.git_head)
-        return replace(config, project=project), replace(started, cwd=str(project / cwd.relative_to(theirs)))
 
 
 async def _counts() -> bool:

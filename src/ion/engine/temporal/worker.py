@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ion.engine.temporal.activities import Activities, EngineConfigFor
+from ion.engine.temporal.activities import Activities
 from ion.engine.temporal.client import EngineError, connect
 from ion.engine.temporal.cluster import Cluster, labelled, pinned
+from ion.engine.temporal.known_runs import EngineConfigFor, KnownRuns
 from ion.engine.temporal.workflow import IonRun
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ async def working(client: Client, config: WorkerConfig, engine_config_for: Engin
     """Work as long as the block lasts."""
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-    activities = Activities(engine_config_for, config.queue, config.name, config.slots)
+    runs = KnownRuns(engine_config_for)
+    activities = Activities(runs, config.queue, config.name, config.slots)
     shared: dict[str, Any] = {
         "max_concurrent_activities": config.slots,
         "graceful_shutdown_timeout": _GRACE,
@@ -91,7 +93,7 @@ async def working(client: Client, config: WorkerConfig, engine_config_for: Engin
     for label in config.labels:
         queue = labelled(config.queue, label)
         workers.append(Worker(client, task_queue=queue, activities=[activities.turn, activities.place], **shared))
-    releasing = asyncio.create_task(activities.release_idle_runs())
+    releasing = asyncio.create_task(runs.release_idle())
     try:
         async with contextlib.AsyncExitStack() as stack:
             for worker in workers:
@@ -101,4 +103,4 @@ async def working(client: Client, config: WorkerConfig, engine_config_for: Engin
         releasing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await releasing
-        await activities.close()
+        await runs.close()
