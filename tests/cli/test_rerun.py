@@ -191,6 +191,94 @@ def test_what_is_defined_otherwise_runs(
     assert sorted(ran(project)) == runs
 
 
+NESTED = """
+name: nested
+description: d
+nodes:
+  - {id: names, bash: 'echo names >> ran; printf "a\\nb\\nc\\n"'}
+  - id: review
+    depends_on: [names]
+    fan_out: {lines: $names.output, as: name, join: all_done}
+    group:
+      nodes:
+        - {id: read, bash: 'echo read-$INPUTS.name >> ran; echo text-$INPUTS.name'}
+        - {id: check, depends_on: [read], bash: 'ecoh check-$read.output >> ran'}
+        - {id: sum, depends_on: [check], bash: 'echo sum-$INPUTS.name >> ran'}
+  - {id: report, depends_on: [review], bash: 'echo report >> ran'}
+"""
+REPAIRED = NESTED.replace("ecoh", "echo")
+
+
+def of_all(*what: str) -> list[str]:
+    return [f"{one}-{name}" for one in what for name in "abc"]
+
+
+@pytest.fixture
+def nested(ion: Ion, project: Project) -> str:
+    """A run in which one node of each item failed by a slip in the file."""
+    project.write("nested", NESTED)
+    assert ion("run", "nested", "--run-id", "old", "--quiet").status == 1
+    assert sorted(ran(project)) == ["names", *of_all("read")]
+    return "old"
+
+
+def test_with_the_file_as_it_is_now_from_a_node_inside(ion: Ion, project: Project, nested: str) -> None:
+    """What completed inside of other items, and before it in its own, keeps its outcome as far as it is unchanged."""
+    project.write("nested", REPAIRED)
+    assert ion("rerun", nested, "--from", "review[1].check", "--edited", "--run-id", "new", "--quiet").status == 0
+    assert sorted(ran(project)) == [*of_all("check-text"), "report", *of_all("sum")]
+    assert "rerun of old from review.1.check, edited" in ion("show", "new").out
+    # Once more: now nothing but what waits for that one instance.
+    assert ion("rerun", "new", "--from", "review.1.check", "--edited", "--quiet").status == 0
+    assert ran(project) == ["check-text-b", "sum-b", "report"]
+
+
+SUM = "{id: sum, depends_on: [check], bash: 'echo sum-$INPUTS.name >> ran'}"
+MORE = "{id: more, depends_on: [read], bash: 'echo more-$INPUTS.name >> ran'}"
+
+
+@pytest.mark.parametrize(
+    ("change", "from_node", "runs"),
+    [
+        # The node before it is another one: it runs in every item.
+        (("echo text", "echo TEXT"), "review.1.check", of_all("read", "check-TEXT", "sum")),
+        # A node that was not there, and one that is gone.
+        ((SUM, MORE), "review.2.more", of_all("more", "check-text")),
+        # One item is begun again as a whole.
+        (("", ""), "review.0", ["read-a", *of_all("check-text", "sum")]),
+    ],
+)
+def test_what_is_defined_otherwise_inside_runs(
+    ion: Ion, project: Project, nested: str, change: tuple[str, str], from_node: str, runs: list[str]
+) -> None:
+    assert change[0] in REPAIRED
+    project.write("nested", REPAIRED.replace(*change) if change[0] else REPAIRED)
+    assert ion("rerun", nested, "--from", from_node, "--edited", "--quiet").status == 0
+    assert sorted(ran(project)) == sorted([*runs, "report"])
+
+
+@pytest.mark.parametrize(
+    ("change", "from_node", "said"),
+    [
+        (("lines: $names.output", "items: [a, b, c]"), "review.1.check", "'review' is opened otherwise"),
+        (("{id: read,", "{id: read, when: $INPUTS.name == 'b',"), "review.1.check", "'review' is opened otherwise"),
+        (("check", "checked"), "review.1.check", "the file as it is now has no node 'review.1.check'"),
+        (("", ""), "review.7.check", "the run has no node 'review.7'"),
+        (("", ""), "review.1.check.x", "the file as it is now has no node 'review.1.check.x'"),
+        (("", ""), "names.0", "the file as it is now has no node 'names.0'"),
+        (("", ""), "names.x", "the file as it is now has no node 'names.x'"),
+    ],
+)
+def test_an_edited_file_from_what_is_not_there(
+    ion: Ion, project: Project, nested: str, change: tuple[str, str], from_node: str, said: str
+) -> None:
+    assert change[0] in REPAIRED
+    project.write("nested", REPAIRED.replace(*change) if change[0] else REPAIRED)
+    refused = ion("rerun", nested, "--from", from_node, "--edited")
+    assert (refused.status, ran(project)) == (2, [])
+    assert said in refused.err
+
+
 def test_that_the_file_has_changed_is_said(ion: Ion, project: Project, broken: str) -> None:
     """Where one would look: after the failure, at `resume`, at `rerun`, at `show`."""
     fix = "ion rerun old --from second --edited"

@@ -15,7 +15,7 @@ from ion.core.values import condition_values
 from ion.errors import NotFoundError, UsageError
 from ion.kinds import KINDS
 from ion.language.templates import ScopeTemplate, Template, Templates, path_of, templates_of
-from ion.language.workflow import Command, Script, Workflow
+from ion.language.workflow import Command, LoopGroup, Script, Workflow
 
 
 def kept_events(
@@ -35,44 +35,71 @@ def kept_events(
     `NotFoundError` for an unknown node.
     """
     templates = templates_of(workflow)
-    path = path_of(from_node)
     if before is None:
         node_of(state, from_node)
-        return _Kept(templates, state, from_node, at).inside("", templates.root)
-    if path.partition(".")[0] not in workflow.by_id:
-        names = ", ".join(node.id for node in workflow.nodes[:20])
-        raise NotFoundError(f"the file as it is now has no node '{from_node}'", hint=f"its nodes: {names}")
-    if "." in from_node:
-        hint = f"rerun it from '{path.partition('.')[0]}', or without --edited"
-        raise UsageError(f"'{from_node}' is inside of another node, which may be another one now", hint=hint)
-    events: list[e.Event] = []
-    kept = _Kept(templates, state, from_node, at)
-    anew = kept.anew("", templates.root)
-    for one in templates.root.members:
-        now = state.nodes.get(one.path)
-        if one.path in anew or one.is_final or now is None or not kept.keeps(one, now):
-            continue
-        if definition(one) != definition(templates_of(before)[one.path]):
-            continue
-        *whole, end = kept.whole(one, now)
-        if read is not None and isinstance(end, e.NodeCompleted | e.NodeFailed) and (reply := end.reply) is not None:
-            end = replace(end, reply=replace(reply, values=condition_values(one, reply.output, read)))
-        events += [*whole, end]
-    return events
+    else:
+        _require_way(templates, state, from_node)
+    old = None if before is None else templates_of(before)
+    return _Kept(templates, state, from_node, at, old, read).inside("", templates.root)
+
+
+def _require_way(templates: Templates, state: RunState, from_node: str) -> None:
+    """Raises `NotFoundError` if the file as it is now has no such node, or the run no such item."""
+    around, parts = "", from_node.split(".")
+    for end, part in enumerate(parts, 1):
+        address = ".".join(parts[:end])
+        owner = templates[around] if around else None
+        template = templates.by_path.get(path_of(address))
+        if template is None:
+            if part.isdigit() and owner is not None and owner.item is None and isinstance(owner.node.body, LoopGroup):
+                continue  # an iteration, which `_Kept` refuses
+            body = templates.root if owner is None else owner.inside
+            names = ", ".join(node.node.id for node in (body.members if body is not None else ())[:20])
+            hint = f"inside of '{around}': {names or 'nothing'}" if around else f"its nodes: {names}"
+            raise NotFoundError(f"the file as it is now has no node '{address}'", hint=hint)
+        if part.isdigit():
+            node_of(state, address)
+        around = address
 
 
 class _Kept:
     """The events that make the outcomes of one run those of another, but for an instance that is to run again, and
-    what waits for it."""
+    what waits for it. `before` are the nodes of the old run, if the file was edited since, and `read` returns texts of
+    outputs, which other conditions may read now."""
 
-    def __init__(self, templates: Templates, state: RunState, from_node: str, at: int) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        state: RunState,
+        from_node: str,
+        at: int,
+        before: Templates | None,
+        read: Callable[[e.Content], str] | None,
+    ) -> None:
         self.templates = templates
         self.state = state
         self.from_node = from_node
         self.at = at
+        self.before = before
+        self.read = read
+        self._unchanged: dict[str, bool] = {}
 
     def keeps(self, template: Template, now: NodeState) -> bool:
         return self.state.keeps(now) and not template.node.always_run
+
+    def is_unchanged(self, template: Template) -> bool:
+        """Whether it is defined as it was, with all inside of it."""
+        if self.before is None:
+            return True
+        known = self._unchanged.get(template.path)
+        if known is None:
+            old = self.before.by_path.get(template.path)
+            known = self._unchanged[template.path] = old is not None and definition(template) == definition(old)
+        return known
+
+    def _is_opened_alike(self, template: Template) -> bool:
+        """Whether the instances inside of it are made of the same, and are given the same."""
+        return self.before is None or _opening(template) == _opening(self.before.by_path.get(template.path))
 
     def anew(self, prefix: str, body: ScopeTemplate) -> set[str]:
         """Of the instances of this graph, those that do not keep their outcomes."""
@@ -96,7 +123,9 @@ class _Kept:
             if one.is_final:
                 continue
             address = f"{prefix}{one.node.id}"
-            now = self.state.nodes[address]
+            now = self.state.nodes.get(address)
+            if now is None:  # it was not in the file
+                continue
             if address in anew:
                 events += self._on_the_way(one, now) if self._is_on_the_way(address) else []
             else:
@@ -104,14 +133,15 @@ class _Kept:
         return events
 
     def _kept(self, template: Template, now: NodeState) -> list[e.Event]:
-        """Of an instance that does not run again: of one that has not completed, what has inside of it. A loop begins
-        again."""
-        if self.keeps(template, now):
+        """Of an instance that does not run again: of one that has not completed, or in which something is defined
+        otherwise now, what has completed inside of it. A loop begins again."""
+        unchanged = self.is_unchanged(template)
+        if unchanged and self.keeps(template, now):
             return self.whole(template, now)
         scope = self.state.scopes.get(now.id)
-        if now.status == "completed" or scope is None or scope.iteration or template.node.always_run:
+        if scope is None or scope.iteration or template.node.always_run or (unchanged and now.status == "completed"):
             return []
-        return self._open(template, now, scope)
+        return self._open(template, now, scope) if self._is_opened_alike(template) else []
 
     def _open(self, template: Template, now: NodeState, scope: ScopeState) -> list[e.Event]:
         """Of a node that is open, with what keeps its outcome inside of it."""
@@ -130,6 +160,8 @@ class _Kept:
             return []
         if scope.iteration:
             raise UsageError(f"one iteration of '{now.id}' cannot run again alone", hint=f"--from {now.id}")
+        if not self._is_opened_alike(template):
+            raise UsageError(f"'{now.id}' is opened otherwise in the file as it is now", hint=f"--from {now.id}")
         return self._open(template, now, scope)
 
     def whole(self, template: Template, now: NodeState) -> list[e.Event]:
@@ -146,13 +178,20 @@ class _Kept:
         match now.status:
             case "completed" if now.progress.reply is not None:
                 caught = tuple(failed for failed, by in self.state.caught.items() if by == now.id)
-                return [*events, e.NodeCompleted(self.at, now.id, replace(now.progress.reply, usage={}), caught)]
+                return [*events, e.NodeCompleted(self.at, now.id, self._reply(template, now.progress.reply), caught)]
             case "failed" if now.error is not None:
                 reply = now.progress.reply if now.allowed else None
-                return [*events, e.NodeFailed(self.at, now.id, now.error, reply=reply)]
+                kept = None if reply is None else self._reply(template, reply)
+                return [*events, e.NodeFailed(self.at, now.id, now.error, reply=kept)]
             case "skipped":
                 return [e.NodeSkipped(self.at, now.id, now.reason or "when", now.detail)]
         return []
+
+    def _reply(self, template: Template, reply: e.Reply) -> e.Reply:
+        values = reply.values
+        if self.before is not None and self.read is not None:
+            values = condition_values(template, reply.output, self.read)
+        return replace(reply, values=values, usage={})
 
     def _opened(self, template: Template, now: NodeState, scope: ScopeState) -> e.ScopeOpened:
         keys = {number: key for key, number in self.state.numbers.get(now.id, {}).items()}
@@ -169,6 +208,17 @@ class _Kept:
             given=scope.given,
             read=scope.read,
         )
+
+
+def _opening(template: Template | None) -> tuple[Any, ...] | None:
+    """What the instances inside of a node are made of, what they are given, and what conditions read of that."""
+    if template is None:
+        return None
+    node, called, fan_out = template.node, template.called, template.node.fan_out
+    read = frozenset(template.input_references(fan_out.name if fan_out is not None else None))
+    if fan_out is not None:
+        fan_out = replace(fan_out, max_parallel=None, join="", fail_fast=False)
+    return node.kind, fan_out, node.when, node.bindings, read, called and (node.body, called.inputs)
 
 
 def definition(template: Template) -> tuple[Any, ...]:
