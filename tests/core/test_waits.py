@@ -152,6 +152,8 @@ def test_what_a_deadline_does(form: dict[str, Any], on_expired: str, status: str
     elif status == "failed":
         assert now.error is not None
         assert now.error.code == "timeout"
+    else:
+        assert now.reason == "expired"
     assert HOUR <= run.clock < HOUR + 60_000, "a check that would be due later does not put it off"
 
 

@@ -288,7 +288,7 @@ class NodeFailed(NodeEvent, frozen=True, gc=False):
 
 class NodeSkipped(NodeEvent, frozen=True, gc=False):
     """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `no_failure` (none to
-    catch), `when`, `timeout`, `fail_fast` or `cancelled`; `detail` says it with names and values."""
+    catch), `when`, `timeout`, `expired` (a wait), `fail_fast` or `cancelled`; `detail` says it with names and values."""
 
     reason: str
     detail: str = ""

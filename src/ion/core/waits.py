@@ -42,7 +42,7 @@ def wait_ended(template: Template, state: RunState, now: NodeState, wait: e.Wait
         case "fail":
             return e.NodeFailed(at, now.id, e.Failure("timeout", message))
         case "skip":
-            return e.NodeSkipped(at, now.id, "timeout", message)
+            return e.NodeSkipped(at, now.id, "expired", message)
     return _completed(template, now, wait, "expired", at)
 
 
