@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from ion import clocks
 from ion.api.clock import look
+from ion.api.places import TURN_MS
 from ion.api.workspace import open_workspace
 from processes import until
 
@@ -30,18 +33,25 @@ nodes:
       rm "at-work/$ION_RUN_ID"
 """
 ASKS = "name: asks\ndescription: Asks.\nnodes: [{id: ask, approval: {message: Go?}}]\n"
-FAILS = "name: fails\ndescription: Fails.\nnodes: [{id: a, bash: test -e good}]\n"
+FAILS = """
+name: fails
+description: Fails at first.
+nodes:
+  - {id: always, always_run: true, bash: 'true'}
+  - {id: a, depends_on: [always], bash: test -e good}
+"""
+THINKS = "name: thinks\ndescription: Asks an agent.\nnodes: [{id: a, prompt: Well?}]\n"
 
 
 def group(project: Project, rules: str = "limit: 1", more: str = "") -> None:
-    text = f"concurrency:\n  deploy: {{workflows: [work, asks, fails], {rules}}}\n{more}"
+    text = f"concurrency:\n  deploy: {{workflows: [work, asks, fails, thinks], {rules}}}\n{more}"
     (project.folder / ".ion" / "config.yaml").write_text(text)
 
 
 @pytest.fixture
 def deploy(ion: Ion, project: Project) -> Ion:
     """A project whose workflows run one at a time."""
-    for name, text in (("work", WORK), ("asks", ASKS), ("fails", FAILS)):
+    for name, text in (("work", WORK), ("asks", ASKS), ("fails", FAILS), ("thinks", THINKS)):
         project.write(name, text)
     group(project)
     assert ion("schedules", "accept", "--yes").status == 0
@@ -71,6 +81,12 @@ def status(ion: Ion, run_id: str) -> str:
 def place(ion: Ion, run_id: str) -> dict[str, Any]:
     (waiting,) = ion("show", run_id, "--json").json("run")["waiting"]
     return dict(waiting)
+
+
+def ran(ion: Ion, run_id: str) -> list[str]:
+    """The nodes whose turns began, in order."""
+    events = map(json.loads, ion("events", run_id).out.splitlines())
+    return [event["node"] for event in events if event["type"] == "node_started"]
 
 
 def due(project: Project) -> list[str]:
@@ -232,15 +248,110 @@ class TestHold:
         second.wait()
         assert deploy("resume", "first").status == 0
 
-    def test_a_failed_run_is_not_queued_but_refused(self, deploy: Ion, project: Project) -> None:
+    def test_a_failed_run_that_is_resumed_is_queued_with_its_place(self, deploy: Ion, project: Project) -> None:
         assert deploy("run", "fails", "--run-id", "failed").status == 1
         first = started(project, "first")
         (project.folder / "good").touch()
-        assert deploy("resume", "failed").status == 5
-        assert status(deploy, "failed") == "failed"
+        done = deploy("resume", "failed")
+        assert done.status == 3
+        assert "Queued: it waits for a place in the concurrency group 'deploy', as number 1." in done.err
+        assert (status(deploy, "failed"), place(deploy, "failed")["place"]) == ("queued", 1)
+        assert due(project) == []
         stop(project)
         first.wait()
-        assert deploy("resume", "failed").status == 0
+        assert due(project) == ["failed"]
+        deploy("tick")
+        until(lambda: status(deploy, "failed") == "completed")
+        assert ran(deploy, "failed") == ["always", "a", "always", "a"], "what a resume runs again, once"
+
+    def test_a_rerun_with_another_agent_is_queued_and_keeps_the_agent(self, deploy: Ion, project: Project) -> None:
+        assert deploy("run", "thinks", "--run-id", "old", "--agent", "false").status == 1
+        first = started(project, "first")
+        (project.folder / "good").touch()
+        assert deploy("rerun", "old", "--run-id", "new", "--agent", "echo new").status == 3
+        assert deploy("resume", "old", "--agent", "echo resumed").status == 3
+        assert [place(deploy, run_id)["place"] for run_id in ("new", "old")] == [1, 2]
+        stop(project)
+        first.wait()
+        assert deploy("resume", "new").status == 0
+        assert deploy("output", "new").out.startswith("new")
+        assert deploy("resume", "old").status == 0
+        assert deploy("output", "old").out.startswith("resumed")
+
+    def test_a_group_that_refuses_does_not_queue_a_resume(self, deploy: Ion, project: Project) -> None:
+        accepted(deploy, project, "on_full: refuse")
+        assert deploy("run", "fails", "--run-id", "failed").status == 1
+        first = started(project, "first")
+        assert deploy("resume", "failed").status == 5
+        assert deploy("rerun", "failed", "--run-id", "again").status == 5
+        assert (status(deploy, "failed"), deploy("show", "again").status) == ("failed", 2)
+        stop(project)
+        first.wait()
+
+
+class TestTurns:
+    """A queued run whose machine is off, or that its clock may not continue, holds up those behind it for a while."""
+
+    @pytest.fixture
+    def now(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        now = [clocks.now_ms()]
+        monkeypatch.setattr(clocks, "now_ms", lambda: now[0])
+        return now
+
+    @pytest.fixture
+    def free(self, deploy: Ion, project: Project, monkeypatch: pytest.MonkeyPatch, now: list[int]) -> None:
+        """The place is free; `theirs` of another machine is before `mine` and `next` in the queue."""
+        assert deploy("run", "asks", "--run-id", "first").status == 3
+        here = os.uname()
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "another-host", *here[2:])))
+        assert deploy("run", "asks", "--run-id", "theirs").status == 3
+        monkeypatch.setattr(os, "uname", lambda: here)
+        for run_id in ("mine", "next"):
+            assert deploy("run", "asks", "--run-id", run_id).status == 3
+        now[0] += 10 * TURN_MS
+        assert due(project) == [], "nobody's turn begins while there is no place"
+        assert deploy("approve", "first").status == 0
+
+    @pytest.mark.usefixtures("free")
+    def test_a_turn_that_nobody_takes_passes_to_the_next_one(self, project: Project, now: list[int]) -> None:
+        assert due(project) == []
+        now[0] += TURN_MS
+        assert due(project) == [], "it has its time"
+        now[0] += 1
+        assert due(project) == ["mine"]
+
+    @pytest.mark.usefixtures("free")
+    def test_who_let_it_pass_keeps_its_place_and_holds_nobody_up(
+        self, deploy: Ion, project: Project, now: list[int]
+    ) -> None:
+        assert due(project) == []
+        now[0] += TURN_MS + 1
+        assert deploy("resume", "mine").status == 3
+        assert [status(deploy, run_id) for run_id in ("mine", "theirs", "next")] == ["paused", "queued", "queued"]
+        assert [place(deploy, run_id)["place"] for run_id in ("theirs", "next")] == [1, 2]
+        assert deploy("approve", "mine").status == 0
+        assert due(project) == ["next"], "it does not wait for it once more"
+        assert deploy("resume", "theirs").status == 3
+        assert status(deploy, "theirs") == "paused", "its machine is on again"
+
+    @pytest.mark.usefixtures("free")
+    def test_a_clock_that_was_ahead_holds_nobody_up_for_longer(self, project: Project, now: list[int]) -> None:
+        now[0] += 1000 * TURN_MS
+        assert due(project) == []
+        now[0] -= 1000 * TURN_MS
+        assert due(project) == []
+        now[0] += TURN_MS + 1
+        assert due(project) == ["mine"]
+
+    def test_the_record_of_a_group_does_not_grow(self, deploy: Ion, project: Project) -> None:
+        deploy("run", "asks", "--run-id", "first")
+        for number in range(3):
+            deploy("run", "asks", "--run-id", f"q{number}")
+            deploy("cancel", f"q{number}")
+        deploy("run", "asks", "--run-id", "behind")
+        with sqlite3.connect(project.folder / ".ion" / "ion.db") as database:
+            (text,) = database.execute("SELECT text FROM records WHERE name LIKE '%deploy%'").fetchone()
+        assert (json.loads(text)["holders"], json.loads(text)["queue"]) == (["first"], ["behind"])
 
 
 class TestAcceptance:
@@ -259,7 +370,7 @@ class TestAcceptance:
         assert status(deploy, "second") == "paused"
 
     def test_it_is_listed(self, deploy: Ion) -> None:
-        assert deploy("schedules").out == "deploy  accepted  at most 1 of work, asks, fails, on_full queue\n"
+        assert deploy("schedules").out == "deploy  accepted  at most 1 of work, asks, fails, thinks, on_full queue\n"
 
 
 @pytest.mark.parametrize("overlap", ["queue", "cancel"])

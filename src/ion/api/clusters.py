@@ -17,11 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ion.api.agents import IN_PROCESS, Agents, require_configured
+from ion.api.places import groups_of, not_in_effect, refused, take
 from ion.api.preparing import RunSpec, engine_config_of, prepare
 from ion.api.reading import POLL_SECONDS, describe, follow
 from ion.api.result import RunResult
 from ion.api.workspace import Workspace, who
 from ion.core.commands import AgentLimits
+from ion.core.events import WorkflowStarted
 from ion.core.fold import apply
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
@@ -32,7 +34,7 @@ from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.run_reader import RunReader, read_run
 from ion.engine.temporal.cluster import Cluster, cluster_of, owner_of, queue_for, queue_of, worker_labels, worker_name
 from ion.engine.temporal.codec import DriveOrder, agent_limits_to_json
-from ion.errors import UsageError
+from ion.errors import RefusedError, UsageError
 from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 from ion.process.survivors import end_recorded_by_the_dead
@@ -87,13 +89,30 @@ def start(workspace: Workspace, spec: RunSpec, engine: str) -> ClusterRun:
     config, run = new.config, new.run
     if run.agent is not None and not run.agent.startswith(IN_PROCESS):
         require_configured(run.agent, workspace.settings)
-    notes = (*new.notes, *_check_files(run.workflow, workspace, run.cwd))
+    groups = not_in_effect(workspace, run.workflow.name)
+    notes = (*new.notes, *groups, *_check_files(run.workflow, workspace, run.cwd))
     in_own_loop(client.connect(cluster))
-    _, lease = runs.create(config, run, owner_of(run.run_id, cluster.url), _LEASE_MS)
+    started, lease = runs.create(config, run, owner_of(run.run_id, cluster.url), _LEASE_MS)
+    try:
+        _take_places(workspace, run.run_id, started)
+    except BaseException:
+        workspace.store.release_lease(lease)
+        workspace.store.delete_workflow_run(run.run_id)
+        raise
     slots = config.options.max_concurrency or run.workflow.max_concurrency
-    order = _order(lease, cluster, slots, config.agent_limits(run.workflow))
+    order = _order(lease, cluster, slots, config.agent_limits(run.workflow), config.options.patience_ms)
     in_own_loop(client.drive(cluster, _queue(workspace, cluster), run.run_id, order))
     return ClusterRun(run.run_id, 0, workspace, config.options.observers, notes, new.warned)
+
+
+def _take_places(workspace: Workspace, run_id: str, started: WorkflowStarted) -> None:
+    """Take a place in each of the run's concurrency groups. Raises `RefusedError` (code `full`) if one has none: no
+    cluster has a queue."""
+    full = take(workspace, run_id, groups_of(workspace, started))
+    if full is not None:
+        error = refused(full)
+        hint = "a run of a cluster is not queued: try again when one has ended (ion runs)"
+        raise RefusedError(error.message, code=error.error_code, hint=hint)
 
 
 def _check_files(loaded: Workflow, workspace: Workspace, folder: Path) -> tuple[str, ...]:
@@ -174,10 +193,16 @@ def continue_run(
         lease = workspace.store.acquire_lease(run_id, owner, lease_ms=_LEASE_MS)
     else:
         lease = Lease(run_id, row.epoch, owner)
+    try:
+        if state.ended and state.started is not None:
+            _take_places(workspace, run_id, state.started)
+    except BaseException:
+        workspace.store.release_lease(lease)
+        raise
     runs.set_budget(found, max_budget_usd, by=who(workspace.via), lease=lease)
     slots = state.started.max_concurrency if state.started is not None else None
     agent_limits = Agents(None, agent or state.agent, workspace.settings).agent_limits(found.workflow)
-    order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits)
+    order = _order(lease, cluster, slots or found.workflow.max_concurrency, agent_limits, options.patience_ms)
     order["resume"], order["agent"] = resume or agent is not None, agent
     in_own_loop(client.drive(cluster, queue, run_id, order))
     return ClusterRun(run_id, found.seq, workspace, options.observers)
@@ -224,11 +249,14 @@ def _queue(workspace: Workspace, cluster: Cluster) -> str:
     return queue_of(cluster, workspace.project, workspace.store.url)
 
 
-def _order(lease: Lease, cluster: Cluster, slots: int | None, agent_limits: AgentLimits) -> DriveOrder:
+def _order(
+    lease: Lease, cluster: Cluster, slots: int | None, agent_limits: AgentLimits, patience_ms: int | None
+) -> DriveOrder:
     return {
         "lease": {"run_id": lease.run_id, "epoch": lease.epoch, "engine": cluster.url},
         "slots": min(slots or DEFAULT_SLOTS, MOST_SLOTS),
         "lanes": agent_limits_to_json(agent_limits),
+        "patience_ms": patience_ms,
         "heartbeat_ms": _from_environment("ION_HEARTBEAT_MS", HEARTBEAT_MS),
         "longest_history": _from_environment("ION_LONGEST_HISTORY", LONGEST_HISTORY),
     }

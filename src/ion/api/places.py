@@ -8,10 +8,12 @@ has ended, waits in a queue, or its owner died. So nobody has to give a place ba
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from ion import clocks, codec
 from ion.api.acceptance import judge_group, read_acceptance
@@ -24,13 +26,19 @@ from ion.errors import DamagedStoreError, NotFoundError, RefusedError
 from ion.stores.base import WorkflowRun
 from ion.stores.lease import owner_is_live
 
+# Whose turn it is has so long to take its place; then those behind it may: its machine may be off, its clock may not
+# be allowed to continue it. It keeps its place in the queue.
+TURN_MS = 5 * 60_000
+
 
 class Places(Struct, frozen=True):
     """The runs that have taken a place in a group, the oldest first, and those that wait for one, in their order; as
-    they were when somebody last took a place."""
+    they were when somebody last took a place. `turns` says of those for which there was a place since when somebody
+    saw that (ms since the epoch)."""
 
     holders: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
+    turns: dict[str, int] = field(default_factory=dict)
 
 
 class NamedGroup(Struct, frozen=True):
@@ -82,18 +90,21 @@ def take(workspace: Workspace, run_id: str, groups: Iterable[NamedGroup]) -> Nam
 def full(workspace: Workspace, run_id: str, groups: Iterable[NamedGroup]) -> NamedGroup | None:
     """The first group that has no place for a run now."""
     for one in groups:
-        places = _places(one.name, _text(workspace, one))
-        holding, ahead = _looked_at(workspace, run_id, one, places)
-        if not _kept(workspace, run_id, one, places) and len(holding) + len(ahead) >= one.group.limit:
+        text = _text(workspace, one)
+        places = _places(one.name, text)
+        found = _look(workspace, run_id, one, places)
+        if not found.has_place:
+            if found.turns != places.turns:  # whoever is faster has seen the same
+                after = replace(places, turns=found.turns)
+                workspace.store.set_record(_record(workspace, one.name), codec.encode(after), instead_of=text)
             return one
     return None
 
 
 def queue_place(workspace: Workspace, run_id: str, name: str) -> int:
     """Which in its queue a queued run is; the next one is number 1."""
-    one = NamedGroup(name, Group(()))
-    _, ahead = _looked_at(workspace, run_id, one, _places(name, _text(workspace, one)))
-    return len(ahead) + 1
+    places = _places(name, _text(workspace, NamedGroup(name, Group(()))))
+    return 1 + sum(1 for _ in _queued_before(workspace, run_id, places))
 
 
 def refused(one: NamedGroup) -> RefusedError:
@@ -109,8 +120,7 @@ def refused(one: NamedGroup) -> RefusedError:
 
 def cancel_oldest(workspace: Workspace, run_id: str, one: NamedGroup) -> None:
     """Ask for the end of the run that has had its place in the group for the longest time."""
-    holding, _ = _looked_at(workspace, run_id, one, _places(one.name, _text(workspace, one)))
-    for oldest in holding[:1]:
+    for oldest in _holding(workspace, run_id, one, _places(one.name, _text(workspace, one)))[:1]:
         reason, by = f"the run {run_id} needs its place in '{one.name}'", who(workspace.via)
         with contextlib.suppress(RefusedError):  # it has ended, or is asked to end already
             state = read_run(workspace.store, oldest).state
@@ -123,22 +133,55 @@ def _take(workspace: Workspace, run_id: str, one: NamedGroup) -> bool:
     while True:
         text = workspace.store.get_record(record)
         before = _places(one.name, text)
-        holding, ahead = _looked_at(workspace, run_id, one, before)
-        has_place = _kept(workspace, run_id, one, before) or len(holding) + len(ahead) < one.group.limit
-        behind = [other for other in before.queue if other not in ahead and other != run_id]
-        if has_place:
-            after = Places((*holding, run_id), (*ahead, *behind))
+        found = _look(workspace, run_id, one, before)
+        if found.has_place:
+            queue = tuple(other for other in before.queue if other != run_id)
+            after = Places((*found.holding, run_id), queue, found.turns)
         else:
-            after = Places(tuple(holding), (*ahead, run_id, *behind))
+            others = (other for other in before.queue if other == run_id or not _is_over(workspace, other))
+            after = Places(found.holding, tuple(dict.fromkeys((*others, run_id))), found.turns)
         if workspace.store.set_record(record, codec.encode(after), instead_of=text):
-            return has_place
+            return found.has_place
 
 
-def _looked_at(workspace: Workspace, run_id: str, one: NamedGroup, places: Places) -> tuple[list[str], list[str]]:
-    """The other runs that really have a place now, and those that wait and come before this one."""
-    holding = [other for other in places.holders if other != run_id and _holds(workspace, other, one.group)]
+class _Look(Struct, frozen=True):
+    """Whether a group has a place for a run, which others really have one, and whose turn it is now, if the run takes
+    it (`Places.turns`)."""
+
+    has_place: bool
+    holding: tuple[str, ...]
+    turns: dict[str, int]
+
+
+def _look(workspace: Workspace, run_id: str, one: NamedGroup, places: Places) -> _Look:
+    now = clocks.now_ms()
+    passed = {other for other, since in places.turns.items() if now - since > TURN_MS}
+    holding = _holding(workspace, run_id, one, places)
+    kept = _kept(workspace, run_id, one, places)
+    free = max(0, one.group.limit - len(holding) - kept)
+    in_time = (other for other in _queued_before(workspace, run_id, places) if other not in passed)
+    first = list(islice(in_time, free))
+    turns = {other: since for other, since in places.turns.items() if other in passed and other in places.queue}
+    turns |= {other: min(now, places.turns.get(other, now)) for other in first}
+    turns.pop(run_id, None)
+    return _Look(kept or len(first) < free, holding, turns)
+
+
+def _holding(workspace: Workspace, run_id: str, one: NamedGroup, places: Places) -> tuple[str, ...]:
+    """The other runs that really have a place now."""
+    return tuple(other for other in places.holders if other != run_id and _holds(workspace, other, one.group))
+
+
+def _queued_before(workspace: Workspace, run_id: str, places: Places) -> Iterator[str]:
+    """Those that wait for a place and come before this run."""
     earlier = places.queue[: places.queue.index(run_id)] if run_id in places.queue else places.queue
-    return holding, [other for other in earlier if (run := _run(workspace, other)) and run.status == "queued"]
+    return (other for other in earlier if (run := _run(workspace, other)) and run.status == "queued")
+
+
+def _is_over(workspace: Workspace, run_id: str) -> bool:
+    """Whether a run waits for no place any more; not one that a process has just acquired."""
+    run = _run(workspace, run_id)
+    return run is None or (run.ended_at is not None and not _is_owned(workspace, run))
 
 
 def _kept(workspace: Workspace, run_id: str, one: NamedGroup, places: Places) -> bool:
@@ -154,6 +197,10 @@ def _holds(workspace: Workspace, run_id: str, group: Group) -> bool:
         return False
     if run.status == "paused" and group.hold == "run":
         return True
+    return _is_owned(workspace, run)
+
+
+def _is_owned(workspace: Workspace, run: WorkflowRun) -> bool:
     return owner_is_live(run.owner, run.lease_expires_at, workspace.store.lease_clock(run.owner))
 
 

@@ -21,7 +21,7 @@ from ion.api.result import RunResult
 from ion.api.settings import effect_of
 from ion.api.workflows import OpenedWorkflow, open_workflow
 from ion.api.workspace import Workspace, check_run_id, new_run_id, require_outside, who
-from ion.core.events import Event, WorkflowQueued, WorkflowResumed
+from ion.core.events import Event, WorkflowFailed, WorkflowQueued
 from ion.core.resume import resume_cause
 from ion.core.state import RunState
 from ion.engine import runs
@@ -99,7 +99,7 @@ def _start(workspace: Workspace, new: PreparedRun) -> tuple[Drive, bool]:
         if full is None:
             return drive, False
         if full.group.on_full != "refuse":
-            _enqueue(workspace, drive, full, "answer")
+            _enqueue(workspace, drive, full, [])
             return drive, True
     except BaseException:
         workspace.store.release_lease(lease)
@@ -109,12 +109,13 @@ def _start(workspace: Workspace, new: PreparedRun) -> tuple[Drive, bool]:
     raise refused(full)
 
 
-def _enqueue(workspace: Workspace, drive: Drive, full: NamedGroup, cause: str) -> None:
-    """Have a run that this process owns wait for a place in a group, in whose queue it is already."""
-    if full.group.on_full == "cancel_oldest":
+def _enqueue(workspace: Workspace, drive: Drive, full: NamedGroup, begin: list[Event]) -> None:
+    """Have a run that this process owns wait for a place in a group, in whose queue it is already. It continues then
+    with what `begin` decided."""
+    if full.group.on_full == "cancel_oldest" and drive.state.status != "queued":
         cancel_oldest(workspace, drive.run_id, full)
     workspace.store.create_workflow_event(
-        drive.run_id, [WorkflowQueued(drive.clock(), full.name, cause)], lease=drive.lease
+        drive.run_id, [*begin, WorkflowQueued(drive.clock(), full.name)], lease=drive.lease
     )
     workspace.store.release_lease(drive.lease)
 
@@ -169,20 +170,20 @@ def acquire_run(
 
 def _is_queued(workspace: Workspace, drive: Drive, begin: list[Event], *, agent: str | None) -> bool:
     """Take the places of a run that is to be continued; whether it waits for one now. A run that is only to end needs
-    none. Raises `RefusedError` (code `full`) if it may not wait, or could not be continued as it was asked for."""
+    none. Raises `RefusedError` (code `full`) if it may not wait."""
     state = drive.state
-    if state.cancel is not None or state.started is None:
+    only_ends = state.cancel is not None or any(isinstance(event, WorkflowFailed) for event in begin)
+    if only_ends or state.started is None:
         return False
     full = take(workspace, drive.run_id, groups_of(workspace, state.started))
     if full is None:
         return False
-    if full.group.on_full == "refuse" or state.status == "failed" or agent is not None:
+    if full.group.on_full == "refuse":
         raise refused(full)
-    if state.status == "queued":
+    if state.status == "queued" and agent is None:
         workspace.store.release_lease(drive.lease)
     else:
-        cause = next((event.cause for event in begin if isinstance(event, WorkflowResumed)), "answer")
-        _enqueue(workspace, drive, full, cause)
+        _enqueue(workspace, drive, full, begin)
     return True
 
 

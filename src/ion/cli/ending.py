@@ -130,7 +130,8 @@ def say_waiting(screen: Screen, cli: CliContext, result: RunResult, labels: Labe
         _say_commands(screen, more.commands)
     due_at = result.state.due_at
     if due_at is not None and result.status == "paused":
-        screen.line(f"It continues by itself from {moment(due_at, clocks.now_ms())} on: ion tick, ion serve --clock")
+        clock = "its cluster continues it" if result.state.engine is not None else "ion tick, ion serve --clock"
+        screen.line(f"It continues by itself from {moment(due_at, clocks.now_ms())} on: {clock}")
         screen.line("  ", cli.command("resume", result.run_id), "      ", cli.command("cancel", result.run_id))
 
 

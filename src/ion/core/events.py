@@ -176,11 +176,9 @@ class WorkflowPaused(Event, frozen=True, gc=False):
 
 
 class WorkflowQueued(Event, frozen=True, gc=False):
-    """The run waits for a place in this concurrency group of its project; it is continued for this `cause` then
-    (`WorkflowResumed`)."""
+    """The run waits for a place in this concurrency group of its project, and is continued then."""
 
     group: str
-    cause: str = "answer"
 
 
 class WorkflowResumed(Event, frozen=True, gc=False):
@@ -288,7 +286,7 @@ class NodeFailed(NodeEvent, frozen=True, gc=False):
 
 class NodeSkipped(NodeEvent, frozen=True, gc=False):
     """`reason` is `trigger_rule`, `upstream_failed` (the trigger rule, because of a failure), `no_failure` (none to
-    catch), `when`, `timeout`, `expired` (a wait), `fail_fast` or `cancelled`; `detail` says it with names and values."""
+    catch), `when`, `timeout`, `expired` (a wait), `fail_fast` or `cancelled`; `detail` has names and values."""
 
     reason: str
     detail: str = ""

@@ -42,8 +42,8 @@ def resume_cause(state: RunState, *, agent: str | None, resume: bool = True, at:
         raise RefusedError(f"the run has ended ({state.status})", code="ended", hint=hint)
     if state.status == "failed":
         return "resume" if resume else None
-    if state.status == "queued" and state.queued is not None and state.cancel is None:
-        return state.queued.cause
+    if state.status == "queued":
+        return "answer"  # what a resume decides anew was decided when it was queued
     if state.status == "paused":
         takes_over = agent is not None and any(
             node.prompt is not None or (node.permissions and agent != state.agent) for node in state.nodes.values()

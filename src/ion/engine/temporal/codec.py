@@ -33,13 +33,15 @@ class LeaseData(TypedDict):
 
 class DriveOrder(TypedDict):
     """What a workflow of the cluster is started with. `lanes` are the agent limits, `longest_history` is a number of
-    events; `resume` and `agent` (who answers from here on) are those of a run that is continued."""
+    events, `patience_ms` as in `core.plan.Plan`; `resume` and `agent` (who answers from here on) are those of a run
+    that is continued."""
 
     lease: LeaseData
     slots: int
     lanes: dict[str, Any]
     heartbeat_ms: int
     longest_history: int
+    patience_ms: NotRequired[int | None]
     resume: NotRequired[bool]
     agent: NotRequired[str | None]
 
@@ -58,6 +60,9 @@ def checked_order(data: Any) -> DriveOrder:
         raise ShapeError("a number of the order is below 1")
     if not isinstance(data.get("resume", False), bool) or not isinstance(data.get("agent"), str | None):
         raise ShapeError("the order has an invalid cause of continuing")
+    patience_ms = data.get("patience_ms")
+    if patience_ms is not None and not (_is_number(patience_ms) and patience_ms >= 0):
+        raise ShapeError("the order has an invalid patience")
     return cast("DriveOrder", data)
 
 

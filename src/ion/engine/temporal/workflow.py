@@ -107,7 +107,8 @@ class IonRun:
         source = await self._near("ion-read-source", self._order["lease"]["run_id"])
         state = fold(item.event for item in await self.read(0))
         limits = agent_limits_from_json(self._order["lanes"])
-        return Plan(Workflow.from_json(unpack(source)), state, self._order["slots"], limits)
+        patience_ms = self._order.get("patience_ms")
+        return Plan(Workflow.from_json(unpack(source)), state, self._order["slots"], limits, patience_ms)
 
     def _beginning(self, agent: str | None, *, resume: bool) -> list[e.Event]:
         """What the next stretch of the run begins with; nothing if there is nothing to continue with."""
