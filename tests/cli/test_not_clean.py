@@ -362,10 +362,22 @@ def test_while_finally_runs_the_run_is_finishing(cleaned: Ion, project: Project)
     until((project.folder / "begun").exists)
     until(lambda: cleaned("show", "mine", "--json").json("run").get("finishing") is True)
     assert told(cleaned("show", "mine").out)[0].startswith("fin mine running, finishing started")
+    assert cleaned("runs").out.split()[1:4] == ["mine", "fin", "finishing"]
+    assert [one["finishing"] for one in cleaned("runs", "--json").json("runs")] == [True]
     (project.folder / "held").unlink()
     assert process.wait(PATIENCE_S) == 0
     data = cleaned("show", "mine", "--json").json("run")
     assert (data["clean"], "finishing" in data, "finally_failed" in data) == (True, False, False)
+    assert "finishing" not in cleaned("runs", "--json").json("runs")[0]
+
+
+def test_the_head_of_the_live_tree_says_that_finally_runs(cleaned: Ion, project: Project, terminal: Open) -> None:
+    (project.folder / "held").touch()
+    shown = terminal("run", "fin")
+    shown.until(lambda text: re.search(r"^fin  \S+ +finishing · 2/4 nodes · ", text) is not None)
+    (project.folder / "held").unlink()
+    status, text = shown.end()
+    assert (status, "finishing" in text) == (0, False)
 
 
 def test_a_node_of_finally_waits_for_the_end(cleaned: Ion, project: Project) -> None:
@@ -401,6 +413,8 @@ def test_what_fails_in_the_finally_of_a_called_workflow_is_said_too(cleaned: Ion
     lines = [re.sub(r"^\d\d:\d\d\.\d ", "", line) for line in told(done.err)]
     assert (done.status, lines[-1]) == (0, "ship.unlock failed in finally: exit 4 ion show mine ship.unlock")
     assert "ends ship completed; finally: unlock, tell" in lines
+    last = json.loads(cleaned("events", "mine").out.splitlines()[-1])
+    assert (last["type"], last["clean"], last["finally_failed"]) == ("workflow_completed", False, ["ship.unlock"])
     data = cleaned("show", "mine", "--json").json("run")
     assert (data["clean"], data["finally_failed"]) == (False, ["ship.unlock"])
     assert [one["clean"] for one in cleaned("runs", "--json").json("runs")] == [False]

@@ -70,6 +70,14 @@ def test_show_node_says_why_with_the_values_seen(built: Ion) -> None:
     assert "  answer       ion approve mine" in built("show", "mine", "review").out
 
 
+def test_show_node_cuts_no_command_on_a_narrow_screen(ion: Ion, project: Project) -> None:
+    project.write("long", "name: long\ndescription: d\nnodes:\n  - {id: report, bash: 'seq 1000; seq 1000 >&2'}\n")
+    ion("run", "long", "--run-id", "a-run-with-a-name-of-some-length", "--quiet")
+    shown = [line[15:] for line in ion("show", "last", "report", COLUMNS="80").out.splitlines()]
+    assert "ion output a-run-with-a-name-of-some-length report" in shown
+    assert "ion logs a-run-with-a-name-of-some-length report" in shown
+
+
 def test_show_node_as_json(built: Ion) -> None:
     plan = built("show", "mine", "plan", "--json").json()
     assert plan["when"] == [

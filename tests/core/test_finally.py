@@ -183,6 +183,7 @@ def test_a_called_workflow_has_its_own_before_its_node_ends(how: str) -> None:
     assert whole.state.status == end
     assert whole.statuses()["ship"] == end
     assert whole.statuses()["after"] == ("completed" if end == "completed" else "skipped")
+    assert whole.state.finally_failed == (("ship.notify",) if how == "fails itself" else ())
     order = [getattr(event, "node", "") for event in whole.log if event.type in ("node_completed", "node_failed")]
     assert order.index("ship.unlock") < order.index("ship")
     for died in range(1, len(whole.log)):
@@ -192,6 +193,20 @@ def test_a_called_workflow_has_its_own_before_its_node_ends(how: str) -> None:
         assert broken.statuses() == whole.statuses(), died
         assert started(broken, died).count("ship.unlock") == (0 if ended else 1)
         assert fold(broken.log) == broken.plan.state
+
+
+def test_one_of_a_called_workflow_that_is_cut_short_is_told_too() -> None:
+    last = (Node("ask", Approval("?")), UNLOCK)
+    caller = workflow(CALL, workflows=called(Node("a", BODY), finally_nodes=last), finally_nodes=(Node("last", BODY),))
+    whole = Simulation(caller).run()
+    assert whole.state.finally_failed == ("ship.ask",)
+    finishing = whole.types().index("scope_finishing") + 1
+    run = Simulation(caller, log=list(whole.log[:finishing]))
+    for _ in range(2):
+        run.request(requests.cancel(run.state, at=run.clock, reason="now", by={}))
+    run.resume()
+    assert run.state.status == "cancelled"
+    assert run.state.finally_failed == ("ship.ask", "ship.unlock")
 
 
 def test_that_of_a_called_workflow_runs_after_its_timeout_and_has_its_own() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import ion.web
 from cli.kit import Project
+from processes import PATIENCE_S, until
 from web.kit import Server, make_project, serving
 
 HOSTILE = """<script>alert(1)</script>
@@ -251,6 +252,19 @@ def test_what_failed_is_on_the_first_screen(server: Server) -> None:
     section = only[only.index("<h3>Inside</h3>") :]
     assert 'href="/r/s1/n/each.2"' not in section
     assert 'href="/r/s1/n/each.0"' in section
+
+
+def test_a_run_whose_finally_runs_is_finishing(server: Server, project: Project) -> None:
+    held = "{id: held, bash: 'touch begun; until [ -e over ]; do sleep 0.05; done'}"
+    project.write("held", f"name: held\ndescription: d\nnodes: [{{id: a, bash: 'true'}}]\nfinally: [{held}]\n")
+    process = project.start("run", "held", "--run-id", "h1", "--quiet")
+    until((project.folder / "begun").exists)
+    assert "running, finishing" in server.get("/r/h1").text
+    assert "running, finishing" in server.get("/?workflow=held").text
+    (project.folder / "over").touch()
+    assert process.wait(PATIENCE_S) == 0
+    assert "finishing" not in server.get("/r/h1").text
+    assert "finishing" not in server.get("/?workflow=held").text
 
 
 def test_a_run_that_is_not_clean_says_so_everywhere(server: Server, project: Project) -> None:

@@ -15,7 +15,7 @@ from ion.agents.base import PROMPT_SUFFIX
 from ion.api.described import content_fields
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
-from ion.core.events import Content, Recorded, WorkflowCompleted
+from ion.core.events import Content, Recorded, WorkflowCompleted, WorkflowFailed, WorkflowFinishing
 from ion.core.requests import address_of
 from ion.core.state import RunState
 from ion.engine import run_reader
@@ -29,6 +29,8 @@ from ion.stores.lease import effective_status, lease_clock
 POLL_SECONDS = 0.25
 # A file that was written just before its run began may have a later time than the run, by another clock.
 _CLOCK_SLACK_MS = 2000
+# In so many events back the beginning of a `finally` is looked for.
+_LAST_EVENTS = 500
 
 
 def status_of(store: WorkflowStore, run: WorkflowRun) -> str:
@@ -104,6 +106,19 @@ def is_clean(workspace: Workspace, run: WorkflowRun) -> bool | None:
     except DamagedStoreError:
         return None
     return all(one.event.clean for one in last if isinstance(one.event, WorkflowCompleted))
+
+
+def is_finishing(workspace: Workspace, run: WorkflowRun) -> bool:
+    """Whether the end of a run that is running is decided, and its `finally` runs: as its last events say, so that a
+    long log is not read whole."""
+    if run.status != "running":
+        return False
+    try:
+        last = workspace.store.get_workflow_events(run.run_id, after=max(0, run.last_seq - _LAST_EVENTS))
+    except DamagedStoreError:
+        return False
+    found = [one.event for one in last if isinstance(one.event, WorkflowFinishing | WorkflowFailed)]
+    return bool(found) and isinstance(found[-1], WorkflowFinishing)
 
 
 def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Recorded]:

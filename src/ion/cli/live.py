@@ -56,11 +56,12 @@ Line = list[Part]
 
 
 class Head(Struct, frozen=True, gc=False):
-    """The first line: which run, how far, since when (ms since the epoch)."""
+    """The first line: which run, how far, since when (ms since the epoch); `finishing`: its `finally` runs."""
 
     workflow: str
     run_id: str
     begun_at: int
+    finishing: bool = False
 
 
 class Columns(Struct, frozen=True, gc=False):
@@ -118,7 +119,8 @@ class Tree:
     def _head(self, head: Head, rows: list[Row], now: int, above: int) -> Line:
         over = sum(row.over for row in rows)
         failed = f" · {above} failed above" if above else ""
-        right = f"{over}/{len(rows)} nodes{failed} · {passing(max(0, now - head.begun_at))}"
+        finishing = "finishing · " * head.finishing
+        right = f"{finishing}{over}/{len(rows)} nodes{failed} · {passing(max(0, now - head.begun_at))}"
         name = cut(head.workflow, max(10, self._screen.width - width(right) - len(head.run_id) - 6))
         gap = self._screen.width - 1 - width(name) - 2 - len(head.run_id) - width(right)
         return [("strong", name), f"  {head.run_id}{' ' * max(2, gap)}", ("faint", right)]
@@ -198,6 +200,8 @@ class Live:
         if self._head is None:
             started = state.started
             self._head = Head(started.workflow if started else "", run_id, event.at)
+        if self._head.finishing != (state.finishing is not None):
+            self._head = replace(self._head, finishing=state.finishing is not None)
         if not self._rows or isinstance(event, e.WorkflowResumed | e.WorkflowPaused):
             self._tally, self._items, self._rows = Tally(state), {}, {}
             for node in state.nodes.values():

@@ -41,19 +41,20 @@ def runs(
     cli: CliContext, status: str | None, workflow: str | None, unclean: bool, limit: int | None, as_json: bool
 ) -> int:
     """List the project's runs, newest first. One that completed, but not clean, has a ✓!."""
-    from ion.api.reading import is_clean, list_runs
+    from ion.api.reading import is_clean, is_finishing, list_runs
 
     with cli.open() as workspace:
         found = list_runs(workspace, status=status, workflow=workflow, limit=None if unclean else limit)
         shown = ((run, state, is_clean(workspace, run)) for run, state in found)
         listed = list(islice((one for one in shown if not unclean or one[2] is False), limit))
+        finishing = {run.run_id for run, state, _ in listed if state == "running" and is_finishing(workspace, run)}
     if as_json:
-        terminal.write_json([_object(*one) for one in listed])
+        terminal.write_json([_object(*one, finishing=one[0].run_id in finishing) for one in listed])
     elif not listed:
         given = status or workflow or unclean
         terminal.talk().line(f"No runs{' like that' if given else ' yet: ion run WORKFLOW starts one'}.")
     else:
-        _table(terminal.data(), listed)
+        _table(terminal.data(), listed, finishing)
     return 0
 
 
@@ -66,7 +67,7 @@ def _duration(run: WorkflowRun, status: str) -> int | None:
     return max(0, now_of(run) - run.started_at) if status == "running" else None
 
 
-def _object(run: WorkflowRun, status: str, clean: bool | None) -> dict[str, object]:
+def _object(run: WorkflowRun, status: str, clean: bool | None, *, finishing: bool) -> dict[str, object]:
     from ion.api.described import timestamp
 
     return {
@@ -74,12 +75,13 @@ def _object(run: WorkflowRun, status: str, clean: bool | None) -> dict[str, obje
         "workflow": run.workflow,
         "status": status,
         "clean": clean,
+        **({"finishing": True} if finishing else {}),
         "started_at": timestamp(run.started_at or None),
         "duration_ms": _duration(run, status),
     }
 
 
-def _table(screen: Screen, found: list[tuple[WorkflowRun, str, bool | None]]) -> None:
+def _table(screen: Screen, found: list[tuple[WorkflowRun, str, bool | None]], finishing: set[str]) -> None:
     from ion import clocks
     from ion.views.words import role_of, symbol
 
@@ -90,7 +92,7 @@ def _table(screen: Screen, found: list[tuple[WorkflowRun, str, bool | None]]) ->
         key = "unclean" if clean is False else status
         run_id, workflow = pad(cut_middle(run.run_id, ids), ids), pad(cut_middle(run.workflow, names), names)
         when = f"{moment(run.started_at or None, clocks.now_ms()):<19}  {duration(_duration(run, status))}"
-        word = (role_of(key), f"{status:<11}")
+        word = (role_of(key), f"{'finishing' if run.run_id in finishing else status:<11}")
         screen.line(
             (role_of(key), f"{symbol(key, unicode=screen.unicode):<{marks}}"),
             " ",

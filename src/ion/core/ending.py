@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from ion.core import events as e
 from ion.core.addresses import members_of
 from ion.core.commands import Command, Record, Stop
 from ion.core.composites import halting, output_node, settled_in
-from ion.core.foreseen import handled, is_unfinished
+from ion.core.foreseen import handled
 from ion.core.scopes import ScopeState
 from ion.core.state import NodeState, RunState
 from ion.language.templates import ScopeTemplate, Templates
@@ -26,7 +28,7 @@ def run_end(state: RunState, body: ScopeTemplate, at: int) -> End:
     if not any(now.succeeded for now in nodes):
         return e.WorkflowFailed(at, e.Failure("nothing-completed", "no node completed: every one was skipped"))
     source = output_node(body, nodes)
-    return e.WorkflowCompleted(at, None if source is None else source.id, handled(state).is_clean)
+    return e.WorkflowCompleted(at, None if source is None else source.id)
 
 
 End: TypeAlias = e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowCancelled
@@ -43,14 +45,21 @@ def finishing(end: End, nodes: tuple[str, ...]) -> e.WorkflowFinishing:
             return e.WorkflowFinishing(at, "cancelled", nodes, reason=reason, node=node)
 
 
-def finished(state: RunState, decided: e.WorkflowFinishing, at: int) -> End:
+def finished(decided: e.WorkflowFinishing, at: int) -> End:
     """The end that was decided before `finally` ran."""
-    failed = tuple(name for name in decided.finally_nodes if is_unfinished(state, state.nodes[name]))
     if decided.error is not None:
-        return e.WorkflowFailed(at, decided.error, failed)
+        return e.WorkflowFailed(at, decided.error)
     if decided.status == "cancelled":
-        return e.WorkflowCancelled(at, decided.reason, decided.node, failed)
-    return e.WorkflowCompleted(at, decided.output_node, handled(state).is_clean, failed)
+        return e.WorkflowCancelled(at, decided.reason, decided.node)
+    return e.WorkflowCompleted(at, decided.output_node)
+
+
+def told(state: RunState, end: End) -> End:
+    """The end with what it tells of failures that did not fail the run."""
+    found = handled(state)
+    if isinstance(end, e.WorkflowCompleted):
+        return replace(end, clean=found.is_clean, finally_failed=found.in_finally)
+    return replace(end, finally_failed=found.in_finally)
 
 
 def cancelled_by(now: NodeState, at: int) -> e.WorkflowCancelled:

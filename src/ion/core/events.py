@@ -211,16 +211,16 @@ class WorkflowFinishing(Event, frozen=True, gc=False):
 
 class WorkflowCompleted(Event, frozen=True, gc=False):
     """`output_node` is the node whose output is the run's; `clean`: no failure was allowed or caught. `finally_failed`,
-    of every end, are the nodes of `finally` that failed or were ended."""
+    of every end, are the nodes of `finally`, of called workflows too, that failed or were ended."""
 
     output_node: Address | None = None
     clean: bool = True
-    finally_failed: tuple[NodeId, ...] = ()
+    finally_failed: tuple[Address, ...] = ()
 
 
 class WorkflowFailed(Event, frozen=True, gc=False):
     error: Failure
-    finally_failed: tuple[NodeId, ...] = ()
+    finally_failed: tuple[Address, ...] = ()
 
 
 class WorkflowCancelled(Event, frozen=True, gc=False):
@@ -228,7 +228,7 @@ class WorkflowCancelled(Event, frozen=True, gc=False):
 
     reason: str = ""
     node: Address | None = None
-    finally_failed: tuple[NodeId, ...] = ()
+    finally_failed: tuple[Address, ...] = ()
 
 
 class CancelRequested(Event, frozen=True, gc=False):

@@ -45,13 +45,13 @@ def handled(state: RunState) -> Handled:
     return Handled(
         tuple(one.id for one in failed if _is_allowed(state, one)),
         caught,
-        tuple(now.id for now in in_finally if now.terminal and is_unfinished(state, now)),
+        tuple(now.id for now in in_finally if now.terminal and _is_unfinished(state, now)),
     )
 
 
-def is_unfinished(state: RunState, now: NodeState) -> bool:
+def _is_unfinished(state: RunState, now: NodeState) -> bool:
     """Whether a node of a `finally` failed, or was ended."""
-    return not now.terminal or state.has_failed(now) or "cancelled" in (now.status, now.reason)
+    return state.has_failed(now) or "cancelled" in (now.status, now.reason)
 
 
 def _failed_in(state: RunState, address: str) -> Iterator[NodeState]:

@@ -21,7 +21,7 @@ from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Wait
 from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
-from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end
+from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end, told
 from ion.core.fold import apply
 from ion.core.foreseen import has_foreseen, rescuers_of
 from ion.core.instances import (
@@ -508,12 +508,14 @@ class Plan:
         self._root.overdue = True
         self._ending.append(self._root)
         self._begin_finishing(winding)
-        return [*winding.commands, *([self._end(end, reason)] if winding.is_done else ())]
+        is_over = winding.is_done and not (self.state.cut_short and winding.commands)
+        return [*winding.commands, *([self._end(end, reason)] if is_over else ())]
 
     def _end(self, end: End, reason: str) -> Record:
         """The end of the run, or what precedes it: its `finally` runs, unless another cancel came."""
         finals = tuple(one.path for one in self.templates.root.finals)
-        return Record(finishing(end, finals) if finals and not self.state.cut_short else end, reason)
+        last = finishing(end, finals) if finals and not self.state.cut_short else told(self.state, end)
+        return Record(last, reason)
 
     def _finally_over(self, at: int) -> str:
         """Why the nodes of `finally` are to end before they have settled; '' if they are not."""
@@ -532,7 +534,7 @@ class Plan:
         return [self._finished(self.state.finishing, at)]
 
     def _finished(self, decided: e.WorkflowFinishing, at: int) -> Record:
-        return Record(finished(self.state, decided, at), "finally has ended")
+        return Record(told(self.state, finished(decided, at)), "finally has ended")
 
     def _end_scopes(self, at: int) -> list[Command]:
         """The same for a part of the run that ends early, or for all but those that are to catch a failure."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.addresses import in_tree_order
-from ion.core.ending import finished, finishing
+from ion.core.ending import finished, finishing, told
 from ion.core.state import RunState
 from ion.core.waits import signals_for
 from ion.errors import RefusedError
@@ -77,9 +77,11 @@ def resume_events(
         message = f"{MAX_DEATHS} processes died one after the other while they drove this run ({running} was running)"
         end = e.WorkflowFailed(at, e.Failure("poisoned", message, "ion resume tries once more"))
         if state.finishing is not None:
-            return [*events, replace(finished(state, state.finishing, at), finally_failed=state.finally_nodes)]
+            last = told(state, finished(state.finishing, at))
+            cut_off = (one for one in last.finally_failed if one not in state.finally_nodes)
+            return [*events, replace(last, finally_failed=(*state.finally_nodes, *cut_off))]
         names = tuple(node.id for node in workflow.finally_nodes)
-        return [*events, finishing(end, names) if names else end]
+        return [*events, finishing(end, names) if names else told(state, end)]
     if cause == "resume" and state.finishing is None:
         events += [
             e.NodeInvalidated(at, node.id, "always_run")

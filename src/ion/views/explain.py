@@ -33,7 +33,7 @@ from ion.language.workflow import (
 )
 from ion.language.workflow import Command as CommandFile
 from ion.views.rows import named_from, waits_of
-from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size
+from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size, width
 from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
 from ion.views.words import counted, failure_text, foreseen, said_of
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from ion.api.result import RunShown
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
+
+
+# How many columns a screen of 80 has beside the labels.
+_NARROW_COLUMNS = 65
 
 
 class Subject(Struct, frozen=True):
@@ -278,9 +282,18 @@ def _output(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
     if content is not None:
         shown = _quoted(content.text)
         whole = "" if shown == f'"{content.text}"' else command("output", subject.result.run_id, subject.now.id)
-        yield "output", f"{size(content.size)}  {shown}    {whole}".rstrip()
+        yield from _with_command("output", f"{size(content.size)}  {shown}".rstrip(), "whole", whole)
     if written:
-        yield "wrote", f"{written}    {logs}"
+        yield from _with_command("wrote", written, "logs", logs)
+
+
+def _with_command(label: str, text: str, more: str, command: str) -> Iterator[tuple[str, str]]:
+    """A fact and the command that says more of it, which stands below where a narrow screen would cut it."""
+    if not command or width(text) + 4 + width(command) <= _NARROW_COLUMNS:
+        yield label, f"{text}    {command}".rstrip()
+    else:
+        yield label, text
+        yield more, command
 
 
 def _quoted(text: str | None) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MOST_OPENED, LONGEST_TEXT = 200, 3 * 1024
 # How many events of a node are looked at for the answers that people gave.
 _EVENTS = 40
+# What names logs and outputs, which are not in it or stand below.
+_LEFT_OUT = ("output", "whole", "wrote", "logs")
 _CSS = """
 .node { border-top: 1px solid var(--line); padding-top: .8rem; }
 main { padding-top: 1.5rem; }
@@ -98,7 +100,7 @@ def _node(site: Site, run: RunView, node: NodeState, frame: parts.Frame) -> Html
         answers = answers_of(run.events_of(node.id, _EVENTS), node.id) if node.asked else ()
         subject = Subject(result=run, workflow=run.frozen, now=node, logged={}, answers=answers)
         said = head_of(subject)
-        told = [(label, text) for label, text in rows_of(subject, frame.command) if label not in ("output", "wrote")]
+        told = [(label, text) for label, text in rows_of(subject, frame.command) if label not in _LEFT_OUT]
         told += [one for one in talk_of(subject, frame.command) if one[0] not in ("asks", "answer")]
         why = parts.facts([*told]) if told else NOTHING
     return h(

@@ -192,7 +192,8 @@ def header(site: Site, run: RunView) -> Html:
         rows.append(("cost", cost))
     given = _given(run)
     mark = mark_of(run)
-    word = f"{run.status}, not clean" if mark == "unclean" else run.status
+    finishing = ", finishing" if run.state.finishing is not None else ""
+    word = f"{run.status}, not clean" if mark == "unclean" else f"{run.status}{finishing}"
     return h(
         "header",
         h(

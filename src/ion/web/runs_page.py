@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ion import clocks
-from ion.api.reading import is_clean, list_runs, now_of
+from ion.api.reading import is_clean, is_finishing, list_runs, now_of
 from ion.errors import IonError
 from ion.views.text import cut, one_line
 from ion.views.waiting import PASSING, all_asked, answered, labels_of
@@ -88,12 +88,14 @@ def _table(site: Site, found: list[tuple[WorkflowRun, str]]) -> Html:
         for name, css in (("Workflow", ""), ("Run", ""), ("Status", ""), ("Started", ""), ("Took", "number"))
     )
     now = clocks.now_ms()
-    body = h("tbody", (_row(run, status, is_clean(site.workspace, run), now) for run, status in found))
+    body = h("tbody", (_row(site, run, status, now) for run, status in found))
     return h("div", h("table", h("thead", h("tr", heads)), body, class_="runs"), class_="wide")
 
 
-def _row(run: WorkflowRun, status: str, clean: bool | None, now: int) -> Html:
-    took = None
+def _row(site: Site, run: WorkflowRun, status: str, now: int) -> Html:
+    clean, took = is_clean(site.workspace, run), None
+    finishing = status == "running" and is_finishing(site.workspace, run)
+    word = f"{status}, not clean" if clean is False else f"{status}, finishing" if finishing else status
     if run.ended_at is not None or status == "running":
         took = max(0, (run.ended_at or now_of(run)) - run.started_at)
     link, mark = url("r", run.run_id), "unclean" if clean is False else status
@@ -101,7 +103,7 @@ def _row(run: WorkflowRun, status: str, clean: bool | None, now: int) -> Html:
         "tr",
         h("th", parts.state(mark), " ", h("a", run.workflow or run.run_id, href=link), scope="row"),
         h("td", h("a", h("code", run.run_id), href=link, tabindex=-1)),
-        h("td", f"{status}, not clean" if clean is False else status, class_=role_of(mark)),
+        h("td", word, class_=role_of(mark)),
         h("td", parts.time(run.started_at, now)),
         h("td", parts.growing(took, grows=status == "running"), class_="number"),
     )
