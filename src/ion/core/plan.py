@@ -21,7 +21,17 @@ from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Wait
 from ion.core.composites import opened
 from ion.core.decide import Decision, StartTurn, decide
-from ion.core.ending import End, WindingUp, cancelled_by, end_requested, finished, finishing, questions_closed, run_end, told
+from ion.core.ending import (
+    End,
+    WindingUp,
+    cancelled_by,
+    end_requested,
+    finished,
+    finishing,
+    questions_closed,
+    run_end,
+    told,
+)
 from ion.core.fold import apply
 from ion.core.foreseen import has_foreseen, rescuers_of
 from ion.core.instances import (
