@@ -6,6 +6,7 @@ import http.client
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,10 +103,14 @@ class Server:
 
 
 @contextmanager
-def serving(project: Project, *arguments: str, enter: bool = True, **environment: str) -> Iterator[Server]:
-    """`ion serve ARGUMENTS` until the end of the `with`, then ended by Ctrl-C."""
+def serving(
+    project: Project, *arguments: str, enter: bool = True, first: str = "", **environment: str
+) -> Iterator[Server]:
+    """`ion serve ARGUMENTS` until the end of the `with`, then ended by Ctrl-C; `first` is Python code that its process
+    runs before."""
+    program = [sys.executable, "-P", "-c", f"{first}\nfrom ion.cli.main import main\nmain()"] if first else COMMAND
     process = subprocess.Popen(
-        [*COMMAND, "serve", *arguments],
+        [*program, "serve", *arguments],
         cwd=project.folder,
         env=project.environment(**environment),
         text=True,

@@ -21,6 +21,14 @@ nodes:
     bash: echo begun > begun; while [ ! -e go ]; do sleep 0.05; done; echo worked
 """
 
+# The wall clock of the server's process, from its start on: the minutes of a schedule pass in seconds.
+HURRIED = """
+import time
+from ion import clocks
+began = time.time_ns() // 1_000_000
+clocks.now_ms = lambda: began + 60 * (time.time_ns() // 1_000_000 - began)
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
@@ -72,15 +80,16 @@ def test_its_end_leaves_runs_that_can_be_resumed(project: Project) -> None:
 
 
 def test_a_schedule_starts_its_run(project: Project) -> None:
-    project.write("one", "name: one\ndescription: x\nnodes:\n  - id: a\n    bash: echo done\n")
+    project.write("one", "name: one\ndescription: x\nnodes:\n  - id: a\n    bash: touch done\n")
     settings = project.folder / ".ion" / "config.yaml"
     settings.write_text('schedules:\n  often: {workflow: one, cron: "* * * * *"}\n')
-    with serving(project, "--clock") as server:
+    with serving(project, "--clock", first=HURRIED) as server:
         page = server.get("/schedules").text
         assert "is not accepted yet, and starts nothing" in page
         assert "ion schedules accept" in page
         assert project.run("schedules", "accept", "--yes").status == 0
         assert "ion schedules pause often" in server.get("/schedules").text
+        until((project.folder / "done").exists)
         until(lambda: "completed" in project.run("runs").out)
         assert "often-" in server.get("/").text
 
