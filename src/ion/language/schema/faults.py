@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -31,6 +32,7 @@ class Fault(NamedTuple):
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)
+_BUILDING = threading.Lock()
 
 
 # What is taken for a field that is missing or at fault, so that rules on the others apply as if it were right.
@@ -48,6 +50,9 @@ _SAMPLES: dict[str | int, Any] = {
 def check(model: type[AnyModel], value: Any) -> tuple[AnyModel | None, list[Fault]]:
     """The value as the model sees it, and all of its faults. A field at fault is left out, or has a value from
     `_SAMPLES`; None if nothing is left that the model could see."""
+    if not model.__pydantic_complete__:  # built when it is first needed, and by one thread
+        with _BUILDING:
+            model.model_rebuild()
     try:
         return model.model_validate(value), []
     except ValidationError as error:

@@ -43,7 +43,7 @@ from ion.language.workflow import FINAL_KINDS, MAX_ITEMS
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False, defer_build=True)
 
 
 # Parts of nodes
