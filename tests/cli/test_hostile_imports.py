@@ -133,20 +133,29 @@ def outside(project: Project) -> set[str]:
     }
 
 
-@pytest.fixture
-def exported(ion: Ion, project: Project) -> Path:
-    """A run that knows every kind of node and of event, as `ion export` wrote it."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a run that knows every kind of node and of event, and one of another workflow, both exported."""
+    project = Project(tmp_path_factory.mktemp("made"))
     project.write("all", WORKFLOW)
     project.write("hello", HELLO)
     for name, text in (("scripts/tidy.py", "print(1)\n"), ("commands/asks.md", "what?\n")):
         (project.folder / ".ion" / name).parent.mkdir(exist_ok=True)
         (project.folder / ".ion" / name).write_text(text)
     (project.folder / "answer.json").write_text('{"a": 1}')
-    assert ion("run", "hello", "--run-id", "good", "--quiet").status == 0
-    assert ion("run", "all", "--run-id", "evil", "--quiet").status == 3
+    assert project.run("run", "hello", "--run-id", "good", "--quiet").status == 0
+    assert project.run("run", "all", "--run-id", "evil", "--quiet").status == 3
     for run in ("good", "evil"):
-        assert ion("export", run, "--output", f"{run}.jsonl").status == 0
-    return (project.folder / "evil.jsonl").rename(project.folder / "exported.jsonl")
+        assert project.run("export", run, "--output", f"{run}.jsonl").status == 0
+    (project.folder / "evil.jsonl").rename(project.folder / "exported.jsonl")
+    return project
+
+
+@pytest.fixture
+def exported(made: Project, ion: Ion, project: Project) -> Path:
+    """The export that tests change, in a copy of the project."""
+    shutil.copytree(made.folder, project.folder, dirs_exist_ok=True)
+    return project.folder / "exported.jsonl"
 
 
 def changed(exported: Path, pick: random.Random) -> bytes:
@@ -171,9 +180,20 @@ def changed(exported: Path, pick: random.Random) -> bytes:
     return signed(lines)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_a_changed_export_is_refused_or_harmless(ion: Ion, project: Project, exported: Path, seed: int) -> None:
+    refused_or_harmless(ion, project, exported, seed)
+
+
+@pytest.mark.sweep
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_many_changed_exports_are_refused_or_harmless(ion: Ion, project: Project, exported: Path, seed: int) -> None:
+    refused_or_harmless(ion, project, exported, seed)
+
+
+def refused_or_harmless(ion: Ion, project: Project, exported: Path, seed: int) -> None:
     pick = random.Random(seed)
     store = ("--store", pick.choice(["file:.ion/store/a", "sqlite:.ion/store/b"]))
     evil = project.folder / "evil.jsonl"

@@ -134,8 +134,7 @@ def test_the_page_has_all_examples_and_ten_recipes() -> None:
     assert len(linked) >= 10
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_has_no_problem(example: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ion.cli", "validate", "--strict", str(example)]
+def test_no_example_has_a_problem(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ion.cli", "validate", "--strict", *map(str, EXAMPLES)]
     checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
