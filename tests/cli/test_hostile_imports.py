@@ -70,6 +70,8 @@ FURTHER = [
     ),
     e.BudgetRaised(5_008, 9.5, {"user": "u"}),
     e.WorkflowPlaced(5_009, "worker"),
+    e.LaneClosed(5_009, "a", e.Failure("quota_exhausted", "m", resets_at=5_010), 5_010, 2),
+    e.LaneOpened(5_009, "a"),
     e.CancelRequested(5_010, "why", "person", {"user": "u", "host": "h"}),
     e.WorkflowPaused(5_011, True),
 ]

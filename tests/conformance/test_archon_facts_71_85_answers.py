@@ -113,7 +113,7 @@ def retries(world: World, run: ion.RunResult) -> list[int]:
     return [event.due_at - event.at for event in world.log(run, e.NodeRetrying)]
 
 
-@pytest.mark.parametrize("code", ["rate_limited", "timeout", "crashed"])
+@pytest.mark.parametrize("code", ["timeout", "crashed"])
 def test_fact_77_prompts_are_tried_three_times_when_it_may_help(world: World, hurry: Clock, code: str) -> None:
     """77 [Ion]: classes come from the adapter, not from words: transient ones are retried after 3 s and 6 s (and up to
     a quarter more, so that many runs do not come back at once)."""

@@ -285,7 +285,7 @@ def test_an_answer_reaches_a_run_that_is_being_driven(world: World) -> None:
 
 def test_delays_double_and_have_jitter(world: World, hurry: Clock) -> None:
     """From `delay_ms` on, each up to a quarter longer; every attempt is an event."""
-    failures: list[Exception | str] = [AgentError("rate_limited", f"no {i}") for i in range(4)]
+    failures: list[Exception | str] = [AgentError("crashed", f"no {i}") for i in range(4)]
     run = world.run(
         "nodes: [{id: a, prompt: hi, retry: {max_attempts: 4, delay_ms: 1000}}]\n",
         agent=agent(a=[*failures, "at last"]),  # type: ignore[list-item]

@@ -29,6 +29,8 @@ OTHERS = (
         e.CancelRequested(1),
         e.BudgetRaised(1, 2),
         e.WorkflowPlaced(1, "w"),
+        e.LaneClosed(1, "claude", FAILURE, 2),
+        e.LaneOpened(1, "claude"),
         e.WaitStarted(1, "a", e.TIMER, 2),
         e.SignalReceived(1, "go", "d"),
         e.GateReminded(1, "a", "a.1", 1),

@@ -42,8 +42,11 @@ def _fields(state: RunState) -> dict[str, str]:
 
 
 _PARTS = ("phase", "progress", "tries")
+_NOT_SHOWN = ("status", "since")  # the latter is the number of the event before
 _PHASES = (Pending, Running, Waiting, Finished)
-_OF_PHASES = tuple(dict.fromkeys(name for phase in _PHASES for name in phase.__struct_fields__ if name != "status"))
+_OF_PHASES = tuple(
+    dict.fromkeys(name for phase in _PHASES for name in phase.__struct_fields__ if name not in _NOT_SHOWN)
+)
 _LEFT_OUT = ("nodes", "seq", "last_at", "owner_at")  # the last two are the event's own time, here
 
 

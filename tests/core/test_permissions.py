@@ -184,7 +184,7 @@ class TestHeld:
         plan.advance(requests.answer(plan.state, "fix", "approve", at=3, text="", by=BY))
         now = plan.state.nodes["fix"]
         assert now.tries.verdicts == {RM.key: Verdict("allow_once", "allow_once")}
-        assert now.phase == Running("prompt")
+        assert now.phase == Running("prompt", since=1)
         for event in apply_outcome(self.flow, plan.state, "fix", completed(), 4, 0.0):
             plan.advance(event)
         assert now.status == "completed"

@@ -182,6 +182,8 @@ class TestEvents:
             e.WorkflowQueued(14, "deploy"),
             e.BudgetRaised(14, 2.5, {"user": "me"}),
             e.WorkflowPlaced(14, "worker-1"),
+            e.LaneClosed(14, "claude", structs.replace(failure, resets_at=99), 99, 1),
+            e.LaneOpened(14, "claude"),
             e.IterationJudged(14, "build", 3),
             e.ScopeOpened(
                 14,

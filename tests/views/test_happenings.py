@@ -6,6 +6,7 @@ import pytest
 
 from ion.core import events as e
 from ion.views.happenings import STATE_OF, said_of, verb_of
+from ion.views.text import moment
 from ion.views.words import symbol
 
 REPLY = e.Reply(e.Content("four"), agent="claude")
@@ -32,6 +33,13 @@ FAILED = e.Failure("exit-status", "exited with 3: first\nlast words", exit_statu
             "reply",
             "approved by ana: yes",
         ),
+        (e.NodeRetrying(0, "a", error=FAILED, due_at=2000, agent="claude"), "retry", "until claude answers · exit 3"),
+        (
+            e.LaneClosed(0, "claude", FAILED, 2000),
+            "run",
+            f"claude is not asked again before {moment(2000, 0)}, in 2.0s · exit 3",
+        ),
+        (e.LaneOpened(0, "claude"), "run", "claude answers again"),
         (e.WorkflowPlaced(0, "w1"), "run", "workflow placed"),
     ],
 )

@@ -229,7 +229,7 @@ async def _is_set(news: asyncio.Event, seconds: float) -> bool:
 
 
 def _needs_somebody(result: RunResult) -> bool:
-    asks = any(item["kind"] not in (TIMER, SIGNAL, CHECK) for item in result.data["waiting"])
+    asks = any(item["kind"] not in (TIMER, SIGNAL, CHECK, "quota") for item in result.data["waiting"])
     return asks and not answered(result.state)
 
 

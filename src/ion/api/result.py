@@ -73,9 +73,10 @@ class NodeResult(Struct, frozen=True):
 
 
 class WaitingFor(Struct, frozen=True):
-    """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check` or
-    `budget` (`node` is None); `message` is what is asked, of a prompt its text. `request` says which of several
-    permissions, `event` is the name of a signal, `due_at` (ISO-8601, UTC) when it is over by itself, if ever."""
+    """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check`,
+    `budget` or `quota` (`node` is None); `message` is what is asked, of a prompt its text. `request` says which of
+    several permissions, `event` is the name of a signal, `due_at` (ISO-8601, UTC) when it is over by itself, if ever.
+    A quota is that of an `agent`; `resets_at` is when that said it ends."""
 
     kind: str
     message: str
@@ -84,6 +85,8 @@ class WaitingFor(Struct, frozen=True):
     request: str | None = None
     event: str | None = None
     due_at: str | None = None
+    agent: str | None = None
+    resets_at: str | None = None
 
 
 class RunResult(Struct, frozen=True, dict=True):
@@ -135,6 +138,8 @@ class RunResult(Struct, frozen=True, dict=True):
                 item.get("request"),
                 item.get("event"),
                 item.get("due_at"),
+                item.get("agent"),
+                item.get("resets_at"),
             )
             for item in self.data["waiting"]
         )
@@ -243,4 +248,8 @@ def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:
         item["event"] = one.event
     if one.due_at is not None:
         item["due_at"] = timestamp(one.due_at)
+    if one.agent:
+        item["agent"] = one.agent
+    if one.resets_at is not None:
+        item["resets_at"] = timestamp(one.resets_at)
     return item

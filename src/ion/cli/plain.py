@@ -8,10 +8,10 @@ from ion import events as e
 from ion.cli.context import CliContext
 from ion.cli.terminal import Screen
 from ion.kinds import FIRST_TURNS, TURNS
-from ion.views.happenings import waits_for
+from ion.views.happenings import closed_until, waits_for
 from ion.views.rows import counted_items, inside_failed, items_around
 from ion.views.text import Part, cut, cut_ids, cut_middle, duration, elapsed, one_line, plural, width
-from ion.views.waiting import PERMISSION, nodes_of, waiting_in
+from ion.views.waiting import PERMISSION, Waiting, nodes_of, waiting_in
 from ion.views.words import dollars, failure_text, not_clean
 
 NAME_COLUMNS = 15
@@ -30,6 +30,7 @@ _ROLES = {
     "gate": "attention",
     "wait": "attention",
     "retry": "attention",
+    "rest": "attention",
 }
 
 
@@ -99,7 +100,7 @@ class Plain:
             case e.WorkflowCancelled():
                 self._say(event, "run", "cancelled", f"{event.reason}{_in_finally(event)}")
             case e.WorkflowPaused():
-                waiting = [*dict.fromkeys(one.node or "a larger budget" for one in waiting_in(state))]
+                waiting = [*dict.fromkeys(one.node or _waits_for(one) for one in waiting_in(state))]
                 more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
                 self._say(event, "run", "paused", f"waits for {', '.join(waiting[:MOST_NAMED])}{more}")
             case _:
@@ -114,6 +115,10 @@ class Plain:
                 self._say(event, "reply", "", f"the signal {event.event}")
             case e.WorkflowQueued():
                 self._say(event, "run", "queued", f"for a place in {event.group}")
+            case e.LaneClosed():
+                self._say(event, "rest", event.agent, closed_until(event))
+            case e.LaneOpened():
+                self._say(event, "run", "", f"{event.agent} is asked again")
             case e.BudgetRaised():
                 self._say(event, "run", "may spend", f"{dollars(event.max_budget_usd)} in all")
             case e.WorkflowPlaced():
@@ -165,6 +170,9 @@ class Plain:
             case e.NodeCancelled():
                 self._say(event, "stop", event.node, event.reason)
             case e.NodeRetrying():
+                if event.agent is not None:
+                    self._say(event, "rest", event.node, f"until {event.agent} answers again")
+                    return
                 text, delay = failure_text(event.error), duration(max(0, event.due_at - event.at))
                 what = f"asked again in {delay}" if event.reask else f"in {delay}"
                 self._say(event, "retry", event.node, f"{what} · {text.headline}")
@@ -225,6 +233,10 @@ class Plain:
     def _command(self, *words: str) -> str:
         """A command for pasting, with what joins it to the text before; or ''."""
         return f" · {self._cli.command(*words)}" if self._cli is not None else ""
+
+
+def _waits_for(one: Waiting) -> str:
+    return one.agent or "a larger budget"
 
 
 def _in_finally(event: e.WorkflowFailed | e.WorkflowCancelled) -> str:

@@ -14,6 +14,7 @@ from ion.core import events as e
 from ion.core.composites import open_scope
 from ion.core.events import PERMISSION
 from ion.core.iterations import after_iteration
+from ion.core.lanes import QUOTA, RATE, Lane, closing, counts_as_attempt
 from ion.core.outcomes import (
     Completed,
     Expanded,
@@ -27,14 +28,14 @@ from ion.core.outcomes import (
     Unpermitted,
     WaitOpened,
 )
-from ion.core.state import NodeState, RunState
+from ion.core.state import NodeState, Running, RunState
 from ion.core.waits import next_check, wait_begun
 from ion.kinds import AGENT_TURNS, KINDS, TURNS
 from ion.language.templates import Template, templates_of
 from ion.language.workflow import Approval, Loop, LoopGroup, Node, Retry, Wait, Workflow
 
 # language.md §9. Classes come from the adapter or the exit, never from words in a message.
-TRANSIENT_CODES = frozenset({"rate_limited", "quota_exhausted", "timeout", "crashed"})
+TRANSIENT_CODES = frozenset({"rate_limited", "timeout", "crashed"})
 FATAL_CODES = frozenset(
     {
         "not_logged_in",
@@ -62,10 +63,43 @@ def retry_class(code: str) -> str:
 
 
 def apply_outcome(
-    workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float
+    workflow: Workflow, state: RunState, node_id: str, outcome: Outcome, at: int, jitter: float, agent: str = ""
 ) -> list[e.Event]:
-    """The events for the end of this node's present turn. `jitter` is from [0, 1)."""
+    """The events for the end of this node's present turn. `jitter` is from [0, 1); `agent` is the turn's, if it has
+    one."""
     template, now = templates_of(workflow)[node_id], state.nodes[node_id]
+    lane = state.lanes.get(agent)
+    if agent and isinstance(outcome, Failed) and outcome.error.code in (QUOTA, RATE):
+        return _limited(template.node, now, lane, agent, outcome, at, jitter)
+    answers = not isinstance(outcome, Failed | Stopped) or bool(isinstance(outcome, Failed) and outcome.reask)
+    again = lane is not None and answers and _since(now) >= lane.seq
+    return [
+        *([e.LaneOpened(at, agent)] if again else ()),
+        *_events(template, state, now, outcome, at, jitter),
+    ]
+
+
+def _since(now: NodeState) -> int:
+    return now.phase.since if isinstance(now.phase, Running) else 0
+
+
+def _limited(
+    node: Node, now: NodeState, lane: Lane | None, agent: str, outcome: Failed, at: int, jitter: float
+) -> list[e.Event]:
+    """An agent has met a limit: its lane is closed, and the turn begins again once it is open."""
+    closed = closing(lane, agent, outcome.error, _since(now), at)
+    met = closed or lane
+    assert met is not None
+    if counts_as_attempt(met, outcome.error, now.tries.rested_ms, at):
+        follows = _failed(node, now, outcome, at, jitter)
+    else:
+        follows = e.NodeRetrying(at, now.id, outcome.error, max(at, met.until), usage=outcome.usage, agent=agent)
+    return [*([] if closed is None else [closed]), follows]
+
+
+def _events(
+    template: Template, state: RunState, now: NodeState, outcome: Outcome, at: int, jitter: float
+) -> list[e.Event]:
     node = template.node
     match outcome:
         case Completed():
@@ -86,7 +120,7 @@ def apply_outcome(
         case Unpermitted():
             return _unpermitted(now, outcome, at)
         case Stopped(reason):
-            return [e.NodeCancelled(at, node_id, reason)]
+            return [e.NodeCancelled(at, now.id, reason)]
 
 
 def _completed(template: Template, state: RunState, now: NodeState, outcome: Completed, at: int) -> list[e.Event]:

@@ -169,10 +169,12 @@ class WorkflowStarted(Event, frozen=True, gc=False):
 
 class WorkflowPaused(Event, frozen=True, gc=False):
     """`over_budget`: agents have something to do, and the run's budget is spent. `due_at` (ms since the epoch): when
-    the run continues without anybody's answer, once a process is there to drive it; None: it does not."""
+    the run continues without anybody's answer, once a process is there to drive it; None: it does not. `agents` are
+    those whose closed lanes hold turns back."""
 
     over_budget: bool = False
     due_at: Moment | None = None
+    agents: tuple[str, ...] = ()
 
 
 class WorkflowQueued(Event, frozen=True, gc=False):
@@ -246,6 +248,23 @@ class BudgetRaised(Event, frozen=True, gc=False):
     by: dict[str, Any] = field(default_factory=dict)
 
 
+class LaneClosed(Event, frozen=True, gc=False):
+    """An agent is at its limit: none of its turns begins before `until` (ms since the epoch). `error` is what it said;
+    its code is `quota_exhausted` also for the third time in a row that it was limited without saying until when.
+    `closings` counts those in a row."""
+
+    agent: str
+    error: Failure
+    until: Moment
+    closings: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class LaneOpened(Event, frozen=True, gc=False):
+    """An agent answers again, or somebody continued the run and so asks it to try."""
+
+    agent: str
+
+
 class WorkflowPlaced(Event, frozen=True, gc=False):
     """From here on one worker of the cluster that drives the run carries out all of its nodes (`workspace: pinned`)."""
 
@@ -301,12 +320,14 @@ class NodeCancelled(NodeEvent, frozen=True, gc=False):
 class NodeRetrying(NodeEvent, frozen=True, gc=False):
     """An attempt failed and another follows at `due_at` (ms since the epoch). `reask` holds what was wrong with a reply
     that did not fit `output_format`. An `error` with the code `permission` is none: the agent needs permissions that
-    were answered while its turn ended."""
+    were answered while its turn ended. With an `agent`, that one is at its limit: the attempt does not count, and
+    another follows once the agent's lane is open."""
 
     error: Failure
     due_at: Moment
     reask: tuple[str, ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+    agent: str | None = None
 
 
 class WaitStarted(NodeEvent, frozen=True, gc=False):
@@ -487,6 +508,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkflowCancelled,
         CancelRequested,
         BudgetRaised,
+        LaneClosed,
+        LaneOpened,
         WorkflowPlaced,
         NodeStarted,
         NodeCompleted,

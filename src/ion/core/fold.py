@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from ion.core import events as e
 from ion.core.addresses import drop, empty
 from ion.core.event_facts import asked_by_others, status_after
+from ion.core.lanes import RATE, Lane
 from ion.core.scopes import ScopeState
 from ion.core.spending import SESSION_TOTAL, added, cost_of
 from ion.core.state import (
@@ -90,7 +91,7 @@ def _disowned(state: RunState, at: int) -> None:
 
 def _paused(state: RunState, event: e.WorkflowPaused) -> None:
     _disowned(state, event.at)
-    state.over_budget, state.due_at = event.over_budget, event.due_at
+    state.over_budget, state.due_at, state.held_by = event.over_budget, event.due_at, event.agents
 
 
 def _queued(state: RunState, event: e.WorkflowQueued) -> None:
@@ -100,6 +101,20 @@ def _queued(state: RunState, event: e.WorkflowQueued) -> None:
 
 def _budget_raised(state: RunState, event: e.BudgetRaised) -> None:
     state.max_budget_usd = event.max_budget_usd
+
+
+def _lane_closed(state: RunState, event: e.LaneClosed) -> None:
+    state.lanes[event.agent] = Lane(
+        until=event.until,
+        error=event.error,
+        closings=event.closings,
+        seq=state.seq + 1,
+        delay_ms=max(0, event.until - event.at),
+    )
+
+
+def _lane_opened(state: RunState, event: e.LaneOpened) -> None:
+    state.lanes.pop(event.agent, None)
 
 
 def _placed(state: RunState, event: e.WorkflowPlaced) -> None:
@@ -115,7 +130,8 @@ def _resumed(state: RunState, event: e.WorkflowResumed) -> None:
         if state.error is not None and state.error.code == "timeout":
             state.timed_from = state.owned_ms
         state.cancel, state.error, state.finally_failed = None, None, ()
-    state.ended_at, state.over_budget, state.due_at = None, False, None
+    state.ended_at, state.over_budget, state.due_at, state.held_by = None, False, None, ()
+    state.lanes = {agent: lane.seen_at(event.at) for agent, lane in state.lanes.items()}
     state.owned_since = state.owner_at = event.at
     state.resumes += 1
     state.deaths = state.deaths + 1 if event.owner_died else 0
@@ -263,7 +279,7 @@ def _cancel_requested(state: RunState, event: e.CancelRequested) -> None:
 def _node_started(state: RunState, event: e.NodeStarted) -> None:
     node, turn = state.nodes[event.node], TURNS[event.turn]
     answer = node.answer if turn.continues and isinstance(node.answer, e.PromptAnswered) else None
-    node.phase = Running(event.turn, answer=answer)
+    node.phase = Running(event.turn, answer=answer, since=state.seq)
     node.inputs = event.inputs
     node.starts += 1
     if node.tries is NO_TRIES and event.attempt == 1:
@@ -345,6 +361,9 @@ def _node_cancelled(state: RunState, event: e.NodeCancelled) -> None:
 
 def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     node = state.nodes[event.node]
+    if event.agent is not None:
+        _held(state, node, event)
+        return
     node.phase = Waiting(node.requests, event.due_at, event.due_at - event.at, event.error)
     tries, counts = node.tries, event.error.code != e.PERMISSION and not event.reask
     node.tries = replace(
@@ -352,6 +371,15 @@ def _node_retrying(state: RunState, event: e.NodeRetrying) -> None:
     )
     node.timed_from = None
     _close(state, node)
+    _spend(state, node, event.usage)
+
+
+def _held(state: RunState, node: NodeState, event: e.NodeRetrying) -> None:
+    node.phase = Waiting(node.requests, error=event.error, agent=event.agent)
+    rested = event.due_at - event.at if event.error.code == RATE else 0
+    tries = node.tries
+    node.tries = replace(tries, attempt=tries.attempt - 1, rested_ms=tries.rested_ms + max(0, rested))
+    node.attempts -= 1
     _spend(state, node, event.usage)
 
 
@@ -506,7 +534,7 @@ def _permission_resolved(node: NodeState, request: e.ApprovalRequested, decision
     verdicts = {**node.tries.verdicts, request.key: Verdict(decision, kind)}
     node.tries = replace(node.tries, verdicts=verdicts)
     left = {name: one for name, one in node.requests.items() if name != request.request}
-    if isinstance(node.phase, Waiting) and not left and node.phase.until is None:
+    if isinstance(node.phase, Waiting) and not left and node.phase.until is None and not node.held_by:
         node.phase = Pending(begun=True)
     elif isinstance(node.phase, Running | Waiting):
         node.phase = replace(node.phase, requests=left)
@@ -550,6 +578,8 @@ _APPLY: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.WorkflowCancelled: _cancelled,
     e.CancelRequested: _cancel_requested,
     e.BudgetRaised: _budget_raised,
+    e.LaneClosed: _lane_closed,
+    e.LaneOpened: _lane_opened,
     e.WorkflowPlaced: _placed,
     e.NodeStarted: _node_started,
     e.NodeCompleted: _node_completed,

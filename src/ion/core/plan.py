@@ -43,8 +43,9 @@ from ion.core.instances import (
     place_among_items,
     why_it_ends,
 )
+from ion.core.lanes import NOT_HELD, Held, closed_lanes
 from ion.core.starts import Starts
-from ion.core.state import Finished, NodeState, RunState, Waiting, fingerprint
+from ion.core.state import Finished, NodeState, RunState, changed_input, fingerprint
 from ion.core.surroundings import surroundings
 from ion.core.time_limits import finally_deadline, limit_of, reached_at, run_deadline, run_overdue, timed_out
 from ion.core.timers import Timers
@@ -345,7 +346,8 @@ class Plan:
         overtime = self._overtime(at) if self._limits else None
         if overtime is not None:
             return list(overtime) or self.next_steps(at)
-        return [*stops, *(self._starts.first(spent=self.state.is_spent) or self._idle(at))]
+        first = self._starts.first(spent=self.state.is_spent, closed=closed_lanes(self.state.lanes, at))
+        return [*stops, *(first or self._idle(at))]
 
     def _decide_arrived(self, at: int) -> list[Record]:
         """Decide every node whose dependencies have settled; those that will run wait for a slot from then on."""
@@ -379,25 +381,25 @@ class Plan:
     def _judge(self, instance: Instance, at: int) -> Decision:
         now = self.state.nodes[instance.address]
         phase = now.phase
-        if instance.settled or not instance.may_begin or not _is_undecided(now):
+        if instance.settled or not instance.may_begin or not now.is_undecided:
             return None
         is_stopped = bool(self._ending) and instance.is_stopped
         if isinstance(phase, Finished):
             may_change = phase.status in ("completed", "failed") and not is_stopped and self.state.keeps(now)
-            stale = _changed(now, self._inputs(instance)) if may_change else None
+            stale = changed_input(now, self._inputs(instance)) if may_change else None
             if stale is not None:
-                return _invalidated(instance, stale, at)
+                return self._invalidated(instance, stale, at)
             self._settle(instance)
             return None
         if is_stopped:
             return None
         inputs = self._inputs(instance)
         if instance.template.is_composite and instance.address in self.state.scopes:
-            stale = _changed(now, inputs)
+            stale = changed_input(now, inputs)
             # A fan-out that is not open reads its items anyway, a group its nodes, and keeps what it can.
             is_kept = instance.template.item is not None or (stale is not None and is_read_inside(instance, stale))
             if stale is not None and (instance.inside or not is_kept):
-                return _invalidated(instance, stale, at)
+                return self._invalidated(instance, stale, at)
             if instance.inside is not None:
                 if not instance.inside.has_begun:
                     self._begin(instance.inside)
@@ -406,6 +408,11 @@ class Plan:
                 if instance.inside.unsettled:
                     return None
         return self._in_time(instance, now, decide(instance.template, self.state, now, inputs, at), at)
+
+    def _invalidated(self, instance: Instance, stale: str, at: int) -> e.NodeInvalidated:
+        return e.NodeInvalidated(
+            at, instance.address, "inside" if is_read_inside(instance, stale) else "dependency", stale
+        )
 
     def _in_time(self, instance: Instance, now: NodeState, decision: Decision, at: int) -> Decision:
         """The decision, if its time has come; else the instance is looked at again then."""
@@ -428,57 +435,58 @@ class Plan:
         return inputs
 
     def _idle(self, at: int) -> list[Command]:
-        """Nothing can start. Turns run, a retry or the run's timeout is due later, people are waited for, or the run
-        is over."""
-        spent = self.state.is_spent
-        if self.live or (not spent and self._starts.wait_for_other_runs()):
-            return self._waits()
-        if self._root.overdue:
-            return self._waits()
+        """Nothing can start. Turns run, something is due later, people are waited for, or the run is over."""
+        spent, closed = self.state.is_spent, closed_lanes(self.state.lanes, at)
+        lanes = NOT_HELD if spent else self._starts.held(closed)
+        waits = self._waits(lanes)
+        if self.live or self._root.overdue or (not spent and self._starts.wait_for_other_runs(closed)):
+            return waits
         if self.state.finishing is not None:
-            return self._waits() if self._root.finals else [self._finished(self.state.finishing, at)]
+            return waits if self._root.finals else [self._finished(self.state.finishing, at)]
         if not self._root.left:
             return [self._end(run_end(self.state, self.templates.root, at), "every node has settled")]
-        if self._is_soon_due(at):
-            return self._waits()
+        if self._is_soon_due(lanes, at):
+            return waits
         if any(scope.finishing is not None and scope.is_open for scope in self.state.scopes.values()):
-            return self._waits()
+            return waits
         held = spent and bool(self._starts.of_agents())
-        if held or any(now.status == "waiting" for now in self.state.nodes.values()):
+        if held or lanes.agents or any(now.status == "waiting" for now in self.state.nodes.values()):
             if self.state.status == "running":
                 why = "the budget is spent" if held else "nothing can continue without an answer"
-                return [Record(e.WorkflowPaused(at, held, self._due_at()), why)]
+                return [Record(e.WorkflowPaused(at, held, self._due_at(lanes), lanes.agents), why)]
             return []
         raise InternalError("stuck: nothing runs, nothing can start and nobody is waited for; this is a bug")
 
-    def _is_soon_due(self, at: int) -> bool:
-        """Whether the process that drives the run waits for what is due next: a retry, or a wait that does not take
-        longer than it has patience for. Not for a gate, which people answer."""
+    def _is_soon_due(self, lanes: Held, at: int) -> bool:
+        """Whether the process that drives the run waits for what is due next: a retry, or a wait or a closed lane that
+        does not take longer than it has patience for. Not for a gate, which people answer."""
         due = self._timers.next()
-        if due is None:
-            return False
-        is_retry = self.state.nodes[due[1]].retry_at is not None
-        return is_retry or self.patience_ms is None or due[0] - at <= self.patience_ms
+        if due is not None and self.state.nodes[due[1]].retry_at is not None:
+            return True
+        times = [one for one in (None if due is None else due[0], lanes.until) if one is not None]
+        return bool(times) and (self.patience_ms is None or min(times) - at <= self.patience_ms)
 
     def pause(self, at: int) -> e.WorkflowPaused | None:
         """The pause of a run that its process leaves while there is nothing but waits; None: there is more."""
-        due = self._timers.next()
-        if self.state.status != "running" or due is None or self.state.nodes[due[1]].wait is None:
+        due, lanes = self._timers.next(), self._starts.held(closed_lanes(self.state.lanes, at))
+        is_wait = lanes.until is not None if due is None else self.state.nodes[due[1]].wait is not None
+        if self.live or self.state.status != "running" or not is_wait:
             return None
-        if self.live or not all(isinstance(one, Wait) for one in self.next_steps(at)):
+        if not all(isinstance(one, Wait) for one in self.next_steps(at)):
             return None
-        return e.WorkflowPaused(at, due_at=self._due_at())
+        return e.WorkflowPaused(at, due_at=self._due_at(lanes), agents=lanes.agents)
 
-    def _due_at(self) -> int | None:
+    def _due_at(self, lanes: Held) -> int | None:
         """When something is due next that needs nobody's answer."""
-        return min((due[0] for one in (self._timers, self._gates) if (due := one.next()) is not None), default=None)
+        return min((one.until for one in self._due_next(lanes)), default=None)
 
-    def _waits(self) -> list[Command]:
-        waits: list[Command] = []
-        for timers in (self._timers, self._gates):
-            due = timers.next()
-            if due is not None:
-                waits.append(Wait(due[0], f"{due[1]} is due"))
+    def _due_next(self, lanes: Held) -> list[Wait]:
+        dues = [due for one in (self._timers, self._gates) if (due := one.next()) is not None]
+        opens = [] if lanes.until is None else [Wait(lanes.until, "a closed lane opens")]
+        return [*opens, *(Wait(due, f"{address} is due") for due, address in dues)]
+
+    def _waits(self, lanes: Held) -> list[Command]:
+        waits: list[Command] = [*self._due_next(lanes)]
         deadline = run_deadline(self.workflow, self.state)
         if deadline is not None:
             waits.append(Wait(deadline, "the run's timeout"))
@@ -589,18 +597,3 @@ class Plan:
     def _end_overdue(self, scope: OpenScope) -> None:
         scope.overdue = True
         self._ending.append(scope)
-
-
-def _changed(now: NodeState, inputs: dict[str, str]) -> str | None:
-    """The dependency whose value has changed since the node ran."""
-    return next((other for other, value in inputs.items() if now.inputs.get(other) != value), None)
-
-
-def _invalidated(instance: Instance, stale: str, at: int) -> e.NodeInvalidated:
-    return e.NodeInvalidated(at, instance.address, "inside" if is_read_inside(instance, stale) else "dependency", stale)
-
-
-def _is_undecided(now: NodeState) -> bool:
-    """Whether something may be decided about it: no turn of it runs, and it is not only others who may answer."""
-    phase = now.phase
-    return phase.turn is None and not (isinstance(phase, Waiting) and phase.requests and now.due_at is None)

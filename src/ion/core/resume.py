@@ -66,12 +66,16 @@ def resume_events(
     at: int,
     by: dict[str, Any],
     agent: str | None = None,
+    resume: bool = True,
     owner_died: bool = False,
     owned_until: int | None = None,
 ) -> list[e.Event]:
     """The events that begin a new stretch of a run. A real resume runs every `always_run` node again; continuing after
-    an answer does not (language.md §10). A run whose owners died one after the other is ended instead."""
+    an answer does not (language.md §10). Where somebody asked for a resume (`resume`), agents that were at their limit
+    are asked again, whatever they had said. A run whose owners died one after the other is ended instead."""
     events: list[e.Event] = [e.WorkflowResumed(at, cause, agent, by, owner_died, owned_until)]
+    if resume:
+        events += [e.LaneOpened(at, limited) for limited in state.lanes]
     if owner_died and state.deaths + 1 >= MAX_DEATHS:
         running = ", ".join(node.id for node in state.nodes.values() if node.live) or "nothing"
         message = f"{MAX_DEATHS} processes died one after the other while they drove this run ({running} was running)"

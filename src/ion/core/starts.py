@@ -6,11 +6,12 @@ busy keeps nobody else waiting; a gate, or what reads the items of a fan-out, st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from ion.core.commands import AgentLimits
 from ion.core.decide import StartTurn
 from ion.core.instances import Instance, Line
+from ion.core.lanes import Held
 from ion.core.state import NodeState
 from ion.kinds import AGENT_TURNS, SLOT_TURNS
 
@@ -57,12 +58,14 @@ class Starts:
         """It has started, or is not to start any more."""
         self._waiting.pop(address, None)
 
-    def first(self, *, spent: bool) -> list[StartTurn]:
-        """Those that can start now; they wait until they are dropped. `spent`: none of an agent can."""
+    def first(self, *, spent: bool, closed: Container[str] = ()) -> list[StartTurn]:
+        """Those that can start now; they wait until they are dropped. `spent`: none of an agent can; `closed` are the
+        agents whose lanes are."""
         room = self._max_concurrency - len(self._slots)
         found: list[StartTurn] = []
         for agent, line in list(self._lines.items()):
-            found += self._first(line, min(room, self._room_of(agent, room, spent=spent)))
+            if agent not in closed:
+                found += self._first(line, min(room, self._room_of(agent, room, spent=spent)))
         if len(self._lines) > 1:
             found.sort(key=lambda start: self._instances[start.node].place)
         return [*self._first(self._at_once, len(self._waiting)), *found[: max(0, room)]]
@@ -71,9 +74,15 @@ class Starts:
         """The addresses of those that wait to be answered by an agent."""
         return [address for address, start in self._waiting.items() if start.turn in AGENT_TURNS]
 
-    def wait_for_other_runs(self) -> bool:
-        """Whether a turn waits for an agent whose turns all belong to other runs."""
-        return any(self._is_full(self._agent(start)) for start in self._waiting.values())
+    def held(self, closed: Mapping[str, int]) -> Held:
+        """What holds turns back of these closed lanes, which are the times by the agents."""
+        agents = {agent for start in self._waiting.values() if (agent := self._agent(start)) in closed}
+        return Held(tuple(sorted(agents)), min((closed[agent] for agent in agents), default=None))
+
+    def wait_for_other_runs(self, closed: Container[str]) -> bool:
+        """Whether a turn waits for an agent whose turns all belong to other runs, and whose lane is not closed."""
+        agents = {self._agent(start) for start in self._waiting.values()}
+        return any(agent not in closed and self._is_full(agent) for agent in agents)
 
     def busy(self, agent: str) -> int:
         """How many turns of a bounded agent are under way in this run."""

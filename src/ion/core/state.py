@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from ion.core import events as e
 from ion.core.event_facts import TERMINAL_RUN_STATES
+from ion.core.lanes import Lane
 from ion.core.scopes import ScopeState
 
 # The reason of a skip by the trigger rule that a failure caused, directly or through other such skips.
@@ -30,18 +31,20 @@ class Pending(Struct):
 
 class Running(Struct):
     """`turn` runs (or ran when its owner died); None: a loop is between two of them, or what is inside of it runs.
-    `requests` are permissions that are asked for meanwhile; `answer` is what an `answer` turn takes in."""
+    `requests` are permissions that are asked for meanwhile; `answer` is what an `answer` turn takes in; `since` is how
+    many events the log had when the turn began."""
 
     status: ClassVar[str] = "running"
     reason: ClassVar[None] = None
     turn: str | None = None
     requests: dict[str, e.Request] = field(default_factory=dict)
     answer: e.PromptAnswered | None = None
+    since: int = 0
 
 
 class Waiting(Struct):
-    """For answers to `requests`, by their ids; for the time `until` or a signal; or to try again at `until` after
-    `error`, `delay_ms` later than that.
+    """For answers to `requests`, by their ids; for the time `until` or a signal; to try again at `until` after
+    `error`, `delay_ms` later than that; or to try again once the lane of `agent` is open.
     A permission that the failed attempt asked for may still be answered."""
 
     status: ClassVar[str] = "waiting"
@@ -52,6 +55,7 @@ class Waiting(Struct):
     until: int | None = None
     delay_ms: int = 0
     error: e.Failure | None = None
+    agent: str | None = None
 
 
 class Finished(Struct):
@@ -74,13 +78,14 @@ Phase: TypeAlias = Pending | Running | Waiting | Finished
 
 class Tries(Struct, frozen=True, gc=False):
     """What the present turn has come to: its starts, the retries and re-asks spent on it, what was wrong with its last
-    reply, and the permissions that were answered in it, by key."""
+    reply, the permissions that were answered in it, by key, and how long it has waited for limits of the rate."""
 
     attempt: int = 0
     retries: int = 0
     reasks: int = 0
     reask: tuple[str, ...] = ()
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    rested_ms: int = 0
 
 
 # What most nodes have, and share: nothing changes a phase or tries in place.
@@ -194,6 +199,12 @@ class NodeState(Struct):
         return {one.request: one for one in found if one.kind == e.PERMISSION}
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether something may be decided about it: no turn of it runs, and it is not only others who may answer."""
+        asks = self.status == "waiting" and self.requests and self.due_at is None and not self.held_by
+        return not self.live and not asks
+
+    @property
     def answer(self) -> e.Answer | None:
         """An answer that nothing acted on yet."""
         return self.phase.answer
@@ -217,6 +228,11 @@ class NodeState(Struct):
     def retry_at(self) -> int | None:
         """When what failed is tried again. The check of a wait that has not passed yet has not failed."""
         return self.due_at if self.wait is None else None
+
+    @property
+    def held_by(self) -> str | None:
+        """The agent whose closed lane its turn has met, and waits for."""
+        return self.phase.agent if isinstance(self.phase, Waiting) else None
 
     @property
     def error(self) -> e.Failure | None:
@@ -294,9 +310,11 @@ class RunState(Struct):
     last wrote something; the run's timeout counts from `timed_from`, a value of `owned_ms`. `deaths` counts owners that
     died in a row without anything settling in between. `spent_usd` is what agents reported in all, failed attempts
     included; `over_budget` says that the run is paused because of `max_budget_usd`; `due_at` is when a paused run
-    continues by itself; `queued` says for what a queued one waits; `session_totals` has what each session of an agent
-    has used, as that says; `worker` is the one that carries out all nodes, if there is such a one. `signals` are those
-    that no wait has taken, by the ids of their deliveries; `deliveries` are the ids of all."""
+    continues by itself; `lanes` are those of agents that met a limit and have not answered since, `held_by` the
+    agents whose lanes a paused run waits for; `queued` says for what a queued one waits; `session_totals` has what
+    each session of an agent has used, as that says; `worker` is the one that carries out all nodes, if there is such
+    a one. `signals` are those that no wait has taken, by the ids of their deliveries; `deliveries` are the ids of
+    all."""
 
     status: str = "pending"
     seq: int = 0
@@ -333,6 +351,8 @@ class RunState(Struct):
     signals: dict[str, e.SignalReceived] = field(default_factory=dict)
     deliveries: set[str] = field(default_factory=set)
     due_at: int | None = None
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    held_by: tuple[str, ...] = ()
     queued: e.WorkflowQueued | None = None
 
     def owned(self, at: int) -> int:
@@ -370,3 +390,8 @@ def fingerprint(node: NodeState) -> str:
     if reply is not None and (phase.status == "completed" or node.allowed):
         return f"{phase.status}:{reply.output.sha256[:16]}"
     return phase.reason if phase.reason in (UPSTREAM_FAILED, NO_FAILURE) else phase.status
+
+
+def changed_input(now: NodeState, inputs: dict[str, str]) -> str | None:
+    """The dependency whose value has changed since the node ran."""
+    return next((other for other, value in inputs.items() if now.inputs.get(other) != value), None)

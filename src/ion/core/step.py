@@ -111,7 +111,8 @@ def _events(plan: Plan, news: News, at: int, jitter: Callable[[], float]) -> lis
     if news.outcome is None:
         return []
     chance = jitter() if isinstance(news.outcome, Failed) else 0.0
-    return apply_outcome(plan.workflow, plan.state, news.node, news.outcome, at, chance)
+    agent = plan.agent_limits.lane(plan.templates[news.node].path, now.turn)
+    return apply_outcome(plan.workflow, plan.state, news.node, news.outcome, at, chance, agent)
 
 
 def begin_again(now: NodeState, at: int) -> e.NodeStarted:

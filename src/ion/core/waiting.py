@@ -9,14 +9,15 @@ from msgspec import Struct
 
 from ion.core.budgets import budget_message
 from ion.core.events import CHECK, SIGNAL, TIMER, ApprovalRequested, Content, PromptRequested, Request
+from ion.core.lanes import Lane
 from ion.core.state import NodeState, RunState
 
 
 class Waiting(Struct, frozen=True, gc=False):
     """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check`, or
-    `budget` or `queue` (their `node` is ''); `message` is what is asked, or waited for. A question has its `gate`, a
-    prompt its text (`prompt`), a signal the name of its `event`. `due_at` (ms since the epoch) is when it is over, if
-    it ever is by itself."""
+    `budget`, `queue` or `quota` (their `node` is ''); `message` is what is asked, or waited for. A question has its
+    `gate`, a prompt its text (`prompt`), a signal the name of its `event`. A quota is that of an `agent`, which said
+    when it `resets_at`, or not. `due_at` (ms since the epoch) is when it is over, if it ever is by itself."""
 
     kind: str
     node: str
@@ -26,17 +27,40 @@ class Waiting(Struct, frozen=True, gc=False):
     prompt: Content | None = None
     event: str = ""
     due_at: int | None = None
+    agent: str = ""
+    resets_at: int | None = None
 
 
 def waiting_in(state: RunState) -> tuple[Waiting, ...]:
-    """Everything that the run waits for, nodes in file order, last a budget that is spent, or a place in a queue."""
+    """Everything that the run waits for, nodes in file order, last the agents whose lanes are closed, a budget that is
+    spent, or a place in a queue."""
     found = [one for node in state.nodes.values() for one in waiting_at(node)]
+    found += [_closed(agent, state.lanes[agent]) for agent in held_by(state)]
     if state.over_budget:
         found.append(Waiting(kind="budget", node="", request="", message=budget_message(state)))
     if state.status == "queued" and state.queued is not None:
         place = f"a place in the concurrency group '{state.queued.group}'"
         found.append(Waiting(kind="queue", node="", request="", message=place))
     return tuple(found)
+
+
+def held_by(state: RunState) -> list[str]:
+    """The agents whose closed lanes hold turns back."""
+    held = state.held_by or dict.fromkeys(one for node in state.nodes.values() if (one := node.held_by))
+    return [agent for agent in held if agent in state.lanes]
+
+
+def _closed(agent: str, lane: Lane) -> Waiting:
+    said = f"{agent} is at its limit"
+    return Waiting(
+        kind="quota",
+        node="",
+        request="",
+        message=said,
+        due_at=lane.until,
+        agent=agent,
+        resets_at=lane.error.resets_at,
+    )
 
 
 def waiting_at(node: NodeState) -> list[Waiting]:

@@ -31,7 +31,7 @@ LONGEST_S = 30.0
 _REPORTED = (e.GateReminded, e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
 _ASKS = (e.WorkflowPaused, e.ApprovalRequested)
 # What a run waits for that nobody has to do anything about.
-_BY_ITSELF = (e.TIMER, e.SIGNAL, e.CHECK, "queue")
+_BY_ITSELF = (e.TIMER, e.SIGNAL, e.CHECK, "queue", "quota")
 _log = logging.getLogger("ion")
 
 

@@ -153,6 +153,7 @@ def acquire(
             at=_clock_of(lease.owner)(),
             by=by,
             agent=agent,
+            resume=resume,
             owner_died=lease.owner_died,
             owned_until=lease.owned_until,
         )

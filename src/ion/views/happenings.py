@@ -73,8 +73,16 @@ def _skipped(event: e.NodeSkipped) -> str:
 
 
 def _retrying(event: e.NodeRetrying) -> str:
+    if event.agent is not None:
+        return _parts(f"until {event.agent} answers", failure_text(event.error).headline)
     delay = duration(max(0, event.due_at - event.at))
     return _parts(f"asked again in {delay}" if event.reask else f"in {delay}", failure_text(event.error).headline)
+
+
+def closed_until(event: e.LaneClosed) -> str:
+    """Until when an agent is not asked, and why."""
+    again = f"{moment(event.until, event.at)}, in {duration(max(0, event.until - event.at))}"
+    return _parts(f"is not asked again before {again}", failure_text(event.error).headline)
 
 
 def _scope(event: e.ScopeOpened) -> str:
@@ -107,6 +115,8 @@ _OF: dict[type[e.Event], tuple[str, Callable[..., str]]] = {
     e.WorkflowCancelled: ("run", lambda event: _parts("cancelled", event.reason)),
     e.WorkflowPaused: ("run", lambda event: "paused: its budget is spent" if event.over_budget else "paused"),
     e.CancelRequested: ("run", lambda event: _parts("is to end", event.reason)),
+    e.LaneClosed: ("run", lambda event: f"{event.agent} {closed_until(event)}"),
+    e.LaneOpened: ("run", lambda event: f"{event.agent} answers again"),
     e.NodeStarted: ("start", _started),
     e.NodeCompleted: ("done", lambda event: _reply(event.reply)),
     e.NodeFailed: ("FAIL", _failed),

@@ -156,6 +156,12 @@ def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: s
     shown = mark_of_node(state, now, state.status)
     retrying = shown == "retry"
     started_at, took_ms = _time_of(now, state)
+    due_at, left = (now.due_at, _tries(now, node)) if retrying else (None, "")
+    if now.wait is not None:
+        due_at, left = now.due_at, _WAITS[now.wait.kind]
+    if now.held_by:
+        lane = state.lanes.get(now.held_by)
+        due_at, left = None if lane is None else lane.until, f"{now.held_by} again"
     return Row(
         node=now.id,
         state=shown,
@@ -163,8 +169,8 @@ def row_of(now: NodeState, state: RunState, workflow: Workflow | None, answer: s
         started_at=started_at,
         ended_at=now.ended_at,
         took_ms=took_ms,
-        due_at=now.due_at if now.wait is not None or retrying else None,
-        left=_tries(now, node) if retrying else _WAITS[now.wait.kind] if now.wait is not None else "",
+        due_at=due_at,
+        left=left,
         agent=(now.agent or "") if not retrying else "",
         note=" · ".join(filter(None, (answer, _note(now, node, state, workflow)))),
         log=f"{now.id}/{now.starts}-{now.turn}" if now.turn in SLOT_TURNS else None,
@@ -191,7 +197,7 @@ def _tries(now: NodeState, node: Node | None) -> str:
 def _note(now: NodeState, node: Node | None, state: RunState, workflow: Workflow | None) -> str:
     if now.status == "running":
         return _doing(now, node, state)
-    if now.status == "waiting" and now.retry_at is not None and now.error is not None:
+    if now.status == "waiting" and (now.retry_at is not None or now.held_by) and now.error is not None:
         text = failure_text(now.error)
         return ": ".join([text.headline, *text.said[-1:]])
     if now.status == "completed" and now.notes:

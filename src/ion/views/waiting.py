@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 NO_LABELS: Labels = {}
 # What is waited for that needs nobody: it comes, or it is over.
-PASSING = (TIMER, CHECK, "queue")
+PASSING = (TIMER, CHECK, "queue", "quota")
 # Makes a command that a person can paste out of its words (`cli.context.CliContext.command`).
 Command: TypeAlias = Callable[..., str]
 # Of questions that many instances of one node ask, so many are shown.
@@ -104,6 +104,8 @@ def _commands(
         return [(budget_command(command, run_id, state), "")]
     if one.kind == SIGNAL:
         return [(command("signal", run_id, one.event), "")]
+    if one.kind == "quota":
+        return [(command("resume", run_id, "--agent OTHER"), "with another agent")]
     if one.kind in PASSING:
         return []
     if gate is None:
@@ -172,6 +174,7 @@ def summary(state: RunState) -> str:
         _counted(kinds.count(SIGNAL), "signal", "is waited for", "are waited for"),
         _counted(kinds.count(TIMER), "wait", "is not over", "are not over"),
         _counted(kinds.count(CHECK), "check", "has not passed", "have not passed"),
+        _counted(kinds.count("quota"), "agent", "is at its limit", "are at their limits"),
         "the budget is spent" if "budget" in kinds else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -98,7 +98,7 @@ def mark_of_node(state: RunState, node: NodeState, run_status: str) -> str:
         return "allowed"
     if node.status == "running" and run_status == "interrupted":
         return "interrupted"
-    return "retry" if node.status == "waiting" and node.retry_at is not None else node.status
+    return "retry" if node.status == "waiting" and (node.retry_at is not None or node.held_by) else node.status
 
 
 def not_clean(state: RunState) -> str:

@@ -118,7 +118,7 @@ class IonRun:
         cause = resume_cause(state, agent=agent, resume=resume, at=self.now())
         if cause is None:
             return []
-        return resume_events(self._plan.workflow, state, cause=cause, at=self.now(), by=_BY, agent=agent)
+        return resume_events(self._plan.workflow, state, cause=cause, at=self.now(), by=_BY, agent=agent, resume=resume)
 
     async def _answer(self) -> list[e.Event]:
         """Wait until something came with which the run can continue: it may be there, if the log was read again."""
