@@ -1,5 +1,5 @@
 """The lanes of agents: one whose account or provider is at its limit is closed until some time, and no turn of that
-agent begins before (language.md §16). A closed lane is no failure of a node: the attempt that met it does not count.
+agent begins before (language.md §16). A limit never fails a node by itself: the attempt that met it does not count.
 """
 
 from __future__ import annotations
