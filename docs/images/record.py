@@ -25,7 +25,7 @@ import pexpect
 import pyte
 
 ROOT = Path(__file__).parents[2]
-COLUMNS, ROWS = 84, 22
+COLUMNS, ROWS = 84, 24
 CELL, LINE, MARGIN = 8.4, 19, 14
 PATIENCE_S = 60
 LAST_FRAME_S = 5.0
@@ -115,7 +115,7 @@ def drawn(screen: pyte.Screen, row: int) -> str:
 def play(session: Session) -> None:
     session.look(0.6)
     session.type("ion run examples/tour.yaml")
-    session.until(lambda seen: "measure" in seen and "3/9" in seen)
+    session.until(lambda seen: "3 of 9" in seen)
     session.look(0.8)
     session.kill()
     session.until(lambda seen: "Killed" in seen)

@@ -43,7 +43,7 @@ def installed(tmp_path: Path) -> Path:
     folder.mkdir()
     programs = {
         "pip": "exit 0",
-        "uv": 'shift\nexec "$@"',
+        "uv": 'shift 2  # run --no-dev\nexec "$@"',
         "gh": """case "$1" in
             issue) [ -e issues.db ] || { echo "issues.db: no such file" >&2; exit 1; }; cat issues.db;;
             pr) echo "https://github.com/acme/app/pull/77";;
@@ -79,17 +79,17 @@ def ion(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def write_the_workflow(folder: Path) -> None:
-    found = re.search(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found is not None
+def write_the_workflows(folder: Path) -> None:
     (folder / ".ion" / "workflows").mkdir(parents=True)
-    (folder / ".ion" / "workflows" / "fix-issue.yaml").write_text(found[1])
+    for step in console_blocks.steps(README):
+        if isinstance(step, console_blocks.File):
+            (folder / step.path).write_text(step.text)
 
 
-def test_the_workflow_has_no_problem_and_a_plan(tmp_path: Path) -> None:
-    write_the_workflow(tmp_path)
-    checked = ion(tmp_path, "validate", "--strict", "fix-issue")
-    assert checked.returncode == 0, checked.stdout
+def test_its_workflows_have_no_problem_and_a_plan(tmp_path: Path) -> None:
+    write_the_workflows(tmp_path)
+    checked = ion(tmp_path, "validate", "--strict")
+    assert (checked.returncode, checked.stdout) == (0, "no problems in 2 files\n")
     planned = ion(tmp_path, "run", "fix-issue", "--input", "issue=42", "--dry-run")
     assert (planned.returncode, planned.stdout) == (0, "[dry run: publish]\n"), planned.stderr
 
@@ -98,7 +98,7 @@ def test_the_loop_of_the_workflow_wants_the_word_and_the_tests(
     repository: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The agent says DONE, and `make test` fails the first time: it is asked again."""
-    write_the_workflow(repository)
+    write_the_workflows(repository)
     (installed / "make").write_text("#!/bin/sh\n[ -e tried ] || { touch tried; exit 1; }\n")
     monkeypatch.setenv("PATH", f"{installed}:{os.environ['PATH']}")
     ran = ion(repository, "run", "fix-issue", "--input", "issue=42", "--agent", "claude -p", "--json")
@@ -138,6 +138,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in map(_anchor, headings), target
+
+
+def test_the_first_look_is_short_and_the_picture_is_of_it() -> None:
+    """What the README shows first was recorded from the workflow that it runs first."""
+    above, _, _ = README.partition("## Install it")
+    picture = (ROOT / "docs/images/tour.svg").read_text(encoding="utf-8")
+    assert "docs/images/tour.svg" in above
+    assert "ion run examples/tour.yaml" in above
+    assert "examples/tour.yaml" in picture
+    assert {"Killed", "[a]pprove"} <= set(re.findall(r"Killed|\[a\]pprove", picture))
+    assert len(picture.encode()) <= 150_000
+    assert not re.search(r"<script|https?://(?!www\.w3\.org/2000/svg)", picture)
 
 
 def test_every_page_is_named_in_the_readme() -> None:
