@@ -2,9 +2,10 @@
 
     uv run docs/images/record.py [FILE]
 
-In a fresh clone of this repository a bash behind a terminal is typed into: a run fans out, is killed, is resumed, asks at
-its gate, and is approved. An emulator reads what the terminal gets; each screen that differs becomes a frame. The picture is
-moved by CSS alone, is light or dark as its reader's system is, and shows its last frame to those who want nothing to move.
+In a fresh clone of this repository a bash behind a terminal is typed into: a run fans out, is killed, is resumed, asks
+at its gate, and is approved. An emulator reads what the terminal gets; each screen that differs becomes a frame. The
+picture is moved by CSS alone, is light or dark as its reader's system is, and shows its last frame to those who want
+nothing to move.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pexpect
@@ -33,14 +35,14 @@ LONGEST_FRAME_S = 1.5
 """Nobody wants to watch a machine that is thinking."""
 
 STYLE = """
-svg { --back: #ffffff; --edge: #d0d7de; --text: #1f2328; --dim: #6e7781;
+svg { --back: #ffffff; --edge: #d0d7de; --text: #1f2328;
   --red: #cf222e; --green: #1a7f37; --yellow: #9a6700; --blue: #0969da; --magenta: #8250df; --cyan: #1b7c83 }
-@media (prefers-color-scheme: dark) { svg { --back: #0d1117; --edge: #30363d; --text: #e6edf3; --dim: #8b949e;
+@media (prefers-color-scheme: dark) { svg { --back: #0d1117; --edge: #30363d; --text: #e6edf3;
   --red: #ff7b72; --green: #3fb950; --yellow: #d29922; --blue: #58a6ff; --magenta: #bc8cff; --cyan: #39c5cf } }
 text { font: 14px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--text); white-space: pre }
-.b { font-weight: bold } .d { fill: var(--dim) } .cursor { fill: var(--dim) }
+.b { font-weight: bold }
 .red { fill: var(--red) } .green { fill: var(--green) } .brown { fill: var(--yellow) } .blue { fill: var(--blue) }
-.magenta { fill: var(--magenta) } .cyan { fill: var(--cyan) } .brightblack { fill: var(--dim) }
+.magenta { fill: var(--magenta) } .cyan { fill: var(--cyan) }
 """
 
 
@@ -70,10 +72,8 @@ class Session:
         """Take in what is written in this time."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            try:
+            with suppress(pexpect.TIMEOUT):
                 self.stream.feed(self.child.read_nonblocking(1 << 16, timeout=min(left, 0.08)))
-            except pexpect.TIMEOUT:
-                pass
             lines = tuple(drawn(self.screen, row) for row in range(ROWS))
             if not self.frames or lines != self.frames[-1][1]:
                 self.frames.append((time.monotonic(), lines))
@@ -101,7 +101,7 @@ class Session:
 
 
 def drawn(screen: pyte.Screen, row: int) -> str:
-    """A line of the screen as the inside of a <text>; the cursor is a block that is put after it."""
+    """A line of the screen as the inside of a <text>."""
     cells = [screen.buffer[row][column] for column in range(COLUMNS)]
     styles = [(cell.fg, cell.bold) for cell in cells]
     parts = []
@@ -130,7 +130,7 @@ def play(session: Session) -> None:
 
 def times(frames: list[tuple[float, tuple[str, ...]]]) -> Iterator[float]:
     """How long each frame is shown."""
-    for (now, _), (following, _) in zip(frames, frames[1:], strict=False):
+    for (now, _), (following, _) in pairwise(frames):
         yield min(following - now, LONGEST_FRAME_S)
     yield LAST_FRAME_S
 
