@@ -61,7 +61,7 @@ def test_an_agent_named_as_a_preset_is_that_preset_unless_it_says_otherwise(tmp_
     text = "agents: {claude: {max_parallel: 1}, codex: {command: my-codex}}\n"
     read = settings(tmp_path, text)
     assert (read.agents["claude"].preset, read.agents["claude"].max_parallel) == ("claude", 1)
-    assert (read.agents["codex"].preset, read.agents["codex"].max_parallel) == (None, 4)
+    assert (read.agents["codex"].preset, read.agents["codex"].max_parallel) == (None, None)
     assert made(tmp_path, text, "codex").preset.parser == "text"
 
 

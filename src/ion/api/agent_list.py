@@ -87,7 +87,7 @@ def _known(workspace: Workspace, name: str) -> KnownAgent:
         preset=chosen.preset if chosen is not None else None,
         program=program,
         path=find_program(program, env, workspace.project),
-        max_parallel=chosen.max_parallel if chosen is not None else DEFAULT_MAX_PARALLEL,
+        max_parallel=(chosen and chosen.max_parallel) or DEFAULT_MAX_PARALLEL,
         is_default=name == settings.agent,
         install=driven.install if driven is not None else "",
     )

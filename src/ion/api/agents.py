@@ -89,8 +89,9 @@ class Agents(Struct, frozen=True, dict=True):
         return AgentLimits(names, limits)
 
     def _limit(self, name: str) -> int | None:
-        if name in self.settings.agents:
-            return self.settings.agents[name].max_parallel
+        configured = self.settings.agents.get(name)
+        if configured is not None:
+            return configured.max_parallel or DEFAULT_MAX_PARALLEL
         return DEFAULT_MAX_PARALLEL if self._is_named(name) else getattr(self.given, "max_parallel", None)
 
     @cached_property

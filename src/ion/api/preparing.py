@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from ion import codec
 from ion.api.agents import AgentLike, Agents, agent_name, left_out, require_agents
 from ion.api.inputs import check_inputs, unfilled, unused_text
 from ion.api.settings import effect_of
 from ion.api.workflows import open_workflow
-from ion.api.workspace import Workspace, check_run_id, new_run_id, who
+from ion.api.workspace import Workspace, check_run_id, new_run_id, project_name, who
+from ion.core.commands import AgentLimits
 from ion.engine import runs
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.errors import NotFoundError, UsageError
@@ -121,8 +124,16 @@ def engine_config_of(
         environ={**os.environ, **settings.env},
         lease_ms=_lease_ms(os.environ.get("ION_LEASE_MS")),
         secrets=settings.secrets,
-        agent_limits=agents.agent_limits,
+        agent_limits=functools.partial(_agent_limits, workspace, agents),
     )
+
+
+def _agent_limits(workspace: Workspace, agents: Agents, workflow: Workflow) -> AgentLimits:
+    """What the settings bound is bounded for all runs of the project together."""
+    limits, bounded = agents.agent_limits(workflow), workspace.settings.agents
+    shared = [name for name in limits.limits if name in bounded and bounded[name].max_parallel is not None]
+    project = project_name(workspace) if shared else ""
+    return replace(limits, shared={name: codec.encode(["agent", project, name]) for name in shared})
 
 
 def _lease_ms(given: str | None) -> int:

@@ -42,7 +42,8 @@ class AgentSettings(Struct, frozen=True, gc=False):
     """One agent of the settings. `command` are words, the program in place of the preset's if there is a `preset`;
     `arguments` follow it. `options` are defaults for the options of nodes, `flags` what further options become on the
     command line, `resume` the flags that continue a session. `pointer` and `session_pointer` are JSON pointers for
-    the parser `json`. `type` None: the preset's, a command."""
+    the parser `json`. `type` None: the preset's, a command. `max_parallel` holds for all runs of the project together;
+    None: `DEFAULT_MAX_PARALLEL` for the runs of one process."""
 
     preset: str | None = None
     command: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class AgentSettings(Struct, frozen=True, gc=False):
     flags: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
-    max_parallel: int = DEFAULT_MAX_PARALLEL
+    max_parallel: int | None = None
     permission: str | None = None
 
 

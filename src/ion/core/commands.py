@@ -15,10 +15,12 @@ from ion.kinds import AGENT_TURNS
 class AgentLimits(Struct, frozen=True):
     """Which agent answers which node's prompts, by the path of the node (none: the caller), and how many turns at once
     of those agents that are bounded. An agent's prompts wait in a queue of their own: one that is busy keeps nobody
-    else waiting."""
+    else waiting. `shared` are those whose limit holds for all runs of the project, each with the name of its record in
+    the store."""
 
     agents: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     def lane(self, path: str, turn: str | None) -> str:
         """The agent that a turn needs, or '' for none."""

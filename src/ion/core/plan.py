@@ -266,6 +266,14 @@ class Plan:
         """How many turns of a bounded agent are under way in this run."""
         return self._starts.busy(agent)
 
+    def busy_agent(self, address: str) -> str:
+        """The bounded agent whose turn is under way here; '' for none."""
+        return self._starts.busy_agent(address)
+
+    def ready(self, agent: str, most: int) -> list[str]:
+        """The addresses of those that would start, and no more than `most`, if this agent had room for them."""
+        return [] if self.state.is_spent else self._starts.ready(agent, most)
+
     def in_order(self, nodes: Iterable[str]) -> list[str]:
         """These instances in the order of the file and of the items."""
         return sorted(nodes, key=self._place)

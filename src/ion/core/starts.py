@@ -88,6 +88,16 @@ class Starts:
         """How many turns of a bounded agent are under way in this run."""
         return len(self._busy.get(agent, ()))
 
+    def busy_agent(self, address: str) -> str:
+        """The bounded agent whose turn is under way here; '' for none."""
+        return next((agent for agent, busy in self._busy.items() if address in busy), "")
+
+    def ready(self, agent: str, most: int) -> list[str]:
+        """The addresses of those that would start, and no more than `most`, if this agent had room for them."""
+        line = self._lines.get(agent)
+        room = min(most, self._max_concurrency - len(self._slots))
+        return [] if line is None else [start.node for start in self._first(line, room)]
+
     def _is_full(self, agent: str) -> bool:
         return agent in self._busy and self._limits[agent] <= len(self._busy[agent])
 

@@ -29,6 +29,7 @@ from ion.engine.observe import Observers
 from ion.engine.options import HOLD_MS
 from ion.engine.pending_permissions import PendingPermissions
 from ion.engine.pool import POLL_SECONDS, RunPool
+from ion.engine.shared_agents import Demand, SharedAgents
 from ion.engine.store_thread import StoreThread
 from ion.engine.turns import turn_of
 from ion.errors import InternalError, OwnershipLostError, StaleStateError, StoreError, StoreUnavailableError
@@ -62,6 +63,7 @@ class Drive(Struct, dict=True):
     _wake: asyncio.Future[None] | None = None
     _renewed: int = 0
     _agent_free: bool = False
+    _shared: SharedAgents | None = None
 
     @property
     def run_id(self) -> str:
@@ -83,6 +85,9 @@ class Drive(Struct, dict=True):
         cut_off = False
         try:
             limits = self.agent_limits if pool is None else pool.limits(self.run_id, self.agent_limits)
+            if self.agent_limits.shared:
+                self._shared = SharedAgents(self.store, self.lease, self.agent_limits, limits.limits)
+                limits = AgentLimits(limits.agents, self._shared)
             with no_collection():
                 self._plan = Plan(self.context.workflow, self.state, self.max_concurrency, limits, self.patience_ms)
             if pool is not None:
@@ -131,6 +136,8 @@ class Drive(Struct, dict=True):
     async def _release(self) -> None:
         """Release the run. If the store cannot be reached any more, the lease ends by itself."""
         try:
+            if self._shared is not None:
+                await self._with_store(self._shared.leave)
             await self._with_store(self.store.release_lease, self.lease)
         except StoreError as error:
             _log.warning("the run %s could not be released; its lease ends by itself: %s", self.run_id, error)
@@ -180,17 +187,23 @@ class Drive(Struct, dict=True):
     async def wait(self, until: int | None) -> list[News]:
         """No longer than it takes until somebody else's request is to be seen."""
         self._held.answer(self._plan.state)
+        if self._shared is not None:
+            await self._settle(self._shared.demands(self._plan))
         if not (self._tasks.any_ended or self._held.unrecorded or self._agent_free):
             longest = POLL_SECONDS if self._pool is None else self._lease_left_ms() / 1000
             left = longest if until is None else (until - self.clock()) / 1000
-            await self._sleep(min(longest, max(0.0, left)))
+            look = self._shared.next_look_ms if self._shared is not None else None
+            await self._sleep(min(longest, max(0.0, left), longest if look is None else look / 1000))
         await self._keep_lease()
         free = [AgentFree()] if self._agent_free else []
         self._agent_free = False
         asked = [
             Asked(node, self._tasks.start_of(node), (question,)) for node, question in self._held.take_unrecorded()
         ]
-        return [*self._tasks.take_ended(), *asked, *free]
+        ended = self._tasks.take_ended()
+        if self._shared is not None:
+            await self._settle(self._shared.demands_after(self._plan, [one.node for one in ended]))
+        return [*ended, *asked, *free]
 
     # ------------------------------------------------------------------ the details of it
 
@@ -198,6 +211,14 @@ class Drive(Struct, dict=True):
         """Carry out a turn. What a runner raises is not an outcome: it ends this process's drive, and the run can be
         resumed."""
         return Ended(turn.address, turn.start, await self.runners[turn.kind](turn, self.context))
+
+    async def _settle(self, demands: list[Demand]) -> None:
+        """Take and give back turns of the agents that all runs of the project share."""
+        assert self._shared is not None
+        if demands and await self._with_store(self._shared.settle, demands) > 0:
+            self._agent_free = True
+        for node, said in self._shared.news(self._plan):
+            self.observers.progress(self.run_id, node, said)
 
     def _agent_is_free(self) -> None:
         self._agent_free = True
