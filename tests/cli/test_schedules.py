@@ -96,7 +96,7 @@ def hour(slot: int) -> str:
 class TestListing:
     def test_a_project_without_schedules(self, ion: Ion) -> None:
         assert ion("schedules").err == "This project has no schedules; .ion/config.yaml would name them.\n"
-        assert ion("schedules", "--json").json("schedules") == {"schedules": [], "concurrency": []}
+        assert ion("schedules", "--json").json("schedules") == {"schedules": [], "hooks": [], "concurrency": []}
 
     def test_the_next_times_and_the_last_runs(self, nightly: Ion, clock: Hand) -> None:
         (one,) = nightly("schedules", "--json").json("schedules")["schedules"]

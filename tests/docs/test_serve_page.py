@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
 
 
 def test_the_commands_do_what_the_page_shows(tmp_path: Path) -> None:
-    assert console_blocks.run(PAGE, tmp_path) == 3
+    assert console_blocks.run(PAGE, tmp_path) == 7
 
 
 def test_every_option_is_explained() -> None:

@@ -1,9 +1,9 @@
 """What of a project's deployment its user has accepted: `ion schedules accept`.
 
-A repository's settings may name what starts by itself, and anybody who can push to it can change them. So a schedule or
-a concurrency group takes effect once its user has seen it; what was accepted is kept as a digest, in the user's own
-folder and not in the project. The digest of a schedule covers its workflow with commands and scripts, and what the
-settings do to a run, so that no `git pull` changes unseen what a clock runs.
+A repository's settings may name what starts by itself, and anybody who can push to it can change them. So a schedule,
+a hook or a concurrency group takes effect once its user has seen it; what was accepted is kept as a digest, in the
+user's own folder and not in the project. The digest of a schedule or hook covers its workflow with commands and
+scripts, and what the settings do to a run, so that no `git pull` changes unseen what a clock runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct, ValidationError, field
 from msgspec.json import Decoder
 
 from ion import clocks, codec
-from ion.api.inputs import check_inputs
+from ion.api.inputs import check_inputs, check_names
 from ion.api.settings import effect_of
 from ion.api.workflows import load
 from ion.api.workspace import Workspace
@@ -38,12 +38,13 @@ class Acceptance(Struct, frozen=True):
     """What was accepted, by name."""
 
     schedules: dict[str, Accepted] = field(default_factory=dict)
+    hooks: dict[str, Accepted] = field(default_factory=dict)
     concurrency: dict[str, Accepted] = field(default_factory=dict)
 
 
 class Judged(Struct, frozen=True):
-    """A schedule or group as it is now: `state` is `accepted`, `new`, `changed` or `broken` (`problem` says why). `at`
-    is when it was accepted (ms since the epoch)."""
+    """A schedule, hook or group as it is now: `state` is `accepted`, `new`, `changed` or `broken` (`problem` says why).
+    `at` is when it was accepted (ms since the epoch)."""
 
     name: str
     state: str
@@ -65,6 +66,21 @@ def judge_schedule(workspace: Workspace, name: str, acceptance: Acceptance) -> J
     return _judged(name, content, acceptance.schedules, workflow)
 
 
+def judge_hook(workspace: Workspace, name: str, acceptance: Acceptance) -> Judged:
+    """A hook, with the workflow that it starts or sends signals to, and the group of its runs."""
+    settings = workspace.settings
+    hook = settings.hooks[name]
+    try:
+        workflow = load(workspace, hook.workflow)
+        if hook.start is not None:
+            check_names(workflow, hook.start.inputs)
+    except IonError as error:
+        return Judged(name, "broken", problem=error.message)
+    group = settings.concurrency.get(hook.concurrency or "")
+    content = [hook, group, source_of(workflow), effect_of(settings)]
+    return _judged(name, content, acceptance.hooks, workflow)
+
+
 def judge_group(workspace: Workspace, name: str, acceptance: Acceptance) -> Judged:
     """A concurrency group."""
     return _judged(name, workspace.settings.concurrency[name], acceptance.concurrency)
@@ -79,7 +95,9 @@ def _judged(name: str, content: object, accepted: dict[str, Accepted], workflow:
     return Judged(name, state, at=known.at, digest=digest, workflow=workflow)
 
 
-def accept(workspace: Workspace, *, schedules: list[Judged], groups: list[Judged]) -> None:
+def accept(
+    workspace: Workspace, *, schedules: list[Judged], groups: list[Judged], hooks: list[Judged] | None = None
+) -> None:
     """Record that the user has seen these, as they are. What was accepted before and is not in the settings any more is
     forgotten. Raises `StoreError`."""
     before, settings, now = read_acceptance(workspace), workspace.settings, clocks.now_ms()
@@ -90,6 +108,7 @@ def accept(workspace: Workspace, *, schedules: list[Judged], groups: list[Judged
 
     made = Acceptance(
         schedules=merged(before.schedules, settings.schedules, schedules),
+        hooks=merged(before.hooks, settings.hooks, hooks or []),
         concurrency=merged(before.concurrency, settings.concurrency, groups),
     )
     file = _file(workspace)

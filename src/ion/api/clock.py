@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,20 +63,28 @@ class Found(Struct, frozen=True):
     left: tuple[LeftRun, ...] = ()
 
 
-def look(workspace: Workspace, *, any_host: bool = False) -> Found:
+def look(workspace: Workspace, *, any_host: bool = False, only: AbstractSet[str] | None = None) -> Found:
     """Find what a clock continues now. `any_host`: also runs that this user started on other hosts, as the store says,
-    in a folder that is here with the git remote that it had there."""
+    in a folder that is here with the git remote that it had there. `only`: these runs, and those that a hook started,
+    and no others."""
     if workspace.is_new:
         return Found()
     due: list[DueRun] = []
     left: list[LeftRun] = []
     for row in workspace.store.list_due_runs(str(workspace.project), until=clocks.now_ms()):
+        if only is not None and row.run_id not in only and not _is_of_hook(workspace, row):
+            continue
         reason = _why_left(workspace, row, any_host=any_host)
         if reason:
             left.append(LeftRun(row.run_id, row.workflow, reason))
         elif reason is None:
             due.append(DueRun(row.run_id, row.workflow, row.due_at, row.status == "queued"))
     return Found(tuple(due), tuple(left))
+
+
+def _is_of_hook(workspace: Workspace, row: WorkflowRun) -> bool:
+    started = workspace.store.get_workflow_events(row.run_id, limit=1)[0].event
+    return isinstance(started, WorkflowStarted) and "hook" in started.by
 
 
 def _why_left(workspace: Workspace, row: WorkflowRun, *, any_host: bool) -> str | None:

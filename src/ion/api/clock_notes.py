@@ -5,7 +5,7 @@ from __future__ import annotations
 from ion import clocks
 from ion.api.clock import look
 from ion.api.described import timestamp
-from ion.api.schedule_list import list_groups, list_schedules
+from ion.api.schedule_list import list_groups, list_hooks, list_schedules
 from ion.api.schedules import looked_at, why_not_in_effect
 from ion.api.workspace import Workspace
 
@@ -21,6 +21,11 @@ def clock_notes(workspace: Workspace) -> list[str]:
         f"the schedule '{one.name}' starts nothing: {one.problem or why_not_in_effect(one.judged)}"
         for one in schedules
         if one.state in ("new", "changed", "broken")
+    ]
+    notes += [
+        f"the hook '{one.name}' does nothing: {why_not_in_effect(one.judged)}"
+        for one in list_hooks(workspace)
+        if one.state != "accepted"
     ]
     notes += [
         f"the concurrency group '{one.name}' does not hold: {why_not_in_effect(one.judged)}"

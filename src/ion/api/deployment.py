@@ -1,8 +1,9 @@
-"""What the settings of a project say about its deployment: which workflows start by themselves and when, and how many
-of them may run at once. A workflow file says nothing of that, so that it stays portable."""
+"""What the settings of a project say about its deployment: which workflows start by themselves, when or at whose
+request, and how many of them may run at once. A workflow file says nothing of that, so that it stays portable."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
@@ -38,6 +39,51 @@ class Group(Struct, frozen=True):
     hold: Literal["run", "process"] = "run"
 
 
+class HookStart(Struct, frozen=True):
+    """The workflow that a delivery starts, and where in the payload each of its inputs is, by dotted names."""
+
+    workflow: str
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+class HookSignal(Struct, frozen=True):
+    """The signal that a delivery sends to runs of a workflow: to the one whose id is at `run` in the payload, else to
+    all under way whose inputs are what is there at `inputs`, by dotted names."""
+
+    workflow: str
+    event: str
+    run: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+class Hook(Struct, frozen=True):
+    """What a signed request to `/hooks/NAME` does. `secret_env` is the variable that holds the secret. The delivery
+    counts only if the header `event_header` is one of `events` and the payload has one of these values at each dotted
+    name of `when`. `concurrency` is the group that its runs belong to; without one at most four run at once."""
+
+    secret_env: str
+    verify: str | dict[str, dict[str, str]]
+    start: HookStart | None = None
+    signal: HookSignal | None = None
+    events: tuple[str, ...] = ()
+    event_header: str = ""
+    when: dict[str, Any] = field(default_factory=dict)
+    delivery_header: str = ""
+    concurrency: str | None = None
+
+    @property
+    def verifier(self) -> tuple[str, dict[str, str]]:
+        """Its name and its options."""
+        return (self.verify, {}) if isinstance(self.verify, str) else next(iter(self.verify.items()))
+
+    @property
+    def workflow(self) -> str:
+        """The workflow that it starts, or whose runs it sends a signal to."""
+        does = self.start or self.signal
+        assert does is not None, "checked when the settings were read"
+        return does.workflow
+
+
 def _one_of(*names: str) -> tuple[Any, str]:
     return Annotated[str, Meta(pattern=rf"\A(?:{'|'.join(names)})\Z")], f"one of: {', '.join(names)}"
 
@@ -58,7 +104,59 @@ GROUP_SHAPES: dict[str, tuple[Any, str]] = {
     "on_full": _one_of("queue", "refuse", "cancel_oldest"),
     "hold": _one_of("run", "process"),
 }
-REQUIRED = {"schedules": ("workflow", "cron"), "concurrency": ("workflows",)}
+_Header = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,100}\Z")]
+_Dotted = Annotated[str, Meta(pattern=r"\A[^.\s]+(?:\.[^.\s]+)*\Z")]
+_DottedNames = (dict[str, _Dotted], "a mapping from an input to a dotted name of the payload, such as issue.number")
+HOOK_SHAPES: dict[str, tuple[Any, str]] = {
+    "secret_env": (Annotated[str, Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")], "the name of an environment variable"),
+    "verify": (str | dict[str, dict[str, str]], "github-sha256, bearer, or {hmac-sha256: {header: …}}"),
+    "start": (dict[str, Any], "a mapping, such as {workflow: NAME, inputs: {…}}"),
+    "signal": (dict[str, Any], "a mapping, such as {workflow: NAME, event: NAME, run: …}"),
+    "events": (Annotated[list[_Text], Meta(min_length=1)], "a list of names of events"),
+    "event_header": (_Header, "the name of a header"),
+    "when": (dict[_Dotted, Any], "a mapping from a dotted name of the payload to a value, or a list of values"),
+    "delivery_header": (_Header, "the name of a header"),
+    "concurrency": (_Text, "the name of a concurrency group"),
+}
+START_SHAPES: dict[str, tuple[Any, str]] = {
+    "workflow": (_Text, "the name of a workflow"),
+    "inputs": _DottedNames,
+}
+SIGNAL_SHAPES: dict[str, tuple[Any, str]] = {
+    **START_SHAPES,
+    "event": (Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,200}\Z")], "a name of up to 200 of A-Z a-z 0-9 . _ -"),
+    "run": (_Dotted, "a dotted name of the payload, such as data.run"),
+}
+_DURATION = r"\A([1-9][0-9]{0,4})(s|m|h)\Z"
+# A verifier → its options.
+VERIFIERS: dict[str, dict[str, tuple[Any, str]]] = {
+    "github-sha256": {},
+    "bearer": {"header": (_Header, "the name of a header")},
+    "hmac-sha256": {
+        "header": (_Header, "the name of a header"),
+        "timestamp_header": (_Header, "the name of a header"),
+        "tolerance": (Annotated[str, Meta(pattern=_DURATION)], "a time, such as 5m"),
+        "signed": (
+            Annotated[str, Meta(pattern=r"\A(?=.*\{timestamp\}).*\{body\}[^{]*\Z")],
+            "a text with {timestamp} and {body}",
+        ),
+    },
+}
+REQUIRED = {
+    "schedules": ("workflow", "cron"),
+    "concurrency": ("workflows",),
+    "hooks": ("secret_env", "verify"),
+    "start": ("workflow",),
+    "signal": ("workflow", "event"),
+    "hmac-sha256": ("header",),
+}
+
+
+def seconds_of(duration: str) -> int:
+    """The seconds of `90s`, `5m`, `1h`."""
+    match = re.match(_DURATION, duration)
+    assert match is not None, "checked when the settings were read"
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def require_timezone(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,7 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     Raises `UsageError` that names every missing input with its description, and every unknown one with the nearest
     name.
     """
-    declared = {item.name: item for item in workflow.inputs}
-    faults = [_unknown(name, workflow) for name in given if name not in declared]
-    missing = [item for item in workflow.inputs if item.required and item.name not in given]
-    faults += [f"missing input '{item.name}'{_described(item)}" for item in missing]
+    faults, missing = _name_faults(workflow, given)
     values: dict[str, Any] = {}
     for item in workflow.inputs:
         try:
@@ -42,6 +40,20 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
         hint = " ".join(f"--input {item.name}=…" for item in missing)
         raise UsageError("; ".join(faults), hint=hint, code="inputs")
     return with_defaults(workflow.inputs, values)
+
+
+def check_names(workflow: Workflow, given: Iterable[str]) -> None:
+    """The names alone, where the values are not known yet. Raises `UsageError` as `check_inputs` does."""
+    if faults := _name_faults(workflow, given)[0]:
+        raise UsageError("; ".join(faults), code="inputs")
+
+
+def _name_faults(workflow: Workflow, given: Iterable[str]) -> tuple[list[str], list[Input]]:
+    """What is wrong with the names, and the inputs that are missing."""
+    declared = {item.name for item in workflow.inputs}
+    missing = [item for item in workflow.inputs if item.required and item.name not in given]
+    faults = [_unknown(name, workflow) for name in given if name not in declared]
+    return [*faults, *(f"missing input '{item.name}'{_described(item)}" for item in missing)], missing
 
 
 def unfilled(workflow: Workflow, given: dict[str, Any]) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ from ion.stores.lease import owner_is_live
 # Whose turn it is has so long to take its place; then those behind it may: its machine may be off, its clock may not
 # be allowed to continue it. It keeps its place in the queue.
 TURN_MS = 5 * 60_000
+# How many runs of a hook that names no group are under way at once.
+RUNS_OF_HOOK = 4
 
 
 class Places(Struct, frozen=True):
@@ -49,7 +51,8 @@ class NamedGroup(Struct, frozen=True):
 
 
 def groups_of(workspace: Workspace, started: WorkflowStarted) -> list[NamedGroup]:
-    """The groups of a run that begins so: those of the settings that are accepted, and that of its schedule."""
+    """The groups of a run that begins so: those of the settings that are accepted, and that of its schedule or
+    hook."""
     settings = workspace.settings
     found = []
     if any(started.workflow in group.workflows for group in settings.concurrency.values()):
@@ -64,7 +67,21 @@ def groups_of(workspace: Workspace, started: WorkflowStarted) -> list[NamedGroup
     if schedule is not None and schedule.overlap in ("queue", "cancel"):
         group = Group((schedule.workflow,), on_full="queue" if schedule.overlap == "queue" else "cancel_oldest")
         found.append(NamedGroup(f"schedule {name}", group))
+    hook = started.by.get("hook")
+    if isinstance(hook, str) and hook in settings.hooks:
+        one = _group_of_hook(workspace, hook)
+        found += [one] if one not in found else []
     return found
+
+
+def _group_of_hook(workspace: Workspace, name: str) -> NamedGroup:
+    """The group that a hook names, if it is accepted."""
+    settings = workspace.settings
+    hook = settings.hooks[name]
+    named = hook.concurrency or ""
+    if named and judge_group(workspace, named, read_acceptance(workspace)).state == "accepted":
+        return NamedGroup(named, settings.concurrency[named])
+    return NamedGroup(f"hook {name}", Group((hook.workflow,), limit=RUNS_OF_HOOK))
 
 
 def not_in_effect(workspace: Workspace, workflow: str) -> list[str]:

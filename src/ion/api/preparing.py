@@ -34,7 +34,7 @@ LONGEST_LEASE_MS = 86_400_000
 class RunSpec(Struct, frozen=True):
     """What is to be run, and how, whoever asks for it: the parameters of `ion.execute_workflow`. `engine` is the URL of
     the cluster that is to drive the run (None: this process); `max_budget_usd` is what the run may spend in all, in
-    place of the workflow's own budget; `schedule` is what starts it, if it does not somebody."""
+    place of the workflow's own budget; `schedule` or `hook` is what starts it, if it does not somebody."""
 
     workflow: Workflow | str | Path
     arguments: str = ""
@@ -46,6 +46,7 @@ class RunSpec(Struct, frozen=True):
     engine: str | None = None
     max_budget_usd: float | None = None
     schedule: str | None = None
+    hook: str | None = None
     options: RunOptions = DEFAULT_OPTIONS
 
 
@@ -91,7 +92,8 @@ def prepare(workspace: Workspace, spec: RunSpec) -> PreparedRun:
 
 def _by(workspace: Workspace, spec: RunSpec) -> dict[str, Any]:
     by = {**who(workspace.via), "settings": effect_of(workspace.settings)}
-    return by if spec.schedule is None else {**by, "schedule": spec.schedule}
+    starting = {"schedule": spec.schedule, "hook": spec.hook}
+    return by | {name: value for name, value in starting.items() if value is not None}
 
 
 def _budget(spec: RunSpec, loaded: Workflow) -> float | None:

@@ -1,20 +1,22 @@
-"""What there is to know of a project's schedules and concurrency groups, for people: `ion schedules`."""
+"""What there is to know of a project's schedules, hooks and concurrency groups, for people: `ion schedules`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from ion import clocks
-from ion.api.acceptance import Judged, judge_group, judge_schedule, read_acceptance
-from ion.api.deployment import Group, Schedule
+from ion.api.acceptance import Judged, judge_group, judge_hook, judge_schedule, read_acceptance
+from ion.api.deployment import Group, Hook, Schedule
 from ion.api.described import timestamp
+from ion.api.places import RUNS_OF_HOOK
 from ion.api.reading import status_of
 from ion.api.schedules import SlotState, read_state
 from ion.api.slots import next_slots
 from ion.api.workspace import Workspace
 from ion.errors import IonError, NotFoundError
+from ion.language.values import canonical
 
 _NEXT = 3
 _LAST = 5
@@ -52,6 +54,48 @@ class ListedSchedule(Struct, frozen=True):
         }
 
 
+class ListedHook(Struct, frozen=True):
+    """A hook; `state` as in `Judged`, `problem` says why it does nothing."""
+
+    name: str
+    hook: Hook
+    judged: Judged
+
+    @property
+    def state(self) -> str:
+        return self.judged.state
+
+    @property
+    def problem(self) -> str:
+        return self.judged.problem
+
+    @property
+    def rules(self) -> list[tuple[str, str]]:
+        """All that it says, as names and values."""
+        hook, (verifier, options) = self.hook, self.hook.verifier
+        how = ", ".join((f"{verifier} with {hook.secret_env}", *(f"{key} {value}" for key, value in options.items())))
+        told = hook.signal
+        to = "" if told is None else f" of the run at {told.run}" if told.run else " of the runs with these inputs"
+        does = ("starts", hook.workflow) if told is None else ("signal", f"{told.event} to {hook.workflow}{to}")
+        source = hook.start or told
+        rows = [
+            ("path", f"POST /hooks/{self.name}"),
+            ("signed", how),
+            ("events", ", ".join(hook.events) + (f" ({hook.event_header})" if hook.event_header else "")),
+            *(("when", f"{dotted} = {_choice(wanted)}") for dotted, wanted in hook.when.items()),
+            ("same", hook.delivery_header),
+            does,
+            *(("input", f"{name} = {dotted}") for name, dotted in (source.inputs if source else {}).items()),
+            ("at once", hook.concurrency or f"at most {RUNS_OF_HOOK}") if told is None else ("", ""),
+        ]
+        return [(key, value) for key, value in rows if value]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `ion schedules --json` prints."""
+        settings = {key: value for key, value in to_builtins(self.hook).items() if value}
+        return {"name": self.name, **settings, "state": self.state, "problem": self.problem}
+
+
 class ListedGroup(Struct, frozen=True):
     """A concurrency group; `state` as in `Judged`."""
 
@@ -70,12 +114,22 @@ class ListedGroup(Struct, frozen=True):
         return {"name": self.name, "workflows": list(group.workflows), **rules, "state": self.state}
 
 
+def _choice(wanted: Any) -> str:
+    return " or ".join(canonical(one) for one in (wanted if isinstance(wanted, list) else [wanted]))
+
+
 def list_schedules(workspace: Workspace) -> list[ListedSchedule]:
     """The schedules of the settings, in their order."""
     acceptance = read_acceptance(workspace)
     return [
         _listed(workspace, name, judge_schedule(workspace, name, acceptance)) for name in workspace.settings.schedules
     ]
+
+
+def list_hooks(workspace: Workspace) -> list[ListedHook]:
+    """The hooks of the settings, in their order."""
+    acceptance, hooks = read_acceptance(workspace), workspace.settings.hooks
+    return [ListedHook(name, hook, judge_hook(workspace, name, acceptance)) for name, hook in hooks.items()]
 
 
 def list_groups(workspace: Workspace) -> list[ListedGroup]:

@@ -20,11 +20,16 @@ from msgspec.structs import replace
 from ion import codec
 from ion.api.deployment import (
     GROUP_SHAPES,
+    HOOK_SHAPES,
     NAME,
     NAME_RULE,
     REQUIRED,
     SCHEDULE_SHAPES,
+    SIGNAL_SHAPES,
+    START_SHAPES,
+    VERIFIERS,
     Group,
+    Hook,
     Schedule,
     require_timezone,
 )
@@ -62,7 +67,7 @@ class AgentSettings(Struct, frozen=True, gc=False):
 
 class Settings(Struct, frozen=True):
     """The content of the files. `log`, `notify` and `otel` configure observers (docs/observing.md); `project` is the
-    project's name, `schedules` and `concurrency` its deployment (docs/schedules.md)."""
+    project's name, `schedules`, `hooks` and `concurrency` its deployment (docs/schedules.md, docs/serve.md)."""
 
     agent: str | None = None
     agents: dict[str, AgentSettings] = field(default_factory=dict)
@@ -75,6 +80,7 @@ class Settings(Struct, frozen=True):
     otel: bool = False
     project: str | None = None
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    hooks: dict[str, Hook] = field(default_factory=dict)
     concurrency: dict[str, Group] = field(default_factory=dict)
 
 
@@ -93,7 +99,7 @@ def read_settings(project_file: Path, user_file: Path) -> Settings:
 def effect_of(settings: Settings) -> str:
     """A digest of what the settings do to the runs of a clock: their agents, environment, secrets, store and log. What
     starts is not in it, nor what only concerns the user."""
-    effective = replace(settings, schedules={}, concurrency={}, notify=None, max_concurrency=None)
+    effective = replace(settings, schedules={}, hooks={}, concurrency={}, notify=None, max_concurrency=None)
     return hashlib.sha256(codec.encode(effective).encode()).hexdigest()
 
 
@@ -163,11 +169,12 @@ _SHAPES: dict[str, tuple[Any, str]] = {
     "otel": (bool, "true or false"),
     "project": (_Text, "the name of the project"),
     "schedules": (dict[str, Any], "a mapping from a name to a schedule"),
+    "hooks": (dict[str, Any], "a mapping from a name to a hook"),
     "concurrency": (dict[str, Any], "a mapping from a name to a concurrency group"),
 }
 # What is only in the settings of a project, and what is only in those of a user: a program that a repository names
 # would run without anybody's asking.
-_OF_PROJECTS = ("project", "schedules", "concurrency")
+_OF_PROJECTS = ("project", "schedules", "hooks", "concurrency")
 _OF_USERS = ("notify",)
 _AGENT_SHAPES: dict[str, tuple[Any, str]] = {
     "preset": (_Text, "the name of a preset"),
@@ -210,6 +217,11 @@ def _check(values: Any, report: Report, *, of_project: bool) -> None:
             report.error("bad-value", f"'{key}' is a setting of a user, not of a project", (key,), hint=hint, key=True)
     _check_deployment(values, "schedules", "schedule", SCHEDULE_SHAPES, report)
     _check_deployment(values, "concurrency", "concurrency group", GROUP_SHAPES, report)
+    before = report.errors
+    _check_deployment(values, "hooks", "hook", HOOK_SHAPES, report)
+    if report.errors == before:
+        for name, hook in values.get("hooks", {}).items():
+            _check_hook(hook, values.get("concurrency") or {}, ("hooks", name), report)
 
 
 def _check_deployment(
@@ -223,15 +235,51 @@ def _check_deployment(
         if not isinstance(one, dict):
             report.error("bad-value", f"the {what} '{name}' must be a mapping", path)
             continue
-        for required in REQUIRED[key]:
-            if required not in one:
-                report.error("missing-field", f"the {what} '{name}' has no '{required}'", path, key=True)
-        _check_shapes(one, shapes, f"{what} setting", path, report)
+        _check_mapping(one, shapes, REQUIRED[key], (what, f" '{name}'"), path, report)
         if isinstance(one.get("timezone"), str):
             try:
                 require_timezone(one["timezone"])
             except UsageError as error:
                 report.error("bad-value", error.message, (*path, "timezone"), hint=error.hint)
+
+
+def _check_mapping(
+    values: dict[str, Any],
+    shapes: dict[str, tuple[Any, str]],
+    required: tuple[str, ...],
+    what: tuple[str, str],
+    path: tuple[str, ...],
+    report: Report,
+) -> None:
+    for key in required:
+        if key not in values:
+            report.error("missing-field", f"the {what[0]}{what[1]} has no '{key}'", path, key=True)
+    _check_shapes(values, shapes, f"{what[0]} setting", path, report)
+
+
+def _check_hook(hook: dict[str, Any], groups: dict[str, Any], path: tuple[str, ...], report: Report) -> None:
+    verify = hook["verify"] if isinstance(hook["verify"], dict) else {hook["verify"]: {}}
+    name, options = next(iter(verify.items()), ("", {}))
+    if len(verify) != 1 or name not in VERIFIERS:
+        report.error("bad-value", f"'verify' must be one of: {', '.join(VERIFIERS)}", (*path, "verify"))
+        return
+    _check_mapping(options, VERIFIERS[name], REQUIRED.get(name, ()), (name, ""), (*path, "verify"), report)
+    for key in ("tolerance", "signed"):
+        if key in options and "timestamp_header" not in options:
+            report.error("bad-value", f"'{key}' needs a 'timestamp_header'", (*path, "verify"))
+    if "events" in hook and "event_header" not in hook and name != "github-sha256":
+        report.error("missing-field", "'events' needs an 'event_header'", (*path, "events"), key=True)
+    if ("start" in hook) == ("signal" in hook):
+        report.error("missing-field", f"the hook '{path[-1]}' needs either 'start' or 'signal'", path, key=True)
+    for key, shapes in (("start", START_SHAPES), ("signal", SIGNAL_SHAPES)):
+        if key in hook:
+            _check_mapping(hook[key], shapes, REQUIRED[key], (key, ""), (*path, key), report)
+    if "signal" in hook and ("run" in hook["signal"]) == ("inputs" in hook["signal"]):
+        report.error("missing-field", "a signal needs either 'run' or 'inputs'", (*path, "signal"), key=True)
+    if "concurrency" in hook and hook["concurrency"] not in groups:
+        hint = f"its groups: {', '.join(groups)}" if groups else "the settings have no concurrency group"
+        place = (*path, "concurrency")
+        report.error("bad-value", f"unknown concurrency group '{hook['concurrency']}'", place, hint=hint)
 
 
 def _check_shapes(

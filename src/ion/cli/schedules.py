@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,7 +13,8 @@ from ion.views.text import moment, one_line, pad, plural
 from ion.views.words import GROUP_MEANINGS, SCHEDULE_MEANINGS, SCHEDULE_ROLES
 
 if TYPE_CHECKING:
-    from ion.api.schedule_list import ListedGroup, ListedSchedule
+    from ion import Workflow
+    from ion.api.schedule_list import ListedGroup, ListedHook, ListedSchedule
     from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
 
@@ -23,37 +24,50 @@ if TYPE_CHECKING:
 @in_context
 @click.pass_context
 def schedules(context: click.Context, cli: CliContext, as_json: bool) -> int:
-    """List what starts by itself: the schedules and concurrency groups of .ion/config.yaml, with the next times and the
-    last runs.
+    """List what starts by itself: the schedules, hooks and concurrency groups of .ion/config.yaml, with the next
+    times and the last runs.
 
-    A clock starts what is due: ion tick.
+    A clock starts what is due: ion tick. Hooks are called at ion serve --hooks-port.
     """
     if context.invoked_subcommand is not None:
         return 0
     with cli.open() as workspace:
-        found, groups = _all(workspace)
+        found, hooks, groups = _all(workspace)
     if as_json:
-        listed = [one.to_json() for one in found]
-        terminal.write_json({"schedules": listed, "concurrency": [one.to_json() for one in groups]})
+        terminal.write_json(
+            {
+                "schedules": [one.to_json() for one in found],
+                "hooks": [one.to_json() for one in hooks],
+                "concurrency": [one.to_json() for one in groups],
+            }
+        )
         return 0
     screen = terminal.data()
     for one in found:
         _show(screen, one)
+    for hook in hooks:
+        _show_hook(screen, hook)
     for group in groups:
         _show_group(screen, group)
-    if not found and not groups:
+    if not found and not hooks and not groups:
         terminal.talk().line("This project has no schedules; .ion/config.yaml would name them.")
-    elif any(
-        judged.state in SCHEDULE_MEANINGS for judged in [one.judged for one in found] + [one.judged for one in groups]
-    ):
+    elif any((_new(found), _new(hooks), _new(groups))):
         terminal.talk().line("To let them take effect: ", cli.command("schedules", "accept"))
     return 0
 
 
-def _all(workspace: Workspace) -> tuple[list[ListedSchedule], list[ListedGroup]]:
-    from ion.api.schedule_list import list_groups, list_schedules
+_Listed = TypeVar("_Listed", "ListedSchedule", "ListedHook", "ListedGroup")
 
-    return list_schedules(workspace), list_groups(workspace)
+
+def _new(listed: list[_Listed]) -> list[_Listed]:
+    """Those that can be accepted."""
+    return [one for one in listed if one.judged.state in SCHEDULE_MEANINGS]
+
+
+def _all(workspace: Workspace) -> tuple[list[ListedSchedule], list[ListedHook], list[ListedGroup]]:
+    from ion.api.schedule_list import list_groups, list_hooks, list_schedules
+
+    return list_schedules(workspace), list_hooks(workspace), list_groups(workspace)
 
 
 def _show(screen: Screen, one: ListedSchedule) -> None:
@@ -73,6 +87,13 @@ def _show(screen: Screen, one: ListedSchedule) -> None:
         screen.line(f"  skipped  {moment(passed.slot, now)}  ", ("faint", passed.reason))
 
 
+def _show_hook(screen: Screen, one: ListedHook) -> None:
+    state = (SCHEDULE_ROLES.get(one.state, "bad"), one.state)
+    screen.line(("strong", one.name), "  ", state, f"  {one_line(one.hook.workflow)}  POST /hooks/{one.name}")
+    if one.problem:
+        screen.line("  ", ("bad", one_line(one.problem)))
+
+
 def _show_group(screen: Screen, one: ListedGroup) -> None:
     group, state = one.group, (SCHEDULE_ROLES.get(one.state, "bad"), one.state)
     which = f"  at most {group.limit} of {', '.join(map(one_line, group.workflows))}, on_full {group.on_full}"
@@ -84,33 +105,49 @@ def _show_group(screen: Screen, one: ListedGroup) -> None:
 @as_json
 @in_context
 def accept(cli: CliContext, yes: bool, as_json: bool) -> int:
-    """Show what of the schedules and concurrency groups is new or has changed, and let it take effect.
+    """Show what of the schedules, hooks and concurrency groups is new or has changed, and let it take effect.
 
     What is accepted is this very content, with the workflows that it starts; what changes later is shown here again,
-    and does nothing until then. The exit status is 1 if a schedule cannot be accepted as it is.
+    and does nothing until then. The exit status is 1 if a schedule or hook cannot be accepted as it is.
     """
     from ion.api.acceptance import accept as accept_all
 
     with cli.open() as workspace:
-        found, groups = _all(workspace)
-        broken = [one for one in found if one.state == "broken"]
-        new = [one for one in found if one.judged.state in SCHEDULE_MEANINGS and one.state != "broken"]
-        new_groups = [one for one in groups if one.judged.state in SCHEDULE_MEANINGS]
+        found, hooks, groups = _all(workspace)
+        both: list[ListedSchedule | ListedHook] = [*found, *hooks]
+        broken = [one for one in both if one.state == "broken"]
+        new = [one for one in _new(found) if one.state != "broken"]
+        new_hooks, new_groups = _new(hooks), _new(groups)
         if not as_json:
-            _show_new(terminal.talk(), new, new_groups, broken)
-        if new or new_groups:
+            _show_new(terminal.talk(), new, new_hooks, new_groups, broken)
+        names = [*(one.name for one in new), *(one.name for one in new_hooks), *(one.name for one in new_groups)]
+        if names:
             _ask(yes=yes)
-            accept_all(workspace, schedules=[one.judged for one in new], groups=[one.judged for one in new_groups])
-    names = [*(one.name for one in new), *(group.name for group in new_groups)]
+            accept_all(
+                workspace,
+                schedules=[one.judged for one in new],
+                hooks=[one.judged for one in new_hooks],
+                groups=[one.judged for one in new_groups],
+            )
     if as_json:
         terminal.write_json({"accepted": names, "broken": [one.name for one in broken]})
     elif names:
-        terminal.talk().line(f"Accepted: {', '.join(names)}. A clock starts what is due: {cli.command('tick')}")
+        terminal.talk().line(f"Accepted: {', '.join(names)}. {_next(cli, new_hooks)}")
     return FAILED if broken else 0
 
 
+def _next(cli: CliContext, hooks: list[ListedHook]) -> str:
+    if hooks:
+        return f"Hooks are called at: {cli.command('serve', '--hooks-port', 'N')}"
+    return f"A clock starts what is due: {cli.command('tick')}"
+
+
 def _show_new(
-    screen: Screen, new: list[ListedSchedule], groups: list[ListedGroup], broken: list[ListedSchedule]
+    screen: Screen,
+    new: list[ListedSchedule],
+    hooks: list[ListedHook],
+    groups: list[ListedGroup],
+    broken: list[ListedSchedule | ListedHook],
 ) -> None:
     for one in broken:
         screen.line(("strong", one.name), " cannot be accepted: ", one_line(one.problem))
@@ -120,14 +157,23 @@ def _show_new(
         screen.line(f"  {schedule.cron} {schedule.timezone}, overlap {schedule.overlap}, catch_up {schedule.catch_up}")
         for name, value in schedule.inputs.items():
             screen.line(f"  {pad('input', 8)} {one_line(name)} = {one_line(str(value))}")
-        if workflow is not None:
-            screen.line(f"  {pad('workflow', 8)} {one_line(schedule.workflow)}, {workflow.file}")
-            screen.line(f"  {pad('', 8)} {plural(len(workflow.nodes), 'node')}: look at it with ion show or an editor")
+        _show_workflow(screen, workflow)
+    for hook in hooks:
+        screen.line(("strong", hook.name), f" {SCHEDULE_MEANINGS[hook.state]}:")
+        for key, value in hook.rules:
+            screen.line(f"  {pad(key, 8)} {one_line(value)}")
+        _show_workflow(screen, hook.judged.workflow)
     for group in groups:
         screen.line(("strong", group.name), f" {GROUP_MEANINGS[group.judged.state]}:")
         _show_group(screen, group)
-    if not new and not groups and not broken:
+    if not new and not hooks and not groups and not broken:
         screen.line("Nothing is new; all that is there is accepted.")
+
+
+def _show_workflow(screen: Screen, workflow: Workflow | None) -> None:
+    if workflow is not None:
+        screen.line(f"  {pad('workflow', 8)} {one_line(workflow.name)}, {workflow.file}")
+        screen.line(f"  {pad('', 8)} {plural(len(workflow.nodes), 'node')}: look at it with ion show or an editor")
 
 
 def _ask(*, yes: bool) -> None:

@@ -50,13 +50,19 @@ def mcp(
 @click.option("--open", "open_page", is_flag=True, help="Open the page in your browser.")
 @click.option("--allow-answers", is_flag=True, help="Let the page answer gates; without it, it only shows them.")
 @click.option("--clock", is_flag=True, help="Start what schedules say and continue what is due, as ion tick does.")
+@click.option(
+    "--hooks-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Take webhooks at this port of this machine, and drive what they start; 0: a free one.",
+)
 @in_context
-def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool, clock: bool) -> int:
+def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool, clock: bool, hooks_port: int | None) -> int:
     """Show the project's runs in your browser, until Ctrl-C: what needs you, what runs, why it failed.
 
     Nobody but you can open the page: it is reached from this machine alone, by an address that works once. It starts
-    and continues nothing, unless it is the clock too; an answer given there is recorded, and a run that is alive
-    continues with it.
+    and continues nothing, unless it is the clock or takes webhooks too; an answer given there is recorded, and a run
+    that is alive continues with it.
     """
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise UsageError(
@@ -69,11 +75,11 @@ def serve(cli: CliContext, port: int, open_page: bool, allow_answers: bool, cloc
     from ion.web.site import Site
 
     workspace = open_workspace(cli.project, cli.store, found=hide_run, via="serve")
-    if clock:
+    if clock or hooks_port is not None:
         raise_limit()
     try:
         site = Site(workspace, cli.command, terminal.talk().line, allow_answers=allow_answers, clock=clock)
-        serve(site, port=port, open_page=open_page)
+        serve(site, port=port, open_page=open_page, hooks_port=hooks_port)
     finally:
         workspace.close()
     return 0

@@ -41,6 +41,11 @@ def hide_run(workspace: Workspace, run_id: str) -> None:
     _hidden.run(workspace, run_id)
 
 
+def hide_variables(names: Iterable[str]) -> None:
+    """Mask the values of these environment variables."""
+    _hidden.names(names)
+
+
 def hide_urls(text: str) -> None:
     """Hide the passwords of the URLs in what is about to be shown, such as the line of a settings file."""
     for found in _URLS.finditer(text):

@@ -1,4 +1,5 @@
-"""The clock of `ion serve --clock`: what `ion tick` does, again and again, and the runs are driven here.
+"""The clock of `ion serve --clock`: what `ion tick` does, again and again, and the runs are driven here. With
+`--hooks-port` alone, only those that a hook started or sent a signal to are.
 
 Ended with the server, it ends every process of the runs that it drives, and they can be resumed; another clock, or the
 next one here, finds what is due by itself.
@@ -40,7 +41,7 @@ async def run(site: Site) -> None:
             clock, looked = _Clock(site, engine), float("-inf")
             while not site.ended.is_set():
                 began = time.monotonic()
-                if began - looked >= SCHEDULE_SECONDS:
+                if site.clock and began - looked >= SCHEDULE_SECONDS:
                     looked = began
                     await clock.start()
                 await clock.proceed()
@@ -81,7 +82,8 @@ class _Clock(Struct):
         """Drive what is due and is not driven here yet."""
         try:
             with contextlib.closing(self.site.fresh("clock")) as workspace:
-                found = await asyncio.to_thread(look, workspace)
+                only = None if self.site.clock else frozenset(self.site.signalled)
+                found = await asyncio.to_thread(look, workspace, only=only)
         except IonError as error:
             self._say(f"clock: {error.message}")
             return

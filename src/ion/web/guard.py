@@ -131,7 +131,7 @@ class Guard:
             await send(message)
 
         try:
-            headers = _headers(scope)
+            headers = headers_of(scope)
             if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEAD:
                 raise RefusedRequest(431, "the head of the request is too long")
             self._require_host(headers)
@@ -176,11 +176,7 @@ class Guard:
         kind = b"".join(headers.get(b"content-type", ())).partition(b";")[0].strip().lower()
         if kind != FORM.encode():
             raise RefusedRequest(415, f"expected a form ({FORM})")
-        try:
-            async with asyncio.timeout(self._access.body_seconds):
-                body = await self._body(headers, receive)
-        except TimeoutError:
-            raise RefusedRequest(408, "the request took too long") from None
+        body = await read_body(headers, receive, most=self._access.longest_body, seconds=self._access.body_seconds)
         try:
             found = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=20, errors="strict")
         except ValueError:
@@ -189,22 +185,6 @@ class Guard:
         if not self._access.allows(fields.pop("csrf", "")):
             raise RefusedRequest(403, "the form is of another session; load the page again")
         return fields
-
-    async def _body(self, headers: dict[bytes, list[bytes]], receive: Receive) -> bytes:
-        most = self._access.longest_body
-        announced = b"".join(headers.get(b"content-length", ()))
-        if announced.isdigit() and int(announced) > most:
-            raise RefusedRequest(413, f"the form is longer than {most:,} bytes")
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedRequest(400, "the request ended early")
-            body += bytes(message.get("body", b""))
-            if len(body) > most:
-                raise RefusedRequest(413, f"the form is longer than {most:,} bytes")
-            if not message.get("more_body"):
-                return body
 
     async def _enter(self, scope: Scope, headers: dict[bytes, list[bytes]], send: Send) -> None:
         if scope["method"] != "GET":
@@ -223,11 +203,33 @@ class Guard:
 _NAMES = frozenset(name for name, _ in HEADERS)
 
 
-def _headers(scope: Scope) -> dict[bytes, list[bytes]]:
+def headers_of(scope: Scope) -> dict[bytes, list[bytes]]:
+    """The headers of a request, by their names in small letters."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.lower(), []).append(value)
     return found
+
+
+async def read_body(headers: dict[bytes, list[bytes]], receive: Receive, *, most: int, seconds: float) -> bytes:
+    """The body of a request. Raises `RefusedRequest` if it is longer than `most` bytes or takes too long."""
+    announced = b"".join(headers.get(b"content-length", ()))
+    if announced.isdigit() and int(announced[:20]) > most:
+        raise RefusedRequest(413, f"the body is longer than {most:,} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RefusedRequest(400, "the request ended early")
+                body += message.get("body", b"")
+                if len(body) > most:
+                    raise RefusedRequest(413, f"the body is longer than {most:,} bytes")
+                if not message.get("more_body"):
+                    return bytes(body)
+    except TimeoutError:
+        raise RefusedRequest(408, "the request took too long") from None
 
 
 def _cookies(headers: dict[bytes, list[bytes]]) -> str:

@@ -1,4 +1,4 @@
-"""What starts by itself: schedules with their next times and last runs, and concurrency groups."""
+"""What starts by itself: schedules with their next times and last runs, hooks, and concurrency groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ion import clocks
-from ion.api.schedule_list import list_groups, list_schedules
+from ion.api.schedule_list import list_groups, list_hooks, list_schedules
 from ion.views.words import SCHEDULE_MEANINGS, SCHEDULE_ROLES
 from ion.web import parts
 from ion.web.html import Child, Html, h
@@ -15,7 +15,7 @@ from ion.web.parts import commands, facts
 from ion.web.site import Page, Site
 
 if TYPE_CHECKING:
-    from ion.api.schedule_list import ListedGroup, ListedSchedule
+    from ion.api.schedule_list import ListedGroup, ListedHook, ListedSchedule
 
 # How many of the slots in which nothing was started.
 _SKIPPED = 5
@@ -24,8 +24,8 @@ _SKIPPED = 5
 def page(site: Site, _request: Request) -> Page:
     """As `ion schedules` lists them."""
     workspace = site.fresh()
-    found, groups = list_schedules(workspace), list_groups(workspace)
-    judged = [*(one.judged for one in found), *(one.judged for one in groups)]
+    found, hooks, groups = list_schedules(workspace), list_hooks(workspace), list_groups(workspace)
+    judged = [*(one.judged for one in found), *(one.judged for one in hooks), *(one.judged for one in groups)]
     new = any(one.state in SCHEDULE_MEANINGS for one in judged)
     clock = "" if site.clock else "A clock starts what is due: ion serve --clock, or "
     body = h(
@@ -34,9 +34,11 @@ def page(site: Site, _request: Request) -> Page:
         h("p", clock, h("code", site.command("tick"), class_="command"), class_="faint") if clock and found else None,
         _accept(site) if new else None,
         h("p", "This project has no schedules; .ion/config.yaml would name them.", class_="calm")
-        if not found
+        if not found and not hooks
         else None,
         [_schedule(site, one) for one in found],
+        h("h2", "Hooks") if hooks else None,
+        [_hook(one) for one in hooks],
         h("h2", "Concurrency groups") if groups else None,
         [_group(one) for one in groups],
     )
@@ -84,6 +86,12 @@ def _last(run_id: str, status: str) -> Html:
         return h("span", run_id, " ", status)
     link = h("a", h("code", run_id), href=parts.run_link(run_id))
     return h("span", parts.state(status), " ", link, " ", status)
+
+
+def _hook(one: ListedHook) -> Html:
+    problem = one.problem or SCHEDULE_MEANINGS.get(one.state, "")
+    rows: list[tuple[str, Child]] = [*one.rules, *([("problem", problem)] if problem else [])]
+    return h("article", h("h3", one.name, " ", _state(one.state)), facts(rows))
 
 
 def _group(one: ListedGroup) -> Html:

@@ -19,8 +19,11 @@ import uvicorn
 from ion.errors import UsageError
 from ion.web import clock
 from ion.web.app import application
+from ion.web.connections import MOST as CONNECTIONS_OF_PAGE
 from ion.web.connections import limited
-from ion.web.guard import ENTRANCE, LONGEST_HEAD, Access, Guard
+from ion.web.guard import ENTRANCE, LONGEST_HEAD, Access, App, Guard
+from ion.web.hooks import CONNECTIONS as CONNECTIONS_OF_HOOKS
+from ion.web.hooks import Listener, read_secrets, say_hooks
 from ion.web.site import Site
 
 _TRIES = 20
@@ -30,22 +33,30 @@ _RESOLVE_SECONDS = 1
 _GRACE_SECONDS = 1
 
 
-def serve(site: Site, *, port: int = 0, open_page: bool = False) -> None:
-    """Serve until a signal. Raises `UsageError` if the port is taken."""
+def serve(site: Site, *, port: int = 0, open_page: bool = False, hooks_port: int | None = None) -> None:
+    """Serve until a signal; with `hooks_port` also webhooks, at that port. Raises `UsageError` if a port is taken, or a
+    hook has no secret."""
+    secrets_of_hooks = read_secrets(site) if hooks_port is not None else {}
     sockets = listen(port)
     port = sockets[0].getsockname()[1]
     names = [name for name in (loopback_name(), "127.0.0.1", "localhost") if name]
     names += ["[::1]"] if len(sockets) > 1 else []
     access = site.access = Access(port, hosts_of(names, port))
-    server = _Server(site, access)
+    page = Guard(application(site), access, writable=site.allow_answers)
+    servers = [(_Server(page, most=CONNECTIONS_OF_PAGE), sockets)]
+    if hooks_port is not None:
+        hook_sockets = listen(hooks_port)
+        servers.append((_Server(Listener(site, secrets_of_hooks), most=CONNECTIONS_OF_HOOKS), hook_sockets))
     with _door(access) as door:
         site.say(f"Ion shows {site.workspace.project}")
         target = address(access)
         site.say(target)
+        if hooks_port is not None:
+            say_hooks(site, secrets_of_hooks, hook_sockets[0].getsockname()[1])
         site.say(f"It opens once, within a minute.{' Enter: a new address.' if _has_keys() else ''} Ctrl-C: the end.")
         if open_page:
             _open(door, target)
-        asyncio.run(_run(server, sockets, lambda: site.say(address(access))))
+        asyncio.run(_run(site, servers, lambda: site.say(address(access))))
 
 
 def hosts_of(names: Sequence[str], port: int) -> tuple[str, ...]:
@@ -139,11 +150,10 @@ def _open(door: Path, target: str) -> None:
 class _Server(uvicorn.Server):
     """uvicorn, quiet, and without its handling of signals."""
 
-    def __init__(self, site: Site, access: Access) -> None:
-        app = Guard(application(site), access, writable=site.allow_answers)
+    def __init__(self, app: App, *, most: int) -> None:
         config = uvicorn.Config(
             app,
-            http=limited(),
+            http=limited(most),
             ws="none",
             lifespan="off",
             access_log=False,
@@ -156,28 +166,28 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         super().__init__(config)
-        self.site = site
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def _run(server: _Server, sockets: list[socket.socket], on_enter: Callable[[], None]) -> None:
+async def _run(site: Site, servers: list[tuple[_Server, list[socket.socket]]], on_enter: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        server.site.ended.set()
-        server.should_exit = True
+        site.ended.set()
+        for server, _ in servers:
+            server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     if _has_keys():
         loop.add_reader(sys.stdin, _read_line, on_enter)
-    ticking = asyncio.create_task(clock.run(server.site)) if server.site.clock else None
+    ticking = asyncio.create_task(clock.run(site)) if site.clock or len(servers) > 1 else None
     if ticking is not None:  # should it end by a fault of ours, so does all: a clock that stands still is worse
         ticking.add_done_callback(lambda _: end())
-    await server.serve(sockets=sockets)
+    await asyncio.gather(*(server.serve(sockets=sockets) for server, sockets in servers))
     if ticking is not None:
         await ticking
 

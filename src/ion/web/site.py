@@ -31,13 +31,15 @@ _CHANGED_SECONDS = 10
 
 class Site(Struct, dict=True):
     """`command` makes a command for pasting, `say` shows a line to the person at the terminal; `access` is set once the
-    server has a port. `clock`: what is due is started and continued here."""
+    server has a port. `clock`: what is due is started and continued here. `signalled` are runs that a hook sent a
+    signal to."""
 
     workspace: Workspace
     command: Command
     say: Callable[[str], None]
     allow_answers: bool = False
     clock: bool = False
+    signalled: set[str] = field(default_factory=set)
     access: Access | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
