@@ -84,7 +84,7 @@ def test_a_bug_is_one_line_and_a_report(ion: Ion, monkeypatch: pytest.MonkeyPatc
     def broken(*_arguments: object, **_values: object) -> None:
         raise ZeroDivisionError("oh\x1b[2J")
 
-    monkeypatch.setattr("ion.api.reading.list_runs", broken)
+    monkeypatch.setattr("ion.api.listing.list_runs", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = ion("runs", "--workflow", "private-name")
     assert result.status == 1
@@ -117,7 +117,7 @@ def test_errors_become_words_and_a_status(
     def broken(*_arguments: object, **_values: object) -> None:
         raise error
 
-    monkeypatch.setattr("ion.api.reading.list_runs", broken)
+    monkeypatch.setattr("ion.api.listing.list_runs", broken)
     result = ion("runs")
     assert result.status == status
     assert said in result.err

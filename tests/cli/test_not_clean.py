@@ -18,8 +18,8 @@ from ion.cli.live import Head, Live, Tree
 from ion.cli.terminal import Screen
 from ion.core.fold import apply
 from ion.core.state import RunState
+from ion.views.marks import role_of
 from ion.views.rows import folded
-from ion.views.words import role_of
 from processes import PATIENCE_S, until
 
 from .kit import Ion, Project

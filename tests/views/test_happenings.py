@@ -6,8 +6,8 @@ import pytest
 
 from ion.core import events as e
 from ion.views.happenings import STATE_OF, said_of, verb_of
+from ion.views.marks import symbol
 from ion.views.text import moment
-from ion.views.words import symbol
 
 REPLY = e.Reply(e.Content("four"), agent="claude")
 FAILED = e.Failure("exit-status", "exited with 3: first\nlast words", exit_status=3)

@@ -8,7 +8,6 @@ scripts, and what the settings do to a run, so that no `git pull` changes unseen
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ion.api.inputs import check_inputs, check_names
 from ion.api.settings import effect_of
 from ion.api.workflows import load
 from ion.api.workspace import Workspace
+from ion.digests import sha256_of
 from ion.engine.freeze import source_of
 from ion.engine.seals import user_state_folder
 from ion.errors import IonError, StoreError
@@ -87,7 +87,7 @@ def judge_group(workspace: Workspace, name: str, acceptance: Acceptance) -> Judg
 
 
 def _judged(name: str, content: object, accepted: dict[str, Accepted], workflow: Workflow | None = None) -> Judged:
-    digest = hashlib.sha256(codec.encode([name, content]).encode()).hexdigest()
+    digest = sha256_of(codec.encode([name, content]).encode())
     known = accepted.get(name)
     if known is None:
         return Judged(name, "new", digest=digest, workflow=workflow)
@@ -142,5 +142,5 @@ def _file(workspace: Workspace) -> Path:
         folder = user_state_folder()
     except RuntimeError as error:
         raise StoreError("this user has no home folder", hint="set XDG_STATE_HOME") from error
-    name = hashlib.sha256(os.fsencode(workspace.project)).hexdigest()
+    name = sha256_of(os.fsencode(workspace.project))
     return folder / "accepted" / f"{name}.json"

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from ion import clocks
 from ion.api.engine import Engine
+from ion.api.listing import status_of
 from ion.api.places import full, groups_of
-from ion.api.reading import status_of
 from ion.api.run import Run
 from ion.api.runs import require_continuable
 from ion.api.settings import effect_of

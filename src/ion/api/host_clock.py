@@ -7,7 +7,6 @@ the background outlives it: systemd and launchd would end it otherwise.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import plistlib
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ion.api.workspace import Workspace
+from ion.digests import sha256_of
 from ion.errors import UsageError
 from ion.masking import passwords
 from ion.stores.disk import storage_errors, write_file
@@ -57,7 +57,7 @@ def host_clock(workspace: Workspace, store: str | None) -> HostClock:
 
 def _name(project: str) -> str:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(project).name).strip("-")[:_LONGEST_SLUG] or "project"
-    return f"ion-{slug}-{hashlib.sha256(project.encode()).hexdigest()[:8]}"
+    return f"ion-{slug}-{sha256_of(project.encode())[:8]}"
 
 
 def _require_plain(text: str) -> None:

@@ -22,7 +22,7 @@ from msgspec import Struct, field, to_builtins
 
 from ion import clocks
 from ion.api.hidden import secret_names
-from ion.api.reading import list_runs
+from ion.api.listing import list_runs
 from ion.api.workspace import Workspace
 from ion.core.events import contents
 from ion.engine.folders import claim, folders_of, mark_of

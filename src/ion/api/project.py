@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
-from ion.api import reading
+from ion.api.listing import list_runs
 from ion.api.run import Run
 from ion.api.workspace import Workspace, open_workspace
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
@@ -98,7 +98,7 @@ class Project(Struct, frozen=True):
         self, *, status: str | None = None, workflow: str | None = None, limit: int | None = None
     ) -> list[tuple[WorkflowRun, str]]:
         """The project's runs with their statuses, newest first. `status` may be `interrupted`."""
-        return reading.list_runs(self.workspace, status=status, workflow=workflow, limit=limit)
+        return list_runs(self.workspace, status=status, workflow=workflow, limit=limit)
 
     def start(
         self,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from msgspec import Struct, field
 
 from ion.api.described import Described, describe_nodes, owned_ms
-from ion.api.reading import now_of, status_of
+from ion.api.listing import now_of, status_of
 from ion.api.workspace import Workspace
 from ion.core.events import NodeEvent, Recorded
 from ion.core.fold import apply

@@ -13,29 +13,21 @@ from typing import Any, BinaryIO
 
 from ion.agents.base import PROMPT_SUFFIX
 from ion.api.described import content_fields
+from ion.api.listing import now_of, status_of
 from ion.api.result import RunResult, run_result
 from ion.api.workspace import Workspace
-from ion.core.events import Content, Recorded, WorkflowCompleted, WorkflowFailed, WorkflowFinishing
+from ion.core.events import Content, Recorded
 from ion.core.requests import address_of
 from ion.core.state import RunState
 from ion.engine import run_reader
 from ion.engine.folders import folders_of
-from ion.errors import DamagedStoreError, IonError
+from ion.errors import IonError
 from ion.language.workflow import Workflow
 from ion.names import is_within
-from ion.stores.base import WorkflowRun, WorkflowStore
-from ion.stores.lease import effective_status, lease_clock
 
 POLL_SECONDS = 0.25
 # A file that was written just before its run began may have a later time than the run, by another clock.
 _CLOCK_SLACK_MS = 2000
-# In so many events back the beginning of a `finally` is looked for.
-_LAST_EVENTS = 500
-
-
-def status_of(store: WorkflowStore, run: WorkflowRun) -> str:
-    """The run's status, `interrupted` if the log says `running` and nobody alive owns it."""
-    return effective_status(run, store.lease_clock(run.owner)) if run.status == "running" else run.status
 
 
 def describe(workspace: Workspace, run_id: str) -> RunResult:
@@ -51,11 +43,6 @@ def describe(workspace: Workspace, run_id: str) -> RunResult:
     return describe_state(workspace, run_id, found.state, status_of(workspace.store, run), now_of(run))
 
 
-def now_of(run: WorkflowRun) -> int:
-    """The time by the clock of the run's owner, by which its events go; the wall clock may have jumped since."""
-    return lease_clock(run.owner)
-
-
 def describe_state(workspace: Workspace, run_id: str, state: RunState, status: str, now: int) -> RunResult:
     """A run in a state that is known already; `now` is in ms since the epoch."""
     folder = folders_of(workspace.data, run_id, workspace.project).run / "outputs"
@@ -68,57 +55,6 @@ def describe_state(workspace: Workspace, run_id: str, state: RunState, status: s
             {**one, "place": place} if one["kind"] == "queue" else one for one in result.data["waiting"]
         ]
     return result
-
-
-def list_runs(
-    workspace: Workspace,
-    *,
-    status: str | None = None,
-    workflow: str | None = None,
-    limit: int | None = None,
-    before: tuple[int, str] | None = None,
-) -> list[tuple[WorkflowRun, str]]:
-    """The project's runs with their statuses, newest first. `status` may be `interrupted`; `before` is a run's start
-    (ms since the epoch) and id: those that come after it in this order."""
-    if workspace.is_new:
-        return []
-    logged = "running" if status == "interrupted" else status
-    found = workspace.store.list_workflow_runs(
-        project=str(workspace.project),
-        status=logged,
-        workflow=workflow,
-        limit=None if logged == "running" else limit,
-        before=before,
-    )
-    shown = [(run, status_of(workspace.store, run)) for run in found]
-    if status is not None:
-        shown = [(run, now) for run, now in shown if now == status]
-    return shown[:limit]
-
-
-def is_clean(workspace: Workspace, run: WorkflowRun) -> bool | None:
-    """Whether a run that completed did so without failures that were allowed or caught; None: it has not completed, or
-    its log is damaged, which `ion doctor` says."""
-    if run.status != "completed":
-        return None
-    try:
-        last = workspace.store.get_workflow_events(run.run_id, after=run.last_seq - 1)
-    except DamagedStoreError:
-        return None
-    return all(one.event.clean for one in last if isinstance(one.event, WorkflowCompleted))
-
-
-def is_finishing(workspace: Workspace, run: WorkflowRun) -> bool:
-    """Whether the end of a run that is running is decided, and its `finally` runs: as its last events say, so that a
-    long log is not read whole."""
-    if run.status != "running":
-        return False
-    try:
-        last = workspace.store.get_workflow_events(run.run_id, after=max(0, run.last_seq - _LAST_EVENTS))
-    except DamagedStoreError:
-        return False
-    found = [one.event for one in last if isinstance(one.event, WorkflowFinishing | WorkflowFailed)]
-    return bool(found) and isinstance(found[-1], WorkflowFinishing)
 
 
 def read_events(workspace: Workspace, run_id: str, *, after: int = 0) -> list[Recorded]:

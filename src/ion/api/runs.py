@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from ion.api.agents import IN_PROCESS, AgentLike, Agents, agent_name, require_agents, require_configured
 from ion.api.inputs import check_inputs
+from ion.api.listing import status_of
 from ion.api.places import NamedGroup, cancel_oldest, groups_of, not_in_effect, refused, take
 from ion.api.preparing import PreparedRun, RunSpec, engine_config_of, prepare
-from ion.api.reading import describe, describe_state, status_of
+from ion.api.reading import describe, describe_state
 from ion.api.result import RunResult
 from ion.api.settings import effect_of
 from ion.api.workflows import OpenedWorkflow, open_workflow

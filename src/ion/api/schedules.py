@@ -8,7 +8,6 @@ is completed by the next one, and none starts it twice. A clock that is set back
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,11 +19,12 @@ from msgspec.structs import replace
 from ion import clocks, codec
 from ion.api.acceptance import Acceptance, Judged, judge_schedule, read_acceptance
 from ion.api.deployment import Schedule
+from ion.api.listing import status_of
 from ion.api.preparing import RunSpec, prepare
-from ion.api.reading import status_of
 from ion.api.run import Run
 from ion.api.slots import slots_between
 from ion.api.workspace import Workspace, project_name
+from ion.digests import sha256_of
 from ion.engine import runs
 from ion.errors import DamagedStoreError, IonError, NotFoundError, RefusedError
 from ion.nodes.requirements import require_runtimes
@@ -243,7 +243,7 @@ def slot_run_id(workspace: Workspace, name: str, slot: int) -> str:
     """The id of the run of a slot, the same on every machine."""
     when = datetime.fromtimestamp(slot / 1000, UTC).strftime("%Y%m%dt%H%Mz")
     text = codec.encode([project_name(workspace), name, slot])
-    return f"{name}-{when}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{name}-{when}-{sha256_of(text.encode())[:8]}"
 
 
 def read_state(workspace: Workspace, name: str) -> SlotState:

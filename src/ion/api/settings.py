@@ -8,7 +8,6 @@ file when a name first needs them.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -33,6 +32,7 @@ from ion.api.deployment import (
     Schedule,
     require_timezone,
 )
+from ion.digests import sha256_of
 from ion.errors import InternalError, InvalidWorkflowError, UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def effect_of(settings: Settings) -> str:
     """A digest of what the settings do to the runs of a clock: their agents, environment, secrets, store and log. What
     starts is not in it, nor what only concerns the user."""
     effective = replace(settings, schedules={}, hooks={}, concurrency={}, notify=None, max_concurrency=None)
-    return hashlib.sha256(codec.encode(effective).encode()).hexdigest()
+    return sha256_of(codec.encode(effective).encode())
 
 
 def _agent(name: str, values: dict[str, Any]) -> dict[str, Any]:

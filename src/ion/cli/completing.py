@@ -63,7 +63,7 @@ def workflows(workspace: Workspace, _context: click.Context, _incomplete: str) -
 
 @_completing
 def runs(workspace: Workspace, _context: click.Context, _incomplete: str) -> Found:
-    from ion.api.reading import list_runs
+    from ion.api.listing import list_runs
 
     found = list_runs(workspace, limit=_RUNS_SHOWN)
     if found:
@@ -99,7 +99,8 @@ def runs_with_prompts(workspace: Workspace, _context: click.Context, _incomplete
 
 def _asking(workspace: Workspace, asks: Callable[[Waiting], bool]) -> Found:
     """The runs in which some node asks; `last` only if the newest is one of them."""
-    from ion.api.reading import list_runs, read_state
+    from ion.api.listing import list_runs
+    from ion.api.reading import read_state
     from ion.views.waiting import waiting_in
 
     for number, (run, status) in enumerate(list_runs(workspace, limit=_RUNS_SHOWN)):

@@ -12,6 +12,7 @@ from ion import clocks
 from ion.api import reading
 from ion.cli import terminal
 from ion.errors import FAILED, WAITING
+from ion.views.marks import mark
 from ion.views.text import cut, cut_ids, duration, moment, pad, plural, width
 from ion.views.waiting import (
     NO_LABELS,
@@ -27,7 +28,7 @@ from ion.views.waiting import (
     waiting_in,
     where_it_failed,
 )
-from ion.views.words import FailureText, failure_text, mark, said_of
+from ion.views.words import FailureText, failure_text, said_of
 
 if TYPE_CHECKING:
     from ion import NodeState, RunState

@@ -20,10 +20,11 @@ from msgspec.structs import replace
 from ion import RunState, clocks
 from ion import events as e
 from ion.cli.terminal import Screen
+from ion.views.marks import mark, role_of
 from ion.views.rows import Row, Tally, members_of, row_of
 from ion.views.text import Part, cut, cut_ids, duration, one_line, pad, passing, width
 from ion.views.waiting import shortest_answer
-from ion.views.words import counted, mark, role_of
+from ion.views.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -218,6 +218,7 @@ def next_prompts(cli: CliContext, run: str | None, node: str | None, as_json: bo
     """Print the prompts of RUN that wait for an agent, with the commands that answer them: all of them, or those of
     NODE and inside of it. Of many the first are printed; with --json all."""
     from ion.api import reading
+    from ion.api.listing import status_of
     from ion.api.run import Run
     from ion.names import is_within
 
@@ -226,7 +227,7 @@ def next_prompts(cli: CliContext, run: str | None, node: str | None, as_json: bo
         around = None if node is None else reading.address_of(reading.read_state(workspace, row.run_id), node)
         prompts = Run(workspace, row.run_id).prompts()
         prompts = [one for one in prompts if around is None or is_within(one["node"], around)]
-        status = reading.status_of(workspace.store, row)
+        status = status_of(workspace.store, row)
         if as_json:
             terminal.write_json({"run_id": row.run_id, "status": status, "prompts": prompts})
             return 0

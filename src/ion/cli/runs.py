@@ -41,7 +41,7 @@ def runs(
     cli: CliContext, status: str | None, workflow: str | None, unclean: bool, limit: int | None, as_json: bool
 ) -> int:
     """List the project's runs, newest first. One that completed, but not clean, has a ✓!."""
-    from ion.api.reading import is_clean, is_finishing, list_runs
+    from ion.api.listing import is_clean, is_finishing, list_runs
 
     with cli.open() as workspace:
         found = list_runs(workspace, status=status, workflow=workflow, limit=None if unclean else limit)
@@ -60,7 +60,7 @@ def runs(
 
 def _duration(run: WorkflowRun, status: str) -> int | None:
     """Milliseconds from start to end, to now if it runs; None while nobody runs it."""
-    from ion.api.reading import now_of
+    from ion.api.listing import now_of
 
     if run.ended_at is not None:
         return max(0, run.ended_at - run.started_at)
@@ -83,7 +83,7 @@ def _object(run: WorkflowRun, status: str, clean: bool | None, *, finishing: boo
 
 def _table(screen: Screen, found: list[tuple[WorkflowRun, str, bool | None]], finishing: set[str]) -> None:
     from ion import clocks
-    from ion.views.words import role_of, symbol
+    from ion.views.marks import role_of, symbol
 
     marks = (2 if any(clean is False for _, _, clean in found) else 1) if screen.unicode else 5
     ids = min(max(len(run.run_id) for run, _, _ in found), 24)
@@ -117,7 +117,8 @@ def show(cli: CliContext, run: str | None, node: str | None, instances: bool, fi
     """Show the state of RUN: its nodes, when each ran, what it waits for. With NODE: why that node is as it is, and
     what is inside of it. NODE may be an address, as review.2 or review.2.lint, or an iteration of a repeated group, as
     fix.2."""
-    from ion.api.reading import describe, now_of, source_changed
+    from ion.api.listing import now_of
+    from ion.api.reading import describe, source_changed
     from ion.views.waiting import readable_workflow
 
     if file is not None and (node is not None or as_json):
@@ -235,8 +236,8 @@ def _nodes(
     screen: Screen, cli: CliContext, result: RunResult, workflow: Workflow | None, now: int, *, instances: bool
 ) -> None:
     from ion.api.described import node_duration, owned_ms
+    from ion.views.marks import mark, role_of
     from ion.views.rows import axis, bar, folded
-    from ion.views.words import mark, role_of
 
     rows = folded(result, workflow, None if instances else ROOM_INSIDE)
     names = cut_ids((row.node.id for row in rows if not row.left), MAX_ID_COLUMNS)
@@ -263,7 +264,8 @@ def _nodes(
 def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool = False) -> None:
     """The whole screen of `ion show RUN NODE`. `instances`: with all that is inside of it."""
     from ion.views.explain import head_of, rows_of, talk_of
-    from ion.views.words import mark_of_node, role_of, said_of
+    from ion.views.marks import role_of
+    from ion.views.words import mark_of_node, said_of
 
     now = subject.now
     if subject.iteration:
@@ -288,8 +290,8 @@ def show_node(screen: Screen, cli: CliContext, subject: Subject, *, instances: b
 def _inside(screen: Screen, cli: CliContext, subject: Subject, *, instances: bool) -> None:
     """What is inside of a node, each in a line: what failed, waits or runs first."""
     from ion.api.described import node_duration
+    from ion.views.marks import mark
     from ion.views.rows import table
-    from ion.views.words import mark
 
     room = None if instances else ROOM_INSIDE
     rows, left = table(subject.result, subject.workflow, subject.now, room, subject.iteration)

@@ -8,7 +8,6 @@ refused rather than skipped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from ion import codec, names
+from ion.digests import sha256_of
 from ion.errors import DamagedStoreError
 from ion.foreign import loads
 from ion.kinds import KINDS, TURNS
@@ -58,7 +58,7 @@ class Content(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_
 
     @property
     def sha256(self) -> str:
-        return self.blob or hashlib.sha256(self._encoded).hexdigest()
+        return self.blob or sha256_of(self._encoded)
 
     @property
     def size(self) -> int:

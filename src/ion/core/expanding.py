@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ion.core.events import Content, Event, ScopeFinishing, ScopeOpened, WorkflowFinishing
 from ion.core.outcomes import Expanded
 from ion.core.values import item_values
+from ion.digests import sha256_of
 from ion.foreign import loads
 from ion.language.templates import ScopeTemplate, Template, Templates, path_of
 from ion.language.values import canonical
@@ -38,7 +38,7 @@ def call_of(inputs: dict[str, Any], arguments: str, template: Template, keep: Ca
 def _key(item: Any) -> str:
     # A text is not the number that is written like it.
     text = f"{type(item).__name__}:{canonical(item)}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return sha256_of(text.encode("utf-8", "surrogatepass"))[:16]
 
 
 def impossible_scope(templates: Templates, events: Iterable[Event], read: Callable[[Content], str]) -> str:

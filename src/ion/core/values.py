@@ -6,13 +6,13 @@ values, and a large output is never read again for a comparison.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ion.core.events import Content, ScopeFinishing, Value, WorkflowFinishing
 from ion.core.state import NodeState, RunState
 from ion.core.surroundings import Surroundings
+from ion.digests import sha256_of
 from ion.errors import ConditionError, IonError, UnreadableReferenceError
 from ion.kinds import KINDS
 from ion.language.conditions import Fingerprint
@@ -55,7 +55,7 @@ def _bounded(text: str, limit: int = VALUE_LIMIT_BYTES) -> Value:
     data = text.encode("utf-8", "surrogatepass")
     if len(data) <= limit:
         return Value(text=text)
-    return Value(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
+    return Value(sha256=sha256_of(data), length=len(data))
 
 
 def item_values(references: Iterable[InputReference], value: Any, *, declared: bool = False) -> dict[str, Value]:

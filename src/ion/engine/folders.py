@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ion.digests import sha256_of
 from ion.errors import RefusedError
 from ion.language.problems import printable
 from ion.nodes.base import Folders
@@ -59,7 +59,7 @@ def require_unclaimed(run: Path, store: str, project: Path) -> None:
 def mark_of(run: Path, store: str, project: Path) -> Path:
     """The file that says that a run is of this store."""
     name = _name_of(store, project).encode("utf-8", "surrogateescape")
-    return run / _STORES / hashlib.sha256(name).hexdigest()[:16]
+    return run / _STORES / sha256_of(name)[:16]
 
 
 def _name_of(store: str, project: Path) -> str:

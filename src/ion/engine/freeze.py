@@ -6,7 +6,6 @@ out in the run's own folder when a process starts to drive the run, and refused 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from ion import codec
 from ion.core import events as e
 from ion.core.expanding import impossible_scope
+from ion.digests import sha256_of
 from ion.errors import DamagedStoreError, InvalidWorkflowError, RefusedError
 from ion.language.frozen import read_frozen
 from ion.language.templates import templates_of
@@ -24,7 +24,7 @@ from ion.stores.base import WorkflowStore
 
 def digest_of(source: str) -> str:
     """The sha256 (hex) of a frozen source."""
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256_of(source.encode("utf-8", "surrogatepass"))
 
 
 def source_of(workflow: Workflow) -> str:
@@ -98,7 +98,7 @@ def lay_out(workflow: Workflow, store: WorkflowStore, folder: Path) -> None:
 
 def _lay_out(store: WorkflowStore, sha256: str, place: Path) -> None:
     if place.exists():
-        if hashlib.sha256(place.read_bytes()).hexdigest() != sha256:
+        if sha256_of(place.read_bytes()) != sha256:
             raise RefusedError(
                 f"the run's frozen script {place} was changed",
                 code="changed",

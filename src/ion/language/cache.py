@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from ion.digests import sha256_of
 from ion.language.resources import Resources
 from ion.language.source import read_file
 from ion.version import VERSION
@@ -45,7 +46,7 @@ class Entry(Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, folder: Path, file: Path, data: bytes) -> Entry:
         """The entry of `file`, which has these bytes, in a project's cache (`folder_of`)."""
-        name = hashlib.sha256(os.fsencode(file)).hexdigest()[:32]
+        name = sha256_of(os.fsencode(file))[:32]
         key = hashlib.sha256(f"{_version()}\0{file}\0".encode("utf-8", "surrogateescape") + data)
         return cls(folder / f"{name}.json", key.hexdigest())
 
@@ -77,7 +78,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 def _checksum(key: str, body: bytes) -> str:
-    return hashlib.sha256(key.encode() + body).hexdigest()
+    return sha256_of(key.encode() + body)
 
 
 def _ignore(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
+from ion.digests import sha256_of
 from ion.errors import ConditionError, IonError
 from ion.language.patterns import pattern
 from ion.language.references import ENGINE_NAMES, reference_text
@@ -318,10 +319,8 @@ def judge(comparison: Comparison, value: str | Fingerprint) -> bool:
 def _equal(literal: str, value: str | Fingerprint) -> bool:
     if isinstance(value, str):
         return literal == value
-    import hashlib
-
     data = literal.encode("utf-8", "surrogatepass")
-    return len(data) == value.length and hashlib.sha256(data).hexdigest() == value.sha256
+    return len(data) == value.length and sha256_of(data) == value.sha256
 
 
 def _number(comparison: Comparison, value: str | Fingerprint) -> Decimal:

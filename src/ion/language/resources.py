@@ -8,7 +8,6 @@ whether its answer is still the same.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from ion.digests import sha256_of
 from ion.errors import Problem
 from ion.language import named
 from ion.language.patterns import pattern
@@ -90,7 +90,7 @@ class Resources(Struct):
         """The command file `<name>.md`, or None."""
         found = self._find(self.commands, name, (".md",))
         source = _read_command(found[0]) if found else None
-        content = hashlib.sha256(source.data).hexdigest() if source else ""
+        content = sha256_of(source.data) if source else ""
         self.lookups["command", name, "", self.file] = _fingerprint(source.path if source else "", content)
         return source
 
@@ -108,7 +108,7 @@ class Resources(Struct):
             folders = (self._files_named(name, folder) for _, folder in self.workflow_folders)
             self.found[name] = next(filter(None, folders), [])
         found = self.found[name]
-        hashes = [f"{path}\0{hashlib.sha256(data).hexdigest()}" for path, data in found]
+        hashes = [f"{path}\0{sha256_of(data)}" for path, data in found]
         self.lookups["workflow", name, "", self.file] = _fingerprint("\0".join(hashes), "")
         return found
 
@@ -283,7 +283,7 @@ def _hash_folder(folder: Folder) -> tuple[dict[str, str], Problem | None]:
         except OSError as error:
             message = f"a file in the script's folder cannot be read: {error.strerror}"
             return {}, Problem("unreadable-file", message, file=str(path), line=1, column=1)
-        files[path.relative_to(folder.path).as_posix()] = hashlib.sha256(data).hexdigest()
+        files[path.relative_to(folder.path).as_posix()] = sha256_of(data)
     return files, None
 
 
@@ -307,4 +307,4 @@ def _read_command(path: Path) -> CommandSource:
 
 
 def _fingerprint(path: str, content: str) -> str:
-    return hashlib.sha256(f"{path}\0{content}".encode("utf-8", "surrogateescape")).hexdigest() if path else ""
+    return sha256_of(f"{path}\0{content}".encode("utf-8", "surrogateescape")) if path else ""

@@ -6,7 +6,6 @@ values in the context, when it starts. Nodes do not know the store: `context.kee
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +18,7 @@ from ion.core.outcomes import Question
 from ion.core.state import NodeState
 from ion.core.surroundings import TOP, Surroundings
 from ion.core.values import condition_values
+from ion.digests import sha256_of
 from ion.language.templates import Template
 from ion.language.workflow import Node, Workflow
 
@@ -99,7 +99,7 @@ def scripts_folder(folder: Path, workflow: Workflow, outermost: Workflow) -> Pat
     """Where the scripts of a workflow are under the run's `folder` for them: those of one that is called apart."""
     if workflow is outermost:
         return folder
-    return folder / ".called" / hashlib.sha256(workflow.name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return folder / ".called" / sha256_of(workflow.name.encode("utf-8", "surrogatepass"))[:16]
 
 
 class Context(Struct, frozen=True):

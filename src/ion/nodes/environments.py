@@ -9,7 +9,6 @@ nobody reads, and the next builder removes it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import platform
 import shutil
@@ -19,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ion import process
+from ion.digests import sha256_of
 from ion.errors import DependencyError
 from ion.nodes import program, runtimes
 from ion.nodes.base import Context, Turn
@@ -56,7 +56,7 @@ def _folder(runtime: Runtime, env: Mapping[str, str]) -> Path:
     base = Path(cache) if cache.startswith("/") else Path(env.get("HOME") or Path.home()) / ".cache"
     version = runtimes.version(runtime.name, runtime.program, env)
     key = json.dumps([1, runtime.name, version, platform.machine(), sorted(set(runtime.deps))])
-    return base / "ion" / "environments" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return base / "ion" / "environments" / sha256_of(key.encode())[:32]
 
 
 def _ready(folder: Path, runtime: Runtime) -> Path | None:

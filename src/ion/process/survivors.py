@@ -12,7 +12,6 @@ by now is never touched, nor is the caller or any of its ancestors.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import time
@@ -20,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ion import procfs
+from ion.digests import sha256_of
 
 _AROUND = "ION_OUTER_RUNS"
 
@@ -78,7 +78,7 @@ def end_recorded_by_the_dead(registers: Path) -> int:
 
 def _place() -> str:
     """Where process numbers mean the same: this machine, and its process-number namespace."""
-    return hashlib.sha256(f"{os.uname().nodename}\n{procfs.namespace('pid')}".encode()).hexdigest()[:12]
+    return sha256_of(f"{os.uname().nodename}\n{procfs.namespace('pid')}".encode())[:12]
 
 
 def signal_group(group: int, number: int) -> bool:

@@ -7,7 +7,6 @@ end raises if it is not what was kept, so a damaged output never passes for a re
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ion import digests
 from ion.core.events import Content
 from ion.errors import DamagedStoreError, StoreError
 from ion.stores.disk import make_folder, storage_errors, sync, sync_folder
@@ -94,7 +94,7 @@ def missing(sha256: str) -> DamagedStoreError:
 class _Verified(io.RawIOBase):
     def __init__(self, sha256: str, read: Callable[[int], bytes], close: Callable[[], None]) -> None:
         self._sha256, self._read, self._close = sha256, read, close
-        self._hash = hashlib.sha256()
+        self._hash = digests.sha256()
 
     def readable(self) -> bool:
         return True
@@ -124,7 +124,7 @@ def chunks_of(data: bytes | Path) -> Iterator[bytes]:
 
 
 def _copy(data: bytes | Path, target: Path) -> Content:
-    digest, size = hashlib.sha256(), 0
+    digest, size = digests.sha256(), 0
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         for chunk in chunks_of(data):
             digest.update(chunk)
@@ -138,6 +138,8 @@ def _copy(data: bytes | Path, target: Path) -> Content:
 def _is_intact(place: Path, sha256: str) -> bool:
     try:
         with place.open("rb") as file:
+            import hashlib
+
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
         return False

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import threading
@@ -31,6 +30,7 @@ from typing import BinaryIO
 from msgspec import convert, structs
 
 from ion.core.events import Event, Recorded
+from ion.digests import sha256_of
 from ion.errors import DamagedStoreError, NotFoundError, StoreError
 from ion.names import is_run_id
 from ion.stores import encoding, logfile, rules
@@ -117,7 +117,7 @@ class FileStore(rules.BaseStore):
             return True
 
     def _record(self, name: str) -> Path:
-        return self._folder / "records" / hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._folder / "records" / sha256_of(name.encode("utf-8", "surrogatepass"))
 
     def _read_record(self, path: Path) -> str | None:
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
 
 from ion import clocks, procfs
@@ -131,6 +130,8 @@ def _process_started(pid: int) -> str | None:
 
 
 def _output_of(*command: str) -> str | None:
+    import subprocess
+
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=10, check=False, env={**os.environ, "LC_ALL": "C"}

@@ -5,7 +5,6 @@ One lock around everything is its transaction: each method checks first and chan
 
 from __future__ import annotations
 
-import hashlib
 import io
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import BinaryIO
 from msgspec import Struct, field, structs
 
 from ion.core.events import Content, Event, Recorded
+from ion.digests import sha256_of
 from ion.stores import rules
 from ion.stores.base import Lease, Owner, WorkflowRun
 from ion.stores.blobs import missing
@@ -100,7 +100,7 @@ class MemoryStore(rules.BaseStore):
     def put_blob(self, data: bytes | Path) -> Content:
         with storage_errors("cannot keep an output"):
             content = data if isinstance(data, bytes) else data.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = sha256_of(content)
         with self._lock:
             self._blobs[sha256] = content
             self._put_at[sha256] = self._clock(None)

@@ -17,7 +17,6 @@ from msgspec import Struct, structs
 
 from ion.core import event_facts
 from ion.core import events as e
-from ion.core.fold import fold
 from ion.errors import NotFoundError, RefusedError, StaleStateError, StoreError, UsageError
 from ion.names import RUN_ID_RULE, is_run_id
 from ion.stores import blobs
@@ -291,6 +290,8 @@ class BaseStore(WorkflowStore):
             self._change_lease(lease.run_id, release)
 
     def get_completed_dag_node_outputs(self, run_id: str) -> dict[str, e.Content]:
+        from ion.core.fold import fold
+
         nodes = fold(record.event for record in self.get_workflow_events(run_id)).nodes.values()
         return {node.id: node.output for node in nodes if node.status == "completed" and node.output is not None}
 

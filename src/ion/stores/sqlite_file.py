@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +109,9 @@ def _unchanging(path: Path, held: contextlib.ExitStack) -> sqlite3.Connection:
     with storage_errors(f"cannot look at the store {path}"):
         if not log.exists() or log.stat().st_size == 0:
             return _read_only(f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1", held)
+        import shutil
+        import tempfile
+
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ion-look-")))
         for file in (path, log):
             shutil.copy(file, folder)

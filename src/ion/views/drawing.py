@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from ion.language.graph import find_cycles, layers, topological
 from ion.language.problems import printable
 from ion.views.graph import Layout, Picture, PictureNode, Slot, implied, label, lay_out, title
+from ion.views.marks import role_of
 from ion.views.text import Part, Sheet, cut, cut_ids, width, wrapped
-from ion.views.words import role_of
 
 MAX_ID_COLUMNS = 28
 MAX_DRAWN_NODES = 250

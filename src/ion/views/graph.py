@@ -21,7 +21,8 @@ from ion.core.tallies import STATUSES, Tally
 from ion.language.graph import layers, topological
 from ion.language.templates import ScopeTemplate, Template, templates_of
 from ion.language.workflow import FanOut, WorkflowCall
-from ion.views.words import counted, foreseen, symbol
+from ion.views.marks import symbol
+from ion.views.words import counted, foreseen
 
 if TYPE_CHECKING:
     from ion.language.workflow import Workflow

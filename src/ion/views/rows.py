@@ -123,7 +123,7 @@ def _why_skipped(node: NodeState) -> str:
 
 
 class Row(Struct, frozen=True, gc=False):
-    """One node at one moment. `state` is a key of `words.mark`; times are ms since the epoch. `started_at` is when it
+    """One node at one moment. `state` is a key of `marks.mark`; times are ms since the epoch. `started_at` is when it
     would have started had somebody driven it all the time, `took_ms` how long it ran if that does not grow. `left`
     is shown in the columns of duration and agent. `log` is the stem of what its program writes, while one runs. `depth`
     counts the nodes that it is inside of, `item` is what it is for. `more`: the row is of so many inside of `node` that

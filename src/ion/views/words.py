@@ -11,31 +11,13 @@ from ion.core.budgets import dollars
 from ion.core.foreseen import handled
 from ion.core.spending import COST
 from ion.core.tallies import total
-from ion.views.text import Part, one_line
+from ion.views.text import one_line
 
 if TYPE_CHECKING:
     from ion.core.events import Failure
     from ion.core.state import NodeState, RunState
     from ion.language.workflow import Workflow
 
-# state → (symbol, ASCII stand-in, role)
-_MARKS = {
-    "completed": ("✓", "ok", "good"),
-    "failed": ("✗", "FAIL", "bad"),
-    "running": ("●", "run", "active"),
-    "pending": ("○", "wait", "faint"),
-    "waiting": ("⏸", "gate", "attention"),
-    "paused": ("⏸", "gate", "attention"),
-    "queued": ("○", "wait", "attention"),
-    "retry": ("↻", "retry", "attention"),
-    "skipped": ("–", "skip", "faint"),
-    "cancelled": ("–", "stop", "faint"),
-    "interrupted": ("✗", "cut", "attention"),
-    "damaged": ("✗", "BAD", "bad"),
-    "allowed": ("✗", "FAIL", "attention"),
-    "partly": ("✓", "ok", "attention"),
-    "unclean": ("✓!", "ok!", "attention"),
-}
 # What schedules and concurrency groups may be in, as a role; and what some of that means.
 SCHEDULE_ROLES = {
     "active": "good",
@@ -55,21 +37,6 @@ GROUP_MEANINGS = {
 _TOKENS = (("input_tokens", "tokens in"), ("output_tokens", "out"), ("cached_input_tokens", "cached"))
 # Failures of these codes carry what the program said after the first ': ' (nodes/program.py).
 _WITH_OUTPUT = frozenset({"exit-status", "timeout", "signal"})
-
-
-def mark(state: str, *, unicode: bool) -> Part:
-    """The symbol of a state, as wide as every other one, but for that of a run that is not clean."""
-    return (role_of(state), symbol(state) if unicode else f"{symbol(state, unicode=False):<5}")
-
-
-def symbol(state: str, *, unicode: bool = True) -> str:
-    """The symbol of a state alone."""
-    return _MARKS[state][0 if unicode else 1]
-
-
-def role_of(state: str) -> str:
-    """The colour role of a state."""
-    return _MARKS[state][2]
 
 
 def foreseen(state: RunState, node: NodeState) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ion import Run
-from ion.api.reading import list_runs
+from ion.api.listing import list_runs
+from ion.digests import sha256_of
 from ion.errors import IonError, RefusedError, UsageError
 from ion.names import as_address
 from ion.views.answers import choices
@@ -67,7 +67,7 @@ def version(site: Site) -> str:
     """What a page about many runs is made of, in short."""
     runs = list_runs(site.workspace, limit=MOST) + list_runs(site.workspace, status="paused", limit=MOST)
     shown = " ".join(f"{run.run_id}-{run.last_seq}-{status}" for run, status in runs)
-    return hashlib.sha256(shown.encode()).hexdigest()[:16]
+    return sha256_of(shown.encode())[:16]
 
 
 # ------------------------------------------------------------------ answering

@@ -16,10 +16,11 @@ from ion.foreign import dumps
 from ion.views import rows
 from ion.views.explain import KINDS, Subject, head_of, iteration_of, node_of, rows_of, talk_of, written_at
 from ion.views.following import LogFile, readable, tail
+from ion.views.marks import role_of
 from ion.views.masking import masked_bytes
 from ion.views.text import duration, plural, size
 from ion.views.waiting import answers_of
-from ion.views.words import mark_of_node, role_of, said_of
+from ion.views.words import mark_of_node, said_of
 from ion.web import parts
 from ion.web.html import NOTHING, Child, Html, block, h, join, url
 from ion.web.parts import commands, facts

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ion.api.described import node_duration
 from ion.views.answers import choices
+from ion.views.marks import role_of, symbol
 from ion.views.rows import ListRow, folded, members_of, most_urgent_first, templates_of, waits_of
 from ion.views.text import cut, duration, elapsed, moment, plural
 from ion.views.timeline import Scale, scale_of
@@ -30,7 +31,7 @@ from ion.views.waiting import (
     where_it_failed,
 )
 from ion.views.waiting import folded as first_asked
-from ion.views.words import failure_text, mark_of_node, not_clean, role_of, said_of, symbol
+from ion.views.words import failure_text, mark_of_node, not_clean, said_of
 from ion.web.html import NOTHING, Child, Html, block, h, join, url
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from ion.api.reading import log_files_of, open_content
 from ion.views.explain import Subject, head_of, rows_of, talk_of
 from ion.views.following import LogFile, readable, tail
 from ion.views.graph import picture_of
+from ion.views.marks import role_of, symbol
 from ion.views.rows import members_of
 from ion.views.text import size
 from ion.views.waiting import answers_of
-from ion.views.words import mark_of_node, role_of, said_of, symbol
+from ion.views.words import mark_of_node, said_of
 from ion.web import parts
 from ion.web.html import NOTHING, Html, block, h
 from ion.web.run_page import MOST_DRAWN, figure, header, mark_of

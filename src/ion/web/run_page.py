@@ -13,10 +13,11 @@ from ion.foreign import dumps
 from ion.masking import head
 from ion.views.graph import Picture, picture_of
 from ion.views.happenings import STATE_OF, said_of, verb_of
+from ion.views.marks import role_of, symbol
 from ion.views.markup import inline_svg
 from ion.views.masking import masked, masked_json
 from ion.views.text import cut
-from ion.views.words import cost_line, role_of, symbol
+from ion.views.words import cost_line
 from ion.web import parts
 from ion.web.html import Child, Html, block, h, url
 from ion.web.parts import facts

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ion import clocks
-from ion.api.reading import is_clean, is_finishing, list_runs, now_of
+from ion.api.listing import is_clean, is_finishing, list_runs, now_of
 from ion.errors import IonError
+from ion.views.marks import role_of
 from ion.views.text import cut, one_line
 from ion.views.waiting import PASSING, all_asked, answered, labels_of
-from ion.views.words import role_of
 from ion.web import gates_page, parts
 from ion.web.html import Html, h, url
 from ion.web.site import Page, Site

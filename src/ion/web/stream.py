@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ion.api.reading import log_files_of, status_of
+from ion.api.listing import status_of
+from ion.api.reading import log_files_of
 from ion.errors import IonError
 from ion.web import gates_page
 from ion.web.site import Site

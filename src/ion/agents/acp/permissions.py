@@ -6,7 +6,6 @@ command that somebody types. A decision is stored under the whole tool call, so 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from ion.agents.acp.protocol import READING, PermissionOption, ToolCall
 from ion.agents.base import Permission
+from ion.digests import sha256_of
 
 _NARROWEST = {True: ("allow_once", "allow_always"), False: ("reject_once", "reject_always")}
 # Nobody can decide on what they cannot read: a cut is only for what no person would read to its end.
@@ -63,7 +63,7 @@ def permission(agent: str, call: ToolCall, choices: tuple[PermissionOption, ...]
 def key_of(call: ToolCall) -> str:
     """The same key for the same call, whatever number the agent gives it."""
     whole = json.dumps([call.kind, call.title, call.details], sort_keys=True, ensure_ascii=True, default=str)
-    return f"{call.kind or 'other'}:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
+    return f"{call.kind or 'other'}:{sha256_of(whole.encode())[:32]}"
 
 
 def merged(before: ToolCall | None, now: ToolCall) -> ToolCall:

@@ -6,7 +6,6 @@ variables begin with `ION_TEMPORAL_`: no log can make a command send another var
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from msgspec import Struct
 
+from ion.digests import sha256_of
 from ion.errors import UsageError
 from ion.language.workflow import WORKER_LABEL
 from ion.stores.base import Owner
@@ -116,7 +116,7 @@ def queue_of(cluster: Cluster, project: Path, store_url: str) -> str:
     if cluster.queue is not None:
         return cluster.queue
     place = f"{project}\n{_CREDENTIALS.sub('//', store_url)}"
-    return f"ion-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    return f"ion-{sha256_of(place.encode())[:12]}"
 
 
 def labelled(queue: str, label: str | None) -> str:
