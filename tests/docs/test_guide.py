@@ -14,7 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("page", "at_least"),
-    [("docs/guide.md", 25), ("docs/language.md", 25), ("docs/from-scripts.md", 8), ("docs/from-archon.md", 3), ("docs/observing.md", 5)],
+    [
+        ("docs/guide.md", 25),
+        ("docs/language.md", 25),
+        ("docs/from-scripts.md", 8),
+        ("docs/from-archon.md", 3),
+        ("docs/observing.md", 5),
+    ],
 )
 def test_the_page_shows_what_happens(page: str, at_least: int, tmp_path: Path) -> None:
     assert console_blocks.run((ROOT / page).read_text(encoding="utf-8"), tmp_path) >= at_least
