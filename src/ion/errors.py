@@ -133,6 +133,12 @@ class MissingRuntimeError(IonError):
     exit_status = USAGE
 
 
+class MissingAgentError(MissingRuntimeError):
+    """All that is missing are these agents, each a package that Ion downloads if somebody says so."""
+
+    agents: tuple[str, ...] = ()
+
+
 class RefusedError(IonError):
     """The request cannot be met now: the run is owned by a live process, answered already, ended, or changed."""
 

@@ -101,7 +101,11 @@ def test_an_agent_that_speaks_acp(tmp_path: Path) -> None:
     assert isinstance(mine, AcpAgent)
     assert isinstance(claude, AcpAgent)
     assert (mine.preset.command, mine.permission) == (("mine", "--acp"), "deny")
-    assert (claude.preset.command[0], claude.preset.arguments[-1], claude.permission) == ("npx", "-v", "ask")
+    assert (claude.preset.command[0], claude.preset.arguments[-1], claude.permission) == (
+        "claude-agent-acp",
+        "-v",
+        "ask",
+    )
     assert "log in" in claude.preset.login
 
 

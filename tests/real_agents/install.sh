@@ -25,18 +25,8 @@ packages old @anthropic-ai/claude-code@2.1.197 @agentclientprotocol/claude-agent
 uv venv --quiet --allow-existing python
 uv pip install --quiet --python python/bin/python llm
 
-# The ACP presets start `npx -y PACKAGE`: here that is what is installed, and nothing is fetched.
 rm -rf bin old-bin
 mkdir bin old-bin
-cat > bin/npx <<'NPX'
-#!/bin/sh
-while [ "${1#-}" != "$1" ]; do shift; done
-program="${1##*/}"
-program="${program%%@*}"
-shift
-exec "$program" "$@"
-NPX
-chmod +x bin/npx
 ln -s ../node/node_modules/.bin/node bin/node
 for name in claude codex gemini opencode copilot claude-agent-acp codex-acp mcp-inspector; do
   ln -s "../new/node_modules/.bin/$name" "bin/$name"

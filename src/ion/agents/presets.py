@@ -67,6 +67,7 @@ class Preset(Struct, frozen=True, gc=False):
     permission: Mapping[str, Words] = field(default_factory=dict)
     narrowest: Mapping[str, Words] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    package: str = ""
     install: str = ""
     login: str = ""
 

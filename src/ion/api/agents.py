@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from ion.agents.base import Agent
 from ion.api.settings import DEFAULT_MAX_PARALLEL, AgentSettings, Settings, preset
 from ion.core.commands import AgentLimits
-from ion.errors import MissingRuntimeError, UsageError
+from ion.errors import MissingAgentError, MissingRuntimeError, UsageError
 from ion.kinds import AGENT_KINDS
 from ion.language.templates import templates_of
 from ion.language.workflow import Approval, Node, Workflow
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ion.agents.acp import AcpAgent
     from ion.agents.command import CommandAgent
     from ion.agents.presets import Preset
+    from ion.api.agent_packages import AgentPackage
 
 # What a caller may give: an agent, a sync or async function, a configured name or a command line, or nothing.
 AgentLike: TypeAlias = Agent | Callable[..., Any] | str | None
@@ -166,12 +167,35 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
     return replace(
         base,
         type=chosen.type or base.type,
-        command=chosen.command or base.command,
+        command=chosen.command or _installed(base),
+        package="" if chosen.command else base.package,
         arguments=(*base.arguments, *chosen.arguments, *permitted),
         parser=chosen.parser or base.parser,
         resume=chosen.resume or base.resume,
         options={**base.options, **{key: flags(value) for key, value in chosen.flags.items()}},
     )
+
+
+def _installed(base: Preset) -> tuple[str, ...]:
+    """The command of a preset; of a package that was downloaded, by its path."""
+    if not base.package:
+        return base.command
+    from ion.api.agent_packages import AgentPackage
+
+    path = AgentPackage(base.name, base.package, base.command[0]).path
+    return (str(path), *base.command[1:]) if path.exists() else base.command
+
+
+def package_of(name: str, settings: Settings) -> AgentPackage:
+    """The package that an agent is. Raises `UsageError` if it is none."""
+    from ion.api.agent_packages import AgentPackage
+
+    chosen = settings_of(name, settings)
+    base = preset(chosen.preset) if chosen is not None and chosen.preset is not None else None
+    if base is None or not base.package or (chosen is not None and chosen.command):
+        hint = f"install it: {base.install}" if base is not None and base.install else "ion agents lists the agents"
+        raise UsageError(f"the agent '{name}' is not a package that Ion can download", hint=hint)
+    return AgentPackage(name, base.package, base.command[0])
 
 
 # ---------------------------------------------------------------------- before a run begins
@@ -201,26 +225,30 @@ def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str]
     """Check the agents of these nodes before a run starts.
 
     Raises `UsageError` (code `unknown-agent`) for an unknown `agent:`, `MissingRuntimeError` for programs that are not
-    installed.
+    installed: `MissingAgentError` if Ion can download them all.
     """
     asking: dict[str, list[Node]] = {}
     for node in nodes:
         name = agents.name_for(node) if asks(node) else None
         if name is not None:
             asking.setdefault(name, []).append(node)
-    missing = []
+    missing = {}
     for name, whose in asking.items():
         if name.startswith(IN_PROCESS):
             continue
         if any(node.agent == name for node in whose):
             _require_known(name, [node.id for node in whose if node.agent == name], agents.settings)
         if not any("PATH" in node.env for node in whose):
-            missing.append(_missing(name, [node.id for node in whose], agents.settings, env, cwd))
-    found = [one for one in missing if one is not None]
+            missing[name] = _missing(name, [node.id for node in whose], agents.settings, env, cwd)
+    found = {name: one for name, one in missing.items() if one is not None}
     if found:
-        raise MissingRuntimeError(
-            "; ".join(message for message, _ in found), hint="; ".join(dict.fromkeys(hint for _, hint in found))
-        )
+        message = "; ".join(message for message, _ in found.values())
+        hint = "; ".join(dict.fromkeys(hint for _, hint in found.values()))
+        if all(make_agent(name, agents.settings).preset.package for name in found):
+            error = MissingAgentError(message, hint=hint)
+            error.agents = tuple(found)
+            raise error
+        raise MissingRuntimeError(message, hint=hint)
 
 
 def require_configured(name: str, settings: Settings) -> None:
@@ -248,11 +276,12 @@ def _missing(
 ) -> tuple[str, str] | None:
     """What is not installed, and what to do; None if everything is there."""
     agent = make_agent(name, settings)
-    program, install = agent.preset.command[0], agent.preset.install
+    program, install, package = agent.preset.command[0], agent.preset.install, agent.preset.package
     if find_program(program, {**env, **agent.preset.env, **agent.env}, cwd) is not None:
         return None
     hint = f"install it: {install}" if install else f"{_near(name, settings)}is it installed and on PATH?"
-    return f"{program}, the agent of {_listed(nodes)}, is not installed", hint
+    of_npm = f" (of npm's {package})" if package else ""
+    return f"{program}{of_npm}, the agent of {_listed(nodes)}, is not installed", hint
 
 
 def find_program(program: str, env: Mapping[str, str], cwd: Path) -> str | None:

@@ -23,7 +23,7 @@ from ion.cli.context import (
     watched,
 )
 from ion.cli.failures import say_warnings
-from ion.errors import FAILED, UsageError
+from ion.errors import FAILED, MissingAgentError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,9 +155,19 @@ def _leave_to_engine(cli: CliContext, spec: RunSpec, output: OutputOptions) -> i
 def _start(
     workspace: Workspace, spec: RunSpec, observers: tuple[Observer, ...], output: OutputOptions
 ) -> StartedRun | ClusterRun:
+    from ion.cli.asking import person_present
     from ion.cli.view import start
 
-    started = start(workspace, spec, observers)
+    try:
+        started = start(workspace, spec, observers)
+    except MissingAgentError as error:
+        if not person_present():
+            raise
+        from ion.cli.setup import install_agent
+
+        for name in error.agents:
+            install_agent(workspace, name, yes=False)
+        started = start(workspace, spec, observers)
     say_warnings(started.warned, () if output.quiet else started.notes)
     return started
 

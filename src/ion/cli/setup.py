@@ -10,12 +10,13 @@ import click
 
 from ion.cli import terminal
 from ion.cli.context import CliContext, always_json, as_json, in_context
-from ion.errors import FAILED, NotFoundError
+from ion.errors import FAILED, NotFoundError, UsageError
 from ion.views.text import cut, cut_middle, duration, one_line, pad, plural, width
 
 if TYPE_CHECKING:
     from ion.api.agent_list import Checked, KnownAgent
     from ion.api.maintenance import Diagnosis
+    from ion.api.workspace import Workspace
     from ion.cli.terminal import Screen
 
 _MAX_REPLY = 200
@@ -23,9 +24,11 @@ _MAX_REPLY = 200
 
 @click.command()
 @click.option("--check", is_flag=False, flag_value="", metavar="[NAME]", help="Ask one (the default) for a word.")
+@click.option("--install", metavar="NAME", help="Download one that is a package of npm, once you have said yes.")
+@click.option("--yes", is_flag=True, help="With --install: do not ask.")
 @as_json
 @in_context
-def agents(cli: CliContext, check: str | None, as_json: bool) -> int:
+def agents(cli: CliContext, check: str | None, install: str | None, yes: bool, as_json: bool) -> int:
     """List the agents that can be named: those of the settings and the presets, and what of them is installed.
 
     With --check one prompt is sent, which costs what it costs; the exit status is 1 if it is not answered.
@@ -33,6 +36,13 @@ def agents(cli: CliContext, check: str | None, as_json: bool) -> int:
     from ion.api.agent_list import check_agent, known_agents
 
     with cli.open() as workspace:
+        if install is not None:
+            path = install_agent(workspace, install, yes=yes)
+            if as_json:
+                terminal.write_json({"name": install, "path": path})
+            else:
+                terminal.data().line(path)
+            return 0
         if check is None:
             found = known_agents(workspace)
             if as_json:
@@ -46,6 +56,24 @@ def agents(cli: CliContext, check: str | None, as_json: bool) -> int:
     else:
         _show_checked(terminal.data(), checked)
     return FAILED if checked.error is not None else 0
+
+
+def install_agent(workspace: Workspace, name: str, *, yes: bool) -> str:
+    """Download the package of an agent once somebody has said yes; the path of its program. Raises `UsageError` if
+    nobody can be asked."""
+    from ion.api.agents import package_of
+    from ion.cli.asking import person_present
+
+    package, screen = package_of(name, workspace.settings), terminal.talk()
+    if package.path.exists():
+        return str(package.path)
+    screen.line(f"{name} is the package {package.package} of npm. It is downloaded into {package.folder}")
+    if not yes:
+        if not person_present():
+            hint = f"ion agents --install {name} --yes downloads it"
+            raise UsageError("cannot ask whether to download it: there is no terminal", hint=hint)
+        click.confirm("Download it?", abort=True, err=True)
+    return str(package.download())
 
 
 def _table(screen: Screen, found: list[KnownAgent]) -> None:

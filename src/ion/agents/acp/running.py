@@ -33,7 +33,7 @@ from ion.process.child import ProcessSpec
 from ion.process.stdio import StdioProcess, start_stdio
 
 _Result = TypeVar("_Result")
-# A launcher such as npx may first have to download the agent.
+# A launcher of the settings' command, such as npx, may first have to download the agent.
 BEGIN_SECONDS = 180.0
 CALL_SECONDS = 60.0
 _DEATH_SECONDS = 2.0
