@@ -71,7 +71,7 @@ def install_agent(workspace: Workspace, name: str, *, yes: bool) -> str:
     if not yes:
         if not person_present():
             hint = f"ion agents --install {name} --yes downloads it"
-            raise UsageError("cannot ask whether to download it: there is no terminal", hint=hint)
+            raise UsageError("cannot ask whether to download it: stdin is not a terminal", hint=hint)
         click.confirm("Download it?", abort=True, err=True)
     return str(package.download())
 
