@@ -8,10 +8,23 @@ import pytest
 from simulate import Simulation, failed, workflow
 
 from ion.core import events as e
+from ion.core.decide import trigger_rule_holds
 from ion.core.fold import fold
 from ion.core.foreseen import handled
 from ion.core.outcomes import Outcome
-from ion.language.workflow import TRIGGER_RULES, Allowed, Bash, Condition, Node, Shell, Workflow
+from ion.language.workflow import (
+    TRIGGER_RULES,
+    Allowed,
+    Bash,
+    Condition,
+    FanOut,
+    Group,
+    Node,
+    Scope,
+    Shell,
+    Workflow,
+    WorkflowCall,
+)
 
 BODY = Bash(Shell("true"))
 NEVER = Condition("'a' == 'b'", ())
@@ -164,6 +177,90 @@ def test_every_small_graph_of_catchers_and_allowed_failures(part: int) -> None:
     assert len(graphs) == 27 * 27
     for flow, outcomes, failing, _ in graphs[part::3]:
         _check(flow, outcomes, *_expected(flow, failing))
+
+
+def _inner_graphs() -> list[tuple[tuple[Node, ...], set[str]]]:
+    """Every graph of two nodes, the second of which depends on, or catches, or neither, the first; with every failure,
+    each of them allowed or not."""
+    found = []
+    for edge, fails in itertools.product(EDGES, itertools.product((False, True), repeat=2)):
+        for allows in itertools.product(*((False, True) if fail else (False,) for fail in fails)):
+            before = {edge: ("a",)} if edge else {}
+            first, second = (Allowed() if allow else None for allow in allows)
+            nodes = Node("a", BODY, allow_failure=first), Node("b", BODY, allow_failure=second, **before)
+            found.append((nodes, {name for name, fail in zip("ab", fails, strict=True) if fail}))
+    return found
+
+
+# How the nodes are inside of the node `g`, and where they are: of which items.
+PLACES = {
+    "group": ("g.",),
+    "nested": ("g.h.",),
+    "call": ("g.",),
+    "all_success": ("g.0.", "g.1."),
+    "all_done": ("g.0.", "g.1."),
+}
+
+
+def _around(place: str, inner: tuple[Node, ...], allow: Allowed | None) -> tuple[Node, dict[str, Workflow]]:
+    group = Group(Scope(inner))
+    match place:
+        case "nested":
+            return Node("g", Group(Scope((Node("h", group),))), allow_failure=allow), {}
+        case "call":
+            return Node("g", WorkflowCall("called"), allow_failure=allow), {"called": Workflow("called", inner)}
+        case "all_success" | "all_done":
+            return Node("g", group, fan_out=FanOut(items=[1, 2], join=place), allow_failure=allow), {}
+    return Node("g", group, allow_failure=allow), {}
+
+
+def _expected_around(place: str, inner: tuple[Node, ...], failing: set[str], statuses: dict[str, str]) -> str:
+    """The oracle for a node with others inside: what becomes of it, and into `statuses` what of all inside of it."""
+    ends = []
+    for prefix in PLACES[place]:
+        names = {name.removeprefix(prefix) for name in failing if name.startswith(prefix)}
+        found, end = _expected(workflow(*inner), names)
+        statuses |= {f"{prefix}{name}": status for name, status in found.items()}
+        if end == "failed" and "failed" not in found.values():
+            end = "skipped"
+        ends.append(end)
+        if place != "call" and prefix != "g.":
+            statuses[prefix[:-1]] = end
+    failed = "failed" in ends and (place != "all_done" or "completed" not in ends)
+    return "failed" if failed else "completed" if "completed" in ends else "skipped"
+
+
+@pytest.mark.parametrize(
+    ("place", "behind"),
+    # The rules behind a fan-out are those behind a group: to vary them once takes less time.
+    [*itertools.product(("group", "nested", "call"), (*TRIGGER_RULES, "catches"))]
+    + [*itertools.product(("all_success", "all_done"), ("all_success", "catches"))],
+)
+def test_every_small_graph_of_them_inside_of_a_node(place: str, behind: str) -> None:
+    """And of what is behind that node: it waits for it by every rule, or catches its failure, which may be allowed."""
+    graphs = _inner_graphs()
+    assert len(graphs) == 27
+    for inner, fails in graphs:
+        for where in [PLACES[place], *([PLACES[place][:1]] if len(PLACES[place]) > 1 and fails else [])]:
+            for allow in (None, Allowed()):
+                failing = {f"{prefix}{name}" for prefix in where for name in fails}
+                node, called = _around(place, inner, allow)
+                more = {"catches": ("g",)} if behind == "catches" else {"depends_on": ("g",), "trigger_rule": behind}
+                flow = workflow(node, Node("z", BODY, **more), Node("free", BODY), workflows=called)
+                statuses: dict[str, str] = {}
+                end = _expected_around(place, inner, failing, statuses)
+                counts = "completed" if end == "failed" and allow else end
+                runs = end == "failed" if behind == "catches" else trigger_rule_holds(behind, [counts])
+                statuses |= {"g": end, "z": "completed" if runs else "skipped", "free": "completed"}
+                fails_run = end == "failed" and not allow and behind != "catches"
+                run = _check(flow, dict.fromkeys(failing, failed()), statuses, "failed" if fails_run else "completed")
+                said = handled(run.state)
+                assert ("g" in said.allowed, "g" in said.caught) == (
+                    end == "failed" and bool(allow),
+                    end == "failed" and not allow and behind == "catches",
+                )
+                foreseen = end == "completed" and "failed" in statuses.values()
+                assert said.is_clean == (not foreseen and (end != "failed" or fails_run))
 
 
 def test_completing_is_what_catches() -> None:
