@@ -132,3 +132,39 @@ def test_what_is_inside_of_a_node_counts_as_its_own(claude: Project, ion: Ion) -
     assert [one["usage"]["cost_usd"] for one in nodes["f"]["instances"]] == [0.5, 0.5]
     assert "usage        input_tokens 60," in ion("show", "r", "f").out
     assert ion("show", "r", "f.1", "--json").json("node")["usage"]["cost_usd"] == 0.5
+
+
+LAST = """
+finally:
+  timeout: 2s
+  nodes:
+    - {id: unlock, bash: 'rm -f lock; echo "$RUN.status: $one.outcome.status, $two.outcome.status $two.outcome.code" >> ends'}
+"""
+
+
+def test_finally_runs_after_a_node_that_has_spent_what_it_may(claude: Project, ion: Ion) -> None:
+    """A spent budget of the run is a pause, not an end; that of a called workflow fails its node."""
+    claude.write("dear", CHAIN.replace("name: chain", "name: dear").replace("0.5", "0.25"))
+    nodes = "  - {id: one, bash: touch lock}\n  - {id: two, depends_on: [one], workflow: dear}\n"
+    claude.write("calls", f"name: calls\ndescription: d\nnodes:\n{nodes}{LAST}")
+    done = ion("run", "calls", "--json").json("run")
+    assert (done["status"], done["nodes"]["two"]["error"]["code"]) == ("failed", "budget")
+    assert (claude.folder / "ends").read_text() == "failed: completed, failed budget\n"
+    assert not (claude.folder / "lock").exists()
+
+
+def test_finally_runs_when_a_run_that_has_spent_its_budget_is_cancelled(claude: Project, ion: Ion) -> None:
+    claude.write("chain", CHAIN + LAST)
+    assert ion("run", "chain", "--run-id", "r1", "--quiet").status == 3
+    assert not (claude.folder / "ends").exists(), "a pause is not an end"
+    assert ion("cancel", "r1").status == 0
+    assert (claude.folder / "ends").read_text() == "cancelled: completed, completed \n"
+    assert ion("show", "r1", "--json").json("run")["status"] == "cancelled"
+
+
+def test_a_prompt_of_finally_that_nothing_is_left_for_ends_with_the_time_of_finally(claude: Project, ion: Ion) -> None:
+    told = "    - {id: tell, prompt: hi}\n"
+    claude.write("chain", CHAIN.replace("  - {id: three, prompt: hi, depends_on: [two]}\n", "") + LAST + told)
+    done = ion("run", "chain", "--json").json("run")
+    assert (done["status"], done["clean"], done["finally_failed"]) == ("completed", False, ["tell"])
+    assert (claude.folder / "ends").read_text() == "completed: completed, completed \n"

@@ -168,7 +168,7 @@ def test_a_second_cancel_and_its_own_timeout_end_it_at_once(site: Site, end: str
     process = site.start("run", "w", "--run-id", site.id)
     until(site.path("during").exists)
     if end == "cancel":
-        site.run("cancel", site.id)
+        assert site.run("cancel", site.id)[0] == 0, "it has ended"
     assert process.wait() == 1
     assert site.shown()["status"] == "failed"
     assert site.log()[-1].finally_failed == ("unlock",)  # type: ignore[attr-defined]

@@ -324,4 +324,4 @@ def cancel(cli: CliContext, run: str | None, reason: str, as_json: bool) -> int:
         result = continue_run(found, cli, OutputOptions(as_json))
         if as_json:
             terminal.write_json(result.to_json())
-        return 0 if result.status == "cancelled" else result.exit_status
+        return 0 if result.status in ("cancelled", "failed") else result.exit_status
