@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,23 @@ def test_who_is_told_of_the_end_is_told_that(ran: Ion, project: Project, tmp_pat
         ["lint"],
         [{"node": "deploy", "by": "rollback"}],
     )
+
+
+def test_a_question_about_a_failure_that_a_resume_makes_good_is_closed(ion: Ion, project: Project) -> None:
+    deploy = "{id: deploy, bash: 'test -e fixed'}, {id: undo, catches: [deploy], approval: {message: Undo it?}}"
+    slow = "{id: slow, bash: 'touch begun; until [ -e fixed ]; do sleep 0.05; done'}"
+    project.write("asks", f"name: asks\ndescription: d\nnodes: [{deploy}, {slow}]\n")
+    process = project.start("run", "asks", "--run-id", "mine", "--quiet")
+    until((project.folder / "begun").exists)
+    until(lambda: ion("show", "mine", "--json").json("run")["nodes"]["undo"]["status"] == "waiting")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 130
+    (project.folder / "fixed").touch()
+    done = ion("resume", "mine", "--json").json("run")
+    assert (done["status"], done["clean"], done["waiting"]) == ("completed", True, [])
+    assert (done["nodes"]["undo"]["status"], done["nodes"]["undo"]["reason"]) == ("skipped", "no_failure")
+    assert "skipped no_failure: none of these failed: deploy" in told(ion("show", "mine", "undo").out)
+    assert ion("approve", "mine", "undo").status == 5
 
 
 # ------------------------------------------------------------------ finally

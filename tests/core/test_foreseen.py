@@ -11,15 +11,17 @@ from ion.core import events as e
 from ion.core.decide import trigger_rule_holds
 from ion.core.fold import fold
 from ion.core.foreseen import handled
-from ion.core.outcomes import Outcome
+from ion.core.outcomes import Outcome, PromptOpened
 from ion.language.workflow import (
     TRIGGER_RULES,
     Allowed,
+    Approval,
     Bash,
     Condition,
     FanOut,
     Group,
     Node,
+    Prompt,
     Scope,
     Shell,
     Workflow,
@@ -233,8 +235,10 @@ def _expected_around(place: str, inner: tuple[Node, ...], failing: set[str], sta
 @pytest.mark.parametrize(
     ("place", "behind"),
     # The rules behind a fan-out are those behind a group: to vary them once takes less time.
-    [*itertools.product(("group", "nested", "call"), (*TRIGGER_RULES, "catches"))]
-    + [*itertools.product(("all_success", "all_done"), ("all_success", "catches"))],
+    [
+        *itertools.product(("group", "nested", "call"), (*TRIGGER_RULES, "catches")),
+        *itertools.product(("all_success", "all_done"), ("all_success", "catches")),
+    ],
 )
 def test_every_small_graph_of_them_inside_of_a_node(place: str, behind: str) -> None:
     """And of what is behind that node: it waits for it by every rule, or catches its failure, which may be allowed."""
@@ -261,6 +265,38 @@ def test_every_small_graph_of_them_inside_of_a_node(place: str, behind: str) -> 
                 )
                 foreseen = end == "completed" and "failed" in statuses.values()
                 assert said.is_clean == (not foreseen and (end != "failed" or fails_run))
+
+
+@pytest.mark.parametrize("kind", ["gate", "gate with a deadline", "prompt", "group"])
+def test_who_is_asked_about_a_failure_that_a_resume_makes_good_is_asked_no_more(kind: str) -> None:
+    """What is to catch it waits for an answer; the run is resumed; what had failed completes."""
+    late = kind.endswith("deadline")
+    gate = Approval("Retire it?", timeout_ms=1 if late else None, on_timeout="approve" if late else "fail")
+    body = {"prompt": Prompt("why?"), "group": Group(Scope((Node("ask", gate),)))}.get(kind, gate)
+    again = Node("deploy", BODY), Node("ask", body, catches=("deploy",)), Node("after", BODY, depends_on=("ask",))
+    flow = workflow(*again)
+    turns = {"deploy": failed(), **({"ask": PromptOpened(e.Content("why?"))} if kind == "prompt" else {})}
+    whole = Simulation(flow, turns).run()
+    asked = next(i for i, one in enumerate(whole.log) if isinstance(one, e.Request)) + 1
+    run = Simulation(flow, log=list(whole.log[:asked]))
+    run.resume()
+    assert run.state.status == "completed"
+    statuses = run.statuses()
+    assert {name: statuses[name] for name in ("deploy", "ask", "after")} == {
+        "deploy": "completed",
+        "ask": "skipped",
+        "after": "completed",
+    }
+    assert run.state.nodes["ask"].reason == "no_failure"
+    assert not any(node.requests for node in run.state.nodes.values())
+    assert handled(run.state).is_clean
+    assert fold(run.log) == run.plan.state
+    still = Simulation(flow, turns, list(whole.log[:asked])).resume()
+    if late:
+        assert handled(still.state).caught == {"deploy": "ask"}, "its time is over only once that has failed again"
+    else:
+        assert still.state.status == "paused", "it failed again: the question stands"
+        assert not any(isinstance(one, e.Request) for one in still.log[asked:])
 
 
 def test_completing_is_what_catches() -> None:

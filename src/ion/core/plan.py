@@ -33,7 +33,7 @@ from ion.core.ending import (
     told,
 )
 from ion.core.fold import apply
-from ion.core.foreseen import has_foreseen, rescuers_of
+from ion.core.foreseen import has_foreseen, nothing_to_catch, rescuers_of
 from ion.core.instances import (
     Instance,
     Line,
@@ -389,7 +389,9 @@ class Plan:
     def _judge(self, instance: Instance, at: int) -> Decision:
         now = self.state.nodes[instance.address]
         phase = now.phase
-        if instance.settled or not instance.may_begin or not now.is_undecided:
+        if instance.settled or not instance.may_begin:
+            return None
+        if not now.is_undecided and not self._asks_in_vain(instance, now, at):
             return None
         is_stopped = bool(self._ending) and instance.is_stopped
         if isinstance(phase, Finished):
@@ -430,6 +432,11 @@ class Plan:
             if due > at:
                 (self._timers if now.gate is None else self._gates).set(due, instance)
         return None if now.due_at is not None and now.due_at > at else decision
+
+    def _asks_in_vain(self, instance: Instance, now: NodeState, at: int) -> bool:
+        """Whether it asks somebody about failures that a resume has made good: then it is skipped."""
+        asks = bool(now.requests and instance.template.node.catches) and not now.live
+        return asks and nothing_to_catch(instance.template, self.state, now.id, at) is not None
 
     def _inputs(self, instance: Instance) -> dict[str, str]:
         """What this instance depends on, as it is now."""
