@@ -138,7 +138,7 @@ LAST = """
 finally:
   timeout: 2s
   nodes:
-    - {id: unlock, bash: 'rm -f lock; echo "$RUN.status: $one.outcome.status, $two.outcome.status $two.outcome.code" >> ends'}
+    - {id: unlock, bash: 'rm -f lock; echo "$RUN.status: $one.outcome.status, $two.outcome.code" >> ends'}
 """
 
 
@@ -149,7 +149,7 @@ def test_finally_runs_after_a_node_that_has_spent_what_it_may(claude: Project, i
     claude.write("calls", f"name: calls\ndescription: d\nnodes:\n{nodes}{LAST}")
     done = ion("run", "calls", "--json").json("run")
     assert (done["status"], done["nodes"]["two"]["error"]["code"]) == ("failed", "budget")
-    assert (claude.folder / "ends").read_text() == "failed: completed, failed budget\n"
+    assert (claude.folder / "ends").read_text() == "failed: completed, budget\n"
     assert not (claude.folder / "lock").exists()
 
 
@@ -158,7 +158,7 @@ def test_finally_runs_when_a_run_that_has_spent_its_budget_is_cancelled(claude: 
     assert ion("run", "chain", "--run-id", "r1", "--quiet").status == 3
     assert not (claude.folder / "ends").exists(), "a pause is not an end"
     assert ion("cancel", "r1").status == 0
-    assert (claude.folder / "ends").read_text() == "cancelled: completed, completed \n"
+    assert (claude.folder / "ends").read_text() == "cancelled: completed, \n"
     assert ion("show", "r1", "--json").json("run")["status"] == "cancelled"
 
 
@@ -167,4 +167,4 @@ def test_a_prompt_of_finally_that_nothing_is_left_for_ends_with_the_time_of_fina
     claude.write("chain", CHAIN.replace("  - {id: three, prompt: hi, depends_on: [two]}\n", "") + LAST + told)
     done = ion("run", "chain", "--json").json("run")
     assert (done["status"], done["clean"], done["finally_failed"]) == ("completed", False, ["tell"])
-    assert (claude.folder / "ends").read_text() == "completed: completed, completed \n"
+    assert (claude.folder / "ends").read_text() == "completed: completed, \n"
