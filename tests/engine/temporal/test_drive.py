@@ -360,7 +360,7 @@ def test_a_worker_that_starts_ends_what_a_killed_one_left(project: Project, jour
 
 def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
-    server = Server(tmp_path / "server")
+    server = Server(tmp_path / "server", lasting=True)
     project = Project(tmp_path / "project", server)
     try:
         in_the_slow_turn(project)
@@ -378,7 +378,7 @@ def test_a_server_that_is_killed_goes_on_when_it_is_back(tmp_path: Path) -> None
 def test_all_are_killed_and_the_run_goes_on(tmp_path: Path) -> None:
     """The server and both workers at once; afterwards a third process answers the gate."""
     (tmp_path / "server").mkdir()
-    server = Server(tmp_path / "server")
+    server = Server(tmp_path / "server", lasting=True)
     project = Project(tmp_path / "project", server)
     try:
         project.write("slow", SLOW + "  - {id: g, depends_on: [last], approval: {message: go?}}\n")
