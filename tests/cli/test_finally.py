@@ -149,3 +149,68 @@ def test_its_own_failure_is_told_and_changes_nothing(locked: Project) -> None:
     result = locked.run("run", "locked", "--input", "work=true", "--input", "last=exit 3", "--events")
     end = json.loads(result.out.splitlines()[-1])
     assert (result.status, end["type"], end["finally_failed"]) == (0, "workflow_completed", ["unlock"])
+
+
+# What fails is in an include, in an item of a group, in a called workflow, and in a group.
+PART = """
+name: {name}
+description: d
+nodes:
+  - {{id: build, bash: 'echo built'}}
+  - {{id: check, depends_on: [build], bash: 'echo "from {name}" >&2; exit 5'}}
+"""
+TELLS = """
+name: tells
+description: d
+nodes:
+  - {id: in, include: part}
+  - {id: ship, workflow: called}
+  - id: each
+    fan_out: {items: [a, b], join: all_success}
+    group:
+      nodes:
+        - {id: test, bash: 'echo "bad $INPUTS.item" >&2; test "$INPUTS.item" = a'}
+        - id: tell
+          catches: [test]
+          bash: echo "$test.outcome.code; $test.outcome.message; $test.outcome.stderr" > item; exit 1
+  - id: group
+    group: {nodes: [{id: test, bash: 'echo "from group" >&2; exit 9'}]}
+  - id: caught
+    catches: [in, ship, each, group]
+    bash: |
+      echo "in: $in.outcome.code; $in.outcome.message; $in.outcome.exit_status; $in.outcome.stderr"
+      echo "ship: $ship.outcome.code; $ship.outcome.message; $ship.outcome.exit_status; $ship.outcome.stderr"
+      echo "each: $each.outcome.code; $each.outcome.message; $each.outcome.failed of $each.outcome.total"
+      echo "group: $group.outcome.code; $group.outcome.message; $group.outcome.stderr"
+finally:
+  - id: last
+    bash: |
+      echo "in: $in__check.outcome.code; $in__check.outcome.message; $in__check.outcome.stderr" > last
+      echo "ship: $ship.outcome.code; $ship.outcome.message" >> last
+"""
+
+
+def test_what_failed_is_read_wherever_it_is(project: Project) -> None:
+    """Of a node in a file that is included all; of what is inside of another one what its message says, to all outside.
+    Where such a node is, its siblings read all."""
+    project.write("part", PART.format(name="part"))
+    own = "finally: [{id: own, bash: 'echo \"$RUN.status: $check.outcome.code; $check.outcome.stderr\" > own'}]\n"
+    project.write("called", PART.format(name="called") + own)
+    project.write("tells", TELLS)
+    result = project.run("run", "tells", "--run-id", "mine", "--quiet")
+    assert result.status == 0, result.err
+    assert project.run("output", "mine", "caught").out.splitlines() == [
+        "in: exit-status; bash failed [exit 5]: from part; 5; from part",
+        "ship: exit-status; 'ship.check' failed: bash failed [exit 5]: from called; ; ",
+        "each: exit-status; 'each.1.test' failed: bash failed [exit 1]: bad b (1 of 2 items failed); 1 of 2",
+        "group: exit-status; 'group.test' failed: bash failed [exit 9]: from group; ",
+    ]
+    told = {name: (project.folder / name).read_text().splitlines() for name in ("item", "own", "last")}
+    assert told == {
+        "item": ["exit-status; bash failed [exit 1]: bad b; bad b"],
+        "own": ["failed: exit-status; from called"],
+        "last": [
+            "in: exit-status; bash failed [exit 5]: from part; from part",
+            "ship: exit-status; 'ship.check' failed: bash failed [exit 5]: from called",
+        ],
+    }
