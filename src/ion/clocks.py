@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
 # One for all processes of a boot, which also counts while the machine sleeps; elsewhere the nearest to it.
@@ -37,3 +38,10 @@ def running_from(zero: int) -> Callable[[], int]:
 
 def _since(zero: int) -> int:
     return zero + steady_ms()
+
+
+def timestamp(at: int | None) -> str | None:
+    """Milliseconds since the epoch as ISO-8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from processes import until
+
 from .kit import Project
 
 SECRET = """
@@ -17,6 +19,14 @@ nodes: [{id: a, bash: 'echo "$ION_TEST_SECRET"'}]
 """
 
 
+ASKS = """
+name: asks
+description: A gate with a reminder and a deadline, and one after it.
+nodes:
+  - {id: ask, approval: {message: "Ship $(it)?", remind: [1s], timeout: 3s, on_timeout: approve}}
+  - {id: later, depends_on: [ask], approval: {message: Later?}}
+  - {id: merged, wait: {event: merged}}
+"""
 HELLO = "name: hello\ndescription: Says <hello> & more\nnodes:\n  - {id: a, bash: 'echo hi'}\n"
 
 
@@ -56,6 +66,37 @@ def test_a_repository_names_no_command_that_notifies(project: Project, tmp_path:
     assert done.status == 2
     assert "'notify' is a setting of a user, not of a project" in done.err
     assert not (tmp_path / "evil").exists()
+
+
+def test_new_questions_and_reminders_are_told_as_json_also_by_a_clock(project: Project, tmp_path: Path) -> None:
+    project.write("asks", ASKS)
+    told = tmp_path / "told"
+    tell = tmp_path / "tell"
+    tell.write_text(f"#!/bin/sh\ncat >> {told}\nexit 3\n")
+    tell.chmod(0o755)
+    user = project.folder / "user-config" / "ion"
+    user.mkdir(parents=True)
+    (user / "config.yaml").write_text(f"notify: {tell}\n")
+    done = project.run("run", "asks", "--run-id", "one")
+    assert done.status == 3
+    assert done.err.count(f"the notify command {tell} ended with status 3") == 1, "a warning, and nothing else"
+
+    def waiting() -> list[list[tuple[object, object]]]:
+        return [[(one["node"], one["kind"]) for one in line["waiting"]] for line in lines(told)]  # type: ignore[attr-defined]
+
+    assert waiting() == [[("ask", "approval"), ("merged", "signal")]]
+    (ask, merged) = lines(told)[0]["waiting"]  # type: ignore[misc]
+    assert (ask["message"], merged["event"]) == ("Ship $(it)?", "merged")
+    assert set(ask) == {"node", "kind", "message", "due_at"}
+
+    def ticked(count: int) -> bool:
+        project.run("tick")
+        return len(lines(told)) == count
+
+    until(lambda: ticked(2))
+    assert waiting()[1] == waiting()[0], "the reminder"
+    until(lambda: ticked(3))
+    assert waiting()[2] == [("later", "approval"), ("merged", "signal")], "what the deadline has led to"
 
 
 def test_a_detached_run_is_watched_too(project: Project) -> None:

@@ -127,3 +127,26 @@ def test_ctrl_c_while_it_only_waits_leaves_a_paused_run(project: Project) -> Non
     assert "Paused: 1 wait is not over." in said
     assert "It continues by itself from " in said
     assert json.loads(project.run("show", "mine", "--json").out)["status"] == "paused"
+
+
+def test_a_rerun_begins_without_the_signals_of_the_old_run(waiting: Ion) -> None:
+    assert waiting("signal", "mine", "pr-merged", "--data", "7", "--no-resume").status == 0
+    assert waiting("signal", "mine", "pr-merged", "--data", "8").status == 0
+    assert waiting("rerun", "mine", "--run-id", "again").status == 3
+    assert [one["event"] for one in shown(waiting, "again")["waiting"]] == ["pr-merged"]
+    kept = waiting("rerun", "mine", "--run-id", "kept", "--from", "say")
+    assert (kept.status, kept.out) == (0, "7\n"), "what a wait before it has received is kept"
+
+
+def test_how_often_a_check_was_tried_is_shown(ion: Ion, project: Project) -> None:
+    check = '{check: "echo try >> tries; [ $(wc -l < tries) = 3 ]", every: 1s}'
+    flow = f"nodes:\n  - {{id: soon, wait: {check}}}\n  - {{id: late, wait: {{check: 'false', every: 1h}}}}\n"
+    project.write("checks", f"name: checks\ndescription: Tries.\n{flow}")
+    assert ion("run", "checks", "--run-id", "mine", "--patience", "1m").status == 3
+    found = shown(ion)
+    (late,) = found["waiting"]
+    assert (late["kind"], late["node"], late["tries"]) == ("check", "late", 1)
+    rows = {line.split()[0]: line for line in ion("show", "mine").out.splitlines() if line[:1].isalpha()}
+    assert rows["soon"].endswith("3 tries")
+    assert rows["late"].endswith("1 try  waits for its check to pass")
+    assert ion("show", "mine", "soon").out.startswith("soon   completed   3 tries   after ")

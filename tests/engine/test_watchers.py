@@ -182,6 +182,11 @@ nodes:
   - {id: work, bash: "until test -e told.jsonl; do sleep 0.05; done"}
   - {id: second, depends_on: [work], approval: {message: Second?}}
 """
+TWO = """
+name: two
+description: Two gates at once.
+nodes: [{id: first, approval: {message: First?}}, {id: second, approval: {message: Second?}}]
+"""
 WAITS = """
 name: waits
 description: Waits by itself.
@@ -210,6 +215,23 @@ def test_of_each_question_it_is_told_once_also_while_something_runs(tmp_path: Pa
 
 def test_a_wait_that_ends_by_itself_is_nobody_s_business(tmp_path: Path) -> None:
     assert told_of(WAITS, tmp_path, patience_ms=0) == []
+
+
+def test_what_waits_still_is_not_told_again_by_who_continues_the_run(tmp_path: Path) -> None:
+    (tmp_path / "told.py").write_text(TOLD)
+    told, store = tmp_path / "told.jsonl", ion.create_store("memory:")
+    flow = ion.parse_workflow(TWO)
+    for step in range(2):
+        notify = Notify(f"{sys.executable} told.py", tmp_path, environ={**os.environ, "TOLD": str(told)})
+        how: dict[str, Any] = {"store": store, "project": tmp_path, "options": ion.RunOptions(observers=(notify,))}
+        if step == 0:
+            ion.execute_workflow_sync(flow, run_id="two", cwd=tmp_path, **how)
+        else:
+            ion.approve("two", "first", store=store, project=tmp_path)
+            assert ion.resume_workflow_sync("two", **how).status == "paused"
+        notify.close()
+    (line,) = told.read_text().splitlines()
+    assert [one["node"] for one in json.loads(line)["stdin"]["waiting"]] == ["first", "second"]
 
 
 @pytest.mark.parametrize(

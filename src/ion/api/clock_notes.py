@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ion import clocks
 from ion.api.clock import look
-from ion.api.described import timestamp
 from ion.api.schedule_list import list_groups, list_hooks, list_schedules
 from ion.api.schedules import looked_at, why_not_in_effect
 from ion.api.workspace import Workspace
+from ion.clocks import timestamp
 
 # A clock that has not looked for so long does not run; what has been due for so long is overdue.
 LATE_MS = 5 * 60_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,6 @@ from ion.core.state import NodeState, RunState
 from ion.core.tallies import Tally, total
 from ion.kinds import KINDS
 from ion.stores.base import WorkflowStore
-
-
-def timestamp(at: int | None) -> str | None:
-    """Milliseconds since the epoch as ISO-8601 in UTC."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def run_duration(state: RunState, status: str, now: int) -> int | None:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ion.api.described import Described, Outputs, error_fields, owned_ms, run_duration, text_of, timestamp, total_usage
+from ion.api.described import Described, Outputs, error_fields, owned_ms, run_duration, text_of, total_usage
+from ion.clocks import timestamp
 from ion.core.addresses import members_of
 from ion.core.events import PERMISSION, Failure
 from ion.core.requests import node_of
@@ -76,7 +77,7 @@ class WaitingFor(Struct, frozen=True):
     """What a run waits for. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check`,
     `budget` or `quota` (`node` is None); `message` is what is asked, of a prompt its text. `request` says which of
     several permissions, `event` is the name of a signal, `due_at` (ISO-8601, UTC) when it is over by itself, if ever.
-    A quota is that of an `agent`; `resets_at` is when that said it ends."""
+    A quota is that of an `agent`; `resets_at` is when that said it ends. `tries` says how often a check was tried."""
 
     kind: str
     message: str
@@ -87,6 +88,7 @@ class WaitingFor(Struct, frozen=True):
     due_at: str | None = None
     agent: str | None = None
     resets_at: str | None = None
+    tries: int | None = None
 
 
 class RunResult(Struct, frozen=True, dict=True):
@@ -140,6 +142,7 @@ class RunResult(Struct, frozen=True, dict=True):
                 item.get("due_at"),
                 item.get("agent"),
                 item.get("resets_at"),
+                item.get("tries"),
             )
             for item in self.data["waiting"]
         )
@@ -246,6 +249,8 @@ def _waiting(one: Waiting, store: WorkflowStore) -> dict[str, Any]:
         item["request"] = one.request
     if one.event:
         item["event"] = one.event
+    if one.tries is not None:
+        item["tries"] = one.tries
     if one.due_at is not None:
         item["due_at"] = timestamp(one.due_at)
     if one.agent:

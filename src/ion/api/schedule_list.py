@@ -9,12 +9,12 @@ from msgspec import Struct, to_builtins
 from ion import clocks
 from ion.api.acceptance import Judged, judge_group, judge_hook, judge_schedule, read_acceptance
 from ion.api.deployment import Group, Hook, Schedule
-from ion.api.described import timestamp
 from ion.api.listing import status_of
 from ion.api.places import RUNS_OF_HOOK
 from ion.api.schedules import SlotState, read_state
 from ion.api.slots import next_slots
 from ion.api.workspace import Workspace
+from ion.clocks import timestamp
 from ion.errors import IonError, NotFoundError
 from ion.language.values import canonical
 

@@ -68,7 +68,7 @@ def _duration(run: WorkflowRun, status: str) -> int | None:
 
 
 def _object(run: WorkflowRun, status: str, clean: bool | None, *, finishing: bool) -> dict[str, object]:
-    from ion.api.described import timestamp
+    from ion.clocks import timestamp
 
     return {
         "run_id": run.run_id,

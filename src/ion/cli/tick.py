@@ -55,7 +55,7 @@ def tick(cli: CliContext, any_host: bool, as_json: bool) -> int:
 
 
 def _object(begun: SchedulePass, found: Found) -> dict[str, Any]:
-    from ion.api.described import timestamp
+    from ion.clocks import timestamp
 
     new = {one.run_id for one in begun.started}
     return {

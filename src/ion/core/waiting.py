@@ -17,7 +17,8 @@ class Waiting(Struct, frozen=True, gc=False):
     """One thing that waits. `kind` is `approval`, `iteration`, `permission`, `prompt`, `timer`, `signal`, `check`, or
     `budget`, `queue` or `quota` (their `node` is ''); `message` is what is asked, or waited for. A question has its
     `gate`, a prompt its text (`prompt`), a signal the name of its `event`. A quota is that of an `agent`, which said
-    when it `resets_at`, or not. `due_at` (ms since the epoch) is when it is over, if it ever is by itself."""
+    when it `resets_at`, or not. `tries` were made of a check. `due_at` (ms since the epoch) is when it is over, if it
+    ever is by itself."""
 
     kind: str
     node: str
@@ -29,6 +30,7 @@ class Waiting(Struct, frozen=True, gc=False):
     due_at: int | None = None
     agent: str = ""
     resets_at: int | None = None
+    tries: int | None = None
 
 
 def waiting_in(state: RunState) -> tuple[Waiting, ...]:
@@ -70,7 +72,9 @@ def waiting_at(node: NodeState) -> list[Waiting]:
     wait = node.wait
     if wait is not None:
         said = {TIMER: "a time", SIGNAL: f"the signal '{wait.event}'", CHECK: "its check to pass"}[wait.kind]
-        found.append(Waiting(wait.kind, node.id, "", f"waits for {said}", event=wait.event, due_at=wait.due_at))
+        tries = node.attempts if wait.kind == CHECK else None
+        message = f"waits for {said}"
+        found.append(Waiting(wait.kind, node.id, "", message, event=wait.event, due_at=wait.due_at, tries=tries))
     return found
 
 

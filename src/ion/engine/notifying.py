@@ -1,5 +1,6 @@
 """An observer that runs a command when a run ends, asks something of a person, or reminds of it: a message to somebody,
-a hook of a build server. Of each question it tells once, and not of waits that end by themselves.
+a hook of a build server. Of each question it tells once, also if a run is continued before it is answered, and not of
+waits that end by themselves.
 
 The command's words are split as a shell splits them, and run without a shell. What happened is in its environment
 (`ION_NOTIFY_RUN`, `ION_NOTIFY_WORKFLOW`, `ION_NOTIFY_STATUS`) and, as JSON, on its stdin: never in its arguments. It
@@ -19,10 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ion.clocks import timestamp
 from ion.core import events as e
 from ion.core.foreseen import handled
 from ion.core.state import RunState
-from ion.core.waiting import waiting_in
+from ion.core.waiting import Waiting, waiting_in
 from ion.errors import UsageError
 from ion.foreign import dumps
 from ion.process import limits
@@ -67,6 +69,8 @@ class Notify:
 
     def event(self, run_id: str, recorded: e.Recorded, state: RunState) -> None:
         event = recorded.event
+        if isinstance(event, e.WorkflowResumed) and not event.owner_died:
+            self._told |= _asked(run_id, state)  # whoever drove it before has told
         if not isinstance(event, _REPORTED) and not (isinstance(event, _ASKS) and self._is_news(run_id, event, state)):
             return
         report = self._shown(_report(run_id, state))
@@ -78,7 +82,7 @@ class Notify:
         """Whether the run asks something that was not told yet. While nothing runs, the pause comes next, and tells."""
         if not isinstance(event, e.WorkflowPaused) and not any(node.live for node in state.nodes.values()):
             return False
-        asked = {(run_id, one.request or one.kind) for one in waiting_in(state) if one.kind not in _BY_ITSELF}
+        asked = _asked(run_id, state)
         news = asked - self._told
         self._told |= asked
         return bool(news)
@@ -124,6 +128,10 @@ class Notify:
             _log.warning("the notify command %s ended with status %d", self._words[0], process.returncode)
 
 
+def _asked(run_id: str, state: RunState) -> set[tuple[str, str]]:
+    return {(run_id, one.request or one.kind) for one in waiting_in(state) if one.kind not in _BY_ITSELF}
+
+
 _NAMES = {"run": "run_id", "workflow": "workflow", "status": "status"}
 
 
@@ -139,5 +147,14 @@ def _report(run_id: str, state: RunState) -> dict[str, Any]:
         "finally_failed": list(found.in_finally),
         "allowed": list(found.allowed),
         "caught": [{"node": node, "by": by} for node, by in found.caught.items()],
-        "waiting": [{"node": one.node or None, "kind": one.kind, "message": one.message} for one in waiting_in(state)],
+        "waiting": [_waiting(one) for one in waiting_in(state)],
     }
+
+
+def _waiting(one: Waiting) -> dict[str, Any]:
+    item = {"node": one.node or None, "kind": one.kind, "message": one.message}
+    if one.event:
+        item["event"] = one.event
+    if one.due_at is not None:
+        item["due_at"] = timestamp(one.due_at)
+    return item

@@ -32,7 +32,7 @@ from ion.language.workflow import (
     Shell,
 )
 from ion.language.workflow import Command as CommandFile
-from ion.views.rows import named_from, waits_of
+from ion.views.rows import attempts_of, named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size, width
 from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
 from ion.views.words import counted, failure_text, foreseen, said_of
@@ -96,7 +96,9 @@ def head_of(subject: Subject) -> list[str]:
     """`attempt 2 of 3`, `exit 1 after 3.2s`: what is shown beside the node's state."""
     now, node = subject.now, subject.node
     parts = []
-    if now.attempts and not KINDS[node.kind].iterates:
+    if now.attempts and node.kind == "wait":
+        parts.append(attempts_of(now))
+    elif now.attempts and not KINDS[node.kind].iterates:
         allowed = f" of {node.retry.max_attempts + 1}" if node.retry is not None else ""
         parts.append(f"attempt {now.attempts}{allowed}" if allowed or now.attempts > 1 else "")
     took = duration(node_duration(now, subject.result.described.owned))
@@ -346,7 +348,7 @@ def _waits(subject: Subject, command: Command) -> Iterator[tuple[str, str]]:
 def node_json(subject: Subject, *, instances: bool = False) -> dict[str, Any]:
     """What `ion show RUN NODE --json` prints: the node's entry in the run's object, with why it is so. `instances`:
     with all that is inside of it."""
-    from ion.api.described import timestamp
+    from ion.clocks import timestamp
 
     node, state = subject.node, subject.state
     every = instances or subject.iteration

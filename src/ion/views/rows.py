@@ -50,8 +50,8 @@ def note_of(
         pass  # the failure says how far it came
     elif node.progress.iterations and KINDS[node.kind].iterates:
         parts.append(plural(node.progress.iterations, "iteration"))
-    elif node.attempts > 1:
-        parts.append(plural(node.attempts, "attempt"))
+    elif node.attempts > 1 or (node.attempts and node.kind == "wait"):
+        parts.append(attempts_of(node))
     if counts is not None and not (KINDS[node.kind].iterates and node.terminal):
         parts.append(counted(counts, running="cut off" if run_status == "interrupted" else "running"))
     cut_off = mark_of_node(state, node, run_status) == "interrupted"
@@ -59,6 +59,13 @@ def note_of(
         return between.join(parts)  # the rest stands below it
     parts.append("cut off" if cut_off else _why(node, state, workflow))
     return between.join(part for part in parts if part)
+
+
+def attempts_of(node: NodeState) -> str:
+    """`3 attempts`, of a check `3 tries`."""
+    if node.kind == "wait":
+        return "1 try" if node.attempts == 1 else f"{node.attempts} tries"
+    return plural(node.attempts, "attempt")
 
 
 def _why(node: NodeState, state: RunState, workflow: Workflow | None) -> str:
