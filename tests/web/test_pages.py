@@ -16,6 +16,7 @@ import pytest
 
 import ion.web
 from cli.kit import Project
+from ion.web.parts import ASKED
 from processes import PATIENCE_S, until
 from web.kit import Server, make_project, serving
 
@@ -387,3 +388,17 @@ def test_the_file_needs_no_extra(project: Project) -> None:
     command = [sys.executable, "-P", "-c", hidden, "show", "m1", "--html", "-", "--project", str(project.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     assert done.stdout.startswith("<!doctype html>")
+
+
+def test_a_page_does_not_grow_with_what_is_asked(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    nodes = "".join(f"  - {{id: g{number}, approval: {{message: 'Is {number} good?'}}}}\n" for number in range(300))
+    project.write("gates", f"name: gates\ndescription: Asks much.\nnodes:\n{nodes}")
+    assert project.run("run", "gates", "--run-id", "r1", "--quiet").status == 3
+    with serving(project, "--allow-answers") as server:
+        for path in ("/gates", "/r/r1"):
+            page = server.get(path).text
+            assert page.count("<form") == ASKED
+            assert f"{300 - ASKED} more" in page
+            assert "Needs you: 300 gates are open" in page
+        assert "<form" in server.get("/r/r1/n/g299").text

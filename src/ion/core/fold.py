@@ -35,16 +35,18 @@ from ion.core.state import (
 from ion.errors import DamagedStoreError
 from ion.kinds import KINDS, TURNS
 
-_PROGRESS = (
-    e.NodeCompleted,
-    e.NodeFailed,
-    e.NodeRetrying,
-    e.WaitStarted,
-    e.IterationCompleted,
-    e.ApprovalRequested,
-    e.PromptRequested,
-    e.WorkflowFinishing,
-    e.WorkflowFailed,
+_PROGRESS = frozenset(
+    (
+        e.NodeCompleted,
+        e.NodeFailed,
+        e.NodeRetrying,
+        e.WaitStarted,
+        e.IterationCompleted,
+        e.ApprovalRequested,
+        e.PromptRequested,
+        e.WorkflowFinishing,
+        e.WorkflowFailed,
+    )
 )
 
 
@@ -69,7 +71,7 @@ def apply(state: RunState, event: e.Event) -> None:
     status = status_after(event)
     if status is not None:
         state.status = status
-    if isinstance(event, _PROGRESS):
+    if type(event) in _PROGRESS:
         state.deaths = 0
     if event.at > state.last_at:
         state.last_at = event.at

@@ -64,9 +64,9 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def checksum(*parts: object) -> int:
-    """The CRC-32 of the parts, to find decay (not malice)."""
-    return zlib.crc32("\n".join(map(str, parts)).encode())
+def checksum(run_id: str, seq: int, text: str) -> int:
+    """The CRC-32 of an event in its place, to find decay (not malice)."""
+    return zlib.crc32(f"{run_id}\n{seq}\n{text}".encode())
 
 
 def encode_source(source: str) -> tuple[bytes, int]:

@@ -165,7 +165,11 @@ def shortest_answer(command: Command, run_id: str, node: NodeState) -> str:
 
 def summary(state: RunState) -> str:
     """`1 gate is open, 2 prompts wait for an agent`: everything that waits, counted."""
-    kinds = [one.kind for one in waiting_in(state)]
+    return counted([one.kind for one in waiting_in(state)])
+
+
+def counted(kinds: list[str]) -> str:
+    """As `summary`, of what is of these kinds."""
     gates = kinds.count("approval") + kinds.count("iteration")
     parts = [
         _counted(gates, "gate", "is open", "are open"),

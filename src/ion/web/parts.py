@@ -21,12 +21,12 @@ from ion.views.waiting import (
     Asked,
     all_asked,
     answered,
+    counted,
     edited_command,
     kept_nodes,
     labels_at,
     labels_of,
     nodes_of,
-    summary,
     waiting_in,
     where_it_failed,
 )
@@ -45,6 +45,8 @@ ROWS, INSIDE = 100, 60
 _WIDTH, _LEAST = 1000, 4
 _LONGEST_NOTE = 200
 _FAILURES = 10
+# How many questions of a run a page shows.
+ASKED = 50
 
 
 _SIGNS = {
@@ -228,17 +230,24 @@ def _notice(role: str, title: str, said: str, *children: Child) -> Html:
 def waiting(run: RunView, frame: Frame) -> Html:
     """What it asks, and the forms or the commands that answer."""
     labels = labels_of(run.frozen)
-    asked, alike = first_asked(frame.command, run.run_id, all_asked(frame.command, run.run_id, run.state, labels))
+    everything = all_asked(frame.command, run.run_id, run.state, labels)
+    asked, alike = first_asked(frame.command, run.run_id, everything)
     if not asked:
         return _to_continue(run, frame)
     left = [
         h("div", h("p", f"… and {more.left} more inside of {more.node}"), commands(*more.commands), class_="ask")
         for more in alike
     ]
+    if len(asked) > ASKED:
+        rest = h("a", f"{len(asked) - ASKED:,} more", href=run_link(run.run_id))
+        left.append(
+            h("p", "… and ", rest, ", each on the page of its node; ", commands(frame.command("show", run.run_id)))
+        )
     word = "Waits" if all(one.waiting.kind in PASSING for one in asked) else "Needs you"
-    title = f"{word}: {summary(run.state)}" if summary(run.state) else word
+    said = counted([one.waiting.kind for one in everything])
+    title = f"{word}: {said}" if said else word
     return _notice(
-        "attention", title, "", [ask(run, frame, one, labels) for one in asked], left, _by_itself(run, frame)
+        "attention", title, "", [ask(run, frame, one, labels) for one in asked[:ASKED]], left, _by_itself(run, frame)
     )
 
 
