@@ -5,7 +5,7 @@ After the faults stop, every run must end, and its log must satisfy the oracle:
 O1 what was acknowledged is in the log · O2 no second success of a node · O3 no start after a success (unless it was
 invalidated) · O4 it ends within a bound · O5 folding the log gives the plan's own state · O6 no agent does more at
 once than it may · O7 none is asked once the budget is spent · O8 an answer is acted on, and once · O9 no time counts in
-which nobody owned the run, nor twice.
+which nobody owned the run, nor twice · O10 waits · O11 closed lanes hold, and fail nothing.
 
 Prompts are answered by an agent, by the host, or over MCP; requests of every kind come in every state, also those that
 fit nothing (`MET` counts them).
@@ -361,7 +361,7 @@ class Universe(SimulatedWorld):
         running = [node.id for node in state.nodes.values() if node.live] * 3
         node = state.nodes[self.rng.choice([*state.nodes, *running])]
         named = self.rng.choice((None, None, f"{node.id}.{self.rng.randint(1, 3)}"))
-        kind = self.rng.choices(("approve", "reject", "respond", "submit", "budget", "cancel"), (6, 6, 6, 6, 1, 0.3))[0]
+        kind = self.rng.choices(("approve", "reject", "respond", "submit", "budget", "cancel"), (6, 6, 6, 6, 1, 0.5))[0]
         via = self.rng.choice(("cli", "mcp"))
         MET[kind, phase(node) if kind in OF_NODES else state.status] += 1
         by, at = {"via": via}, self.clock
@@ -424,6 +424,8 @@ class Universe(SimulatedWorld):
         questions = self.questions(now)
         if now.turn in ("prompt", "rejection") and self.chance(0.2):
             return Unpermitted(questions, self.usage())
+        if self.agent_limits.lane(path_of(now.id), now.turn) and self.chance(0.1):
+            return self.limited()
         if self.chance(0.2):
             code = self.rng.choice(("timeout", "exit-status", "refused", "bad_output"))
             reask = ("wrong",) if code == "bad_output" and now.turn == "prompt" else ()
@@ -434,6 +436,11 @@ class Universe(SimulatedWorld):
         values = condition_values(templates_of(self.workflow)[now.id], content, lambda c: c.text or "")
         usage = self.usage() if now.turn in AGENT_TURNS else {}
         return Completed(e.Reply(content, values, usage=usage), signaled=self.rng.random() < 0.5)
+
+    def limited(self) -> Failed:
+        code = self.rng.choice(("quota_exhausted", "rate_limited"))
+        resets_at = self.rng.choice((None, self.clock + self.rng.randint(-1_000, 400_000)))
+        return Failed(e.Failure(code, "at its limit", resets_at=resets_at), usage=self.usage())
 
     def expanded(self, template: Template) -> Expanded:
         if template.item is None:
@@ -604,6 +611,26 @@ class Universe(SimulatedWorld):
         check_answers(log)
         check_time(log)
         check_waits(log)
+        check_lanes(self.agent_limits, log)
+
+
+def check_lanes(agent_limits: AgentLimits, log: list[e.Event]) -> None:
+    """O11: no turn of an agent begins while its lane is closed, no node fails because of a quota, and attempts that
+    met one do not count."""
+    state = RunState()
+    for event in log:
+        if isinstance(event, e.NodeStarted) and not begun_again(state, event):
+            lane = state.lanes.get(agent_limits.lane(path_of(event.node), event.turn))
+            assert lane is None or event.at >= lane.until, f"O11: {event.node} began while its lane was closed"
+        if isinstance(event, e.NodeFailed):
+            assert event.error.code != "quota_exhausted", f"O11: {event.node} failed because of a quota"
+        before = state.nodes[event.node] if isinstance(event, e.NodeRetrying) else None
+        counts = None if before is None else (before.tries.retries, before.tries.reasks)
+        apply(state, event)
+        if isinstance(event, e.NodeRetrying) and event.agent is not None:
+            tries = state.nodes[event.node].tries
+            assert (tries.retries, tries.reasks) == counts, "O11"
+            assert event.agent in state.lanes
 
 
 def phase(node: NodeState) -> str:
@@ -613,6 +640,7 @@ def phase(node: NodeState) -> str:
     waits = {
         "gate": node.gate is not None,
         "prompt": node.prompt is not None,
+        "limited": node.held_by is not None,
         "permission": bool(node.permissions) and node.retry_at is None,
         "retry": node.retry_at is not None,
         "approved": isinstance(node.answer, e.ApprovalResolved),
@@ -784,7 +812,7 @@ PHASES = {
     *("pending", "pending: approved", "pending: submitted", "pending: permitted", "completed", "failed", "skipped"),
     *("running: bash", "running: prompt", "running: prompt, asks", "running: rejection", "running: rejection, asks"),
     *("running: answer", "running: gate", "running: until_bash", "waiting: gate", "waiting: prompt"),
-    *("waiting: permission", "waiting: retry", "cancelled"),
+    *("waiting: permission", "waiting: retry", "waiting: limited", "cancelled"),
 }
 STATUSES = {"running", "paused", "completed", "failed", "cancelled"}
 

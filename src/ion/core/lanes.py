@@ -53,7 +53,9 @@ NOT_HELD = Held()
 def closing(lane: Lane | None, agent: str, error: e.Failure, since: int, at: int) -> e.LaneClosed | None:
     """The closing of an agent's lane after a turn, begun when the log had `since` events, met a limit. None: `lane`
     says that already, since that turn had begun before it was closed."""
-    known = error.resets_at if error.resets_at is not None and error.resets_at >= at + _LEAST_MS else None
+    known = error.resets_at
+    if error.code == RATE and known is not None and known < at + _LEAST_MS:
+        known = None
     if lane is not None and since < lane.seq:
         if known is not None and known > lane.until:
             return e.LaneClosed(at, agent, _as(error, is_quota=lane.is_quota), known, lane.closings)
@@ -63,8 +65,9 @@ def closing(lane: Lane | None, agent: str, error: e.Failure, since: int, at: int
     if known is not None:
         if error.code == RATE:
             return e.LaneClosed(at, agent, error, known, before)
-        # What was said before was too early, if this is not the first.
-        return e.LaneClosed(at, agent, error, max(known, at + _rest(before) if before else 0), before + 1)
+        # What was said before was too early, if this is not the first, and so is what has passed by now.
+        least = _rest(max(before, 1)) if before or known < at + _LEAST_MS else 0
+        return e.LaneClosed(at, agent, error, max(known, at + least), before + 1)
     number = before + 1 if error.code == RATE else max(before + 1, _FIRST_QUOTA)
     told = _as(error, is_quota=number >= _FIRST_QUOTA - 1)
     return e.LaneClosed(at, agent, told, at + _rest(number), number)

@@ -17,7 +17,7 @@ from ion.core.events import Recorded
 from ion.core.state import RunState
 from ion.foreign import dumps
 
-_TIMES = ("at", "due_at", "owned_until")
+_TIMES = ("at", "due_at", "owned_until", "until", "resets_at")
 
 
 def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def event_object(run_id: str, recorded: Recorded) -> dict[str, Any]:
     fields |= fields.pop("reply", {})
     if "error" in fields:
         fields["error"] = {"hint": "", **fields["error"]}
-    for name in _TIMES:
-        if name in fields:
-            moment = datetime.fromtimestamp(fields[name] / 1000, UTC)
-            fields[name] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for holder, name in ((one, name) for one in (fields, fields.get("error", {})) for name in _TIMES):
+        if name in holder:
+            moment = datetime.fromtimestamp(holder[name] / 1000, UTC)
+            holder[name] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"run_id": run_id, "seq": recorded.seq, **fields}
 
 
