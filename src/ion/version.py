@@ -1,3 +1,3 @@
 """Ion's version, for every room: a plain text, since asking the installed package costs 40 ms."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

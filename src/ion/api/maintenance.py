@@ -22,6 +22,7 @@ from msgspec import Struct, field, to_builtins
 
 from ion import clocks
 from ion.api.hidden import secret_names
+from ion.api.installed import extras
 from ion.api.listing import list_runs
 from ion.api.workspace import Workspace
 from ion.core.events import contents
@@ -36,9 +37,8 @@ from ion.stores.disk import storage_errors, sync_folder
 from ion.stores.transfer import export_run, import_run
 from ion.version import VERSION
 
-# What workflows can ask for, and the Python packages of extras.
+# What workflows can ask for.
 _PROGRAMS = ("bash", "uv", "python3", "bun", "node", "git")
-_EXTRAS = {"postgres": "psycopg"}
 
 
 class Diagnosis(Struct, frozen=True):
@@ -110,17 +110,8 @@ def _installed() -> dict[str, str | None]:
         "system": platform.platform(),
         "sqlite": sqlite3.sqlite_version,
     }
-    found |= {f"ion[{extra}]": _version_of(package) for extra, package in _EXTRAS.items()}
+    found |= {f"extra {name}": installed for name, installed in extras().items()}
     return found | {name: shutil.which(name, path=os.environ.get("PATH")) for name in _PROGRAMS}
-
-
-def _version_of(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 # ---------------------------------------------------------------------- moving a run

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("ion.cli.setup:schema", "Print the JSON Schema of workflow files."),
     "completion": ("ion.cli.completing:completion", "Print the completion script of a shell."),
     "init": ("ion.cli.setup:init", "Write a first workflow and a settings file."),
+    "help": ("ion.cli.help:help_", "Print a page of the documentation: ion help TOPIC."),
 }
 
 
@@ -113,8 +114,6 @@ def _instead(name: str) -> str:
     """What to type for a command that there is not."""
     from ion.views.problems import did_you_mean
 
-    if name == "help":
-        return "ion --help lists the commands, ion COMMAND --help says what one does"
     for command, others in CALLED.items():
         if name in others:
             return f"ion {command}: {COMMANDS[command][1]}"
@@ -122,8 +121,23 @@ def _instead(name: str) -> str:
     return f"did you mean 'ion {near}'?" if near else "ion --help lists the commands"
 
 
+def _say_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """`ion 0.2.0 (commit 0123456789, extras acp, serve)`: what a report of a bug has to say."""
+    if not asked or ctx.resilient_parsing:
+        return
+    from ion.api import installed
+
+    commit = installed.commit()
+    extras = ", ".join(name for name, found in installed.extras().items() if found)
+    more = [*([f"commit {commit}"] if commit else []), f"extras {extras}" if extras else "no extras"]
+    click.echo(f"ion {__version__} ({', '.join(more)})")
+    ctx.exit()
+
+
 @click.group("ion", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "--version", prog_name="ion", message="%(prog)s %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_say_version, help="Show the version."
+)
 def ion() -> None:
     """Run workflows of agents and shell: durable, with gates, by any agent.
 
