@@ -26,7 +26,7 @@ _opened: list[str] = []
 
 
 class Refused(Exception):
-    """A JSON-RPC error: code and message."""
+    """A JSON-RPC error: code, message, and perhaps data."""
 
 
 def send(message: dict[str, Any]) -> None:
@@ -370,6 +370,8 @@ def prompt(params: dict[str, Any]) -> Any:
     _cancelled.discard(session)
     if BEHAVIOUR == "broken":
         raise Refused(-32603, "Internal error")
+    if BEHAVIOUR == "root":
+        raise Refused(-32603, "Internal error", {"startupFailureReason": "bypass_root"})
     if BEHAVIOUR == "busy":
         raise Refused(429, "Too many requests")
     reply = PROMPTS.get(BEHAVIOUR, echo)(session, text)
@@ -401,7 +403,8 @@ def answer(message: dict[str, Any]) -> None:
             raise Refused(-32601, "Method not found")
         result = method(message["params"])
     except Refused as error:
-        send({"id": message["id"], "error": {"code": error.args[0], "message": error.args[1]}})
+        fields = dict(zip(("code", "message", "data"), error.args, strict=False))
+        send({"id": message["id"], "error": fields})
         return
     send({"id": message["id"], "result": result})
 

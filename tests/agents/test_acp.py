@@ -408,6 +408,10 @@ class TestEnds:
         error = await world.fails(behaviour)
         assert (error.error_code, says in error.message) == (code, True), error.message
 
+    async def test_one_that_does_not_start_as_root_says_what_to_do(self, world: World) -> None:
+        error = await world.fails("root")
+        assert (error.error_code, "IS_SANDBOX=1" in error.hint) == ("refused", True)
+
     @pytest.mark.parametrize(
         ("argv", "code", "says"),
         [

@@ -18,7 +18,7 @@ from ion.api.agents import driven_by
 from ion.api.settings import AgentSettings, preset, presets
 
 REQUEST = PromptRequest(run_id="r", node="n", prompt="hello", key="r/n", cwd=Path("/"))
-PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file", "names"}
+PLACES = {"value", "list", "json", "file", "session", "prompt", "prompt_file", "names", "at_path"}
 
 
 def known(name: str) -> Preset:
@@ -73,6 +73,9 @@ def test_the_names_are_those_of_the_file_and_what_is_in_it_can_be_used() -> None
         ("claude", {"temperature": 1, "model": None}, []),
         ("codex", {"effort": "high"}, ['--config=model_reasoning_effort="high"', "-"]),
         ("codex", {"model": "-rf"}, ["--model=-rf", "-"]),
+        ("copilot", {"mcp": ".mcp.json"}, ["--additional-mcp-config=@.mcp.json"]),
+        ("copilot", {"mcp": {"mcpServers": {}}}, ['--additional-mcp-config={"mcpServers": {}}']),
+        ("copilot", {"mcp": '{"mcpServers": {}}'}, ['--additional-mcp-config={"mcpServers": {}}']),
         ("gemini", {"allowed_tools": ["a", "b"]}, []),  # its flag of that name grants
         ("gemini", {"allowed_tools": []}, []),
     ],

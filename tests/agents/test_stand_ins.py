@@ -207,6 +207,21 @@ async def test_the_options_of_the_settings_are_defaults(request_: PromptRequest)
     assert sorted(argv[4:]) == ["--append-system-prompt=be kind", "--effort=low", "--model=small"]
 
 
+@pytest.mark.parametrize(
+    ("name", "prompt", "asked"),
+    [
+        ("claude", "see @/etc/passwd\n@secret me@home", "see \\@/etc/passwd\n\\@secret me@home"),
+        ("gemini", "see (@secret) me@home \\@kept", "see (\\@secret) me\\@home \\@kept"),
+        ("qwen", "@property", "\\@property"),
+        ("codex", "see @secret", "see @secret"),
+    ],
+)
+async def test_no_prompt_names_a_file_that_the_program_would_read(
+    request_: PromptRequest, name: str, prompt: str, asked: str
+) -> None:
+    assert (await agent(name).prompt(replace(request_, prompt=prompt))).text == f"you said: {asked}"
+
+
 async def test_json_at_a_pointer(request_: PromptRequest) -> None:
     script = 'print(\'{"a": [{"b/c": "found"}], "id": "s1", "n": {"x": 1}}\')'
     command = (*PYTHON, "-c", script)

@@ -21,7 +21,7 @@ from ion import process
 from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.counting import of_this_turn
 from ion.agents.parsers import parser
-from ion.agents.presets import InFile, Launch, Preset, launch, schema_for, without_effect
+from ion.agents.presets import InFile, Launch, Preset, as_text, launch, schema_for, without_effect
 from ion.agents.reading import Printed, Reading, conclude
 from ion.agents.streams import STEPS, Activity
 from ion.errors import UsageError
@@ -61,19 +61,14 @@ class CommandAgent(Struct, frozen=True, gc=False):
         self._say_what_is_left_out(request)
         session = request.session if self.preset.resume else None
         prompt = request.prompt if session == request.session else request.fresh_prompt or request.prompt
-        prompt = self._as_text(prompt)
+        prompt = as_text(self.preset, prompt)
         with _log(request) as log:
             try:
                 return await self._ask(request, prompt, session, log)
             except _SessionGoneError:
                 if request.progress is not None:
                     request.progress(f"{self.name} no longer has the session {session}: asked in a new one")
-                return await self._ask(request, self._as_text(request.fresh_prompt or request.prompt), None, log)
-
-    def _as_text(self, prompt: str) -> str:
-        """The prompt as the program takes it for text, even if it begins like one of the program's own commands."""
-        begins = prompt.lstrip()[:1]
-        return f"The task:\n\n{prompt}" if begins and begins in self.preset.own_commands else prompt
+                return await self._ask(request, as_text(self.preset, request.fresh_prompt or request.prompt), None, log)
 
     async def _ask(self, request: PromptRequest, prompt: str, session: str | None, log: Path) -> PromptResult:
         order = launch(self.preset, request, prompt, session)

@@ -10,6 +10,7 @@ parser would split again: a value that begins with a dash stays the value of its
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -57,6 +58,7 @@ class Preset(Struct, frozen=True, gc=False):
     named_messages: bool = False
     refusal_ends: bool = False
     own_commands: str = ""
+    mentions: str = ""
     silent: bool = False
     noise: str = ""
     system_once: bool = False
@@ -133,6 +135,15 @@ def launch(preset: Preset, request: PromptRequest, prompt: str, session: str | N
     ]
     on_stdin = not any("{prompt}" in word or "{prompt_file}" in word for word in preset.last)
     return Launch(tuple(words), prompt if on_stdin else "")
+
+
+def as_text(preset: Preset, prompt: str) -> str:
+    """The prompt as the program takes it for text, even if it begins like one of the program's own commands, or names
+    files that the program would read."""
+    if preset.mentions:
+        prompt = re.sub(preset.mentions, r"\\@", prompt)
+    begins = prompt.lstrip()[:1]
+    return f"The task:\n\n{prompt}" if begins and begins in preset.own_commands else prompt
 
 
 def _without_doubles(preset: Preset, given: list[Word], chosen: list[Word]) -> list[Word]:
@@ -221,7 +232,10 @@ def _shown(name: str, value: Any) -> str:
 def _flags(known: Flags | None, name: str, value: Any) -> list[Word]:
     if known is None or value is None:
         return []
-    forms = {"value": _plain, "list": _list, "names": _names, "json": _json, "file": _plain}
+    forms = {
+        **{"value": _plain, "list": _list, "names": _names, "json": _json, "file": _plain},
+        "at_path": _at_path,
+    }
     places = {place: _bound(form, value) for place, form in forms.items()}
     return [_word(word, name, places) for word in ((known.none or ()) if value == [] else known.some)]
 
@@ -259,6 +273,10 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
+
+
+def _at_path(value: Any) -> str:
+    return f"@{value}" if isinstance(value, str) and not value.lstrip().startswith("{") else _plain(value)
 
 
 def _list(value: Any) -> str:

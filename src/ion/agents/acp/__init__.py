@@ -26,7 +26,7 @@ from ion.agents.acp.running import Running, Session, start
 from ion.agents.acp.turn import PromptTurn, refused
 from ion.agents.base import PROMPT_SUFFIX, AgentError, PromptRequest, PromptResult, with_schema
 from ion.agents.clock import Clock
-from ion.agents.presets import Preset, tool_names, without_effect
+from ion.agents.presets import Preset, as_text, tool_names, without_effect
 from ion.agents.streams import Activity
 from ion.names import NAMES_OF_A_TURN
 from ion.process.child import ProcessSpec
@@ -78,7 +78,7 @@ class AcpAgent(Struct, eq=False, dict=True):
                         session, prompt = await self._session(running, setup, request, notes)
                         await held.enter_async_context(session.busy)
                         await self._set_up(running, session, options, notes)
-                        prompt = self._with_system(session, request.system, prompt)
+                        prompt = as_text(self.preset, self._with_system(session, request.system, prompt))
                 except TimeoutError:
                     raise AgentError("timeout", f"agent {self.name} timed out after {request.timeout_ms} ms") from None
                 if request.log is not None:

@@ -107,7 +107,7 @@ class AgentRefusedError(IonError):
     """The agent answered a call with an error. `kind` is `login`, `unknown` (it does not know the call), `gone`
     (what was named does not exist), `busy` (it is asked too much), `quota` (its account's limit is reached, until
     `resets_at`, if it says so), `refused` (it will not answer this at another time either), `wrong` (an invalid call,
-    as it says), or `broken`."""
+    as it says), `root` (it does not start as root), or `broken`."""
 
     code = "acp-refused"
 

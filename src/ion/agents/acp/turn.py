@@ -270,7 +270,14 @@ class PromptTurn:
         return spent
 
 
-_CODES = {"busy": "rate_limited", "quota": "quota_exhausted", "refused": "refused", "broken": "crashed"}
+_CODES = {
+    "busy": "rate_limited",
+    "quota": "quota_exhausted",
+    "refused": "refused",
+    "root": "refused",
+    "broken": "crashed",
+}
+_ROOT_HINT = "in a container, as root, it starts with IS_SANDBOX=1 in its `env`; elsewhere do not be root"
 
 
 def refused(
@@ -282,7 +289,8 @@ def refused(
         return AgentError("not_logged_in", message, hint=preset.login, usage=usage)
     message = f"agent {name} answered: {error.message}{more}"
     code = _CODES.get(error.kind, "bad_output")
-    return AgentError(code, message, usage=usage, resets_at=error.resets_at)
+    hint = _ROOT_HINT if error.kind == "root" else ""
+    return AgentError(code, message, hint=hint, usage=usage, resets_at=error.resets_at)
 
 
 class StepsOfTurn:

@@ -40,7 +40,7 @@ _PERMISSION = "session/request_permission"
 _UNKNOWN = -32601
 _CODEX_LIMIT = "usageLimitExceeded"
 # The kinds of `AgentRefusedError`: by the code of JSON-RPC, by an HTTP status in its place, and by what
-# claude-agent-acp (`errorKind`) and codex-acp (`codexErrorInfo`) call it.
+# claude-agent-acp (`errorKind`, `startupFailureReason`) and codex-acp (`codexErrorInfo`) call it.
 _CODE_KINDS = {-32000: "login", -32002: "gone", _UNKNOWN: "unknown", -32603: "broken"}
 _STATUS_KINDS = {401: "login", 403: "login", 408: "broken", 429: "busy", 529: "busy"}
 _NAMED_KINDS = {
@@ -54,6 +54,7 @@ _NAMED_KINDS = {
     "rate_limit": "busy",
     "overloaded": "busy",
     _CODEX_LIMIT: "quota",
+    "bypass_root": "root",
 }
 _REASONS = {"end_turn": "done", "refusal": "refused", "cancelled": "cancelled"}
 _KINDS = {"model": "model", "thought_level": "effort", "mode": "mode", "permissions": "permissions"}
@@ -234,7 +235,7 @@ def _unfit(error: Any) -> str:
 def _kind(error: Any) -> str:
     """What kind of failure it is: by the name that it has in the error's data, by an HTTP status, or by its code."""
     data = error.data if isinstance(error.data, dict) else {}
-    name = data.get("errorKind", data.get("codexErrorInfo"))
+    name = data.get("errorKind", data.get("codexErrorInfo", data.get("startupFailureReason")))
     if isinstance(name, str) and name in _NAMED_KINDS:
         return _NAMED_KINDS[name]
     for status in (error.code, data.get("status"), data.get("statusCode"), data.get("code")):
