@@ -233,7 +233,11 @@ def _flags(known: Flags | None, name: str, value: Any) -> list[Word]:
     if known is None or value is None:
         return []
     forms = {
-        **{"value": _plain, "list": _list, "names": _names, "json": _json, "file": _plain},
+        "value": _plain,
+        "list": _list,
+        "names": _names,
+        "json": _json,
+        "file": _plain,
         "at_path": _at_path,
     }
     places = {place: _bound(form, value) for place, form in forms.items()}
