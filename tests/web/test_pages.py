@@ -402,3 +402,24 @@ def test_a_page_does_not_grow_with_what_is_asked(tmp_path: Path) -> None:
             assert f"{300 - ASKED} more" in page
             assert "Needs you: 300 gates are open" in page
         assert "<form" in server.get("/r/r1/n/g299").text
+
+
+def test_the_runs_have_their_counts_and_costs(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.write(
+        "spend",
+        """
+name: spend
+description: Asks an agent, and fails.
+nodes:
+  - {id: ask, prompt: Do it.}
+  - {id: check, depends_on: [ask], bash: exit 1}
+  - {id: never, depends_on: [check], bash: echo never}
+""",
+    )
+    reply = '{"type": "result", "result": "done", "total_cost_usd": 0.42, "usage": {}, "session_id": "s"}'
+    project.write("../config", f"agents: {{paid: {{command: [echo, '{reply}'], parser: claude-json}}}}\n")
+    assert project.run("run", "spend", "--run-id", "r1", "--agent", "paid", "--quiet").status == 1
+    with serving(project) as server:
+        page = server.get("/").text
+        assert re.search(r'<td class="number">3/3 · 1 failed</td>\s*<td class="number">\$0\.42</td>', page)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ion.core.addresses import finals_in
+from ion.core.addresses import finals_in, members_of
 from ion.core.budgets import dollars
 from ion.core.foreseen import handled
 from ion.core.spending import COST
@@ -126,6 +126,17 @@ def cost_line(state: RunState) -> str:
         return ""
     cost = "not reported" if asked and COST not in total else dollars(total.get(COST, 0))
     return " · ".join([f"cost  {cost}{of}", *([", ".join(tokens)] if tokens else [])])
+
+
+def in_short(state: RunState) -> tuple[str, str]:
+    """A run in short: `4/9 · 1 failed`, of the nodes of its file; `$0.42`, '' if no agent reported a cost."""
+    from ion.api.described import total_usage
+
+    statuses = [node.status for node in members_of(state, "")]
+    over = sum(status not in ("pending", "running", "waiting") for status in statuses)
+    failed, spent = statuses.count("failed"), total_usage(state).get(COST)
+    more = f" · {failed} failed" if failed else ""
+    return f"{over}/{len(statuses)}{more}", "" if spent is None else dollars(spent)
 
 
 def _short(number: float) -> str:

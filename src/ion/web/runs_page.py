@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from ion.errors import IonError
 from ion.views.marks import role_of
 from ion.views.text import cut, one_line
 from ion.views.waiting import PASSING, all_asked, answered, labels_of
+from ion.views.words import in_short
 from ion.web import gates_page, parts
 from ion.web.html import Html, h, url
 from ion.web.site import Page, Site
@@ -25,6 +27,8 @@ STATUSES = ("running", "queued", "paused", "failed", "interrupted", "completed",
 # Of so many runs that have completed those are found that are not clean.
 _LOOKED_AT = 1000
 _LONGEST_ASKED = 110
+# The nodes of runs with at most so many events are counted.
+_COUNTED_EVENTS = 500
 # What is due for so long, no clock has seen.
 _LATE_MS = 2 * 60_000
 
@@ -85,7 +89,15 @@ def _table(site: Site, found: list[tuple[WorkflowRun, str]]) -> Html:
         return h("p", "No runs like that. ", command, " starts one.", class_="calm")
     heads = (
         h("th", name, scope="col", class_=css or None)
-        for name, css in (("Workflow", ""), ("Run", ""), ("Status", ""), ("Started", ""), ("Took", "number"))
+        for name, css in (
+            ("Workflow", ""),
+            ("Run", ""),
+            ("Status", ""),
+            ("Started", ""),
+            ("Took", "number"),
+            ("Nodes", "number"),
+            ("Cost", "number"),
+        )
     )
     now = clocks.now_ms()
     body = h("tbody", (_row(site, run, status, now) for run, status in found))
@@ -106,7 +118,18 @@ def _row(site: Site, run: WorkflowRun, status: str, now: int) -> Html:
         h("td", word, class_=role_of(mark)),
         h("td", parts.time(run.started_at, now)),
         h("td", parts.growing(took, grows=status == "running"), class_="number"),
+        *_counts(site, run),
     )
+
+
+def _counts(site: Site, found: WorkflowRun) -> tuple[Html, Html]:
+    """How many of the nodes are over, how many failed, and what the agents cost; of a run with a long log only its own
+    page says that."""
+    nodes = cost = ""
+    if found.last_seq <= _COUNTED_EVENTS:
+        with suppress(IonError), site.readers.read(found.run_id) as run:
+            nodes, cost = in_short(run.state)
+    return h("td", nodes, class_="number"), h("td", cost, class_="number")
 
 
 def _more(status: str, workflow: str, shown: list[tuple[WorkflowRun, str]], more: bool) -> Html | None:
