@@ -6,7 +6,7 @@ is the caller's next step (`acquire_answered`, `resume`), unless a live process 
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -219,7 +219,7 @@ class Run(Struct, frozen=True):
             at=clocks.now_ms(),
             by=who(self.workspace.via),
             payload=text,
-            delivery=delivery if delivery is not None else secrets.token_hex(8),
+            delivery=delivery if delivery is not None else os.urandom(8).hex(),
             target=target,
         )
         if sent is None:

@@ -87,6 +87,8 @@ class Settings(Struct, frozen=True):
 def read_settings(project_file: Path, user_file: Path) -> Settings:
     """The settings, the project's over the user's. Raises `InvalidWorkflowError` (code `invalid-settings`)."""
     user, project = _read(user_file, of_project=False), _read(project_file, of_project=True)
+    if not user and not project:
+        return Settings()
     merged = {**user, **project}
     for name in ("agents", "env"):
         if name in user and name in project:

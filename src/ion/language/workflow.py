@@ -3,9 +3,8 @@
 A `Workflow` is what a run freezes and what the cache keeps, so each class goes to JSON and back without loss
 (`to_json`/`from_json`), and nothing here imports pydantic, yaml or anything else that costs start-up time.
 All times are milliseconds. Texts are kept as written; `references.py` and `shell.py` say how they are filled in.
+The types of fields are not written as texts, as in `core/events.py`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache, cached_property, lru_cache
@@ -247,7 +246,7 @@ class Scope(_Part, frozen=True, gc=False):
     """A graph of nodes inside of a node. `returns` is the node whose output is that of the scope; None: the first sink
     in file order that completed with text (language.md §13)."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple["Node", ...]
     returns: str | None = None
 
 
@@ -486,10 +485,10 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
     secrets: tuple[str, ...] = ()
     commands: dict[str, CommandFile] = field(default_factory=dict)
     scripts: dict[str, ScriptFile] = field(default_factory=dict)
-    workflows: dict[str, Workflow] = field(default_factory=dict)
+    workflows: dict[str, "Workflow"] = field(default_factory=dict)
 
     @property
-    def with_called(self) -> tuple[Workflow, ...]:
+    def with_called(self) -> tuple["Workflow", ...]:
         """It, and those that its nodes call at any depth."""
         return (self, *self.workflows.values())
 
@@ -508,12 +507,12 @@ class Workflow(Struct, frozen=True, dict=True, omit_defaults=True, forbid_unknow
         return data
 
     @classmethod
-    def from_json(cls, data: Any) -> Workflow:
+    def from_json(cls, data: Any) -> "Workflow":
         """Raises `ValueError` for what `to_json` did not write."""
         return codec.from_json(data, decoder())
 
     @classmethod
-    def decode(cls, text: str | bytes) -> Workflow:
+    def decode(cls, text: str | bytes) -> "Workflow":
         """The workflow in the text that `codec.encode` wrote. Raises `ValueError` for anything else."""
         return codec.decode(text, decoder())
 
