@@ -90,7 +90,8 @@ async def test_what_stops_a_drive_is_raised_once_where_the_run_is_waited_for(tmp
 
     with ion.open(tmp_path, "memory:") as project:
         async with ion.Engine(project) as engine:
-            started = await engine.start(ion.RunSpec(ion.parse_workflow(ASKS), agent=Fails()))
+            once = ASKS.replace("Draft it}", "Draft it, retry: {max_attempts: 1, delay_ms: 1000}}")
+            started = await engine.start(ion.RunSpec(ion.parse_workflow(once), agent=Fails()))
             run = project.run(started.run_id)
             result = await engine.wait(run)
             failed = result.nodes["draft"].error

@@ -77,7 +77,9 @@ def test_those_who_watch_see_it_while_it_works(project: Project, command: list[s
 
 def test_silence_counts_from_its_last_step(project: Project) -> None:
     project.write(
-        "w", "name: w\ndescription: d\nnodes: [{id: a, prompt: look, idle_timeout: 500, retry: {max_attempts: 1}}]\n"
+        "w",
+        "name: w\ndescription: d\n"
+        "nodes: [{id: a, prompt: look, idle_timeout: 500, retry: {max_attempts: 1, delay_ms: 1000}}]\n",
     )
     done = project.run("run", "w", "--json")
     error = done.json("run")["nodes"]["a"]["error"]

@@ -27,6 +27,7 @@ ON_POSTGRES = (
 ON_SQLITE_ALONE = (
     "test_time_stands_still_while_a_person_decides",
     "test_the_runs_timeout_ends_it",
+    "test_a_composite_that_takes_too_long_is_stopped_with_all_its_processes",
     "test_two_mirrored_chains_take_the_longest_path_and_not_the_sum_of_layers",
 )
 

@@ -53,6 +53,21 @@ def server(project: Project) -> Iterator[Server]:
         yield one
 
 
+# The limits of a request that does not come whole, in the server's process: a tenth of what they are.
+IMPATIENT = """
+from functools import partial
+from ion.web import connections, guard
+guard.Access = partial(guard.Access, body_seconds=1)
+connections.limited.__defaults__ = (connections.MOST, 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def impatient(project: Project) -> Iterator[Server]:
+    with serving(project, "--allow-answers", first=IMPATIENT) as one:
+        yield one
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_is_for_those_who_were_let_in(server: Server, path: str) -> None:
     assert server.get(path, Cookie="").status == 401
@@ -183,10 +198,10 @@ def test_without_leave_to_answer_nothing_is_changed(project: Project, path: str)
         assert server.post(path, {"csrf": csrf, "choice": "approve", "request": "ok-1"}).status == 403
 
 
-def test_a_body_that_never_comes_is_not_waited_for_for_ever(server: Server) -> None:
-    own = [("Host", server.host), ("Cookie", server.cookie), ("Origin", f"http://{server.host}")]
+def test_a_body_that_never_comes_is_not_waited_for_for_ever(impatient: Server) -> None:
+    own = [("Host", impatient.host), ("Cookie", impatient.cookie), ("Origin", f"http://{impatient.host}")]
     own += [("Sec-Fetch-Site", "same-origin"), ("Content-Type", FORM), ("Content-Length", "100")]
-    with _connect(server) as one:
+    with _connect(impatient) as one:
         head = "".join(f"{name}: {value}\r\n" for name, value in own)
         one.sendall(f"POST {CHANGES[0]} HTTP/1.1\r\n{head}\r\n".encode())
         assert one.recv(100).startswith(b"HTTP/1.1 408 ")
@@ -288,9 +303,9 @@ def _is_closed(one: socket.socket) -> bool:
         return True
 
 
-def test_a_request_that_never_ends_is_given_up(server: Server) -> None:
+def test_a_request_that_never_ends_is_given_up(impatient: Server) -> None:
     """Its headers come byte by byte, for as long as it is listened to."""
-    with _connect(server) as one:
+    with _connect(impatient) as one:
         one.sendall(b"GET / HTTP/1.1\r\n")
         until(lambda: _is_closed(one) or bool(time.sleep(0.2)) or not _sends(one))
 

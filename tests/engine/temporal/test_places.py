@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.temporal.kit import COMMAND, Project
+from tests.engine.temporal.kit import Project
 
 import ion
 from ion.core import events as e
@@ -43,7 +44,9 @@ def test_it_is_said_when_no_worker_takes_a_node(project: Project) -> None:
     """And a run can be cancelled that waits for one."""
     inside = "group: {nodes: [{id: c, runs_on: gpu, bash: 'true'}]}"
     project.write("w", f"nodes:\n  - {{id: a, bash: 'true'}}\n  - {{id: b, depends_on: [a], {inside}}}\n")
-    command = [*COMMAND, "run", "w", "--engine", project.server.url, "--run-id", "one"]
+    sooner = "from ion.cli import driving\ndriving._PATIENCE_S, driving._LOOK_AGAIN_S = 2.0, 1.0"
+    program = [sys.executable, "-P", "-c", f"{sooner}\nfrom ion.cli.main import main\nmain()"]
+    command = [*program, "run", "w", "--engine", project.server.url, "--run-id", "one"]
     running = subprocess.Popen(
         command, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
