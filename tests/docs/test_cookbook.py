@@ -89,7 +89,9 @@ def programs(tmp_path: Path) -> Path:
     folder = tmp_path / "programs"
     folder.mkdir()
     (folder / "claude").write_text(AGENT.format(python=sys.executable))
-    (folder / "claude").chmod(0o755)
+    (folder / "gh").write_text("#!/bin/sh\n[ $2 = checks ] || echo merged $3\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
     return folder
 
 
