@@ -74,7 +74,7 @@ def test_every_event_has_a_line() -> None:
         ([e.PromptRequested(0, "plan", "r1", OUTPUT)], "00:00.0 wait plan its prompt waits for an agent"),
         ([e.PromptAnswered(0, "plan", "r1", OUTPUT)], "00:00.0 reply plan 4 bytes"),
         ([e.CancelRequested(0, "enough")], "00:00.0 run is to end enough"),
-        ([e.CancelRequested(0, cause="timeout")], "00:00.0 run is to end its time is over"),
+        ([e.CancelRequested(0, cause="timeout")], "00:00.0 run is to end its timeout is over"),
         ([e.WorkflowCancelled(0, "enough")], "00:00.0 run cancelled enough"),
         ([e.WorkflowCompleted(0)], "00:00.0 run completed"),
         ([e.ApprovalRequested(0, "plan", "r1", "?"), e.WorkflowPaused(0)], "00:00.0 run paused waits for plan"),

@@ -155,3 +155,10 @@ def test_the_first_look_is_short_and_the_picture_is_of_it() -> None:
 def test_every_page_is_named_in_the_readme() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         assert f"](docs/{page.name})" in README, page.name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_says_at_its_head_for_whom_it_is(page: Path) -> None:
+    heading, empty, reader, *_ = page.read_text(encoding="utf-8").splitlines()
+    assert heading.startswith("# ")
+    assert (empty, reader[:5]) == ("", "*For ")

@@ -124,7 +124,7 @@ class Plain:
             case e.WorkflowPlaced():
                 self._say(event, "run", "is placed", f"on the worker {event.worker}")
             case e.CancelRequested():
-                reason = "its time is over" if event.cause == "timeout" else event.reason
+                reason = "its timeout is over" if event.cause == "timeout" else event.reason
                 self._say(event, "run", "is to end", reason)
 
     def _of_start(self, event: e.NodeEvent, state: RunState) -> None:

@@ -23,7 +23,13 @@ _MAX_REPLY = 200
 
 
 @click.command()
-@click.option("--check", is_flag=False, flag_value="", metavar="[NAME]", help="Ask one (the default) for a word.")
+@click.option(
+    "--check",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Send an agent (without NAME, the default) a short prompt.",
+)
 @click.option("--install", metavar="NAME", help="Download one that is a package of npm, once you have said yes.")
 @click.option("--yes", is_flag=True, help="With --install: do not ask.")
 @as_json

@@ -57,7 +57,8 @@ def export(cli: CliContext, run: str | None, output: str | None, as_json: bool) 
 def import_run(cli: CliContext, file: str, as_json: bool) -> int:
     """Take the run in FILE (- is stdin), which ion export wrote, into this project's store.
 
-    It is checked first and then there wholly or not at all. The exit status is 5 if the store has a run of its id.
+    It is checked first: if anything in it is wrong, nothing is taken in. The
+    exit status is 5 if the store has a run of its id.
     """
     from ion.api.maintenance import import_from_file, import_from_stream
 
