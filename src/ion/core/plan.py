@@ -460,9 +460,8 @@ class Plan:
             return waits if self._root.finals else [self._finished(self.state.finishing, at)]
         if not self._root.left:
             return [self._end(run_end(self.state, self.templates.root, at), "every node has settled")]
-        if self._is_soon_due(lanes, at):
-            return waits
-        if any(scope.finishing is not None and scope.is_open for scope in self.state.scopes.values()):
+        winds_up = any(scope.finishing is not None and scope.is_open for scope in self.state.scopes.values())
+        if winds_up or self._is_soon_due(lanes, at):
             return waits
         held = spent and bool(self._starts.of_agents())
         if held or lanes.agents or any(now.status == "waiting" for now in self.state.nodes.values()):
@@ -474,11 +473,14 @@ class Plan:
 
     def _is_soon_due(self, lanes: Held, at: int) -> bool:
         """Whether the process that drives the run waits for what is due next: a retry, or a wait or a closed lane that
-        does not take longer than it has patience for. Not for a gate, which people answer."""
+        does not take longer than it has patience for. Not for a gate, which people answer, nor for a lane that opens
+        after a timeout: that stands still while the run is paused."""
         due = self._timers.next()
         if due is not None and self.state.nodes[due[1]].retry_at is not None:
             return True
-        times = [one for one in (None if due is None else due[0], lanes.until) if one is not None]
+        times = [] if due is None else [due[0]]
+        if lanes.until is not None and all(lanes.until < one.until for one in self._deadlines()):
+            times.append(lanes.until)
         return bool(times) and (self.patience_ms is None or min(times) - at <= self.patience_ms)
 
     def pause(self, at: int) -> e.WorkflowPaused | None:
@@ -492,27 +494,26 @@ class Plan:
         return e.WorkflowPaused(at, due_at=self._due_at(lanes), agents=lanes.agents)
 
     def _due_at(self, lanes: Held) -> int | None:
-        """When something is due next that needs nobody's answer."""
         return min((one.until for one in self._due_next(lanes)), default=None)
 
     def _due_next(self, lanes: Held) -> list[Wait]:
+        """What is due next that needs nobody's answer."""
         dues = [due for one in (self._timers, self._gates) if (due := one.next()) is not None]
         opens = [] if lanes.until is None else [Wait(lanes.until, "a closed lane opens")]
         return [*opens, *(Wait(due, f"{address} is due") for due, address in dues)]
 
     def _waits(self, lanes: Held) -> list[Command]:
-        waits: list[Command] = [*self._due_next(lanes)]
-        deadline = run_deadline(self.workflow, self.state)
-        if deadline is not None:
-            waits.append(Wait(deadline, "the run's timeout"))
-        deadline = finally_deadline(self.workflow, self.state)
-        if deadline is not None:
-            waits.append(Wait(deadline, "the timeout of finally"))
+        return [*self._due_next(lanes), *self._deadlines()]
+
+    def _deadlines(self) -> list[Wait]:
+        """When the time of the run, of its `finally`, or of a node with others inside is over."""
         limit = self._limits.next()
-        reached = None if limit is None else reached_at(self.state, limit[0])
-        if limit is not None and reached is not None:
-            waits.append(Wait(reached, f"the timeout of {limit[1]}"))
-        return waits
+        found = {
+            "the run's timeout": run_deadline(self.workflow, self.state),
+            "the timeout of finally": finally_deadline(self.workflow, self.state),
+            f"the timeout of {limit and limit[1]}": None if limit is None else reached_at(self.state, limit[0]),
+        }
+        return [Wait(until, what) for what, until in found.items() if until is not None]
 
     # ------------------------------------------------------------------ the end
 
