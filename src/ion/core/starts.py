@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping
 from ion.core.commands import AgentLimits
 from ion.core.decide import StartTurn
 from ion.core.instances import Instance, Line
-from ion.core.lanes import Held
+from ion.core.lanes import NOT_HELD, Held
 from ion.core.state import NodeState
 from ion.kinds import AGENT_TURNS, SLOT_TURNS
 
@@ -76,6 +76,8 @@ class Starts:
 
     def held(self, closed: Mapping[str, int]) -> Held:
         """What holds turns back of these closed lanes, which are the times by the agents."""
+        if not closed:
+            return NOT_HELD
         agents = {agent for start in self._waiting.values() if (agent := self._agent(start)) in closed}
         return Held(tuple(sorted(agents)), min((closed[agent] for agent in agents), default=None))
 
