@@ -44,7 +44,10 @@ class World:
     def program(self, *argv: str, **values: Any) -> AcpAgent:
         fields = {
             "options_of_preset": "options",
-            **{name: name for name in ("allowing", "asking", "install", "named_messages", "refusal_ends", "usage")},
+            **{
+                name: name
+                for name in ("allowing", "asking", "install", "named_messages", "narrow_modes", "refusal_ends", "usage")
+            },
         }
         driven = {field: values.pop(name) for name, field in fields.items() if name in values}
         preset = Preset("claude", type="acp", command=argv, **driven)
@@ -222,11 +225,24 @@ class TestOptions:
             "claude offers no effort in this session: it is not passed on",
         )
 
-    async def test_a_session_asks_for_permissions_unless_a_node_names_another_mode(self, world: World) -> None:
-        agent = world.agent("echo", asking={"mode": "ask"})
-        first = await agent.prompt(world.request(options={"mode": "go"}))
-        await agent.prompt(world.request(session=first.session))
+    async def test_a_session_asks_for_permissions_unless_the_settings_name_another_mode(self, world: World) -> None:
+        await world.agent("echo", asking={"mode": "ask"}, options={"mode": "go"}).prompt(world.request())
+        await world.agent("echo", asking={"mode": "ask"}).prompt(world.request())
         assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go", "ask"]
+
+    @pytest.mark.parametrize("permission", ["ask", "allow-reads", "deny"])
+    async def test_a_node_names_no_mode_that_allows_more(self, world: World, permission: str) -> None:
+        agent = world.agent("echo", asking={"mode": "ask"}, permission=permission)
+        result = await agent.prompt(world.request(options={"mode": "go"}))
+        assert [call["modeId"] for call in world.asked("session/set_mode")] in ([], ["ask"])
+        (note,) = result.notes
+        assert f"the mode 'go' of the workflow is not taken, since `permission: {permission}` holds" in note
+
+    async def test_a_node_may_name_one_that_allows_less_or_any_if_all_is_allowed(self, world: World) -> None:
+        for how in ({"narrow_modes": ("go",)}, {"permission": "allow"}):
+            agent = world.agent("echo", asking={"mode": "ask"}, **how)
+            assert (await agent.prompt(world.request(options={"mode": "go"}))).notes == ()
+        assert [call["modeId"] for call in world.asked("session/set_mode")] == ["go", "go"]
 
     async def test_a_session_that_cannot_be_made_to_ask_is_refused(self, world: World) -> None:
         with pytest.raises(AgentError) as caught:

@@ -101,6 +101,32 @@ def test_a_run_does_not_begin_without_an_agent_that_it_asks_anywhere(nodes: str,
     assert ion("runs", "--json").json() == []
 
 
+def test_a_command_that_is_the_program_of_a_preset_is_said(project: Project, ion: Ion) -> None:
+    program = project.folder / "codex"
+    program.write_text("#!/bin/bash\ncat\n")
+    program.chmod(0o755)
+    agents = f"mine: {{command: {program}}}, claude: {{command: cat}}, meant: {{command: {program}, parser: text}}"
+    (project.folder / ".ion" / "config.yaml").write_text(f"agents: {{{agents}}}\n")
+    assert "`preset: codex` beside the command" in ion("agents", "--check", "mine").out
+    assert "`preset: claude` beside" in ion("agents", "--check", "claude", "--json").json("agents")["note"]
+    assert ion("agents", "--check", "meant", "--json").json("agents")["note"] == ""
+    said = " ".join(ion("doctor", "--json").json("doctor")["notes"])
+    assert ("'mine' is only a command" in said, "'claude' is only a command" in said) == (True, True)
+    assert "meant'" not in said
+
+
+def test_a_workflow_does_not_grant_what_the_settings_deny(settings: Path, project: Project, ion: Ion) -> None:
+    settings.write_text(settings.read_text().replace("max_parallel: 2", "permission: deny"))
+    node = "{id: a, prompt: hi, allowed_tools: [Read, 'Bash(rm *)']}"
+    project.write("w", f"name: w\ndescription: d\nnodes: [{node}]\n")
+    record = project.folder / "record"
+    assert ion("run", "w", RECORD=str(record)).status == 0
+    argv = json.loads(record.read_text().splitlines()[0])["argv"]
+    assert "--permission-mode=dontAsk" in argv
+    assert "--tools=Read,Bash" in argv
+    assert not [word for word in argv if word.startswith("--allowedTools")]
+
+
 def test_flags_that_the_installed_program_does_not_have_are_named(project: Project, ion: Ion) -> None:
     program = project.folder / "codex"
     program.write_text(

@@ -55,6 +55,7 @@ class Preset(Struct, frozen=True, gc=False):
     usage: str = "turn"
     asking: Mapping[str, str] = field(default_factory=dict)
     allowing: Mapping[str, str] = field(default_factory=dict)
+    narrow_modes: Words = ()
     named_messages: bool = False
     refusal_ends: bool = False
     own_commands: str = ""
@@ -66,6 +67,7 @@ class Preset(Struct, frozen=True, gc=False):
     schema: Words = ()
     strict_schema: bool = False
     options: Mapping[str, Flags] = field(default_factory=dict)
+    restricting: Mapping[str, Flags] = field(default_factory=dict)
     permission: Mapping[str, Words] = field(default_factory=dict)
     narrowest: Mapping[str, Words] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from msgspec import Struct, field, structs, to_builtins
 
 from ion.agents.base import Agent, AgentError, LastingAgent, PromptRequest, UnpermittedError
 from ion.agents.presets import flags_of
-from ion.api.agents import driven_by, find_program, make_agent, settings_of
+from ion.api.agents import driven_by, find_program, is_bare, make_agent, settings_of
 from ion.api.settings import DEFAULT_MAX_PARALLEL
 from ion.api.workspace import Workspace
 from ion.errors import UsageError
@@ -46,7 +46,7 @@ class KnownAgent(Struct, frozen=True):
 
 class Checked(Struct, frozen=True):
     """The result of a test question to an agent. `error` is None if it answered. `unknown_flags` are those of its
-    preset that the installed program does not list in its help."""
+    preset that the installed program does not list in its help, `note` is a remark on its settings."""
 
     name: str
     reply: str
@@ -54,6 +54,7 @@ class Checked(Struct, frozen=True):
     usage: dict[str, float] = field(default_factory=dict)
     error: dict[str, str] | None = None
     unknown_flags: tuple[str, ...] = ()
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `ion agents --check --json` prints."""
@@ -112,7 +113,9 @@ def check_agent(workspace: Workspace, name: str | None = None) -> Checked:
         timeout_ms=CHECK_TIMEOUT_MS,
     )
     checked = asyncio.run(_check(agent, request))
-    return structs.replace(checked, unknown_flags=_unknown_flags(agent, request))
+    chosen = settings.agents.get(wanted)
+    note = is_bare(wanted, chosen) if chosen is not None else ""
+    return structs.replace(checked, unknown_flags=_unknown_flags(agent, request), note=note)
 
 
 def _unknown_flags(agent: Agent, request: PromptRequest) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ion.agents.base import Agent
-from ion.api.settings import DEFAULT_MAX_PARALLEL, AgentSettings, Settings, preset
+from ion.api.settings import DEFAULT_MAX_PARALLEL, AgentSettings, Settings, preset, presets
 from ion.core.commands import AgentLimits
 from ion.errors import MissingAgentError, MissingRuntimeError, UsageError
 from ion.kinds import AGENT_KINDS
@@ -163,6 +163,7 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
     from ion.agents.presets import Preset, flags
 
     base = (preset(chosen.preset) if chosen.preset is not None else None) or Preset(name)
+    restricting = base.restricting if chosen.permission in ("allow-reads", "deny") else {}
     permitted = base.permission.get(chosen.permission, ()) if chosen.permission is not None else ()
     return replace(
         base,
@@ -172,7 +173,22 @@ def driven_by(name: str, chosen: AgentSettings) -> Preset:
         arguments=(*base.arguments, *chosen.arguments, *permitted),
         parser=chosen.parser or base.parser,
         resume=chosen.resume or base.resume,
-        options={**base.options, **{key: flags(value) for key, value in chosen.flags.items()}},
+        options={**base.options, **restricting, **{key: flags(value) for key, value in chosen.flags.items()}},
+    )
+
+
+def is_bare(name: str, chosen: AgentSettings) -> str:
+    """What is to be said of an agent of the settings that starts a program of a preset without being that preset; ''
+    for any other."""
+    if chosen.preset is not None or not chosen.command or chosen.parser is not None or chosen.type is not None:
+        return ""
+    program = Path(chosen.command[0]).name
+    known = next((one for one in presets().values() if program in (one.name, one.command[0]) or name == one.name), None)
+    if known is None:
+        return ""
+    return (
+        f"the agent '{name}' is only a command: what it prints is its answer, without options, sessions and costs."
+        f" `preset: {known.name}` beside the command gives it those of {known.name}; with `parser: text` it is meant"
     )
 
 
@@ -211,14 +227,17 @@ def left_out(agents: Agents, nodes: Iterable[Node]) -> tuple[str, ...]:
     from ion.agents.presets import without_effect
 
     found: dict[tuple[str, str], list[str]] = {}
+    widening: dict[str, list[str]] = {}
     for node, agent in asking:
+        if isinstance(agent, AcpAgent) and agent.widens(node.options):
+            widening.setdefault(f"agent {agent.name}: {agent.not_taken(node.options)}", []).append(node.id)
         if isinstance(agent, CommandAgent | AcpAgent):
             for option in without_effect(agent.preset, {**agent.options, **node.options}):
                 found.setdefault((agent.name, option), []).append(node.id)
     return tuple(
         f"agent {name} has no option for {option}: it is not passed on ({_listed(whose)})"
         for (name, option), whose in found.items()
-    )
+    ) + tuple(f"{said} ({_listed(whose)})" for said, whose in widening.items())
 
 
 def require_agents(agents: Agents, nodes: Iterable[Node], env: Mapping[str, str], cwd: Path) -> None:

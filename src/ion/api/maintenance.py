@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from msgspec import Struct, field, to_builtins
 
 from ion import clocks
+from ion.api.agents import is_bare
 from ion.api.hidden import secret_names
 from ion.api.installed import extras
 from ion.api.listing import list_runs
@@ -79,6 +80,7 @@ def diagnose(workspace: Workspace) -> Diagnosis:
             notes += clock_notes(workspace)
         except StoreError as error:
             notes.append(f"{error.message} ({error.hint})")
+    notes += [said for name, one in workspace.settings.agents.items() if (said := is_bare(name, one))]
     stale = stale_files(workspace.project / ".ion", opened)
     return Diagnosis(
         installed=_installed(),

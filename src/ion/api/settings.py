@@ -394,6 +394,9 @@ def presets() -> dict[str, Preset]:
         raise InternalError(f"presets.yaml cannot be read: {document.problems[0].message}")
     made = {}
     for name, values in document.value.items():
-        options = {option: flags(value) for option, value in values.get("options", {}).items()}
-        made[name] = convert({**values, "name": name, "options": options}, Preset)
+        both = {
+            key: {option: flags(value) for option, value in values.get(key, {}).items()}
+            for key in ("options", "restricting")
+        }
+        made[name] = convert({**values, "name": name, **both}, Preset)
     return made

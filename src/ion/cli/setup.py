@@ -123,6 +123,8 @@ def _show_checked(screen: Screen, checked: Checked) -> None:
     if checked.unknown_flags:
         flags = one_line(", ".join(checked.unknown_flags))
         screen.line(("attention", "  note"), f"  the installed program does not list {flags} in its help")
+    if checked.note:
+        screen.line(("attention", "  note"), f"  {checked.note}")
     if checked.error is None:
         screen.line("  ", cut(one_line(checked.reply), _MAX_REPLY))
         return

@@ -69,6 +69,9 @@ class AcpAgent(Struct, eq=False, dict=True):
         notes = [
             f"{self.name} has no option for {one}: it is not passed on" for one in without_effect(self.preset, options)
         ]
+        if self.widens(request.options):
+            notes.append(f"{self.name}: {self.not_taken(request.options)}")
+            options["mode"] = self.options.get("mode")
         try:
             async with contextlib.AsyncExitStack() as held:
                 try:
@@ -193,11 +196,26 @@ class AcpAgent(Struct, eq=False, dict=True):
         session.told = system
         return f"{system}\n\n---\n\n{prompt}"
 
+    def widens(self, options: Mapping[str, Any]) -> bool:
+        """Whether a node names a mode that may decide what the settings leave to their `permission`: a workflow allows
+        no more than its user does. The user may name any mode."""
+        mode = options.get("mode")
+        if mode is None or self.permission == "allow":
+            return False
+        return mode not in (self.options.get("mode"), *self.preset.asking.values(), *self.preset.narrow_modes)
+
+    def not_taken(self, options: Mapping[str, Any]) -> str:
+        """What is said of such a mode."""
+        return (
+            f"the mode '{options['mode']}' of the workflow is not taken, since `permission: {self.permission}` holds;"
+            " the settings may name one (`options: {mode: …}`)"
+        )
+
     async def _set_up(self, running: Running, session: Session, options: Mapping[str, Any], notes: list[str]) -> None:
         """Apply the options that are settings of a session, as far as the agent offers them: first the model, since
         it decides on the others.
 
-        If nobody names a mode, it is the one in which the agent asks: in another one it would decide for itself what
+        If no mode is named, it is the one in which the agent asks: in another one it would decide for itself what
         `permission` should decide. An agent that has such a mode, in a session that cannot be set to it, is refused.
         """
         wanted = {kind: options[name] for name, kind in _SETTINGS.items() if options.get(name) is not None}
