@@ -138,7 +138,8 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
     What is inside of a node, and what an include brings, is a box; '× items' marks one that runs for each item. With
     --run, a box has the nodes that have begun, each once, with how many of its instances are in which state.
 
-    A node with a condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
+    Below it: which prompts continue the session of another, by `context` or by the shape of the graph. A node with a
+    condition has a '?'. In mermaid, dot and svg, edges that only a reference brings about are dashed.
     """
     from ion.views.graph import boxed
 
@@ -152,6 +153,11 @@ def graph(cli: CliContext, workflow: str | None, style: str, run: str | None, as
         screen = terminal.data()
         for row in draw(screen, boxed(picture)):
             screen.line(*row)
+        sessions = list(picture.sessions())
+        if sessions:
+            screen.line()
+        for node, other in sessions:
+            screen.line(("faint", f"{node} continues the session of {other}"))
     else:
         from ion.views.markup import dot, mermaid, svg
 

@@ -184,6 +184,8 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
         key = f"{result.run_id}/{now.id}" + (f"/{now.progress.iteration}" if now.progress.iteration else "")
         yield "ran", f"{_kind(subject)}, in {started.cwd}"
         yield "key", f"{key}  (ION_IDEMPOTENCY_KEY)"
+    if subject.template.node.continues is not None:
+        yield "continues", f"the session of {subject.template.node.continues}"
     if now.agent is not None or now.session is not None:
         session = f", session {now.session}" if now.session else ""
         repaired = ", its reply was repaired" if now.progress.reply is not None and now.progress.reply.repaired else ""

@@ -9,7 +9,7 @@ Rows are chosen so that lines are straight and seldom cross (barycentres, a few 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, to_builtins
@@ -40,7 +40,7 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     one that it calls. `includes` are the includes that brought it, the outermost first. `inside` are the nodes inside
     of it; of a run, if some have begun. `counts` says how many of its instances are in which state, if it may have
     several, `iteration` in which one a repeated group is. `handled`: all that failed was allowed or caught. `final`: it
-    is a node of `finally`.
+    is a node of `finally`. `continues` is the agent node whose session it continues.
     """
 
     id: str
@@ -55,6 +55,7 @@ class PictureNode(Struct, frozen=True, omit_defaults=True):
     iteration: int = 0
     handled: bool = False
     final: bool = False
+    continues: str | None = None
     inside: Picture | None = None
 
     @property
@@ -85,6 +86,14 @@ class Picture(Struct, frozen=True):
         for edge in self.edges:
             waits[edge.target].append(edge.source)
         return waits
+
+    def sessions(self) -> Iterator[tuple[str, str]]:
+        """The nodes, also inside of others, that continue a session, and the node whose it is."""
+        for node in self.nodes:
+            if node.continues is not None:
+                yield node.id, node.continues
+            if node.inside is not None:
+                yield from node.inside.sessions()
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `ion graph --json`; a node has its `status` only if a run is shown."""
@@ -156,6 +165,7 @@ def _in_file(template: Template) -> PictureNode:
         workflow=node.body.name if isinstance(node.body, WorkflowCall) else None,
         includes=node.includes,
         final=template.is_final,
+        continues=node.continues,
         inside=_picture(node.id, inside, None, ()) if inside is not None else None,
     )
 
