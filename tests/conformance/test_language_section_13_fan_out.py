@@ -111,6 +111,26 @@ def test_if_one_file_changed_only_that_is_asked_again(files: World) -> None:
     assert json.loads(run.nodes["report"].output or "") == [{"ok": True}] * 12
 
 
+def test_a_call_that_is_told_the_count_is_made_again_where_that_changed(files: World) -> None:
+    """What is inside of it was given the count, so nothing of it can be kept."""
+    files.file("files", "a\nb")
+    nodes = "[{id: x, bash: 'echo ran >> runs'}, {id: y, depends_on: [x], bash: echo $INPUTS.of}]"
+    files.write(f"name: one\ndescription: d\ninputs: {{of: {{}}}}\nnodes: {nodes}\n", "one")
+    text = """
+        nodes:
+          - {id: list, bash: cat files, always_run: true}
+          - {id: each, depends_on: [list], fan_out: {lines: $list.output}, workflow: one, with: {of: $ITEM_COUNT}}
+          - {id: last, depends_on: [each], bash: 'printf "%s" "$each.output"; test -e mended'}
+        """
+    first = files.run(files.write(text, "outer"))
+    assert (first.status, first.nodes["each"].output) == ("failed", '["2","2"]')
+    files.file("files", "a\nb\nc")
+    mend(files)
+    run = files.resume(first)
+    assert (run.status, run.output) == ("completed", '["3","3","3"]')
+    assert len((files.project / "runs").read_text().split()) == 5
+
+
 def test_no_key_serves_two_items(files: World) -> None:
     keys: dict[str, str] = {}
 

@@ -39,6 +39,17 @@ def test_a_group_reads_what_is_around_it_and_hands_on_its_output(world: World) -
     assert nodes_of(world, run.run_id)["g.big"].status == "completed"
 
 
+def test_a_group_in_which_nothing_has_a_text_gives_an_empty_one(world: World) -> None:
+    """Conditions read it as such."""
+    run = world.run("""
+        nodes:
+          - {id: g, group: {nodes: [{id: x, bash: 'true'}, {id: y, bash: 'true'}]}}
+          - {id: empty, depends_on: [g], when: "$g.output == ''", bash: echo yes}
+          - {id: full, depends_on: [g], when: "$g.output != ''", bash: echo no}
+        """)
+    assert statuses(run) == {"g": "completed", "empty": "completed", "full": "skipped"}
+
+
 def test_a_called_off_item_is_one_slot_of_the_output(world: World) -> None:
     """One of three fails: with all_done the node completes, in the order of the items, and failures are told apart."""
     run = world.run("""
