@@ -214,3 +214,33 @@ def test_what_failed_is_read_wherever_it_is(project: Project) -> None:
             "ship: exit-status; 'ship.check' failed: bash failed [exit 5]: from called",
         ],
     }
+
+
+HOSTILE = r"""
+name: hostile
+description: d
+nodes:
+  - {id: escapes, bash: 'printf "\033[31mred\033[0m \"; exit 9 #\140id\140" >&2; exit 3'}
+  - {id: long, bash: 'head -c 5000000 /dev/zero | tr "\0" x >&2; printf "\nthe end" >&2; exit 3'}
+  - {id: bytes, bash: 'printf "\377\000caf\303\251\342\202" >&2; exit 3'}
+  - id: told
+    catches: [escapes, long, bytes]
+    bash: |
+      printf '%s\n' "$escapes.outcome.stderr" "$bytes.outcome.stderr" "$bytes.outcome.message"
+      printf '%s' "$long.outcome.stderr" | wc -c | tr -d ' '
+      printf '%s' "$long.outcome.stderr" | tail -n 1
+finally:
+  - {id: last, bash: 'test -n "$bytes.outcome.stderr" -a "$RUN.status" = completed'}
+"""
+
+
+def test_what_tells_of_a_failure_does_not_fail_by_what_was_printed(project: Project) -> None:
+    project.write("hostile", HOSTILE)
+    result = project.run("run", "hostile", "--run-id", "mine", "--quiet")
+    assert (result.status, ended(project).get("finally_failed")) == (0, None), result.err
+    lines = project.run("output", "mine", "told").out.splitlines()
+    strange = "\N{REPLACEMENT CHARACTER}"
+    assert lines[0] == '\033[31mred\033[0m "; exit 9 #`id`'
+    assert lines[1].startswith(f"{strange}{strange}caf\u00e9{strange}")
+    assert lines[2] == f"bash failed [exit 3]: {lines[1]}"
+    assert lines[3:] == ["4096", "the end"]

@@ -206,7 +206,8 @@ def test_one_of_a_called_workflow_that_is_cut_short_is_told_too() -> None:
         run.request(requests.cancel(run.state, at=run.clock, reason="now", by={}))
     run.resume()
     assert run.state.status == "cancelled"
-    assert run.state.finally_failed == ("ship.ask", "ship.unlock")
+    assert run.state.finally_failed == ("last", "ship.ask", "ship.unlock")
+    assert run.state.nodes["last"].reason == "cancelled"
 
 
 def test_that_of_a_called_workflow_runs_after_its_timeout_and_has_its_own() -> None:
@@ -267,4 +268,6 @@ def test_the_end_of_a_run_waits_for_that_of_a_called_workflow() -> None:
     twice = Simulation(caller, log=paused)
     twice.request(requests.cancel(twice.state, at=run.clock, reason="now", by={})).resume()
     assert twice.state.status == "cancelled"
-    assert "around.ship.unlock" not in started(twice)
+    assert not {"around.ship.unlock", "last"} & {*started(twice)}
+    assert twice.statuses()["last"] == "skipped"
+    assert twice.state.finally_failed == ("last",), "that it did not run is told"

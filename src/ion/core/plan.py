@@ -546,10 +546,9 @@ class Plan:
         return [*winding.commands, *([self._end(end, reason)] if is_over else ())]
 
     def _end(self, end: End, reason: str) -> Record:
-        """The end of the run, or what precedes it: its `finally` runs, unless another cancel came."""
+        """The end of the run, or what precedes it: its `finally` runs, or is skipped where another cancel came."""
         finals = tuple(one.path for one in self.templates.root.finals)
-        last = finishing(end, finals) if finals and not self.state.cut_short else told(self.state, end)
-        return Record(last, reason)
+        return Record(finishing(end, finals) if finals else told(self.state, end), reason)
 
     def _finally_over(self, at: int) -> str:
         """Why the nodes of `finally` are to end before they have settled; '' if they are not."""

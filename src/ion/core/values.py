@@ -126,7 +126,7 @@ def outcome_value(nodes: Mapping[str, NodeState], now: NodeState | None, name: s
         case "code":
             return "" if error is None else error.code
         case "message":
-            return "" if error is None else error.message
+            return "" if error is None else _without_nul(error.message)
         case "attempts":
             return now.attempts
         case "exit_status":
@@ -134,10 +134,15 @@ def outcome_value(nodes: Mapping[str, NodeState], now: NodeState | None, name: s
                 return 0
             return "" if error is None or error.exit_status is None else error.exit_status
         case "stderr":
-            return error.stderr if error is not None else reply.stderr if reply is not None else ""
+            return _without_nul(error.stderr if error is not None else reply.stderr if reply is not None else "")
     statuses = [one.status for one in nodes.values() if one.owner == now.id]
     wanted = ("failed", "cancelled") if name == "failed" else (name,)
     return len(statuses) if name == "total" else sum(status in wanted for status in statuses)
+
+
+def _without_nul(text: str) -> str:
+    """The text as bash can hold it, so that whoever tells of a failure does not fail by what was printed."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def end_value(ending: WorkflowFinishing | ScopeFinishing | None, name: str) -> str:
@@ -146,7 +151,7 @@ def end_value(ending: WorkflowFinishing | ScopeFinishing | None, name: str) -> s
         return ""
     if name == "status":
         return ending.status
-    return ending.error.message if ending.error is not None else ending.reason
+    return _without_nul(ending.error.message if ending.error is not None else ending.reason)
 
 
 def _input_value(state: RunState, around: Surroundings, reference: InputReference) -> str | Fingerprint:
