@@ -33,7 +33,7 @@ SECRET = "quite between us"
 TRIAGE = """
 name: triage
 description: Sorts an issue.
-inputs: {number: {type: integer}, title: {}}
+inputs: {number: {type: integer, required: true}, title: {}}
 nodes:
   - {id: sort, bash: 'echo "$INPUTS.number: $INPUTS.title"; echo "secret <$HOOK_SECRET>"'}
 """
@@ -433,6 +433,7 @@ def test_slow_ones_are_cut_off_and_keep_nobody_out(project: Project) -> None:
         slow = [_connect(listener) for _ in range(CONNECTIONS + 20)]
         try:
             assert listener.send(OPENED).status == 202
+            assert sum(_is_closed(one) for one in slow) >= 20
         finally:
             for one in slow:
                 one.close()
@@ -440,6 +441,16 @@ def test_slow_ones_are_cut_off_and_keep_nobody_out(project: Project) -> None:
             head = "Host: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
             one.sendall(f"POST /hooks/issues HTTP/1.1\r\n{head}\r\n".encode())
             assert one.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def _is_closed(one: socket.socket) -> bool:
+    one.setblocking(False)
+    try:
+        return one.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _connect(listener: Hooks) -> socket.socket:
@@ -511,3 +522,73 @@ def test_what_was_decided_and_not_done_is_completed_by_the_next_delivery(
     assert delivering.deliver(workspace, delivery).known
     assert runs(project) == []
     workspace.close()
+
+
+# ------------------------------------------------------------------ what is said of settings that cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("github-sha256", "github"), "'verify' must be one of: github-sha256, bearer, hmac-sha256"),
+        (("github-sha256", "{hmac-sha256: {}}"), "has no 'header'"),
+        (("github-sha256", "{hmac-sha256: {header: X-S, tolerance: 5m}}"), "'tolerance' needs a 'timestamp_header'"),
+        (("github-sha256", "bearer"), "'events' needs an 'event_header'"),
+        (("secret_env: HOOK_SECRET", "secret: s3cret"), "unknown hook setting 'secret'"),
+        (("    secret_env: HOOK_SECRET\n", ""), "has no 'secret_env'"),
+        (("    start: {", "    starts: {"), "unknown hook setting 'starts'"),
+        (("{workflow: triage, inputs", "{inputs"), "has no 'workflow'"),
+        (("issue.number", "$.issue..number"), "'inputs' must be a mapping from an input to a dotted name"),
+        (("  issues:", "  Issues!:"), "is not a valid name for a hook"),
+        (("    start:", "    concurrency: none\n    start:"), "unknown concurrency group 'none'"),
+        (("    start:", "    signal: {workflow: ship, event: merged, run: a}\n    start:"), "needs either 'start' or"),
+    ],
+)
+def test_settings_that_cannot_be_meant(project: Project, change: tuple[str, str], said: str) -> None:
+    assert change[0] in START
+    settings(project, START.replace(*change), accepted=False)
+    done = project.run("schedules")
+    assert done.status == 2
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("start: {workflow: triage, inputs: {title: a}}", "missing input 'number'"),
+        ("start: {workflow: triage, inputs: {number: a, title: b, other: c}}", "unknown input 'other'"),
+        ("start: {workflow: nothing}", "nothing"),
+        ("signal: {workflow: ship, event: merge, run: a}", "no wait of 'ship' is for the signal 'merge'"),
+        ("signal: {workflow: ship, event: merged, inputs: {px: a}}", "unknown input 'px'"),
+    ],
+)
+def test_a_hook_that_could_do_nothing_is_not_accepted(project: Project, does: str, said: str) -> None:
+    text = f"hooks:\n  one: {{secret_env: S, verify: bearer, {does}}}\n"
+    settings(project, text, accepted=False)
+    done = project.run("schedules", "accept", "--yes")
+    assert done.status == 1
+    assert said in done.err
+
+
+def test_signals_and_groups_are_shown_before_they_are_accepted(project: Project) -> None:
+    settings(
+        project,
+        """
+hooks:
+  prs:
+    {secret_env: S, verify: {bearer: {header: X-Token}}, events: [merge], event_header: X-Event, delivery_header: X-Id,
+     signal: {workflow: ship, event: merged, inputs: {pr: number}}}
+""",
+        accepted=False,
+    )
+    said = project.run("schedules", "accept", "--yes").err
+    for line in (
+        "signed   bearer with S, header X-Token",
+        "events   merge (X-Event)",
+        "same     X-Id",
+        "signal   merged to ship of the runs with these inputs",
+        "input    pr = number",
+    ):
+        assert line in said, said
+    listed = project.run("schedules", "--json").json("schedules")
+    assert [(one["name"], one["state"]) for one in listed["hooks"]] == [("prs", "accepted")]

@@ -22,8 +22,9 @@ from ion.api.workspace import Workspace
 from ion.digests import sha256_of
 from ion.engine.freeze import source_of
 from ion.engine.seals import user_state_folder
-from ion.errors import IonError, StoreError
-from ion.language.workflow import Workflow
+from ion.errors import IonError, StoreError, UsageError
+from ion.language.templates import templates_of
+from ion.language.workflow import Wait, Workflow
 from ion.stores.disk import storage_errors, write_file
 
 
@@ -72,13 +73,23 @@ def judge_hook(workspace: Workspace, name: str, acceptance: Acceptance) -> Judge
     hook = settings.hooks[name]
     try:
         workflow = load(workspace, hook.workflow)
-        if hook.start is not None:
-            check_names(workflow, hook.start.inputs)
+        taken = hook.start or hook.signal
+        if taken is not None:
+            check_names(workflow, taken.inputs, whole=hook.start is not None)
+        if hook.signal is not None:
+            _check_event(workflow, hook.signal.event)
     except IonError as error:
         return Judged(name, "broken", problem=error.message)
     group = settings.concurrency.get(hook.concurrency or "")
     content = [hook, group, source_of(workflow), effect_of(settings)]
     return _judged(name, content, acceptance.hooks, workflow)
+
+
+def _check_event(workflow: Workflow, event: str) -> None:
+    waits = [one.node.body for one in templates_of(workflow) if isinstance(one.node.body, Wait)]
+    if event not in (names := {wait.event for wait in waits if wait.event}):
+        hint = f"its waits are for: {', '.join(sorted(names))}" if names else "it has no wait for a signal"
+        raise UsageError(f"no wait of '{workflow.name}' is for the signal '{event}': {hint}")
 
 
 def judge_group(workspace: Workspace, name: str, acceptance: Acceptance) -> Judged:

@@ -231,7 +231,7 @@ def _text(value: Any) -> str:
 
 
 def _send(workspace: Workspace, event: str, run_id: str, payload: Any, delivery: str) -> None:
-    with contextlib.suppress(RefusedError, NotFoundError):  # it has ended meanwhile
+    with contextlib.suppress(RefusedError, NotFoundError, UsageError):  # it has ended, or waits for no such event
         Run(workspace, run_id).signal(event, payload, delivery=delivery)
 
 

@@ -42,9 +42,11 @@ def check_inputs(workflow: Workflow, given: dict[str, Any]) -> dict[str, Any]:
     return with_defaults(workflow.inputs, values)
 
 
-def check_names(workflow: Workflow, given: Iterable[str]) -> None:
-    """The names alone, where the values are not known yet. Raises `UsageError` as `check_inputs` does."""
-    if faults := _name_faults(workflow, given)[0]:
+def check_names(workflow: Workflow, given: Iterable[str], *, whole: bool = True) -> None:
+    """The names alone, where the values are not known yet; `whole`: all of them. Raises `UsageError` as `check_inputs`
+    does."""
+    faults, missing = _name_faults(workflow, given)
+    if faults := faults if whole else faults[: len(faults) - len(missing)]:
         raise UsageError("; ".join(faults), code="inputs")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
@@ -36,16 +36,16 @@ Command: TypeAlias = Callable[..., str]
 SHOWN_OF_ALIKE = 5
 
 
-class Asked(Struct, frozen=True, dict=True):
+class Asked(Struct, frozen=True, gc=False):
     """Something that waits; `make` gives its commands, which are made for what is shown: much may wait."""
 
     waiting: Waiting
-    make: Callable[[], list[tuple[str, str]]]
+    make: Callable[[Waiting], list[tuple[str, str]]]
 
-    @cached_property
+    @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """The commands that answer it, each with a word on it or ''."""
-        return tuple(self.make())
+        return tuple(self.make(self.waiting))
 
 
 def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) -> list[Asked]:
@@ -53,7 +53,8 @@ def all_asked(command: Command, run_id: str, state: RunState, labels: Labels) ->
     decisions."""
     found = waiting_in(state)
     several = sum(one.gate is not None for one in found) > 1
-    return [Asked(one, partial(_commands, command, run_id, state, one, labels, several=several)) for one in found]
+    make = partial(_commands, command, run_id, state, labels, several=several)
+    return [Asked(one, make) for one in found]
 
 
 def held_up(state: RunState) -> bool:
@@ -97,7 +98,7 @@ def _to_all(command: Command, run_id: str, path: str, one: Waiting) -> tuple[tup
 
 
 def _commands(
-    command: Command, run_id: str, state: RunState, one: Waiting, labels: Labels, *, several: bool
+    command: Command, run_id: str, state: RunState, labels: Labels, one: Waiting, *, several: bool
 ) -> list[tuple[str, str]]:
     node, gate = one.node, one.gate
     if one.kind == "budget":
