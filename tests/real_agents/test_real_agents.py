@@ -29,24 +29,20 @@ WITH_SESSIONS = ["claude", "claude@old", "codex", "gemini", "opencode"]
 ACP = ["claude-acp", "claude-acp@old", "codex-acp", "gemini-acp", "opencode-acp", "copilot-acp"]
 # What a failure of the provider is to the node. Where it is missing the agent tries again for minutes.
 FAILURES = {
-    "claude": {"401": "not_logged_in", "429": "rate_limited", "429 retry-after=1": "rate_limited", "500": "crashed"},
-    "claude@old": {"401": "not_logged_in", "429": "rate_limited", "500": "crashed"},
-    "codex": {"401": "not_logged_in", "429": "rate_limited", "500": "crashed", "cut": "crashed"},
+    "claude": {"401": "not_logged_in", "500": "crashed"},
+    "claude@old": {"401": "not_logged_in", "500": "crashed"},
+    "codex": {"401": "not_logged_in", "500": "crashed", "cut": "crashed"},
     "gemini": {"401": "not_logged_in"},
     "opencode": {"401": "not_logged_in"},
     "llm": {"401": "crashed"},
-    "claude-acp": {
-        "401": "not_logged_in",
-        "429": "rate_limited",
-        "429 retry-after=1": "rate_limited",
-        "500": "crashed",
-    },
-    "claude-acp@old": {"401": "not_logged_in", "429": "rate_limited", "500": "crashed"},
+    "claude-acp": {"401": "not_logged_in", "500": "crashed"},
+    "claude-acp@old": {"401": "not_logged_in", "500": "crashed"},
     "codex-acp": {"401": "not_logged_in", "429": "crashed", "500": "crashed", "cut": "crashed"},
     "gemini-acp": {"401": "not_logged_in", "cut": "crashed"},
     "opencode-acp": {"401": "crashed", "429": "crashed"},
-    "copilot-acp": {"401": "crashed", "cut": "crashed"},
+    "copilot-acp": {"401": "crashed", "429": "crashed", "500": "crashed", "cut": "crashed"},
 }
+LIMITED = ["claude", "claude@old", "codex", "claude-acp", "claude-acp@old"]
 
 FORM = """\
   output_format:
@@ -104,6 +100,24 @@ def test_a_provider_that_fails(here: Place, agent: str, fault: str) -> None:
     error = run["nodes"]["one"]["error"]
     assert error["code"].rpartition("/")[2] == FAILURES[agent][fault], error
     assert run["nodes"]["one"]["output"] is None
+
+
+@pytest.mark.parametrize("fault", ["429", "429 retry-after=1"])
+@pytest.mark.parametrize("agent", LIMITED)
+def test_a_limit_of_the_provider_is_waited_out(here: Place, agent: str, fault: str) -> None:
+    status, run = here.run(agent, node(agent, f"hello <<status {fault} times=1>> <<say here I am>>"))
+    assert (status, run["nodes"]["one"]["output"]) == (0, "here I am"), run
+    assert run["nodes"]["one"]["attempts"] == 1
+    (closed,) = [event for event in here.events() if event["type"] == "lane_closed"]
+    assert closed["error"]["code"] == "rate_limited"
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini", "opencode"])
+def test_an_agent_that_says_nothing_any_more(here: Place, agent: str) -> None:
+    once = "  idle_timeout: 20000\n  retry: {max_attempts: 1, delay_ms: 1000}\n"
+    status, run = here.run(agent, node(agent, "hello <<hang>>", more=once))
+    assert (status, run["nodes"]["one"]["error"]["code"].rpartition("/")[2]) == (1, "timeout"), run
+    assert with_environment(f"HOME={here.env['HOME']}") == []
 
 
 @pytest.mark.parametrize("agent", ["claude", "codex", "claude-acp", "codex-acp"])

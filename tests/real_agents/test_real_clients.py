@@ -1,4 +1,4 @@
-"""Programs that call `ion mcp`: Claude Code, Codex and Gemini CLI, played by the stand-in, and the MCP inspector."""
+"""Claude Code, Codex, Gemini CLI and OpenCode, played by the stand-in, call `ion mcp`; so does the MCP inspector."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ CLIENTS = {
     "claude": ["claude", "-p", "<<mcp w>>", "--mcp-config=.mcp.json", "--allowedTools=mcp__ion"],
     "codex": ["codex", "exec", "--skip-git-repo-check", "<<mcp w>>"],
     "gemini": ["gemini", "--prompt=<<mcp w>>", "--skip-trust", "--approval-mode=yolo"],
+    "opencode": ["opencode", "run", "<<mcp w>>"],
 }
 
 
@@ -36,6 +37,9 @@ def ion_mcp(here: Place) -> list[str]:
     home = Path(here.env["HOME"])
     settings = json.loads((home / ".gemini" / "settings.json").read_text())
     (home / ".gemini" / "settings.json").write_text(json.dumps({**settings, "mcpServers": {"ion": server}}))
+    opencode = home / ".config" / "opencode" / "opencode.json"
+    servers = {"ion": {"type": "local", "command": command}}
+    opencode.write_text(json.dumps({**json.loads(opencode.read_text()), "mcp": servers}))
     with (home / ".codex" / "config.toml").open("a") as config:  # as docs/mcp.md has it
         config.write(f"[mcp_servers.ion]\ncommand = {json.dumps(command[0])}\nargs = {json.dumps(command[1:])}\n")
         config.write('default_tools_approval_mode = "approve"\nrequired = true\n')
