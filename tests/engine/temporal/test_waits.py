@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from tests.engine.temporal.kit import Project
@@ -16,6 +17,20 @@ nodes:
   - {id: ask, depends_on: [pause, check], approval: {message: go?, timeout: 1s, on_timeout: approve}}
   - {id: merged, depends_on: [ask], wait: {event: merged}}
   - {id: say, depends_on: [merged], bash: "echo $merged.output.payload $pause.output.status $check.output.status"}
+"""
+
+LIMITED = """
+import json, pathlib, sys, time
+sys.stdin.read()
+end = pathlib.Path("end")
+if not end.exists():
+    end.write_text(str(int(time.time()) + 3))
+said = {"type": "result", "subtype": "success", "session_id": "s"}
+if time.time() < int(end.read_text()):
+    print(json.dumps({**said, "is_error": True, "api_error_status": 429,
+                      "result": "usage limit reached|" + end.read_text()}))
+    sys.exit(1)
+print(json.dumps({**said, "is_error": False, "result": "ok"}))
 """
 
 
@@ -82,3 +97,19 @@ def test_runs_of_a_cluster_count_in_a_concurrency_group_and_are_never_queued(pro
     (project.folder / "good").touch()
     assert project.ion("approve", "three")[0] == 0
     assert project.ion("resume", "one")[0] == 0
+
+
+def test_a_timer_of_the_cluster_ends_the_wait_for_an_agent_at_its_limit(project: Project) -> None:
+    (project.folder / "limited.py").write_text(LIMITED)
+    with (project.folder / ".ion" / "config.yaml").open("a") as settings:
+        settings.write(f"  limited: {{preset: claude, command: [{json.dumps(sys.executable)}, limited.py]}}\n")
+    project.write("asks", "agent: limited\nnodes: [{id: a, prompt: one}, {id: b, prompt: two, depends_on: [a]}]\n")
+    project.work()
+    status, out, said = project.run("asks", "--run-id", "one", "--patience", "1m")
+    assert (status, out) == (0, "ok\n"), said
+    log = [json.loads(line) for line in project.ion("events", "one", "--json")[1].splitlines()]
+    closed = [one for one in log if one["type"] == "lane_closed"]
+    begun = [one["at"] for one in log if one["type"] == "node_started"]
+    assert len(closed) == 1
+    assert begun[1] >= closed[0]["until"]
+    assert len(begun) == 3
