@@ -101,7 +101,16 @@ def test_the_page_shows_what_happens(repository: Path, programs: Path) -> None:
 
 def test_a_migration_gives_up_on_a_hopeless_file(repository: Path, programs: Path) -> None:
     """After three tries, with what the check said at hand; the file is as it was, also where it had changes that are
-    not committed and the agent took it out of git; the others are done."""
+    not committed, the agent took it out of git, and git was locked at the last try; the others are done."""
+    real = shutil.which("git")
+    (programs / "git").write_text(f"""#!/bin/sh
+case " $* " in *" restore "*)
+  echo >> .git/restores
+  [ $(wc -l < .git/restores) -ne 3 ] || {{ echo "fatal: Unable to create '.git/index.lock'" >&2; exit 128; }};;
+esac
+exec {real} "$@"
+""")
+    (programs / "git").chmod(0o755)
     for name in ("hopeless.py", "other.py"):
         (repository / name).write_text("x = 1\n")
     git(repository, "add", ".")
