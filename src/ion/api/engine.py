@@ -23,8 +23,8 @@ from ion.api.result import RunResult
 from ion.api.run import Run
 from ion.api.runs import StartedRun, acquire_answered, start
 from ion.core.events import CHECK, SIGNAL, TIMER, Recorded
-from ion.core.resume import answered
 from ion.core.state import RunState
+from ion.core.waits import answered
 from ion.engine.options import DEFAULT_OPTIONS, RunOptions
 from ion.engine.pool import RunPool
 from ion.errors import IonError

@@ -13,20 +13,13 @@ from ion.core import events as e
 from ion.core.addresses import in_tree_order
 from ion.core.ending import finished, finishing, told
 from ion.core.state import RunState
-from ion.core.waits import signals_for
+from ion.core.waits import answered
 from ion.errors import RefusedError
 from ion.language.templates import templates_of
 from ion.language.workflow import Workflow
 
 # So many owners may die in a row with nothing settled in between.
 MAX_DEATHS = 5
-
-
-def answered(state: RunState) -> bool:
-    """Whether an answer or a larger budget came that nothing has acted on yet, or the run was asked to end."""
-    if state.cancel is not None or (state.over_budget and not state.is_spent):
-        return True
-    return any(node.is_answered or (state.signals and any(signals_for(state, node))) for node in state.nodes.values())
 
 
 def resume_cause(state: RunState, *, agent: str | None, resume: bool = True, at: int | None = None) -> str | None:

@@ -60,6 +60,13 @@ def signals_for(state: RunState, now: NodeState) -> Iterator[e.SignalReceived]:
     return (one for one in state.signals.values() if one.event == wait.event and one.target in (None, now.id))
 
 
+def answered(state: RunState) -> bool:
+    """Whether an answer or a larger budget came that nothing has acted on yet, or the run was asked to end."""
+    if state.cancel is not None or (state.over_budget and not state.is_spent):
+        return True
+    return any(node.is_answered or (state.signals and any(signals_for(state, node))) for node in state.nodes.values())
+
+
 def _completed(
     template: Template,
     now: NodeState,

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from ion.core.addresses import ended_with, members_of, origin_of
 from ion.core.events import CHECK, PERMISSION, SIGNAL, TIMER, ApprovalRequested, ApprovalResolved
-from ion.core.resume import answered  # noqa: F401 for the faces
 from ion.core.waiting import Waiting, waiting_at, waiting_in
+from ion.core.waits import answered  # noqa: F401 for the faces
 from ion.errors import IonError
 from ion.language.templates import path_of, templates_of
 from ion.names import is_within
