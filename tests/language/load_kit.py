@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 
 from ion.errors import Problem
 from ion.language.library import Loaded
@@ -65,6 +65,16 @@ def write(folder: Path, files: dict[str, str]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+
+
+def block_text(nodes: str, root: str = "", name: str = "block") -> str:
+    """The text of a workflow that others include or call, with these nodes and root fields."""
+    return f"name: {name}\ndescription: A block\n{root}\nnodes:\n{indent(dedent(nodes).strip(), '  ')}\n"
+
+
+def block(nodes: str, root: str = "", name: str = "block") -> dict[str, str]:
+    """The same as a file of the project, for `write`."""
+    return {f".ion/workflows/{name}.yaml": block_text(nodes, root, name)}
 
 
 def load_file(path: Path, project: Path) -> Loaded:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from load_kit import HEAD, codes, good, load, load_file, marked, node, only, shown, write
+from load_kit import HEAD, block, codes, good, load, load_file, marked, node, only, shown, write
 
 from ion import codec
 from ion.language.conditions import parse_condition
@@ -194,10 +194,6 @@ def test_a_catcher_waits_for_what_it_catches_once() -> None:
     assert loaded.problems == ()
     assert loaded.workflow is not None
     assert loaded.workflow.nodes[2].waits_for == ("b", "a")
-
-
-def block(nodes: str, name: str = "block", root: str = "") -> dict[str, str]:
-    return {f".ion/workflows/{name}.yaml": f"{HEAD.replace('demo', name)}{root}nodes:\n{nodes}\n"}
 
 
 TWO = "  - {id: one, bash: x}\n  - {id: two, bash: x, depends_on: [one]}"

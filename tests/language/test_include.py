@@ -11,7 +11,7 @@ import pytest
 from any_workflow import load_any
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from load_kit import HEAD, codes, good, load, load_file, marked, only, shown, write
+from load_kit import HEAD, block_text, codes, good, load, load_file, marked, only, shown, write
 
 from ion.api.dry import dry_run
 from ion.api.workspace import Workspace
@@ -27,15 +27,9 @@ REVIEW = """
 """
 
 
-def block(nodes: str, root: str = "", name: str = "block") -> str:
-    return f"name: {name}\ndescription: A block\n{root}\nnodes:\n" + "\n".join(
-        f"  {line}" for line in nodes.strip().splitlines()
-    )
-
-
 def project_of(folder: Path, **blocks: str) -> Path:
     """A project whose workflows have these names and nodes."""
-    write(folder, {f".ion/workflows/{name}.yaml": block(nodes, name=name) for name, nodes in blocks.items()})
+    write(folder, {f".ion/workflows/{name}.yaml": block_text(nodes, name=name) for name, nodes in blocks.items()})
     return folder
 
 
@@ -91,7 +85,7 @@ def test_the_sinks_and_the_output(tmp_path: Path) -> None:
     assert end.depends_on == ("i__b", "i__c")
     assert isinstance(end.body, w.Bash)
     assert end.body.shell.placements[0].reference == w.NodeReference("i__b")
-    write(tmp_path, {".ion/workflows/block.yaml": block(nodes, "returns: a")})
+    write(tmp_path, {".ion/workflows/block.yaml": block_text(nodes, "returns: a")})
     workflow = good(outer, root="returns: i", project=project)
     assert workflow.nodes[-1].order == ("i__a",)
     assert workflow.returns == "i__a"
@@ -211,7 +205,7 @@ DECLARED = """inputs:
 
 
 def test_declared_inputs_have_their_defaults_and_types(tmp_path: Path) -> None:
-    write(tmp_path, {".ion/workflows/block.yaml": block("- {id: a, bash: x}", DECLARED)})
+    write(tmp_path, {".ion/workflows/block.yaml": block_text("- {id: a, bash: x}", DECLARED)})
     (node,) = good("- {id: i, include: block, with: {base: main, depth: 5}}", project=tmp_path).nodes
     assert {name: binding.value for name, binding in node.bindings.items()} == {
         "base": "main",
@@ -231,7 +225,7 @@ def test_declared_inputs_have_their_defaults_and_types(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_the_declarations(given: str, code: str, path: str, said: str, tmp_path: Path) -> None:
     for kind in ("include", "workflow"):
-        write(tmp_path, {".ion/workflows/block.yaml": block("- {id: a, bash: x}", DECLARED)})
+        write(tmp_path, {".ion/workflows/block.yaml": block_text("- {id: a, bash: x}", DECLARED)})
         problem = only(load(f"- {{id: i, {kind}: block, with: {given}}}", project=tmp_path))
         assert (problem.code, problem.path) == (code, path.replace("include", kind))
         assert said in problem.message
@@ -247,7 +241,7 @@ def test_without_declarations_extras_are_ignored_and_what_is_read_must_be_given(
 
 def test_options_environment_strictness_and_secrets_of_its_own(tmp_path: Path) -> None:
     root = "model: small\nagent: theirs\nenv: {A: b}\nstrict: true\nsecrets: [TOKEN]\ntimeout: 5m"
-    write(tmp_path, {".ion/workflows/block.yaml": block("- {id: a, prompt: x}\n- {id: b, bash: x}", root)})
+    write(tmp_path, {".ion/workflows/block.yaml": block_text("- {id: a, prompt: x}\n- {id: b, bash: x}", root)})
     loaded = load(
         "- {id: i, include: block}\n- {id: c, bash: x}",
         root="model: large\neffort: high\nsecrets: [KEY]",
@@ -268,7 +262,7 @@ def test_files_of_one_name_in_two_folders(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            ".ion/workflows/deep/block.yaml": block(
+            ".ion/workflows/deep/block.yaml": block_text(
                 "- {id: a, bash: x}\n- {id: b, command: ask}\n- {id: c, script: tool, runtime: python}"
             ),
             ".ion/workflows/deep/commands/ask.md": "See $a.output",
@@ -354,7 +348,7 @@ def test_what_cannot_be_included(nodes: str, code: str, path: str, tmp_path: Pat
         loop="- {id: i, include: again}",
         again="- {id: i, workflow: loop}",
     )
-    write(tmp_path, {f".ion/workflows/{one}.yaml": block("- {id: a, bash: x}", name="twice") for one in "xy"})
+    write(tmp_path, {f".ion/workflows/{one}.yaml": block_text("- {id: a, bash: x}", name="twice") for one in "xy"})
     problem = next(one for one in load(nodes, project=project).errors if not one.way)
     assert problem.code in (code, "broken-workflow"), problem
     assert code in [one.code for one in load(nodes, project=project).errors]
@@ -371,7 +365,7 @@ def test_how_deep_they_go(tmp_path: Path) -> None:
     """Archon reads 3; Ion 16."""
     for depth in range(18):
         node = f"- {{id: n, include: b{depth + 1}}}" if depth < 17 else "- {id: n, bash: x}"
-        write(tmp_path, {f".ion/workflows/b{depth}.yaml": block(node, name=f"b{depth}")})
+        write(tmp_path, {f".ion/workflows/b{depth}.yaml": block_text(node, name=f"b{depth}")})
     at = {depth: load(f"- {{id: n, include: b{depth}}}", project=tmp_path) for depth in (1, 2, 14, 15)}
     assert [one.code for one in at[15].problems if not one.way] == []
     assert [one.code for one in at[14].problems if not one.way] == ["archon-depth"]
@@ -385,7 +379,7 @@ def test_how_much_they_bring(tmp_path: Path) -> None:
     for depth in range(8):
         twice = f"- {{id: a, include: b{depth + 1}}}\n- {{id: b, include: b{depth + 1}}}"
         many = "\n".join(f"- {{id: n{number}, bash: x}}" for number in range(20))
-        write(tmp_path, {f".ion/workflows/b{depth}.yaml": block(twice if depth < 7 else many, name=f"b{depth}")})
+        write(tmp_path, {f".ion/workflows/b{depth}.yaml": block_text(twice if depth < 7 else many, name=f"b{depth}")})
     assert len(good("- {id: n, include: b1}", project=tmp_path).nodes) == 1280
     assert "too-many-nodes" in codes(load("- {id: n, include: b0}", project=tmp_path), "error")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
-from load_kit import codes, good, load, marked, node, only, write
+from load_kit import block, codes, good, load, marked, node, only, write
 
 from ion.engine.freeze import source_of
 from ion.language import workflow as w
@@ -15,11 +14,6 @@ from ion.language.load import parse_workflow
 from work import assert_linear
 
 HEAD = "name: demo\ndescription: A demonstration\nnodes:\n"
-
-
-def block(nodes: str, root: str = "", name: str = "block") -> dict[str, str]:
-    text = f"name: {name}\ndescription: A block\n{root}\nnodes:\n" + dedent(nodes).strip()
-    return {f".ion/workflows/{name}.yaml": text + "\n"}
 
 
 # What it becomes
