@@ -139,6 +139,25 @@ exec {real} "$@"
     ]
 
 
+def _upgraded(repository: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ion.cli", "run", "examples/upgrade.yaml", "--agent", "claude -p", "--quiet"]
+    command += ["--input", "name=requests", "--input", "version=2.33.0", "--input", "check=false"]
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_upgrade_that_fails_is_taken_back_and_what_was_not_committed_before_is_left(
+    repository: Path, programs: Path
+) -> None:
+    pinned = (repository / "requirements.txt").read_text()
+    assert _upgraded(repository, programs).returncode == 1
+    assert (repository / "requirements.txt").read_text() == pinned
+    (repository / "app.py").write_text("my work of today\n")
+    refused = _upgraded(repository, programs)
+    assert (refused.returncode, "commit your changes first" in refused.stderr) == (1, True)
+    assert (repository / "app.py").read_text() == "my work of today\n"
+
+
 def test_the_page_has_all_examples_and_ten_recipes() -> None:
     linked = re.findall(r"\]\(\.\./examples/([\w.-]+)\)", PAGE)
     assert sorted(linked) == [path.name for path in EXAMPLES]
