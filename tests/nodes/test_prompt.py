@@ -276,6 +276,14 @@ async def test_a_limit_and_when_it_ends_are_in_the_failure(tmp_path: Path) -> No
     assert (outcome.error.code, outcome.error.resets_at) == ("quota_exhausted", 1_796_080_129_000)
 
 
+@pytest.mark.parametrize("resets_at", [10**17, -5, 2.5, "soon", float("nan"), True])
+async def test_what_is_not_a_time_is_not_when_a_limit_ends(tmp_path: Path, resets_at: Any) -> None:
+    agent = Asked(AgentError("quota_exhausted", "no more today", resets_at=resets_at))
+    outcome = await one(tmp_path, "prompt: x", agent).run("x")
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.code, outcome.error.resets_at) == ("quota_exhausted", None)
+
+
 async def test_a_reply_that_does_not_fit_fails_with_what_is_wrong_and_is_kept(tmp_path: Path) -> None:
     agent = Asked(PromptResult('{"ok": "yes"}', usage={"cost_usd": 1.0}))
     outcome = await one(tmp_path, f"prompt: x, {SCHEMA}", agent).run("x")

@@ -30,6 +30,7 @@ from ion.errors import OutputFormatError
 from ion.foreign import unicode
 from ion.language.references import find_references
 from ion.language.workflow import Approval, Command, EngineReference, Loop, Prompt
+from ion.names import is_moment
 from ion.nodes.base import Context, Turn, reply_of
 from ion.nodes.checking import check_reply
 from ion.nodes.replies import CheckedReply, ask_again
@@ -201,7 +202,8 @@ async def _ask(
     except UnpermittedError as error:
         return Unpermitted(tuple(map(_question, error.permissions)), _numbers(error.usage))
     except AgentError as error:
-        failure = Failure(error.error_code, error.message, error.hint, resets_at=error.resets_at)
+        resets_at = error.resets_at if is_moment(error.resets_at) else None
+        failure = Failure(error.error_code, error.message, error.hint, resets_at=resets_at)
         return Failed(failure, usage=_usage(error.usage, error.session_total))
     except TimeoutError as error:
         how = f"did not keep its time limit of {limit} ms" if overdue.expired() else f"raised TimeoutError: {error}"
