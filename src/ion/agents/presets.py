@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     *("claude", "codex", "gemini", "opencode", "copilot", "cursor"),
-    *("pi", "qwen", "amp", "auggie", "continue", "goose", "llm", "aider"),
+    *("pi", "qwen", "cline", "amp", "auggie", "continue", "goose", "llm", "aider"),
     *("claude-acp", "codex-acp", "gemini-acp", "copilot-acp", "cursor-acp", "opencode-acp", "goose-acp", "qwen-acp"),
     *("kimi-acp", "kiro-acp", "droid-acp", "fast-agent-acp", "grok-acp", "devin-acp", "junie-acp", "kilo-acp"),
     *("pi-acp", "qoder-acp", "trae-acp"),
