@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from pathlib import Path
+from unittest import mock
 
 import ion
 from ion import codec
@@ -30,6 +31,16 @@ def fill(project: Path, *, ended: int = ENDED, waiting: int = WAITING) -> None:
         for number in range(ended + waiting):
             last = e.WorkflowCompleted(2) if number < ended else e.WorkflowPaused(2, due_at=_LATE)
             _insert(database, f"r{number}", project, [start, last])
+
+
+def fill_store(url: str, project: Path, *, ended: int = ENDED, waiting: int = WAITING) -> None:
+    """The same in another store, as imports, without waiting for the disk."""
+    (project / ".ion").mkdir(parents=True)
+    start = e.WorkflowStarted(1, "old", digest_of(_SOURCE), (("a", "bash"),), cwd=str(project))
+    with contextlib.closing(ion.create_store(url, project=project)) as store, mock.patch("os.fsync"):
+        for number in range(ended + waiting):
+            last = e.WorkflowCompleted(2) if number < ended else e.WorkflowPaused(2, due_at=_LATE)
+            store.import_workflow_run(f"r{number}", project=str(project), source=_SOURCE, events=[start, last])
 
 
 def _insert(database: sqlite3.Connection, run_id: str, project: Path, events: list[e.Event]) -> None:

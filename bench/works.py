@@ -195,6 +195,19 @@ def _tick(folder: Path) -> list[Program]:
     return [Program("Ion", [*ion_command(), "tick"], folder / "old")]
 
 
+def _tick_elsewhere(folder: Path, kind: str) -> list[Program]:
+    from bench.clock import fill_store
+
+    if kind == "file":
+        url = f"file:{folder / 'store'}"
+    else:
+        from bench.postgres import server_url
+
+        url = server_url(folder)
+    fill_store(url, folder / "old")
+    return [Program("Ion", [*ion_command(), "tick", "--store", url], folder / "old")]
+
+
 def _at_once(folder: Path) -> list[Program]:
     project = _project(folder, graphs.fan(200))
     return [
@@ -392,6 +405,17 @@ WORKS: dict[str, Work] = {
             Question("processor time, seconds", "cpu", below=None),
         ),
     ),
+    **{
+        f"tick-{kind}": Work(
+            f"the same in a store in {place}",
+            partial(_tick_elsewhere, kind=kind),
+            (
+                Question("whole process, wall, seconds", "wall", below=None, limit=0.5),
+                Question("processor time, seconds", "cpu", below=None),
+            ),
+        )
+        for kind, place in (("file", "files"), ("postgres", "PostgreSQL"))
+    },
     "resume": Work(
         "resume with 999 of 1,000 done",
         _resume,

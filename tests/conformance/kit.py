@@ -80,6 +80,10 @@ class World:
         ion.submit(run.run_id, node, text, store=self.store, project=self.project, **values)
         return self.resume(run)
 
+    def signal(self, run: RunResult, event: str, payload: Any = None, **values: Any) -> bool:
+        """Send a signal, and do not continue."""
+        return ion.signal(run.run_id, event, payload, store=self.store, project=self.project, **values)
+
     def prompts(self, run: RunResult) -> list[dict[str, Any]]:
         return ion.next_prompts(run.run_id, store=self.store, project=self.project)
 

@@ -5,11 +5,12 @@ also where one home keeps them beside the log. The same is also what each event 
 that its node waits for, and the stretches of the run (between a pause and what continues it). Only nodes that do not
 wait for each other may be ordered otherwise.
 
-Not the same: when, by whom and by which process, and on which engine.
+Not the same: when, by whom and by which process, and on which engine, and how long a wait has taken.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -28,7 +29,7 @@ from ion.stores.base import WorkflowStore
 # The run's own events are told under the name of no node.
 RUN = ""
 # When and by whom; `due_at` has chance in it, `owned_until` is when the owner before was alive last.
-_DIFFERENT = ("at", "due_at", "owned_until", "by", "engine")
+_DIFFERENT = ("at", "due_at", "remind_at", "owned_until", "by", "engine")
 # These come from outside, at any moment of a stretch; all other events of the run stand between stretches.
 _REQUESTS = (e.CancelRequested, e.BudgetRaised)
 
@@ -57,7 +58,7 @@ def tell_events(workflow: Workflow, events: list[e.Event], store: WorkflowStore)
         name = event.node if isinstance(event, e.NodeEvent) else RUN
         _check_beginning(workflow, state, event)
         told.after.setdefault(name, []).append({"stretch": stretch, **_counts(workflow, state, told, event)})
-        told.says.setdefault(name, []).append(_plain(event, store, state.agent))
+        told.says.setdefault(name, []).append(_untimed(_plain(event, store, state.agent), state))
         apply(state, event)
         if name == RUN and not isinstance(event, _REQUESTS):
             stretch += 1
@@ -114,6 +115,18 @@ def _plain(event: e.Event, store: WorkflowStore, agent: str | None) -> dict[str,
     texts = [_text(content, store) for content in e.contents(event)]
     said |= said.pop("reply", {})
     return {**said, **dict.fromkeys(said.keys() & {"output", "prompt", "items", "given"}, *texts)}
+
+
+def _untimed(said: dict[str, Any], state: RunState) -> dict[str, Any]:
+    """Without how long a wait has taken, in its output and in the digests of it that nodes after it were given."""
+    waits = {node.id.rpartition(".")[2] for node in state.nodes.values() if node.kind == "wait"}
+    if waits and "output" in said:
+        output = re.sub(r'"waited_ms":\d+', '"waited_ms":0', said["output"])
+        said = {**said, "output": output, "values": said.get("values") if output == said["output"] else None}
+    if "inputs" in said and waits:
+        given = said["inputs"].items()
+        said = {**said, "inputs": {name: text.partition(":")[0] if name in waits else text for name, text in given}}
+    return said
 
 
 def _text(content: e.Content, store: WorkflowStore) -> str:

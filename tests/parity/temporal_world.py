@@ -36,7 +36,7 @@ from ion.engine.temporal.worker import WorkerConfig, working
 from ion.errors import StoreError
 
 PATIENCE_S = 60
-ANSWERS = (e.ApprovalResolved, e.PromptAnswered, e.CancelRequested, e.BudgetRaised)
+ANSWERS = (e.ApprovalResolved, e.PromptAnswered, e.CancelRequested, e.BudgetRaised, e.SignalReceived)
 
 
 class NoSuchThing(Exception):
