@@ -14,7 +14,8 @@ from processes import until
 
 from .kit import Project
 
-# Says how many work at once, itself among them; one whose prompt says so works until the file `go` is there.
+# Says how many work at once, itself among them; one whose prompt says so works until the file `go` is there, or until
+# the run `second` was asked something.
 AGENT = """
 import os, pathlib, sys, time, uuid
 prompt, work = sys.stdin.read(), pathlib.Path("at-work")
@@ -25,6 +26,8 @@ with open("counts", "a") as counts:
 with open("asked", "a") as asked:
     print(os.environ["ION_RUN_ID"], file=asked)
 while "hold" in prompt and not pathlib.Path("go").exists():
+    time.sleep(0.02)
+while "second" in prompt and "second" not in pathlib.Path("asked").read_text():
     time.sleep(0.02)
 time.sleep(0.1)
 mine.unlink()
@@ -96,7 +99,9 @@ def test_who_was_killed_keeps_no_turn(two: Project) -> None:
 
 
 def test_a_run_with_many_prompts_lets_others_have_their_turn(two: Project) -> None:
-    many = "\n".join(f"  - {{id: n{number}, agent: worker, prompt: hold}}" for number in range(6))
+    """Two of its turns end once another run waits; what it asks after that ends only if that one has had a turn."""
+    prompts = ["hold", "hold", *["second"] * 4]
+    many = "\n".join(f"  - {{id: n{number}, agent: worker, prompt: {how}}}" for number, how in enumerate(prompts))
     two.write("many", f"name: many\ndescription: Asks often.\nnodes:\n{many}\n")
     first = two.start("run", "many", "--run-id", "first", "--plain")
     until(lambda: len(at_work(two)) == 2)
@@ -107,13 +112,36 @@ def test_a_run_with_many_prompts_lets_others_have_their_turn(two: Project) -> No
     assert [ends(one)[0] for one in (second, first)] == [0, 0]
     asked = (two.folder / "asked").read_text().split()
     assert len(asked) == 8
-    assert asked[-1] == "first", asked
+    assert asked.index("second") <= 3, asked
     assert max(counts(two)) == 2
 
 
 def record(project: Project) -> str | None:
     workspace = open_workspace(project.folder)
     return workspace.store.get_record(f'["agent","{project.folder}","worker"]')
+
+
+# At its account's limit for an hour in the run `limited`, and in no other.
+LIMITED = """
+import json, os, sys, time
+sys.stdin.read()
+said = {"type": "result", "subtype": "success", "session_id": "s"}
+if os.environ["ION_RUN_ID"] == "limited":
+    print(json.dumps({**said, "is_error": True, "result": f"usage limit reached|{int(time.time()) + 3600}"}))
+    sys.exit(1)
+print(json.dumps({**said, "is_error": False, "result": "ok"}))
+"""
+
+
+def test_a_run_that_waits_for_its_agents_limit_holds_no_turn(two: Project) -> None:
+    (two.folder / "agent.py").write_text(LIMITED)
+    configure(two, "max_parallel: 1, preset: claude")
+    waits = two.start("run", "two", "--run-id", "limited", "--patience", "2h", "--plain")
+    until(lambda: "lane_closed" in two.run("events", "limited", "--json").out)
+    status, said = ends(two.start("run", "two", "--run-id", "other", "--plain"))
+    assert (status, waits.poll()) == (0, None), said
+    waits.send_signal(signal.SIGINT)
+    ends(waits)
 
 
 def test_a_limit_that_nobody_set_costs_nothing(two: Project) -> None:

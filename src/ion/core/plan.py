@@ -270,9 +270,10 @@ class Plan:
         """The bounded agent whose turn is under way here; '' for none."""
         return self._starts.busy_agent(address)
 
-    def ready(self, agent: str, most: int) -> list[str]:
+    def ready(self, agent: str, most: int, at: int) -> list[str]:
         """The addresses of those that would start, and no more than `most`, if this agent had room for them."""
-        return [] if self.state.is_spent else self._starts.ready(agent, most)
+        held = self.state.is_spent or agent in closed_lanes(self.state.lanes, at)
+        return [] if held else self._starts.ready(agent, most)
 
     def in_order(self, nodes: Iterable[str]) -> list[str]:
         """These instances in the order of the file and of the items."""

@@ -188,7 +188,7 @@ class Drive(Struct, dict=True):
         """No longer than it takes until somebody else's request is to be seen."""
         self._held.answer(self._plan.state)
         if self._shared is not None:
-            await self._settle(self._shared.demands(self._plan))
+            await self._settle(self._shared.demands(self._plan, self.now()))
         if not (self._tasks.any_ended or self._held.unrecorded or self._agent_free):
             longest = POLL_SECONDS if self._pool is None else self._lease_left_ms() / 1000
             left = longest if until is None else (until - self.clock()) / 1000
@@ -217,7 +217,7 @@ class Drive(Struct, dict=True):
         assert self._shared is not None
         if demands and await self._with_store(self._shared.settle, demands) > 0:
             self._agent_free = True
-        for node, said in self._shared.news(self._plan):
+        for node, said in self._shared.news(self._plan, self.now()):
             self.observers.progress(self.run_id, node, said)
 
     def _agent_is_free(self) -> None:

@@ -76,12 +76,13 @@ class SharedAgents(Mapping[str, int]):
         """How long until the record is to be read again; None: this run waits for no turn."""
         return max(0, self._looked + LOOK_MS - clocks.steady_ms()) if self._waits else None
 
-    def demands(self, plan: Plan) -> list[Demand]:
-        """What is to be taken or given back now, before the run waits for what comes next."""
+    def demands(self, plan: Plan, at: int) -> list[Demand]:
+        """What is to be taken or given back now, before the run waits for what comes next. An
+        agent whose lane is closed needs none."""
         found = []
         for agent, taken in self._taken.items():
             busy, waits = plan.busy(agent), agent in self._waits
-            wanted = busy + len(plan.ready(agent, self._limits[agent] - busy))
+            wanted = busy + len(plan.ready(agent, self._limits[agent] - busy, at))
             if self.next_look_ms == 0 if waits and wanted > taken else waits or wanted != taken:
                 found.append(Demand(agent, wanted, busy))
         return found
@@ -95,14 +96,14 @@ class SharedAgents(Mapping[str, int]):
             if freed[agent]
         ]
 
-    def news(self, plan: Plan) -> list[tuple[str, str]]:
+    def news(self, plan: Plan, at: int) -> list[tuple[str, str]]:
         """What is to be said, once for each agent, of a node that waits for a turn of it."""
         new = self._waits - self._told
         self._told |= new
         return [
             (node, f"waits for {agent}: all runs of the project have {self._limits[agent]} at once")
             for agent in sorted(new)
-            for node in plan.ready(agent, 1)
+            for node in plan.ready(agent, 1, at)
         ]
 
     def settle(self, demands: Sequence[Demand]) -> int:
