@@ -48,6 +48,7 @@ WORDS: dict[str, list[list[str]]] = {
     "agents": [[], ["--json"]],
     "prune": [["--older-than", "1h", "--yes"]],
     "doctor": [[], ["--json"]],
+    "help": [[], ["agents"]],
     "schema": [[]],
     "completion": [["bash"]],
     "init": [[]],
