@@ -90,6 +90,13 @@ def test_what_is_not_json_says_so(text: str) -> None:
     assert errors[0].startswith("the reply is not JSON: ")
 
 
+def test_why_it_is_not_json_is_said_in_words_for_whoever_replied() -> None:
+    several = ("the reply is not JSON: it is text, or several values",)
+    assert validate_reply(ANY, "I looked at [auth] and at [web].") == several
+    assert validate_reply(ANY, '{"a": 1, "a": }') != several
+    assert "strict" not in str(validate_reply(ANY, '{"a" 1}'))
+
+
 def test_all_that_does_not_fit_is_listed_with_its_place() -> None:
     assert validate_reply(VERDICT, '{"verdict": "maybe", "notes": ["a", 2]}') == (
         "$.verdict: 'maybe' is not one of ['pass', 'fail']",

@@ -159,6 +159,9 @@ def _repaired(text: str) -> Any:
         json.dumps(value, allow_nan=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError as error:  # its words are about a mode of the library
+        said = str(error).replace(" in strict mode", "")
+        raise ValueError("it is text, or several values" if "top-level" in said else said) from None
     if not isinstance(value, dict | list):
         raise ValueError("it is text")
     return value

@@ -13,7 +13,6 @@ from ion.api.described import node_duration
 from ion.api.result import FIRST_INSTANCES
 from ion.core.decide import trigger_rule_holds
 from ion.core.requests import iteration_of, node_of  # noqa: F401 for the faces
-from ion.core.spending import COST
 from ion.core.surroundings import Surroundings, surroundings
 from ion.core.values import lookup
 from ion.kinds import KINDS
@@ -35,7 +34,7 @@ from ion.language.workflow import Command as CommandFile
 from ion.views.rows import attempts_of, named_from, waits_of
 from ion.views.text import cut, duration, elapsed, moment, one_line, plural, size, width
 from ion.views.waiting import Answered, Command, all_asked, labels_at, labels_of
-from ion.views.words import counted, failure_text, foreseen, said_of
+from ion.views.words import counted, failure_text, foreseen, said_of, spent
 
 if TYPE_CHECKING:
     from ion.api.result import RunShown
@@ -194,8 +193,7 @@ def _ran(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "note", one_line(note)
     usage = result.described.usage_of(now)
     if usage or now.agent is not None:
-        told = [f"{name} {amount:g}" for name, amount in usage.items()]
-        yield "usage", ", ".join(told if COST in usage else [*told, "cost not reported" if told else "not reported"])
+        yield "cost", spent(usage)
 
 
 def _kind(subject: Subject) -> str:
