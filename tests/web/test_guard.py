@@ -310,6 +310,28 @@ def test_a_request_that_never_ends_is_given_up(impatient: Server) -> None:
         until(lambda: _is_closed(one) or bool(time.sleep(0.2)) or not _sends(one))
 
 
+def test_the_next_request_of_a_connection_is_given_up_too(impatient: Server) -> None:
+    with _connect(impatient) as one:
+        head = f"GET / HTTP/1.1\r\nHost: {impatient.host}\r\nCookie: {impatient.cookie}\r\n"
+        one.sendall(f"{head}\r\n".encode())
+        assert one.recv(1 << 20).startswith(b"HTTP/1.1 200")
+        one.sendall(head.encode())
+        until(lambda: _has_ended(one) or bool(time.sleep(0.2)) or not _sends(one))
+
+
+def _has_ended(one: socket.socket) -> bool:
+    """Whether it is closed, once all that came was read."""
+    one.setblocking(False)
+    try:
+        while one.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _sends(one: socket.socket) -> bool:
     try:
         one.sendall(b"x")
