@@ -33,7 +33,7 @@ FAILURES = {
     "claude-agent-acp-0.101.0-500": "crashed",
     "claude-agent-acp-0.49.0-429": "rate_limited",
     "codex-acp-2.6.0-401": "not_logged_in",
-    "codex-acp-2.6.0-429": "crashed",
+    "codex-acp-2.6.0-429": "rate_limited",
     "codex-acp-2.6.0-500": "crashed",
     "codex-acp-2.6.0-cut": "crashed",
     "codex-acp-2.6.0-quota": "quota_exhausted",

@@ -37,12 +37,12 @@ FAILURES = {
     "llm": {"401": "crashed"},
     "claude-acp": {"401": "not_logged_in", "500": "crashed"},
     "claude-acp@old": {"401": "not_logged_in", "500": "crashed"},
-    "codex-acp": {"401": "not_logged_in", "429": "crashed", "500": "crashed", "cut": "crashed"},
+    "codex-acp": {"401": "not_logged_in", "404": "refused", "500": "crashed", "cut": "crashed"},
     "gemini-acp": {"401": "not_logged_in", "cut": "crashed"},
     "opencode-acp": {"401": "crashed", "429": "crashed"},
     "copilot-acp": {"401": "crashed", "429": "crashed", "500": "crashed", "cut": "crashed"},
 }
-LIMITED = ["claude", "claude@old", "codex", "claude-acp", "claude-acp@old"]
+LIMITED = ["claude", "claude@old", "codex", "claude-acp", "claude-acp@old", "codex-acp"]
 
 FORM = """\
   output_format:

@@ -188,7 +188,7 @@ def codex_jsonl(printed: Printed) -> Reading:
         elif kind == "turn.failed":
             message = message_of(event.get("error"))
             limit = limits.codex(message)
-            error = (limit.code if limit is not None else _codex_code(message), message)
+            error = (limit.code if limit is not None else codex_code(message), message)
     resets_at = limit.resets_at if limit is not None and error is not None else None
     return Reading(reply, session, usage=usage, error=error, total=usage, resets_at=resets_at)
 
@@ -197,7 +197,8 @@ def codex_jsonl(printed: Printed) -> Reading:
 _CODEX_STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:) ([1-5][0-9]{2})\b")
 
 
-def _codex_code(message: str) -> str:
+def codex_code(message: str) -> str:
+    """The error code of what codex says when its provider has failed, '' if it says nothing."""
     found = _CODEX_STATUS.match(message)
     return http_code(int(found[1])) if found is not None else ""
 

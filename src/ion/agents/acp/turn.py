@@ -14,6 +14,7 @@ from ion.agents.acp.protocol import AgentRefusedError, Ended, GoneError, Permiss
 from ion.agents.acp.running import Running, Session, Share
 from ion.agents.base import AgentError, Permission, PromptRequest, PromptResult, UnpermittedError
 from ion.agents.clock import Clock
+from ion.agents.parsers import codex_code
 from ion.agents.presets import Preset
 from ion.agents.reading import refused_calls
 from ion.agents.streams import Step
@@ -219,7 +220,7 @@ class PromptTurn:
             case "done":
                 if self._was_not_answered(ended):
                     what = self._with_text("ended the turn without an answer of a model", self._last_notice)
-                    raise AgentError("crashed", what)
+                    raise AgentError(codex_code(self._last_notice) or "crashed", what)
                 notes = refused_calls(self._refused)
                 if self._refused_last:
                     what = self._with_text("ended its turn when a tool call was refused", text)
