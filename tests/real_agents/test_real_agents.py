@@ -27,16 +27,17 @@ MODELS = {
 }
 WITH_SESSIONS = ["claude", "claude@old", "codex", "gemini", "opencode"]
 ACP = ["claude-acp", "claude-acp@old", "codex-acp", "gemini-acp", "opencode-acp", "copilot-acp"]
-# What a failure of the provider is to the node. Where it is missing the agent tries again for minutes.
+# What a failure of the provider is to the node. Where it is missing the agent tries again for minutes, or says which it
+# was in words alone (gemini-acp's 404 has the code 500).
 FAILURES = {
-    "claude": {"401": "not_logged_in", "500": "crashed"},
-    "claude@old": {"401": "not_logged_in", "500": "crashed"},
-    "codex": {"401": "not_logged_in", "500": "crashed", "cut": "crashed"},
-    "gemini": {"401": "not_logged_in"},
-    "opencode": {"401": "not_logged_in"},
+    "claude": {"401": "not_logged_in", "404": "refused", "500": "crashed"},
+    "claude@old": {"401": "not_logged_in", "404": "refused", "500": "crashed"},
+    "codex": {"401": "not_logged_in", "404": "refused", "500": "crashed", "cut": "crashed"},
+    "gemini": {"401": "not_logged_in", "404": "refused"},
+    "opencode": {"401": "not_logged_in", "404": "refused", "cut": "crashed"},
     "llm": {"401": "crashed"},
-    "claude-acp": {"401": "not_logged_in", "500": "crashed"},
-    "claude-acp@old": {"401": "not_logged_in", "500": "crashed"},
+    "claude-acp": {"401": "not_logged_in", "404": "refused", "500": "crashed"},
+    "claude-acp@old": {"401": "not_logged_in", "404": "refused", "500": "crashed"},
     "codex-acp": {"401": "not_logged_in", "404": "refused", "500": "crashed", "cut": "crashed"},
     "gemini-acp": {"401": "not_logged_in", "cut": "crashed"},
     "opencode-acp": {"401": "crashed", "429": "crashed"},
