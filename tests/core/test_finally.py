@@ -271,3 +271,17 @@ def test_the_end_of_a_run_waits_for_that_of_a_called_workflow() -> None:
     assert not {"around.ship.unlock", "last"} & {*started(twice)}
     assert twice.statuses()["last"] == "skipped"
     assert twice.state.finally_failed == ("last",), "that it did not run is told"
+
+
+def test_what_ends_a_call_from_inside_of_a_group_still_ends_it_once_that_group_has_ended() -> None:
+    """Also for a plan that is made from the log, in which the group is no longer open."""
+    middle = Workflow("middle", (CALL, Node("around", Group(Scope((Node("stop", Cancel("enough")),))))))
+    workflows = called(Node("ask", Approval("?"))) | {"middle": middle}
+    caller = workflow(Node("out", WorkflowCall("middle")), workflows=workflows)
+    run = Simulation(caller, {"out.around.stop": "enough"}).run()
+    assert run.state.nodes["out.ship"].reason == "cancelled"
+    assert run.statuses()["out.ship.notify"] == "completed"
+    assert run.state.error is not None
+    for died in range(1, len(run.log)):
+        broken = Simulation(caller, {"out.around.stop": "enough"}, list(run.log[:died])).resume()
+        assert broken.state.status == run.state.status, died

@@ -7,13 +7,14 @@ together by a turn `collect`; the output of a group is that of one of its nodes,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from ion.core import events as e
 from ion.core.addresses import NODE_FAILED, is_halting, members_of, origin_of
 from ion.core.budgets import call_spent
+from ion.core.instances import Position
 from ion.core.outcomes import Expanded
 from ion.core.scopes import ScopeState, numbered
 from ion.core.state import NodeState, Running, RunState
@@ -112,16 +113,22 @@ def halted_in(state: RunState, template: Template, address: str) -> NodeState | 
     or items, end no more than themselves."""
     if not (template.calls or _is_item(state, address)):
         return None
-    left = [(address, template)]
+    return next((now for _, now in halting_in(state, template, address)), None)
+
+
+def halting_in(
+    state: RunState, template: Template, address: str, place: Position = ()
+) -> Iterator[tuple[Position, NodeState]]:
+    """What is inside of this instance and ends what is around it, with its place; `place` is that of the instance."""
+    left = [(address, template, place)]
     while left:
-        owner, around = left.pop()
-        body = around.inside
-        for now, inner in zip(members_of(state, owner), body.members if body is not None else (), strict=True):
+        owner, around, before = left.pop()
+        members = around.inside.members if around.inside is not None else ()
+        for i, (now, inner) in enumerate(zip(members_of(state, owner), members, strict=True)):
             if is_halting(now):
-                return now
-            if inner.inside is not None and not inner.calls and now.id in state.scopes:
-                left.append((now.id, inner))
-    return None
+                yield (*before, i), now
+            elif inner.inside is not None and not inner.calls and now.id in state.scopes:
+                left.append((now.id, inner, (*before, i)))
 
 
 def _is_item(state: RunState, address: str) -> bool:

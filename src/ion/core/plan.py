@@ -19,7 +19,7 @@ from ion.core.addresses import is_halting
 from ion.core.apply_outcome import failed_or_tried_again
 from ion.core.budgets import spent_around
 from ion.core.commands import NO_AGENT_LIMITS, AgentLimits, Command, Record, Wait
-from ion.core.composites import opened
+from ion.core.composites import halting_in, opened
 from ion.core.decide import Decision, StartTurn, decide
 from ion.core.ending import (
     End,
@@ -114,6 +114,9 @@ class Plan:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
                 self._open(instance)
+            elif now.terminal and body is not None and address in self.state.scopes and not template.calls:
+                for place, halted in halting_in(self.state, template, address, instance.place):
+                    self._halt(scope, place, halted.id)
         scope.finals = 0 if body is None else len(body.finals)
         scope.left = len(scope.members) - scope.finals
 
@@ -197,12 +200,16 @@ class Plan:
             instance.halts.halts.pop(instance.place, None)
             instance.halts = None
         if halts and scope.body is not None:
-            while not scope.contains_halts and scope.owner is not None:
-                scope = scope.owner.scope
-            scope.halts[instance.place] = instance.address
-            instance.halts = scope
-            if scope.owner is not None:
-                self._ending.append(scope)
+            instance.halts = self._halt(scope, instance.place, instance.address)
+
+    def _halt(self, scope: OpenScope, place: Position, address: str) -> OpenScope:
+        """The instance at this place ends this scope, or the one around it that contains such ends."""
+        while not scope.contains_halts and scope.owner is not None:
+            scope = scope.owner.scope
+        scope.halts[place] = address
+        if scope.owner is not None:
+            self._ending.append(scope)
+        return scope
 
     # ------------------------------------------------------------------ forward
 
