@@ -114,9 +114,8 @@ class Plan:
                 instance.unsettled = len(body.waits[i])
             if template.is_composite and opened(self.state, now) is not None:
                 self._open(instance)
-            elif now.terminal and body is not None and address in self.state.scopes and not template.calls:
-                for place, halted in halting_in(self.state, template, address, instance.place):
-                    self._halt(scope, place, halted.id)
+            elif now.terminal and body is not None:
+                self._find_halts(instance)
         scope.finals = 0 if body is None else len(body.finals)
         scope.left = len(scope.members) - scope.finals
 
@@ -201,6 +200,14 @@ class Plan:
             instance.halts = None
         if halts and scope.body is not None:
             instance.halts = self._halt(scope, instance.place, instance.address)
+
+    def _find_halts(self, instance: Instance) -> None:
+        """What is inside of a group that has ended may still be what ends more than that."""
+        template = instance.template
+        if template.inside is None or template.calls or instance.address not in self.state.scopes:
+            return
+        for place, halted in halting_in(self.state, template, instance.address, instance.place):
+            self._halt(instance.scope, place, halted.id)
 
     def _halt(self, scope: OpenScope, place: Position, address: str) -> OpenScope:
         """The instance at this place ends this scope, or the one around it that contains such ends."""
