@@ -49,7 +49,7 @@ def test_a_check_is_tried_until_it_passes(world: World) -> None:
 
 
 @hurried
-@pytest.mark.parametrize("form", ["event: go", "check: 'false', every: 10s"])
+@pytest.mark.parametrize("form", ["event: go", "check: 'false', every: 10m"])
 @pytest.mark.parametrize("on_expired", ["continue", "fail", "skip"])
 def test_a_deadline_that_passes(world: World, form: str, on_expired: str) -> None:
     run = world.run(f"""
@@ -113,8 +113,8 @@ def test_a_gate_whose_time_is_over(world: World, on_timeout: str, decision: str,
     """With something that runs for longer, so that somebody is there when it is over."""
     run = world.run(f"""
     nodes:
-      - {{id: ask, approval: {{message: "Go?", timeout: 100s, on_timeout: {on_timeout}, remind: [10s]}}}}
-      - {{id: busy, wait: 300s}}
+      - {{id: ask, approval: {{message: "Go?", timeout: 150s, on_timeout: {on_timeout}, remind: [10s]}}}}
+      - {{id: busy, wait: 400s}}
     """)
     assert run.status == status
     assert len(world.log(run, e.GateReminded, "ask")) == 1
