@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ion.core.events import Failure
 from ion.views import text as formatting
+from ion.views.words import failure_text
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=60)
 
@@ -101,3 +103,9 @@ def test_what_is_continued_stands_further_to_the_right() -> None:
         "  yyyyyyyyyyyyyyyyyy",
         "  yyy",
     ]
+
+
+def test_what_took_too_long_is_not_told_by_its_exit_status() -> None:
+    late = Failure("timeout", "bash timed out after 1000 ms: stopping", exit_status=1)
+    assert failure_text(late).headline.startswith("bash timed out after 1000 ms")
+    assert failure_text(Failure("exit-status", "bash failed [exit 1]: no", exit_status=1)).headline == "exit 1"

@@ -93,11 +93,12 @@ class FailureText(Struct, frozen=True):
 
 
 def failure_text(error: Failure, lines: int = 10) -> FailureText:
-    """`exit 1` with the last of stderr, or the message with its further lines."""
+    """`exit 1` with the last of stderr, or the message with its further lines. A program that was ended for its time
+    may have an exit status too."""
     first, _, rest = error.message.partition("\n")
     if error.code in _WITH_OUTPUT:
         first, _, rest = error.message.partition(": ")
-    if error.exit_status is not None:
+    if error.exit_status is not None and error.code != "timeout":
         first = f"exit {error.exit_status}"
     said = [line.rstrip() for line in rest.splitlines() if line.strip()]
     return FailureText(one_line(first), tuple(said[-lines:]))
