@@ -244,3 +244,11 @@ def test_what_tells_of_a_failure_does_not_fail_by_what_was_printed(project: Proj
     assert lines[1].startswith(f"{strange}{strange}caf\u00e9{strange}")
     assert lines[2] == f"bash failed [exit 3]: {lines[1]}"
     assert lines[3:] == ["4096", "the end"]
+
+
+def test_one_that_was_cut_short_says_by_what(locked: Project) -> None:
+    process = begun(locked, work="true", last="touch cleaning; until [ -e go ]; do sleep 0.05; done", mark="cleaning")
+    assert locked.run("cancel", "mine").status == 0
+    said = " ".join(process.communicate())
+    (line,) = (one for one in said.splitlines() if one.split()[:1] == ["unlock"])
+    assert line.split()[1] == "cancelled", said

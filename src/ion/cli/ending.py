@@ -13,7 +13,7 @@ from ion.api import reading
 from ion.cli import terminal
 from ion.errors import FAILED, WAITING
 from ion.views.marks import mark
-from ion.views.text import cut, cut_ids, duration, moment, pad, plural, width
+from ion.views.text import cut, cut_ids, duration, moment, one_line, pad, plural, width
 from ion.views.waiting import (
     NO_LABELS,
     Labels,
@@ -246,9 +246,9 @@ def _where_to_look(failed: list[NodeState]) -> str:
 def _in_a_line(state: RunState, failed: list[NodeState]) -> str:
     """Why a node failed, or the first of several items, with the last that it said."""
     node = failed[0]
-    text = failure_text(node.error) if node.error is not None else FailureText("", ())
+    text = FailureText(one_line(node.detail), ()) if node.error is None else failure_text(node.error)
     items = f"{len(failed)} items " if len(failed) > 1 else ""
-    return f"{items}{said_of(state, node)}: {': '.join([text.headline, *text.said[-1:]])}"
+    return f"{items}{': '.join(filter(None, [said_of(state, node), text.headline, *text.said[-1:]]))}"
 
 
 def say_changed(workspace: Workspace, cli: CliContext, run_id: str, from_node: str | None = None) -> None:
