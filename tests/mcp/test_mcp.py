@@ -211,6 +211,15 @@ async def test_a_start_says_what_is_worth_saying_of_the_file(project: Path) -> N
         assert (error["code"], error["hint"]) == ("text-unused", "write --input topic=y")
 
 
+async def test_a_run_that_is_not_clean_says_so(project: Path) -> None:
+    nodes = "[{id: lint, bash: exit 3, allow_failure: true}, {id: ship, bash: 'true'}]"
+    (project / ".ion" / "workflows" / "foreseen.yaml").write_text(f"name: foreseen\ndescription: d\nnodes: {nodes}\n")
+    async with server(project) as call:
+        step = await call("ion_start", workflow="foreseen")
+        assert (step["status"], step["clean"], step["allowed"]) == ("completed", False, ["lint"])
+        assert "not clean" in step["next"]
+
+
 async def test_gates_only_where_it_was_allowed(project: Path) -> None:
     async with server(project, "--allow-approve") as call:
         names = {tool.name for tool in (await call.client.list_tools()).tools}
