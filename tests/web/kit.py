@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,3 +146,16 @@ def make_project(folder: Path) -> Project:
     """An empty project."""
     (folder / ".ion" / "workflows").mkdir(parents=True)
     return Project(folder)
+
+
+def is_closed(one: socket.socket) -> bool:
+    """Whether it is closed, once all that came was read."""
+    one.setblocking(False)
+    try:
+        while one.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

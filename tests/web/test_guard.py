@@ -16,7 +16,7 @@ from cli.kit import Project
 from ion.web.app import ANSWERS, PAGES, STREAMS
 from ion.web.guard import FORM, HEADERS, LONGEST_BODY, TOKEN_SECONDS, Access
 from processes import PATIENCE_S, until
-from web.kit import Server, make_project, serving
+from web.kit import Server, is_closed, make_project, serving
 
 GATE = """
 name: gate
@@ -287,27 +287,17 @@ def test_connections_that_say_nothing_keep_nobody_out(server: Server) -> None:
         for one in slow[MOST:]:
             one.sendall(b"GET / HTTP/1.1\r\nHost:")
         assert server.get("/").status == 200
-        assert sum(_is_closed(one) for one in slow) >= 40  # they made room before the one that asks was let in
+        assert sum(is_closed(one) for one in slow) >= 40  # they made room before the one that asks was let in
     finally:
         for one in slow:
             one.close()
-
-
-def _is_closed(one: socket.socket) -> bool:
-    one.setblocking(False)
-    try:
-        return one.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def test_a_request_that_never_ends_is_given_up(impatient: Server) -> None:
     """Its headers come byte by byte, for as long as it is listened to."""
     with _connect(impatient) as one:
         one.sendall(b"GET / HTTP/1.1\r\n")
-        until(lambda: _is_closed(one) or bool(time.sleep(0.2)) or not _sends(one))
+        until(lambda: is_closed(one) or bool(time.sleep(0.2)) or not _sends(one))
 
 
 def test_the_next_request_of_a_connection_is_given_up_too(impatient: Server) -> None:
@@ -316,20 +306,7 @@ def test_the_next_request_of_a_connection_is_given_up_too(impatient: Server) -> 
         one.sendall(f"{head}\r\n".encode())
         assert one.recv(1 << 20).startswith(b"HTTP/1.1 200")
         one.sendall(head.encode())
-        until(lambda: _has_ended(one) or bool(time.sleep(0.2)) or not _sends(one))
-
-
-def _has_ended(one: socket.socket) -> bool:
-    """Whether it is closed, once all that came was read."""
-    one.setblocking(False)
-    try:
-        while one.recv(1 << 20):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
+        until(lambda: is_closed(one) or bool(time.sleep(0.2)) or not _sends(one))
 
 
 def _sends(one: socket.socket) -> bool:

@@ -27,7 +27,7 @@ from ion.web import hooks
 from ion.web.app import ANSWERS, PAGES, STREAMS
 from ion.web.hooks import BODY_SECONDS, CONNECTIONS, LONGEST_BODY, Secret, is_signed
 from processes import PATIENCE_S, until
-from web.kit import Reply, Server, make_project, serving
+from web.kit import Reply, Server, is_closed, make_project, serving
 
 SECRET = "quite between us"
 TRIAGE = """
@@ -433,7 +433,7 @@ def test_slow_ones_are_cut_off_and_keep_nobody_out(project: Project) -> None:
         slow = [_connect(listener) for _ in range(CONNECTIONS + 20)]
         try:
             assert listener.send(OPENED).status == 202
-            assert sum(_is_closed(one) for one in slow) >= 20
+            assert sum(is_closed(one) for one in slow) >= 20
         finally:
             for one in slow:
                 one.close()
@@ -441,16 +441,6 @@ def test_slow_ones_are_cut_off_and_keep_nobody_out(project: Project) -> None:
             head = "Host: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
             one.sendall(f"POST /hooks/issues HTTP/1.1\r\n{head}\r\n".encode())
             assert one.recv(100).startswith(b"HTTP/1.1 408 ")
-
-
-def _is_closed(one: socket.socket) -> bool:
-    one.setblocking(False)
-    try:
-        return one.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def _connect(listener: Hooks) -> socket.socket:
